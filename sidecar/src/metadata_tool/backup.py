@@ -1,0 +1,141 @@
+"""One backup: capture the tree, compress it, upload it. It counts once the bucket holds it, checked."""
+
+import logging
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from metadata_tool import __version__, archive
+from metadata_tool.catalog import Backup, BackupName, backups
+from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
+from metadata_tool.store import Store
+from metadata_tool.workspace import workspace
+from metadata_tool.zookeeper import session, snapshot
+from metadata_tool.zookeeper.capture import capture
+from metadata_tool.zookeeper.session import Login
+from metadata_tool.zookeeper.spool import Spool
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The ensemble: `host:port,…`, its chroot (`/a/b` or empty), a login; seconds to wait for it to answer."""
+
+    servers: str
+    chroot: str
+    login: Login | None
+    patience: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that one backup needs to know."""
+
+    source: Source
+    prefix: str
+    managed_ledger_path: str
+    spool_dir: Path
+
+
+class Seconds(NamedTuple):
+    """How long each part took; they add up to the whole."""
+
+    prepare: float
+    compression: float
+    upload: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.prepare + self.compression + self.upload
+
+
+@dataclass(frozen=True)
+class Report:
+    """A backup that is done. Sizes in bytes; `size_total` is that of all backups of this prefix, this one included."""
+
+    backup: Backup
+    manifest: Manifest
+    size_non_compressed: int
+    size_total: int
+    seconds: Seconds
+
+
+def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Report:
+    """Make one backup now.
+
+    Raises:
+        ToolError: it failed, and the bucket holds nothing of it; the type says how.
+    """
+    before = backups(store, plan.prefix)  # first, so that a wrong bucket is told before a long capture
+    name = BackupName(plan.prefix, max([time.time_ns() // 1_000_000, *(b.name.timestamp + 1 for b in before[:1])]))
+    with workspace(plan.spool_dir) as workdir:
+        clock = [time.monotonic()]
+        manifest, snapshot_path = _prepare(plan, name, workdir, checkpoint)
+        clock.append(time.monotonic())
+        packed = workdir / str(name)
+        size_non_compressed = archive.pack(packed, manifest, snapshot_path, checkpoint)
+        snapshot_path.unlink()
+        size = packed.stat().st_size
+        clock.append(time.monotonic())
+        store.save(packed, str(name), checkpoint)
+        clock.append(time.monotonic())
+    report = Report(
+        backup=Backup(name, store.location.uri(str(name)), size),
+        manifest=manifest,
+        size_non_compressed=size_non_compressed,
+        size_total=size + sum(earlier.size for earlier in before),
+        seconds=Seconds(*(end - begin for begin, end in pairwise(clock))),
+    )
+    _say(report)
+    return report
+
+
+def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint) -> tuple[Manifest, Path]:
+    """Capture the tree and write it as a snapshot; the manifest to go with it, and the snapshot's path."""
+    source = plan.source
+    spool = Spool(workdir / "spool")
+    with session.connect(source.servers, source.login, source.patience, checkpoint) as zookeeper:
+        captured = capture(zookeeper, spool, workdir, source.chroot.encode(), checkpoint)
+        zookeeper_version = zookeeper.server_version
+    path = workdir / "snapshot"
+    with path.open("xb") as file:
+        written = snapshot.write(file, captured.acls, spool.in_tree_order())
+    spool.close()
+    (workdir / "spool").unlink()
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        tool_version=__version__,
+        prefix=name.prefix,
+        timestamp=name.timestamp,
+        zookeeper_version=zookeeper_version,
+        zxid=captured.last_zxid,
+        first_zxid=captured.first_zxid,
+        nodes=written.nodes,
+        data_bytes=captured.data_bytes,
+        ephemerals=captured.ephemerals,
+        chroot=source.chroot,
+        managed_ledger_path=plan.managed_ledger_path,
+        snapshot=SnapshotFile(snapshot_name(captured.last_zxid), written.size, written.sha256),
+    )
+    return manifest, path
+
+
+def _say(report: Report) -> None:
+    seconds = report.seconds
+    log.info(
+        "backup %s: %d znodes at zxid %#x, %d bytes, %d compressed, %.2f s (prepare %.2f, compress %.2f, upload %.2f)",
+        report.backup.uri,
+        report.manifest.nodes,
+        report.manifest.zxid,
+        report.size_non_compressed,
+        report.backup.size,
+        seconds.total,
+        seconds.prepare,
+        seconds.compression,
+        seconds.upload,
+    )

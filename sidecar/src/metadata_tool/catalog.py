@@ -1,0 +1,104 @@
+"""Backups by name: `<prefix>-<epoch ms>.tar.gz`, newest first."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from metadata_tool.location import Location
+
+LATEST_TIMESTAMP = 99_999_999_999_999
+"""Epoch milliseconds that a name can hold: fourteen digits, the year 5138."""
+
+PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_NAME = re.compile(r"(?P<prefix>[A-Za-z0-9][A-Za-z0-9._-]{0,199})-(?P<timestamp>0|[1-9][0-9]{0,13})\.tar\.gz")
+
+
+@dataclass(frozen=True)
+class BackupName:
+    """The name of a backup file: whose it is, and when it was begun (epoch milliseconds)."""
+
+    prefix: str
+    timestamp: int
+
+    @classmethod
+    def parse(cls, text: str) -> "BackupName | None":
+        """Read a file's name; None where it is no backup's."""
+        match = _NAME.fullmatch(text)
+        return cls(match["prefix"], int(match["timestamp"])) if match else None
+
+    def __str__(self) -> str:
+        return f"{self.prefix}-{self.timestamp}.tar.gz"
+
+
+@dataclass(frozen=True)
+class RestorePoint:
+    """One backup in one place: what `RESTORE_POINT` says."""
+
+    location: Location
+    name: BackupName
+
+    @classmethod
+    def parse(cls, text: str) -> "RestorePoint":
+        """Read `s3a://<bucket>[/path]/<prefix>-<epoch ms>.tar.gz` (or `s3://`, `file:///`).
+
+        Raises:
+            ValueError: what is wrong with it.
+        """
+        folder, _, file = text.rpartition("/")
+        location = Location.parse(folder)
+        name = BackupName.parse(file)
+        if name is None:
+            raise ValueError("its last part is no backup's name, which is <prefix>-<epoch milliseconds>.tar.gz")
+        return cls(location, name)
+
+    def __str__(self) -> str:
+        return self.location.uri(str(self.name))
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup file in a bucket; `size` in bytes."""
+
+    name: BackupName
+    uri: str
+    size: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of the admin port's answers and of `list --json`."""
+        return {
+            "name": str(self.name),
+            "uri": self.uri,
+            "size": self.size,
+            "time": rfc3339(self.name.timestamp),
+            "timestamp": self.name.timestamp,
+        }
+
+
+class Listing(Protocol):
+    """What the catalog needs of a store."""
+
+    @property
+    def location(self) -> Location:
+        """The folder."""
+
+    def list(self, prefix: str) -> dict[str, int]:
+        """Names and sizes."""
+
+
+def backups(store: Listing, prefix: str) -> list[Backup]:
+    """All backups of this prefix, newest first. Other files in the bucket are passed over.
+
+    Raises:
+        ToolError: the store cannot be listed.
+    """
+    named = ((BackupName.parse(file), size) for file, size in store.list(f"{prefix}-").items())
+    ours = [(name, size) for name, size in named if name is not None and name.prefix == prefix]
+    ours.sort(key=lambda pair: pair[0].timestamp, reverse=True)
+    return [Backup(name, store.location.uri(str(name)), size) for name, size in ours]
+
+
+def rfc3339(timestamp: int) -> str:
+    """Epoch milliseconds as `2026-01-31T23:59:59.123Z`."""
+    moment = datetime.fromtimestamp(timestamp // 1000, tz=UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp % 1000:03d}Z"

@@ -1,0 +1,166 @@
+"""The command line: one command a verb. Results go to stdout, everything else that is said to stderr."""
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import Protocol
+
+from metadata_tool import __version__, backup, inspection, restore
+from metadata_tool.catalog import Backup, RestorePoint, backups
+from metadata_tool.errors import SettingError, ToolError, every_error
+from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.settings import BOTO3, VARIABLES, Settings, StoreSettings
+from metadata_tool.store import Store, open_store
+from metadata_tool.zookeeper.snapshot import Node
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("metadata_tool").setLevel(logging.INFO)
+    logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # what it has to say comes as an error, in one line
+    command: Command = options.command
+    try:
+        command(options, Settings())
+    except ToolError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe has gone, as with `| head`: nothing to say
+        return 1
+    return 0
+
+
+class Command(Protocol):
+    """What runs a verb."""
+
+    def __call__(self, options: argparse.Namespace, settings: Settings, /) -> None:
+        """Do it, or raise ToolError."""
+
+
+def _serve(options: argparse.Namespace, settings: Settings) -> None:
+    from metadata_tool.server import serve  # gunicorn and Flask are of no use to the other commands
+
+    serve(settings.serve())
+
+
+def _backup(options: argparse.Namespace, settings: Settings) -> None:
+    plan, store = settings.plan(), _open(settings.store())
+    print(backup.run(plan, store, _until_signal()).backup.uri)
+
+
+def _list(options: argparse.Namespace, settings: Settings) -> None:
+    found = backups(_open(settings.store()), settings.prefix())
+    if options.json:
+        print(json.dumps([entry.as_json() for entry in found], indent=2))
+    else:
+        print(_table(found))
+
+
+def _verify(options: argparse.Namespace, settings: Settings) -> None:
+    point, checkpoint = _point(options.uri), _until_signal()
+    store = _open(settings.store(point.location))
+    with restore.fetched(point, store, settings.spool_dir(), checkpoint) as path:
+        manifest = restore.verify(point, path, checkpoint)
+    print(f"{point} is whole: {manifest.nodes} znodes at zxid {manifest.zxid:#x}")
+
+
+def _inspect(options: argparse.Namespace, settings: Settings) -> None:
+    point, checkpoint = _point(options.uri), _until_signal()
+    store = _open(settings.store(point.location))
+
+    def each(node: Node) -> None:
+        checkpoint()
+        if options.tree:
+            print(inspection.tree_line(node))
+
+    with restore.fetched(point, store, settings.spool_dir(), checkpoint) as path:
+        found = inspection.inspect(point, path, each)
+    if options.json:
+        print(json.dumps(found.as_json(), indent=2))
+    elif not options.tree:
+        print(found.as_text())
+
+
+def _restore(options: argparse.Namespace, settings: Settings) -> None:
+    wanted = settings.restore()
+    store = _open(settings.store(wanted.point.location))
+    done = restore.run(wanted.point, store, wanted.data_dir, settings.spool_dir(), _until_signal())
+    print(done.snapshot)
+
+
+def _open(settings: StoreSettings) -> Store:
+    return open_store(settings.location, settings.region, settings.addressing_style)
+
+
+def _point(uri: str) -> RestorePoint:
+    try:
+        return RestorePoint.parse(uri)
+    except ValueError as error:
+        raise SettingError(f"URI is wrong, {error}", "`metadata-tool list` prints those that are there") from error
+
+
+def _until_signal() -> Checkpoint:
+    """A checkpoint that SIGTERM and SIGINT stop, so that what was begun is ended cleanly."""
+    checkpoint = Checkpoint()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: checkpoint.stop())
+    return checkpoint
+
+
+def _table(found: list[Backup]) -> str:
+    rows = [("TIME", "SIZE", "URI")]
+    rows += [(entry.as_json()["time"], str(entry.size), entry.uri) for entry in found]
+    width = max(len(size) for _, size, _ in rows)
+    return "\n".join(f"{time:<24}  {size:>{width}}  {uri}" for time, size, uri in rows)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="metadata-tool",
+        description="Saves Pulsar's ZooKeeper metadata to a bucket, and starts a new ZooKeeper from such a backup.",
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def verb(name: str, command: Command, meaning: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=meaning, description=meaning[:1].upper() + meaning[1:] + ".")
+        added.set_defaults(command=command)
+        return added
+
+    verb("serve", _serve, "back up at every interval, and answer on the admin port")
+    verb("backup", _backup, "make one backup now, and print its address")
+    listing = verb("list", _list, "list the backups, newest first")
+    checking = verb("verify", _verify, "read a backup whole and check everything that can be checked")
+    showing = verb("inspect", _inspect, "show what is in a backup, verifying it")
+    verb("restore", _restore, "write RESTORE_POINT into ZOOKEEPER_DATA_DIR, which must be empty")
+    for described in (checking, showing):
+        described.add_argument("uri", metavar="URI", help="s3a://<bucket>/<prefix>-<epoch ms>.tar.gz")
+    showing.add_argument("--tree", action="store_true", help="print every znode")
+    for machine_readable in (listing, showing):
+        machine_readable.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _epilog() -> str:
+    lines = ["environment:"]
+    for variable in VARIABLES:
+        default = "required" if variable.default is None else f"default {variable.default}" if variable.default else ""
+        lines.append(f"  {variable.name}" + (f" ({default})" if default else ""))
+        lines += textwrap.wrap(variable.meaning, 78, initial_indent="      ", subsequent_indent="      ")
+    lines += [
+        "",
+        *textwrap.wrap(BOTO3, 82, initial_indent="  ", subsequent_indent="  "),
+        "",
+        "exit codes:",
+        "   0  done",
+    ]
+    lines += [f"  {error.exit_code:>2}  {error.__doc__}" for error in every_error()]
+    return "\n".join(lines)

@@ -1,0 +1,144 @@
+"""Every error an operator can meet: one line that says what was wrong and what to do, and an exit code of its own."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+
+class ToolError(Exception):
+    """A fault in the program itself: please report it"""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.message = " ".join(message.split())
+        self.hint = " ".join(hint.split())
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.hint}" if self.hint else self.message
+
+
+class SettingError(ToolError):
+    """A setting or an argument is missing or wrong; the message names it"""
+
+    exit_code = 2
+
+
+class PortUnavailable(ToolError):
+    """The admin port cannot be bound: it is in use, or may not be taken"""
+
+    exit_code = 3
+
+
+class Stopped(ToolError):
+    """Told to stop (SIGTERM, SIGINT) before the work was done; nothing half-done was left behind"""
+
+    exit_code = 4
+
+
+class ZooKeeperUnreachable(ToolError):
+    """No ZooKeeper server answered within the time allowed"""
+
+    exit_code = 10
+
+
+class ZooKeeperUnsupported(ToolError):
+    """The ZooKeeper server is older than 3.6, or lacks what a backup needs"""
+
+    exit_code = 11
+
+
+class ZooKeeperLoginFailed(ToolError):
+    """ZooKeeper refused the credentials"""
+
+    exit_code = 12
+
+
+class ZooKeeperSessionLost(ToolError):
+    """The ZooKeeper session was lost while the tree was read; nothing was uploaded"""
+
+    exit_code = 13
+
+
+class ZnodeUnreadable(ToolError):
+    """A znode may not be read, or ZooKeeper hid part of its ACL; nothing was uploaded"""
+
+    exit_code = 14
+
+
+class SpoolFailed(ToolError):
+    """The spool directory cannot be written: full, read-only or missing"""
+
+    exit_code = 15
+
+
+class BucketMissing(ToolError):
+    """The bucket or directory for backups does not exist"""
+
+    exit_code = 20
+
+
+class BucketDenied(ToolError):
+    """The object store refused access to the bucket (403)"""
+
+    exit_code = 21
+
+
+class CredentialsRejected(ToolError):
+    """There are no credentials for the object store, or it refused them"""
+
+    exit_code = 22
+
+
+class StoreUnreachable(ToolError):
+    """The object store did not answer"""
+
+    exit_code = 23
+
+
+class StoreFailed(ToolError):
+    """The object store answered with an error that has no exit code of its own"""
+
+    exit_code = 24
+
+
+class UploadUnverified(ToolError):
+    """What the object store holds after the upload is not what was sent; it was removed again"""
+
+    exit_code = 25
+
+
+class BackupMissing(ToolError):
+    """There is no such backup"""
+
+    exit_code = 26
+
+
+class ArchiveCorrupt(ToolError):
+    """The backup file is damaged, or is not one of ours"""
+
+    exit_code = 30
+
+
+class ArchiveUnsupported(ToolError):
+    """The backup file was written by a newer version of the program"""
+
+    exit_code = 31
+
+
+class DataDirNotEmpty(ToolError):
+    """The ZooKeeper data directory already holds something; nothing was touched"""
+
+    exit_code = 40
+
+
+class DataDirUnusable(ToolError):
+    """The ZooKeeper data directory cannot be written: missing, read-only or full"""
+
+    exit_code = 41
+
+
+def every_error() -> Iterator[type[ToolError]]:
+    """All error types in the order of their exit codes."""
+    errors: list[type[ToolError]] = [ToolError, *ToolError.__subclasses__()]
+    yield from sorted(errors, key=lambda error: error.exit_code)

@@ -1,0 +1,156 @@
+"""What a backup says of itself: manifest.json, the first member of every archive. docs/format.md has each field."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from metadata_tool.catalog import LATEST_TIMESTAMP, rfc3339
+from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
+
+FORMAT_VERSION = 1
+USE_ANOTHER = "use another backup, `metadata-tool list` names them"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SnapshotFile:
+    """The snapshot in the archive: its name, its bytes, their SHA-256 in hex."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`timestamp` in epoch ms; `data_bytes` of all znodes; zxids as numbers; `chroot` empty where there is none."""
+
+    format_version: int
+    tool_version: str
+    prefix: str
+    timestamp: int
+    zookeeper_version: str
+    zxid: int
+    first_zxid: int
+    nodes: int
+    data_bytes: int
+    ephemerals: int
+    chroot: str
+    managed_ledger_path: str
+    snapshot: SnapshotFile
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of manifest.json; zxids in hex, as ZooKeeper's own logs and file names have them."""
+        return {
+            "formatVersion": self.format_version,
+            "toolVersion": self.tool_version,
+            "prefix": self.prefix,
+            "timestamp": self.timestamp,
+            "time": rfc3339(self.timestamp),
+            "zooKeeperVersion": self.zookeeper_version,
+            "zxid": f"{self.zxid:#x}",
+            "firstZxid": f"{self.first_zxid:#x}",
+            "nodes": self.nodes,
+            "bytes": self.data_bytes,
+            "ephemeralsLeftOut": self.ephemerals,
+            "chroot": self.chroot,
+            "managedLedgerPath": self.managed_ledger_path,
+            "snapshot": asdict(self.snapshot),
+        }
+
+    def encode(self) -> bytes:
+        """The bytes of manifest.json."""
+        return json.dumps(self.to_json(), indent=2).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, text: bytes) -> "Manifest":
+        """Read manifest.json; fields that are not known are passed over.
+
+        Raises:
+            ArchiveUnsupported: it is of a later format.
+            ArchiveCorrupt: it is no manifest.
+        """
+        try:
+            fields = _Fields(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise _corrupt("it is not JSON") from error
+        version = fields.number("formatVersion")
+        if version > FORMAT_VERSION:
+            raise ArchiveUnsupported(
+                f"the backup is of format {version}, this program reads up to {FORMAT_VERSION}",
+                "use the version of metadata-tool that wrote it, or a later one",
+            )
+        snapshot = fields.object("snapshot")
+        manifest = cls(
+            format_version=version,
+            tool_version=fields.text("toolVersion"),
+            prefix=fields.text("prefix"),
+            timestamp=fields.number("timestamp"),
+            zookeeper_version=fields.text("zooKeeperVersion"),
+            zxid=fields.zxid("zxid"),
+            first_zxid=fields.zxid("firstZxid"),
+            nodes=fields.number("nodes"),
+            data_bytes=fields.number("bytes"),
+            ephemerals=fields.number("ephemeralsLeftOut"),
+            chroot=fields.text("chroot"),
+            managed_ledger_path=fields.text("managedLedgerPath"),
+            snapshot=SnapshotFile(snapshot.text("name"), snapshot.number("size"), snapshot.text("sha256")),
+        )
+        manifest._check()
+        return manifest
+
+    def _check(self) -> None:
+        if self.format_version < 1:
+            raise _corrupt(f"formatVersion is {self.format_version}")
+        if self.timestamp > LATEST_TIMESTAMP:
+            raise _corrupt("timestamp is out of range")
+        if self.snapshot.name != snapshot_name(self.zxid):
+            raise _corrupt("its snapshot is of another zxid than it says")
+        if self.first_zxid > self.zxid:
+            raise _corrupt("firstZxid comes after zxid")
+
+
+def snapshot_name(zxid: int) -> str:
+    """Where ZooKeeper looks for the snapshot of this zxid, below its data directory."""
+    return f"version-2/snapshot.{zxid:x}"
+
+
+class _Fields:
+    """Typed access to a JSON object that may hold anything."""
+
+    def __init__(self, value: object, where: str = "") -> None:
+        if not isinstance(value, dict):
+            raise _corrupt(f"{where or 'it'} is no object")
+        self._value = value
+        self._where = where
+
+    def text(self, key: str) -> str:
+        return self._get(key, str)
+
+    def number(self, key: str) -> int:
+        return self._in_range(key, self._get(key, int))
+
+    def zxid(self, key: str) -> int:
+        try:
+            return self._in_range(key, int(self._get(key, str), 16))
+        except ValueError as error:
+            raise _corrupt(f"{self._where}{key} is no zxid") from error
+
+    def object(self, key: str) -> "_Fields":
+        return _Fields(self._get(key, dict), f"{key}.")
+
+    def _in_range(self, key: str, value: int) -> int:
+        if not 0 <= value < 1 << 63:
+            raise _corrupt(f"{self._where}{key} is out of range")
+        return value
+
+    def _get(self, key: str, kind: type[T]) -> T:
+        value = self._value.get(key)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise _corrupt(f"{self._where}{key} is missing or of the wrong type")
+        return value
+
+
+def _corrupt(what: str) -> ArchiveCorrupt:
+    return ArchiveCorrupt(f"the backup's manifest.json is damaged, {what}", USE_ANOTHER)

@@ -1,0 +1,103 @@
+"""Every metric of the admin port, in Prometheus' text format 0.0.4. docs/metrics.md explains each.
+
+Nine names are promised to users, two of them counters without `_total`, which prometheus_client cannot write; so these
+are written here, and its own process metrics are appended.
+"""
+
+from dataclasses import dataclass
+from threading import Lock
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+
+from metadata_tool.backup import Report
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's name, its Prometheus type and what it means."""
+
+    name: str
+    type: str
+    meaning: str
+
+
+COUNT = Metric("backup_count", "counter", "Backups run, failed ones included.")
+FAILURE_COUNT = Metric("backup_failure_count", "counter", "Backups that failed.")
+SIZE_NON_COMPRESSED = Metric("backup_size_non_compressed", "gauge", "Bytes of the last backup before compression.")
+SIZE_COMPRESSED = Metric("backup_size_compressed", "gauge", "Bytes of the last backup's file.")
+SIZE_TOTAL = Metric("backup_size_total", "gauge", "Bytes of all backup files in the bucket under this prefix.")
+TIME_TOTAL = Metric("backup_execution_time_total", "gauge", "Seconds the last backup took.")
+TIME_PREPARE = Metric("backup_execution_time_prepare", "gauge", "Seconds of it spent capturing.")
+TIME_COMPRESSION = Metric("backup_execution_time_compression", "gauge", "Seconds of it spent compressing.")
+TIME_UPLOAD = Metric("backup_execution_time_upload", "gauge", "Seconds of it spent uploading.")
+LAST_SUCCESS = Metric(
+    "backup_last_success_timestamp_seconds", "gauge", "When the newest backup was begun, in epoch seconds; 0 for never."
+)
+
+METRICS = (
+    COUNT,
+    FAILURE_COUNT,
+    SIZE_NON_COMPRESSED,
+    SIZE_COMPRESSED,
+    SIZE_TOTAL,
+    TIME_TOTAL,
+    TIME_PREPARE,
+    TIME_COMPRESSION,
+    TIME_UPLOAD,
+    LAST_SUCCESS,
+)
+
+
+class Metrics:
+    """The current value of every metric; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._values = dict.fromkeys(METRICS, 0.0)
+        self._lock = Lock()
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+
+    def existing(self, size_total: int, newest_timestamp: int) -> None:
+        """What the bucket held when the service started: bytes, and epoch ms of the newest (0 for none)."""
+        with self._lock:
+            self._values[SIZE_TOTAL] = size_total
+            self._values[LAST_SUCCESS] = newest_timestamp / 1000
+
+    def failed(self) -> None:
+        """A backup was run and failed."""
+        with self._lock:
+            self._values[COUNT] += 1
+            self._values[FAILURE_COUNT] += 1
+
+    def succeeded(self, report: Report) -> None:
+        """A backup was run and is in the bucket."""
+        with self._lock:
+            self._values[COUNT] += 1
+            self._values |= {
+                SIZE_NON_COMPRESSED: report.size_non_compressed,
+                SIZE_COMPRESSED: report.backup.size,
+                SIZE_TOTAL: report.size_total,
+                TIME_TOTAL: report.seconds.total,
+                TIME_PREPARE: report.seconds.prepare,
+                TIME_COMPRESSION: report.seconds.compression,
+                TIME_UPLOAD: report.seconds.upload,
+                LAST_SUCCESS: report.backup.name.timestamp / 1000,
+            }
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        with self._lock:
+            values = dict(self._values)
+        lines = []
+        for metric, value in values.items():
+            lines.append(f"# HELP {metric.name} {metric.meaning}")
+            lines.append(f"# TYPE {metric.name} {metric.type}")
+            lines.append(f"{metric.name} {_number(value)}")
+        return "\n".join(lines).encode() + b"\n" + generate_latest(self._process)
+
+
+def _number(value: float) -> str:
+    """Whole numbers without a point: `backup_count 3`."""
+    return str(int(value)) if value == int(value) else repr(value)

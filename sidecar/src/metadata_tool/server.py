@@ -1,0 +1,102 @@
+"""Runs the service under gunicorn: one worker process, a few threads, the backup loop beside them."""
+
+import errno
+import logging
+import os
+import socket
+from functools import partial
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from metadata_tool import backup
+from metadata_tool.catalog import backups
+from metadata_tool.errors import PortUnavailable
+from metadata_tool.metrics import Metrics
+from metadata_tool.service import Service
+from metadata_tool.settings import ServeSettings
+from metadata_tool.store import open_store
+from metadata_tool.web import create_app
+
+log = logging.getLogger(__name__)
+
+THREADS = 4
+GRACE = 25
+"""Seconds to end in: less than the 30 that Kubernetes gives a pod."""
+
+
+def serve(settings: ServeSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Does not return: gunicorn ends the process.
+
+    Raises:
+        PortUnavailable: the admin port cannot be bound.
+        SettingError: boto3's own settings are wrong.
+    """
+    open_store(settings.store.location, settings.store.region, settings.store.addressing_style)
+    listener = _listen(settings.port)
+    log.info(
+        "admin port %d, a backup of %s to %s every %d s",
+        settings.port,
+        settings.plan.source.servers,
+        settings.store.location,
+        settings.interval,
+    )
+    _Server(settings, listener).run()
+
+
+def _listen(port: int) -> socket.socket:
+    """Bind the admin port, for IPv4 and, where the machine has it, IPv6."""
+    try:
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        return socket.create_server(("", port))
+    except OSError as error:
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
+        raise PortUnavailable(f"the admin port {port} {reason}", "set WEB_SERVER_PORT to a free one") from error
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn, configured here alone: no file, no command line."""
+
+    def __init__(self, settings: ServeSettings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._service: Service | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        options: dict[str, Any] = {
+            "bind": f"fd://{self._listener.detach()}",
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "timeout": 0,  # /healthz watches the loop; a slow S3 listing is no reason to kill a backup
+            "graceful_timeout": GRACE,
+            "worker_tmp_dir": str(self._settings.plan.spool_dir),
+            "control_socket_disable": True,
+            "loglevel": "warning",
+            "proc_name": "metadata-tool",
+            "post_worker_init": self._begin,
+            "worker_exit": self._end,
+        }
+        for key, value in options.items():
+            self.cfg.set(key, value)
+
+    def load(self) -> Flask:
+        settings = self._settings
+        store = open_store(settings.store.location, settings.store.region, settings.store.addressing_style)
+        existing = partial(backups, store, settings.plan.prefix)
+        metrics = Metrics()
+        back_up = partial(backup.run, settings.plan, store)
+        self._service = Service(back_up, existing, settings.interval, metrics)
+        return create_app(existing, metrics, self._service)
+
+    def _begin(self, _worker: object) -> None:
+        if self._service:
+            self._service.start()
+
+    def _end(self, _arbiter: object, _worker: object) -> None:
+        if self._service and not self._service.stop(GRACE - 5):
+            log.error("the running backup did not end in time, its upload may be left unfinished")
+            os._exit(1)

@@ -1,0 +1,88 @@
+"""The loop of the service: a backup at the start, then one at every interval, whatever became of the last."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from metadata_tool.backup import Report
+from metadata_tool.catalog import Backup
+from metadata_tool.errors import Stopped, ToolError
+from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+STALLED_AFTER = 600.0
+"""Seconds without a sign of life after which the loop counts as dead: longer than any one wait on a server."""
+
+
+class Service:
+    """Backups in a thread of their own, one at a time."""
+
+    def __init__(
+        self,
+        back_up: Callable[[Checkpoint], Report],
+        existing: Callable[[], list[Backup]],
+        interval: float,
+        metrics: Metrics,
+    ) -> None:
+        """Nothing runs yet. `interval` in seconds, from one start to the next."""
+        self._back_up = back_up
+        self._existing = existing
+        self._interval = interval
+        self._metrics = metrics
+        self._checkpoint = Checkpoint()
+        self._thread = threading.Thread(target=self._run, name="backup")
+
+    def start(self) -> None:
+        """Begin with a backup now."""
+        self._thread.start()
+
+    def stop(self, patience: float) -> bool:
+        """End a running backup at its next step; whether the loop ended within `patience` seconds."""
+        self._checkpoint.stop()
+        self._thread.join(patience)
+        return not self._thread.is_alive()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop runs and has shown it lately."""
+        return self._thread.is_alive() and self._checkpoint.age < STALLED_AFTER
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the service was told to stop."""
+        return self._checkpoint.stopping
+
+    def _run(self) -> None:
+        self._look()
+        due = time.monotonic()
+        while not self._checkpoint.stopping:
+            self._once()
+            due = max(due + self._interval, time.monotonic())
+            if self._checkpoint.sleep(due - time.monotonic()):
+                break
+        log.info("the backup loop has ended")
+
+    def _look(self) -> None:
+        """Show in the metrics what is there already; if that fails, so will the backup, which says why."""
+        try:
+            found = self._existing()
+        except ToolError:
+            return
+        self._metrics.existing(sum(backup.size for backup in found), found[0].name.timestamp if found else 0)
+
+    def _once(self) -> None:
+        try:
+            report = self._back_up(self._checkpoint)
+        except Stopped:
+            log.info("the running backup was abandoned, nothing of it is in the bucket")
+        except ToolError as error:
+            self._metrics.failed()
+            log.error("backup failed: %s; the next try is at the next interval (%s s)", error, self._interval)
+        except Exception:
+            self._metrics.failed()
+            log.exception("backup failed by a fault in the program, please report it")
+        else:
+            self._metrics.succeeded(report)

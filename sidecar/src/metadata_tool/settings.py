@@ -1,0 +1,226 @@
+"""Environment variables in, frozen settings out: the one place that reads the environment, and a list of all of it."""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from metadata_tool.backup import Plan, Source
+from metadata_tool.catalog import PREFIX, RestorePoint
+from metadata_tool.errors import SettingError
+from metadata_tool.location import EXAMPLE, Location
+from metadata_tool.zookeeper.session import Login
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """An environment variable: its default (None where it must be given), and what it means."""
+
+    name: str
+    default: str | None
+    meaning: str
+
+
+ZOOKEEPER_SERVERS = Variable(
+    "ZOOKEEPER_SERVERS",
+    None,
+    "The ensemble, `host:port,…`. With a chroot (`…/pulsar`) only what lies under it is saved",
+)
+ZOOKEEPER_AUTH = Variable("ZOOKEEPER_AUTH", "", "A login that may read every znode and its ACL: `digest:user:password`")
+ZOOKEEPER_CONNECT_TIMEOUT = Variable(
+    "ZOOKEEPER_CONNECT_TIMEOUT",
+    "30",
+    "Seconds that `backup` waits for ZooKeeper; `serve` waits until the next interval",
+)
+BUCKET = Variable("BUCKET", None, "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`")
+BACKUP_PREFIX = Variable("BACKUP_PREFIX", "metadata-backup", "Backups are named `<prefix>-<epoch ms>.tar.gz`")
+BACKUP_INTERVAL = Variable("BACKUP_INTERVAL", "600", "Seconds from the start of one backup to the next")
+WEB_SERVER_PORT = Variable("WEB_SERVER_PORT", "8088", "The admin port")
+MANAGED_LEDGER_PATH = Variable("MANAGED_LEDGER_PATH", "/managed-ledgers", "Where Pulsar keeps its managed ledgers")
+RESTORE_POINT = Variable("RESTORE_POINT", None, "The backup to restore, `s3a://<bucket>/<prefix>-<epoch ms>.tar.gz`")
+RESTORE_VERSION = Variable("RESTORE_VERSION", "1", "A unique name of this restore; restoring again needs another one")
+ZOOKEEPER_DATA_DIR = Variable("ZOOKEEPER_DATA_DIR", None, "ZooKeeper's `dataDir`, which a restore fills")
+SPOOL_DIR = Variable("SPOOL_DIR", "", "A directory for work in progress, about twice the tree; empty: the system's own")
+S3_ADDRESSING_STYLE = Variable(
+    "S3_ADDRESSING_STYLE", "auto", "`path`, `virtual`, or `auto`: by path unless the endpoint is Amazon's"
+)
+AWS_REGION = Variable("AWS_REGION", "", "The bucket's region; AWS_DEFAULT_REGION works too")
+
+VARIABLES = (
+    ZOOKEEPER_SERVERS,
+    ZOOKEEPER_AUTH,
+    ZOOKEEPER_CONNECT_TIMEOUT,
+    BUCKET,
+    BACKUP_PREFIX,
+    BACKUP_INTERVAL,
+    WEB_SERVER_PORT,
+    MANAGED_LEDGER_PATH,
+    RESTORE_POINT,
+    RESTORE_VERSION,
+    ZOOKEEPER_DATA_DIR,
+    SPOOL_DIR,
+    S3_ADDRESSING_STYLE,
+    AWS_REGION,
+)
+BOTO3 = (
+    "boto3 finds credentials and endpoints as its documentation says: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
+    "AWS_SESSION_TOKEN, AWS_ENDPOINT_URL_S3, AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN, instance roles, and so on."
+)
+
+MIN_INTERVAL = 1
+MAX_INTERVAL = 365 * 24 * 3600
+_HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]+))?")
+_ZNODE = re.compile(r"(?:/[^/\0]+)+")
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """Where backups are kept, and how S3 is asked."""
+
+    location: Location
+    region: str | None
+    addressing_style: str
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """The service: what to back up and where, seconds between backups, the admin port."""
+
+    plan: Plan
+    store: StoreSettings
+    interval: int
+    port: int
+
+
+@dataclass(frozen=True)
+class RestoreSettings:
+    """One restore."""
+
+    point: RestorePoint
+    version: str
+    data_dir: Path
+
+
+class Settings:
+    """Reads what a command needs, when it needs it.
+
+    Every method raises SettingError, which names the variable and never repeats what may be a secret.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = os.environ if environment is None else environment
+
+    def store(self, location: Location | None = None) -> StoreSettings:
+        """The store of `BUCKET`, or of a location that was given otherwise."""
+        return StoreSettings(
+            location=location or self._parsed(BUCKET, Location.parse, f"set it to {EXAMPLE}"),
+            region=self._text(AWS_REGION) or None,
+            addressing_style=self._one_of(S3_ADDRESSING_STYLE, ("auto", "path", "virtual")),
+        )
+
+    def prefix(self) -> str:
+        """The prefix of the backups' names."""
+        return self._matching(BACKUP_PREFIX, PREFIX, "letters, digits, '.', '_' and '-', up to 200 of them")
+
+    def spool_dir(self) -> Path:
+        """The directory for work in progress."""
+        return Path(self._text(SPOOL_DIR) or tempfile.gettempdir())
+
+    def plan(self) -> Plan:
+        """What `backup` needs."""
+        return self._plan(self._number(ZOOKEEPER_CONNECT_TIMEOUT, 1, 24 * 3600, "seconds"))
+
+    def serve(self) -> ServeSettings:
+        """What `serve` needs: it is patient with ZooKeeper until the next backup is due."""
+        interval = self._number(BACKUP_INTERVAL, MIN_INTERVAL, MAX_INTERVAL, "seconds")
+        return ServeSettings(
+            plan=self._plan(interval),
+            store=self.store(),
+            interval=interval,
+            port=self._number(WEB_SERVER_PORT, 1, 65535, "a port"),
+        )
+
+    def restore(self) -> RestoreSettings:
+        """What `restore` needs."""
+        hint = "set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as `metadata-tool list` prints it"
+        version = self._text(RESTORE_VERSION)
+        if not version.isprintable() or len(version) > 100:
+            raise SettingError("RESTORE_VERSION is no short printable text", "set it to a number such as 2")
+        return RestoreSettings(
+            point=self._parsed(RESTORE_POINT, RestorePoint.parse, hint),
+            version=version,
+            data_dir=Path(self._required(ZOOKEEPER_DATA_DIR, "set it to the dataDir of zoo.cfg")),
+        )
+
+    def _plan(self, patience: float) -> Plan:
+        servers, chroot = self._ensemble()
+        return Plan(
+            source=Source(servers, chroot, self._login(), patience),
+            prefix=self.prefix(),
+            managed_ledger_path=self._matching(
+                MANAGED_LEDGER_PATH, _ZNODE, "the path of a znode, /managed-ledgers say"
+            ),
+            spool_dir=self.spool_dir(),
+        )
+
+    def _ensemble(self) -> tuple[str, str]:
+        hint = "set it to host:port,host:port,… with a chroot such as /pulsar after the last, if there is one"
+        servers, slash, path = self._required(ZOOKEEPER_SERVERS, hint).partition("/")
+        chroot = (slash + path).rstrip("/")
+        if chroot and not _ZNODE.fullmatch(chroot):
+            raise SettingError("ZOOKEEPER_SERVERS has a chroot that is no path of a znode", hint)
+        hosts = [host.strip() for host in servers.split(",")]
+        for host in hosts:
+            match = _HOST.fullmatch(host)
+            if not match or not 1 <= int(match["port"] or 2181) <= 65535:
+                raise SettingError(f"ZOOKEEPER_SERVERS has {host!a}, which is no host:port", hint)
+        return ",".join(hosts), chroot
+
+    def _login(self) -> Login | None:
+        value = self._text(ZOOKEEPER_AUTH)
+        if not value:
+            return None
+        scheme, _, credential = value.partition(":")
+        if scheme != "digest" or not all(credential.partition(":")):
+            raise SettingError("ZOOKEEPER_AUTH is not of the form digest:user:password", "the value is not shown here")
+        return Login(scheme, credential)
+
+    def _text(self, variable: Variable) -> str:
+        value = self._environment.get(variable.name, "").strip()
+        return value or variable.default or ""
+
+    def _required(self, variable: Variable, hint: str) -> str:
+        value = self._text(variable)
+        if not value:
+            state = "empty" if variable.name in self._environment else "not set"
+            raise SettingError(f"{variable.name} is {state}", hint)
+        return value
+
+    def _parsed(self, variable: Variable, parse: Callable[[str], T], hint: str) -> T:
+        try:
+            return parse(self._required(variable, hint))
+        except ValueError as error:
+            raise SettingError(f"{variable.name} is wrong, {error}", hint) from error
+
+    def _number(self, variable: Variable, low: int, high: int, unit: str) -> int:
+        value = self._text(variable)
+        if not re.fullmatch(r"[0-9]{1,10}", value) or not low <= int(value) <= high:
+            raise SettingError(f"{variable.name} is {value!a}", f"set it to {unit}, a number from {low} to {high}")
+        return int(value)
+
+    def _one_of(self, variable: Variable, choices: tuple[str, ...]) -> str:
+        value = self._text(variable)
+        if value not in choices:
+            raise SettingError(f"{variable.name} is {value!a}", f"set it to one of {', '.join(choices)}")
+        return value
+
+    def _matching(self, variable: Variable, pattern: re.Pattern[str], expected: str) -> str:
+        value = self._text(variable)
+        if not pattern.fullmatch(value):
+            raise SettingError(f"{variable.name} is {value!a}", f"set it to {expected}")
+        return value

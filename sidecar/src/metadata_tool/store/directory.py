@@ -1,0 +1,89 @@
+"""A directory as a store: `file:///some/directory`, for where there is no S3."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from metadata_tool.errors import BucketDenied, BucketMissing, StoreFailed, ToolError, UploadUnverified
+from metadata_tool.files import sha256, sync_directory
+from metadata_tool.location import Location
+from metadata_tool.store import already_there, no_such_backup
+
+_CHUNK = 1 << 20
+
+
+class DirectoryStore:
+    """Files in a directory that exists. A file gets its name only once it is whole, synced and checked."""
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self._root = Path("/", location.path)
+
+    def save(self, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
+        """See `Store.save`."""
+        partial = self._root / f".{name}.partial"
+        try:
+            sent = _copy(source, partial, checkpoint)
+            if sha256(partial) != sent:
+                raise UploadUnverified(f"{self.location.uri(name)} reads back differently", "check the disk")
+            os.link(partial, self._root / name)  # unlike a rename, it never replaces a file
+            sync_directory(self._root)
+        except FileExistsError as error:
+            raise already_there(self.location, name) from error
+        except OSError as error:
+            raise self._explain(error) from error
+        finally:
+            _unlink_quietly(partial)
+
+    def fetch(self, name: str, target: Path, checkpoint: Callable[[], None]) -> None:
+        """See `Store.fetch`."""
+        source = self._root / name
+        try:
+            if not source.is_file():
+                self._root.stat()
+                raise no_such_backup(self.location, name)
+            _copy(source, target, checkpoint)
+        except OSError as error:
+            raise self._explain(error) from error
+
+    def list(self, prefix: str) -> dict[str, int]:
+        """See `Store.list`."""
+        try:
+            files = [entry for entry in os.scandir(self._root) if entry.name.startswith(prefix) and entry.is_file()]
+            return {entry.name: entry.stat().st_size for entry in files}
+        except OSError as error:
+            raise self._explain(error) from error
+
+    def delete(self, name: str) -> None:
+        """See `Store.delete`."""
+        try:
+            (self._root / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: OSError) -> ToolError:
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return BucketMissing(f"the directory {self.location} does not exist", "create it, or mend BUCKET")
+        if isinstance(error, PermissionError):
+            return BucketDenied(f"the directory {self.location} may not be used", "give this user access to it")
+        return StoreFailed(f"the directory {self.location} cannot be used: {error.strerror or error}", "check the disk")
+
+
+def _copy(source: Path, target: Path, checkpoint: Callable[[], None]) -> bytes:
+    """Copy a file and sync it; the SHA-256 of what was read."""
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, target.open("wb") as writer:
+        while chunk := reader.read(_CHUNK):
+            checkpoint()
+            digest.update(chunk)
+            writer.write(chunk)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.digest()
+
+
+def _unlink_quietly(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

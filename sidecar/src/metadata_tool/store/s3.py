@@ -1,0 +1,229 @@
+"""S3, or whatever speaks its protocol. boto3 splits, retries, and finds credentials, as its documentation says."""
+
+import base64
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
+from botocore import exceptions as boto_errors
+from botocore.config import Config
+
+from metadata_tool.errors import (
+    BucketDenied,
+    BucketMissing,
+    CredentialsRejected,
+    SettingError,
+    Stopped,
+    StoreFailed,
+    StoreUnreachable,
+    ToolError,
+    UploadUnverified,
+)
+from metadata_tool.files import sha256
+from metadata_tool.location import Location
+from metadata_tool.store import already_there, no_such_backup
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from s3transfer.futures import TransferFuture
+
+log = logging.getLogger(__name__)
+
+PART_SIZE = 8 << 20
+_CHUNK = 1 << 20
+_POLL = 0.05
+_CHECKSUM = "SHA256"
+
+_NO_KEY = {"NoSuchKey", "404", "NotFound"}
+_DENIED = {"AccessDenied", "AllAccessDisabled", "403", "Forbidden"}
+_BAD_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidClientTokenId"}
+_BAD_KEYS |= {"XAdminUserNotFound"}  # versitygw
+_WRONG_REGION = {"AuthorizationHeaderMalformed", "PermanentRedirect", "301", "IllegalLocationConstraintException"}
+
+
+class S3Store:
+    """Objects under a path of a bucket. Parts are checked by the server as they arrive, the object once it is there."""
+
+    def __init__(self, location: Location, region: str | None, addressing_style: str) -> None:
+        """Make a client; nothing is asked of the server yet.
+
+        Raises:
+            SettingError: boto3's own settings are wrong.
+        """
+        self.location = location
+        try:
+            self._client = _client(region, addressing_style)
+        except (boto_errors.BotoCoreError, ValueError) as error:
+            raise SettingError(f"the S3 client's settings are wrong: {error}", "check the AWS_ variables") from error
+        parts = TransferConfig(multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=2)
+        self._transfer = create_transfer_manager(self._client, parts)
+
+    def save(self, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
+        """See `Store.save`."""
+        bucket, key = self.location.bucket, self.location.key(name)
+        if name in self.list(name):
+            raise already_there(self.location, name)
+        extra = {"ChecksumAlgorithm": _CHECKSUM, "ContentType": "application/gzip"}
+        try:
+            with self._explaining(name):
+                _await(self._transfer.upload(str(source), bucket, key, extra_args=extra), checkpoint)
+                self._verify(source, name, checkpoint)
+        except ToolError:
+            self._withdraw(name)
+            raise
+
+    def fetch(self, name: str, target: Path, checkpoint: Callable[[], None]) -> None:
+        """See `Store.fetch`."""
+        if name not in self.list(name):
+            raise no_such_backup(self.location, name)
+        with self._explaining(name):
+            future = self._transfer.download(self.location.bucket, self.location.key(name), str(target))
+            _await(future, checkpoint)
+
+    def list(self, prefix: str) -> dict[str, int]:
+        """See `Store.list`."""
+        start = self.location.key("")
+        found: dict[str, int] = {}
+        with self._explaining(prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.location.bucket, Prefix=start + prefix, Delimiter="/"
+            )
+            for page in pages:
+                for item in page.get("Contents", []):
+                    found[item["Key"].removeprefix(start)] = item["Size"]
+        return found
+
+    def delete(self, name: str) -> None:
+        """See `Store.delete`."""
+        with self._explaining(name):
+            self._client.delete_object(Bucket=self.location.bucket, Key=self.location.key(name))
+
+    def _withdraw(self, name: str) -> None:
+        """Remove what may have arrived of a failed upload: what was not verified must not be listed."""
+        try:
+            self.delete(name)
+        except ToolError as error:
+            log.warning("%s may be in the bucket, unverified, and could not be removed: %s", name, error)
+
+    def _verify(self, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
+        """Compare what the server holds by its own SHA-256, or, where it keeps none, by reading it back."""
+        bucket, key = self.location.bucket, self.location.key(name)
+        head = self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        size, checksum = source.stat().st_size, head.get("ChecksumSHA256")
+        if head["ContentLength"] != size:
+            raise _unverified(self.location.uri(name), f"it has {head['ContentLength']} bytes instead of {size}")
+        if checksum is not None:
+            equal = checksum in (_whole(source), _of_parts(source))
+        else:
+            digest = hashlib.sha256()
+            for chunk in self._client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK):
+                checkpoint()
+                digest.update(chunk)
+            equal = digest.digest() == sha256(source)
+        if not equal:
+            raise _unverified(self.location.uri(name), "its SHA-256 is another")
+
+    @contextmanager
+    def _explaining(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except boto_errors.ClientError as error:
+            raise self._explain(error, name) from error
+        except (
+            boto_errors.NoCredentialsError,
+            boto_errors.PartialCredentialsError,
+            boto_errors.CredentialRetrievalError,
+            boto_errors.TokenRetrievalError,
+        ) as error:
+            raise CredentialsRejected(
+                f"there are no usable credentials for {self.location}",
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the service account a role",
+            ) from error
+        except (boto_errors.HTTPClientError, boto_errors.ConnectionError) as error:
+            raise StoreUnreachable(
+                f"the object store at {self._client.meta.endpoint_url} does not answer ({type(error).__name__})",
+                "check AWS_ENDPOINT_URL_S3, AWS_REGION and the network",
+            ) from error
+        except boto_errors.BotoCoreError as error:
+            raise StoreFailed(f"{self.location} cannot be used: {error}", "check the AWS_ variables") from error
+        except OSError as error:
+            raise StoreFailed(f"a local file failed while transferring {name}: {error}", "check the disk") from error
+
+    def _explain(self, error: boto_errors.ClientError, name: str) -> ToolError:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "NoSuchBucket":
+            return BucketMissing(f"the bucket of {self.location} does not exist", "create it, or mend BUCKET")
+        if code in _NO_KEY:
+            return no_such_backup(self.location, name)
+        if code in _DENIED:
+            return BucketDenied(
+                f"access to {self.location} was denied (403)",
+                "allow these credentials s3:ListBucket, GetObject, PutObject, DeleteObject and AbortMultipartUpload",
+            )
+        if code in _BAD_KEYS:
+            return CredentialsRejected(
+                f"the object store refused the credentials for {self.location} ({code})",
+                "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN",
+            )
+        if code in _WRONG_REGION:
+            return StoreFailed(f"the bucket of {self.location} lies in another region ({code})", "set AWS_REGION to it")
+        message = error.response.get("Error", {}).get("Message", "")
+        return StoreFailed(f"the object store failed for {self.location}: {code} {message}", "it is worth a retry")
+
+
+def _client(region: str | None, addressing_style: str) -> "S3Client":
+    """A client that waits a bounded time, and addresses buckets by path wherever the endpoint is not Amazon's."""
+    session = boto3.session.Session()
+
+    def make(style: Any) -> "S3Client":
+        config = Config(connect_timeout=10, read_timeout=60, s3={"addressing_style": style})
+        return session.client("s3", region_name=region, config=config)
+
+    client = make(addressing_style)
+    foreign = not client.meta.endpoint_url.removesuffix(".cn").endswith(".amazonaws.com")
+    return make("path") if addressing_style == "auto" and foreign else client
+
+
+def _await(future: "TransferFuture", checkpoint: Callable[[], None]) -> None:
+    """Wait for a transfer; when told to stop, end it so that nothing half is left."""
+    try:
+        while not future.done():
+            checkpoint()
+            time.sleep(_POLL)
+    except Stopped:
+        future.cancel()
+        _settle(future)
+        raise
+    future.result()
+
+
+def _settle(future: "TransferFuture") -> None:
+    """Let a cancelled transfer abort its upload; how it ends does not matter any more."""
+    try:
+        future.result()
+    except Exception:  # noqa: BLE001  # s3transfer hands on whatever the cancelled part met
+        return
+
+
+def _whole(source: Path) -> str:
+    """S3's notation of the SHA-256 of an object uploaded in one piece."""
+    return base64.b64encode(sha256(source)).decode()
+
+
+def _of_parts(source: Path) -> str:
+    """S3's notation of the SHA-256 of an object uploaded in parts: digest of the parts' digests, and their number."""
+    digests = []
+    with source.open("rb") as file:
+        while part := file.read(PART_SIZE):
+            digests.append(hashlib.sha256(part).digest())
+    return f"{base64.b64encode(hashlib.sha256(b''.join(digests)).digest()).decode()}-{len(digests)}"
+
+
+def _unverified(uri: str, what: str) -> UploadUnverified:
+    return UploadUnverified(f"{uri} is not what was uploaded, {what}", "it was removed; check the object store")

@@ -1,0 +1,55 @@
+"""A directory for the work in progress, gone afterwards; what a killed run left behind is cleared by the next."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from metadata_tool.errors import SpoolFailed
+
+_PREFIX = "metadata-tool-"
+_LOCK = "lock"
+
+
+@contextmanager
+def workspace(spool_dir: Path) -> Iterator[Path]:
+    """An empty directory below `spool_dir`.
+
+    Raises:
+        SpoolFailed: it cannot be made, or anything written to it fails, as on a full disk.
+    """
+    try:
+        _clear_leftovers(spool_dir)
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=spool_dir, ignore_cleanup_errors=True) as name:
+            lock = os.open(Path(name, _LOCK), os.O_CREAT | os.O_WRONLY, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield Path(name)
+            finally:
+                os.close(lock)
+    except BrokenPipeError:
+        raise  # a reader of our output has gone: not the directory's fault
+    except OSError as error:
+        raise SpoolFailed(
+            f"SPOOL_DIR {spool_dir} cannot be used: {error.strerror or error}",
+            "it must be writable, with room for about twice the tree",
+        ) from error
+
+
+def _clear_leftovers(spool_dir: Path) -> None:
+    """Remove our directories whose lock nobody holds: their process is dead."""
+    for lock_file in spool_dir.glob(f"{_PREFIX}*/{_LOCK}"):
+        try:
+            lock = os.open(lock_file, os.O_WRONLY)
+        except OSError:
+            continue  # another user's
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock_file.parent, ignore_errors=True)
+        except OSError:
+            continue
+        finally:
+            os.close(lock)

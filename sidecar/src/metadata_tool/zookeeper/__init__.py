@@ -1,0 +1,1 @@
+"""ZooKeeper: its client protocol, its snapshot format, its data directory. Nothing here knows of Pulsar."""

@@ -1,0 +1,78 @@
+"""Puts a snapshot into a data directory, whole or not at all.
+
+ZooKeeper takes the newest readable file in `version-2` for its tree, and starts empty where there is none. So the file
+is written beside it, synced, and the whole directory renamed into place: whoever looks, it is absent or complete.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from metadata_tool.errors import DataDirNotEmpty, DataDirUnusable, ToolError
+from metadata_tool.files import sync_directory
+
+VERSION_2 = "version-2"
+_PARTIAL = ".version-2.partial"
+_HARMLESS = {"lost+found", "myid", _PARTIAL}
+"""What a fresh volume may hold: the file system's own, the server's number, what an earlier try left unfinished."""
+
+
+def next_epoch(zxid: int) -> int:
+    """The first zxid of the next epoch: no client of the old cluster has seen a later one, nor may a server."""
+    return ((zxid >> 32) + 1) << 32
+
+
+def require_empty(data_dir: Path) -> None:
+    """Refuse a data directory that holds anything.
+
+    Raises:
+        DataDirNotEmpty: it does.
+        DataDirUnusable: it is not a directory that can be read.
+    """
+    try:
+        found = sorted(entry.name for entry in data_dir.iterdir() if entry.name not in _HARMLESS)
+    except OSError as error:
+        raise _unusable(data_dir, error) from error
+    if found:
+        raise DataDirNotEmpty(
+            f"ZOOKEEPER_DATA_DIR {data_dir} is not empty, it holds {', '.join(found[:3])}",
+            "a restore only starts a new ZooKeeper; give it an empty volume. Nothing was touched",
+        )
+
+
+def place(data_dir: Path, zxid: int, write: Callable[[BinaryIO], None]) -> Path:
+    """Let `write` make the snapshot of this zxid, and put it where ZooKeeper looks for it. The file's path.
+
+    Raises:
+        DataDirNotEmpty, DataDirUnusable: as `require_empty`, or the disk is full.
+        ToolError: whatever `write` raises; the directory is then as it was.
+    """
+    require_empty(data_dir)
+    partial = data_dir / _PARTIAL
+    name = f"snapshot.{zxid:x}"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        with (partial / name).open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(partial)
+        partial.rename(data_dir / VERSION_2)
+        sync_directory(data_dir)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise _unusable(data_dir, error) from error
+    except ToolError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return data_dir / VERSION_2 / name
+
+
+def _unusable(data_dir: Path, error: OSError) -> DataDirUnusable:
+    return DataDirUnusable(
+        f"ZOOKEEPER_DATA_DIR {data_dir} cannot be used: {error.strerror or error}",
+        "mount a volume there that this user may write",
+    )

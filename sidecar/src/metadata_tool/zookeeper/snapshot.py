@@ -1,0 +1,333 @@
+"""ZooKeeper's own snapshot file, read and written as a stream.
+
+Layout (FileSnap, SnapStream, SerializeUtils, DataTree, ReferenceCountedACLCache): header, sessions, ACL cache, nodes,
+the path `/`, a seal. A seal is the Adler-32 of everything before it as an int64, then the string `/`. Since 3.6 a
+digest may follow (ZOOKEEPER-3150), since 3.9 the last processed zxid (ZOOKEEPER-4570), each with a seal of its own;
+what is written here has neither, which every version loads. The root's path is the empty string.
+
+What is written here is in tree order: depth first, siblings sorted by their bytes. So a reader can prove, with no more
+memory than one path, that each znode has its parent and comes once.
+"""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple, Protocol
+
+from metadata_tool.zookeeper.jute import INT, LONG, STORED_STAT_SIZE, Stat, buffer, unpack_acls
+
+MAGIC = int.from_bytes(b"ZKSN", "big")
+VERSION = 2
+OPEN_ACL_KEY = -1
+MAX_FIELD = 64 << 20
+"""No field may claim more bytes than this: a server's own limit is jute.maxbuffer, about 1 MB unless raised."""
+
+_HEADER = struct.Struct(">iiq")
+_END = buffer(b"/")
+_CHUNK = 1 << 18
+_TAIL = LONG.size + STORED_STAT_SIZE
+_SEAL_SIZE = LONG.size + len(_END)
+_DIGEST_SIZE = LONG.size + INT.size + LONG.size + _SEAL_SIZE
+_LAST_ZXID_SIZE = LONG.size + _SEAL_SIZE
+
+
+class SnapshotError(ValueError):
+    """A snapshot that ZooKeeper would not load, or would load wrongly; the message says where and why."""
+
+
+class Node(NamedTuple):
+    """One znode as a snapshot holds it: `path` (root is empty), data or null, key of its ACL, 60 bytes of stat."""
+
+    path: bytes
+    data: bytes | None
+    acl: int
+    stat: bytes
+
+    def encode(self) -> bytes:
+        """The bytes of this znode in a snapshot."""
+        return b"".join((buffer(self.path), buffer(self.data), LONG.pack(self.acl), self.stat))
+
+
+class Written(NamedTuple):
+    """What was written: znodes, bytes of the file, and its SHA-256 in hex."""
+
+    nodes: int
+    size: int
+    sha256: str
+
+
+class Readable(Protocol):
+    """The one thing that reading needs of a file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes, none at the end."""
+
+
+def tree_key(path: bytes) -> bytes:
+    """Sorts paths in tree order: a slash comes before every other byte, and no path holds a NUL."""
+    return path.replace(b"/", b"\0")
+
+
+def printable(path: bytes) -> str:
+    """A path for people: root as `/`, on one line whatever bytes it holds."""
+    text = path.decode(errors="backslashreplace") or "/"
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def write(out: BinaryIO, acls: Mapping[int, bytes], nodes: Iterable[bytes]) -> Written:
+    """Write a snapshot of encoded znodes, parents first, with no sessions.
+
+    `acls` maps keys to encoded ACLs; the key -1 (world:anyone, all permissions) needs no entry.
+    """
+    digest = hashlib.sha256()
+    adler, size, count = 1, 0, 0
+    head = [_HEADER.pack(MAGIC, VERSION, -1), INT.pack(0), INT.pack(len(acls))]
+    pending = [*head, *(LONG.pack(key) + acls[key] for key in sorted(acls))]
+    pending_size = sum(map(len, pending))
+
+    def flush() -> None:
+        nonlocal adler, size, pending_size
+        chunk = b"".join(pending)
+        pending.clear()
+        pending_size = 0
+        adler = zlib.adler32(chunk, adler)
+        digest.update(chunk)
+        out.write(chunk)
+        size += len(chunk)
+
+    for node in nodes:
+        pending.append(node)
+        pending_size += len(node)
+        count += 1
+        if pending_size >= _CHUNK:
+            flush()
+    pending.append(_END)
+    flush()
+    pending.append(LONG.pack(adler) + _END)
+    flush()
+    return Written(count, size, digest.hexdigest())
+
+
+@dataclass
+class Header:
+    """What precedes the nodes: the database id, session timeouts in ms by session id, encoded ACLs by key."""
+
+    dbid: int
+    sessions: dict[int, int]
+    acls: dict[int, bytes]
+
+
+class SnapshotReader:
+    """Reads a snapshot as a stream: `header` at once, then `nodes()` to the end, which checks the seals."""
+
+    def __init__(self, stream: Readable) -> None:
+        """Read the header.
+
+        Raises:
+            SnapshotError: this is no snapshot, or its header is damaged.
+        """
+        self._source = _Source(stream)
+        self.header = self._read_header()
+        self.digest_zxid: int | None = None
+        self.last_zxid: int | None = None
+
+    def _read_header(self) -> Header:
+        source = self._source
+        magic, version, dbid = _HEADER.unpack(source.take(_HEADER.size))
+        if magic != MAGIC:
+            raise SnapshotError("this is no ZooKeeper snapshot: it does not begin with ZKSN")
+        if version != VERSION:
+            raise SnapshotError(f"snapshot version {version} is unknown, only {VERSION} is")
+        sessions = {source.read_long(): source.read_int() for _ in range(source.count())}
+        acls = {source.read_long(): source.acl() for _ in range(source.count())}
+        return Header(dbid, sessions, acls)
+
+    def nodes(self) -> Iterator[Node]:
+        """All znodes in the order of the file.
+
+        Raises:
+            SnapshotError: the file is cut or damaged. What came before is not to be trusted either.
+        """
+        source = self._source
+        while True:
+            path = source.buffer()
+            if path == b"/":
+                break
+            if path is None:
+                raise SnapshotError(f"a znode has no path, near byte {source.position}")
+            data = source.buffer()
+            tail = source.take(_TAIL)
+            yield Node(path, data, LONG.unpack_from(tail)[0], tail[LONG.size :])
+        source.seal()
+        self._read_trailers()
+
+    def _read_trailers(self) -> None:
+        source = self._source
+        left = source.remaining(_DIGEST_SIZE + _LAST_ZXID_SIZE)
+        if left not in (0, _DIGEST_SIZE, _LAST_ZXID_SIZE, _DIGEST_SIZE + _LAST_ZXID_SIZE):
+            raise SnapshotError("there are bytes after the end")
+        if left >= _DIGEST_SIZE:
+            self.digest_zxid = source.read_long()
+            source.take(INT.size + LONG.size)
+            source.seal()
+        if left in (_LAST_ZXID_SIZE, _DIGEST_SIZE + _LAST_ZXID_SIZE):
+            self.last_zxid = source.read_long()
+            source.seal()
+
+    @property
+    def bare(self) -> bool:
+        """After `nodes()`: whether the file ended with the first seal."""
+        return self.digest_zxid is None and self.last_zxid is None
+
+
+def in_tree_order(nodes: Iterable[Node], acls: Mapping[int, bytes], zxid: int) -> Iterator[Node]:
+    """Pass the znodes of a snapshot on, as long as they are what `capture` writes at this zxid.
+
+    Raises:
+        SnapshotError: a znode has no parent, comes twice or out of order, has a path or an ACL that ZooKeeper cannot
+            have, is ephemeral, or is newer than the snapshot.
+    """
+    ancestors: list[bytes] = []
+    last_key = None
+    for node in nodes:
+        path, key = node.path, tree_key(node.path)
+        if last_key is None:
+            if path:
+                raise SnapshotError(f"the first znode is {printable(path)}, not the root")
+        else:
+            _check_path(path)
+            if key <= last_key:
+                raise SnapshotError(f"znode {printable(path)} comes twice or out of order")
+            parent = path[: path.rindex(b"/")]
+            while ancestors and ancestors[-1] != parent:
+                ancestors.pop()
+            if not ancestors:
+                raise SnapshotError(f"znode {printable(path)} has no parent")
+        ancestors.append(path)
+        last_key = key
+        _check_stat(node, zxid)
+        if node.acl != OPEN_ACL_KEY and node.acl not in acls:
+            raise SnapshotError(f"znode {printable(path)} refers to the unknown ACL {node.acl}")
+        yield node
+    if last_key is None:
+        raise SnapshotError("it has no znodes, not even the root")
+
+
+def _check_path(path: bytes) -> None:
+    """PathUtils.validatePath, as far as it matters to a reader."""
+    names = path.split(b"/")
+    if names[0] or any(name in (b"", b".", b"..") for name in names[1:]) or b"\0" in path:
+        raise SnapshotError(f"{printable(path)} is no path of a znode")
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        raise SnapshotError(f"{printable(path)} is no path of a znode: it is not UTF-8") from None
+
+
+def _check_stat(node: Node, zxid: int) -> None:
+    stat = Stat.unpack(node.stat)
+    if stat.ephemeral_owner:
+        raise SnapshotError(f"znode {printable(node.path)} is ephemeral, and a backup holds none")
+    newest = max(stat.czxid, stat.mzxid, stat.pzxid)
+    if newest > zxid:
+        raise SnapshotError(f"znode {printable(node.path)} is of zxid {newest:#x}, later than the snapshot's {zxid:#x}")
+
+
+class _Source:
+    """A stream with a window on it, and a running Adler-32 of what was consumed."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._window = b""
+        self._offset = 0
+        self._discarded = 0
+        self._adler = 1
+
+    @property
+    def position(self) -> int:
+        """Bytes consumed since the beginning."""
+        return self._discarded + self._offset
+
+    def take(self, size: int) -> bytes:
+        start = self._offset
+        end = start + size
+        if end > len(self._window):
+            self._refill(size)
+            start, end = 0, size
+        self._offset = end
+        return self._window[start:end]
+
+    def buffer(self) -> bytes | None:
+        (size,) = INT.unpack(self.take(4))
+        if size < 0:
+            if size == -1:
+                return None
+            raise SnapshotError(f"a field claims {size} bytes, near byte {self.position}")
+        if size > MAX_FIELD:
+            raise SnapshotError(f"a field claims {size} bytes, near byte {self.position}")
+        return self.take(size)
+
+    def read_int(self) -> int:
+        return int(INT.unpack(self.take(INT.size))[0])
+
+    def read_long(self) -> int:
+        return int(LONG.unpack(self.take(LONG.size))[0])
+
+    def count(self) -> int:
+        count = self.read_int()
+        if count < 0:
+            raise SnapshotError(f"a list claims {count} items, near byte {self.position}")
+        return count
+
+    def acl(self) -> bytes:
+        count = self.count()
+        parts = [INT.pack(count)]
+        for _ in range(count):
+            parts.append(self.take(INT.size))
+            parts.append(buffer(self.buffer()))
+            parts.append(buffer(self.buffer()))
+        encoded = b"".join(parts)
+        try:
+            unpack_acls(encoded)
+        except ValueError:
+            raise SnapshotError(f"an ACL is not UTF-8, near byte {self.position}") from None
+        return encoded
+
+    def seal(self) -> None:
+        self._adler = zlib.adler32(self._window[: self._offset], self._adler)
+        self._discard()
+        expected = self._adler
+        if self.read_long() != expected:
+            raise SnapshotError(f"the checksum at byte {self.position} does not match")
+        if self.buffer() != b"/":
+            raise SnapshotError(f"the seal at byte {self.position} is broken")
+
+    def remaining(self, limit: int) -> int:
+        """Bytes left, counted up to one more than the limit."""
+        self._fill(limit + 1)
+        return min(len(self._window) - self._offset, limit + 1)
+
+    def _refill(self, size: int) -> None:
+        self._fill(size)
+        if len(self._window) - self._offset < size:
+            raise SnapshotError(f"it ends too early, at byte {self._discarded + len(self._window)}")
+        self._adler = zlib.adler32(self._window[: self._offset], self._adler)
+        self._discard()
+
+    def _fill(self, size: int) -> None:
+        parts = [self._window]
+        have = len(self._window) - self._offset
+        while have < size:
+            chunk = self._stream.read(max(_CHUNK, min(size - have, MAX_FIELD)))
+            if not chunk:
+                break
+            parts.append(chunk)
+            have += len(chunk)
+        self._window = b"".join(parts)
+
+    def _discard(self) -> None:
+        self._discarded += self._offset
+        self._window = self._window[self._offset :]
+        self._offset = 0
