@@ -1,0 +1,47 @@
+# Everything there is to do with this project. `make` alone lists it.
+SHELL := /bin/bash
+CONFIG := sidecar/pyproject.toml
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help install demo test test-unit test-integration lint format docs lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+install: .venv/installed ## Make .venv/ with metadata-tool in it
+
+.venv/installed: sidecar/requirements-dev.lock $(CONFIG) ci/install
+	@ci/install
+
+demo: install ## Back up a real ZooKeeper to an embedded S3, and start a new one from the backup
+	@$(BIN)/python -m ci.demo
+
+test: install ## Unit and integration tests, on real ZooKeepers and a real S3 server
+	@$(PYTEST) tests
+
+test-unit: install ## Unit tests alone: seconds, no server
+	@$(PYTEST) tests/unit
+
+test-integration: install ## Integration tests alone
+	@$(PYTEST) tests/integration
+
+lint: install ## ruff, mypy strict, yamllint
+	@$(BIN)/ruff format --config $(CONFIG) --check sidecar tests ci
+	@$(BIN)/ruff check --config $(CONFIG) sidecar tests ci
+	@$(BIN)/mypy --config-file $(CONFIG) sidecar/src tests ci
+	@$(BIN)/yamllint --strict .
+
+format: install ## Rewrite the code as ruff likes it
+	@$(BIN)/ruff format --config $(CONFIG) sidecar tests ci
+	@$(BIN)/ruff check --config $(CONFIG) --fix sidecar tests ci
+
+docs: install ## Rewrite the tables in docs/ that are made from the code
+	@$(BIN)/python -m ci.docs
+
+lock: install ## Resolve and pin every Python package anew
+	@ci/lock
+
+clean: ## Remove what make made here; the cache stays
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

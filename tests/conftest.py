@@ -1,0 +1,20 @@
+"""Servers that several tests share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.s3 import Bucket, S3Server, new_bucket, s3_server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> Bucket:
+    """An empty bucket in a real S3 server."""
+    return new_bucket(s3)

@@ -1,0 +1,130 @@
+"""A ZooKeeper that starts from a backup has the tree that was saved."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
+from support import seed
+from support.comparison import Tree, differences, read_tree
+from support.s3 import S3Server, new_bucket
+from support.tool import run, succeed
+from support.zookeeper import Ensemble, client, standalone
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A tree, the backup that was made of it, and the settings to get at it."""
+
+    version: str
+    tree: Tree
+    uri: str
+    settings: dict[str, str]
+    server: S3Server
+
+
+@pytest.fixture(scope="module", params=[NEWEST, OLDEST])
+def saved(request: pytest.FixtureRequest, s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
+    """A backup of everything that ZooKeeper can hold, in a real S3."""
+    version: str = request.param
+    settings = new_bucket(s3).settings
+    with standalone(version, tmp_path_factory.mktemp("source")) as server, client(server.address, seed.ADMIN) as source:
+        seed.pulsar(source)
+        seed.everything(source)
+        tree = read_tree(source)
+        login = {"ZOOKEEPER_SERVERS": server.address, "ZOOKEEPER_AUTH": f"digest:{seed.ADMIN}"}
+        uri = succeed("backup", settings={**settings, **login})
+    yield Saved(version, tree, uri, settings, s3)
+
+
+def restore(saved: Saved, data_dir: Path) -> Path:
+    """Restore into a data directory; the snapshot's path."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    settings = {**saved.settings, "RESTORE_POINT": saved.uri, "ZOOKEEPER_DATA_DIR": str(data_dir)}
+    return Path(succeed("restore", settings=settings))
+
+
+def test_standalone_equals_its_source(saved: Saved, tmp_path: Path) -> None:
+    """Data, ACLs and every kept stat of every persistent znode come back, and nothing else does."""
+    restore(saved, tmp_path / "data")
+    with standalone(saved.version, tmp_path) as server, client(server.address, seed.ADMIN) as restored:
+        assert [] == list(differences(saved.tree, read_tree(restored)))
+
+
+def test_it_holds_what_is_hard_to_keep(saved: Saved) -> None:
+    """The tree that is compared has each of the things that are easily lost."""
+    tree = saved.tree
+    assert (None, b"") == (tree["/null"].data, tree["/empty"].data)
+    assert 900_096 == len(tree["/large"].data or b"")
+    assert seed.WIDE == sum(path.startswith("/wide/") for path in tree)
+    assert "/unicode-\u00fc\u4e2d\u0627/\u00f1 with a space" in tree
+    assert ("digest", 31) == (tree["/acl-digest"].acl[0][1], tree["/acl-digest"].acl[0][0])
+    assert (6, 2, 8) == (tree["/empty"].version, tree["/acl-changed"].aversion, tree["/sequential"].cversion)
+    assert not {"/sequential/ephemeral", "/ledgers/available/bookie-0:3181"} & tree.keys()
+
+
+def test_sequential_names_go_on(saved: Saved, tmp_path: Path) -> None:
+    """The next sequential names are those that the source would have given."""
+    restore(saved, tmp_path / "data")
+    with standalone(saved.version, tmp_path) as server, client(server.address) as restored:
+        names = [restored.create(f"{parent}/s-", b"", sequence=True) for parent in ("/sequential", "/ledgers/idgen")]
+    assert ["/sequential/s-0000000008", "/ledgers/idgen/s-0000000040"] == names
+
+
+def test_plain_tar_is_enough(saved: Saved, tmp_path: Path) -> None:
+    """`tar xzf` of a backup into an empty data directory starts a ZooKeeper, with no tool of ours."""
+    (tmp_path / "data").mkdir()
+    bucket, _, key = saved.uri.removeprefix("s3a://").partition("/")
+    saved.server.client().download_file(bucket, key, str(tmp_path / "backup.tar.gz"))
+    subprocess.run(["tar", "xzf", tmp_path / "backup.tar.gz", "-C", tmp_path / "data"], check=True)
+    with standalone(saved.version, tmp_path) as server, client(server.address, seed.ADMIN) as restored:
+        assert [] == list(differences(saved.tree, read_tree(restored)))
+
+
+def test_new_ensemble_equals_its_source(saved: Saved, tmp_path: Path) -> None:
+    """Three new members, each restored on its own, form one ensemble, and each has the whole tree."""
+    version = OLDER if saved.version == NEWEST else saved.version
+    ensemble = Ensemble(version, tmp_path)
+    snapshots = [restore(saved, server.data_dir) for server in ensemble.servers]
+    assert 1 == len({(path.name, path.read_bytes()) for path in snapshots})
+    try:
+        ensemble.start()
+        assert ["follower", "follower", "leader"] == sorted(server.mode() for server in ensemble.servers)
+        for server in ensemble.servers:
+            with client(server.address, seed.ADMIN) as member:
+                assert [] == list(differences(saved.tree, read_tree(member)))
+        with client(ensemble.address) as writer:
+            writer.create("/written-after", b"")
+    finally:
+        ensemble.stop()
+
+
+def test_verify_and_inspect_tell_what_is_there(saved: Saved) -> None:
+    """`verify` finds the backup whole, and `inspect` counts the znodes that were saved."""
+    assert f"is whole: {len(saved.tree)} znodes" in succeed("verify", saved.uri, settings=saved.settings)
+    counts = json.loads(succeed("inspect", "--json", saved.uri, settings=saved.settings))["topLevel"]
+    assert seed.WIDE + 1 == counts["/wide"]["znodes"]
+    assert {"znodes": 1, "bytes": 900_096} == counts["/large"]
+    tree = succeed("inspect", "--tree", saved.uri, settings=saved.settings)
+    assert len(saved.tree) == len(tree.splitlines())
+
+
+def test_older_backup_starts_a_newer_zookeeper(saved: Saved, tmp_path: Path) -> None:
+    """A backup of one version restores into the newest."""
+    restore(saved, tmp_path / "data")
+    with standalone(NEWEST, tmp_path) as server, client(server.address, seed.ADMIN) as restored:
+        assert [] == list(differences(saved.tree, read_tree(restored)))
+
+
+def test_restore_refuses_to_restore_twice(saved: Saved, tmp_path: Path) -> None:
+    """A data directory that was restored once is left alone, to the byte."""
+    placed = restore(saved, tmp_path / "data")
+    before = placed.read_bytes()
+    settings = {**saved.settings, "RESTORE_POINT": saved.uri, "ZOOKEEPER_DATA_DIR": str(tmp_path / "data")}
+    assert 40 == run("restore", settings=settings).exit_code
+    assert [placed] == [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert before == placed.read_bytes()

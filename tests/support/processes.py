@@ -1,0 +1,82 @@
+"""Servers that a test starts, and ends by process id."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+READY_WITHIN = 90
+"""Seconds: a bound for a machine under load, not an expectation."""
+
+
+class Process:
+    """A child in a process group of its own, with its output in a file."""
+
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(environment) if environment is not None else None,
+                start_new_session=True,
+            )
+        self.pid = self._child.pid
+
+    def wait_until(self, ready: Callable[[], bool]) -> None:
+        """Wait until it is ready; fail with the end of its output when it dies or takes too long."""
+        deadline = time.monotonic() + READY_WITHIN
+        while not ready():
+            if self._child.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"{self._child.args!r} did not come up:\n{self.output()[-3000:]}")
+            time.sleep(0.05)
+
+    def output(self) -> str:
+        """What it has printed."""
+        return self.log.read_text(errors="replace")
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._child.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it alone."""
+        self._child.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for its end; its exit code."""
+        return self._child.wait(READY_WITHIN)
+
+    def stop(self) -> int:
+        """SIGTERM, and SIGKILL if that does not help; its exit code."""
+        if self._child.poll() is None:
+            self._child.terminate()
+            try:
+                self._child.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self._child.wait()
+
+    def kill(self) -> None:
+        """SIGKILL to it and its children."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._child.wait()
+
+
+def free_port() -> int:
+    """A loopback port that nobody has, below the range that outgoing connections take theirs from."""
+    while True:
+        port = random.randint(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -1,0 +1,123 @@
+"""A real S3 server on loopback, and what tests ask of it past the program."""
+
+import contextlib
+import itertools
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+
+from ci.parts.go import versitygw
+from support.processes import Process, free_port
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ACCESS_KEY = "tester"
+SECRET_KEY = "a-secret-of-the-tests"
+
+
+class S3Server:
+    """versitygw on a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self._directory = directory
+        self._process: Process | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        data = self._directory / "buckets"
+        data.mkdir(exist_ok=True, parents=True)
+        environment = {**os.environ, "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
+        command = [versitygw(), "--port", f"127.0.0.1:{self.port}", "--iam-dir", str(self._iam()), "posix", str(data)]
+        self._process = Process(command, self._directory / "s3.log", environment)
+        self._process.wait_until(self._answers)
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.stop()
+
+    def environment(self) -> dict[str, str]:
+        """boto3's variables for this server."""
+        return {
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_EC2_METADATA_DISABLED": "true",  # nothing may be asked outside this machine
+        }
+
+    def client(self, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> "S3Client":
+        return boto3.session.Session().client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+        )
+
+    def add_user(self, access_key: str, secret_key: str) -> None:
+        """A user who exists and owns nothing."""
+        admin = [versitygw(), "admin", "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--endpoint-url", self.endpoint]
+        user = ["create-user", "--access", access_key, "--secret", secret_key, "--role", "user"]
+        subprocess.run([*admin, *user], check=True, capture_output=True)
+
+    def _iam(self) -> Path:
+        folder = self._directory / "iam"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
+
+
+@contextlib.contextmanager
+def s3_server(directory: Path) -> Iterator[S3Server]:
+    """A server that answers, and ends afterwards."""
+    server = S3Server(directory)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of a test's own."""
+
+    server: S3Server
+    name: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The program's settings for it: a folder in the bucket."""
+        return {**self.server.environment(), "BUCKET": f"s3a://{self.name}/team/prod"}
+
+    def objects(self) -> list[str]:
+        """All keys in it."""
+        listed = self.server.client().list_objects_v2(Bucket=self.name).get("Contents", [])
+        return sorted(item["Key"] for item in listed)
+
+    def unfinished_uploads(self) -> int:
+        """Multipart uploads that were begun and neither completed nor aborted."""
+        return len(self.server.client().list_multipart_uploads(Bucket=self.name).get("Uploads", []))
+
+
+_numbers = itertools.count()
+
+
+def new_bucket(server: S3Server) -> Bucket:
+    """An empty bucket."""
+    bucket = Bucket(server, f"bucket-{next(_numbers)}")
+    server.client().create_bucket(Bucket=bucket.name)
+    return bucket

@@ -1,0 +1,172 @@
+"""Trees of znodes for tests: hypothesis strategies for them, and snapshots and archives made of them by hand."""
+
+import gzip
+import hashlib
+import io
+import struct
+import tarfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from metadata_tool import archive
+from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
+from metadata_tool.zookeeper.jute import Acl, Stat, pack_acls
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
+
+ZXID = 0x5_0000_0064
+"""That of the snapshots made here; no znode made here is newer."""
+
+PATIENT = settings(deadline=None, database=None)
+"""For every property test: on a busy machine a slow example is no failure."""
+
+int32s = st.integers(-(1 << 31), (1 << 31) - 1)
+int64s = st.integers(-(1 << 63), (1 << 63) - 1)
+names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=6).filter(
+    lambda name: name not in {".", ".."}
+)
+acls = st.lists(st.builds(Acl, int32s, st.text(max_size=8), st.text(max_size=8)), max_size=4)
+acl_tables = st.dictionaries(int64s.filter(lambda key: key != OPEN_ACL_KEY), acls.map(pack_acls), max_size=4)
+stats = st.builds(Stat, int64s, int64s, int64s, int64s, int32s, int32s, int32s, int64s, int64s)
+
+
+@st.composite
+def paths(draw: st.DrawFn) -> list[bytes]:
+    """The paths of a tree, in tree order."""
+    found = [b""]
+    for name, parent in draw(st.lists(st.tuples(names, st.integers(0, 1 << 16)), max_size=15)):
+        found.append(found[parent % len(found)] + b"/" + name.encode())
+    return in_tree_order(found)
+
+
+@st.composite
+def trees(draw: st.DrawFn, keys: Iterable[int] = ()) -> list[Node]:
+    """The znodes of a tree, in tree order, such as a backup may hold; each ACL is one of the keys or the open one."""
+    zxids = st.integers(0, ZXID)
+    kept = st.builds(Stat, zxids, zxids, int64s, int64s, int32s, int32s, int32s, st.just(0), zxids)
+    datas = st.none() | st.binary(max_size=40)
+    of_keys = st.sampled_from([OPEN_ACL_KEY, *keys])
+    return [Node(path, draw(datas), draw(of_keys), draw(kept).pack()) for path in draw(paths())]
+
+
+@st.composite
+def tables_and_trees(draw: st.DrawFn) -> tuple[dict[int, bytes], list[Node]]:
+    """A table of ACLs, and a tree that uses it."""
+    table = draw(acl_tables)
+    return table, draw(trees(table))
+
+
+def in_tree_order(found: Iterable[bytes]) -> list[bytes]:
+    """Depth first, siblings sorted: the order of the lists of names, each path once."""
+    return sorted(set(found), key=lambda path: path.split(b"/"))
+
+
+def node(path: bytes, data: bytes | None = b"x", acl: int = OPEN_ACL_KEY, **stat: int) -> Node:
+    """A znode that a backup may hold, but for what is given."""
+    return Node(path, data, acl, Stat(1, 1, 0, 0, 0, 0, 0, 0, 1)._replace(**stat).pack())
+
+
+def small_tree() -> list[Node]:
+    """A tree with a bit of everything; its ACL 1 is in `small_table`."""
+    return [
+        node(b"", None, cversion=2),
+        node(b"/admin", b"", cversion=1),
+        node(b"/admin/policies", b'{"a": 1}', 1, mzxid=ZXID),
+        node(b"/admin-2", "ä".encode()),
+    ]
+
+
+def small_table() -> dict[int, bytes]:
+    """The ACLs of `small_tree`."""
+    return {1: pack_acls([Acl(31, "digest", "admin:secret"), Acl(1, "world", "anyone")])}
+
+
+def length_and(value: bytes | None) -> bytes:
+    """A string or buffer of a snapshot."""
+    return struct.pack(">i", -1) if value is None else struct.pack(">i", len(value)) + value
+
+
+def snapshot_head(table: Mapping[int, bytes], sessions: Mapping[int, int] | None = None) -> bytes:
+    """A snapshot up to its first znode."""
+    sessions = sessions or {}
+    parts = [b"ZKSN", struct.pack(">iqi", 2, -1, len(sessions))]
+    parts += [struct.pack(">qi", *session) for session in sessions.items()]
+    parts += [struct.pack(">i", len(table))]
+    parts += [struct.pack(">q", key) + table[key] for key in sorted(table)]
+    return b"".join(parts)
+
+
+def sealed(content: bytes) -> bytes:
+    """The content with a seal behind it, which covers all of it."""
+    return content + struct.pack(">q", zlib.adler32(content)) + length_and(b"/")
+
+
+def snapshot_bytes(
+    nodes: Iterable[Node],
+    table: Mapping[int, bytes] | None = None,
+    sessions: Mapping[int, int] | None = None,
+    trailers: Iterable[bytes] = (),
+) -> bytes:
+    """A snapshot as ZooKeeper's documentation of the format has it; each trailer gets a seal."""
+    body = b"".join(
+        length_and(node.path) + length_and(node.data) + struct.pack(">q", node.acl) + node.stat for node in nodes
+    )
+    snapshot = sealed(snapshot_head(table or {}, sessions) + body + length_and(b"/"))
+    for trailer in trailers:
+        snapshot = sealed(snapshot + trailer)
+    return snapshot
+
+
+def manifest_of(snapshot: bytes, nodes: int, **changes: Any) -> Manifest:
+    """A manifest that fits the snapshot, but for the changes."""
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        tool_version="1.0.0",
+        prefix="pulsar",
+        timestamp=1_700_000_000_123,
+        zookeeper_version="3.9.5",
+        zxid=ZXID,
+        first_zxid=ZXID - 1,
+        nodes=nodes,
+        data_bytes=10,
+        ephemerals=1,
+        chroot="",
+        managed_ledger_path="/managed-ledgers",
+        snapshot=SnapshotFile(snapshot_name(ZXID), len(snapshot), hashlib.sha256(snapshot).hexdigest()),
+    )
+    return replace(manifest, **changes)
+
+
+def make_archive(path: Path, nodes: list[Node], table: Mapping[int, bytes] | None = None, **changes: Any) -> Manifest:
+    """Pack an archive of these znodes to a file that does not exist yet; what its manifest says, with the changes."""
+    content = snapshot_bytes(nodes, table)
+    manifest = manifest_of(content, len(nodes), **changes)
+    with TemporaryDirectory() as directory:
+        snapshot = Path(directory, "snapshot")
+        snapshot.write_bytes(content)
+        archive.pack(path, manifest, snapshot, lambda: None)
+    return manifest
+
+
+def archive_bytes(nodes: list[Node], table: Mapping[int, bytes] | None = None) -> bytes:
+    """What `make_archive` writes."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "archive")
+        make_archive(path, nodes, table)
+        return path.read_bytes()
+
+
+def tar_gz(*members: tuple[str | tarfile.TarInfo, bytes], tail: bytes = b"") -> bytes:
+    """A gzipped tar of any members whatever; the tail comes after the tar, inside of the gzip."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for member, content in members:
+            info = tarfile.TarInfo(member) if isinstance(member, str) else member
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return gzip.compress(out.getvalue() + tail, 1, mtime=0)

@@ -1,0 +1,151 @@
+"""Real ZooKeeper servers on loopback: standalone, and ensembles."""
+
+import base64
+import contextlib
+import hashlib
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from kazoo.client import KazooClient
+
+from ci.parts.java import java
+from ci.parts.zookeeper import zookeeper
+from support.processes import Process, free_port
+
+SUPERUSER = "super:secret"
+
+
+def digest_id(login: str) -> str:
+    """What an ACL holds for `user:password` (DigestAuthenticationProvider.generateDigest)."""
+    user = login.partition(":")[0]
+    return f"{user}:{base64.b64encode(hashlib.sha1(login.encode()).digest()).decode()}"
+
+
+class ZooKeeper:
+    """One server. Its data directory outlives it."""
+
+    def __init__(
+        self,
+        version: str,
+        directory: Path,
+        settings: Mapping[str, str] | None = None,
+        port: int | None = None,
+    ) -> None:
+        """Nothing runs yet. `settings` are lines of zoo.cfg."""
+        self.version = version
+        self.data_dir = directory / "data"
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.port = port or free_port()
+        self._directory = directory
+        self._settings = dict(settings or {})
+        self._process: Process | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it; see `wait` for when it serves."""
+        config = {
+            "dataDir": str(self.data_dir),
+            "clientPort": str(self.port),
+            "clientPortAddress": "127.0.0.1",
+            "tickTime": "500",
+            "initLimit": "20",
+            "syncLimit": "10",
+            "admin.enableServer": "false",
+            "4lw.commands.whitelist": "srvr,ruok",
+            "maxClientCnxns": "0",
+            **self._settings,
+        }
+        file = self._directory / "zoo.cfg"
+        file.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
+        options = [
+            "-Xmx512m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            f"-Dzookeeper.DigestAuthenticationProvider.superDigest={digest_id(SUPERUSER)}",
+            "-Dzookeeper.extendedTypesEnabled=true",
+        ]
+        main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+        command = [java(), *options, "-cp", zookeeper(self.version), main, str(file)]
+        self._process = Process(command, self._directory / "log")
+
+    def wait(self) -> None:
+        """Wait until it serves clients."""
+        assert self._process
+        self._process.wait_until(lambda: "Mode: " in self._srvr())
+
+    def mode(self) -> str:
+        """`standalone`, `leader` or `follower`."""
+        return self._srvr().partition("Mode: ")[2].partition("\n")[0]
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.stop()
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+
+    def _srvr(self) -> str:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(b"srvr")
+            return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+        return ""
+
+
+@contextlib.contextmanager
+def standalone(version: str, directory: Path, settings: Mapping[str, str] | None = None) -> Iterator[ZooKeeper]:
+    """A server that serves, and ends afterwards."""
+    server = ZooKeeper(version, directory, settings)
+    try:
+        server.start()
+        server.wait()
+        yield server
+    finally:
+        server.stop()
+
+
+class Ensemble:
+    """Several servers, not started yet: their data directories can be filled before."""
+
+    def __init__(self, version: str, directory: Path, size: int = 3) -> None:
+        members = {
+            f"server.{number}": f"127.0.0.1:{free_port()}:{free_port()}:participant;127.0.0.1:{free_port()}"
+            for number in range(1, size + 1)
+        }
+        self.servers = []
+        for number in range(1, size + 1):
+            port = int(members[f"server.{number}"].rpartition(":")[2])
+            server = ZooKeeper(version, directory / str(number), {"standaloneEnabled": "false"} | members, port)
+            (server.data_dir / "myid").write_text(f"{number}\n")
+            self.servers.append(server)
+
+    @property
+    def address(self) -> str:
+        return ",".join(server.address for server in self.servers)
+
+    def start(self) -> None:
+        """Start all and wait until each serves."""
+        for server in self.servers:
+            server.start()
+        for server in self.servers:
+            server.wait()
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.stop()
+
+
+@contextlib.contextmanager
+def client(address: str, login: str = "") -> Iterator[KazooClient]:
+    """A kazoo client of its own; `login` is `user:password`."""
+    zookeeper_client = KazooClient(address, timeout=30, auth_data=[("digest", login)] if login else None)
+    zookeeper_client.start(timeout=60)
+    try:
+        yield zookeeper_client
+    finally:
+        zookeeper_client.stop()
+        zookeeper_client.close()

@@ -1,0 +1,442 @@
+import gzip
+import io
+import subprocess
+import tarfile
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from metadata_tool import archive
+from metadata_tool.archive import Archive, opened
+from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, Stopped
+from metadata_tool.manifest import Manifest, SnapshotFile
+from metadata_tool.zookeeper.snapshot import Node
+from support.trees import (
+    PATIENT,
+    ZXID,
+    archive_bytes,
+    make_archive,
+    manifest_of,
+    node,
+    small_table,
+    small_tree,
+    snapshot_bytes,
+    tables_and_trees,
+    tar_gz,
+)
+
+Content = tuple[Manifest, list[Node], bytes]
+
+SNAPSHOT = snapshot_bytes(small_tree(), small_table())
+MANIFEST = manifest_of(SNAPSHOT, len(small_tree()))
+TEXT = MANIFEST.encode()
+NAME = MANIFEST.snapshot.name
+SMALL = archive_bytes(small_tree(), small_table())
+TAR = gzip.decompress(SMALL)
+SNAPSHOT_AT = TAR.index(SNAPSHOT)
+TEXT_AT = TAR.index(TEXT)
+
+
+def never() -> None:
+    """A checkpoint that lets everything pass."""
+
+
+def stop() -> None:
+    """A checkpoint that stops everything."""
+    raise Stopped("told to stop")
+
+
+def read_nodes(content: bytes) -> list[Node]:
+    """The znodes in an archive."""
+    return list(Archive(io.BytesIO(content)).nodes())
+
+
+def read_snapshot(content: bytes) -> bytes:
+    """The snapshot in an archive."""
+    out = io.BytesIO()
+    Archive(io.BytesIO(content)).copy_snapshot(out, never)
+    return out.getvalue()
+
+
+def read(content: bytes) -> Content:
+    """Everything in an archive, read in both ways."""
+    return Archive(io.BytesIO(content)).manifest, read_nodes(content), read_snapshot(content)
+
+
+def read_or_refused(content: bytes) -> Content | None:
+    """Everything in an archive, None where it was refused."""
+    try:
+        return read(content)
+    except (ArchiveCorrupt, ArchiveUnsupported):
+        return None
+
+
+WHOLE = read(SMALL)
+
+
+@PATIENT
+@given(tables_and_trees())
+def test_round_trip(table_and_tree: tuple[dict[int, bytes], list[Node]]) -> None:
+    """Any tree comes back from its archive: manifest, znodes, and the snapshot byte for byte."""
+    table, tree = table_and_tree
+    snapshot = snapshot_bytes(tree, table)
+    assert (manifest_of(snapshot, len(tree)), tree, snapshot) == read(archive_bytes(tree, table))
+
+
+def test_file(tmp_path: Path) -> None:
+    """An archive is read from its file."""
+    path = tmp_path / "backup.tar.gz"
+    manifest = make_archive(path, small_tree(), small_table(), prefix="other")
+    with opened(path) as backup:
+        assert (manifest, small_tree()) == (backup.manifest, list(backup.nodes()))
+
+
+@pytest.mark.parametrize("size", [1, 300_000, 3 << 20])
+def test_large_data(size: int) -> None:
+    """Znodes larger than any buffer come through."""
+    tree = [node(b"", b"r" * size), node(b"/a", bytes(size)), node(b"/b", b"b" * (size + 1))]
+    content = archive_bytes(tree)
+    assert tree == read_nodes(content)
+    assert snapshot_bytes(tree) == read_snapshot(content)
+
+
+def test_padding_of_any_size() -> None:
+    """A snapshot that ends at any place in a block comes through."""
+    trees = [[node(b"", bytes(size))] for size in range(1000, 1000 + tarfile.BLOCKSIZE)]
+    assert trees == [read_nodes(archive_bytes(tree)) for tree in trees]
+
+
+def test_same_bytes() -> None:
+    """The same manifest and snapshot give the same archive, byte for byte, wherever it is written."""
+    first = archive_bytes(small_tree(), small_table())
+    assert first == archive_bytes(small_tree(), small_table())
+
+
+def test_other_bytes() -> None:
+    """Another tree gives another archive."""
+    assert archive_bytes([*small_tree(), node(b"/z")], small_table()) != SMALL
+
+
+def test_pack_size(tmp_path: Path) -> None:
+    """Packing tells how many bytes there were before compression."""
+    snapshot = tmp_path / "snapshot"
+    snapshot.write_bytes(SNAPSHOT)
+    assert len(TEXT) + len(SNAPSHOT) == archive.pack(tmp_path / "archive", MANIFEST, snapshot, never)
+
+
+def test_pack_stops(tmp_path: Path) -> None:
+    """Packing stops when it is told to."""
+    snapshot = tmp_path / "snapshot"
+    snapshot.write_bytes(SNAPSHOT)
+    with pytest.raises(Stopped):
+        archive.pack(tmp_path / "archive", MANIFEST, snapshot, stop)
+
+
+def test_pack_writes_over_nothing(tmp_path: Path) -> None:
+    """A file that is there already is not written over."""
+    target = tmp_path / "archive"
+    target.write_bytes(b"precious")
+    with pytest.raises(FileExistsError):
+        make_archive(target, small_tree(), small_table())
+    expected = b"precious"
+    assert expected == target.read_bytes()
+
+
+def test_copy_stops() -> None:
+    """Copying a snapshot stops when it is told to, before anything is written."""
+    out = io.BytesIO()
+    with pytest.raises(Stopped):
+        Archive(io.BytesIO(SMALL)).copy_snapshot(out, stop)
+    expected = b""
+    assert expected == out.getvalue()
+
+
+def test_python_tar() -> None:
+    """Any tar finds exactly two plain files, the manifest first, of the backup's time."""
+    with tarfile.open(fileobj=io.BytesIO(SMALL)) as tar:
+        members = tar.getmembers()
+        contents = [getattr(tar.extractfile(member), "read", bytes)() for member in members]
+    seconds = MANIFEST.timestamp // 1000
+    expected = [("manifest.json", tarfile.REGTYPE, seconds), (NAME, tarfile.REGTYPE, seconds)]
+    assert expected == [(member.name, member.type, member.mtime) for member in members]
+    assert contents == [TEXT, SNAPSHOT]
+
+
+def test_gnu_tar(tmp_path: Path) -> None:
+    """GNU tar unpacks an archive to a data directory, without a word of complaint."""
+    path = tmp_path / "backup.tar.gz"
+    path.write_bytes(SMALL)
+    command = ["tar", "--extract", "--gzip", "--verbose", "--file", str(path), "--directory", str(tmp_path)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert (f"manifest.json\n{NAME}\n", "") == (result.stdout, result.stderr)
+    expected = SNAPSHOT
+    assert expected == (tmp_path / NAME).read_bytes()
+
+
+def test_cut() -> None:
+    """An archive that was cut is refused, wherever it was cut and however it is read."""
+    accepted = [cut for cut in range(len(SMALL)) if not refused_in_both_ways(SMALL[:cut])]
+    expected: list[int] = []
+    assert expected == accepted
+
+
+def refused_in_both_ways(content: bytes) -> bool:
+    """Whether neither the znodes nor the snapshot can be had."""
+    for way in (read_nodes, read_snapshot):
+        try:
+            way(content)
+        except (ArchiveCorrupt, ArchiveUnsupported):
+            continue
+        return False
+    return True
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_flipped_bit(bit: int) -> None:
+    """An archive with one bit changed is refused or reads back equal, whichever bit it is."""
+    silent = []
+    for offset in range(len(SMALL)):
+        changed = bytearray(SMALL)
+        changed[offset] ^= 1 << bit
+        if read_or_refused(bytes(changed)) not in (None, WHOLE):
+            silent.append(offset)
+    expected: list[int] = []
+    assert expected == silent
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2, -8, -7, -6, -5, -4, -3, -2, -1])
+def test_gzip_frame(offset: int) -> None:
+    """An archive whose gzip magic, method, CRC or length was changed is refused."""
+    changed = bytearray(SMALL)
+    changed[offset] ^= 0x55
+    assert refused_in_both_ways(bytes(changed))
+
+
+@settings(PATIENT, max_examples=400)
+@given(st.data())
+def test_changed_part(data: st.DataObject) -> None:
+    """An archive of which some part was replaced, removed or added is refused or reads back equal."""
+    start = data.draw(st.integers(0, len(SMALL)))
+    end = data.draw(st.integers(start, min(len(SMALL), start + 8)))
+    changed = SMALL[:start] + data.draw(st.binary(max_size=8)) + SMALL[end:]
+    assert read_or_refused(changed) in (None, WHOLE)
+
+
+@settings(PATIENT, max_examples=200)
+@given(st.integers(0, len(SMALL) - 1), st.integers(0, len(SMALL) - 1), st.integers(1, 64))
+def test_swapped_parts(first: int, second: int, size: int) -> None:
+    """An archive with two parts swapped is refused or reads back equal."""
+    first, second = sorted((first, second))
+    size = min(size, second - first)
+    one, other = SMALL[first : first + size], SMALL[second : second + size]
+    changed = SMALL[:first] + other + SMALL[first + size : second] + one + SMALL[second + size :]
+    assert read_or_refused(changed) in (None, WHOLE)
+
+
+@settings(PATIENT, max_examples=300)
+@given(st.integers(0, len(TAR) - 1), st.integers(1, 255))
+def test_changed_inside(offset: int, mask: int) -> None:
+    """Where gzip's CRC was made to fit, a changed tar is refused too or reads back equal, its manifest's text apart."""
+    assume(not TEXT_AT <= offset < TEXT_AT + len(TEXT))
+    changed = bytearray(TAR)
+    changed[offset] ^= mask
+    assert read_or_refused(gzip.compress(changed, 1)) in (None, WHOLE)
+
+
+def test_changed_snapshot() -> None:
+    """Where gzip's CRC was made to fit, every changed byte of the snapshot is refused in both ways."""
+    accepted = []
+    for offset in range(SNAPSHOT_AT, SNAPSHOT_AT + len(SNAPSHOT)):
+        changed = bytearray(TAR)
+        changed[offset] ^= 1
+        if not refused_in_both_ways(gzip.compress(changed, 0)):
+            accepted.append(offset)
+    expected: list[int] = []
+    assert expected == accepted
+
+
+@settings(PATIENT, max_examples=200)
+@given(st.binary())
+@example(b"")
+def test_anything(content: bytes) -> None:
+    """Whatever is not an archive is refused, zipped or not."""
+    assert refused_in_both_ways(content)
+    assert refused_in_both_ways(gzip.compress(content))
+    assert refused_in_both_ways(tar_gz(("manifest.json", content)))
+    assert refused_in_both_ways(tar_gz(("manifest.json", TEXT), (NAME, content)))
+
+
+def special(name: str, kind: bytes, target: str = "") -> tuple[tarfile.TarInfo, bytes]:
+    """A tar member that is no plain file."""
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    info.linkname = target
+    return info, b""
+
+
+def with_pax(name: str, content: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    """A tar member with an extended header before it."""
+    info = tarfile.TarInfo(name)
+    info.pax_headers = {"comment": "hello"}
+    return info, content
+
+
+def manifest_with(**changes: Any) -> tuple[str, bytes]:
+    """The manifest, as a tar member, with its account of the snapshot changed."""
+    return "manifest.json", replace(MANIFEST, snapshot=replace(MANIFEST.snapshot, **changes)).encode()
+
+
+FIRST, SECOND = ("manifest.json", TEXT), (NAME, SNAPSHOT)
+PASSWD = ("/etc/passwd", b"root::0:0")
+
+WRONG_MEMBERS = [
+    pytest.param(tar_gz(), id="no members"),
+    pytest.param(tar_gz(FIRST), id="no snapshot"),
+    pytest.param(tar_gz(SECOND), id="no manifest"),
+    pytest.param(tar_gz(SECOND, FIRST), id="swapped"),
+    pytest.param(tar_gz(FIRST, FIRST, SECOND), id="manifest twice"),
+    pytest.param(tar_gz(FIRST, SECOND, SECOND), id="snapshot twice"),
+    pytest.param(tar_gz(FIRST, SECOND, ("version-2/log.1", b"")), id="third member"),
+    pytest.param(tar_gz(PASSWD, FIRST, SECOND), id="something first"),
+    pytest.param(tar_gz(FIRST, PASSWD, SECOND), id="something between"),
+    pytest.param(tar_gz(FIRST, SECOND, PASSWD), id="something last"),
+    pytest.param(tar_gz(("../manifest.json", TEXT), SECOND), id="manifest escapes"),
+    pytest.param(tar_gz(("./manifest.json", TEXT), SECOND), id="manifest with a dot"),
+    pytest.param(tar_gz(FIRST, (f"../{NAME}", SNAPSHOT)), id="snapshot escapes"),
+    pytest.param(tar_gz(FIRST, (f"version-2/../../{NAME}", SNAPSHOT)), id="snapshot escapes from within"),
+    pytest.param(tar_gz(FIRST, ("/etc/x", SNAPSHOT)), id="snapshot absolute"),
+    pytest.param(tar_gz(FIRST, ("version-2/snapshot.1", SNAPSHOT)), id="snapshot of another zxid"),
+    pytest.param(tar_gz(manifest_with(name="../x"), ("../x", SNAPSHOT)), id="both escape"),
+    pytest.param(tar_gz(manifest_with(name="/etc/x"), ("/etc/x", SNAPSHOT)), id="both absolute"),
+    pytest.param(tar_gz(FIRST, special(NAME, tarfile.SYMTYPE, "/etc/passwd")), id="symlink"),
+    pytest.param(tar_gz(FIRST, special(NAME, tarfile.LNKTYPE, "manifest.json")), id="hard link"),
+    pytest.param(tar_gz(FIRST, special(NAME, tarfile.DIRTYPE)), id="directory"),
+    pytest.param(tar_gz(FIRST, special(NAME, tarfile.FIFOTYPE)), id="pipe"),
+    pytest.param(tar_gz(FIRST, special("version-2", tarfile.DIRTYPE), SECOND), id="directory between"),
+    pytest.param(tar_gz(special("manifest.json", tarfile.SYMTYPE, NAME), SECOND), id="manifest is a symlink"),
+    pytest.param(tar_gz(with_pax(*FIRST), SECOND), id="pax header"),
+    pytest.param(tar_gz(FIRST, with_pax(*SECOND)), id="pax header of the snapshot"),
+    pytest.param(tar_gz(FIRST, SECOND, tail=b"x"), id="a byte after the tar"),
+    pytest.param(tar_gz(FIRST, SECOND, tail=bytes(5000) + b"x"), id="a byte after zeros"),
+    pytest.param(tar_gz(FIRST, SECOND, tail=bytes(1 << 20)), id="many zeros after the tar"),
+    pytest.param(tar_gz(FIRST, SECOND) + b"x", id="a byte after the gzip"),
+    pytest.param(tar_gz(FIRST, SECOND) + tar_gz(FIRST, SECOND), id="twice"),
+    pytest.param(tar_gz(manifest_with(sha256="0" * 64), SECOND), id="wrong SHA-256"),
+    pytest.param(tar_gz(manifest_with(sha256=""), SECOND), id="empty SHA-256"),
+    pytest.param(tar_gz(manifest_with(size=len(SNAPSHOT) - 1), SECOND), id="size too small"),
+    pytest.param(tar_gz(manifest_with(size=len(SNAPSHOT) + 1), SECOND), id="size too large"),
+    pytest.param(tar_gz(manifest_with(size=0), SECOND), id="size 0"),
+    pytest.param(tar_gz(manifest_with(size=0), (NAME, b"")), id="nothing in the snapshot"),
+    pytest.param(tar_gz(("manifest.json", TEXT + b" " * (1 << 20)), SECOND), id="manifest too long"),
+    pytest.param(tar_gz(("manifest.json", b"{}"), SECOND), id="manifest empty"),
+    pytest.param(tar_gz(("manifest.json", TEXT[:-5]), SECOND), id="manifest cut"),
+    pytest.param(TAR, id="not zipped"),
+    pytest.param(gzip.compress(SMALL), id="zipped twice"),
+    pytest.param(gzip.compress(TAR[: SNAPSHOT_AT + len(SNAPSHOT)]), id="tar cut after the snapshot"),
+    pytest.param(zlib.compress(TAR), id="zlib"),
+]
+
+
+def test_hand_made() -> None:
+    """An archive made by hand of the right members is read, so that what is refused below is so for its fault."""
+    expected = (MANIFEST, small_tree(), SNAPSHOT)
+    assert expected == read(tar_gz(FIRST, SECOND))
+
+
+@pytest.mark.parametrize("content", WRONG_MEMBERS)
+def test_wrong_members(content: bytes) -> None:
+    """An archive of anything but the two members, or whose manifest does not fit, is refused however it is read."""
+    with pytest.raises(ArchiveCorrupt, match="damaged"):
+        read_nodes(content)
+    with pytest.raises(ArchiveCorrupt, match="damaged"):
+        read_snapshot(content)
+
+
+def test_later_format() -> None:
+    """An archive of a later format is refused as such at once, whatever follows its manifest."""
+    content = tar_gz(("manifest.json", replace(MANIFEST, format_version=2).encode()), ("new", b"new"))
+    with pytest.raises(ArchiveUnsupported):
+        Archive(io.BytesIO(content))
+
+
+@pytest.mark.parametrize("nodes", [0, len(small_tree()) - 1, len(small_tree()) + 1])
+def test_wrong_count(nodes: int) -> None:
+    """An archive that holds fewer or more znodes than its manifest says is refused."""
+    content = tar_gz(("manifest.json", replace(MANIFEST, nodes=nodes).encode()), SECOND)
+    with pytest.raises(ArchiveCorrupt, match=f"{len(small_tree())} znodes.* {nodes}"):
+        read_nodes(content)
+
+
+ROOT = node(b"")
+OVERLONG = snapshot_bytes([ROOT]) + b"\0"
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "why"),
+    [
+        pytest.param(snapshot_bytes([ROOT], sessions={1: 30_000}), "sessions", id="session"),
+        pytest.param(snapshot_bytes([ROOT, node(b"/a", ephemeral_owner=5)]), "/a is ephemeral", id="ephemeral"),
+        pytest.param(snapshot_bytes([ROOT, node(b"/a/b")]), "/a/b has no parent", id="orphan"),
+        pytest.param(snapshot_bytes([ROOT, node(b"/a"), node(b"/a")]), "/a comes twice", id="twice"),
+        pytest.param(snapshot_bytes([ROOT, node(b"/b"), node(b"/a")]), "/a comes twice or out", id="out of order"),
+        pytest.param(snapshot_bytes([ROOT, node(b"/a", acl=7)]), "unknown ACL 7", id="unknown ACL"),
+        pytest.param(snapshot_bytes([ROOT, node(b"/a", mzxid=ZXID + 1)]), "later than", id="newer"),
+        pytest.param(snapshot_bytes([ROOT, node(b"/..")]), "no path", id="bad path"),
+        pytest.param(snapshot_bytes([node(b"/a"), ROOT]), "not the root", id="root not first"),
+        pytest.param(snapshot_bytes([]), "no znodes", id="empty"),
+        pytest.param(snapshot_bytes([ROOT], trailers=[bytes(8)]), "follows its first seal", id="last zxid"),
+        pytest.param(snapshot_bytes([ROOT], trailers=[bytes(20)]), "follows its first seal", id="digest"),
+        pytest.param(OVERLONG, "after the end", id="a byte more"),
+        pytest.param(OVERLONG[:-2], "too early", id="a byte less"),
+        pytest.param(b"", "too early", id="nothing"),
+        pytest.param(b"ZKLG" + bytes(100), "ZKSN", id="a log"),
+    ],
+)
+def test_wrong_snapshot(snapshot: bytes, why: str) -> None:
+    """A snapshot that no backup holds is refused even where size and SHA-256 fit, and the message says why."""
+    manifest = manifest_of(snapshot, snapshot.count(ROOT.stat))
+    content = tar_gz(("manifest.json", manifest.encode()), (manifest.snapshot.name, snapshot))
+    with pytest.raises(ArchiveCorrupt, match=rf"snapshot is damaged.*{why}"):
+        read_nodes(content)
+
+
+def bomb(manifest: Manifest, name: str, size: int) -> io.BytesIO:
+    """An archive with a member of that size, of which the first GB is there: all zeros, some MB when zipped."""
+    head = tar_gz(("manifest.json", manifest.encode()))
+    members = gzip.decompress(head)[: -(-len(manifest.encode()) // 512 + 1) * 512] if name != "manifest.json" else b""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    zipper = zlib.compressobj(1, wbits=31)
+    beginning = zipper.compress(members + info.tobuf(tarfile.GNU_FORMAT)) + zipper.flush(zlib.Z_FULL_FLUSH)
+    megabyte = zipper.compress(bytes(1 << 20)) + zipper.flush(zlib.Z_FULL_FLUSH)
+    return io.BytesIO(beginning + megabyte * 1024)
+
+
+TERABYTE = SnapshotFile(NAME, 1 << 40, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "name"),
+    [
+        pytest.param(MANIFEST, "manifest.json", id="manifest"),
+        pytest.param(MANIFEST, NAME, id="snapshot"),
+        pytest.param(replace(MANIFEST, snapshot=TERABYTE), NAME, id="snapshot as its manifest says"),
+    ],
+)
+def test_bomb(manifest: Manifest, name: str) -> None:
+    """A member that claims a terabyte is refused early: hardly anything of it is read."""
+    file = bomb(manifest, name, 1 << 40)
+    with pytest.raises(ArchiveCorrupt):
+        list(Archive(file).nodes())
+    assert file.tell() < len(file.getvalue()) // 10
+
+
+@pytest.mark.parametrize("size", [-1, 1 << 63, 1 << 87])
+def test_impossible_size(size: int) -> None:
+    """A member that claims less than nothing, or more than any disk has, is refused."""
+    with pytest.raises(ArchiveCorrupt):
+        list(Archive(bomb(MANIFEST, NAME, size)).nodes())

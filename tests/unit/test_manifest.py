@@ -1,0 +1,264 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from metadata_tool.catalog import LATEST_TIMESTAMP, rfc3339
+from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
+from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
+from support.trees import PATIENT, manifest_of
+
+MANIFEST = manifest_of(b"snapshot", 3, zxid=0x5_0000_0064)
+MISSING = object()
+NUMBERS = ["timestamp", "nodes", "bytes", "ephemeralsLeftOut", "snapshot.size"]
+TEXTS = ["toolVersion", "prefix", "zooKeeperVersion", "chroot", "managedLedgerPath", "snapshot.name", "snapshot.sha256"]
+ZXIDS = ["zxid", "firstZxid"]
+
+numbers = st.integers(0, (1 << 63) - 1)
+jsons = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def manifests(draw: st.DrawFn) -> Manifest:
+    """Any manifest that a backup may have."""
+    zxid = draw(st.integers(0, (0x7FFF_FFFF << 32) - 1))
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        tool_version=draw(st.text()),
+        prefix=draw(st.text()),
+        timestamp=draw(st.integers(0, LATEST_TIMESTAMP)),
+        zookeeper_version=draw(st.text()),
+        zxid=zxid,
+        first_zxid=draw(st.integers(0, zxid)),
+        nodes=draw(numbers),
+        data_bytes=draw(numbers),
+        ephemerals=draw(numbers),
+        chroot=draw(st.text()),
+        managed_ledger_path=draw(st.text()),
+        snapshot=SnapshotFile(snapshot_name(zxid), draw(numbers), draw(st.text())),
+    )
+
+
+def with_field(field: str, value: object) -> bytes:
+    """A manifest.json in which one field is another, or missing."""
+    fields: dict[str, Any] = json.loads(MANIFEST.encode())
+    *outer, key = field.split(".")
+    owner = fields[outer[0]] if outer else fields
+    if value is MISSING:
+        del owner[key]
+    else:
+        owner[key] = value
+    return json.dumps(fields).encode()
+
+
+@PATIENT
+@given(manifests())
+def test_round_trip(manifest: Manifest) -> None:
+    """Any manifest comes back from its manifest.json."""
+    assert manifest == Manifest.decode(manifest.encode())
+
+
+def test_json() -> None:
+    """manifest.json has these fields; zxids are in hex, and the time is there for people too."""
+    manifest = Manifest(
+        format_version=1,
+        tool_version="1.2.3",
+        prefix="pulsar",
+        timestamp=1_700_000_000_123,
+        zookeeper_version="3.9.5",
+        zxid=0x5_0000_0064,
+        first_zxid=0x5_0000_0010,
+        nodes=7,
+        data_bytes=1234,
+        ephemerals=2,
+        chroot="/pulsar",
+        managed_ledger_path="/managed-ledgers",
+        snapshot=SnapshotFile("version-2/snapshot.500000064", 99, "ab" * 32),
+    )
+    expected = {
+        "formatVersion": 1,
+        "toolVersion": "1.2.3",
+        "prefix": "pulsar",
+        "timestamp": 1_700_000_000_123,
+        "time": "2023-11-14T22:13:20.123Z",
+        "zooKeeperVersion": "3.9.5",
+        "zxid": "0x500000064",
+        "firstZxid": "0x500000010",
+        "nodes": 7,
+        "bytes": 1234,
+        "ephemeralsLeftOut": 2,
+        "chroot": "/pulsar",
+        "managedLedgerPath": "/managed-ledgers",
+        "snapshot": {"name": "version-2/snapshot.500000064", "size": 99, "sha256": "ab" * 32},
+    }
+    assert expected == json.loads(manifest.encode())
+
+
+@PATIENT
+@given(manifests())
+def test_ascii_lines(manifest: Manifest) -> None:
+    """manifest.json is ASCII and ends with a line's end, so any tool shows it."""
+    encoded = manifest.encode()
+    assert encoded.isascii()
+    assert encoded.endswith(b"}\n")
+
+
+@PATIENT
+@given(st.dictionaries(st.text().map(lambda key: f"x-{key}"), jsons, max_size=4))
+def test_unknown_fields(more: dict[str, Any]) -> None:
+    """Fields that are not known are passed over."""
+    fields = json.loads(MANIFEST.encode())
+    fields["snapshot"] |= more
+    expected = MANIFEST
+    assert expected == Manifest.decode(json.dumps(more | fields).encode())
+
+
+@pytest.mark.parametrize(
+    ("zxid", "expected"), [(0, "version-2/snapshot.0"), (0x5_0000_00AB, "version-2/snapshot.5000000ab")]
+)
+def test_snapshot_name(zxid: int, expected: str) -> None:
+    """A snapshot is named as ZooKeeper names it: the zxid in hex, without 0x and zeros."""
+    assert expected == snapshot_name(zxid)
+
+
+@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 1000, (1 << 63) - 1])
+def test_later_format(version: int) -> None:
+    """A manifest of a later format is refused as such, whatever its other fields are."""
+    with pytest.raises(ArchiveUnsupported, match=f"format {version}"):
+        Manifest.decode(json.dumps({"formatVersion": version, "zxid": []}).encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"{", id="cut"),
+        pytest.param(b"manifest", id="words"),
+        pytest.param(b"\xff\xfe", id="half UTF-16"),
+        pytest.param(b'{"a": "\xff"}', id="not UTF-8"),
+        pytest.param(b"[" * 100_000, id="very deep"),
+        pytest.param(b'{"formatVersion": ' + b"9" * 5000 + b"}", id="very long number"),
+        pytest.param(MANIFEST.encode() + b"{}", id="something after it"),
+    ],
+)
+def test_not_json(text: bytes) -> None:
+    """What is not JSON is refused, however odd."""
+    with pytest.raises(ArchiveCorrupt, match=r"manifest\.json is damaged, it is not JSON"):
+        Manifest.decode(text)
+
+
+@pytest.mark.parametrize("text", [b"null", b"[]", b"1", b'"{}"', b"true", b"NaN"])
+def test_no_object(text: bytes) -> None:
+    """JSON that is no object is refused."""
+    with pytest.raises(ArchiveCorrupt, match="no object"):
+        Manifest.decode(text)
+
+
+@pytest.mark.parametrize("field", ["formatVersion", "snapshot", *NUMBERS, *TEXTS, *ZXIDS])
+@pytest.mark.parametrize("value", [MISSING, None, True, False, 1.0, float("nan"), [], ["a"]], ids=str)
+def test_wrong_type(field: str, value: object) -> None:
+    """A field that is missing or of another type is refused and named; a boolean is no number."""
+    with pytest.raises(ArchiveCorrupt, match=rf"{field} is missing or of the wrong type"):
+        Manifest.decode(with_field(field, value))
+
+
+@pytest.mark.parametrize("field", [*TEXTS, *ZXIDS])
+def test_number_for_text(field: str) -> None:
+    """A number where text should be is refused."""
+    with pytest.raises(ArchiveCorrupt, match=field):
+        Manifest.decode(with_field(field, 5))
+
+
+@pytest.mark.parametrize("field", ["formatVersion", *NUMBERS])
+def test_text_for_number(field: str) -> None:
+    """Text where a number should be is refused."""
+    with pytest.raises(ArchiveCorrupt, match=field):
+        Manifest.decode(with_field(field, "1"))
+
+
+@pytest.mark.parametrize("field", ["formatVersion", *NUMBERS])
+@pytest.mark.parametrize("value", [-1, -(1 << 70), 1 << 63, 1 << 200])
+def test_number_out_of_range(field: str, value: int) -> None:
+    """A number that is negative or larger than 63 bits is refused."""
+    with pytest.raises(ArchiveCorrupt, match=f"{field} is out of range"):
+        Manifest.decode(with_field(field, value))
+
+
+@pytest.mark.parametrize("field", ZXIDS)
+@pytest.mark.parametrize("value", ["", "0x", "zxid", "5.0", "-0x1", "-1", "0x8000000000000000", "0x1" + "0" * 5000])
+def test_no_zxid(field: str, value: str) -> None:
+    """Text that is no zxid is refused."""
+    with pytest.raises(ArchiveCorrupt, match=rf"{field} is (no zxid|out of range)"):
+        Manifest.decode(with_field(field, value))
+
+
+def with_changes(**changes: Any) -> bytes:
+    """A manifest.json with fields changed that were of the right type."""
+    return replace(MANIFEST, **changes).encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(with_changes(format_version=0), id="format 0"),
+        pytest.param(with_field("timestamp", LATEST_TIMESTAMP + 1), id="after the year 5138"),
+        pytest.param(with_changes(zxid=MANIFEST.zxid + 1), id="another zxid"),
+        pytest.param(with_changes(first_zxid=MANIFEST.zxid + 1), id="first after last"),
+        pytest.param(with_field("snapshot.name", "../snapshot.500000064"), id="snapshot outside"),
+        pytest.param(with_field("snapshot.name", "/version-2/snapshot.500000064"), id="snapshot absolute"),
+        pytest.param(with_field("snapshot.name", "version-2/snapshot.0500000064"), id="snapshot with a zero"),
+        pytest.param(with_field("snapshot.name", "version-2/snapshot.500000064.gz"), id="snapshot zipped"),
+        pytest.param(with_field("snapshot.name", ""), id="snapshot without a name"),
+    ],
+)
+def test_contradiction(text: bytes) -> None:
+    """A manifest whose fields do not fit together is refused."""
+    with pytest.raises(ArchiveCorrupt):
+        Manifest.decode(text)
+
+
+def test_last_epoch() -> None:
+    """A zxid after whose epoch there is none is refused: a snapshot of the next could not be named."""
+    zxid = 0x7FFF_FFFF << 32
+    text = with_changes(zxid=zxid, snapshot=SnapshotFile(snapshot_name(zxid), 8, MANIFEST.snapshot.sha256))
+    with pytest.raises(ArchiveCorrupt):
+        Manifest.decode(text)
+
+
+def decoded_or_refused(text: bytes) -> Manifest | None:
+    """A manifest, None where it was refused as damaged or of a later format."""
+    try:
+        return Manifest.decode(text)
+    except (ArchiveCorrupt, ArchiveUnsupported):
+        return None
+
+
+@settings(PATIENT, max_examples=500)
+@given(st.binary() | jsons.map(lambda value: json.dumps(value).encode()))
+def test_anything(text: bytes) -> None:
+    """Whatever is not a manifest is refused as damaged, never with another error."""
+    assert decoded_or_refused(text) is None
+
+
+@settings(PATIENT, max_examples=500)
+@given(st.sampled_from(["formatVersion", "snapshot", *NUMBERS, *TEXTS]), jsons)
+def test_any_field(field: str, value: object) -> None:
+    """Whatever stands in a field, the manifest is refused or says just that."""
+    text = with_field(field, value)
+    manifest = decoded_or_refused(text)
+    if manifest:
+        assert json.loads(text) | {"time": rfc3339(manifest.timestamp)} == manifest.to_json()
+
+
+def test_cut() -> None:
+    """A manifest.json that was cut is refused, wherever but at the line's end."""
+    text = MANIFEST.encode()
+    accepted = [cut for cut in range(len(text) - 1) if decoded_or_refused(text[:cut])]
+    expected: list[int] = []
+    assert expected == accepted

@@ -1,0 +1,153 @@
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from metadata_tool.zookeeper.jute import (
+    OPEN_ACL,
+    Acl,
+    Stat,
+    acl_version,
+    buffer,
+    child_count,
+    is_ephemeral,
+    pack_acls,
+    read_buffer,
+    stored_stat,
+    unpack_acls,
+)
+from support.trees import PATIENT, acls, int32s, int64s, stats
+
+counts = st.integers(0, (1 << 31) - 1)
+
+
+def client_stat(stat: Stat, length: int = 0, children: int = 0) -> bytes:
+    """The 68 bytes that a client gets for a stored Stat, as DataNode.copyStat makes them with Java's int."""
+    cversion = (2 * stat.cversion - children + (1 << 31)) % (1 << 32) - (1 << 31)
+    zxids_and_times = (stat.czxid, stat.mzxid, stat.ctime, stat.mtime)
+    versions = (stat.version, cversion, stat.aversion)
+    return struct.pack(">qqqqiiiqiiq", *zxids_and_times, *versions, stat.ephemeral_owner, length, children, stat.pzxid)
+
+
+@PATIENT
+@given(st.none() | st.binary(), st.binary(), st.binary())
+def test_buffer_round_trip(value: bytes | None, before: bytes, after: bytes) -> None:
+    """A buffer, null or empty or full, comes back from the middle of a message."""
+    encoded = buffer(value)
+    expected = (value, len(before) + len(encoded))
+    assert expected == read_buffer(before + encoded + after, len(before))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(None, b"\xff\xff\xff\xff"), (b"", b"\0\0\0\0"), (b"ab", b"\0\0\0\2ab")]
+)
+def test_buffer_bytes(value: bytes | None, expected: bytes) -> None:
+    """A buffer is its length in four bytes, big-endian, and its content; null is the length -1."""
+    assert expected == buffer(value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\0\0\0", id="length cut"),
+        pytest.param(b"\0\0\0\1", id="content missing"),
+        pytest.param(b"\0\0\0\3ab", id="content cut"),
+        pytest.param(b"\x7f\xff\xff\xffab", id="largest"),
+        pytest.param(b"\xff\xff\xff\xfe", id="-2"),
+        pytest.param(b"\x80\0\0\0", id="smallest"),
+    ],
+)
+def test_buffer_that_does_not_fit(source: bytes) -> None:
+    """A buffer that claims more than there is, or less than nothing, is refused."""
+    with pytest.raises(ValueError, match=r"too early|claims"):
+        read_buffer(source, 0)
+
+
+@PATIENT
+@given(acls, st.binary(), st.binary())
+def test_acl_round_trip(entries: list[Acl], before: bytes, after: bytes) -> None:
+    """An ACL comes back from the middle of a message."""
+    encoded = pack_acls(entries)
+    expected = (entries, len(before) + len(encoded))
+    assert expected == unpack_acls(before + encoded + after, len(before))
+
+
+def test_acl_bytes() -> None:
+    """The open ACL has the bytes that ZooKeeper gives it."""
+    expected = b"\0\0\0\1\0\0\0\x1f\0\0\0\5world\0\0\0\6anyone"
+    assert expected == OPEN_ACL
+
+
+@PATIENT
+@given(acls, st.data())
+def test_acl_cut(entries: list[Acl], data: st.DataObject) -> None:
+    """An ACL that ends too early is refused, wherever it was cut."""
+    encoded = pack_acls(entries)
+    cut = data.draw(st.integers(0, len(encoded) - 1))
+    with pytest.raises(ValueError, match=r"too early|claims"):
+        unpack_acls(encoded[:cut])
+
+
+def test_acl_not_utf8() -> None:
+    """An ACL whose text is not UTF-8 is refused."""
+    encoded = pack_acls([Acl(31, "digest", "user")]).replace(b"user", b"us\xffr")
+    with pytest.raises(ValueError, match="utf-8"):
+        unpack_acls(encoded)
+
+
+@PATIENT
+@given(stats)
+def test_stat_round_trip(stat: Stat) -> None:
+    """A Stat comes back from the 60 bytes of a snapshot."""
+    stored = stat.pack()
+    assert (60, stat) == (len(stored), Stat.unpack(stored))
+
+
+@PATIENT
+@given(stats, counts, counts, counts)
+def test_stored_stat(stat: Stat, cversion: int, length: int, children: int) -> None:
+    """What the server had stored comes back from what a client sees, with any counter and any number of children."""
+    expected = stat._replace(cversion=cversion)
+    assert expected == Stat.unpack(stored_stat(client_stat(expected, length, children)))
+
+
+@pytest.mark.parametrize(
+    ("seen", "children", "expected"),
+    [
+        (0, 0, 0),
+        (-1, 1, 0),
+        (-2, 2, 0),
+        (-3, 5, 1),
+        (7, 3, 5),
+        ((1 << 31) - 1, 1, 1 << 30),
+        (-(1 << 31), 0, 1 << 30),
+        (-(1 << 31) + 1, 3, (1 << 30) + 2),
+        (-2, 0, (1 << 31) - 1),
+    ],
+)
+def test_stored_cversion(seen: int, children: int, expected: int) -> None:
+    """Negative counters of a client and those that wrapped around give what is on disk."""
+    wire = struct.pack(">qqqqiiiqiiq", 1, 2, 3, 4, 5, seen, 6, 7, 8, children, 9)
+    assert expected == Stat.unpack(stored_stat(wire)).cversion
+
+
+@PATIENT
+@given(stats, counts, counts)
+def test_child_count(stat: Stat, length: int, children: int) -> None:
+    """The number of children is read from a client's Stat."""
+    assert children == child_count(client_stat(stat, length, children))
+
+
+@PATIENT
+@given(stats, int64s | st.just(0))
+def test_is_ephemeral(stat: Stat, owner: int) -> None:
+    """A znode is ephemeral if it has an owner, whichever."""
+    assert (owner != 0) == is_ephemeral(client_stat(stat._replace(ephemeral_owner=owner)))
+
+
+@PATIENT
+@given(stats, int64s, int32s)
+def test_acl_version(stat: Stat, czxid: int, aversion: int) -> None:
+    """The version of an ACL is that of its znode's creation and its own."""
+    assert (czxid, aversion) == acl_version(client_stat(stat._replace(czxid=czxid, aversion=aversion)))

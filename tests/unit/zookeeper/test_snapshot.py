@@ -1,0 +1,394 @@
+import hashlib
+import io
+import struct
+from random import Random
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from metadata_tool.zookeeper import snapshot
+from metadata_tool.zookeeper.snapshot import Node, SnapshotError, SnapshotReader, Written, printable, tree_key, write
+from support.trees import (
+    PATIENT,
+    ZXID,
+    acl_tables,
+    in_tree_order,
+    int32s,
+    int64s,
+    length_and,
+    node,
+    paths,
+    sealed,
+    small_table,
+    small_tree,
+    snapshot_bytes,
+    snapshot_head,
+    tables_and_trees,
+    trees,
+)
+
+SMALL = snapshot_bytes(small_tree(), small_table())
+DIGEST = struct.pack(">qiq", 0, 2, -5)
+LAST_ZXID = struct.pack(">q", ZXID + 7)
+END = length_and(b"/")
+
+Content = tuple[dict[int, bytes], dict[int, int], list[Node]]
+
+
+class Dribble:
+    """A stream that gives a few bytes at a time."""
+
+    def __init__(self, content: bytes, size: int) -> None:
+        self._file = io.BytesIO(content)
+        self._size = size
+
+    def read(self, size: int, /) -> bytes:
+        """As a file does, but fewer."""
+        return self._file.read(min(size, self._size))
+
+
+class Endless:
+    """A stream of a beginning and then zeros for ever; the test fails when more than a few MB are read."""
+
+    def __init__(self, beginning: bytes) -> None:
+        self._beginning = beginning
+        self._left = 8 << 20
+
+    def read(self, size: int, /) -> bytes:
+        """As a file does."""
+        self._left -= size
+        if self._left < 0:
+            pytest.fail("it reads on and on")
+        part, self._beginning = self._beginning[:size], self._beginning[size:]
+        return part.ljust(size, b"\0")
+
+
+def read(content: bytes) -> Content:
+    """Everything that a snapshot holds: ACLs, sessions, znodes."""
+    reader = SnapshotReader(io.BytesIO(content))
+    nodes = list(reader.nodes())
+    return reader.header.acls, reader.header.sessions, nodes
+
+
+def read_or_refused(content: bytes) -> Content | None:
+    """Everything that a snapshot holds, None where it was refused."""
+    try:
+        return read(content)
+    except SnapshotError:
+        return None
+
+
+def with_trailers(*trailers: bytes) -> bytes:
+    """The small snapshot with trailers."""
+    return snapshot_bytes(small_tree(), small_table(), trailers=trailers)
+
+
+@PATIENT
+@given(tables_and_trees())
+def test_round_trip(table_and_tree: tuple[dict[int, bytes], list[Node]]) -> None:
+    """Any tree comes back from the snapshot written of it: null and empty data, any ACL table, any path."""
+    table, tree = table_and_tree
+    out = io.BytesIO()
+    write(out, table, (node.encode() for node in tree))
+    assert (table, {}, tree) == read(out.getvalue())
+
+
+@PATIENT
+@given(tables_and_trees())
+def test_written_bytes(table_and_tree: tuple[dict[int, bytes], list[Node]]) -> None:
+    """A snapshot has the bytes of ZooKeeper's format, and what is said of it is true."""
+    table, tree = table_and_tree
+    expected = snapshot_bytes(tree, table)
+    out = io.BytesIO()
+    written = write(out, table, (node.encode() for node in tree))
+    assert expected == out.getvalue()
+    assert Written(len(tree), len(expected), hashlib.sha256(expected).hexdigest()) == written
+
+
+@PATIENT
+@given(acl_tables, st.dictionaries(int64s, int32s), trees())
+def test_sessions(table: dict[int, bytes], sessions: dict[int, int], tree: list[Node]) -> None:
+    """A server's own snapshot, which has sessions, is read too."""
+    assert (table, sessions, tree) == read(snapshot_bytes(tree, table, sessions))
+
+
+@PATIENT
+@given(tables_and_trees(), st.integers(1, 40))
+def test_tiny_chunks(table_and_tree: tuple[dict[int, bytes], list[Node]], size: int) -> None:
+    """A stream that gives a few bytes at a time makes no difference."""
+    table, tree = table_and_tree
+    reader = SnapshotReader(Dribble(snapshot_bytes(tree, table, trailers=[DIGEST, LAST_ZXID]), size))
+    assert tree == list(reader.nodes())
+    assert (table, ZXID + 7) == (reader.header.acls, reader.last_zxid)
+
+
+@pytest.mark.parametrize("size", [1 << 16, (1 << 18) - 1, 1 << 18, 1 << 20])
+def test_large_data(size: int) -> None:
+    """Znodes larger than any buffer come through."""
+    tree = [node(b"", bytes(size)), node(b"/a", b"x"), node(b"/b", b"y" * size), node(b"/b/c", b"z" * (size + 1))]
+    out = io.BytesIO()
+    written = write(out, {}, (node.encode() for node in tree))
+    assert snapshot_bytes(tree) == out.getvalue()
+    assert written.size == len(out.getvalue())
+    assert ({}, {}, tree) == read(out.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("trailers", "expected"),
+    [
+        pytest.param((), (True, None, None), id="none"),
+        pytest.param((DIGEST,), (False, 0, None), id="digest"),
+        pytest.param((LAST_ZXID,), (False, None, ZXID + 7), id="last zxid"),
+        pytest.param((DIGEST, LAST_ZXID), (False, 0, ZXID + 7), id="both"),
+    ],
+)
+def test_trailers(trailers: tuple[bytes, ...], expected: tuple[bool, int | None, int | None]) -> None:
+    """What newer servers add after the first seal is read, and changes nothing about the tree."""
+    reader = SnapshotReader(io.BytesIO(with_trailers(*trailers)))
+    assert small_tree() == list(reader.nodes())
+    assert expected == (reader.bare, reader.digest_zxid, reader.last_zxid)
+
+
+def own_seal(trailer: bytes) -> bytes:
+    """A trailer whose seal covers only itself."""
+    return SMALL + sealed(trailer)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(with_trailers(LAST_ZXID, DIGEST), id="wrong order"),
+        pytest.param(with_trailers(DIGEST, DIGEST), id="digest twice"),
+        pytest.param(with_trailers(LAST_ZXID, LAST_ZXID), id="last zxid twice"),
+        pytest.param(with_trailers(b""), id="seal of nothing"),
+        pytest.param(own_seal(DIGEST), id="digest seal not cumulative"),
+        pytest.param(own_seal(LAST_ZXID), id="last zxid seal not cumulative"),
+        pytest.param(SMALL + b"\0", id="a byte more"),
+        pytest.param(SMALL + bytes(21), id="zeros like a last zxid"),
+        pytest.param(SMALL + bytes(1000), id="many zeros"),
+        pytest.param(SMALL + SMALL, id="twice"),
+    ],
+)
+def test_wrong_end(content: bytes) -> None:
+    """Nothing but ZooKeeper's own trailers may follow a snapshot, each with a seal that covers all before it."""
+    with pytest.raises(SnapshotError):
+        read(content)
+
+
+def test_cut() -> None:
+    """A snapshot that was cut is refused, wherever it was cut; only just before a trailer is it another one."""
+    content = with_trailers(DIGEST, LAST_ZXID)
+    expected = [len(SMALL), len(with_trailers(DIGEST))]
+    assert expected == [cut for cut in range(len(content)) if read_or_refused(content[:cut]) is not None]
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_flipped_bit(bit: int) -> None:
+    """A snapshot with one bit changed is refused, whichever bit it is."""
+    content = with_trailers(DIGEST, LAST_ZXID)
+    accepted = []
+    for offset in range(len(content)):
+        changed = bytearray(content)
+        changed[offset] ^= 1 << bit
+        if read_or_refused(bytes(changed)) is not None:
+            accepted.append(offset)
+    expected: list[int] = []
+    assert expected == accepted
+
+
+@settings(PATIENT, max_examples=300)
+@given(st.integers(0, len(SMALL) - 1), st.integers(0, len(SMALL) - 1))
+def test_swapped_bytes(first: int, second: int) -> None:
+    """A snapshot with two bytes swapped is refused."""
+    assume(SMALL[first] != SMALL[second])
+    changed = bytearray(SMALL)
+    changed[first], changed[second] = changed[second], changed[first]
+    with pytest.raises(SnapshotError):
+        read(bytes(changed))
+
+
+@settings(PATIENT, max_examples=300)
+@given(trees(), st.data())
+def test_changed_part(tree: list[Node], data: st.DataObject) -> None:
+    """A snapshot of which some part was replaced, removed or added is refused, never read as another tree."""
+    content = snapshot_bytes(tree)
+    start = data.draw(st.integers(0, len(content)))
+    end = data.draw(st.integers(start, min(len(content), start + 8)))
+    changed = content[:start] + data.draw(st.binary(max_size=8)) + content[end:]
+    assume(changed != content)
+    with pytest.raises(SnapshotError):
+        read(changed)
+
+
+@settings(PATIENT, max_examples=300)
+@given(st.binary())
+@example(b"")
+def test_any_bytes(content: bytes) -> None:
+    """Bytes that are no snapshot are refused, also where they begin like one."""
+    with pytest.raises(SnapshotError):
+        read(content)
+    with pytest.raises(SnapshotError):
+        read(snapshot_head({}) + content)
+
+
+def with_body(body: bytes) -> bytes:
+    """A snapshot of this body, whose seal fits."""
+    return sealed(snapshot_head({}) + body + END)
+
+
+def with_head(head: bytes) -> bytes:
+    """A snapshot of this head, with a root and a seal that fits."""
+    return sealed(head + node(b"").encode() + END)
+
+
+def acl_entry(scheme: bytes, name: bytes) -> bytes:
+    """An ACL of one entry."""
+    return struct.pack(">ii", 1, 31) + length_and(scheme) + length_and(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        pytest.param(with_head(b"ZKLG" + snapshot_head({})[4:]), "ZKSN", id="magic of a log"),
+        pytest.param(with_head(struct.pack(">4siqii", b"ZKSN", 3, -1, 0, 0)), "version 3", id="version"),
+        pytest.param(with_head(struct.pack(">4siqii", b"ZKSN", 2, -1, -1, 0)), "claims -1", id="sessions null"),
+        pytest.param(with_head(struct.pack(">4siqii", b"ZKSN", 2, -1, 0, -2)), "claims -2", id="ACLs negative"),
+        pytest.param(with_head(snapshot_head({1: struct.pack(">i", -1)})), "claims -1", id="ACL null"),
+        pytest.param(with_head(snapshot_head({1: acl_entry(b"wor\xff", b"anyone")})), "UTF-8", id="scheme not UTF-8"),
+        pytest.param(with_head(snapshot_head({1: acl_entry(b"world", b"\xed\xa0\x80")})), "UTF-8", id="id not UTF-8"),
+        pytest.param(with_body(length_and(None) + node(b"").encode()[4:]), "no path", id="path null"),
+        pytest.param(with_body(struct.pack(">i", -2)), "claims -2 bytes", id="path negative"),
+        pytest.param(with_body(length_and(b"") + struct.pack(">i", -(1 << 31))), "claims -", id="data negative"),
+        pytest.param(with_body(struct.pack(">i", (1 << 31) - 1)), "claims 2147483647 bytes", id="path huge"),
+        pytest.param(with_body(length_and(b"") + struct.pack(">i", (64 << 20) + 1)), "claims 67108865", id="data huge"),
+        pytest.param(with_body(length_and(b"") + struct.pack(">i", 64 << 20)), "too early", id="data not there"),
+    ],
+)
+def test_damaged_field(content: bytes, why: str) -> None:
+    """A field that makes no sense is refused even under a seal that fits, and the message says why."""
+    with pytest.raises(SnapshotError, match=why):
+        read(content)
+
+
+def test_endless_acl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ACL that never ends is refused before it fills the memory: it is limited as every field is."""
+    monkeypatch.setattr(snapshot, "MAX_FIELD", 1 << 20)
+    head = struct.pack(">4siqii", b"ZKSN", 2, -1, 0, 1) + struct.pack(">qi", 1, (1 << 31) - 1)
+    with pytest.raises(SnapshotError):
+        SnapshotReader(Endless(head))
+
+
+def test_huge_field() -> None:
+    """A field that claims more than any znode holds is refused without being read."""
+    head = snapshot_head({}) + length_and(b"") + struct.pack(">i", (64 << 20) + 1)
+    reader = SnapshotReader(Endless(head))
+    with pytest.raises(SnapshotError, match="claims"):
+        list(reader.nodes())
+
+
+@PATIENT
+@given(tables_and_trees())
+def test_in_tree_order(table_and_tree: tuple[dict[int, bytes], list[Node]]) -> None:
+    """Any tree that a backup may hold passes, unchanged."""
+    table, tree = table_and_tree
+    assert tree == list(snapshot.in_tree_order(tree, table, ZXID))
+
+
+ROOT = node(b"")
+
+WRONG_TREES = [
+    pytest.param([], "not even the root", id="empty"),
+    pytest.param([node(b"/a")], "not the root", id="root missing"),
+    pytest.param([node(b"/a"), ROOT], "not the root", id="root not first"),
+    pytest.param([ROOT, ROOT], "twice", id="root twice"),
+    pytest.param([ROOT, node(b"/a"), node(b"/a")], "twice", id="twice"),
+    pytest.param([ROOT, node(b"/a"), node(b"/a/b"), node(b"/a")], "twice", id="twice with a child between"),
+    pytest.param([ROOT, node(b"/b"), node(b"/a")], "out of order", id="siblings out of order"),
+    pytest.param([ROOT, node(b"/a"), node(b"/a-b"), node(b"/a/b")], "out of order", id="string order"),
+    pytest.param([ROOT, node(b"/a"), node(b"/b"), node(b"/a/b")], "out of order", id="level order"),
+    pytest.param([ROOT, node(b"/a/b")], "/a/b has no parent", id="orphan"),
+    pytest.param([ROOT, node(b"/a"), node(b"/ab/c")], "no parent", id="orphan beside a prefix"),
+    pytest.param([ROOT, node(b"/a"), node(b"/a/b/c")], "no parent", id="orphan below a grandparent"),
+    pytest.param([ROOT, node(b"a")], "no path", id="no slash"),
+    pytest.param([ROOT, node(b"/a/")], "no path", id="slash at the end"),
+    pytest.param([ROOT, node(b"//a")], "no path", id="two slashes"),
+    pytest.param([ROOT, node(b"/")], "no path", id="only a slash"),
+    pytest.param([ROOT, node(b"/.")], "no path", id="dot"),
+    pytest.param([ROOT, node(b"/..")], "no path", id="dots"),
+    pytest.param([ROOT, node(b"/a"), node(b"/a/../b")], "no path", id="dots within"),
+    pytest.param([ROOT, node(b"/a\0b")], "no path", id="NUL"),
+    pytest.param([ROOT, node(b"/\xff")], "not UTF-8", id="not UTF-8"),
+    pytest.param([ROOT, node(b"/a", acl=5)], "unknown ACL 5", id="unknown ACL"),
+    pytest.param([node(b"", acl=0)], "unknown ACL 0", id="unknown ACL of root"),
+    pytest.param([ROOT, node(b"/a", ephemeral_owner=1)], "ephemeral", id="ephemeral"),
+    pytest.param([ROOT, node(b"/a", ephemeral_owner=-(1 << 63))], "ephemeral", id="container"),
+    pytest.param([ROOT, node(b"/a", czxid=ZXID + 1)], "later", id="created later"),
+    pytest.param([ROOT, node(b"/a", mzxid=ZXID + 1)], "later", id="changed later"),
+    pytest.param([node(b"", pzxid=ZXID + 1)], "later", id="children later"),
+]
+
+
+@pytest.mark.parametrize(("tree", "why"), WRONG_TREES)
+def test_wrong_tree(tree: list[Node], why: str) -> None:
+    """A tree that ZooKeeper would not load, or that no backup holds, is refused, and the message says why."""
+    with pytest.raises(SnapshotError, match=why):
+        list(snapshot.in_tree_order(tree, {1: b""}, ZXID))
+
+
+@PATIENT
+@given(trees(), st.data())
+def test_lost_parent(tree: list[Node], data: st.DataObject) -> None:
+    """A tree that lost a znode which has children is refused."""
+    parents = {node.path.rpartition(b"/")[0] for node in tree if node.path}
+    assume(parents)
+    lost = data.draw(st.sampled_from(sorted(parents)))
+    with pytest.raises(SnapshotError):
+        list(snapshot.in_tree_order([node for node in tree if node.path != lost], {}, ZXID))
+
+
+@PATIENT
+@given(trees(), st.randoms(use_true_random=False))
+def test_shuffled(tree: list[Node], random: Random) -> None:
+    """A tree in any other order is refused."""
+    shuffled = list(tree)
+    random.shuffle(shuffled)
+    assume(shuffled != tree)
+    with pytest.raises(SnapshotError):
+        list(snapshot.in_tree_order(shuffled, {}, ZXID))
+
+
+@PATIENT
+@given(paths(), st.randoms(use_true_random=False))
+@example([b"", b"/a", b"/a/b", b"/a/b/c", b"/a!", b"/a!/b", b"/a-b", b"/a0", b"/b"], None)
+def test_tree_key(found: list[bytes], random: Random | None) -> None:
+    """Sorting by the key gives the tree depth first with sorted siblings."""
+    shuffled = list(found)
+    if random:
+        random.shuffle(shuffled)
+    assert in_tree_order(found) == sorted(shuffled, key=tree_key)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (b"", "/"),
+        (b"/a/b c", "/a/b c"),
+        ("/ä/日".encode(), "/ä/日"),
+        (b"/a\nb", r"/a\nb"),
+        (b"/\x1b[2J", r"/\x1b[2J"),
+        (b"/\xff", r"/\xff"),
+        ("/\u202e".encode(), r"/\u202e"),
+    ],
+)
+def test_printable(path: bytes, expected: str) -> None:
+    """A path is shown as it is, but for what would upset a terminal."""
+    assert expected == printable(path)
+
+
+@PATIENT
+@given(st.binary())
+def test_always_printable(path: bytes) -> None:
+    """Whatever bytes a path holds, it is shown on one line."""
+    shown = printable(path)
+    assert shown
+    assert shown.isprintable()

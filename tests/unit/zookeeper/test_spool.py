@@ -1,0 +1,110 @@
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from metadata_tool.zookeeper.snapshot import Node
+from metadata_tool.zookeeper.spool import PathQueue, Spool
+from support.trees import PATIENT, node, trees
+
+
+def by_level(nodes: list[Node]) -> list[list[Node]]:
+    """The znodes of each level; within it they stay in tree order."""
+    levels = sorted(nodes, key=lambda node: node.path.count(b"/"))
+    return [list(level) for _, level in groupby(levels, key=lambda node: node.path.count(b"/"))]
+
+
+def spooled(path: Path, levels: list[list[Node]]) -> tuple[int, list[bytes]]:
+    """How many znodes a spool of these levels counts, and in which order it gives them back."""
+    spool = Spool(path)
+    for level in levels:
+        spool.begin_level()
+        for found in level:
+            spool.append(found.encode())
+    result = spool.nodes, list(spool.in_tree_order())
+    spool.close()
+    return result
+
+
+@PATIENT
+@given(trees())
+def test_tree_order(nodes: list[Node]) -> None:
+    """A tree that went in level by level comes out depth first, siblings sorted, nothing lost."""
+    with TemporaryDirectory() as directory:
+        actual = spooled(Path(directory, "spool"), by_level(nodes))
+    assert (len(nodes), [node.encode() for node in nodes]) == actual
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_000, 65_536, 70_000, 300_000])
+def test_any_size(tmp_path: Path, size: int) -> None:
+    """Znodes of any size come through, those that are larger than a buffer too."""
+    sizes = [(b"", 0), (b"/a", size), (b"/a/b", size + 1), (b"/a/c", 3), (b"/d", size), (b"/e", size), (b"/e/f", size)]
+    nodes = [node(path, bytes(length)) for path, length in sizes]
+    expected = [node.encode() for node in nodes]
+    assert (len(nodes), expected) == spooled(tmp_path / "spool", by_level(nodes))
+
+
+def test_many_in_a_level(tmp_path: Path) -> None:
+    """A level of many buffers comes through in order."""
+    nodes = [node(b""), *(node(b"/%05d" % number) for number in range(3000))]
+    expected = [node.encode() for node in nodes]
+    assert (len(nodes), expected) == spooled(tmp_path / "spool", by_level(nodes))
+
+
+def test_empty_level(tmp_path: Path) -> None:
+    """A level without znodes changes nothing."""
+    expected = [node(b"").encode(), node(b"/a").encode()]
+    assert (len(expected), expected) == spooled(tmp_path / "spool", [[node(b"")], [], [node(b"/a")], []])
+
+
+def test_cut_spool(tmp_path: Path) -> None:
+    """A spool file that something cut while it was in use is an error, not a smaller tree."""
+    path = tmp_path / "spool"
+    spool = Spool(path)
+    spool.begin_level()
+    spool.append(node(b"", bytes(100)).encode())
+    next(spool.in_tree_order())
+    with path.open("r+b") as file:
+        file.truncate(50)
+    with pytest.raises(OSError, match="cut"):
+        list(spool.in_tree_order())
+    spool.close()
+
+
+@pytest.mark.parametrize("kind", [Spool, PathQueue])
+def test_existing_file(tmp_path: Path, kind: type[Spool | PathQueue]) -> None:
+    """A file that is there already is not written over."""
+    path = tmp_path / "file"
+    path.write_bytes(b"precious")
+    with pytest.raises(FileExistsError):
+        kind(path)
+    expected = b"precious"
+    assert expected == path.read_bytes()
+
+
+@PATIENT
+@given(st.lists(st.binary(max_size=200)))
+def test_queue_round_trip(paths: list[bytes]) -> None:
+    """Paths come out of a queue in the order they went in, and its file is gone then."""
+    with TemporaryDirectory() as directory:
+        queue = PathQueue(Path(directory, "queue"))
+        for path in paths:
+            queue.put(path)
+        size, drained = queue.size, list(queue.drain())
+        left = list(Path(directory).iterdir())
+    expected: list[Path] = []
+    assert (len(paths), paths, expected) == (size, drained, left)
+
+
+def test_queue_abandoned(tmp_path: Path) -> None:
+    """The file of a queue is gone also when its reader stops early."""
+    queue = PathQueue(tmp_path / "queue")
+    queue.put(b"/a")
+    queue.put(b"/b")
+    drain = queue.drain()
+    next(drain)
+    del drain
+    expected: list[Path] = []
+    assert expected == list(tmp_path.iterdir())
