@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
-class PartMissing(Exception):
+class PartMissing(Exception):  # noqa: N818  # it says what is wrong
     """A part cannot be had; the message says in one line what to install or do."""
 
 

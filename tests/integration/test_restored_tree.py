@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,17 +27,21 @@ class Saved:
 
 
 @pytest.fixture(scope="module", params=[NEWEST, OLDEST])
-def saved(request: pytest.FixtureRequest, s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
+def saved(request: pytest.FixtureRequest, s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Saved:
     """A backup of everything that ZooKeeper can hold, in a real S3."""
-    version: str = request.param
+    return save(request.param, seed.WIDE, s3, tmp_path_factory.mktemp("source"))
+
+
+def save(version: str, wide: int, s3: S3Server, directory: Path) -> Saved:
+    """Fill a ZooKeeper, back it up, and let it end."""
     settings = new_bucket(s3).settings
-    with standalone(version, tmp_path_factory.mktemp("source")) as server, client(server.address, seed.ADMIN) as source:
+    with standalone(version, directory) as server, client(server.address, seed.ADMIN) as source:
         seed.pulsar(source)
-        seed.everything(source)
+        seed.everything(source, wide)
         tree = read_tree(source)
         login = {"ZOOKEEPER_SERVERS": server.address, "ZOOKEEPER_AUTH": f"digest:{seed.ADMIN}"}
         uri = succeed("backup", settings={**settings, **login})
-    yield Saved(version, tree, uri, settings, s3)
+    return Saved(version, tree, uri, settings, s3)
 
 
 def restore(saved: Saved, data_dir: Path) -> Path:
@@ -85,9 +88,10 @@ def test_plain_tar_is_enough(saved: Saved, tmp_path: Path) -> None:
         assert [] == list(differences(saved.tree, read_tree(restored)))
 
 
-def test_new_ensemble_equals_its_source(saved: Saved, tmp_path: Path) -> None:
-    """Three new members, each restored on its own, form one ensemble, and each has the whole tree."""
-    version = OLDER if saved.version == NEWEST else saved.version
+@pytest.mark.parametrize("version", [NEWEST, OLDER, OLDEST])
+def test_new_ensemble_equals_its_source(version: str, s3: S3Server, tmp_path: Path) -> None:
+    """Three new members, each restored on its own, form one ensemble; each has the whole tree, and takes writes."""
+    saved = save(version, 500, s3, tmp_path / "source")
     ensemble = Ensemble(version, tmp_path)
     snapshots = [restore(saved, server.data_dir) for server in ensemble.servers]
     assert 1 == len({(path.name, path.read_bytes()) for path in snapshots})
@@ -98,7 +102,7 @@ def test_new_ensemble_equals_its_source(saved: Saved, tmp_path: Path) -> None:
             with client(server.address, seed.ADMIN) as member:
                 assert [] == list(differences(saved.tree, read_tree(member)))
         with client(ensemble.address) as writer:
-            writer.create("/written-after", b"")
+            assert "/sequential/s-0000000008" == writer.create("/sequential/s-", b"", sequence=True)
     finally:
         ensemble.stop()
 

@@ -1,6 +1,5 @@
 """The snapshot codec against files that real ZooKeepers wrote, both ways."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ OPEN_ACL = ((31, "world", "anyone"),)
 
 
 @pytest.fixture(scope="module", params=[NEWEST, OLDER, OLDEST])
-def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, Tree]]:
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Tree]:
     """A snapshot that a real ZooKeeper wrote while a client held ephemerals, and the tree that clients saw."""
     version: str = request.param
     directory = tmp_path_factory.mktemp("zookeeper")
@@ -29,7 +28,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with standalone(version, directory):  # it writes a snapshot of what it finds
         pass
     snapshots = (directory / "data" / "version-2").glob("snapshot.*")
-    yield version, max(snapshots, key=lambda path: int(path.suffix[1:], 16)), tree
+    return version, max(snapshots, key=lambda path: int(path.suffix[1:], 16)), tree
 
 
 def read(path: Path) -> tuple[Header, list[Node], SnapshotReader]:

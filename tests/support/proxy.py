@@ -16,7 +16,7 @@ class Faults:
     """What goes wrong at the moment; nothing at first."""
 
     hide_checksums: bool = False
-    """The server keeps no SHA-256, as older ones do not."""
+    """The server tells no SHA-256 of what it keeps, as older ones do not."""
     damage: Callable[[str, bytes], bytes] | None = None
     """Changes the body of an answer, given the request's method."""
     upload_pause: float = 0
@@ -92,7 +92,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(status)
         length = str(len(body))
         for key, value in headers:
-            hidden = self.faults.hide_checksums and key.lower().startswith("x-amz-checksum")
+            hidden = (
+                self.faults.hide_checksums
+                and self.command in ("HEAD", "GET")
+                and key.lower().startswith("x-amz-checksum")
+            )
             if key.lower() == "content-length" and self.command == "HEAD":
                 length = value
             elif not hidden and key.lower() not in ("content-length", "transfer-encoding", "connection"):

@@ -41,6 +41,7 @@ class S3Server:
         self._process.wait_until(self._answers)
 
     def stop(self) -> None:
+        """End it."""
         if self._process:
             self._process.stop()
 
@@ -55,6 +56,7 @@ class S3Server:
         }
 
     def client(self, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> "S3Client":
+        """A client of its own, its owner's by default."""
         return boto3.session.Session().client(
             "s3",
             region_name="us-east-1",

@@ -11,7 +11,7 @@ WIDE = 50_000
 
 
 def pulsar(client: KazooClient, topics: int = 40) -> None:
-    """A small cluster's metadata: clusters, policies, managed ledgers with cursors, BookKeeper's ledgers and cookies."""
+    """A small cluster's metadata: clusters, policies, managed ledgers, cursors, BookKeeper's ledgers and cookies."""
     _make(client, "/admin/clusters/demo", {"serviceUrl": "http://broker:8080"})
     for tenant in ("public", "shop"):
         _make(client, f"/admin/policies/{tenant}", {"allowedClusters": ["demo"]})

@@ -14,6 +14,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
+
 from metadata_tool import archive
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
 from metadata_tool.zookeeper.jute import Acl, Stat, pack_acls
@@ -27,9 +28,11 @@ PATIENT = settings(deadline=None, database=None)
 
 int32s = st.integers(-(1 << 31), (1 << 31) - 1)
 int64s = st.integers(-(1 << 63), (1 << 63) - 1)
-names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=6).filter(
-    lambda name: name not in {".", ".."}
-)
+_any_names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=6)
+_like_names = st.text(
+    "a-~", min_size=1, max_size=3
+)  # of which some begin with others and go on before or after a slash
+names = (_any_names | _like_names).filter(lambda name: name not in {".", ".."})
 acls = st.lists(st.builds(Acl, int32s, st.text(max_size=8), st.text(max_size=8)), max_size=4)
 acl_tables = st.dictionaries(int64s.filter(lambda key: key != OPEN_ACL_KEY), acls.map(pack_acls), max_size=4)
 stats = st.builds(Stat, int64s, int64s, int64s, int64s, int32s, int32s, int32s, int64s, int64s)

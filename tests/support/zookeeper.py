@@ -43,6 +43,7 @@ class ZooKeeper:
 
     @property
     def address(self) -> str:
+        """`host:port`."""
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -63,6 +64,7 @@ class ZooKeeper:
         file.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
         options = [
             "-Xmx512m",
+            "-XX:-UsePerfData",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             f"-Dzookeeper.DigestAuthenticationProvider.superDigest={digest_id(SUPERUSER)}",
@@ -82,10 +84,12 @@ class ZooKeeper:
         return self._srvr().partition("Mode: ")[2].partition("\n")[0]
 
     def stop(self) -> None:
+        """End it, by SIGTERM."""
         if self._process:
             self._process.stop()
 
     def kill(self) -> None:
+        """End it, by SIGKILL."""
         if self._process:
             self._process.kill()
 
@@ -125,6 +129,7 @@ class Ensemble:
 
     @property
     def address(self) -> str:
+        """`host:port,…`."""
         return ",".join(server.address for server in self.servers)
 
     def start(self) -> None:
@@ -135,6 +140,7 @@ class Ensemble:
             server.wait()
 
     def stop(self) -> None:
+        """End all."""
         for server in self.servers:
             server.stop()
 

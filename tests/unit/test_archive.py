@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+
 from metadata_tool import archive
 from metadata_tool.archive import Archive, opened
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, Stopped
@@ -110,9 +111,10 @@ def test_padding_of_any_size() -> None:
     assert trees == [read_nodes(archive_bytes(tree)) for tree in trees]
 
 
-def test_same_bytes() -> None:
-    """The same manifest and snapshot give the same archive, byte for byte, wherever it is written."""
+def test_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same manifest and snapshot give the same archive, byte for byte, wherever and whenever it is written."""
     first = archive_bytes(small_tree(), small_table())
+    monkeypatch.setattr("time.time", lambda: 1e9)
     assert first == archive_bytes(small_tree(), small_table())
 
 
@@ -247,6 +249,14 @@ def test_changed_inside(offset: int, mask: int) -> None:
     assert read_or_refused(gzip.compress(changed, 1)) in (None, WHOLE)
 
 
+@pytest.mark.parametrize("offset", [TEXT_AT + len(TEXT), SNAPSHOT_AT + len(SNAPSHOT)])
+def test_changed_padding(offset: int) -> None:
+    """Where gzip's CRC was made to fit, something hidden behind the end of a member is refused."""
+    changed = bytearray(TAR)
+    changed[offset] = 1
+    assert refused_in_both_ways(gzip.compress(changed))
+
+
 def test_changed_snapshot() -> None:
     """Where gzip's CRC was made to fit, every changed byte of the snapshot is refused in both ways."""
     accepted = []
@@ -270,12 +280,12 @@ def test_anything(content: bytes) -> None:
     assert refused_in_both_ways(tar_gz(("manifest.json", TEXT), (NAME, content)))
 
 
-def special(name: str, kind: bytes, target: str = "") -> tuple[tarfile.TarInfo, bytes]:
-    """A tar member that is no plain file."""
+def special(name: str, kind: bytes, target: str = "", content: bytes = SNAPSHOT) -> tuple[tarfile.TarInfo, bytes]:
+    """A tar member that is no plain file, though it holds what one would."""
     info = tarfile.TarInfo(name)
     info.type = kind
     info.linkname = target
-    return info, b""
+    return info, content
 
 
 def with_pax(name: str, content: bytes) -> tuple[tarfile.TarInfo, bytes]:
@@ -316,8 +326,8 @@ WRONG_MEMBERS = [
     pytest.param(tar_gz(FIRST, special(NAME, tarfile.LNKTYPE, "manifest.json")), id="hard link"),
     pytest.param(tar_gz(FIRST, special(NAME, tarfile.DIRTYPE)), id="directory"),
     pytest.param(tar_gz(FIRST, special(NAME, tarfile.FIFOTYPE)), id="pipe"),
-    pytest.param(tar_gz(FIRST, special("version-2", tarfile.DIRTYPE), SECOND), id="directory between"),
-    pytest.param(tar_gz(special("manifest.json", tarfile.SYMTYPE, NAME), SECOND), id="manifest is a symlink"),
+    pytest.param(tar_gz(FIRST, special("version-2", tarfile.DIRTYPE, content=b""), SECOND), id="directory between"),
+    pytest.param(tar_gz(special("manifest.json", tarfile.SYMTYPE, NAME, TEXT), SECOND), id="manifest is a symlink"),
     pytest.param(tar_gz(with_pax(*FIRST), SECOND), id="pax header"),
     pytest.param(tar_gz(FIRST, with_pax(*SECOND)), id="pax header of the snapshot"),
     pytest.param(tar_gz(FIRST, SECOND, tail=b"x"), id="a byte after the tar"),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from metadata_tool.catalog import LATEST_TIMESTAMP, rfc3339
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
@@ -24,24 +25,27 @@ jsons = st.recursive(
 )
 
 
+printable = st.text().filter(str.isprintable)
+
+
 @st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     """Any manifest that a backup may have."""
     zxid = draw(st.integers(0, (0x7FFF_FFFF << 32) - 1))
     return Manifest(
         format_version=FORMAT_VERSION,
-        tool_version=draw(st.text()),
-        prefix=draw(st.text()),
+        tool_version=draw(printable),
+        prefix=draw(printable),
         timestamp=draw(st.integers(0, LATEST_TIMESTAMP)),
-        zookeeper_version=draw(st.text()),
+        zookeeper_version=draw(printable),
         zxid=zxid,
         first_zxid=draw(st.integers(0, zxid)),
         nodes=draw(numbers),
         data_bytes=draw(numbers),
         ephemerals=draw(numbers),
-        chroot=draw(st.text()),
-        managed_ledger_path=draw(st.text()),
-        snapshot=SnapshotFile(snapshot_name(zxid), draw(numbers), draw(st.text())),
+        chroot=draw(printable),
+        managed_ledger_path=draw(printable),
+        snapshot=SnapshotFile(snapshot_name(zxid), draw(numbers), draw(printable)),
     )
 
 

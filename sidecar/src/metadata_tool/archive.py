@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from metadata_tool.errors import ArchiveCorrupt
+from metadata_tool.errors import ArchiveCorrupt, SpoolFailed
 from metadata_tool.manifest import USE_ANOTHER, Manifest
 from metadata_tool.zookeeper.snapshot import Node, SnapshotError, SnapshotReader, in_tree_order
 
@@ -159,6 +159,10 @@ class _GzipStream:
             raise _damaged("it was cut off") from error
         except (gzip.BadGzipFile, zlib.error) as error:
             raise _damaged("it is no gzip file, or its bytes were changed") from error
+        except OSError as error:
+            raise SpoolFailed(
+                f"the fetched backup cannot be read: {error.strerror or error}", "check SPOOL_DIR"
+            ) from error
         return b"".join(parts)
 
     def read_exactly(self, size: int) -> bytes:

@@ -10,6 +10,9 @@ from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
 FORMAT_VERSION = 1
 USE_ANOTHER = "use another backup, `metadata-tool list` names them"
 
+_LAST_EPOCH = 0x7FFF_FFFF
+"""A restore moves the tree to the next epoch, and ZooKeeper reads a zxid as a signed number."""
+
 T = TypeVar("T")
 
 
@@ -105,6 +108,8 @@ class Manifest:
             raise _corrupt(f"formatVersion is {self.format_version}")
         if self.timestamp > LATEST_TIMESTAMP:
             raise _corrupt("timestamp is out of range")
+        if self.zxid >> 32 >= _LAST_EPOCH:
+            raise _corrupt("zxid is of the last epoch there is")
         if self.snapshot.name != snapshot_name(self.zxid):
             raise _corrupt("its snapshot is of another zxid than it says")
         if self.first_zxid > self.zxid:
@@ -126,7 +131,10 @@ class _Fields:
         self._where = where
 
     def text(self, key: str) -> str:
-        return self._get(key, str)
+        value = self._get(key, str)
+        if not value.isprintable():
+            raise _corrupt(f"{self._where}{key} is no printable text")
+        return value
 
     def number(self, key: str) -> int:
         return self._in_range(key, self._get(key, int))

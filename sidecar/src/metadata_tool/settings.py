@@ -172,7 +172,7 @@ class Settings:
         hint = "set it to host:port,host:port,… with a chroot such as /pulsar after the last, if there is one"
         servers, slash, path = self._required(ZOOKEEPER_SERVERS, hint).partition("/")
         chroot = (slash + path).rstrip("/")
-        if chroot and not _ZNODE.fullmatch(chroot):
+        if chroot and not (_ZNODE.fullmatch(chroot) and chroot.isprintable()):
             raise SettingError("ZOOKEEPER_SERVERS has a chroot that is no path of a znode", hint)
         hosts = [host.strip() for host in servers.split(",")]
         for host in hosts:
@@ -221,6 +221,6 @@ class Settings:
 
     def _matching(self, variable: Variable, pattern: re.Pattern[str], expected: str) -> str:
         value = self._text(variable)
-        if not pattern.fullmatch(value):
+        if not pattern.fullmatch(value) or not value.isprintable():
             raise SettingError(f"{variable.name} is {value!a}", f"set it to {expected}")
         return value

@@ -6,6 +6,7 @@ from typing import BinaryIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from metadata_tool.errors import ArchiveCorrupt, DataDirNotEmpty, DataDirUnusable, Stopped, ToolError
 from metadata_tool.zookeeper.datadir import next_epoch, place, require_empty
 from support.trees import PATIENT

@@ -3,11 +3,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+
 from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.spool import PathQueue, Spool
-from support.trees import PATIENT, node, trees
+from support.trees import PATIENT, node, small_tree, trees
 
 
 def by_level(nodes: list[Node]) -> list[list[Node]]:
@@ -30,6 +31,7 @@ def spooled(path: Path, levels: list[list[Node]]) -> tuple[int, list[bytes]]:
 
 @PATIENT
 @given(trees())
+@example(small_tree())
 def test_tree_order(nodes: list[Node]) -> None:
     """A tree that went in level by level comes out depth first, siblings sorted, nothing lost."""
     with TemporaryDirectory() as directory:
@@ -44,6 +46,14 @@ def test_any_size(tmp_path: Path, size: int) -> None:
     nodes = [node(path, bytes(length)) for path, length in sizes]
     expected = [node.encode() for node in nodes]
     assert (len(nodes), expected) == spooled(tmp_path / "spool", by_level(nodes))
+
+
+def test_end_of_a_buffer(tmp_path: Path) -> None:
+    """A znode comes through wherever in it a buffer ends."""
+    for size in range(65_350, 65_550):
+        nodes = [node(b"/a", bytes(size)), node(b"/b")]
+        expected = [node.encode() for node in nodes]
+        assert (len(nodes), expected) == spooled(tmp_path / f"spool-{size}", [nodes])
 
 
 def test_many_in_a_level(tmp_path: Path) -> None:

@@ -150,6 +150,11 @@ class S3Store:
                 f"the object store at {self._client.meta.endpoint_url} does not answer ({type(error).__name__})",
                 "check AWS_ENDPOINT_URL_S3, AWS_REGION and the network",
             ) from error
+        except boto_errors.FlexibleChecksumError as error:
+            raise StoreFailed(
+                f"{self.location.uri(name)} arrives with another checksum than the object store tells",
+                "it was damaged at rest or on the way, try again or use another backup",
+            ) from error
         except boto_errors.BotoCoreError as error:
             raise StoreFailed(f"{self.location} cannot be used: {error}", "check the AWS_ variables") from error
         except OSError as error:

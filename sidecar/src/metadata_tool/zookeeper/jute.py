@@ -19,6 +19,9 @@ _CZXID_AVERSION = struct.Struct(">q32xi")
 
 ALL_PERMISSIONS = 31
 
+_NOT_UTF8 = "surrogateescape"
+"""Java's own encoding of some characters is not UTF-8 (BinaryOutputArchive); they are to come back as they were."""
+
 
 class Stat(NamedTuple):
     """StatPersisted: zxids, times in epoch milliseconds, versions. `cversion` counts creates, as stored on disk."""
@@ -62,6 +65,8 @@ def read_buffer(source: bytes, offset: int) -> tuple[bytes | None, int]:
     Raises:
         ValueError: it does not fit into the source.
     """
+    if offset + 4 > len(source):
+        raise ValueError("a field ends too early")
     (size,) = INT.unpack_from(source, offset)
     offset += 4
     if size < -1 or offset + size > len(source):
@@ -71,7 +76,7 @@ def read_buffer(source: bytes, offset: int) -> tuple[bytes | None, int]:
 
 def pack_acls(acls: list[Acl]) -> bytes:
     """Encode an ACL: the same bytes on the wire and in a snapshot's ACL cache."""
-    entries = (INT.pack(perms) + buffer(scheme.encode()) + buffer(name.encode()) for perms, scheme, name in acls)
+    entries = (INT.pack(perms) + _text(scheme) + _text(name) for perms, scheme, name in acls)
     return INT.pack(len(acls)) + b"".join(entries)
 
 
@@ -89,10 +94,18 @@ def unpack_acls(source: bytes, offset: int = 0) -> tuple[list[Acl], int]:
             (permissions,) = INT.unpack_from(source, offset)
             scheme, offset = read_buffer(source, offset + 4)
             name, offset = read_buffer(source, offset)
-            acls.append(Acl(permissions, (scheme or b"").decode(), (name or b"").decode()))
+            acls.append(Acl(permissions, _read_text(scheme), _read_text(name)))
     except struct.error as error:
         raise ValueError("an ACL ends too early") from error
     return acls, offset
+
+
+def _text(value: str) -> bytes:
+    return buffer(value.encode(errors=_NOT_UTF8))
+
+
+def _read_text(value: bytes | None) -> str:
+    return (value or b"").decode(errors=_NOT_UTF8)
 
 
 OPEN_ACL = pack_acls([Acl(ALL_PERMISSIONS, "world", "anyone")])

@@ -200,6 +200,8 @@ class Session:
             raise _unsupported(self.server_version) from error
         except self._client.handler.timeout_exception as error:
             raise ZooKeeperSessionLost(f"ZooKeeper sent no reply for {_REPLY_TIMEOUT:.0f} s", _AGAIN) from error
+        except (ValueError, struct.error) as error:
+            raise ZooKeeperSessionLost(f"ZooKeeper sent a reply that cannot be read ({error})", _AGAIN) from error
         except (kazoo_errors.KazooException, OSError) as error:
             what = type(error).__name__
             raise ZooKeeperSessionLost(f"the ZooKeeper session was lost while reading ({what})", _AGAIN) from error
@@ -260,7 +262,8 @@ def _server_version(client: KazooClient) -> str:
     except (kazoo_errors.KazooException, OSError, client.handler.timeout_exception):
         return ""
     _, found, rest = answer.partition("Zookeeper version: ")
-    return rest.partition(",")[0].partition("-")[0].strip() if found else ""
+    version = rest.partition(",")[0].partition("-")[0].strip()
+    return version if found and version.isprintable() else ""
 
 
 def _parse_version(version: str) -> tuple[int, ...] | None:

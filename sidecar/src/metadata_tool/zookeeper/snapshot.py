@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
-from metadata_tool.zookeeper.jute import INT, LONG, STORED_STAT_SIZE, Stat, buffer, unpack_acls
+from metadata_tool.zookeeper.jute import INT, LONG, STORED_STAT_SIZE, Stat, buffer
 
 MAGIC = int.from_bytes(b"ZKSN", "big")
 VERSION = 2
@@ -282,18 +282,15 @@ class _Source:
         return count
 
     def acl(self) -> bytes:
-        count = self.count()
+        count, begin = self.count(), self.position
         parts = [INT.pack(count)]
         for _ in range(count):
+            if self.position - begin > MAX_FIELD:
+                raise SnapshotError(f"an ACL claims {count} entries, near byte {self.position}")
             parts.append(self.take(INT.size))
             parts.append(buffer(self.buffer()))
             parts.append(buffer(self.buffer()))
-        encoded = b"".join(parts)
-        try:
-            unpack_acls(encoded)
-        except ValueError:
-            raise SnapshotError(f"an ACL is not UTF-8, near byte {self.position}") from None
-        return encoded
+        return b"".join(parts)
 
     def seal(self) -> None:
         self._adler = zlib.adler32(self._window[: self._offset], self._adler)

@@ -1,0 +1,141 @@
+"""The whole story on one machine: back up a real ZooKeeper to an embedded S3, and start a new one from the backup.
+
+Everything runs on loopback in a temporary directory, and is ended and removed afterwards; only the cache remains.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from ci.parts.cache import PartMissing  # noqa: E402
+from ci.parts.java import java  # noqa: E402
+from ci.parts.zookeeper import NEWEST, zookeeper  # noqa: E402
+from support import seed  # noqa: E402  # it lies beside the tests
+from support.comparison import Tree, differences, read_tree  # noqa: E402
+from support.processes import Process, free_port  # noqa: E402
+from support.tool import Service, run, succeed  # noqa: E402
+from support.zookeeper import ZooKeeper, client, standalone  # noqa: E402
+
+BUCKET = "my-backuprestore"
+KEYS = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo-secret", "AWS_REGION": "us-east-1"}
+
+
+def main() -> int:
+    """Play it through; 0 only if the restored tree equals the saved one."""
+    try:
+        say(f"getting ready: ZooKeeper {NEWEST} and a Java runtime (the first time takes a minute)")
+        java()
+        zookeeper(NEWEST)
+    except PartMissing as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="metadata-demo-") as name:
+        return play(Path(name))
+
+
+def play(directory: Path) -> int:
+    """The story, in one directory."""
+    with embedded_s3(directory) as endpoint:
+        settings = {**KEYS, "AWS_ENDPOINT_URL_S3": endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
+        settings |= {"BUCKET": f"s3a://{BUCKET}", "BACKUP_PREFIX": "pulsar-backup"}
+        with standalone(NEWEST, directory / "old") as old:
+            say(f"a ZooKeeper runs at {old.address}; filling in a small tree shaped like Pulsar's")
+            with client(old.address, seed.ADMIN) as filling:
+                seed.pulsar(filling)
+                seed.everything(filling, wide=1_000)
+                saved = read_tree(filling)
+                serve(old, settings, directory)  # while the client lives: its ephemerals are not to be saved
+        say("ZooKeeper is stopped, as if lost")
+        point = succeed("list", settings=settings).splitlines()[1].split()[-1]
+        return restore(point, settings, saved, directory)
+
+
+def serve(old: ZooKeeper, settings: dict[str, str], directory: Path) -> None:
+    """Run the service until there is a backup, and show the admin port."""
+    login = {"ZOOKEEPER_SERVERS": old.address, "ZOOKEEPER_AUTH": f"digest:{seed.ADMIN}"}
+    service = Service({**settings, **login}, directory / "serve.log")
+    try:
+        say(f"metadata-tool serve, admin port {service.port}:")
+        service.wait_for("backup_count", 1)
+        for path in ("/backup/latest", "/backup/list", "/healthz", "/metrics"):
+            curl(service.url + path)
+    finally:
+        service.process.stop()
+    print(service.process.output(), end="")
+
+
+def restore(point: str, settings: dict[str, str], saved: Tree, directory: Path) -> int:
+    """Restore into a new data directory, start a ZooKeeper there, compare."""
+    fresh = directory / "new" / "data"
+    fresh.mkdir(parents=True)
+    say(f"metadata-tool restore {point}")
+    outcome = run("restore", settings={**settings, "RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(fresh)})
+    print(outcome.said + outcome.output, end="")
+    if outcome.exit_code:
+        return verdict([f"the restore ended with exit code {outcome.exit_code}"], len(saved))
+    with standalone(NEWEST, directory / "new") as new, client(new.address, seed.ADMIN) as reading:
+        say(f"a new ZooKeeper runs at {new.address}; comparing the two trees znode by znode")
+        return verdict(list(differences(saved, read_tree(reading))), len(saved))
+
+
+def verdict(wrong: list[str], compared: int) -> int:
+    """Say in one line how it ended; the exit code."""
+    for line in wrong[:20]:
+        print(f"  {line}")
+    if wrong:
+        print(f"\nFAILED: the restored tree differs from the saved one in {len(wrong)} of {compared} znodes")
+        return 1
+    print(f"\nEQUAL: all {compared} znodes came back with their data, stats and ACLs")
+    return 0
+
+
+@contextmanager
+def embedded_s3(directory: Path) -> Iterator[str]:
+    """An S3 server with a bucket; its endpoint."""
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    server = Process([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], directory / "s3.log")
+    try:
+        server.wait_until(lambda: "Running on" in server.output())
+        s3 = boto3.session.Session(
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+            region_name=KEYS["AWS_REGION"],
+        ).client("s3", endpoint_url=endpoint)
+        s3.create_bucket(Bucket=BUCKET)
+        say(f"an embedded S3 runs at {endpoint}, with the bucket {BUCKET}")
+        yield endpoint
+    finally:
+        server.stop()
+
+
+def curl(url: str) -> None:
+    """Show what the admin port answers; of the metrics only ours."""
+    print(f"$ curl {url}")
+    if shutil.which("curl"):
+        text = subprocess.run(["curl", "--silent", url], capture_output=True, text=True, check=True).stdout
+    else:
+        with urllib.request.urlopen(url) as reply:
+            text = reply.read().decode()
+    if url.endswith("/metrics"):
+        text = "\n".join(line for line in text.splitlines() if line.startswith("backup_"))
+    print(f"{text.rstrip()}\n")
+
+
+def say(text: str) -> None:
+    """A step of the story."""
+    print(f"\n==> {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

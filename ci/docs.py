@@ -1,0 +1,60 @@
+"""Writes the tables in docs/ that are made from the code, between their markers."""
+
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from metadata_tool.errors import every_error
+from metadata_tool.metrics import METRICS
+from metadata_tool.settings import BOTO3, VARIABLES
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+def environment() -> str:
+    """The table of settings."""
+    rows = []
+    for variable in VARIABLES:
+        default = "*required*" if variable.default is None else f"`{variable.default}`" if variable.default else ""
+        rows.append((f"`{variable.name}`", default, variable.meaning))
+    return table(("variable", "default", "meaning"), rows) + f"\n\n{BOTO3}"
+
+
+def exit_codes() -> str:
+    """The table of exit codes."""
+    rows = [("0", "", "Done"), *((str(e.exit_code), f"`{e.__name__}`", e.__doc__ or "") for e in every_error())]
+    return table(("code", "error", "meaning"), rows)
+
+
+def metrics() -> str:
+    """The table of metrics."""
+    return table(("name", "type", "meaning"), ((f"`{m.name}`", m.type, m.meaning) for m in METRICS))
+
+
+TABLES = {"environment": environment, "exit-codes": exit_codes, "metrics": metrics}
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def current(text: str, name: str) -> str:
+    """A document with its table as the code has it."""
+    begin, end = f"<!-- table: {name} -->", "<!-- end of table -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    return pattern.sub(lambda _: f"{begin}\n\n{TABLES[name]()}\n\n{end}", text)
+
+
+def main() -> int:
+    """Rewrite every document."""
+    for name in TABLES:
+        path = DOCS / f"{name}.md"
+        path.write_text(current(path.read_text(), name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""The running service: backups at an interval, the admin port to the contract's letter, and a clean stop."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ci.parts.go import promlint
+from ci.parts.zookeeper import NEWEST
+from metadata_tool.errors import PortUnavailable, SettingError
+from support import seed
+from support.processes import free_port
+from support.proxy import proxy
+from support.s3 import SECRET_KEY, Bucket
+from support.tool import Service, assert_refused, run, succeed
+from support.zookeeper import SUPERUSER, ZooKeeper, client, standalone
+
+CONTRACT = {
+    "backup_count": "counter",
+    "backup_failure_count": "counter",
+    "backup_size_non_compressed": "gauge",
+    "backup_size_compressed": "gauge",
+    "backup_size_total": "gauge",
+    "backup_execution_time_total": "gauge",
+    "backup_execution_time_prepare": "gauge",
+    "backup_execution_time_compression": "gauge",
+    "backup_execution_time_upload": "gauge",
+}
+
+
+@pytest.fixture(scope="module")
+def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
+    """A ZooKeeper with a small tree, and 18 MB that do not compress."""
+    with standalone(NEWEST, tmp_path_factory.mktemp("zookeeper")) as server:
+        with client(server.address) as source:
+            seed.pulsar(source)
+            for number in range(20):
+                source.create(f"/incompressible-{number}", os.urandom(900_000))
+        yield server
+
+
+@pytest.fixture
+def settings(zookeeper: ZooKeeper, bucket: Bucket, tmp_path: Path) -> dict[str, str]:
+    """A service of a test's own, with an interval of a second."""
+    (tmp_path / "spool").mkdir()
+    return {
+        **bucket.settings,
+        "ZOOKEEPER_SERVERS": zookeeper.address,
+        "BACKUP_INTERVAL": "1",
+        "BACKUP_PREFIX": "pulsar-backup",
+        "SPOOL_DIR": str(tmp_path / "spool"),
+    }
+
+
+@pytest.fixture
+def service(settings: dict[str, str], tmp_path: Path) -> Iterator[Service]:
+    """A running service."""
+    running = Service(settings, tmp_path / "log")
+    yield running
+    running.process.stop()
+
+
+def test_backs_up_at_every_interval(service: Service, bucket: Bucket) -> None:
+    """The bucket fills with `<prefix>-<epoch ms>.tar.gz`, and nothing else."""
+    service.wait_for("backup_count", 3)
+    assert all(re.fullmatch(r"team/prod/pulsar-backup-\d{13}\.tar\.gz", key) for key in bucket.objects())
+    assert len(bucket.objects()) >= 3
+
+
+def test_admin_port_answers_by_the_contract(service: Service, bucket: Bucket, settings: dict[str, str]) -> None:
+    """`/backup/latest` and `/backup/list`, as curl sees them, are what is in the bucket."""
+    service.wait_for("backup_count", 2)
+    service.process.send(signal.SIGSTOP)  # so that what is compared does not move
+    expected = json.loads(succeed("list", "--json", settings=settings))
+    service.process.send(signal.SIGCONT)
+    listed = json.loads(curl(f"{service.url}/backup/list"))
+    assert expected == listed[-len(expected) :]
+    latest = json.loads(curl(f"{service.url}/backup/latest"))
+    assert {"name", "uri", "size", "time", "timestamp"} == latest.keys()
+    assert f"s3a://{bucket.name}/team/prod/{latest['name']}" == latest["uri"]
+    assert f"pulsar-backup-{latest['timestamp']}.tar.gz" == latest["name"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", latest["time"])
+    assert bucket.server.client().head_object(Bucket=bucket.name, Key=f"team/prod/{latest['name']}")[
+        "ContentLength"
+    ] == int(latest["size"])
+
+
+def test_restore_point_is_taken_as_the_admin_port_gives_it(
+    service: Service, settings: dict[str, str], tmp_path: Path
+) -> None:
+    """The `uri` of `/backup/latest` is a RESTORE_POINT."""
+    service.wait_for("backup_count", 1)
+    restore = {"RESTORE_POINT": service.json("/backup/latest")["uri"], "ZOOKEEPER_DATA_DIR": str(tmp_path / "data")}
+    (tmp_path / "data").mkdir()
+    assert succeed("restore", settings={**settings, **restore}).startswith(str(tmp_path / "data" / "version-2"))
+
+
+def test_metrics_are_those_of_the_contract(service: Service, bucket: Bucket) -> None:
+    """Prometheus' parser finds the nine names with their types, once each, with the values of the last backup."""
+    service.wait_for("backup_count", 1)
+    text = curl(f"{service.url}/metrics")
+    assert CONTRACT.items() <= {family.name: family.type for family in text_string_to_metric_families(text)}.items()
+    assert [] == [name for name, kind in CONTRACT.items() if text.count(f"# TYPE {name} {kind}\n") != 1]
+    samples = re.findall(r"^(backup_[a-z_]+) (\S+)$", text, re.MULTILINE)
+    values = {name: float(value) for name, value in samples}
+    assert (len(samples), CONTRACT.keys() - values.keys()) == (len(values), set())
+    assert 0 == values["backup_failure_count"]
+    assert values["backup_size_non_compressed"] > values["backup_size_compressed"] > 18_000_000
+    assert values["backup_size_total"] >= values["backup_size_compressed"]
+    parts = [values[f"backup_execution_time_{part}"] for part in ("prepare", "compression", "upload")]
+    assert all(seconds > 0 for seconds in parts)
+    assert values["backup_execution_time_total"] == pytest.approx(sum(parts))
+    assert bucket.objects()
+
+
+def test_prometheus_lint_finds_fault_with_the_promised_names_alone(service: Service) -> None:
+    """`promtool check metrics` parses the text, and only objects to names that users were promised."""
+    service.wait_for("backup_count", 1)
+    done = subprocess.run([promlint()], input=service.get("/metrics")[1], capture_output=True, text=True, check=True)
+    expected = {
+        'backup_count: counter metrics should have "_total" suffix',
+        'backup_failure_count: counter metrics should have "_total" suffix',
+        'backup_count: non-histogram and non-summary metrics should not have "_count" suffix',
+        'backup_failure_count: non-histogram and non-summary metrics should not have "_count" suffix',
+        'backup_size_total: non-counter metrics should not have "_total" suffix',
+        'backup_execution_time_total: non-counter metrics should not have "_total" suffix',
+    }
+    assert expected == set(done.stdout.splitlines())
+
+
+def test_health_and_readiness(service: Service) -> None:
+    """Both say 200 while the loop runs."""
+    service.wait_for("backup_count", 1)
+    assert (200, 200, 404) == tuple(service.get(path)[0] for path in ("/healthz", "/readyz", "/nothing"))
+
+
+def test_no_backup_yet_is_a_404(bucket: Bucket, tmp_path: Path) -> None:
+    """Before the first backup `/backup/latest` is a JSON error, `/backup/list` is empty, and the process is well."""
+    settings = {**bucket.settings, "ZOOKEEPER_SERVERS": f"127.0.0.1:{free_port()}"}
+    waiting = Service(settings, tmp_path / "log")
+    try:
+        waiting.process.wait_until(lambda: waiting.get("/healthz")[0] == 200)
+        assert 404 == waiting.get("/backup/latest")[0]
+        assert {"error": "there is no backup yet"} == waiting.json("/backup/latest")
+        assert [] == waiting.json("/backup/list")
+    finally:
+        assert 0 == waiting.process.stop()
+
+
+def test_failed_backups_are_counted_and_tried_again(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
+    """While the store fails the service lives, counts and says why; once the store is back, so are the backups."""
+    with proxy(bucket.server.port) as (endpoint, faults):
+        faults.status = 503
+        service = Service({**settings, "AWS_ENDPOINT_URL_S3": endpoint, "AWS_MAX_ATTEMPTS": "1"}, tmp_path / "log")
+        try:
+            service.wait_for("backup_failure_count", 2)
+            assert (502, 200) == (service.get("/backup/latest")[0], service.get("/healthz")[0])
+            faults.status = 0
+            service.process.wait_until(lambda: service.metric("backup_count") > service.metric("backup_failure_count"))
+            assert bucket.objects()
+        finally:
+            assert 0 == service.process.stop()
+    assert "backup failed: the object store failed" in service.process.output()
+    assert "Traceback" not in service.process.output()
+
+
+def test_waits_for_a_zookeeper_that_is_not_there_yet(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
+    """A service that starts before ZooKeeper makes its first backup as soon as ZooKeeper serves."""
+    late = ZooKeeper(NEWEST, tmp_path / "late")
+    service = Service({**settings, "ZOOKEEPER_SERVERS": late.address, "BACKUP_INTERVAL": "600"}, tmp_path / "log")
+    try:
+        service.process.wait_until(lambda: service.get("/healthz")[0] == 200)
+        assert [] == bucket.objects()
+        late.start()
+        service.wait_for("backup_count", 1)
+        assert 0 == service.metric("backup_failure_count")
+    finally:
+        assert 0 == service.process.stop()
+        late.stop()
+
+
+def test_unreachable_zookeeper_is_counted_at_the_interval(settings: dict[str, str], tmp_path: Path) -> None:
+    """A ZooKeeper that never answers is a failed backup by the next interval, and the log says where it was sought."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    service = Service({**settings, "ZOOKEEPER_SERVERS": nowhere}, tmp_path / "log")
+    try:
+        service.wait_for("backup_failure_count", 2)
+        assert f"no ZooKeeper server answered at {nowhere}" in service.process.output()
+    finally:
+        assert 0 == service.process.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stops_in_mid_upload_and_leaves_nothing_half(
+    number: signal.Signals, settings: dict[str, str], bucket: Bucket, tmp_path: Path
+) -> None:
+    """Told to stop while it uploads, it ends with 0 and leaves no object, no unfinished upload and no spool."""
+    with proxy(bucket.server.port) as (endpoint, faults):
+        faults.upload_pause = 0.02
+        service = Service({**settings, "AWS_ENDPOINT_URL_S3": endpoint}, tmp_path / "log")
+        try:
+            assert faults.uploading.wait(60)
+            service.process.send(number)
+            assert 0 == service.process.wait()
+        finally:
+            service.process.kill()
+    assert ([], 0) == (bucket.objects(), bucket.unfinished_uploads())
+    assert [] == list((tmp_path / "spool").iterdir())
+
+
+def test_stops_while_it_waits(service: Service) -> None:
+    """Between two backups SIGTERM ends it at once, with 0."""
+    service.wait_for("backup_count", 1)
+    assert 0 == service.process.stop()
+    assert "Traceback" not in service.process.output()
+
+
+def test_port_in_use_is_one_line(settings: dict[str, str]) -> None:
+    """A taken admin port is said in one line, with an exit code of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        outcome = run("serve", settings={**settings, "WEB_SERVER_PORT": port})
+    assert_refused(PortUnavailable, f"port {port} is in use", outcome)
+
+
+@pytest.mark.parametrize("interval", ["0", "-1", "abc"])
+def test_bad_interval_is_one_line(interval: str, settings: dict[str, str]) -> None:
+    """An interval that is none ends `serve` before it begins."""
+    outcome = run("serve", settings={**settings, "BACKUP_INTERVAL": interval})
+    assert_refused(SettingError, f"BACKUP_INTERVAL is '{interval}'", outcome)
+
+
+def test_secrets_never_reach_the_log(settings: dict[str, str], zookeeper: ZooKeeper, tmp_path: Path) -> None:
+    """Neither keys nor logins appear in what the service says, whether it works or fails."""
+    secrets = {"ZOOKEEPER_AUTH": f"digest:{SUPERUSER}", "ZOOKEEPER_SERVERS": zookeeper.address}
+    service = Service({**settings, **secrets}, tmp_path / "log")
+    try:
+        service.wait_for("backup_count", 1)
+        page = "".join(service.get(path)[1] for path in ("/metrics", "/backup/list", "/healthz"))
+    finally:
+        service.process.stop()
+    assert not [secret for secret in (SECRET_KEY, SUPERUSER) if secret in service.process.output() + page]
+
+
+def curl(url: str) -> str:
+    """What an operator's curl prints."""
+    program = shutil.which("curl")
+    assert program, "curl is missing: apt-get install curl"
+    return subprocess.run([program, "--silent", "--fail", url], capture_output=True, text=True, check=True).stdout
