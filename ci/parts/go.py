@@ -53,8 +53,7 @@ def _program() -> str:
     own = shutil.which("go")
     if own and _version(own) >= OLDEST:
         return own
-    program = from_pypi("go", _LOCK) / "bin" / "go"
-    return str(program)
+    return str(from_pypi("go", _LOCK) / "go" / "bin" / "go")  # the toolchain itself; bin/go is a Python script
 
 
 def _version(program: str) -> tuple[int, ...]:

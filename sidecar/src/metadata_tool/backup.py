@@ -72,7 +72,7 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Report:
         ToolError: it failed, and the bucket holds nothing of it; the type says how.
     """
     before = backups(store, plan.prefix)  # first, so that a wrong bucket is told before a long capture
-    name = BackupName(plan.prefix, max([time.time_ns() // 1_000_000, *(b.name.timestamp + 1 for b in before[:1])]))
+    name = _new_name(plan.prefix, before)
     with workspace(plan.spool_dir) as workdir:
         clock = [time.monotonic()]
         manifest, snapshot_path = _prepare(plan, name, workdir, checkpoint)
@@ -93,6 +93,15 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Report:
     )
     _say(report)
     return report
+
+
+def _new_name(prefix: str, existing: list[Backup]) -> BackupName:
+    """A name of this moment, which no backup has."""
+    taken = {backup.name.timestamp for backup in existing}
+    timestamp = time.time_ns() // 1_000_000
+    while timestamp in taken:
+        timestamp += 1
+    return BackupName(prefix, timestamp)
 
 
 def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint) -> tuple[Manifest, Path]:

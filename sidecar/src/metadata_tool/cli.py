@@ -143,8 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     verb("restore", _restore, "write RESTORE_POINT into ZOOKEEPER_DATA_DIR, which must be empty")
     for described in (checking, showing):
         described.add_argument("uri", metavar="URI", help="s3a://<bucket>/<prefix>-<epoch ms>.tar.gz")
-    showing.add_argument("--tree", action="store_true", help="print every znode")
-    for machine_readable in (listing, showing):
+    output = showing.add_mutually_exclusive_group()
+    output.add_argument("--tree", action="store_true", help="print every znode")
+    for machine_readable in (listing, output):
         machine_readable.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
