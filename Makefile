@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CONFIG := sidecar/pyproject.toml
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG)
+PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG) --rootdir .
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help install demo test test-unit test-integration lint format docs lock clean

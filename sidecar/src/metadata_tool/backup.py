@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -107,14 +108,13 @@ def _new_name(prefix: str, existing: list[Backup]) -> BackupName:
 def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint) -> tuple[Manifest, Path]:
     """Capture the tree and write it as a snapshot; the manifest to go with it, and the snapshot's path."""
     source = plan.source
-    spool = Spool(workdir / "spool")
-    with session.connect(source.servers, source.login, source.patience, checkpoint) as zookeeper:
-        captured = capture(zookeeper, spool, workdir, source.chroot.encode(), checkpoint)
-        zookeeper_version = zookeeper.server_version
     path = workdir / "snapshot"
-    with path.open("xb") as file:
-        written = snapshot.write(file, captured.acls, spool.in_tree_order())
-    spool.close()
+    with closing(Spool(workdir / "spool")) as spool:
+        with session.connect(source.servers, source.login, source.patience, checkpoint) as zookeeper:
+            captured = capture(zookeeper, spool, workdir, source.chroot.encode(), checkpoint)
+            zookeeper_version = zookeeper.server_version
+        with path.open("xb") as file:
+            written = snapshot.write(file, captured.acls, spool.in_tree_order())
     (workdir / "spool").unlink()
     manifest = Manifest(
         format_version=FORMAT_VERSION,

@@ -46,6 +46,8 @@ class RestorePoint:
             ValueError: what is wrong with it.
         """
         folder, _, file = text.rpartition("/")
+        if folder.endswith("/"):
+            raise ValueError("its path has an empty part")
         location = Location.parse(folder)
         name = BackupName.parse(file)
         if name is None:

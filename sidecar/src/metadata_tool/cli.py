@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 import textwrap
@@ -11,7 +12,7 @@ from typing import Protocol
 
 from metadata_tool import __version__, backup, inspection, restore
 from metadata_tool.catalog import Backup, RestorePoint, backups
-from metadata_tool.errors import SettingError, ToolError, every_error
+from metadata_tool.errors import OutputLost, SettingError, ToolError, every_error
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.settings import BOTO3, VARIABLES, Settings, StoreSettings
 from metadata_tool.store import Store, open_store
@@ -27,12 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Command = options.command
     try:
         command(options, Settings())
+        _print(end="", flush=True)
     except ToolError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe has gone, as with `| head`: nothing to say
-        return 1
+        return 1  # the reader of a pipe has gone, as with `| head`: nothing to say
     return 0
 
 
@@ -43,6 +44,17 @@ class Command(Protocol):
         """Do it, or raise ToolError."""
 
 
+def _print(text: str = "", end: str = "\n", *, flush: bool = False) -> None:
+    """Write to stdout; once that has failed, nothing is tried again, not even by the interpreter's own last flush."""
+    try:
+        print(text, end=end, flush=flush)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputLost(f"the output cannot be written: {error.strerror}", "check where it goes") from error
+
+
 def _serve(options: argparse.Namespace, settings: Settings) -> None:
     from metadata_tool.server import serve  # gunicorn and Flask are of no use to the other commands
 
@@ -51,15 +63,15 @@ def _serve(options: argparse.Namespace, settings: Settings) -> None:
 
 def _backup(options: argparse.Namespace, settings: Settings) -> None:
     plan, store = settings.plan(), _open(settings.store())
-    print(backup.run(plan, store, _until_signal()).backup.uri)
+    _print(backup.run(plan, store, _until_signal()).backup.uri)
 
 
 def _list(options: argparse.Namespace, settings: Settings) -> None:
     found = backups(_open(settings.store()), settings.prefix())
     if options.json:
-        print(json.dumps([entry.as_json() for entry in found], indent=2))
+        _print(json.dumps([entry.as_json() for entry in found], indent=2))
     else:
-        print(_table(found))
+        _print(_table(found))
 
 
 def _verify(options: argparse.Namespace, settings: Settings) -> None:
@@ -67,7 +79,7 @@ def _verify(options: argparse.Namespace, settings: Settings) -> None:
     store = _open(settings.store(point.location))
     with restore.fetched(point, store, settings.spool_dir(), checkpoint) as path:
         manifest = restore.verify(point, path, checkpoint)
-    print(f"{point} is whole: {manifest.nodes} znodes at zxid {manifest.zxid:#x}")
+    _print(f"{point} is whole: {manifest.nodes} znodes at zxid {manifest.zxid:#x}")
 
 
 def _inspect(options: argparse.Namespace, settings: Settings) -> None:
@@ -77,21 +89,21 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
     def each(node: Node) -> None:
         checkpoint()
         if options.tree:
-            print(inspection.tree_line(node))
+            _print(inspection.tree_line(node))
 
     with restore.fetched(point, store, settings.spool_dir(), checkpoint) as path:
         found = inspection.inspect(point, path, each)
     if options.json:
-        print(json.dumps(found.as_json(), indent=2))
+        _print(json.dumps(found.as_json(), indent=2))
     elif not options.tree:
-        print(found.as_text())
+        _print(found.as_text())
 
 
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
     wanted = settings.restore()
     store = _open(settings.store(wanted.point.location))
     done = restore.run(wanted.point, store, wanted.data_dir, settings.spool_dir(), _until_signal())
-    print(done.snapshot)
+    _print(str(done.snapshot))
 
 
 def _open(settings: StoreSettings) -> Store:

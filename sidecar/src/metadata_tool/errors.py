@@ -36,6 +36,12 @@ class Stopped(ToolError):
     exit_code = 4
 
 
+class OutputLost(ToolError):
+    """The output could not be written, as on a full disk"""
+
+    exit_code = 5
+
+
 class ZooKeeperUnreachable(ToolError):
     """No ZooKeeper server answered within the time allowed"""
 

@@ -31,7 +31,7 @@ class Location:
         if "@" in rest.partition("/")[0]:
             raise ValueError("it holds credentials, which belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         bucket, _, path = rest.partition("/")
-        path = path.removesuffix("/")
+        path = path.removesuffix("/") or path
         if scheme == "file":
             if bucket or not path:
                 raise ValueError("a directory is written with three slashes and an absolute path")

@@ -71,6 +71,9 @@ class Service:
             found = self._existing()
         except ToolError:
             return
+        except Exception:
+            log.exception("the bucket could not be listed by a fault in the program, please report it")
+            return
         self._metrics.existing(sum(backup.size for backup in found), found[0].name.timestamp if found else 0)
 
     def _once(self) -> None:

@@ -74,8 +74,8 @@ BOTO3 = (
 
 MIN_INTERVAL = 1
 MAX_INTERVAL = 365 * 24 * 3600
-_HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]+))?")
-_ZNODE = re.compile(r"(?:/[^/\0]+)+")
+_HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
+_ZNODE = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/\0]+)+")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from flask import Flask, Response, jsonify
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import ToolError
@@ -59,7 +59,10 @@ def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loo
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Answer:
-        return _error(error.code or 500, error.name.lower())
+        answer, status = _error(error.code or 500, error.name.lower())
+        if isinstance(error, MethodNotAllowed):
+            answer.headers["Allow"] = ", ".join(error.valid_methods or ())
+        return answer, status
 
     return app
 

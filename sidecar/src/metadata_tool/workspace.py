@@ -24,9 +24,11 @@ def workspace(spool_dir: Path) -> Iterator[Path]:
     try:
         _clear_leftovers(spool_dir)
         with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=spool_dir, ignore_cleanup_errors=True) as name:
-            lock = os.open(Path(name, _LOCK), os.O_CREAT | os.O_WRONLY, 0o600)
+            new = Path(name, "new-lock")
+            lock = os.open(new, os.O_CREAT | os.O_WRONLY, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
+                new.rename(new.with_name(_LOCK))  # it shows once it is held, or another run might clear it
                 yield Path(name)
             finally:
                 os.close(lock)

@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from metadata_tool.errors import BucketDenied, BucketMissing, StoreFailed, ToolError, UploadUnverified
 from metadata_tool.files import sha256, sync_directory
@@ -23,38 +24,45 @@ class DirectoryStore:
 
     def save(self, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
         """See `Store.save`."""
-        partial = self._root / f".{name}.partial"
+        partial, target = self._root / f".{name}.partial", self._root / name
         try:
-            sent = _copy(source, partial, checkpoint)
+            with source.open("rb") as reader:
+                sent = _copy(reader, partial, checkpoint)
             if sha256(partial) != sent:
                 raise UploadUnverified(f"{self.location.uri(name)} reads back differently", "check the disk")
-            os.link(partial, self._root / name)  # unlike a rename, it never replaces a file
+            os.link(partial, target)  # unlike a rename, it never replaces a file
             sync_directory(self._root)
         except FileExistsError as error:
             raise already_there(self.location, name) from error
         except OSError as error:
             raise self._explain(error) from error
         finally:
-            _unlink_quietly(partial)
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
 
     def fetch(self, name: str, target: Path, checkpoint: Callable[[], None]) -> None:
         """See `Store.fetch`."""
         source = self._root / name
         try:
-            if not source.is_file():
-                self._root.stat()
+            if self._root.is_dir() and not source.is_file():
                 raise no_such_backup(self.location, name)
-            _copy(source, target, checkpoint)
+            reader = source.open("rb")
         except OSError as error:
             raise self._explain(error) from error
+        with reader:
+            _copy(reader, target, checkpoint)
 
     def list(self, prefix: str) -> dict[str, int]:
         """See `Store.list`."""
+        found = {}
         try:
-            files = [entry for entry in os.scandir(self._root) if entry.name.startswith(prefix) and entry.is_file()]
-            return {entry.name: entry.stat().st_size for entry in files}
+            for entry in os.scandir(self._root):
+                with contextlib.suppress(FileNotFoundError):  # removed while we look
+                    if entry.name.startswith(prefix) and entry.is_file():
+                        found[entry.name] = entry.stat().st_size
         except OSError as error:
             raise self._explain(error) from error
+        return found
 
     def delete(self, name: str) -> None:
         """See `Store.delete`."""
@@ -71,10 +79,10 @@ class DirectoryStore:
         return StoreFailed(f"the directory {self.location} cannot be used: {error.strerror or error}", "check the disk")
 
 
-def _copy(source: Path, target: Path, checkpoint: Callable[[], None]) -> bytes:
-    """Copy a file and sync it; the SHA-256 of what was read."""
+def _copy(reader: BinaryIO, target: Path, checkpoint: Callable[[], None]) -> bytes:
+    """Copy an open file and sync the copy; the SHA-256 of what was read."""
     digest = hashlib.sha256()
-    with source.open("rb") as reader, target.open("wb") as writer:
+    with target.open("wb") as writer:
         while chunk := reader.read(_CHUNK):
             checkpoint()
             digest.update(chunk)
@@ -82,8 +90,3 @@ def _copy(source: Path, target: Path, checkpoint: Callable[[], None]) -> bytes:
         writer.flush()
         os.fsync(writer.fileno())
     return digest.digest()
-
-
-def _unlink_quietly(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)

@@ -157,8 +157,6 @@ class S3Store:
             ) from error
         except boto_errors.BotoCoreError as error:
             raise StoreFailed(f"{self.location} cannot be used: {error}", "check the AWS_ variables") from error
-        except OSError as error:
-            raise StoreFailed(f"a local file failed while transferring {name}: {error}", "check the disk") from error
 
     def _explain(self, error: boto_errors.ClientError, name: str) -> ToolError:
         code = error.response.get("Error", {}).get("Code", "")

@@ -7,7 +7,9 @@ The tree as a whole is exact when nothing was written meanwhile, which `first_zx
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,17 +87,16 @@ class _Walk:
         captured = self._captured
         self._session.sync()
         captured.first_zxid = self._session.zxid
-        level: Iterable[bytes] = [b""]
-        depth = 0
-        while True:
-            depth += 1
-            below = PathQueue(workdir / f"level-{depth}")
-            self._spool.begin_level()
-            self._read_level(level, below)
-            level = below.drain()
-            if not below.size:
-                list(level)
-                break
+        with ExitStack() as queues:
+            below = PathQueue(workdir / "level-0")
+            below.put(b"")
+            for depth in count(1):
+                level, below = below, PathQueue(workdir / f"level-{depth}")
+                queues.callback(below.close)
+                self._spool.begin_level()
+                self._read_level(level.drain(), below)
+                if not below.size:
+                    break
         if not self._found:
             raise SettingError(
                 f"ZOOKEEPER_SERVERS: the chroot {printable(self._chroot)} does not exist", "check its spelling"
@@ -212,12 +213,12 @@ def _by_children(parents: Sequence[bytes], records: dict[bytes, _Record]) -> Ite
     some: list[bytes] = []
     children = 0
     for path in parents:
-        count = jute.child_count(records[path].stat)
-        if some and children + count > _CHILDREN_AT_ONCE:
+        more = jute.child_count(records[path].stat)
+        if some and children + more > _CHILDREN_AT_ONCE:
             yield some
             some, children = [], 0
         some.append(path)
-        children += count
+        children += more
     if some:
         yield some
 

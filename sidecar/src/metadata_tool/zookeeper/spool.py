@@ -85,5 +85,9 @@ class PathQueue:
             for _ in range(self.size):
                 yield self._file.read(INT.unpack(self._file.read(4))[0])
         finally:
-            self._file.close()
-            self._path.unlink()
+            self.close()
+
+    def close(self) -> None:
+        """Remove the file; no matter if that was done before."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,159 @@
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from metadata_tool import backup
+from metadata_tool.backup import Plan, Seconds, Source
+from metadata_tool.errors import (
+    BackupMissing,
+    BucketMissing,
+    SpoolFailed,
+    Stopped,
+    StoreFailed,
+    ToolError,
+    ZooKeeperSessionLost,
+    ZooKeeperUnreachable,
+)
+from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.location import Location
+
+OTHERS = {"pulsar-1700000000123.tar.gz": b"an earlier backup", "README": b"not ours"}
+
+
+@dataclass
+class MemoryStore:
+    """Files in memory; an error where it cannot be listed."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    error: ToolError | None = None
+    location: Location = field(default_factory=lambda: Location.parse("s3a://bucket"))
+
+    def save(self, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
+        """See `Store.save`."""
+        checkpoint()
+        if name in self.files:
+            raise StoreFailed(f"{name} is there already")
+        self.files[name] = source.read_bytes()
+
+    def fetch(self, name: str, target: Path, checkpoint: Callable[[], None]) -> None:
+        """See `Store.fetch`."""
+        checkpoint()
+        if name not in self.files:
+            raise BackupMissing(f"there is no {name}")
+        target.write_bytes(self.files[name])
+
+    def list(self, prefix: str) -> dict[str, int]:
+        """See `Store.list`."""
+        if self.error:
+            raise self.error
+        return {name: len(content) for name, content in self.files.items() if name.startswith(prefix)}
+
+    def delete(self, name: str) -> None:
+        """See `Store.delete`."""
+        self.files.pop(name, None)
+
+
+@dataclass
+class Ensemble:
+    """A ZooKeeper that fails when it is asked, and what lay in the spool directory at that time."""
+
+    error: Exception
+    spool_dir: Path
+    spooled: list[int] = field(default_factory=list)
+
+    def connect(self, *_: object) -> NoReturn:
+        """Fail."""
+        self.spooled.append(len(list(self.spool_dir.iterdir())))
+        raise self.error
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, spool_dir: Path, error: Exception) -> Ensemble:
+    """Have every session fail with this error."""
+    ensemble = Ensemble(error, spool_dir)
+    monkeypatch.setattr("metadata_tool.backup.session.connect", ensemble.connect)
+    return ensemble
+
+
+def plan(spool_dir: Path) -> Plan:
+    """A backup's plan."""
+    return Plan(Source("zookeeper:2181", "", None, 1.0), "pulsar", "/managed-ledgers", spool_dir)
+
+
+@pytest.mark.parametrize("files", [{}, OTHERS], ids=["empty bucket", "backups there"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZooKeeperUnreachable("no answer"),
+        ZooKeeperSessionLost("lost"),
+        Stopped("stopped"),
+        RuntimeError("out of cheese"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_failed_capture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, files: dict[str, bytes]
+) -> None:
+    """A backup that fails before its upload says why, and leaves nothing behind: not in the bucket, not on disk."""
+    ensemble, store = failing(monkeypatch, tmp_path, error), MemoryStore(dict(files))
+    with pytest.raises(type(error)) as raised:
+        backup.run(plan(tmp_path), store, Checkpoint())
+    assert error is raised.value
+    assert [1] == ensemble.spooled
+    assert files == store.files
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_failed_capture_frees_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A backup that fails closes its files at once: one that is open takes up the disk, removed or not."""
+    failing(monkeypatch, tmp_path, ZooKeeperUnreachable("no answer"))
+    with pytest.raises(ZooKeeperUnreachable) as raised:
+        backup.run(plan(tmp_path), MemoryStore(), Checkpoint())
+    assert raised.tb  # what the error's traceback holds is still there
+    opened = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert [] == [path for path in opened if path.is_relative_to(tmp_path)]
+
+
+def test_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A disk that fills up while a backup is made is told as the spool directory's fault, and is empty afterwards."""
+    failing(monkeypatch, tmp_path, OSError(errno.ENOSPC, "No space left on device"))
+    store = MemoryStore()
+    with pytest.raises(SpoolFailed, match="No space left on device"):
+        backup.run(plan(tmp_path), store, Checkpoint())
+    assert ({}, []) == (store.files, list(tmp_path.iterdir()))
+
+
+def test_no_spool_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a spool directory a backup fails and names it, before ZooKeeper is asked."""
+    ensemble = failing(monkeypatch, tmp_path, ZooKeeperUnreachable("no answer"))
+    with pytest.raises(SpoolFailed, match=f"SPOOL_DIR {tmp_path}/missing cannot be used"):
+        backup.run(plan(tmp_path / "missing"), MemoryStore(), Checkpoint())
+    assert [] == ensemble.spooled
+
+
+def test_unlistable_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A bucket that cannot be listed is told before ZooKeeper is asked for anything."""
+    ensemble = failing(monkeypatch, tmp_path, ZooKeeperUnreachable("no answer"))
+    error = BucketMissing("no such bucket")
+    with pytest.raises(BucketMissing) as raised:
+        backup.run(plan(tmp_path), MemoryStore(error=error), Checkpoint())
+    assert error is raised.value
+    assert [] == ensemble.spooled
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (Seconds(prepare=1.5, compression=0.25, upload=2.0), 3.75),
+        (Seconds(prepare=1.0, compression=0.0, upload=0.0), 1.0),
+        (Seconds(prepare=0.0, compression=1.0, upload=0.0), 1.0),
+        (Seconds(prepare=0.0, compression=0.0, upload=1.0), 1.0),
+    ],
+)
+def test_total(seconds: Seconds, expected: float) -> None:
+    """The parts of a backup's time add up to the whole."""
+    assert expected == seconds.total

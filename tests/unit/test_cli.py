@@ -1,0 +1,466 @@
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metadata_tool import __version__
+from metadata_tool.catalog import BackupName, RestorePoint
+from metadata_tool.cli import main
+from metadata_tool.errors import every_error
+from metadata_tool.manifest import FORMAT_VERSION
+from metadata_tool.settings import VARIABLES
+from support.backups import NEXT_EPOCH, TIMESTAMP, TREE, location, make_backup
+from support.tool import environment
+
+VERBS = ["serve", "backup", "list", "verify", "inspect", "restore"]
+TAKING_A_URI = ["verify", "inspect"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended: what it printed and what it said to stderr."""
+
+    exit_code: int
+    output: str
+    said: str
+
+    def assert_refused(self, exit_code: int, naming: str) -> None:
+        """It ended with this exit code, and one line that names what is at fault."""
+        assert (exit_code, "") == (self.exit_code, self.output)
+        assert [self.said.rstrip("\n")] == self.said.splitlines()
+        assert self.said.startswith("error: ")
+        assert naming in self.said
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def restored_globals() -> Iterator[None]:
+    """Takes back what a command does to its process: signal handlers and log levels."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    levels = {name: logging.getLogger(name).level for name in ("metadata_tool", "kazoo")}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty directory for backups."""
+    made = tmp_path / "backups"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def settings(tmp_path: Path, folder: Path) -> dict[str, str]:
+    """Settings with which list and restore work, once there is a backup."""
+    for name in ("spool", "data"):
+        (tmp_path / name).mkdir()
+    return {
+        "BUCKET": f"file://{folder}",
+        "BACKUP_PREFIX": "pulsar",
+        "RESTORE_POINT": f"file://{folder}/pulsar-{TIMESTAMP}.tar.gz",
+        "SPOOL_DIR": str(tmp_path / "spool"),
+        "ZOOKEEPER_DATA_DIR": str(tmp_path / "data"),
+    }
+
+
+@pytest.fixture
+def data_dir(settings: dict[str, str]) -> Path:
+    """The directory that a restore fills."""
+    return Path(settings["ZOOKEEPER_DATA_DIR"])
+
+
+@pytest.fixture
+def command(
+    settings: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    restored_globals: None,  # noqa: ARG001
+) -> Command:
+    """Runs a command with the settings, and changes to them; it never ends by a traceback."""
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable.name, raising=False)
+
+    def run(*arguments: str, **changes: str) -> Outcome:
+        for name, value in {**settings, **changes}.items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        try:
+            exit_code: Any = main(arguments)
+        except SystemExit as error:
+            exit_code = error.code
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        assert [] == list(Path(settings["SPOOL_DIR"]).iterdir())
+        return Outcome(exit_code, said.out, said.err)
+
+    return run
+
+
+def tree_of(directory: Path) -> dict[str, bytes]:
+    """All files below a directory."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_help_names_every_variable(command: Command) -> None:
+    """The help has every variable, with its default where it has one."""
+    outcome = command("--help")
+    assert (0, "") == (outcome.exit_code, outcome.said)
+    lines = outcome.output.splitlines()
+    for variable in VARIABLES:
+        (line,) = [line for line in lines if line.split()[:1] == [variable.name]]
+        assert ("required" if variable.default is None else variable.default) in line
+
+
+def test_help_names_every_exit_code(command: Command) -> None:
+    """The help has every exit code with its meaning, in order; 0 is done."""
+    lines = command("--help").output.splitlines()
+    table = [line.split(maxsplit=1) for line in lines[lines.index("exit codes:") + 1 :]]
+    assert [["0", "done"], *([str(error.exit_code), error.__doc__] for error in every_error())] == table
+
+
+def test_help_names_every_command(command: Command) -> None:
+    """The help has every command."""
+    assert VERBS == re.findall(r"^    ([a-z]+) ", command("--help").output, re.MULTILINE)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_has_help(verb: str, command: Command) -> None:
+    """Each command explains itself."""
+    outcome = command(verb, "--help")
+    assert (0, "") == (outcome.exit_code, outcome.said)
+    assert outcome.output.startswith(f"usage: metadata-tool {verb} ")
+
+
+def test_version(command: Command) -> None:
+    """The program tells its version."""
+    assert Outcome(0, f"metadata-tool {__version__}\n", "") == command("--version")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["unknown"], ["--unknown"], ["list", "--unknown"], ["list", "extra"], ["verify"], ["inspect", "--tree"]],
+)
+def test_wrong_usage(arguments: list[str], command: Command) -> None:
+    """A command line that makes no sense is exit code 2 with the usage, and does nothing."""
+    outcome = command(*arguments)
+    assert (2, "") == (outcome.exit_code, outcome.output)
+    assert outcome.said.startswith("usage: metadata-tool")
+
+
+@pytest.mark.parametrize(
+    "uri", ["", "wrong", "s3a://bucket", "http://bucket/p-1.tar.gz", "s3a://bucket/p.tar.gz", "file://p-1.tar.gz"]
+)
+@pytest.mark.parametrize("verb", TAKING_A_URI)
+def test_uri_is_wrong(verb: str, uri: str, command: Command) -> None:
+    """An address that is no backup's is refused in one line."""
+    command(verb, uri).assert_refused(2, "URI is wrong")
+
+
+@pytest.mark.parametrize("verb", TAKING_A_URI)
+def test_secret_in_a_uri_is_not_repeated(verb: str, command: Command) -> None:
+    """Credentials in an address are not shown."""
+    outcome = command(verb, "s3a://AKIAKEY:s3cr3t@bucket/p-1.tar.gz")
+    outcome.assert_refused(2, "URI is wrong")
+    assert not re.search("AKIAKEY|s3cr3t", outcome.said)
+
+
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [
+        ("list", "BUCKET"),
+        ("restore", "RESTORE_POINT"),
+        ("restore", "ZOOKEEPER_DATA_DIR"),
+        ("backup", "ZOOKEEPER_SERVERS"),
+        ("serve", "ZOOKEEPER_SERVERS"),
+    ],
+)
+def test_setting_is_missing(verb: str, name: str, command: Command) -> None:
+    """A setting that a command needs is named where it is empty."""
+    command(verb, **{name: ""}).assert_refused(2, f"{name} is empty")
+
+
+def test_list_is_a_table_newest_first(folder: Path, command: Command) -> None:
+    """A line for each backup of the prefix: its time, its bytes, and the address that a restore takes."""
+    newer, older = make_backup(folder), make_backup(folder, timestamp=TIMESTAMP - 1000)
+    make_backup(folder, prefix="pulsar-2")
+    outcome = command("list")
+    rows = [line.split() for line in outcome.output.splitlines()]
+    sizes = [str((folder / str(point.name)).stat().st_size) for point in (newer, older)]
+    assert (0, "") == (outcome.exit_code, outcome.said)
+    assert [
+        ["TIME", "SIZE", "URI"],
+        ["2021-06-15T01:44:48.825Z", sizes[0], str(newer)],
+        ["2021-06-15T01:44:47.825Z", sizes[1], str(older)],
+    ] == rows
+
+
+def test_list_as_json(folder: Path, command: Command) -> None:
+    """The same as JSON has the fields of the admin port."""
+    point = make_backup(folder)
+    (entry,) = json.loads(command("list", "--json").output)
+    assert ["name", "uri", "size", "time", "timestamp"] == list(entry)
+    assert (str(point.name), str(point), TIMESTAMP) == (entry["name"], entry["uri"], entry["timestamp"])
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [(["list"], ["TIME", "SIZE", "URI"]), (["list", "--json"], ["[]"])])
+def test_list_may_be_empty(arguments: list[str], expected: list[str], command: Command) -> None:
+    """No backups are no error."""
+    outcome = command(*arguments)
+    assert (0, expected) == (outcome.exit_code, outcome.output.split())
+
+
+def test_list_of_a_directory_that_is_missing(folder: Path, command: Command) -> None:
+    """A directory that does not exist is not the same as an empty one."""
+    folder.rmdir()
+    command("list").assert_refused(20, str(folder))
+
+
+def test_what_list_prints_can_be_used(folder: Path, command: Command) -> None:
+    """An address out of the list is what verify, inspect and restore take."""
+    make_backup(folder)
+    (entry,) = json.loads(command("list", "--json").output)
+    assert [0, 0] == [command(verb, entry["uri"]).exit_code for verb in TAKING_A_URI]
+    assert 0 == command("restore", RESTORE_POINT=entry["uri"]).exit_code
+
+
+def test_verify(folder: Path, command: Command) -> None:
+    """A whole backup is told to be whole, with its znodes."""
+    point = make_backup(folder)
+    outcome = command("verify", str(point))
+    assert (0, "") == (outcome.exit_code, outcome.said)
+    assert outcome.output.startswith(f"{point} is whole: {len(TREE)} znodes ")
+
+
+def test_verify_needs_no_settings(folder: Path, command: Command) -> None:
+    """Whoever has an address needs no BUCKET to verify it."""
+    assert 0 == command("verify", str(make_backup(folder)), BUCKET="", BACKUP_PREFIX="").exit_code
+
+
+def test_inspect(folder: Path, command: Command) -> None:
+    """What is in a backup is shown: its manifest and its top-level paths."""
+    outcome = command("inspect", str(make_backup(folder)))
+    assert (0, "") == (outcome.exit_code, outcome.said)
+    rows = [line.split() for line in outcome.output.splitlines()]
+    assert ["timestamp", str(TIMESTAMP)] in rows
+    assert ["/admin", "2", "10"] in rows
+
+
+def test_inspect_as_json(folder: Path, command: Command) -> None:
+    """The same as JSON."""
+    read = json.loads(command("inspect", "--json", str(make_backup(folder))).output)
+    assert ("pulsar", len(TREE)) == (read["manifest"]["prefix"], read["manifest"]["nodes"])
+    assert {"znodes": 2, "bytes": 10} == read["topLevel"]["/admin"]
+
+
+def test_inspect_the_tree(folder: Path, command: Command) -> None:
+    """Every znode is shown below its parent."""
+    outcome = command("inspect", "--tree", str(make_backup(folder)))
+    expected = ["/  (null)", "  admin  (0 B)", "    clusters  (10 B)", "  managed-ledgers  (5 B)"]
+    assert (0, expected) == (outcome.exit_code, outcome.output.splitlines())
+
+
+def test_restore_places_the_snapshot(folder: Path, data_dir: Path, command: Command) -> None:
+    """A restore puts the backup's snapshot, in the next epoch, where ZooKeeper looks for it, and prints its path."""
+    point = make_backup(folder)
+    outcome = command("restore")
+    with tarfile.open(folder / str(point.name)) as backup:
+        saved = backup.extractfile(backup.getmembers()[1])
+        assert saved
+        expected = {f"version-2/snapshot.{NEXT_EPOCH:x}": saved.read()}
+    assert (0, "") == (outcome.exit_code, outcome.said)
+    assert f"{data_dir}/version-2/snapshot.{NEXT_EPOCH:x}\n" == outcome.output
+    assert expected == tree_of(data_dir)
+
+
+def test_restore_into_a_fresh_volume(folder: Path, data_dir: Path, command: Command) -> None:
+    """What a fresh volume holds, and the server's number, is no hindrance and stays."""
+    make_backup(folder)
+    (data_dir / "lost+found").mkdir()
+    (data_dir / "myid").write_text("1")
+    assert 0 == command("restore").exit_code
+    assert "1" == (data_dir / "myid").read_text()
+    assert ["lost+found", "myid", "version-2"] == sorted(path.name for path in data_dir.iterdir())
+
+
+def test_restore_is_the_same_everywhere(folder: Path, data_dir: Path, tmp_path: Path, command: Command) -> None:
+    """Every member of an ensemble gets the same bytes under the same name."""
+    make_backup(folder)
+    (tmp_path / "member").mkdir()
+    command("restore")
+    command("restore", ZOOKEEPER_DATA_DIR=str(tmp_path / "member"))
+    assert 1 == len(tree_of(data_dir))
+    assert tree_of(data_dir) == tree_of(tmp_path / "member")
+
+
+@pytest.mark.parametrize("name", ["version-2/snapshot.0", "version-2/log.1", "anything", ".hidden"])
+def test_restore_into_a_directory_that_is_not_empty(name: str, folder: Path, data_dir: Path, command: Command) -> None:
+    """A data directory that holds anything is refused, and stays as it is."""
+    make_backup(folder)
+    (data_dir / name).parent.mkdir(exist_ok=True)
+    (data_dir / name).write_text("precious")
+    command("restore").assert_refused(40, name.partition("/")[0])
+    assert {name: b"precious"} == tree_of(data_dir)
+
+
+def test_restore_twice(folder: Path, data_dir: Path, command: Command) -> None:
+    """A ZooKeeper that was restored is not restored again."""
+    make_backup(folder)
+    command("restore")
+    before = tree_of(data_dir)
+    command("restore").assert_refused(40, str(data_dir))
+    assert before == tree_of(data_dir)
+
+
+def test_restore_into_a_directory_that_is_missing(folder: Path, data_dir: Path, command: Command) -> None:
+    """A data directory that does not exist is a volume that was not mounted: it is not made."""
+    make_backup(folder)
+    data_dir.rmdir()
+    command("restore").assert_refused(41, str(data_dir))
+    assert not data_dir.exists()
+
+
+def assert_nobody_takes(point: RestorePoint, exit_code: int, naming: str, command: Command, data_dir: Path) -> None:
+    """Verify, inspect and restore all refuse a backup, for the same reason, and nothing is restored."""
+    for verb in TAKING_A_URI:
+        command(verb, str(point)).assert_refused(exit_code, naming)
+    command("restore", RESTORE_POINT=str(point)).assert_refused(exit_code, naming)
+    assert [] == list(data_dir.iterdir())
+
+
+def test_backup_is_missing(folder: Path, data_dir: Path, command: Command) -> None:
+    """A backup that is not there is named."""
+    point = RestorePoint(location(folder), BackupName("pulsar", 1))
+    assert_nobody_takes(point, 26, str(point), command, data_dir)
+
+
+def changed(at: float) -> Callable[[bytes], bytes]:
+    """Flips a bit of a file, this far into it."""
+
+    def change(content: bytes) -> bytes:
+        index = int(len(content) * at)
+        return content[:index] + bytes([content[index] ^ 0x10]) + content[index + 1 :]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda _: b"", id="empty"),
+        pytest.param(lambda _: b"no gzip at all", id="text"),
+        pytest.param(lambda content: content[: len(content) // 2], id="half"),
+        pytest.param(lambda content: content[:-1], id="cut"),
+        pytest.param(lambda content: content + b"more", id="longer"),
+        pytest.param(changed(0), id="magic"),
+        pytest.param(changed(0.5), id="middle"),
+        pytest.param(changed(0.999), id="end"),
+    ],
+)
+def test_backup_is_damaged(damage: Callable[[bytes], bytes], folder: Path, data_dir: Path, command: Command) -> None:
+    """A backup that is not what was written is refused, however little is wrong."""
+    point = make_backup(folder)
+    path = folder / str(point.name)
+    path.write_bytes(damage(path.read_bytes()))
+    for verb in ("verify", "inspect"):
+        command(verb, str(point)).assert_refused(30, "damaged")
+    command("restore").assert_refused(30, "damaged")
+    assert [] == list(data_dir.iterdir())
+
+
+def test_backup_is_of_a_later_format(folder: Path, data_dir: Path, command: Command) -> None:
+    """A backup of a later format is refused with the advice to use a later version."""
+    point = make_backup(folder, format_version=FORMAT_VERSION + 1)
+    assert_nobody_takes(point, 31, f"format {FORMAT_VERSION + 1}", command, data_dir)
+
+
+@pytest.mark.parametrize("name", [BackupName("pulsar", TIMESTAMP + 1), BackupName("other", TIMESTAMP)])
+def test_backup_is_renamed(name: BackupName, folder: Path, data_dir: Path, command: Command) -> None:
+    """A backup under another's name is refused with its true one: a name is what users pick by."""
+    made, point = make_backup(folder), RestorePoint(location(folder), name)
+    (folder / str(made.name)).rename(folder / str(name))
+    assert_nobody_takes(point, 30, f"pulsar-{TIMESTAMP}", command, data_dir)
+
+
+def test_spool_is_missing(folder: Path, tmp_path: Path, command: Command) -> None:
+    """A spool directory that is not there is named."""
+    point = make_backup(folder)
+    command("verify", str(point), SPOOL_DIR=str(tmp_path / "nowhere")).assert_refused(15, "SPOOL_DIR")
+
+
+def process(
+    *arguments: str, settings: dict[str, str], output: int = subprocess.PIPE, file_blocks: str = "unlimited"
+) -> Outcome:
+    """Run a command in a process of its own, which can write no file longer than so many blocks of 512 bytes."""
+    limited = ["sh", "-c", f'ulimit -f {file_blocks} && exec "$@"', "sh", sys.executable, "-m", "metadata_tool"]
+    done = subprocess.run(
+        [*limited, *arguments],
+        env=environment({**settings, "PYTHONDONTWRITEBYTECODE": "1"}),
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return Outcome(done.returncode, done.stdout or "", done.stderr)
+
+
+def test_program_is_a_module(folder: Path, settings: dict[str, str]) -> None:
+    """`python -m metadata_tool` is the program: results go to stdout, an error to stderr in its last line."""
+    point = make_backup(folder)
+    assert str(point) in process("list", settings=settings).output
+    outcome = process("verify", f"file://{folder}/pulsar-1.tar.gz", settings=settings)
+    assert (26, "") == (outcome.exit_code, outcome.output)
+    assert outcome.said.splitlines()[-1].startswith("error: there is no file://")
+
+
+@pytest.mark.parametrize("count", [1, 2000])
+def test_reader_of_a_pipe_has_gone(count: int, folder: Path, settings: dict[str, str]) -> None:
+    """A reader that has seen enough, as `head` has, is nothing to complain of, be the output short or long."""
+    for number in range(count):
+        (folder / f"pulsar-{number}.tar.gz").touch()
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        outcome = process("list", settings=settings, output=writer)
+    finally:
+        os.close(writer)
+    assert (1, "") == (outcome.exit_code, outcome.said)
+
+
+@pytest.mark.parametrize("count", [1, 2000])
+def test_output_cannot_be_written(count: int, folder: Path, settings: dict[str, str]) -> None:
+    """Output that is lost, as on a full disk, is an error in one line."""
+    for number in range(count):
+        (folder / f"pulsar-{number}.tar.gz").touch()
+    with Path("/dev/full").open("w") as full:
+        outcome = process("list", settings=settings, output=full.fileno())
+    assert 0 != outcome.exit_code
+    assert 1 == len(outcome.said.splitlines())
+    assert outcome.said.startswith("error: ")
+
+
+@pytest.mark.parametrize("verb", ["verify", "restore"])
+def test_spool_is_full(verb: str, folder: Path, settings: dict[str, str]) -> None:
+    """A spool directory without room for the backup is told as such, not as a fault of the bucket."""
+    point = make_backup(folder)
+    arguments = [str(point)] if verb == "verify" else []
+    outcome = process(verb, *arguments, settings=settings, file_blocks="0")
+    assert 15 == outcome.exit_code, outcome.said
+    assert "SPOOL_DIR" in outcome.said.splitlines()[-1]

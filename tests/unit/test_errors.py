@@ -1,0 +1,74 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadata_tool.errors import SettingError, Stopped, ToolError, every_error
+from support.trees import PATIENT
+
+ERRORS = list(every_error())
+
+messages = st.text() | st.lists(st.sampled_from(["a", "\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", " "])).map(
+    "".join
+)
+
+
+def test_codes_are_unique() -> None:
+    """No two errors share an exit code."""
+    shared = {code: times for code, times in Counter(error.exit_code for error in ERRORS).items() if times > 1}
+    expected: dict[int, int] = {}
+    assert expected == shared
+
+
+def test_order() -> None:
+    """All errors are listed, the lowest exit code first."""
+    codes = [error.exit_code for error in ERRORS]
+    assert sorted(codes) == codes
+    assert {ToolError, SettingError, Stopped} <= set(ERRORS)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_code_fits(error: type[ToolError]) -> None:
+    """An exit code is one that a process can end with, and is not that of success."""
+    assert error.exit_code in range(1, 256)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_meaning(error: type[ToolError]) -> None:
+    """Every error has a meaning of its own, one line long."""
+    assert error.__doc__
+    assert [error.__doc__] == error.__doc__.splitlines()
+    assert [error] == [other for other in ERRORS if other.__doc__ == error.__doc__]
+
+
+@PATIENT
+@given(messages, messages)
+def test_one_line(message: str, hint: str) -> None:
+    """What an error says is one line, whatever the message."""
+    said = str(ToolError(message, hint))
+    assert len(said.splitlines()) <= 1
+    assert said == said.strip()
+
+
+@PATIENT
+@given(messages, messages)
+def test_nothing_is_lost(message: str, hint: str) -> None:
+    """An error says every word of its message, and every word of its hint."""
+    said = str(ToolError(message, hint))
+    expected = message.split()
+    assert expected == said.split()[: len(expected)] or said.startswith(" ".join(expected))
+    assert said.endswith(" ".join(hint.split()))
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        pytest.param("", "the disk is full", id="no hint"),
+        pytest.param(" \n", "the disk is full", id="blank hint"),
+        pytest.param("make\nroom", "the disk is full: make room", id="hint"),
+    ],
+)
+def test_hint(hint: str, expected: str) -> None:
+    """What to do stands after what was wrong, if anything can be done."""
+    assert expected == str(SettingError("the disk\n  is full", hint))

@@ -1,0 +1,103 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from metadata_tool.catalog import BackupName, RestorePoint
+from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
+from metadata_tool.inspection import Inspection, inspect, tree_line
+from metadata_tool.manifest import FORMAT_VERSION
+from metadata_tool.zookeeper.snapshot import Node
+from support.backups import TIMESTAMP, TREE, location, make_backup
+
+STAT = bytes(60)
+
+
+def inspected(point: RestorePoint, folder: Path) -> tuple[Inspection, list[Node]]:
+    """What is in a backup, and the znodes that were seen on the way."""
+    seen: list[Node] = []
+    return inspect(point, folder / str(point.name), seen.append), seen
+
+
+def test_every_znode_is_seen(tmp_path: Path) -> None:
+    """All znodes come with their data, parents first."""
+    _, seen = inspected(make_backup(tmp_path), tmp_path)
+    assert list(TREE.items()) == [(node.path, node.data) for node in seen]
+
+
+def test_counts_are_by_top_level_path(tmp_path: Path) -> None:
+    """Znodes and bytes of data are counted by top-level path, the root as /; data may be null."""
+    found, _ = inspected(make_backup(tmp_path), tmp_path)
+    assert {"/": 1, "/admin": 2, "/managed-ledgers": 1} == dict(found.znodes)
+    assert {"/": 0, "/admin": 10, "/managed-ledgers": 5} == {path: found.bytes[path] for path in found.znodes}
+
+
+def test_json_is_the_manifest_and_the_counts(tmp_path: Path) -> None:
+    """The JSON holds the manifest as the archive has it, and the counts."""
+    found, _ = inspected(make_backup(tmp_path), tmp_path)
+    read = json.loads(json.dumps(found.as_json()))
+    assert ["manifest", "topLevel"] == list(read)
+    assert found.manifest.to_json() == read["manifest"]
+    assert {
+        "/": {"znodes": 1, "bytes": 0},
+        "/admin": {"znodes": 2, "bytes": 10},
+        "/managed-ledgers": {"znodes": 1, "bytes": 5},
+    } == read["topLevel"]
+
+
+def test_text_has_every_fact(tmp_path: Path) -> None:
+    """The text for people has each fact of the manifest and each count, in a line of its own."""
+    found, _ = inspected(make_backup(tmp_path), tmp_path)
+    lines = [line.split() for line in found.as_text().splitlines()]
+    facts = {**found.manifest.to_json()}
+    facts |= {f"snapshot.{key}": value for key, value in facts.pop("snapshot").items()}
+    for key, value in facts.items():
+        assert [key, *str(value).split()] in lines
+    for row in (["/", "1", "0"], ["/admin", "2", "10"], ["/managed-ledgers", "1", "5"]):
+        assert row in lines
+
+
+def test_renamed_backup_is_refused(tmp_path: Path) -> None:
+    """A backup under another's name is refused by its own before a znode is shown, and the true name is told."""
+    made = make_backup(tmp_path)
+    other = RestorePoint(location(tmp_path), BackupName("pulsar", TIMESTAMP + 1))
+    (tmp_path / str(made.name)).rename(tmp_path / str(other.name))
+    seen: list[Node] = []
+    with pytest.raises(ArchiveCorrupt, match=f"pulsar-{TIMESTAMP}\\b"):
+        inspect(other, tmp_path / str(other.name), seen.append)
+    assert [] == seen
+
+
+def test_damaged_backup_is_refused(tmp_path: Path) -> None:
+    """A backup with a changed byte is not shown as if it were whole."""
+    point = make_backup(tmp_path)
+    path = tmp_path / str(point.name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArchiveCorrupt):
+        inspected(point, tmp_path)
+
+
+def test_later_format_is_refused(tmp_path: Path) -> None:
+    """A backup of a later format is told from a damaged one."""
+    point = make_backup(tmp_path, format_version=FORMAT_VERSION + 1)
+    with pytest.raises(ArchiveUnsupported, match=f"format {FORMAT_VERSION + 1}"):
+        inspected(point, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "expected"),
+    [
+        (b"", None, "/  (null)"),
+        (b"/admin", b"", "  admin  (0 B)"),
+        (b"/admin/policies", b"12345", "    policies  (5 B)"),
+        ("/admin/ü".encode(), b"1", "    ü  (1 B)"),
+        (b"/a\nb", b"1", "  a\\nb  (1 B)"),
+        (b"/\x1b[31m", b"1", "  \\x1b[31m  (1 B)"),
+        (b"/\xff", b"1", "  \\xff  (1 B)"),
+    ],
+)
+def test_tree_line(path: bytes, data: bytes | None, expected: str) -> None:
+    """A znode is one printable line: indented by its depth, with the size of its data; null is not empty."""
+    assert expected == tree_line(Node(path, data, -1, STAT))

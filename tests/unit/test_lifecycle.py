@@ -1,0 +1,87 @@
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from metadata_tool.errors import Stopped
+from metadata_tool.lifecycle import Checkpoint
+
+PATIENCE = 60.0
+LONG = 3600.0
+
+
+@pytest.fixture
+def checkpoint() -> Iterator[Checkpoint]:
+    """A checkpoint, stopped in the end so that no thread is left that waits on it."""
+    made = Checkpoint()
+    yield made
+    made.stop()
+
+
+def test_work_goes_on(checkpoint: Checkpoint) -> None:
+    """Work that nobody stops passes every step."""
+    for _ in range(3):
+        checkpoint()
+    assert not checkpoint.stopping
+
+
+def test_stop_takes_effect_at_the_next_step(checkpoint: Checkpoint) -> None:
+    """Work that was stopped ends at its next step, and at every one after it."""
+    checkpoint()
+    checkpoint.stop()
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            checkpoint()
+
+
+def test_stop_can_be_seen(checkpoint: Checkpoint) -> None:
+    """Whoever asks learns of the stop, which may be said twice."""
+    checkpoint.stop()
+    checkpoint.stop()
+    assert checkpoint.stopping
+
+
+def test_age_grows_until_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work gets older as long as it takes no step; a step makes it young."""
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    checkpoint = Checkpoint()
+    clock[0] += 7.5
+    assert 7.5 == checkpoint.age
+    checkpoint()
+    assert 0 == checkpoint.age
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0, -1])
+def test_sleep_ends(seconds: float, checkpoint: Checkpoint) -> None:
+    """A sleep that nobody ends early ends, and says so."""
+    assert not checkpoint.sleep(seconds)
+
+
+def test_sleep_is_no_sleep_after_a_stop(checkpoint: Checkpoint) -> None:
+    """After a stop nothing sleeps, however short or long."""
+    checkpoint.stop()
+    assert [True] * 3 == [checkpoint.sleep(seconds) for seconds in (LONG, 0, -1)]
+
+
+def test_stop_ends_a_sleep(checkpoint: Checkpoint) -> None:
+    """A stop wakes whoever sleeps."""
+    woken: list[bool] = []
+    sleeper = threading.Thread(target=lambda: woken.append(checkpoint.sleep(LONG)), daemon=True)
+    sleeper.start()
+    checkpoint.stop()
+    sleeper.join(PATIENCE)
+    assert [True] == woken
+
+
+def test_sleeper_is_alive(checkpoint: Checkpoint) -> None:
+    """A long sleep is no stall: it shows signs of life again and again."""
+    threading.Thread(target=lambda: checkpoint.sleep(LONG), daemon=True).start()
+    wait, last, signs = threading.Event(), checkpoint.age, 0
+    for _ in range(int(PATIENCE * 100)):
+        age = checkpoint.age
+        signs, last = signs + (age < last), age
+        if signs == 2:
+            break
+        wait.wait(0.01)
+    assert 2 == signs

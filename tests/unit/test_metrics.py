@@ -1,0 +1,153 @@
+import re
+from collections import Counter
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from metadata_tool.metrics import CONTENT_TYPE, Metrics
+from support.backups import TIMESTAMP, report
+
+PROMISED = {
+    "backup_count": "counter",
+    "backup_failure_count": "counter",
+    "backup_size_non_compressed": "gauge",
+    "backup_size_compressed": "gauge",
+    "backup_size_total": "gauge",
+    "backup_execution_time_total": "gauge",
+    "backup_execution_time_prepare": "gauge",
+    "backup_execution_time_compression": "gauge",
+    "backup_execution_time_upload": "gauge",
+}
+OF_THE_LAST_BACKUP = {
+    "backup_size_non_compressed": 2222.0,
+    "backup_size_compressed": 1111.0,
+    "backup_size_total": 3333.0,
+    "backup_execution_time_total": 2.25,
+    "backup_execution_time_prepare": 0.5,
+    "backup_execution_time_compression": 0.25,
+    "backup_execution_time_upload": 1.5,
+    "backup_last_success_timestamp_seconds": TIMESTAMP / 1000,
+}
+
+
+def lines(metrics: Metrics) -> list[str]:
+    """The lines that Prometheus scrapes."""
+    return metrics.exposition().decode().splitlines()
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """Values of the program's own samples, as their lines have them."""
+    return {line.split()[0]: float(line.split()[1]) for line in lines(metrics) if line.startswith("backup_")}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """The metrics of a service that has done nothing yet."""
+    return Metrics()
+
+
+def test_counters_are_written_as_promised(metrics: Metrics) -> None:
+    """Three backups, of which one failed, read so to the letter."""
+    metrics.succeeded(report())
+    metrics.failed()
+    metrics.succeeded(report())
+    found = lines(metrics)
+    assert ["backup_count 3", "backup_failure_count 1"] == [
+        line for line in found if re.match(r"backup_.*count ", line)
+    ]
+    assert "backup_count 3" == found[found.index("# TYPE backup_count counter") + 1]
+    assert "backup_failure_count 1" == found[found.index("# TYPE backup_failure_count counter") + 1]
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_promised_metric_has_its_type(name: str, metrics: Metrics) -> None:
+    """Each promised metric is there once, under its very name and type, from the start."""
+    found = lines(metrics)
+    assert [f"# TYPE {name} {PROMISED[name]}"] == [line for line in found if line.startswith(f"# TYPE {name} ")]
+    assert [f"{name} 0"] == [line for line in found if re.match(rf"{name}\b", line)]
+
+
+def test_prometheus_reads_the_types(metrics: Metrics) -> None:
+    """Prometheus' own parser finds the promised metrics with their types."""
+    families = {family.name: family.type for family in text_string_to_metric_families("\n".join(lines(metrics)) + "\n")}
+    assert PROMISED == {name: families.get(name) for name in PROMISED}
+
+
+def test_every_metric_is_explained(metrics: Metrics) -> None:
+    """Every metric has one HELP with a text, and no type is unknown."""
+    metrics.succeeded(report())
+    families = list(text_string_to_metric_families(metrics.exposition().decode()))
+    assert [] == [family.name for family in families if not family.documentation or family.type == "unknown"]
+    kinds = {
+        kind: [line.split()[2] for line in lines(metrics) if line.startswith(f"# {kind} ")] for kind in ("HELP", "TYPE")
+    }
+    assert kinds["HELP"] == kinds["TYPE"]
+    assert len(families) == len(set(kinds["TYPE"])) == len(kinds["TYPE"])
+
+
+def test_no_sample_comes_twice(metrics: Metrics) -> None:
+    """No sample name is used twice, and none is without its metric's TYPE."""
+    names = Counter(line.split()[0] for line in lines(metrics) if not line.startswith("#"))
+    assert [] == [name for name, count in names.items() if count > 1]
+    assert set(names) == {line.split()[2] for line in lines(metrics) if line.startswith("# TYPE ")}
+
+
+def test_process_is_measured_too(metrics: Metrics) -> None:
+    """The program's memory and CPU are there."""
+    names = {line.split()[0] for line in lines(metrics)}
+    assert {"process_resident_memory_bytes", "process_cpu_seconds_total"} <= names
+
+
+def test_nothing_has_happened_yet(metrics: Metrics) -> None:
+    """Every value is 0 before the first backup."""
+    assert {0.0} == set(samples(metrics).values())
+
+
+def test_success_is_measured(metrics: Metrics) -> None:
+    """A backup that is done is counted, and its sizes and times are shown; the parts add up to the whole."""
+    metrics.succeeded(report())
+    assert {"backup_count": 1, "backup_failure_count": 0, **OF_THE_LAST_BACKUP} == samples(metrics)
+
+
+def test_failure_is_counted_only(metrics: Metrics) -> None:
+    """A backup that failed is counted twice over, as run and as failed; what is shown of the last good one stays."""
+    metrics.succeeded(report())
+    metrics.failed()
+    metrics.failed()
+    assert {"backup_count": 3, "backup_failure_count": 2, **OF_THE_LAST_BACKUP} == samples(metrics)
+
+
+def test_last_backup_replaces_the_one_before(metrics: Metrics) -> None:
+    """Gauges are of the last backup, not of all."""
+    metrics.existing(99, 1)
+    metrics.succeeded(report(TIMESTAMP - 1000))
+    metrics.succeeded(report())
+    assert {"backup_count": 2, "backup_failure_count": 0, **OF_THE_LAST_BACKUP} == samples(metrics)
+
+
+@pytest.mark.parametrize(("newest", "seconds"), [(0, 0.0), (TIMESTAMP, TIMESTAMP / 1000)])
+def test_existing_backups_are_shown(newest: int, seconds: float, metrics: Metrics) -> None:
+    """What the bucket holds at the start is shown, but is no backup run."""
+    metrics.existing(12345, newest)
+    found = samples(metrics)
+    assert (12345, seconds) == (found["backup_size_total"], found["backup_last_success_timestamp_seconds"])
+    assert 0 == found["backup_count"]
+
+
+def test_large_numbers_are_exact(metrics: Metrics) -> None:
+    """Bytes and timestamps are whole numbers to the last digit, never 1e+16."""
+    metrics.existing(12_345_678_901_234_567, 2_000_000_000_000)
+    assert "backup_size_total 12345678901234567" in lines(metrics)
+    assert "backup_last_success_timestamp_seconds 2000000000" in lines(metrics)
+
+
+def test_exposition_ends_its_last_line(metrics: Metrics) -> None:
+    """The text ends with a line feed, and has no empty line, as format 0.0.4 has it."""
+    text = metrics.exposition().decode()
+    assert text.endswith("\n")
+    assert "" not in text.splitlines()
+
+
+def test_content_type_is_of_the_text_format() -> None:
+    """The content type tells Prometheus the format and its version."""
+    assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")

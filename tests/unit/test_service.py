@@ -1,0 +1,264 @@
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from metadata_tool import service as module
+from metadata_tool.backup import Report
+from metadata_tool.catalog import Backup
+from metadata_tool.errors import StoreUnreachable, ToolError, ZooKeeperUnreachable
+from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.metrics import Metrics
+from metadata_tool.service import Service
+from support.backups import TIMESTAMP, report
+
+PATIENCE = 60.0
+SOON = 0.05
+NEVER = 3600.0
+Turn = Callable[[Checkpoint], Report]
+
+
+class Backups:
+    """Backups that are told what to do, each its turn, the last turn again and again."""
+
+    def __init__(self, *turns: Turn) -> None:
+        self._turns = list(turns)
+        self._begun = threading.Semaphore(0)
+
+    def __call__(self, checkpoint: Checkpoint) -> Report:
+        """Run one."""
+        turn = self._turns.pop(0) if len(self._turns) > 1 else self._turns[0]
+        self._begun.release()
+        return turn(checkpoint)
+
+    def wait_for(self, count: int) -> bool:
+        """Whether this many more have begun before patience ended."""
+        return all(self._begun.acquire(timeout=PATIENCE) for _ in range(count))
+
+
+def succeed(_: Checkpoint) -> Report:
+    """A backup that is done at once."""
+    return report()
+
+
+def failing(error: Exception) -> Turn:
+    """A backup that fails."""
+
+    def turn(_: Checkpoint) -> Report:
+        raise error
+
+    return turn
+
+
+def go_on(checkpoint: Checkpoint) -> Report:
+    """A backup that takes step after step and is never done."""
+    while True:
+        checkpoint()
+        threading.Event().wait(0.001)
+
+
+def nothing() -> list[Backup]:
+    """An empty bucket."""
+    return []
+
+
+def value(metrics: Metrics, name: str) -> float:
+    """A metric's value."""
+    (line,) = [line for line in metrics.exposition().decode().splitlines() if line.startswith(f"{name} ")]
+    return float(line.split()[1])
+
+
+def counts(metrics: Metrics) -> tuple[float, float]:
+    """Backups run, and backups that failed."""
+    return value(metrics, "backup_count"), value(metrics, "backup_failure_count")
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Whether something comes true before patience ends."""
+    wait = threading.Event()
+    return any(condition() or wait.wait(0.01) for _ in range(int(PATIENCE * 100)))
+
+
+@contextmanager
+def running(
+    back_up: Turn, metrics: Metrics, interval: float = SOON, existing: Callable[[], list[Backup]] = nothing
+) -> Iterator[Service]:
+    """A service that was started; it is stopped in the end."""
+    service = Service(back_up, existing, interval, metrics)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop(PATIENCE)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """The metrics of a new service."""
+    return Metrics()
+
+
+def test_a_backup_is_made_at_the_start(metrics: Metrics) -> None:
+    """The first backup does not wait for an interval; the second does."""
+    backups = Backups(succeed)
+    with running(backups, metrics, NEVER) as service:
+        assert backups.wait_for(1)
+        assert eventually(lambda: counts(metrics) == (1, 0))
+        assert service.stop(PATIENCE)
+    assert (1, 0) == counts(metrics)
+
+
+def test_a_backup_is_made_at_every_interval(metrics: Metrics) -> None:
+    """Backup follows backup, and each is shown."""
+    backups = Backups(succeed)
+    with running(backups, metrics):
+        assert backups.wait_for(3)
+    count, failures = counts(metrics)
+    assert count >= 3
+    assert 0 == failures
+    assert 3333 == value(metrics, "backup_size_total")
+
+
+@pytest.mark.parametrize("error", [ZooKeeperUnreachable("nobody answers"), RuntimeError("nobody answers")])
+def test_a_failing_backup_does_not_end_the_loop(
+    error: Exception, metrics: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A failure, foreseen or not, is counted and said in the log; the next interval brings the next backup."""
+    backups = Backups(failing(error), failing(error), succeed)
+    with caplog.at_level(logging.INFO), running(backups, metrics) as service:
+        assert backups.wait_for(4)
+        assert service.alive
+    count, failures = counts(metrics)
+    assert count >= 4
+    assert 2 == failures
+    assert 2 == len([record for record in caplog.records if record.levelno == logging.ERROR])
+    assert 2 == caplog.text.count("backup failed")
+    assert "nobody answers" in caplog.text
+
+
+def test_a_foreseen_failure_is_one_line(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    """A failure that has an exit code is told without a traceback, with what to do."""
+    backups = Backups(failing(StoreUnreachable("nobody answers", "check the network")), succeed)
+    with running(backups, metrics):
+        assert backups.wait_for(2)
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.exc_info is None
+    assert "nobody answers: check the network" in record.getMessage()
+    assert len(record.getMessage().splitlines()) == 1
+
+
+def test_a_fault_is_logged_whole(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    """A failure that nobody foresaw is logged with its traceback, for the report."""
+    backups = Backups(failing(ZeroDivisionError("a fault")), succeed)
+    with running(backups, metrics):
+        assert backups.wait_for(2)
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.exc_info is not None
+    assert ZeroDivisionError is record.exc_info[0]
+
+
+def test_stop_abandons_a_running_backup(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    """A stop ends a running backup at its next step; it is neither run nor failed, and no error is said."""
+    backups = Backups(go_on)
+    with running(backups, metrics) as service:
+        assert backups.wait_for(1)
+        assert service.stop(PATIENCE)
+    assert (0, 0) == counts(metrics)
+    assert [] == [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_stop_ends_the_wait_for_the_next_backup(metrics: Metrics) -> None:
+    """A stop does not wait for the interval to end."""
+    with running(succeed, metrics, NEVER) as service:
+        assert eventually(lambda: counts(metrics) == (1, 0))
+        assert service.stop(PATIENCE)
+        assert not service.alive
+
+
+def test_no_backup_follows_a_stop(metrics: Metrics) -> None:
+    """A backup that is done in spite of a stop counts, and is the last."""
+    told_to_stop = threading.Event()
+
+    def finish(_: Checkpoint) -> Report:
+        told_to_stop.wait(PATIENCE)
+        return report()
+
+    backups = Backups(finish)
+    with running(backups, metrics, 0) as service:
+        assert backups.wait_for(1)
+        assert not service.stop(0.01)
+        told_to_stop.set()
+        assert service.stop(PATIENCE)
+    assert (1, 0) == counts(metrics)
+
+
+def test_one_backup_at_a_time(metrics: Metrics) -> None:
+    """Backups that take longer than the interval never overlap."""
+    turn, overlaps = threading.Lock(), 0
+
+    def slow(_: Checkpoint) -> Report:
+        nonlocal overlaps
+        if not turn.acquire(blocking=False):
+            overlaps += 1
+            return report()
+        threading.Event().wait(0.03)
+        turn.release()
+        return report()
+
+    backups = Backups(slow)
+    with running(backups, metrics, 0.01):
+        assert backups.wait_for(4)
+    assert 0 == overlaps
+
+
+def test_service_is_alive_while_it_runs(metrics: Metrics) -> None:
+    """A service is alive from its start to its end, and stopping from the stop on."""
+    backups = Backups(go_on)
+    service = Service(backups, nothing, SOON, metrics)
+    assert (False, False) == (service.alive, service.stopping)
+    service.start()
+    assert backups.wait_for(1)
+    assert (True, False) == (service.alive, service.stopping)
+    assert service.stop(PATIENCE)
+    assert (False, True) == (service.alive, service.stopping)
+
+
+def test_a_stalled_backup_is_not_alive(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup that shows no sign of life for long counts as dead, and as alive again once it goes on."""
+    monkeypatch.setattr(module, "STALLED_AFTER", 0.3)
+    release = threading.Event()
+
+    def stall(checkpoint: Checkpoint) -> Report:
+        release.wait(PATIENCE)
+        return go_on(checkpoint)
+
+    with running(stall, metrics) as service:
+        assert eventually(lambda: not service.alive)
+        release.set()
+        assert eventually(lambda: service.alive)
+
+
+def test_what_is_there_is_shown_before_the_first_backup(metrics: Metrics) -> None:
+    """The bucket's content is in the metrics as soon as the service runs."""
+    found = [report().backup, report(TIMESTAMP - 1000).backup]
+    backups = Backups(go_on)
+    with running(backups, metrics, existing=lambda: found):
+        assert backups.wait_for(1)
+        assert 2222 == value(metrics, "backup_size_total")
+        assert TIMESTAMP / 1000 == value(metrics, "backup_last_success_timestamp_seconds")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the counts tell it better
+@pytest.mark.parametrize("error", [ToolError("no list"), RuntimeError("no list")])
+def test_a_bucket_that_cannot_be_listed_does_not_end_the_loop(error: Exception, metrics: Metrics) -> None:
+    """Whatever listing the bucket meets at the start, backups are run."""
+
+    def unlisted() -> list[Backup]:
+        raise error
+
+    with running(succeed, metrics, NEVER, unlisted) as service:
+        assert eventually(lambda: counts(metrics) == (1, 0) or not service.alive)
+        assert service.alive
+    assert (1, 0) == counts(metrics)

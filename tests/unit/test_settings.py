@@ -1,0 +1,439 @@
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metadata_tool.backup import Plan, Source
+from metadata_tool.catalog import BackupName, RestorePoint
+from metadata_tool.errors import SettingError
+from metadata_tool.location import Location
+from metadata_tool.settings import VARIABLES, RestoreSettings, ServeSettings, Settings, StoreSettings
+from metadata_tool.zookeeper.session import Login
+from support.trees import PATIENT
+
+Environment = dict[str, str]
+
+SERVE = {"ZOOKEEPER_SERVERS": "zk-0:2181", "BUCKET": "s3a://my-bucket"}
+RESTORE = {"RESTORE_POINT": "s3a://my-bucket/pulsar-1623721488825.tar.gz", "ZOOKEEPER_DATA_DIR": "/data"}
+ALL = SERVE | RESTORE
+NAMES = [variable.name for variable in VARIABLES]
+COMMANDS: dict[str, Callable[[Settings], object]] = {
+    "serve": Settings.serve,
+    "plan": Settings.plan,
+    "restore": Settings.restore,
+    "store": Settings.store,
+    "prefix": Settings.prefix,
+    "spool_dir": Settings.spool_dir,
+}
+SECRET = "zq7secret"
+
+
+@contextmanager
+def refused(name: str) -> Iterator[pytest.ExceptionInfo[SettingError]]:
+    """The block is refused, and what is said begins with the variable's name."""
+    with pytest.raises(SettingError, match=f"^{name} ") as caught:
+        yield caught
+
+
+def said(error: BaseException | None) -> str:
+    """All that an error and its causes say."""
+    return f"{error}{error!r}{said(error.__cause__ or error.__context__)}" if error else ""
+
+
+def test_defaults() -> None:
+    """Where only the ensemble and the bucket are given, the rest is as the contract has it."""
+    expected = ServeSettings(
+        plan=Plan(
+            source=Source("zk-0:2181", "", None, 600),
+            prefix="metadata-backup",
+            managed_ledger_path="/managed-ledgers",
+            spool_dir=Path(tempfile.gettempdir()),
+        ),
+        store=StoreSettings(Location("s3a", "my-bucket", ""), None, "auto"),
+        interval=600,
+        port=8088,
+    )
+    assert expected == Settings(SERVE).serve()
+
+
+def test_restore_defaults() -> None:
+    """A restore that is given no version is the first."""
+    point = RestorePoint(Location("s3a", "my-bucket", ""), BackupName("pulsar", 1_623_721_488_825))
+    assert RestoreSettings(point, "1", Path("/data")) == Settings(RESTORE).restore()
+
+
+def test_all_given() -> None:
+    """Every setting is taken as given."""
+    environment = {
+        "ZOOKEEPER_SERVERS": "zk-0:2181,zk-1:2182/pulsar",
+        "ZOOKEEPER_AUTH": "digest:admin:pass:word",
+        "BUCKET": "s3://my-bucket/team/prod",
+        "BACKUP_PREFIX": "pulsar-backup",
+        "BACKUP_INTERVAL": "60",
+        "WEB_SERVER_PORT": "80",
+        "MANAGED_LEDGER_PATH": "/ledgers/managed",
+        "SPOOL_DIR": "/spool",
+        "S3_ADDRESSING_STYLE": "path",
+        "AWS_REGION": "eu-central-1",
+    }
+    login = Login("digest", "admin:pass:word")
+    expected = ServeSettings(
+        plan=Plan(
+            Source("zk-0:2181,zk-1:2182", "/pulsar", login, 60), "pulsar-backup", "/ledgers/managed", Path("/spool")
+        ),
+        store=StoreSettings(Location("s3a", "my-bucket", "team/prod"), "eu-central-1", "path"),
+        interval=60,
+        port=80,
+    )
+    assert expected == Settings(environment).serve()
+
+
+@pytest.mark.parametrize(("given_value", "expected"), [(None, 30), ("", 30), ("1", 1), ("86400", 86400)])
+def test_connect_timeout(given_value: str | None, expected: int) -> None:
+    """A single backup waits for ZooKeeper as long as it is told, half a minute unless told."""
+    more = {} if given_value is None else {"ZOOKEEPER_CONNECT_TIMEOUT": given_value}
+    assert expected == Settings(SERVE | more).plan().source.patience
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n\t"])
+def test_empty_is_default(blank: str) -> None:
+    """A variable that is empty is as good as one that is not set."""
+    optional = {variable.name: blank for variable in VARIABLES if variable.default is not None}
+    assert Settings(SERVE).serve() == Settings(optional | SERVE).serve()
+    assert Settings(RESTORE).restore() == Settings(optional | RESTORE).restore()
+
+
+def test_blanks_around() -> None:
+    """Blanks and line ends around a value do not matter."""
+    padded = {name: f" {value}\n" for name, value in (ALL | {"BACKUP_INTERVAL": "60", "BACKUP_PREFIX": "a"}).items()}
+    plain = ALL | {"BACKUP_INTERVAL": "60", "BACKUP_PREFIX": "a"}
+    assert Settings(plain).serve() == Settings(padded).serve()
+    assert Settings(plain).restore() == Settings(padded).restore()
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings come from the environment of the process."""
+    monkeypatch.setenv("BUCKET", "s3a://from-environment")
+    assert Location("s3a", "from-environment", "") == Settings().store().location
+
+
+def test_given_location() -> None:
+    """A location that is given otherwise goes before BUCKET, which may then be missing."""
+    location = Location("file", "", "backups")
+    assert StoreSettings(location, None, "auto") == Settings({}).store(location)
+
+
+@pytest.mark.parametrize("name", ["ZOOKEEPER_SERVERS", "BUCKET"])
+@pytest.mark.parametrize(
+    ("more", "state"), [(None, "is not set"), ("", "is empty"), (" ", "is empty")], ids=["missing", "empty", "blank"]
+)
+def test_serve_requires(name: str, more: str | None, state: str) -> None:
+    """The service does not start without an ensemble and a bucket, and says which one it lacks."""
+    environment = {key: value for key, value in SERVE.items() if key != name}
+    if more is not None:
+        environment[name] = more
+    with refused(name) as caught:
+        Settings(environment).serve()
+    assert f"{name} {state}" == caught.value.message
+
+
+@pytest.mark.parametrize("name", ["RESTORE_POINT", "ZOOKEEPER_DATA_DIR"])
+@pytest.mark.parametrize("empty", [False, True])
+def test_restore_requires(name: str, empty: bool) -> None:
+    """A restore does not start without a restore point and a data directory, and says which one it lacks."""
+    environment = {key: value for key, value in RESTORE.items() if key != name}
+    with refused(name):
+        Settings({**environment, name: ""} if empty else environment).restore()
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["0", "-1", "+1", "abc", "1.5", "1e3", "10m", "1 0", "0x10", "\u0661", "31536001", "9" * 10, "9" * 5000],
+    ids=lambda value: value[:12],
+)
+@pytest.mark.parametrize("name", ["BACKUP_INTERVAL", "WEB_SERVER_PORT"])
+def test_wrong_number(name: str, value: str) -> None:
+    """An interval or a port that is no whole number, or out of range, is refused."""
+    with refused(name):
+        Settings(SERVE | {name: value}).serve()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "abc", "1.5", "86401"])
+def test_wrong_timeout(value: str) -> None:
+    """A timeout that is no whole number of seconds up to a day is refused."""
+    with refused("ZOOKEEPER_CONNECT_TIMEOUT"):
+        Settings(SERVE | {"ZOOKEEPER_CONNECT_TIMEOUT": value}).plan()
+
+
+@pytest.mark.parametrize("value", ["1", "31536000"])
+def test_interval_limits(value: str) -> None:
+    """Backups may be a second apart, or a year; the service is patient with ZooKeeper for as long."""
+    found = Settings(SERVE | {"BACKUP_INTERVAL": value}).serve()
+    assert (int(value), int(value)) == (found.interval, found.plan.source.patience)
+
+
+@pytest.mark.parametrize(("value", "expected"), [("1", 1), ("65535", 65535)])
+def test_port_limits(value: str, expected: int) -> None:
+    """Any port there is can be the admin port."""
+    assert expected == Settings(SERVE | {"WEB_SERVER_PORT": value}).serve().port
+
+
+def test_port_too_high() -> None:
+    """A port that is just above the last one is refused."""
+    with refused("WEB_SERVER_PORT"):
+        Settings(SERVE | {"WEB_SERVER_PORT": "65536"}).serve()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "my-bucket",
+        "s3a:/my-bucket",
+        "s3a://",
+        "s3a:///path",
+        "s3a://b",
+        "s3a://my bucket",
+        "s3a://my_bücket",
+        "s3a://my-bucket//",
+        "s3a://my-bucket/../other",
+        "s3a://my-bucket/a b",
+        "S3A://my-bucket",
+        "gs://my-bucket",
+        "https://my-bucket.s3.amazonaws.com",
+        "file://host/directory",
+        "file:///",
+        "/directory",
+    ],
+)
+def test_wrong_bucket(value: str) -> None:
+    """A bucket that is malformed is refused."""
+    with refused("BUCKET"):
+        Settings(SERVE | {"BUCKET": value}).store()
+
+
+@pytest.mark.parametrize("scheme", ["s3", "s3a", "https", "file"])
+def test_credentials_in_bucket(scheme: str) -> None:
+    """Credentials in a bucket's address are refused, and repeated nowhere."""
+    with refused("BUCKET") as caught:
+        Settings(SERVE | {"BUCKET": f"{scheme}://AKIA:{SECRET}@my-bucket/path"}).store()
+    assert SECRET not in said(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["s3", "s3a", "https", "file"])
+def test_credentials_in_restore_point(scheme: str) -> None:
+    """Credentials in a restore point are refused, and repeated nowhere."""
+    value = f"{scheme}://AKIA:{SECRET}@my-bucket/pulsar-1.tar.gz"
+    with refused("RESTORE_POINT") as caught:
+        Settings(RESTORE | {"RESTORE_POINT": value}).restore()
+    assert SECRET not in said(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        SECRET,
+        f"user:{SECRET}",
+        f"sasl:user:{SECRET}",
+        f"Digest:user:{SECRET}",
+        f":user:{SECRET}",
+        f"digest:{SECRET}",
+        f"digest::{SECRET}",
+        f"digest:{SECRET}:",
+        f"digest {SECRET}:x",
+    ],
+)
+def test_wrong_login(value: str) -> None:
+    """A login that is malformed is refused, and shown nowhere."""
+    with refused("ZOOKEEPER_AUTH") as caught:
+        Settings(SERVE | {"ZOOKEEPER_AUTH": value}).plan()
+    assert SECRET not in said(caught.value)
+
+
+def test_login_is_hidden() -> None:
+    """A login is not shown with the settings."""
+    assert SECRET not in repr(Settings(SERVE | {"ZOOKEEPER_AUTH": f"digest:user:{SECRET}"}).serve())
+
+
+@pytest.mark.parametrize(
+    ("value", "servers", "chroot"),
+    [
+        ("zk", "zk", ""),
+        ("zk-0.zk.ns.svc.cluster.local.:2181", "zk-0.zk.ns.svc.cluster.local.:2181", ""),
+        ("zk_0:1,10.0.0.1:65535", "zk_0:1,10.0.0.1:65535", ""),
+        ("[::1]", "[::1]", ""),
+        ("[2001:db8::1]:2181,[::ffff:10.0.0.1]:2182/a", "[2001:db8::1]:2181,[::ffff:10.0.0.1]:2182", "/a"),
+        ("a:1, b:2 ,c:3/x/y", "a:1,b:2,c:3", "/x/y"),
+        ("a:1/", "a:1", ""),
+        ("a:1/x/", "a:1", "/x"),
+        ("a:1/ä b", "a:1", "/ä b"),
+    ],
+)
+def test_servers(value: str, servers: str, chroot: str) -> None:
+    """The ensemble may be named by hosts, IPv4 and IPv6, with ports or without, and a chroot at the end."""
+    source = Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).plan().source
+    assert (servers, chroot) == (source.servers, source.chroot)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(value, id=value[:30])
+        for value in (
+            ",",
+            "a:1,",
+            ",a:1",
+            "a:1,,b:1",
+            "/pulsar",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:-1",
+            "a:b",
+            "a:1:2",
+            "::1",
+            "::1:2181",
+            "[::1",
+            "[]:2181",
+            "[zk]:2181",
+            "a b:1",
+            "a:1;b:1",
+            "-a:1",
+            "zk://a:1",
+            "a:1//pulsar",
+            "a:1/x//y",
+            "a:1/x\ny",
+            "a:\u0661",
+            "a:" + "9" * 20,
+        )
+    ],
+)
+def test_wrong_servers(value: str) -> None:
+    """An ensemble that is malformed is refused."""
+    with refused("ZOOKEEPER_SERVERS"):
+        Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).plan()
+
+
+def test_very_long_port() -> None:
+    """A server's port is refused however long it is."""
+    with refused("ZOOKEEPER_SERVERS"):
+        Settings(SERVE | {"ZOOKEEPER_SERVERS": "a:" + "9" * 5000}).plan()
+
+
+@pytest.mark.parametrize("value", ["a:1/.", "a:1/..", "a:1/x/../y", "a:1/x/./y"])
+def test_relative_chroot(value: str) -> None:
+    """A chroot that is no path a znode can have is refused."""
+    with refused("ZOOKEEPER_SERVERS"):
+        Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).plan()
+
+
+@pytest.mark.parametrize("value", ["-a", ".a", "a/b", "a b", "ä", "a\nb", "../a", "a" * 201])
+def test_wrong_prefix(value: str) -> None:
+    """A prefix that is not safe in a name is refused, wherever it is read."""
+    for command in (Settings.prefix, Settings.plan, Settings.serve):
+        with refused("BACKUP_PREFIX"):
+            command(Settings(SERVE | {"BACKUP_PREFIX": value}))
+
+
+@pytest.mark.parametrize("value", ["a", "0", "metadata-backup", "a.b_c-", "a" * 200])
+def test_prefix(value: str) -> None:
+    """A prefix of letters, digits, dots, underlines and dashes is taken as it is."""
+    assert value == Settings({"BACKUP_PREFIX": value}).prefix()
+
+
+@pytest.mark.parametrize("value", ["managed-ledgers", "/", "/a/", "//a", "/a//b", "/a\nb", "/a\u2028b"])
+def test_wrong_managed_ledger_path(value: str) -> None:
+    """A managed ledger path that is no path of a znode is refused."""
+    with refused("MANAGED_LEDGER_PATH"):
+        Settings(SERVE | {"MANAGED_LEDGER_PATH": value}).plan()
+
+
+@pytest.mark.parametrize("value", ["PATH", "dns", "path,virtual", "-"])
+def test_wrong_addressing_style(value: str) -> None:
+    """A way of addressing buckets that is not known is refused."""
+    with refused("S3_ADDRESSING_STYLE"):
+        Settings(SERVE | {"S3_ADDRESSING_STYLE": value}).store()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "pulsar-1.tar.gz",
+        "s3a://pulsar-1.tar.gz",
+        "s3a:///pulsar-1.tar.gz",
+        "s3a://my-bucket",
+        "s3a://my-bucket/",
+        "s3a://my-bucket/pulsar-1.tar.gz/",
+        "s3a://my-bucket//pulsar-1.tar.gz",
+        "s3a://my-bucket/../pulsar-1.tar.gz",
+        "s3a://my-bucket/pulsar.tar.gz",
+        "s3a://my-bucket/pulsar-.tar.gz",
+        "s3a://my-bucket/-1.tar.gz",
+        "s3a://my-bucket/pulsar-01.tar.gz",
+        "s3a://my-bucket/pulsar-1.tar",
+        "s3a://my-bucket/pulsar-1.tgz",
+        "s3a://my-bucket/pulsar-1.tar.gz.sha256",
+        "s3a://my-bucket/pulsar-1.TAR.GZ",
+        "s3a://my-bucket/pulsar-123456789012345.tar.gz",
+        "s3a://my-bucket/pulsar-1.tar.gz?versionId=3",
+        "s3a://my-bucket/pul sar-1.tar.gz",
+        "gs://my-bucket/pulsar-1.tar.gz",
+        "/backups/pulsar-1.tar.gz",
+        "file:///pulsar-1.tar.gz",
+        "file://backups/pulsar-1.tar.gz",
+        "latest",
+    ],
+)
+def test_wrong_restore_point(value: str) -> None:
+    """A restore point that is malformed is refused."""
+    with refused("RESTORE_POINT"):
+        Settings(RESTORE | {"RESTORE_POINT": value}).restore()
+
+
+@pytest.mark.parametrize("value", ["a\nb", "\u2028".join("ab"), "1" * 101, "\x1b[31m"], ids=ascii)
+def test_wrong_restore_version(value: str) -> None:
+    """A restore's version that could not be shown on a line is refused."""
+    with refused("RESTORE_VERSION"):
+        Settings(RESTORE | {"RESTORE_VERSION": value}).restore()
+
+
+@pytest.mark.parametrize("value", ["2", "2024-05-01 second try", "1" * 100])
+def test_restore_version(value: str) -> None:
+    """Any short text names a restore."""
+    assert value == Settings(RESTORE | {"RESTORE_VERSION": value}).restore().version
+
+
+def works_or_refused(command: Callable[[Settings], object], environment: Environment) -> SettingError | None:
+    """The refusal, None where there is none."""
+    try:
+        command(Settings(environment))
+    except SettingError as error:
+        return error
+    return None
+
+
+values = st.text(st.characters(exclude_characters="\0")) | st.lists(
+    st.sampled_from(["s3a://", "file:///", "digest:", ":", "/", "-1", ".tar.gz", "..", ",", "[", "]", "@", "0", "a"]),
+    max_size=8,
+).map("".join)
+
+
+@settings(PATIENT, max_examples=300)
+@given(st.sampled_from(sorted(COMMANDS)), st.sampled_from(NAMES), values)
+def test_any_value(command: str, name: str, value: str) -> None:
+    """Whatever one variable holds, a command has its settings, or the variable is named on one line."""
+    error = works_or_refused(COMMANDS[command], ALL | {name: value})
+    if error:
+        assert str(error).startswith(f"{name} ")
+        assert [str(error)] == str(error).splitlines()
+
+
+@settings(PATIENT, max_examples=300)
+@given(st.sampled_from(sorted(COMMANDS)), st.dictionaries(st.sampled_from(NAMES), values))
+def test_any_environment(command: str, environment: Environment) -> None:
+    """Whatever all variables hold, a command has its settings, or one variable is named."""
+    error = works_or_refused(COMMANDS[command], environment)
+    assert error is None or str(error).split()[0] in NAMES

@@ -1,0 +1,178 @@
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from metadata_tool.catalog import Backup, BackupName
+from metadata_tool.errors import BucketDenied, StoreUnreachable, ToolError
+from metadata_tool.metrics import Metrics
+from metadata_tool.web import create_app
+
+NEWER = Backup(BackupName("pulsar-backup", 1_623_721_488_825), "s3a://b/pulsar-backup-1623721488825.tar.gz", 77)
+OLDER = Backup(BackupName("pulsar-backup", 1_623_721_000_000), "s3a://b/pulsar-backup-1623721000000.tar.gz", 66)
+ENDPOINTS = ["/backup/latest", "/backup/list", "/metrics", "/healthz", "/readyz"]
+
+
+@dataclass
+class World:
+    """What the admin port looks at; `error` is what a look into the bucket meets."""
+
+    found: list[Backup] = field(default_factory=list)
+    error: Exception | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    alive: bool = True
+    stopping: bool = False
+
+    def existing(self) -> list[Backup]:
+        """The backups, newest first."""
+        if self.error:
+            raise self.error
+        return self.found
+
+
+@pytest.fixture
+def world() -> World:
+    """A service that runs, and two backups."""
+    return World([NEWER, OLDER])
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[FlaskClient]:
+    """Asks the admin port."""
+    with create_app(world.existing, world.metrics, world).test_client() as made:
+        yield made
+
+
+def answer(client: FlaskClient, path: str, method: str = "GET") -> tuple[int, Any]:
+    """Status and content of an answer, which must be JSON."""
+    response = client.open(path, method=method)
+    assert "application/json" == response.content_type
+    return response.status_code, response.get_json()
+
+
+def refusal(client: FlaskClient, path: str, method: str = "GET") -> tuple[int, str]:
+    """Status and message of an answer, which must be a JSON error."""
+    status, content = answer(client, path, method)
+    assert ["error"] == list(content)
+    return status, content["error"]
+
+
+def test_latest_is_the_newest(client: FlaskClient) -> None:
+    """The newest backup comes with what `restorePoint` takes, its bytes, and its time in both notations."""
+    status, content = answer(client, "/backup/latest")
+    assert 200 == status
+    assert {
+        "name": "pulsar-backup-1623721488825.tar.gz",
+        "uri": "s3a://b/pulsar-backup-1623721488825.tar.gz",
+        "size": 77,
+        "time": "2021-06-15T01:44:48.825Z",
+        "timestamp": 1_623_721_488_825,
+    } == content
+
+
+def test_time_and_timestamp_agree(client: FlaskClient) -> None:
+    """The time in an answer, read as RFC 3339, is its timestamp."""
+    _, content = answer(client, "/backup/latest")
+    assert content["timestamp"] == round(datetime.fromisoformat(content["time"]).timestamp() * 1000)
+
+
+def test_there_is_no_latest(client: FlaskClient, world: World) -> None:
+    """Without a backup the latest is a 404 that says so."""
+    world.found = []
+    assert (404, "there is no backup yet") == refusal(client, "/backup/latest")
+
+
+def test_list_has_all_newest_first(client: FlaskClient) -> None:
+    """All backups are listed, newest first, with the fields of the latest."""
+    assert (200, [NEWER.as_json(), OLDER.as_json()]) == answer(client, "/backup/list")
+    assert answer(client, "/backup/latest")[1] == answer(client, "/backup/list")[1][0]
+
+
+def test_list_may_be_empty(client: FlaskClient, world: World) -> None:
+    """No backups are an empty list, which is no error."""
+    world.found = []
+    assert (200, []) == answer(client, "/backup/list")
+
+
+def test_backups_are_looked_up_anew(client: FlaskClient, world: World) -> None:
+    """A backup that has been made is in the next answer."""
+    world.found = [OLDER]
+    assert OLDER.as_json() == answer(client, "/backup/latest")[1]
+    world.found = [NEWER, OLDER]
+    assert NEWER.as_json() == answer(client, "/backup/latest")[1]
+
+
+@pytest.mark.parametrize("error", [StoreUnreachable("no answer", "check the network"), BucketDenied("denied", "ask")])
+@pytest.mark.parametrize("path", ["/backup/latest", "/backup/list"])
+def test_store_error_is_told(path: str, error: ToolError, client: FlaskClient, world: World) -> None:
+    """A store that cannot be asked is a 502 with its error and what to do about it."""
+    world.error = error
+    assert (502, str(error)) == refusal(client, path)
+
+
+@pytest.mark.parametrize("path", ["/backup/latest", "/backup/list"])
+def test_fault_is_not_told(path: str, client: FlaskClient, world: World) -> None:
+    """A fault in the program is a 500 in JSON, without its details."""
+    world.error = RuntimeError("s3cr3t detail")
+    status, message = refusal(client, path)
+    assert 500 == status
+    assert "s3cr3t" not in message
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
+def test_health_is_not_the_stores(path: str, client: FlaskClient, world: World) -> None:
+    """Metrics and health are there whatever becomes of the bucket."""
+    world.error = StoreUnreachable("no answer")
+    assert 200 == client.get(path).status_code
+
+
+@pytest.mark.parametrize(
+    ("alive", "stopping", "expected"),
+    [(True, False, (200, 200)), (True, True, (200, 503)), (False, False, (503, 503)), (False, True, (503, 503))],
+)
+def test_health_is_the_loops(
+    alive: bool, stopping: bool, expected: tuple[int, int], client: FlaskClient, world: World
+) -> None:
+    """A service is healthy while its loop runs, and ready until it is told to stop."""
+    world.alive, world.stopping = alive, stopping
+    for path, status in zip(("/healthz", "/readyz"), expected, strict=True):
+        found, content = answer(client, path)
+        assert status == found
+        assert ["status" if status == 200 else "error"] == list(content)
+
+
+def test_metrics_are_prometheus(client: FlaskClient, world: World) -> None:
+    """The metrics come as they are, as Prometheus' text format 0.0.4."""
+    world.metrics.failed()
+    response = client.get("/metrics")
+    assert (200, "text/plain; version=0.0.4; charset=utf-8") == (response.status_code, response.content_type)
+    assert "backup_count 1" in response.text.splitlines()
+
+
+@pytest.mark.parametrize("path", ["/", "/backup", "/backup/", "/backup/latest/", "/backup/list/1", "/metric", "/%00"])
+def test_unknown_path(path: str, client: FlaskClient) -> None:
+    """What is not there is a 404 in JSON."""
+    assert (404, "not found") == refusal(client, path)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_wrong_method(path: str, method: str, client: FlaskClient) -> None:
+    """The admin port is read only: any other method is a 405 in JSON."""
+    assert (405, "method not allowed") == refusal(client, path, method)
+
+
+def test_wrong_method_tells_the_right_ones(client: FlaskClient) -> None:
+    """A 405 names the methods that are allowed, as HTTP demands."""
+    assert "GET" in client.post("/backup/list").headers.get("Allow", "")
+
+
+@pytest.mark.parametrize("ask", [FlaskClient.head, FlaskClient.options])
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_reading_methods(path: str, ask: Callable[[FlaskClient, str], Any], client: FlaskClient) -> None:
+    """Methods that change nothing are answered without a content."""
+    response = ask(client, path)
+    assert (200, b"") == (response.status_code, response.data)

@@ -1,0 +1,117 @@
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metadata_tool.errors import BackupMissing, SpoolFailed
+from metadata_tool.workspace import workspace
+
+KILLED_AT_WORK = """
+import os, signal, sys
+from pathlib import Path
+from metadata_tool.workspace import workspace
+with workspace(Path(sys.argv[1])) as workdir:
+    (workdir / "half").write_text("of the work")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def kill_at_work(spool_dir: Path) -> Path:
+    """What a process left behind that was killed while it worked."""
+    before = set(spool_dir.iterdir())
+    subprocess.run([sys.executable, "-c", KILLED_AT_WORK, str(spool_dir)], check=False, timeout=60)
+    (left,) = set(spool_dir.iterdir()) - before
+    return left
+
+
+def test_workspace_is_a_directory_below_the_spool(tmp_path: Path) -> None:
+    """Work in progress is kept below the spool directory, and nowhere else."""
+    with workspace(tmp_path) as workdir:
+        (workdir / "file").write_text("work")
+        assert [workdir] == list(tmp_path.iterdir())
+
+
+def test_workspace_is_private(tmp_path: Path) -> None:
+    """What is in progress is for its owner's eyes alone: it holds all of the metadata."""
+    with workspace(tmp_path) as workdir:
+        assert 0o700 == workdir.stat().st_mode & 0o777
+
+
+def test_workspace_is_gone_afterwards(tmp_path: Path) -> None:
+    """Nothing is left of work that is done."""
+    with workspace(tmp_path) as workdir:
+        (workdir / "directory").mkdir()
+        (workdir / "directory" / "file").write_text("work")
+    assert [] == list(tmp_path.iterdir())
+
+
+def fail_at_work(spool_dir: Path, error: BaseException) -> None:
+    """Begin work, and let it fail."""
+    with workspace(spool_dir) as workdir:
+        (workdir / "file").write_text("work")
+        raise error
+
+
+@pytest.mark.parametrize("error", [BackupMissing("gone"), RuntimeError("a fault"), KeyboardInterrupt()])
+def test_workspace_is_gone_after_a_failure(error: BaseException, tmp_path: Path) -> None:
+    """Nothing is left of work that failed, and its error passes as it is."""
+    with pytest.raises(type(error)) as caught:
+        fail_at_work(tmp_path, error)
+    assert error is caught.value
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_workspaces_do_not_meet(tmp_path: Path) -> None:
+    """Two runs in one spool directory have a workspace each, and the second leaves the first alone."""
+    with workspace(tmp_path) as first:
+        (first / "file").write_text("of the first")
+        with workspace(tmp_path) as second:
+            assert first != second
+        assert "of the first" == (first / "file").read_text()
+
+
+def test_leftovers_of_the_dead_are_cleared(tmp_path: Path) -> None:
+    """What a killed run left behind is cleared by the next."""
+    left = kill_at_work(tmp_path)
+    assert (left / "half").exists()
+    with workspace(tmp_path):
+        assert not left.exists()
+
+
+def test_files_of_others_are_kept(tmp_path: Path) -> None:
+    """Clearing takes nothing but what a run of this program left."""
+    (tmp_path / "other-tool").mkdir()
+    kept = [tmp_path / "other-tool" / "lock", tmp_path / "metadata-tool-notes", tmp_path / "lock"]
+    for path in kept:
+        path.write_text("kept")
+    kill_at_work(tmp_path)
+    with workspace(tmp_path):
+        pass
+    assert ["kept"] * len(kept) == [path.read_text() for path in kept]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT])
+def test_failing_disk_is_a_failing_spool(number: int, tmp_path: Path) -> None:
+    """A file that cannot be written is told as SPOOL_DIR's fault, with the system's reason, and nothing is left."""
+    reason = OSError(number, "the reason")
+    with pytest.raises(SpoolFailed, match="SPOOL_DIR") as caught, workspace(tmp_path):
+        raise reason
+    assert f"SPOOL_DIR {tmp_path} cannot be used: the reason" == caught.value.message
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_reader_that_has_gone_is_not_the_disk(tmp_path: Path) -> None:
+    """A broken pipe is not told as a failing disk."""
+    with pytest.raises(BrokenPipeError), workspace(tmp_path):
+        raise BrokenPipeError(errno.EPIPE, "gone")
+
+
+@pytest.mark.parametrize("name", ["missing", "file"])
+def test_spool_is_no_directory(name: str, tmp_path: Path) -> None:
+    """A spool directory that is missing or a file is named, and is not made."""
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(SpoolFailed, match=f"SPOOL_DIR {tmp_path / name} "), workspace(tmp_path / name):
+        pass
+    assert [tmp_path / "file"] == list(tmp_path.iterdir())
