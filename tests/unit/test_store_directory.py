@@ -244,3 +244,17 @@ def test_delete_fails_aloud(store: Store, folder: Path) -> None:
     with pytest.raises(StoreFailed):
         store.delete("p-1")
     assert ["p-1"] == names(folder)
+
+
+def test_directory_that_cannot_be_synced(
+    store: Store, folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file whose name a power cut might take was not saved, and nothing of it stays."""
+
+    def fails(_: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("metadata_tool.store.directory.sync_directory", fails)
+    with pytest.raises(StoreFailed, match="Input/output error"):
+        store.save(file, "p-1", never)
+    assert [] == names(folder)

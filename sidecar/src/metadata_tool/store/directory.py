@@ -31,7 +31,7 @@ class DirectoryStore:
             if sha256(partial) != sent:
                 raise UploadUnverified(f"{self.location.uri(name)} reads back differently", "check the disk")
             os.link(partial, target)  # unlike a rename, it never replaces a file
-            sync_directory(self._root)
+            self._keep(target)
         except FileExistsError as error:
             raise already_there(self.location, name) from error
         except OSError as error:
@@ -70,6 +70,13 @@ class DirectoryStore:
             (self._root / name).unlink(missing_ok=True)
         except OSError as error:
             raise self._explain(error) from error
+
+    def _keep(self, target: Path) -> None:
+        try:
+            sync_directory(self._root)
+        except OSError:
+            target.unlink()  # a backup that a power cut may take is none
+            raise
 
     def _explain(self, error: OSError) -> ToolError:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
