@@ -1,6 +1,7 @@
-"""Servers that several tests share."""
+"""Servers and directories that several tests share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +19,11 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def bucket(s3: S3Server) -> Bucket:
     """An empty bucket in a real S3 server."""
     return new_bucket(s3)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty directory for backups."""
+    made = tmp_path / "backups"
+    made.mkdir()
+    return made

@@ -17,23 +17,12 @@ from ci.parts.go import promlint
 from ci.parts.zookeeper import NEWEST
 from metadata_tool.errors import PortUnavailable, SettingError
 from support import seed
+from support.contract import METRICS
 from support.processes import free_port
 from support.proxy import proxy
 from support.s3 import SECRET_KEY, Bucket
 from support.tool import Service, assert_refused, run, succeed
 from support.zookeeper import SUPERUSER, ZooKeeper, client, standalone
-
-CONTRACT = {
-    "backup_count": "counter",
-    "backup_failure_count": "counter",
-    "backup_size_non_compressed": "gauge",
-    "backup_size_compressed": "gauge",
-    "backup_size_total": "gauge",
-    "backup_execution_time_total": "gauge",
-    "backup_execution_time_prepare": "gauge",
-    "backup_execution_time_compression": "gauge",
-    "backup_execution_time_upload": "gauge",
-}
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +96,11 @@ def test_metrics_are_those_of_the_contract(service: Service, bucket: Bucket) -> 
     """Prometheus' parser finds the nine names with their types, once each, with the values of the last backup."""
     service.wait_for("backup_count", 1)
     text = curl(f"{service.url}/metrics")
-    assert CONTRACT.items() <= {family.name: family.type for family in text_string_to_metric_families(text)}.items()
-    assert [] == [name for name, kind in CONTRACT.items() if text.count(f"# TYPE {name} {kind}\n") != 1]
+    assert METRICS.items() <= {family.name: family.type for family in text_string_to_metric_families(text)}.items()
+    assert [] == [name for name, kind in METRICS.items() if text.count(f"# TYPE {name} {kind}\n") != 1]
     samples = re.findall(r"^(backup_[a-z_]+) (\S+)$", text, re.MULTILINE)
     values = {name: float(value) for name, value in samples}
-    assert (len(samples), CONTRACT.keys() - values.keys()) == (len(values), set())
+    assert (len(samples), METRICS.keys() - values.keys()) == (len(values), set())
     assert 0 == values["backup_failure_count"]
     assert values["backup_size_non_compressed"] > values["backup_size_compressed"] > 18_000_000
     assert values["backup_size_total"] >= values["backup_size_compressed"]

@@ -6,18 +6,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metadata_tool.metrics import CONTENT_TYPE, Metrics
 from support.backups import TIMESTAMP, report
+from support.contract import METRICS
 
-PROMISED = {
-    "backup_count": "counter",
-    "backup_failure_count": "counter",
-    "backup_size_non_compressed": "gauge",
-    "backup_size_compressed": "gauge",
-    "backup_size_total": "gauge",
-    "backup_execution_time_total": "gauge",
-    "backup_execution_time_prepare": "gauge",
-    "backup_execution_time_compression": "gauge",
-    "backup_execution_time_upload": "gauge",
-}
 OF_THE_LAST_BACKUP = {
     "backup_size_non_compressed": 2222.0,
     "backup_size_compressed": 1111.0,
@@ -59,18 +49,18 @@ def test_counters_are_written_as_promised(metrics: Metrics) -> None:
     assert "backup_failure_count 1" == found[found.index("# TYPE backup_failure_count counter") + 1]
 
 
-@pytest.mark.parametrize("name", PROMISED)
+@pytest.mark.parametrize("name", METRICS)
 def test_promised_metric_has_its_type(name: str, metrics: Metrics) -> None:
     """Each promised metric is there once, under its very name and type, from the start."""
     found = lines(metrics)
-    assert [f"# TYPE {name} {PROMISED[name]}"] == [line for line in found if line.startswith(f"# TYPE {name} ")]
+    assert [f"# TYPE {name} {METRICS[name]}"] == [line for line in found if line.startswith(f"# TYPE {name} ")]
     assert [f"{name} 0"] == [line for line in found if re.match(rf"{name}\b", line)]
 
 
 def test_prometheus_reads_the_types(metrics: Metrics) -> None:
     """Prometheus' own parser finds the promised metrics with their types."""
     families = {family.name: family.type for family in text_string_to_metric_families("\n".join(lines(metrics)) + "\n")}
-    assert PROMISED == {name: families.get(name) for name in PROMISED}
+    assert METRICS == {name: families.get(name) for name in METRICS}
 
 
 def test_every_metric_is_explained(metrics: Metrics) -> None:

@@ -40,14 +40,6 @@ def full_disk(after: int) -> Iterator[None]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """An empty directory for backups."""
-    made = tmp_path / "backups"
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
 def store(folder: Path) -> Store:
     """The directory as a store."""
     return open_store(location(folder))

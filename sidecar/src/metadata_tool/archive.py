@@ -25,6 +25,7 @@ GZIP_LEVEL = 1
 
 _MANIFEST_LIMIT = 1 << 20
 _CHUNK = 1 << 20
+_STEP = 1000
 _BLOCK = tarfile.BLOCKSIZE
 _PADDING_LIMIT = 2 * tarfile.RECORDSIZE
 
@@ -133,6 +134,15 @@ class Archive:
         padding = self._stream.read(_PADDING_LIMIT + 1)
         if len(padding) > _PADDING_LIMIT or padding.strip(b"\0"):
             raise _damaged("something follows its last member")
+
+
+def verify(path: Path, checkpoint: Callable[[], None]) -> Manifest:
+    """Read an archive whole and check everything that can be checked; its manifest. Raises as `Archive` does."""
+    with opened(path) as backup:
+        for number, _ in enumerate(backup.nodes()):
+            if not number % _STEP:
+                checkpoint()
+        return backup.manifest
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from metadata_tool import __version__, archive
 from metadata_tool.catalog import Backup, BackupName, backups
+from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
 from metadata_tool.store import Store
@@ -81,6 +82,7 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Report:
         packed = workdir / str(name)
         size_non_compressed = archive.pack(packed, manifest, snapshot_path, checkpoint)
         snapshot_path.unlink()
+        _verify(packed, checkpoint)
         size = packed.stat().st_size
         clock.append(time.monotonic())
         store.save(packed, str(name), checkpoint)
@@ -132,6 +134,15 @@ def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint
         snapshot=SnapshotFile(snapshot_name(captured.last_zxid), written.size, written.sha256),
     )
     return manifest, path
+
+
+def _verify(packed: Path, checkpoint: Checkpoint) -> None:
+    """Only what a restore would take is worth a place in the bucket."""
+    try:
+        archive.verify(packed, checkpoint)
+    except ArchiveCorrupt as error:
+        hint = "nothing was uploaded; check the spool's disk, and report it"
+        raise CaptureUnsound(f"the captured tree is unsound, {error.message}", hint) from error
 
 
 def _say(report: Report) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from metadata_tool import __version__, backup, inspection, restore
 from metadata_tool.catalog import Backup, RestorePoint, backups
-from metadata_tool.errors import OutputLost, SettingError, ToolError, every_error
+from metadata_tool.errors import OutputLost, SettingError, Stopped, ToolError, every_error
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.settings import BOTO3, VARIABLES, Settings, StoreSettings
 from metadata_tool.store import Store, open_store
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("metadata_tool").setLevel(logging.INFO)
     logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # what it has to say comes as an error, in one line
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whatever was begun is ended cleanly
     command: Command = options.command
     try:
         command(options, Settings())
@@ -33,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        return 1  # the reader of a pipe has gone, as with `| head`: nothing to say
+        return OutputLost.exit_code  # the reader of a pipe has gone, as with `| head`: nothing to say
+    except KeyboardInterrupt:
+        print("error: stopped before the work was done", file=sys.stderr)
+        return Stopped.exit_code
     return 0
 
 
@@ -63,7 +67,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> None:
 
 def _backup(options: argparse.Namespace, settings: Settings) -> None:
     plan, store = settings.plan(), _open(settings.store())
-    _print(backup.run(plan, store, _until_signal()).backup.uri)
+    _print(backup.run(plan, store, Checkpoint()).backup.uri)
 
 
 def _list(options: argparse.Namespace, settings: Settings) -> None:
@@ -75,7 +79,7 @@ def _list(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _verify(options: argparse.Namespace, settings: Settings) -> None:
-    point, checkpoint = _point(options.uri), _until_signal()
+    point, checkpoint = _point(options.uri), Checkpoint()
     store = _open(settings.store(point.location))
     with restore.fetched(point, store, settings.spool_dir(), checkpoint) as path:
         manifest = restore.verify(point, path, checkpoint)
@@ -83,7 +87,7 @@ def _verify(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _inspect(options: argparse.Namespace, settings: Settings) -> None:
-    point, checkpoint = _point(options.uri), _until_signal()
+    point, checkpoint = _point(options.uri), Checkpoint()
     store = _open(settings.store(point.location))
 
     def each(node: Node) -> None:
@@ -102,7 +106,7 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
     wanted = settings.restore()
     store = _open(settings.store(wanted.point.location))
-    done = restore.run(wanted.point, store, wanted.data_dir, settings.spool_dir(), _until_signal())
+    done = restore.run(wanted.point, store, wanted.data_dir, settings.spool_dir(), Checkpoint())
     _print(str(done.snapshot))
 
 
@@ -115,14 +119,6 @@ def _point(uri: str) -> RestorePoint:
         return RestorePoint.parse(uri)
     except ValueError as error:
         raise SettingError(f"URI is wrong, {error}", "`metadata-tool list` prints those that are there") from error
-
-
-def _until_signal() -> Checkpoint:
-    """A checkpoint that SIGTERM and SIGINT stop, so that what was begun is ended cleanly."""
-    checkpoint = Checkpoint()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: checkpoint.stop())
-    return checkpoint
 
 
 def _table(found: list[Backup]) -> str:

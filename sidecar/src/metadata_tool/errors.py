@@ -24,12 +24,6 @@ class SettingError(ToolError):
     exit_code = 2
 
 
-class PortUnavailable(ToolError):
-    """The admin port cannot be bound: it is in use, or may not be taken"""
-
-    exit_code = 3
-
-
 class Stopped(ToolError):
     """Told to stop (SIGTERM, SIGINT) before the work was done; nothing half-done was left behind"""
 
@@ -40,6 +34,12 @@ class OutputLost(ToolError):
     """The output could not be written, as on a full disk"""
 
     exit_code = 5
+
+
+class PortUnavailable(ToolError):
+    """The admin port cannot be bound: it is in use, or may not be taken"""
+
+    exit_code = 6
 
 
 class ZooKeeperUnreachable(ToolError):
@@ -76,6 +76,12 @@ class SpoolFailed(ToolError):
     """The spool directory cannot be written: full, read-only or missing"""
 
     exit_code = 15
+
+
+class CaptureUnsound(ToolError):
+    """What was captured does not pass the verification of a backup; nothing was uploaded"""
+
+    exit_code = 16
 
 
 class BucketMissing(ToolError):

@@ -30,7 +30,9 @@ SIZE_COMPRESSED = Metric("backup_size_compressed", "gauge", "Bytes of the last b
 SIZE_TOTAL = Metric("backup_size_total", "gauge", "Bytes of all backup files in the bucket under this prefix.")
 TIME_TOTAL = Metric("backup_execution_time_total", "gauge", "Seconds the last backup took.")
 TIME_PREPARE = Metric("backup_execution_time_prepare", "gauge", "Seconds of it spent capturing.")
-TIME_COMPRESSION = Metric("backup_execution_time_compression", "gauge", "Seconds of it spent compressing.")
+TIME_COMPRESSION = Metric(
+    "backup_execution_time_compression", "gauge", "Seconds of it spent compressing and verifying."
+)
 TIME_UPLOAD = Metric("backup_execution_time_upload", "gauge", "Seconds of it spent uploading.")
 LAST_SUCCESS = Metric(
     "backup_last_success_timestamp_seconds", "gauge", "When the newest backup was begun, in epoch seconds; 0 for never."

@@ -48,12 +48,9 @@ def verify(point: RestorePoint, path: Path, checkpoint: Checkpoint) -> Manifest:
     Raises:
         ArchiveCorrupt, ArchiveUnsupported: it is not to be used.
     """
-    with archive.opened(path) as backup:
-        require_match(point, backup.manifest)
-        for number, _ in enumerate(backup.nodes()):
-            if not number % 1000:
-                checkpoint()
-        return backup.manifest
+    manifest = archive.verify(path, checkpoint)
+    require_match(point, manifest)
+    return manifest
 
 
 def require_match(point: RestorePoint, manifest: Manifest) -> None:

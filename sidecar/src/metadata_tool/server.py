@@ -3,8 +3,10 @@
 import errno
 import logging
 import os
+import signal
 import socket
 from functools import partial
+from types import FrameType
 from typing import Any
 
 from flask import Flask
@@ -18,10 +20,11 @@ from metadata_tool.service import Service
 from metadata_tool.settings import ServeSettings
 from metadata_tool.store import open_store
 from metadata_tool.web import create_app
+from metadata_tool.workspace import workspace
 
 log = logging.getLogger(__name__)
 
-THREADS = 4
+THREADS = 8
 GRACE = 25
 """Seconds to end in: less than the 30 that Kubernetes gives a pod."""
 
@@ -32,7 +35,10 @@ def serve(settings: ServeSettings) -> None:
     Raises:
         PortUnavailable: the admin port cannot be bound.
         SettingError: boto3's own settings are wrong.
+        SpoolFailed: the spool directory cannot be used.
     """
+    with workspace(settings.plan.spool_dir):
+        pass  # a spool directory that cannot be used is told now
     open_store(settings.store.location, settings.store.region, settings.store.addressing_style)
     listener = _listen(settings.port)
     log.info(
@@ -95,6 +101,14 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def _begin(self, _worker: object) -> None:
         if self._service:
             self._service.start()
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                signal.signal(number, partial(self._stop, signal.getsignal(number)))
+
+    def _stop(self, gunicorns: Any, number: int, frame: FrameType | None) -> None:
+        """Tell the loop at once, not only when the last request is answered; then let gunicorn do its part."""
+        if self._service:
+            self._service.begin_stop()
+        gunicorns(number, frame)
 
     def _end(self, _arbiter: object, _worker: object) -> None:
         if self._service and not self._service.stop(GRACE - 5):

@@ -39,9 +39,13 @@ class Service:
         """Begin with a backup now."""
         self._thread.start()
 
-    def stop(self, patience: float) -> bool:
-        """End a running backup at its next step; whether the loop ended within `patience` seconds."""
+    def begin_stop(self) -> None:
+        """Ask a running backup to end at its next step; this may be called by a signal handler."""
         self._checkpoint.stop()
+
+    def stop(self, patience: float) -> bool:
+        """The same, and wait; whether the loop ended within `patience` seconds."""
+        self.begin_stop()
         self._thread.join(patience)
         return not self._thread.is_alive()
 

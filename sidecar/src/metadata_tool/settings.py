@@ -43,7 +43,7 @@ BACKUP_INTERVAL = Variable("BACKUP_INTERVAL", "600", "Seconds from the start of 
 WEB_SERVER_PORT = Variable("WEB_SERVER_PORT", "8088", "The admin port")
 MANAGED_LEDGER_PATH = Variable("MANAGED_LEDGER_PATH", "/managed-ledgers", "Where Pulsar keeps its managed ledgers")
 RESTORE_POINT = Variable("RESTORE_POINT", None, "The backup to restore, `s3a://<bucket>/<prefix>-<epoch ms>.tar.gz`")
-RESTORE_VERSION = Variable("RESTORE_VERSION", "1", "A unique name of this restore; restoring again needs another one")
+RESTORE_VERSION = Variable("RESTORE_VERSION", "1", "A unique name of this restore; it is said in the log")
 ZOOKEEPER_DATA_DIR = Variable("ZOOKEEPER_DATA_DIR", None, "ZooKeeper's `dataDir`, which a restore fills")
 SPOOL_DIR = Variable("SPOOL_DIR", "", "A directory for work in progress, about twice the tree; empty: the system's own")
 S3_ADDRESSING_STYLE = Variable(
@@ -104,6 +104,11 @@ class RestoreSettings:
     point: RestorePoint
     version: str
     data_dir: Path
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether an environment variable held UTF-8."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 class Settings:
@@ -175,10 +180,10 @@ class Settings:
         if chroot and not (_ZNODE.fullmatch(chroot) and chroot.isprintable()):
             raise SettingError("ZOOKEEPER_SERVERS has a chroot that is no path of a znode", hint)
         hosts = [host.strip() for host in servers.split(",")]
-        for host in hosts:
+        for number, host in enumerate(hosts, 1):
             match = _HOST.fullmatch(host)
             if not match or not 1 <= int(match["port"] or 2181) <= 65535:
-                raise SettingError(f"ZOOKEEPER_SERVERS has {host!a}, which is no host:port", hint)
+                raise SettingError(f"ZOOKEEPER_SERVERS has no host:port in place {number}", hint)
         return ",".join(hosts), chroot
 
     def _login(self) -> Login | None:
@@ -186,7 +191,7 @@ class Settings:
         if not value:
             return None
         scheme, _, credential = value.partition(":")
-        if scheme != "digest" or not all(credential.partition(":")):
+        if scheme != "digest" or not all(credential.partition(":")) or not _is_unicode(credential):
             raise SettingError("ZOOKEEPER_AUTH is not of the form digest:user:password", "the value is not shown here")
         return Login(scheme, credential)
 

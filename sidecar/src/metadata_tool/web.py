@@ -1,14 +1,18 @@
 """The admin port: the backups as JSON, metrics, health."""
 
 from collections.abc import Callable
+from threading import BoundedSemaphore
 from typing import Any, Protocol
 
 from flask import Flask, Response, jsonify
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable
 
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import ToolError
 from metadata_tool.metrics import CONTENT_TYPE, Metrics
+
+LISTINGS = 3
+"""How many may ask the object store at once: with one that hangs there are threads left for health checks."""
 
 
 class Loop(Protocol):
@@ -28,17 +32,18 @@ Answer = tuple[Response, int]
 
 def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loop) -> Flask:
     """The Flask app. `existing` lists the backups, newest first."""
+    listed = _bounded(existing)
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
 
     @app.get("/backup/latest")
     def latest() -> Answer:
-        found = existing()
+        found = listed()
         return _json(found[0].as_json()) if found else _error(404, "there is no backup yet")
 
     @app.get("/backup/list")
     def backup_list() -> Answer:
-        return _json([backup.as_json() for backup in existing()])
+        return _json([backup.as_json() for backup in listed()])
 
     @app.get("/metrics")
     def exposition() -> Response:
@@ -65,6 +70,20 @@ def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loo
         return answer, status
 
     return app
+
+
+def _bounded(existing: Callable[[], list[Backup]]) -> Callable[[], list[Backup]]:
+    listings = BoundedSemaphore(LISTINGS)
+
+    def listed() -> list[Backup]:
+        if not listings.acquire(blocking=False):
+            raise ServiceUnavailable
+        try:
+            return existing()
+        finally:
+            listings.release()
+
+    return listed
 
 
 def _json(value: Any) -> Answer:

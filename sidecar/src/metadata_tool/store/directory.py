@@ -1,6 +1,7 @@
 """A directory as a store: `file:///some/directory`, for where there is no S3."""
 
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -81,7 +82,7 @@ class DirectoryStore:
     def _explain(self, error: OSError) -> ToolError:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             return BucketMissing(f"the directory {self.location} does not exist", "create it, or mend BUCKET")
-        if isinstance(error, PermissionError):
+        if error.errno == errno.EACCES:
             return BucketDenied(f"the directory {self.location} may not be used", "give this user access to it")
         return StoreFailed(f"the directory {self.location} cannot be used: {error.strerror or error}", "check the disk")
 

@@ -13,13 +13,13 @@ import boto3
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore import exceptions as boto_errors
 from botocore.config import Config
+from s3transfer import exceptions as transfer_errors
 
 from metadata_tool.errors import (
     BucketDenied,
     BucketMissing,
     CredentialsRejected,
     SettingError,
-    Stopped,
     StoreFailed,
     StoreUnreachable,
     ToolError,
@@ -39,6 +39,7 @@ PART_SIZE = 8 << 20
 _CHUNK = 1 << 20
 _POLL = 0.05
 _CHECKSUM = "SHA256"
+_PATIENCE: Any = {"connect_timeout": 10, "read_timeout": 30, "retries": {"mode": "standard"}}
 
 _NO_KEY = {"NoSuchKey", "404", "NotFound"}
 _DENIED = {"AccessDenied", "AllAccessDisabled", "403", "Forbidden"}
@@ -74,7 +75,7 @@ class S3Store:
             with self._explaining(name):
                 _await(self._transfer.upload(str(source), bucket, key, extra_args=extra), checkpoint)
                 self._verify(source, name, checkpoint)
-        except ToolError:
+        except BaseException:  # a signal among them
             self._withdraw(name)
             raise
 
@@ -155,6 +156,12 @@ class S3Store:
                 f"{self.location.uri(name)} arrives with another checksum than the object store tells",
                 "it was damaged at rest or on the way, try again or use another backup",
             ) from error
+        except transfer_errors.RetriesExceededError as error:
+            raise StoreUnreachable(
+                f"the transfer of {self.location.uri(name)} was cut off again and again", "check the network"
+            ) from error
+        except (transfer_errors.S3DownloadFailedError, transfer_errors.S3ValidationError) as error:
+            raise StoreFailed(f"the transfer of {self.location.uri(name)} failed: {error}", "try again") from error
         except boto_errors.BotoCoreError as error:
             raise StoreFailed(f"{self.location} cannot be used: {error}", "check the AWS_ variables") from error
 
@@ -185,7 +192,7 @@ def _client(region: str | None, addressing_style: str) -> "S3Client":
     session = boto3.session.Session()
 
     def make(style: Any) -> "S3Client":
-        config = Config(connect_timeout=10, read_timeout=60, s3={"addressing_style": style})
+        config = Config(**_PATIENCE, s3={"addressing_style": style})
         return session.client("s3", region_name=region, config=config)
 
     client = make(addressing_style)
@@ -199,7 +206,7 @@ def _await(future: "TransferFuture", checkpoint: Callable[[], None]) -> None:
         while not future.done():
             checkpoint()
             time.sleep(_POLL)
-    except Stopped:
+    except BaseException:  # a signal among them
         future.cancel()
         _settle(future)
         raise

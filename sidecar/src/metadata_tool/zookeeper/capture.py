@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,9 +33,11 @@ log = logging.getLogger(__name__)
 
 SYSTEM = b"/zookeeper"
 _BATCH = 256
-_BATCH_BYTES = 1 << 20
+_REPLY_BYTES = 1 << 20
+"""What a server may have to gather for one reply, which it builds in its heap."""
 _REQUEST_BYTES = 256 << 10
-_CHILDREN_AT_ONCE = 20_000
+_NAME_BYTES = 64
+_READ_BYTES = 100
 _ATTEMPTS = 20
 _SAY_EVERY = 10.0
 
@@ -53,9 +55,16 @@ class Capture:
 
 
 class _Record(NamedTuple):
+    """One znode at one instant; children only if it was expected to have any."""
+
     data: bytes | None
     stat: bytes
-    children: list[bytes]
+    children: list[bytes] | None
+
+    def fits(self, acl: AclReply) -> bool:
+        """Whether the ACL is that of this version, and the list of children was asked for if there are any."""
+        complete = self.children is not None or not jute.child_count(self.stat)
+        return complete and jute.acl_version(self.stat) == jute.acl_version(acl.stat)
 
 
 def capture(session: Session, spool: Spool, workdir: Path, chroot: bytes, checkpoint: Checkpoint) -> Capture:
@@ -78,7 +87,6 @@ class _Walk:
         self._chroot = chroot
         self._checkpoint = checkpoint
         self._keys: dict[bytes, int] = {jute.OPEN_ACL: OPEN_ACL_KEY}
-        self._batch = 16
         self._said = time.monotonic()
         self._captured = Capture()
         self._found = not chroot
@@ -107,7 +115,7 @@ class _Walk:
         return captured
 
     def _read_level(self, paths: Iterable[bytes], below: PathQueue) -> None:
-        for batch in self._batches(paths):
+        for batch in _batches(paths):
             self._checkpoint()
             self._say()
             records = self._read(batch)
@@ -115,7 +123,7 @@ class _Walk:
                 if found := records.get(path):
                     record, acl = found
                     self._keep(path, record, acl)
-                    children = (path + b"/" + name for name in sorted(record.children))
+                    children = (path + b"/" + name for name in sorted(record.children or ()))
                     for child in filter(self._in_scope, children):
                         below.put(child)
 
@@ -126,81 +134,65 @@ class _Walk:
         self._found = self._found or path == self._chroot
 
     def _read(self, paths: Sequence[bytes]) -> dict[bytes, tuple[_Record, bytes]]:
-        """Records and encoded ACLs of those znodes that still exist and are not ephemeral."""
+        """Records and encoded ACLs of those znodes that still exist and are not ephemeral.
+
+        ACLs come first: their replies tell how much data and how many children there will be to read.
+        """
         done: dict[bytes, tuple[_Record, bytes]] = {}
         todo = list(paths)
         for _ in range(_ATTEMPTS):
-            records = self._read_data(todo)
-            self._read_children(records)
+            acls = self._read_acls(todo)
             todo = []
-            for path, reply in zip(records, self._session.acls([p or b"/" for p in records]), strict=True):
-                record = records[path]
-                if isinstance(reply, Refusal):
-                    _refuse_unless_gone(path, reply)
-                elif jute.acl_version(reply.stat) != jute.acl_version(record.stat):
-                    todo.append(path)
-                else:
-                    done[path] = record, _unmasked(path, reply)
+            for some in _bounded(acls):
+                self._checkpoint()
+                for path, record in self._read_records(some, acls).items():
+                    if record.fits(acls[path]):
+                        done[path] = record, _unmasked(path, acls[path])
+                    else:
+                        todo.append(path)
             if not todo:
                 return done
         raise ZooKeeperSessionLost(
-            f"the ACL of znode {printable(todo[0])} changed {_ATTEMPTS} times while it was read",
-            "nothing was uploaded; find out which client changes it",
+            f"znode {printable(todo[0])} changed {_ATTEMPTS} times while it was read",
+            "nothing was uploaded; find out which client changes its ACL or its children so fast",
         )
 
-    def _read_data(self, paths: Sequence[bytes]) -> dict[bytes, _Record]:
-        records: dict[bytes, _Record] = {}
-        size = 0
-        for path, reply in zip(paths, self._session.multi_read([GetData(p or b"/") for p in paths]), strict=True):
+    def _read_acls(self, paths: Sequence[bytes]) -> dict[bytes, AclReply]:
+        acls: dict[bytes, AclReply] = {}
+        for path, reply in zip(paths, self._session.acls([p or b"/" for p in paths]), strict=True):
             if isinstance(reply, Refusal):
                 _refuse_unless_gone(path, reply)
-            elif isinstance(reply, DataReply):
-                size += len(reply.data or b"") + len(reply.stat)
-                if jute.is_ephemeral(reply.stat):
-                    self._captured.ephemerals += 1
-                else:
-                    records[path] = _Record(reply.data, reply.stat, [])
-        self._adapt(size)
-        return records
+            elif jute.is_ephemeral(reply.stat):
+                self._captured.ephemerals += 1
+            else:
+                acls[path] = reply
+        return acls
 
-    def _read_children(self, records: dict[bytes, _Record]) -> None:
-        """Read parents again together with their children: a parent's cversion must be that of its list."""
-        parents = [path for path, record in records.items() if jute.child_count(record.stat)]
-        for some in _by_children(parents, records):
-            self._checkpoint()
-            reads = [read for path in some for read in (GetData(path or b"/"), GetChildren(path or b"/"))]
-            replies = self._session.multi_read(reads)
-            for path, data, children in zip(some, replies[::2], replies[1::2], strict=True):
-                if isinstance(data, DataReply) and isinstance(children, list):
-                    records[path] = _Record(data.data, data.stat, children)
-                else:
-                    _refuse_unless_gone(path, next(r for r in (data, children) if isinstance(r, Refusal)))
-                    del records[path]
+    def _read_records(self, paths: Sequence[bytes], acls: dict[bytes, AclReply]) -> dict[bytes, _Record]:
+        """Data, stat and children of these znodes, all at one instant: a parent's cversion is that of its list."""
+        reads: list[GetData | GetChildren] = []
+        for path in paths:
+            reads.append(GetData(path or b"/"))
+            if jute.child_count(acls[path].stat):
+                reads.append(GetChildren(path or b"/"))
+        replies = iter(self._session.multi_read(reads))
+        records: dict[bytes, _Record] = {}
+        for path in paths:
+            data = next(replies)
+            children = next(replies) if jute.child_count(acls[path].stat) else None
+            if isinstance(data, Refusal):
+                _refuse_unless_gone(path, data)
+            elif isinstance(data, DataReply) and jute.is_ephemeral(data.stat):
+                self._captured.ephemerals += 1  # it was deleted and created anew
+            elif isinstance(data, DataReply):
+                records[path] = _Record(data.data, data.stat, children if isinstance(children, list) else None)
+        return records
 
     def _in_scope(self, path: bytes) -> bool:
         inside = not self._chroot or (path + b"/").startswith(self._chroot + b"/")
         above = self._chroot.startswith(path + b"/")
         system = (path + b"/").startswith(SYSTEM + b"/")
         return inside or above or system
-
-    def _batches(self, paths: Iterable[bytes]) -> Iterator[list[bytes]]:
-        """Paths in batches that are bounded by what the last replies weighed, and by the size of a request."""
-        batch: list[bytes] = []
-        size = 0
-        for path in paths:
-            if batch and (len(batch) >= self._batch or size + len(path) > _REQUEST_BYTES):
-                yield batch
-                batch, size = [], 0
-            batch.append(path)
-            size += len(path) + 14
-        if batch:
-            yield batch
-
-    def _adapt(self, size: int) -> None:
-        if size > _BATCH_BYTES:
-            self._batch = max(1, self._batch // 4)
-        elif size < _BATCH_BYTES // 4:
-            self._batch = min(_BATCH, self._batch * 2)
 
     def _say(self) -> None:
         now = time.monotonic()
@@ -209,16 +201,24 @@ class _Walk:
             self._said = now
 
 
-def _by_children(parents: Sequence[bytes], records: dict[bytes, _Record]) -> Iterator[list[bytes]]:
+def _batches(paths: Iterable[bytes]) -> Iterator[list[bytes]]:
+    remaining = iter(paths)
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch
+
+
+def _bounded(acls: dict[bytes, AclReply]) -> Iterator[list[bytes]]:
+    """The znodes in portions that neither make a large request nor ask for a large reply."""
     some: list[bytes] = []
-    children = 0
-    for path in parents:
-        more = jute.child_count(records[path].stat)
-        if some and children + more > _CHILDREN_AT_ONCE:
+    request = reply = 0
+    for path, acl in acls.items():
+        asks = 2 * (len(path) + 14)
+        gets = _READ_BYTES + jute.data_size(acl.stat) + _NAME_BYTES * jute.child_count(acl.stat)
+        if some and (request + asks > _REQUEST_BYTES or reply + gets > _REPLY_BYTES):
             yield some
-            some, children = [], 0
+            some, request, reply = [], 0, 0
         some.append(path)
-        children += more
+        request, reply = request + asks, reply + gets
     if some:
         yield some
 
@@ -235,11 +235,13 @@ def _refuse_unless_gone(path: bytes, refusal: Refusal) -> None:
 
 
 def _unmasked(path: bytes, reply: AclReply) -> bytes:
-    """The ACL, unless the server hid its digests (FinalRequestProcessor does, without ADMIN)."""
+    """The ACL, unless the server hid its digests: without ADMIN it shows each as `user:x` (FinalRequestProcessor)."""
     acls, _ = jute.unpack_acls(reply.acl)
-    if any(acl.scheme == "digest" and acl.id.endswith(":x") for acl in acls):
+    digests = [acl.id for acl in acls if acl.scheme == "digest"]
+    if digests and all(digest.endswith(":x") for digest in digests):
         raise ZnodeUnreadable(
             f"the ACL of znode {printable(path)} comes back masked",
-            "give ZOOKEEPER_AUTH a user with ADMIN on it; nothing was uploaded",
+            "give ZOOKEEPER_AUTH a user with ADMIN on it (or, if its digest really is 'x', a digest that is one); "
+            "nothing was uploaded",
         )
     return reply.acl

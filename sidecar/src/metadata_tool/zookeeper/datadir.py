@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from metadata_tool.errors import DataDirNotEmpty, DataDirUnusable, ToolError
+from metadata_tool.errors import DataDirNotEmpty, DataDirUnusable
 from metadata_tool.files import sync_directory
 
 VERSION_2 = "version-2"
@@ -63,11 +63,9 @@ def place(data_dir: Path, zxid: int, write: Callable[[BinaryIO], None]) -> Path:
         partial.rename(data_dir / VERSION_2)
         sync_directory(data_dir)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise _unusable(data_dir, error) from error
-    except ToolError:
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
     return data_dir / VERSION_2 / name
 
 

@@ -127,6 +127,11 @@ def child_count(wire: bytes) -> int:
     return int(_WIRE_CHILDREN.unpack_from(wire, 36)[1])
 
 
+def data_size(wire: bytes) -> int:
+    """How many bytes of data a client's Stat tells of."""
+    return int(INT.unpack_from(wire, 52)[0])
+
+
 def is_ephemeral(wire: bytes) -> bool:
     """Whether a client's Stat is that of an ephemeral znode. Container and TTL owners reach clients as 0."""
     return bool(_WIRE_OWNER.unpack_from(wire, 44)[0])

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 OLDEST = (3, 6)
 _SESSION_TIMEOUT = 30.0
 _REPLY_TIMEOUT = 120.0
+_POLL = 0.2
 _SAY_EVERY = 10.0
 
 _GET_DATA, _GET_ACL, _GET_CHILDREN, _MULTI_READ = 4, 6, 8, 22
@@ -149,8 +150,9 @@ def _read_names(source: bytes, offset: int) -> tuple[list[bytes], int]:
 class Session:
     """Reads of one ZooKeeper session. `zxid` is the newest that any reply showed."""
 
-    def __init__(self, client: KazooClient, server_version: str) -> None:
+    def __init__(self, client: KazooClient, server_version: str, checkpoint: Checkpoint) -> None:
         self._client = client
+        self._checkpoint = checkpoint
         self.server_version = server_version
         self.zxid = 0
 
@@ -190,8 +192,13 @@ class Session:
         return result
 
     def _result(self, result: Any) -> Any:
+        deadline = time.monotonic() + _REPLY_TIMEOUT
         try:
-            return result.get(timeout=_REPLY_TIMEOUT)
+            while not result.ready() and time.monotonic() < deadline:
+                result.wait(_POLL)
+                if not result.ready():
+                    self._checkpoint()
+            return result.get(block=False)
         except (kazoo_errors.NoNodeError, kazoo_errors.NoAuthError):
             raise
         except kazoo_errors.AuthFailedError as error:
@@ -234,7 +241,7 @@ def connect(servers: str, login: Login | None, patience: float, checkpoint: Chec
         parsed = _parse_version(version)
         if parsed is not None and parsed < OLDEST:
             raise _unsupported(version)
-        yield Session(client, version)
+        yield Session(client, version, checkpoint)
     finally:
         client.stop()
         client.close()
@@ -242,7 +249,7 @@ def connect(servers: str, login: Login | None, patience: float, checkpoint: Chec
 
 def _wait(connected: threading.Event, servers: str, patience: float, checkpoint: Checkpoint) -> None:
     begin = said = time.monotonic()
-    while not connected.wait(0.2):
+    while not connected.wait(_POLL):
         checkpoint()
         now = time.monotonic()
         if now - begin > patience:
