@@ -19,6 +19,8 @@ class Faults:
     """The server tells no SHA-256 of what it keeps, as older ones do not."""
     damage: Callable[[str, bytes], bytes] | None = None
     """Changes the body of an answer, given the request's method."""
+    cut: int = 0
+    """Send only so many bytes of an answer's body, and close the connection."""
     upload_pause: float = 0
     """Seconds of pause after each 64 KiB sent to the server."""
     status: int = 0
@@ -104,7 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(body[: self.faults.cut or None])
+            self.close_connection = bool(self.faults.cut)
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _forward  # noqa: N815  # the server looks for these names
 

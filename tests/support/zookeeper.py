@@ -3,14 +3,18 @@
 import base64
 import contextlib
 import hashlib
+import signal
 import socket
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from kazoo.client import KazooClient
 
 from ci.parts.java import java
 from ci.parts.zookeeper import zookeeper
+from metadata_tool.zookeeper import jute
 from support.processes import Process, free_port
 
 SUPERUSER = "super:secret"
@@ -31,8 +35,10 @@ class ZooKeeper:
         directory: Path,
         settings: Mapping[str, str] | None = None,
         port: int | None = None,
+        heap: str = "512m",
     ) -> None:
-        """Nothing runs yet. `settings` are lines of zoo.cfg."""
+        """Nothing runs yet. `settings` are lines of zoo.cfg, `heap` is what Java may have."""
+        self._heap = heap
         self.version = version
         self.data_dir = directory / "data"
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -63,7 +69,7 @@ class ZooKeeper:
         file = self._directory / "zoo.cfg"
         file.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
         options = [
-            "-Xmx512m",
+            f"-Xmx{self._heap}",
             "-XX:-UsePerfData",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
@@ -88,6 +94,11 @@ class ZooKeeper:
         if self._process:
             self._process.stop()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it."""
+        assert self._process
+        self._process.send(number)
+
     def kill(self) -> None:
         """End it, by SIGKILL."""
         if self._process:
@@ -101,9 +112,11 @@ class ZooKeeper:
 
 
 @contextlib.contextmanager
-def standalone(version: str, directory: Path, settings: Mapping[str, str] | None = None) -> Iterator[ZooKeeper]:
+def standalone(
+    version: str, directory: Path, settings: Mapping[str, str] | None = None, heap: str = "512m"
+) -> Iterator[ZooKeeper]:
     """A server that serves, and ends afterwards."""
-    server = ZooKeeper(version, directory, settings)
+    server = ZooKeeper(version, directory, settings, heap=heap)
     try:
         server.start()
         server.wait()
@@ -155,3 +168,34 @@ def client(address: str, login: str = "") -> Iterator[KazooClient]:
     finally:
         zookeeper_client.stop()
         zookeeper_client.close()
+
+
+class _Create(NamedTuple):
+    """A kind of create that kazoo does not offer (CreateRequest, CreateTTLRequest)."""
+
+    type: int
+    path: str
+    data: bytes
+    tail: bytes
+
+    def serialize(self) -> bytes:
+        return jute.buffer(self.path.encode()) + jute.buffer(self.data) + jute.OPEN_ACL + self.tail
+
+    def deserialize(self, _source: bytes, _offset: int) -> None:
+        return None
+
+
+def create_container(zookeeper_client: KazooClient, path: str, data: bytes) -> None:
+    """Create a container znode: it goes when its last child has gone."""
+    _send(zookeeper_client, _Create(19, path, data, struct.pack(">i", 4)))
+
+
+def create_with_ttl(zookeeper_client: KazooClient, path: str, data: bytes, milliseconds: int) -> None:
+    """Create a znode that goes when nobody touched it for so long."""
+    _send(zookeeper_client, _Create(21, path, data, struct.pack(">iq", 5, milliseconds)))
+
+
+def _send(zookeeper_client: KazooClient, request: _Create) -> None:
+    result = zookeeper_client.handler.async_result()
+    zookeeper_client._call(request, result)
+    result.get(timeout=30)

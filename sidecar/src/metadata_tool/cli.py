@@ -18,6 +18,8 @@ from metadata_tool.settings import BOTO3, VARIABLES, Settings, StoreSettings
 from metadata_tool.store import Store, open_store
 from metadata_tool.zookeeper.snapshot import Node
 
+log = logging.getLogger(__name__)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
@@ -105,6 +107,7 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
 
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
     wanted = settings.restore()
+    log.info("restore version %s: %s into %s", wanted.version, wanted.point, wanted.data_dir)
     store = _open(settings.store(wanted.point.location))
     done = restore.run(wanted.point, store, wanted.data_dir, settings.spool_dir(), Checkpoint())
     _print(str(done.snapshot))

@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -27,7 +27,8 @@ from metadata_tool.zookeeper.jute import INT, WIRE_STAT_SIZE, buffer, read_buffe
 log = logging.getLogger(__name__)
 
 OLDEST = (3, 6)
-_SESSION_TIMEOUT = 30.0
+_SESSION_TIMEOUT = 15.0
+"""Seconds; kazoo may take as long to let go of a server that hangs, and a stop has 20."""
 _REPLY_TIMEOUT = 120.0
 _POLL = 0.2
 _SAY_EVERY = 10.0
@@ -243,8 +244,9 @@ def connect(servers: str, login: Login | None, patience: float, checkpoint: Chec
             raise _unsupported(version)
         yield Session(client, version, checkpoint)
     finally:
-        client.stop()
-        client.close()
+        with suppress(kazoo_errors.KazooException):  # a server that hangs; only reads were asked of it
+            client.stop()
+            client.close()
 
 
 def _wait(connected: threading.Event, servers: str, patience: float, checkpoint: Checkpoint) -> None:

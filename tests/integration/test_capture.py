@@ -1,0 +1,180 @@
+"""The capture on servers that are small, trees that are odd, and writers that do not stop."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError
+
+from ci.parts.zookeeper import NEWEST, OLDEST
+from metadata_tool import backup
+from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.settings import Settings
+from metadata_tool.store import open_store
+from metadata_tool.zookeeper.session import Reply, Session
+from support.comparison import differences, read_tree
+from support.tool import succeed
+from support.zookeeper import ZooKeeper, client, create_container, create_with_ttl, standalone
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    """A directory for backups, and one for what is restored."""
+    (tmp_path / "bucket").mkdir()
+    (tmp_path / "new" / "data").mkdir(parents=True)
+    return {"BUCKET": f"file://{tmp_path}/bucket", "ZOOKEEPER_DATA_DIR": str(tmp_path / "new" / "data")}
+
+
+def back_up(server: ZooKeeper, settings: dict[str, str]) -> str:
+    """One backup; its address."""
+    return succeed("backup", settings={**settings, "ZOOKEEPER_SERVERS": server.address})
+
+
+def back_up_here(server: ZooKeeper, settings: dict[str, str]) -> str:
+    """One backup in this process, where it can be interfered with; its address."""
+    plan = Settings({**settings, "ZOOKEEPER_SERVERS": server.address})
+    return backup.run(plan.plan(), open_store(plan.store().location), Checkpoint()).backup.uri
+
+
+def test_small_server_survives_many_large_znodes(settings: dict[str, str], tmp_path: Path) -> None:
+    """A server with little memory is never asked for more at once than it can gather, whatever came before."""
+    with standalone(NEWEST, tmp_path / "old", heap="256m") as server:
+        with client(server.address) as source:
+            for number in range(600):
+                source.create(f"/a-{number:04d}", b"")
+            for number in range(110):
+                source.create(f"/b-{number:04d}", os.urandom(1_000_000))
+        uri = back_up(server, settings)
+        assert "standalone" == server.mode()
+    assert "is whole: 714 znodes" in succeed("verify", uri, settings=settings)
+
+
+def test_deep_tree_comes_back(settings: dict[str, str], tmp_path: Path) -> None:
+    """A tree of a thousand levels is no deeper than any other."""
+    with standalone(NEWEST, tmp_path / "old") as server, client(server.address) as source:
+        source.create("/d" * 1000, b"bottom", makepath=True)
+        expected = read_tree(source)
+        uri = back_up(server, settings)
+    succeed("restore", settings={**settings, "RESTORE_POINT": uri})
+    with standalone(NEWEST, tmp_path / "new") as server, client(server.address) as restored:
+        assert [] == list(differences(expected, read_tree(restored)))
+
+
+def test_container_and_ttl_znodes_are_kept_as_ordinary_ones(settings: dict[str, str], tmp_path: Path) -> None:
+    """Clients cannot see what they are, so a restored tree has them as they look."""
+    with standalone(NEWEST, tmp_path / "old") as server, client(server.address) as source:
+        create_container(source, "/container", b"c")
+        source.create("/container/child", b"")
+        create_with_ttl(source, "/ttl", b"t", milliseconds=3_600_000)
+        expected = read_tree(source)
+        uri = back_up(server, settings)
+    succeed("restore", settings={**settings, "RESTORE_POINT": uri})
+    with standalone(NEWEST, tmp_path / "new") as server, client(server.address) as restored:
+        assert [] == list(differences(expected, read_tree(restored)))
+        assert {"/container", "/container/child", "/ttl"} <= expected.keys()
+
+
+def test_znode_that_turns_ephemeral_is_left_out(
+    settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A znode deleted and created anew as an ephemeral, between two reads of it, spoils no backup."""
+    with standalone(NEWEST, tmp_path / "old") as server, client(server.address) as source:
+        source.create("/flip", b"")
+        source.create("/flip/child", b"")
+
+        def flip() -> None:
+            source.delete("/flip", recursive=True)
+            source.create("/flip", b"", ephemeral=True)
+
+        between_acls_and_data(monkeypatch, flip)
+        uri = back_up_here(server, settings)
+    assert ["/", "zookeeper"] == [
+        line.split()[0] for line in succeed("inspect", "--tree", uri, settings=settings).splitlines()[:2]
+    ]
+
+
+def test_children_that_appear_meanwhile_are_read(
+    settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A znode that had no children when its ACL was read, and has one when its data is, is read again with them."""
+    with standalone(NEWEST, tmp_path / "old") as server, client(server.address) as source:
+        source.create("/parent", b"")
+        between_acls_and_data(monkeypatch, lambda: source.create("/parent/late", b"", sequence=True))
+        uri = back_up_here(server, settings)
+        expected = read_tree(source)
+    succeed("restore", settings={**settings, "RESTORE_POINT": uri})
+    with standalone(NEWEST, tmp_path / "new") as server, client(server.address) as restored:
+        assert [] == list(differences(expected, read_tree(restored)))
+        assert "/parent/late0000000001" == restored.create("/parent/late", b"", sequence=True)
+
+
+def between_acls_and_data(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Change the tree once, after the ACLs of the second level were read and before its data is."""
+    original, calls = Session.multi_read, iter(range(100))
+
+    def multi_read(self: Session, reads: list) -> list[Reply]:  # type: ignore[type-arg]  # handed on as it is
+        if next(calls) == 1:
+            change()
+            self.sync()
+        return original(self, reads)
+
+    monkeypatch.setattr(Session, "multi_read", multi_read)
+
+
+@pytest.mark.parametrize("version", [NEWEST, OLDEST])
+def test_sound_while_writers_never_stop(version: str, settings: dict[str, str], tmp_path: Path) -> None:
+    """Backups under constant creates, deletes, sets and ACL changes are whole, restore, and no name comes again."""
+    with standalone(version, tmp_path / "old") as server, client(server.address) as source:
+        source.create("/sequential", b"")
+        source.create("/churn", b"")
+        for number in range(2_000):
+            source.create_async(f"/churn/{number}", b"")
+        with writing(server):
+            uris = [back_up(server, settings) for _ in range(3)]
+        taken = set(source.get_children("/sequential"))
+    assert [] == [uri for uri in uris if "is whole" not in succeed("verify", uri, settings=settings)]
+    succeed("restore", settings={**settings, "RESTORE_POINT": uris[-1]})
+    with standalone(version, tmp_path / "new") as server, client(server.address) as restored:
+        kept = set(restored.get_children("/sequential"))
+        fresh = restored.create("/sequential/s-", b"", sequence=True).rpartition("/")[2]
+        assert kept <= taken
+        assert len(kept) > 0
+        assert fresh > max(kept)
+
+
+@contextmanager
+def writing(server: ZooKeeper) -> Iterator[None]:
+    """A client that changes the tree as fast as it can."""
+    stop = threading.Event()
+    thread = threading.Thread(target=_write, args=(server, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _write(server: ZooKeeper, stop: threading.Event) -> None:
+    with client(server.address) as writer:
+        number = 0
+        while not stop.is_set():
+            number = (number + 1) % 2_000
+            _churn(writer, f"/churn/{number}")
+
+
+def _churn(writer: KazooClient, path: str) -> None:
+    writer.create("/sequential/s-", b"", sequence=True)
+    try:
+        writer.set(path, os.urandom(20))
+        writer.set_acls(path, writer.get_acls(path)[0])
+        writer.create(f"{path}/below", b"")
+        writer.delete(path, recursive=True)
+    except NoNodeError:
+        writer.create(path, b"")
+    else:
+        writer.create(path, b"again")

@@ -1,0 +1,97 @@
+"""SIGTERM and SIGINT end everything soon and cleanly, even where a server hangs."""
+
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ci.parts.zookeeper import NEWEST
+from metadata_tool.errors import SpoolFailed, Stopped
+from support.processes import Process
+from support.s3 import Bucket
+from support.tool import Service, assert_refused, environment, run
+from support.zookeeper import ZooKeeper, standalone
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.fixture
+def silent_store(bucket: Bucket) -> Iterator[dict[str, str]]:
+    """Settings for an object store that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        yield {**bucket.settings, "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+
+
+@pytest.fixture
+def zookeeper(tmp_path: Path) -> Iterator[ZooKeeper]:
+    """A ZooKeeper."""
+    with standalone(NEWEST, tmp_path / "zookeeper") as server:
+        yield server
+
+
+def start(*arguments: str, settings: dict[str, str], log: Path) -> Process:
+    """A command that runs."""
+    return Process([sys.executable, "-m", "metadata_tool", *arguments], log, environment(settings))
+
+
+def connected(process: Process) -> bool:
+    """Whether a process has an established connection."""
+    sockets = {link.readlink().name for link in Path(f"/proc/{process.pid}/fd").iterdir() if link.is_symlink()}
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(f"socket:[{line[9]}]" in sockets and line[3] == "01" for line in lines)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("verb", ["list", "backup"])
+def test_store_hangs(verb: str, number: signal.Signals, silent_store: dict[str, str], tmp_path: Path) -> None:
+    """A command that waits for an object store ends at once, with one line."""
+    settings = {**silent_store, "ZOOKEEPER_SERVERS": "127.0.0.1:1"}
+    process = start(verb, settings=settings, log=tmp_path / "log")
+    process.wait_until(lambda: connected(process))
+    process.send(number)
+    assert (Stopped.exit_code, "error: stopped before the work was done") == (process.wait(), process.output().strip())
+
+
+def test_zookeeper_hangs(bucket: Bucket, zookeeper: ZooKeeper, tmp_path: Path) -> None:
+    """A backup that waits for a ZooKeeper which has stopped answering ends, and nothing is in the bucket."""
+    settings = {**bucket.settings, "ZOOKEEPER_SERVERS": zookeeper.address}
+    zookeeper.send(signal.SIGSTOP)
+    try:
+        process = start("backup", settings=settings, log=tmp_path / "log")
+        process.wait_until(lambda: connected(process))
+        process.send(signal.SIGTERM)
+        assert Stopped.exit_code == process.wait()
+    finally:
+        zookeeper.send(signal.SIGCONT)
+    assert "error: stopped before the work was done" == process.output().strip()
+    assert [] == bucket.objects()
+
+
+def test_service_whose_store_hangs(silent_store: dict[str, str], zookeeper: ZooKeeper, tmp_path: Path) -> None:
+    """However many ask for backups, health is answered; and SIGTERM reaches the loop before the last request ends."""
+    service = Service({**silent_store, "ZOOKEEPER_SERVERS": zookeeper.address}, tmp_path / "log")
+    try:
+        service.process.wait_until(lambda: service.get("/healthz")[0] == 200)
+        askers = [threading.Thread(target=service.get, args=("/backup/latest",)) for _ in range(12)]
+        for asker in askers:
+            asker.start()
+        assert 200 == service.get("/healthz")[0]
+        assert 503 == service.get("/backup/list")[0]
+        service.process.send(signal.SIGTERM)
+        assert 0 == service.process.wait()
+    finally:
+        service.process.kill()
+        for asker in askers:
+            asker.join()
+    assert "Traceback" not in service.process.output()
+
+
+@pytest.mark.parametrize("verb", ["serve", "backup"])
+def test_spool_directory_is_missing(verb: str, bucket: Bucket, zookeeper: ZooKeeper) -> None:
+    """A spool directory that is not there is one line, before anything is begun."""
+    settings = {**bucket.settings, "ZOOKEEPER_SERVERS": zookeeper.address, "SPOOL_DIR": "/no/such/directory"}
+    assert_refused(SpoolFailed, "SPOOL_DIR /no/such/directory", run(verb, settings=settings))
