@@ -22,16 +22,8 @@ def workspace(spool_dir: Path) -> Iterator[Path]:
         SpoolFailed: it cannot be made, or anything written to it fails, as on a full disk.
     """
     try:
-        _clear_leftovers(spool_dir)
-        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=spool_dir, ignore_cleanup_errors=True) as name:
-            new = Path(name, "new-lock")
-            lock = os.open(new, os.O_CREAT | os.O_WRONLY, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                new.rename(new.with_name(_LOCK))  # it shows once it is held, or another run might clear it
-                yield Path(name)
-            finally:
-                os.close(lock)
+        with scratch(spool_dir) as directory:
+            yield directory
     except BrokenPipeError:
         raise  # a reader of our output has gone: not the directory's fault
     except OSError as error:
@@ -39,6 +31,21 @@ def workspace(spool_dir: Path) -> Iterator[Path]:
             f"SPOOL_DIR {spool_dir} cannot be used: {error.strerror or error}",
             "it must be writable, with room for about twice the tree",
         ) from error
+
+
+@contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """The same below any directory; its failures are OSErrors."""
+    _clear_leftovers(parent)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent, ignore_cleanup_errors=True) as name:
+        new = Path(name, "new-lock")
+        lock = os.open(new, os.O_CREAT | os.O_WRONLY, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            new.rename(new.with_name(_LOCK))  # it shows once it is held, or another run might clear it
+            yield Path(name)
+        finally:
+            os.close(lock)
 
 
 def _clear_leftovers(spool_dir: Path) -> None:

@@ -12,6 +12,7 @@ from metadata_tool.errors import BucketDenied, BucketMissing, StoreFailed, ToolE
 from metadata_tool.files import sha256, sync_directory
 from metadata_tool.location import Location
 from metadata_tool.store import already_there, no_such_backup
+from metadata_tool.workspace import scratch
 
 _CHUNK = 1 << 20
 
@@ -25,21 +26,17 @@ class DirectoryStore:
 
     def save(self, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
         """See `Store.save`."""
-        partial, target = self._root / f".{name}.partial", self._root / name
         try:
-            with source.open("rb") as reader:
-                sent = _copy(reader, partial, checkpoint)
-            if sha256(partial) != sent:
-                raise UploadUnverified(f"{self.location.uri(name)} reads back differently", "check the disk")
-            os.link(partial, target)  # unlike a rename, it never replaces a file
-            self._keep(target)
+            with scratch(self._root) as workdir, source.open("rb") as reader:
+                partial = workdir / name
+                if _copy(reader, partial, checkpoint) != sha256(partial):
+                    raise UploadUnverified(f"{self.location.uri(name)} reads back differently", "check the disk")
+                os.link(partial, self._root / name)  # unlike a rename, it never replaces a file
+                self._keep(self._root / name)
         except FileExistsError as error:
             raise already_there(self.location, name) from error
         except OSError as error:
             raise self._explain(error) from error
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
 
     def fetch(self, name: str, target: Path, checkpoint: Callable[[], None]) -> None:
         """See `Store.fetch`."""
