@@ -17,8 +17,8 @@ def environment() -> str:
     rows = []
     for variable in VARIABLES:
         default = "*required*" if variable.default is None else f"`{variable.default}`" if variable.default else ""
-        rows.append((f"`{variable.name}`", default, variable.meaning))
-    return table(("variable", "default", "meaning"), rows) + f"\n\n{BOTO3}"
+        rows.append((f"`{variable.name}`", default, variable.read_by, variable.meaning))
+    return table(("variable", "default", "read by", "meaning"), rows) + f"\n\n{BOTO3}"
 
 
 def exit_codes() -> str:

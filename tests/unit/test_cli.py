@@ -123,7 +123,7 @@ def test_help_names_every_exit_code(command: Command) -> None:
     """The help has every exit code with its meaning, in order; 0 is done."""
     lines = command("--help").output.splitlines()
     table = [line.split(maxsplit=1) for line in lines[lines.index("exit codes:") + 1 :]]
-    assert [["0", "done"], *([str(error.exit_code), error.__doc__] for error in every_error())] == table
+    assert [["0", "Done"], *([str(error.exit_code), error.__doc__] for error in every_error())] == table
 
 
 def test_help_names_every_command(command: Command) -> None:
@@ -426,7 +426,7 @@ def test_program_is_a_module(folder: Path, settings: dict[str, str]) -> None:
 def test_reader_of_a_pipe_has_gone(count: int, folder: Path, settings: dict[str, str]) -> None:
     """A reader that has seen enough, as `head` has, is nothing to complain of, be the output short or long."""
     for number in range(count):
-        (folder / f"pulsar-{number}.tar.gz").touch()
+        (folder / f"pulsar-{number}.tar.gz").write_bytes(b"x")
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -440,7 +440,7 @@ def test_reader_of_a_pipe_has_gone(count: int, folder: Path, settings: dict[str,
 def test_output_cannot_be_written(count: int, folder: Path, settings: dict[str, str]) -> None:
     """Output that is lost, as on a full disk, is an error in one line."""
     for number in range(count):
-        (folder / f"pulsar-{number}.tar.gz").touch()
+        (folder / f"pulsar-{number}.tar.gz").write_bytes(b"x")
     with Path("/dev/full").open("w") as full:
         outcome = process("list", settings=settings, output=full.fileno())
     assert 0 != outcome.exit_code

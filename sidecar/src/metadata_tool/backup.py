@@ -148,7 +148,8 @@ def _verify(packed: Path, checkpoint: Checkpoint) -> None:
 def _say(report: Report) -> None:
     seconds = report.seconds
     log.info(
-        "backup %s: %d znodes at zxid %#x, %d bytes, %d compressed, %.2f s (prepare %.2f, compress %.2f, upload %.2f)",
+        "backup %s: %d znodes at zxid %#x, %d bytes plain, %d compressed, "
+        "%.2f s (prepare %.2f, compress %.2f, upload %.2f)",
         report.backup.uri,
         report.manifest.nodes,
         report.manifest.zxid,

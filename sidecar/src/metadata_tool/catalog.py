@@ -89,13 +89,13 @@ class Listing(Protocol):
 
 
 def backups(store: Listing, prefix: str) -> list[Backup]:
-    """All backups of this prefix, newest first. Other files in the bucket are passed over.
+    """All backups of this prefix, newest first. Other files in the bucket are passed over, and empty ones.
 
     Raises:
         ToolError: the store cannot be listed.
     """
     named = ((BackupName.parse(file), size) for file, size in store.list(f"{prefix}-").items())
-    ours = [(name, size) for name, size in named if name is not None and name.prefix == prefix]
+    ours = [(name, size) for name, size in named if name is not None and name.prefix == prefix and size]
     ours.sort(key=lambda pair: pair[0].timestamp, reverse=True)
     return [Backup(name, store.location.uri(str(name)), size) for name, size in ours]
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -20,11 +21,14 @@ from metadata_tool.zookeeper.snapshot import Node
 
 log = logging.getLogger(__name__)
 
+_LOG = "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.Formatter.converter = time.gmtime  # as the names of backups, and the API
+    logging.basicConfig(level=logging.ERROR, format=_LOG, datefmt="%Y-%m-%dT%H:%M:%S", stream=sys.stderr)
     logging.getLogger("metadata_tool").setLevel(logging.INFO)
     logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # what it has to say comes as an error, in one line
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whatever was begun is ended cleanly
@@ -73,7 +77,10 @@ def _backup(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _list(options: argparse.Namespace, settings: Settings) -> None:
-    found = backups(_open(settings.store()), settings.prefix())
+    store, prefix = _open(settings.store()), settings.prefix()
+    found = backups(store, prefix)
+    if not found:
+        log.info("there is no backup named %s-… in %s", prefix, store.location)
     if options.json:
         _print(json.dumps([entry.as_json() for entry in found], indent=2))
     else:
@@ -128,7 +135,7 @@ def _table(found: list[Backup]) -> str:
     rows = [("TIME", "SIZE", "URI")]
     rows += [(entry.as_json()["time"], str(entry.size), entry.uri) for entry in found]
     width = max(len(size) for _, size, _ in rows)
-    return "\n".join(f"{time:<24}  {size:>{width}}  {uri}" for time, size, uri in rows)
+    return "\n".join(f"{when:<24}  {size:>{width}}  {uri}" for when, size, uri in rows)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -148,12 +155,12 @@ def _parser() -> argparse.ArgumentParser:
 
     verb("serve", _serve, "back up at every interval, and answer on the admin port")
     verb("backup", _backup, "make one backup now, and print its address")
-    listing = verb("list", _list, "list the backups, newest first")
+    listing = verb("list", _list, "list the backups named BACKUP_PREFIX, newest first")
     checking = verb("verify", _verify, "read a backup whole and check everything that can be checked")
     showing = verb("inspect", _inspect, "show what is in a backup, verifying it")
-    verb("restore", _restore, "write RESTORE_POINT into ZOOKEEPER_DATA_DIR, which must be empty")
+    verb("restore", _restore, "write RESTORE_POINT into ZOOKEEPER_DATA_DIR, which must hold no data")
     for described in (checking, showing):
-        described.add_argument("uri", metavar="URI", help="s3a://<bucket>/<prefix>-<epoch ms>.tar.gz")
+        described.add_argument("uri", metavar="URI", help="the address of a backup, as `list` prints it")
     output = showing.add_mutually_exclusive_group()
     output.add_argument("--tree", action="store_true", help="print every znode")
     for machine_readable in (listing, output):
@@ -165,14 +172,14 @@ def _epilog() -> str:
     lines = ["environment:"]
     for variable in VARIABLES:
         default = "required" if variable.default is None else f"default {variable.default}" if variable.default else ""
-        lines.append(f"  {variable.name}" + (f" ({default})" if default else ""))
+        lines.append(f"  {variable.name} ({', '.join(filter(None, (default, f'read by {variable.read_by}')))})")
         lines += textwrap.wrap(variable.meaning, 78, initial_indent="      ", subsequent_indent="      ")
     lines += [
         "",
         *textwrap.wrap(BOTO3, 82, initial_indent="  ", subsequent_indent="  "),
         "",
         "exit codes:",
-        "   0  done",
+        "   0  Done",
     ]
     lines += [f"  {error.exit_code:>2}  {error.__doc__}" for error in every_error()]
     return "\n".join(lines)

@@ -25,7 +25,7 @@ class SettingError(ToolError):
 
 
 class Stopped(ToolError):
-    """Told to stop (SIGTERM, SIGINT) before the work was done; nothing half-done was left behind"""
+    """A command other than serve was told to stop (SIGTERM, SIGINT); nothing half-done was left behind"""
 
     exit_code = 4
 
@@ -55,7 +55,7 @@ class ZooKeeperUnsupported(ToolError):
 
 
 class ZooKeeperLoginFailed(ToolError):
-    """ZooKeeper refused the credentials"""
+    """ZooKeeper refused the credentials (a wrong digest password shows as 14: ZooKeeper takes any)"""
 
     exit_code = 12
 
@@ -139,7 +139,7 @@ class ArchiveUnsupported(ToolError):
 
 
 class DataDirNotEmpty(ToolError):
-    """The ZooKeeper data directory already holds something; nothing was touched"""
+    """The ZooKeeper data directory holds more than myid and lost+found; nothing was touched"""
 
     exit_code = 40
 

@@ -30,7 +30,7 @@ class Inspection:
         """The same for people."""
         facts = {key: value for key, value in self.manifest.to_json().items() if key != "snapshot"}
         facts |= {f"snapshot.{key}": value for key, value in self.manifest.to_json()["snapshot"].items()}
-        lines = [f"{key:<20} {value}" for key, value in facts.items()]
+        lines = [f"{key:<20} {'-' if value == '' else value}" for key, value in facts.items()]
         lines += ["", f"{'PATH':<40} {'ZNODES':>12} {'BYTES':>16}"]
         lines += [f"{path:<40} {self.znodes[path]:>12} {self.bytes[path]:>16}" for path in self.znodes]
         return "\n".join(lines)

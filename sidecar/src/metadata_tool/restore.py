@@ -9,7 +9,7 @@ from pathlib import Path
 
 from metadata_tool import archive
 from metadata_tool.catalog import RestorePoint
-from metadata_tool.errors import ArchiveCorrupt
+from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.manifest import USE_ANOTHER, Manifest
 from metadata_tool.store import Store
@@ -39,7 +39,10 @@ def fetched(point: RestorePoint, store: Store, spool_dir: Path, checkpoint: Chec
         path = workdir / str(point.name)
         log.info("fetching %s", point)
         store.fetch(str(point.name), path, checkpoint)
-        yield path
+        try:
+            yield path
+        except (ArchiveCorrupt, ArchiveUnsupported) as error:
+            raise type(error)(f"{point}: {error.message}", error.hint) from error
 
 
 def verify(point: RestorePoint, path: Path, checkpoint: Checkpoint) -> Manifest:
@@ -61,7 +64,7 @@ def require_match(point: RestorePoint, manifest: Manifest) -> None:
     """
     if (manifest.prefix, manifest.timestamp) != (point.name.prefix, point.name.timestamp):
         raise ArchiveCorrupt(
-            f"{point} is a renamed file, by its manifest it is {manifest.prefix}-{manifest.timestamp}", USE_ANOTHER
+            f"the file was renamed, by its manifest it is {manifest.prefix}-{manifest.timestamp}", USE_ANOTHER
         )
 
 

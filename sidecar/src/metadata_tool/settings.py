@@ -19,37 +19,66 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Variable:
-    """An environment variable: its default (None where it must be given), and what it means."""
+    """An environment variable: its default (None where it must be given), the commands that read it, its meaning."""
 
     name: str
     default: str | None
+    read_by: str
     meaning: str
 
 
 ZOOKEEPER_SERVERS = Variable(
     "ZOOKEEPER_SERVERS",
     None,
-    "The ensemble, `host:port,…`. With a chroot (`…/pulsar`) only what lies under it is saved",
+    "serve, backup",
+    "The ensemble, `host:port,…`. With a chroot (`…/pulsar`): what lies under it, what leads to it, `/zookeeper`",
 )
-ZOOKEEPER_AUTH = Variable("ZOOKEEPER_AUTH", "", "A login that may read every znode and its ACL: `digest:user:password`")
+ZOOKEEPER_AUTH = Variable(
+    "ZOOKEEPER_AUTH", "", "serve, backup", "A login that may read every znode and its ACL: `digest:user:password`"
+)
 ZOOKEEPER_CONNECT_TIMEOUT = Variable(
     "ZOOKEEPER_CONNECT_TIMEOUT",
     "30",
+    "backup",
     "Seconds that `backup` waits for ZooKeeper; `serve` waits until the next interval",
 )
-BUCKET = Variable("BUCKET", None, "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`")
-BACKUP_PREFIX = Variable("BACKUP_PREFIX", "metadata-backup", "Backups are named `<prefix>-<epoch ms>.tar.gz`")
-BACKUP_INTERVAL = Variable("BACKUP_INTERVAL", "600", "Seconds from the start of one backup to the next")
-WEB_SERVER_PORT = Variable("WEB_SERVER_PORT", "8088", "The admin port")
-MANAGED_LEDGER_PATH = Variable("MANAGED_LEDGER_PATH", "/managed-ledgers", "Where Pulsar keeps its managed ledgers")
-RESTORE_POINT = Variable("RESTORE_POINT", None, "The backup to restore, `s3a://<bucket>/<prefix>-<epoch ms>.tar.gz`")
-RESTORE_VERSION = Variable("RESTORE_VERSION", "1", "A unique name of this restore; it is said in the log")
-ZOOKEEPER_DATA_DIR = Variable("ZOOKEEPER_DATA_DIR", None, "ZooKeeper's `dataDir`, which a restore fills")
-SPOOL_DIR = Variable("SPOOL_DIR", "", "A directory for work in progress, about twice the tree; empty: the system's own")
-S3_ADDRESSING_STYLE = Variable(
-    "S3_ADDRESSING_STYLE", "auto", "`path`, `virtual`, or `auto`: by path unless the endpoint is Amazon's"
+BUCKET = Variable(
+    "BUCKET",
+    None,
+    "serve, backup, list",
+    "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`",
 )
-AWS_REGION = Variable("AWS_REGION", "", "The bucket's region; AWS_DEFAULT_REGION works too")
+BACKUP_PREFIX = Variable(
+    "BACKUP_PREFIX", "metadata-backup", "serve, backup, list", "Backups are named `<prefix>-<epoch ms>.tar.gz`"
+)
+BACKUP_INTERVAL = Variable("BACKUP_INTERVAL", "600", "serve", "Seconds from the start of one backup to the next")
+WEB_SERVER_PORT = Variable("WEB_SERVER_PORT", "8088", "serve", "The admin port")
+MANAGED_LEDGER_PATH = Variable(
+    "MANAGED_LEDGER_PATH",
+    "/managed-ledgers",
+    "serve, backup",
+    "Where Pulsar keeps its managed ledgers: noted in the manifest, all is saved in any case",
+)
+RESTORE_POINT = Variable(
+    "RESTORE_POINT",
+    None,
+    "restore",
+    "The backup to restore, as `list` prints it: `s3a://<bucket>/<prefix>-<epoch ms>.tar.gz`",
+)
+RESTORE_VERSION = Variable("RESTORE_VERSION", "1", "restore", "A unique name of this restore; it is said in the log")
+ZOOKEEPER_DATA_DIR = Variable(
+    "ZOOKEEPER_DATA_DIR",
+    None,
+    "restore",
+    "ZooKeeper's `dataDir`: it exists, and holds nothing but `myid` and `lost+found`",
+)
+SPOOL_DIR = Variable(
+    "SPOOL_DIR", "", "all but list", "A directory for work in progress, about twice the tree; empty: the system's own"
+)
+S3_ADDRESSING_STYLE = Variable(
+    "S3_ADDRESSING_STYLE", "auto", "all", "`path`, `virtual`, or `auto`: by path unless the endpoint is Amazon's"
+)
+AWS_REGION = Variable("AWS_REGION", "", "all", "The bucket's region; AWS_DEFAULT_REGION works too")
 
 VARIABLES = (
     ZOOKEEPER_SERVERS,

@@ -69,4 +69,7 @@ def already_there(location: Location, name: str) -> StoreFailed:
 
 def no_such_backup(location: Location, name: str) -> BackupMissing:
     """The error for a file that is not there."""
-    return BackupMissing(f"there is no {location.uri(name)}", f"`metadata-tool list` with BUCKET={location} names all")
+    return BackupMissing(
+        f"there is no {location.uri(name)}",
+        f"`metadata-tool list` with BUCKET={location} and its prefix shows which there are",
+    )

@@ -78,7 +78,10 @@ class DirectoryStore:
 
     def _explain(self, error: OSError) -> ToolError:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
-            return BucketMissing(f"the directory {self.location} does not exist", "create it, or mend BUCKET")
+            return BucketMissing(
+                f"the directory {self.location} does not exist",
+                "check BUCKET or the address; a directory for backups must exist",
+            )
         if error.errno == errno.EACCES:
             return BucketDenied(f"the directory {self.location} may not be used", "give this user access to it")
         return StoreFailed(f"the directory {self.location} cannot be used: {error.strerror or error}", "check the disk")

@@ -168,7 +168,9 @@ class S3Store:
     def _explain(self, error: boto_errors.ClientError, name: str) -> ToolError:
         code = error.response.get("Error", {}).get("Code", "")
         if code == "NoSuchBucket":
-            return BucketMissing(f"the bucket of {self.location} does not exist", "create it, or mend BUCKET")
+            return BucketMissing(
+                f"the bucket of {self.location} does not exist", "check BUCKET or the address, or create it"
+            )
         if code in _NO_KEY:
             return no_such_backup(self.location, name)
         if code in _DENIED:

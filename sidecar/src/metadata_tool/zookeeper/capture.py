@@ -229,7 +229,7 @@ def _refuse_unless_gone(path: bytes, refusal: Refusal) -> None:
     if refusal.code == NO_AUTH:
         raise ZnodeUnreadable(
             f"znode {printable(path)} may not be read",
-            "give ZOOKEEPER_AUTH a user with READ and ADMIN on it; nothing was uploaded",
+            "give ZOOKEEPER_AUTH a user with READ and ADMIN on it, and the right password; nothing was uploaded",
         )
     raise ZnodeUnreadable(f"znode {printable(path)} cannot be read: ZooKeeper error {refusal.code}")
 
