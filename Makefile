@@ -16,7 +16,7 @@ install: .venv/installed ## Make .venv/ with metadata-tool in it
 	@ci/install
 
 demo: install ## Back up a real ZooKeeper to an embedded S3, and start a new one from the backup
-	@$(BIN)/python -m ci.demo
+	@PYTHONPATH=tests $(BIN)/python -m ci.demo
 
 test: install ## Unit and integration tests, on real ZooKeepers and a real S3 server
 	@$(PYTEST) tests

@@ -14,17 +14,14 @@ from pathlib import Path
 
 import boto3
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-
-from ci.parts.cache import PartMissing  # noqa: E402
-from ci.parts.java import java  # noqa: E402
-from ci.parts.zookeeper import NEWEST, zookeeper  # noqa: E402
-from support import seed  # noqa: E402  # it lies beside the tests
-from support.comparison import Tree, differences, read_tree  # noqa: E402
-from support.processes import Process, free_port  # noqa: E402
-from support.tool import Service, run, succeed  # noqa: E402
-from support.zookeeper import ZooKeeper, client, standalone  # noqa: E402
+from ci.parts.cache import PartMissing
+from ci.parts.java import java
+from ci.parts.zookeeper import NEWEST, zookeeper
+from support import seed
+from support.comparison import Tree, differences, read_tree
+from support.processes import Process, free_port
+from support.tool import Service, run, succeed
+from support.zookeeper import ZooKeeper, client, standalone
 
 BUCKET = "my-backuprestore"
 KEYS = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo-secret", "AWS_REGION": "us-east-1"}

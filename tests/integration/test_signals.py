@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT end everything soon and cleanly, even where a server hangs."""
 
+import contextlib
 import signal
 import socket
 import sys
@@ -40,7 +41,10 @@ def start(*arguments: str, settings: dict[str, str], log: Path) -> Process:
 
 def connected(process: Process) -> bool:
     """Whether a process has an established connection."""
-    sockets = {link.readlink().name for link in Path(f"/proc/{process.pid}/fd").iterdir() if link.is_symlink()}
+    sockets = set()
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed while we look
+            sockets.add(link.readlink().name)
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return any(f"socket:[{line[9]}]" in sockets and line[3] == "01" for line in lines)
 

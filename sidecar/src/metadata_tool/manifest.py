@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from metadata_tool.catalog import LATEST_TIMESTAMP, rfc3339
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
+from metadata_tool.zookeeper.datadir import VERSION_2, snapshot_file
 
 FORMAT_VERSION = 1
 USE_ANOTHER = "use another backup, `metadata-tool list` names them"
@@ -118,7 +119,7 @@ class Manifest:
 
 def snapshot_name(zxid: int) -> str:
     """Where ZooKeeper looks for the snapshot of this zxid, below its data directory."""
-    return f"version-2/snapshot.{zxid:x}"
+    return f"{VERSION_2}/{snapshot_file(zxid)}"
 
 
 class _Fields:

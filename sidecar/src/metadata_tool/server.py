@@ -18,7 +18,7 @@ from metadata_tool.errors import PortUnavailable
 from metadata_tool.metrics import Metrics
 from metadata_tool.service import Service
 from metadata_tool.settings import ServeSettings
-from metadata_tool.store import open_store
+from metadata_tool.store import Store, open_store
 from metadata_tool.web import create_app
 from metadata_tool.workspace import workspace
 
@@ -39,7 +39,7 @@ def serve(settings: ServeSettings) -> None:
     """
     with workspace(settings.plan.spool_dir):
         pass  # a spool directory that cannot be used is told now
-    open_store(settings.store.location, settings.store.region, settings.store.addressing_style)
+    store = open_store(settings.store.location, settings.store.region, settings.store.addressing_style)
     listener = _listen(settings.port)
     log.info(
         "admin port %d, a backup of %s to %s every %d s",
@@ -48,7 +48,7 @@ def serve(settings: ServeSettings) -> None:
         settings.store.location,
         settings.interval,
     )
-    _Server(settings, listener).run()
+    _Server(settings, store, listener).run()
 
 
 def _listen(port: int) -> socket.socket:
@@ -65,8 +65,9 @@ def _listen(port: int) -> socket.socket:
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn, configured here alone: no file, no command line."""
 
-    def __init__(self, settings: ServeSettings, listener: socket.socket) -> None:
+    def __init__(self, settings: ServeSettings, store: Store, listener: socket.socket) -> None:
         self._settings = settings
+        self._store = store
         self._listener = listener
         self._service: Service | None = None
         super().__init__()
@@ -91,10 +92,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask:
         settings = self._settings
-        store = open_store(settings.store.location, settings.store.region, settings.store.addressing_style)
-        existing = partial(backups, store, settings.plan.prefix)
+        existing = partial(backups, self._store, settings.plan.prefix)
         metrics = Metrics()
-        back_up = partial(backup.run, settings.plan, store)
+        back_up = partial(backup.run, settings.plan, self._store)
         self._service = Service(back_up, existing, settings.interval, metrics)
         return create_app(existing, metrics, self._service)
 

@@ -120,7 +120,7 @@ class S3Store:
         if head["ContentLength"] != size:
             raise _unverified(self.location.uri(name), f"it has {head['ContentLength']} bytes instead of {size}")
         if checksum is not None:
-            equal = checksum in (_whole(source), _of_parts(source))
+            equal = checksum == (_of_parts(source) if "-" in checksum else _whole(source))
         else:
             digest = hashlib.sha256()
             for chunk in self._client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK):

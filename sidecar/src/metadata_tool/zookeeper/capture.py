@@ -44,12 +44,11 @@ _SAY_EVERY = 10.0
 
 @dataclass
 class Capture:
-    """What was captured: the zxid before and after, encoded ACLs by key, znodes, bytes of data, ephemerals left out."""
+    """What was captured: the zxid before and after, encoded ACLs by key, bytes of data, ephemerals left out."""
 
     first_zxid: int = 0
     last_zxid: int = 0
     acls: dict[int, bytes] = field(default_factory=dict)
-    nodes: int = 0
     data_bytes: int = 0
     ephemerals: int = 0
 
@@ -111,7 +110,6 @@ class _Walk:
             )
         captured.last_zxid = self._session.zxid
         captured.acls = {key: acl for acl, key in self._keys.items() if key != OPEN_ACL_KEY}
-        captured.nodes = self._spool.nodes
         return captured
 
     def _read_level(self, paths: Iterable[bytes], below: PathQueue) -> None:

@@ -19,6 +19,11 @@ _HARMLESS = {"lost+found", "myid", _PARTIAL}
 """What a fresh volume may hold: the file system's own, the server's number, what an earlier try left unfinished."""
 
 
+def snapshot_file(zxid: int) -> str:
+    """What ZooKeeper calls the snapshot of this zxid, in `version-2`."""
+    return f"snapshot.{zxid:x}"
+
+
 def next_epoch(zxid: int) -> int:
     """The first zxid of the next epoch: no client of the old cluster has seen a later one, nor may a server."""
     return ((zxid >> 32) + 1) << 32
@@ -51,7 +56,7 @@ def place(data_dir: Path, zxid: int, write: Callable[[BinaryIO], None]) -> Path:
     """
     require_empty(data_dir)
     partial = data_dir / _PARTIAL
-    name = f"snapshot.{zxid:x}"
+    name = snapshot_file(zxid)
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()

@@ -261,11 +261,9 @@ class _Source:
 
     def buffer(self) -> bytes | None:
         (size,) = INT.unpack(self.take(4))
-        if size < 0:
-            if size == -1:
-                return None
-            raise SnapshotError(f"a field claims {size} bytes, near byte {self.position}")
-        if size > MAX_FIELD:
+        if size == -1:
+            return None
+        if not 0 <= size <= MAX_FIELD:
             raise SnapshotError(f"a field claims {size} bytes, near byte {self.position}")
         return self.take(size)
 
