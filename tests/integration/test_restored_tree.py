@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
+from metadata_tool.errors import DataDirNotEmpty
 from support import seed
 from support.comparison import Tree, differences, read_tree
 from support.s3 import S3Server, new_bucket
-from support.tool import run, succeed
+from support.tool import assert_refused, run, succeed
 from support.zookeeper import Ensemble, client, standalone
 
 
@@ -49,6 +50,28 @@ def restore(saved: Saved, data_dir: Path) -> Path:
     data_dir.mkdir(parents=True, exist_ok=True)
     settings = {**saved.settings, "RESTORE_POINT": saved.uri, "ZOOKEEPER_DATA_DIR": str(data_dir)}
     return Path(succeed("restore", settings=settings))
+
+
+def test_restart_restores_nothing(saved: Saved, tmp_path: Path) -> None:
+    """Run again with the same version, as when a pod restarts, it leaves everything alone and asks no object store."""
+    snapshot = restore(saved, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    settings = {"RESTORE_POINT": saved.uri, "ZOOKEEPER_DATA_DIR": str(tmp_path)}  # no credentials, no endpoint
+    again = run("restore", settings=settings)
+    assert (0, "", before) == (again.exit_code, again.output, {path: path.stat().st_mtime_ns for path in before})
+    assert "version 1 was restored here before" in again.said
+    assert snapshot in before
+
+
+def test_another_version_on_restored_volume(saved: Saved, tmp_path: Path) -> None:
+    """Another restore into a restored data directory is refused, names both versions, and changes nothing."""
+    restore(saved, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    settings = {**saved.settings, "RESTORE_POINT": saved.uri, "ZOOKEEPER_DATA_DIR": str(tmp_path)}
+    outcome = run("restore", settings={**settings, "RESTORE_VERSION": "2"})
+    assert_refused(DataDirNotEmpty, "version 1", outcome)
+    assert "version 2 needs an empty volume" in outcome.error
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
 
 def test_standalone_equals_its_source(saved: Saved, tmp_path: Path) -> None:

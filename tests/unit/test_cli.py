@@ -274,10 +274,11 @@ def test_restore_places_the_snapshot(folder: Path, data_dir: Path, command: Comm
     with tarfile.open(folder / str(point.name)) as backup:
         saved = backup.extractfile(backup.getmembers()[1])
         assert saved
-        expected = {f"version-2/snapshot.{NEXT_EPOCH:x}": saved.read()}
+        snapshot = {f"version-2/snapshot.{NEXT_EPOCH:x}": saved.read()}
     assert (0, "") == (outcome.exit_code, outcome.said)
     assert f"{data_dir}/version-2/snapshot.{NEXT_EPOCH:x}\n" == outcome.output
-    assert expected == tree_of(data_dir)
+    marker = tree_of(data_dir)["version-2/restore.json"]
+    assert snapshot | {"version-2/restore.json": marker} == tree_of(data_dir)
 
 
 def test_restore_into_a_fresh_volume(folder: Path, data_dir: Path, command: Command) -> None:
@@ -296,7 +297,7 @@ def test_restore_is_the_same_everywhere(folder: Path, data_dir: Path, tmp_path: 
     (tmp_path / "member").mkdir()
     command("restore")
     command("restore", ZOOKEEPER_DATA_DIR=str(tmp_path / "member"))
-    assert 1 == len(tree_of(data_dir))
+    assert 2 == len(tree_of(data_dir))
     assert tree_of(data_dir) == tree_of(tmp_path / "member")
 
 
@@ -311,11 +312,13 @@ def test_restore_into_a_directory_that_is_not_empty(name: str, folder: Path, dat
 
 
 def test_restore_twice(folder: Path, data_dir: Path, command: Command) -> None:
-    """A ZooKeeper that was restored is not restored again."""
+    """A ZooKeeper that was restored is not restored again: the same version has nothing to do, another is refused."""
     make_backup(folder)
     command("restore")
     before = tree_of(data_dir)
-    command("restore").assert_refused(40, str(data_dir))
+    again, another = command("restore"), command("restore", RESTORE_VERSION="2")
+    assert (0, "", before) == (again.exit_code, again.output, tree_of(data_dir))
+    another.assert_refused(40, str(data_dir))
     assert before == tree_of(data_dir)
 
 

@@ -11,7 +11,8 @@ from metadata_tool.backup import Plan, Source
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
-from metadata_tool.settings import VARIABLES, RestoreSettings, ServeSettings, Settings, StoreSettings
+from metadata_tool.restore import Plan as RestorePlan
+from metadata_tool.settings import VARIABLES, ServeSettings, Settings, StoreSettings
 from metadata_tool.zookeeper.session import Login
 from support.trees import PATIENT
 
@@ -63,7 +64,7 @@ def test_defaults() -> None:
 def test_restore_defaults() -> None:
     """A restore that is given no version is the first."""
     point = RestorePoint(Location("s3a", "my-bucket", ""), BackupName("pulsar", 1_623_721_488_825))
-    assert RestoreSettings(point, "1", Path("/data")) == Settings(RESTORE).restore()
+    assert RestorePlan(point, "1", Path("/data"), Path(tempfile.gettempdir())) == Settings(RESTORE).restore()
 
 
 def test_all_given() -> None:

@@ -113,11 +113,12 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
-    wanted = settings.restore()
-    log.info("restore version %s: %s into %s", wanted.version, wanted.point, wanted.data_dir)
-    store = _open(settings.store(wanted.point.location))
-    done = restore.run(wanted.point, store, wanted.data_dir, settings.spool_dir(), Checkpoint())
-    _print(str(done.snapshot))
+    plan = settings.restore()
+    log.info("restore version %s: %s into %s", plan.version, plan.point, plan.data_dir)
+    if restore.done_before(plan):
+        return
+    store = _open(settings.store(plan.point.location))
+    _print(str(restore.run(plan, store, Checkpoint()).snapshot))
 
 
 def _open(settings: StoreSettings) -> Store:
@@ -158,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = verb("list", _list, "list the backups named BACKUP_PREFIX, newest first")
     checking = verb("verify", _verify, "read a backup whole and check everything that can be checked")
     showing = verb("inspect", _inspect, "show what is in a backup, verifying it")
-    verb("restore", _restore, "write RESTORE_POINT into ZOOKEEPER_DATA_DIR, which must hold no data")
+    verb("restore", _restore, "write RESTORE_POINT into ZOOKEEPER_DATA_DIR, which must hold no data; once")
     for described in (checking, showing):
         described.add_argument("uri", metavar="URI", help="the address of a backup, as `list` prints it")
     output = showing.add_mutually_exclusive_group()

@@ -139,7 +139,7 @@ class ArchiveUnsupported(ToolError):
 
 
 class DataDirNotEmpty(ToolError):
-    """The ZooKeeper data directory holds more than myid and lost+found; nothing was touched"""
+    """The ZooKeeper data directory holds data that is not of this restore version; nothing was touched"""
 
     exit_code = 40
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from metadata_tool.backup import Plan, Source
+from metadata_tool.backup import Plan as BackupPlan
+from metadata_tool.backup import Source
 from metadata_tool.catalog import PREFIX, RestorePoint
 from metadata_tool.errors import SettingError
 from metadata_tool.location import EXAMPLE, Location
+from metadata_tool.restore import Plan as RestorePlan
 from metadata_tool.zookeeper.session import Login
 
 T = TypeVar("T")
@@ -65,12 +67,14 @@ RESTORE_POINT = Variable(
     "restore",
     "The backup to restore, as `list` prints it: `s3a://<bucket>/<prefix>-<epoch ms>.tar.gz`",
 )
-RESTORE_VERSION = Variable("RESTORE_VERSION", "1", "restore", "A unique name of this restore; it is said in the log")
+RESTORE_VERSION = Variable(
+    "RESTORE_VERSION", "1", "restore", "A unique name of this restore: a data dir that has it is left alone"
+)
 ZOOKEEPER_DATA_DIR = Variable(
     "ZOOKEEPER_DATA_DIR",
     None,
     "restore",
-    "ZooKeeper's `dataDir`: it exists, and holds nothing but `myid` and `lost+found`",
+    "ZooKeeper's `dataDir`: it exists, and holds nothing but `myid` and `lost+found`, or this restore version",
 )
 SPOOL_DIR = Variable(
     "SPOOL_DIR", "", "all but list", "A directory for work in progress, about twice the tree; empty: the system's own"
@@ -120,19 +124,10 @@ class StoreSettings:
 class ServeSettings:
     """The service: what to back up and where, seconds between backups, the admin port."""
 
-    plan: Plan
+    plan: BackupPlan
     store: StoreSettings
     interval: int
     port: int
-
-
-@dataclass(frozen=True)
-class RestoreSettings:
-    """One restore."""
-
-    point: RestorePoint
-    version: str
-    data_dir: Path
 
 
 def _is_unicode(text: str) -> bool:
@@ -165,7 +160,7 @@ class Settings:
         """The directory for work in progress."""
         return Path(self._text(SPOOL_DIR) or tempfile.gettempdir())
 
-    def plan(self) -> Plan:
+    def plan(self) -> BackupPlan:
         """What `backup` needs."""
         return self._plan(self._number(ZOOKEEPER_CONNECT_TIMEOUT, 1, 24 * 3600, "seconds"))
 
@@ -179,21 +174,22 @@ class Settings:
             port=self._number(WEB_SERVER_PORT, 1, 65535, "a port"),
         )
 
-    def restore(self) -> RestoreSettings:
+    def restore(self) -> RestorePlan:
         """What `restore` needs."""
         hint = "set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as `metadata-tool list` prints it"
         version = self._text(RESTORE_VERSION)
         if not version.isprintable() or len(version) > 100:
             raise SettingError("RESTORE_VERSION is no short printable text", "set it to a number such as 2")
-        return RestoreSettings(
+        return RestorePlan(
             point=self._parsed(RESTORE_POINT, RestorePoint.parse, hint),
             version=version,
             data_dir=Path(self._required(ZOOKEEPER_DATA_DIR, "set it to the dataDir of zoo.cfg")),
+            spool_dir=self.spool_dir(),
         )
 
-    def _plan(self, patience: float) -> Plan:
+    def _plan(self, patience: float) -> BackupPlan:
         servers, chroot = self._ensemble()
-        return Plan(
+        return BackupPlan(
             source=Source(servers, chroot, self._login(), patience),
             prefix=self.prefix(),
             managed_ledger_path=self._matching(

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadata_tool.errors import ArchiveCorrupt, DataDirNotEmpty, DataDirUnusable, Stopped, ToolError
-from metadata_tool.zookeeper.datadir import next_epoch, place, require_empty
+from metadata_tool.zookeeper.datadir import next_epoch, place, read_marker, require_empty
 from support.trees import PATIENT
 
+MARK = b"which restore"
 FULL = OSError(errno.ENOSPC, "No space left on device")
 FAILURES = [
     pytest.param(FULL, DataDirUnusable, "No space left on device", id="disk full"),
@@ -55,17 +56,19 @@ def fresh(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("zxid", "name"), [(0, "snapshot.0"), (0x6_0000_0000, "snapshot.600000000")])
 def test_place(tmp_path: Path, zxid: int, name: str) -> None:
-    """The snapshot is put where ZooKeeper looks for it, and nothing else is."""
-    placed = place(tmp_path, zxid, writing(b"tree"))
-    expected = {"version-2": None, f"version-2/{name}": b"tree"}
+    """The snapshot is put where ZooKeeper looks for it, and nothing else is but the marker."""
+    placed = place(tmp_path, zxid, writing(b"tree"), MARK)
+    expected = {"version-2": None, f"version-2/{name}": b"tree", "version-2/restore.json": MARK}
     assert (tmp_path / "version-2" / name, expected) == (placed, contents(tmp_path))
 
 
 def test_place_on_fresh_volume(fresh: Path) -> None:
     """What a new volume holds is no obstacle, and is kept."""
     before = contents(fresh)
-    place(fresh, 1, writing(b"tree"))
-    assert before | {"version-2": None, "version-2/snapshot.1": b"tree"} == contents(fresh)
+    place(fresh, 1, writing(b"tree"), MARK)
+    assert before | {"version-2": None, "version-2/snapshot.1": b"tree", "version-2/restore.json": MARK} == contents(
+        fresh
+    )
 
 
 def test_place_after_unfinished(fresh: Path) -> None:
@@ -75,8 +78,10 @@ def test_place_after_unfinished(fresh: Path) -> None:
     partial.mkdir()
     (partial / "snapshot.1").write_bytes(b"half")
     (partial / "snapshot.7").write_bytes(b"other")
-    place(fresh, 1, writing(b"tree"))
-    assert before | {"version-2": None, "version-2/snapshot.1": b"tree"} == contents(fresh)
+    place(fresh, 1, writing(b"tree"), MARK)
+    assert before | {"version-2": None, "version-2/snapshot.1": b"tree", "version-2/restore.json": MARK} == contents(
+        fresh
+    )
 
 
 @pytest.mark.parametrize("name", ["version-2", "snapshot.0", ".hidden", "myid2", "data"])
@@ -90,7 +95,7 @@ def test_not_empty(fresh: Path, name: str, *, is_directory: bool) -> None:
         found.write_bytes(b"precious")
     before = contents(fresh)
     with pytest.raises(DataDirNotEmpty) as refused:
-        place(fresh, 1, writing(b"tree"))
+        place(fresh, 1, writing(b"tree"), MARK)
     assert before == contents(fresh)
     assert f"it holds {name}" in refused.value.message
     assert str(fresh) in refused.value.message
@@ -102,16 +107,16 @@ def test_not_empty_keeps_unfinished(tmp_path: Path) -> None:
     (tmp_path / "version-2").mkdir()
     before = contents(tmp_path)
     with pytest.raises(DataDirNotEmpty):
-        place(tmp_path, 1, writing(b"tree"))
+        place(tmp_path, 1, writing(b"tree"), MARK)
     assert before == contents(tmp_path)
 
 
 def test_second_place(tmp_path: Path) -> None:
     """A data directory is filled once; a second restore is refused and changes nothing."""
-    place(tmp_path, 1, writing(b"first"))
+    place(tmp_path, 1, writing(b"first"), MARK)
     before = contents(tmp_path)
     with pytest.raises(DataDirNotEmpty):
-        place(tmp_path, 2, writing(b"second"))
+        place(tmp_path, 2, writing(b"second"), MARK)
     assert before == contents(tmp_path)
 
 
@@ -120,7 +125,7 @@ def test_failing_write(fresh: Path, error: Exception, expected: type[ToolError],
     """When writing fails, the directory is as it was and the error says why."""
     before = contents(fresh)
     with pytest.raises(expected, match=said):
-        place(fresh, 1, failing(error))
+        place(fresh, 1, failing(error), MARK)
     assert before == contents(fresh)
 
 
@@ -128,8 +133,8 @@ def test_failing_write(fresh: Path, error: Exception, expected: type[ToolError],
 def test_place_after_failure(fresh: Path, error: Exception, expected: type[ToolError], said: str) -> None:
     """After a failure, the next try succeeds."""
     with pytest.raises(expected, match=said):
-        place(fresh, 1, failing(error))
-    placed = place(fresh, 1, writing(b"tree"))
+        place(fresh, 1, failing(error), MARK)
+    placed = place(fresh, 1, writing(b"tree"), MARK)
     content = b"tree"
     assert content == placed.read_bytes()
 
@@ -142,7 +147,7 @@ def test_absent_while_writing(tmp_path: Path) -> None:
         file.write(b"tree")
         seen.append((tmp_path / "version-2").exists())
 
-    place(tmp_path, 1, write)
+    place(tmp_path, 1, write, MARK)
     expected = [False]
     assert expected == seen
 
@@ -165,7 +170,7 @@ def test_unusable(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     path = make(tmp_path)
     before = contents(tmp_path)
     with pytest.raises(DataDirUnusable) as refused:
-        place(path, 1, writing(b"tree"))
+        place(path, 1, writing(b"tree"), MARK)
     assert before == contents(tmp_path)
     assert str(path) in refused.value.message
 
@@ -202,3 +207,25 @@ def test_next_epoch_is_later(zxid: int) -> None:
     later = next_epoch(zxid)
     assert ((zxid >> 32) + 1, 0) == divmod(later, 1 << 32)
     assert zxid < later < 1 << 63
+
+
+def test_read_marker(fresh: Path) -> None:
+    """A directory tells which restore it is from, and that it is from none."""
+    before = read_marker(fresh)
+    place(fresh, 1, writing(b"tree"), MARK)
+    assert (None, MARK) == (before, read_marker(fresh))
+
+
+@pytest.mark.parametrize(("error", "expected", "said"), FAILURES)
+def test_failing_write_leaves_no_marker(fresh: Path, error: Exception, expected: type[ToolError], said: str) -> None:
+    """What failed is not taken for done at the next start."""
+    with pytest.raises(expected, match=said):
+        place(fresh, 1, failing(error), MARK)
+    assert read_marker(fresh) is None
+
+
+def test_unreadable_marker(fresh: Path) -> None:
+    """A marker that cannot be read is an error, not a directory without one."""
+    (fresh / "version-2" / "restore.json").mkdir(parents=True)
+    with pytest.raises(DataDirUnusable, match="cannot be used"):
+        read_marker(fresh)

@@ -2,6 +2,9 @@
 
 ZooKeeper takes the newest readable file in `version-2` for its tree, and starts empty where there is none. So the file
 is written beside it, synced, and the whole directory renamed into place: whoever looks, it is absent or complete.
+
+A marker says which restore it was. It lies in `version-2` too (ZooKeeper passes over names that are not its own), so
+that it comes and goes with the data it speaks of.
 """
 
 import os
@@ -14,6 +17,7 @@ from metadata_tool.errors import DataDirNotEmpty, DataDirUnusable
 from metadata_tool.files import sync_directory
 
 VERSION_2 = "version-2"
+MARKER = "restore.json"
 _PARTIAL = ".version-2.partial"
 _HARMLESS = {"lost+found", "myid", _PARTIAL}
 """What a fresh volume may hold: the file system's own, the server's number, what an earlier try left unfinished."""
@@ -27,6 +31,20 @@ def snapshot_file(zxid: int) -> str:
 def next_epoch(zxid: int) -> int:
     """The first zxid of the next epoch: no client of the old cluster has seen a later one, nor may a server."""
     return ((zxid >> 32) + 1) << 32
+
+
+def read_marker(data_dir: Path) -> bytes | None:
+    """The marker of the restore that was placed here; None where there was none.
+
+    Raises:
+        DataDirUnusable: it cannot be read.
+    """
+    try:
+        return (data_dir / VERSION_2 / MARKER).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(data_dir, error) from error
 
 
 def require_empty(data_dir: Path) -> None:
@@ -47,8 +65,10 @@ def require_empty(data_dir: Path) -> None:
         )
 
 
-def place(data_dir: Path, zxid: int, write: Callable[[BinaryIO], None]) -> Path:
+def place(data_dir: Path, zxid: int, write: Callable[[BinaryIO], None], marker: bytes) -> Path:
     """Let `write` make the snapshot of this zxid, and put it where ZooKeeper looks for it. The file's path.
+
+    `marker` is what `read_marker` gives from then on.
 
     Raises:
         DataDirNotEmpty, DataDirUnusable: as `require_empty`, or the disk is full.
@@ -60,10 +80,8 @@ def place(data_dir: Path, zxid: int, write: Callable[[BinaryIO], None]) -> Path:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        with (partial / name).open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_synced(partial / name, write)
+        _write_synced(partial / MARKER, lambda file: file.write(marker))
         sync_directory(partial)
         partial.rename(data_dir / VERSION_2)
         sync_directory(data_dir)
@@ -72,6 +90,13 @@ def place(data_dir: Path, zxid: int, write: Callable[[BinaryIO], None]) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return data_dir / VERSION_2 / name
+
+
+def _write_synced(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    with path.open("xb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _unusable(data_dir: Path, error: OSError) -> DataDirUnusable:

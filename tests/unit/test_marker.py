@@ -1,0 +1,60 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadata_tool.marker import Marker
+
+TEXT = st.text(st.characters(codec="utf-8"))
+GOOD = {"format": 1, "restoreVersion": "1", "restorePoint": "s3a://bucket/b-1.tar.gz"}
+
+
+@given(version=TEXT, point=TEXT)
+def test_round_trip(version: str, point: str) -> None:
+    """A marker is read as it was written."""
+    assert Marker(version, point) == Marker.parse(Marker(version, point).to_json())
+
+
+def test_no_clock() -> None:
+    """Every member of an ensemble gets the same bytes."""
+    assert Marker("1", "s3a://b/c-1.tar.gz").to_json() == Marker("1", "s3a://b/c-1.tar.gz").to_json()
+
+
+def test_format() -> None:
+    """The file says in readable JSON what was restored."""
+    assert json.loads(Marker("1", "s3a://bucket/b-1.tar.gz").to_json()) == GOOD
+
+
+@given(content=st.binary())
+def test_any_bytes(content: bytes) -> None:
+    """Whatever the file holds, reading it never fails, and what is no marker is none."""
+    assert Marker.parse(content) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        {},
+        {**GOOD, "format": 2},
+        {**GOOD, "restoreVersion": 1},
+        {**GOOD, "restorePoint": None},
+        {key: GOOD[key] for key in ("format", "restoreVersion")},
+    ],
+)
+def test_other_json(fields: object) -> None:
+    """JSON that this program does not write is no marker."""
+    assert Marker.parse(json.dumps(fields).encode()) is None
+
+
+@given(cut=st.integers(min_value=0), flip=st.integers(min_value=1, max_value=255))
+def test_damage(cut: int, flip: int) -> None:
+    """A cut file is no marker; a flipped byte never makes it fail."""
+    whole = Marker("1", "s3a://bucket/b-1.tar.gz").to_json()
+    cut %= len(whole) - 2  # without its last newline it is still whole
+    damaged = bytearray(whole)
+    damaged[cut] ^= flip
+    found = Marker.parse(bytes(damaged))
+    assert Marker.parse(whole[:cut]) is None
+    assert found is None or isinstance(found, Marker)
