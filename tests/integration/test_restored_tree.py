@@ -145,13 +145,3 @@ def test_older_backup_starts_a_newer_zookeeper(saved: Saved, tmp_path: Path) -> 
     restore(saved, tmp_path / "data")
     with standalone(NEWEST, tmp_path) as server, client(server.address, seed.ADMIN) as restored:
         assert [] == list(differences(saved.tree, read_tree(restored)))
-
-
-def test_restore_refuses_to_restore_twice(saved: Saved, tmp_path: Path) -> None:
-    """A data directory that was restored once is left alone, to the byte."""
-    placed = restore(saved, tmp_path / "data")
-    before = placed.read_bytes()
-    settings = {**saved.settings, "RESTORE_POINT": saved.uri, "ZOOKEEPER_DATA_DIR": str(tmp_path / "data")}
-    assert 40 == run("restore", settings=settings).exit_code
-    assert [placed] == [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
-    assert before == placed.read_bytes()

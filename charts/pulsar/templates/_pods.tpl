@@ -1,0 +1,61 @@
+{{/* What pods have in common. */}}
+
+{{/* Call with (dict "root" $ "image" values "fallback" values). Empty values come from the fallback. */}}
+{{- define "pulsar.image" -}}
+{{- $fallback := .fallback | default dict -}}
+{{- $repository := .image.repository | default $fallback.repository -}}
+{{- $tag := .image.tag | default $fallback.tag -}}
+{{- with .root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end }}{{ $repository }}:{{ include "pulsar.number" $tag }}
+{{- end }}
+
+{{- define "pulsar.zookeeper.image" -}}
+image: {{ include "pulsar.image" (dict "root" . "image" .Values.images.zookeeper) | quote }}
+imagePullPolicy: {{ .Values.images.zookeeper.pullPolicy | default "IfNotPresent" }}
+{{- end }}
+
+{{/* One program does both: what one tool's image leaves empty comes from the other's. Call with (dict "root" $ "tool" name). */}}
+{{- define "pulsar.tool.image" -}}
+{{- $images := .root.Values.images.zookeeper.customTools -}}
+{{- $own := index $images .tool -}}
+{{- $other := index $images (ternary "restore" "backup" (eq .tool "backup")) -}}
+{{- $default := dict "repository" "pulsar-metadata-backup" "tag" .root.Chart.AppVersion -}}
+{{- $fallback := dict "repository" ($other.repository | default $default.repository) "tag" ($other.tag | default $default.tag) -}}
+image: {{ include "pulsar.image" (dict "root" .root "image" $own "fallback" $fallback) | quote }}
+imagePullPolicy: {{ $own.pullPolicy | default $other.pullPolicy | default "IfNotPresent" }}
+{{- end }}
+
+{{- define "pulsar.pullSecrets" -}}
+{{- with .Values.global.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Where a pod may run. Call with (dict "root" $ "component" name "values" values). */}}
+{{- define "pulsar.scheduling" -}}
+{{- with .values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $selector := include "pulsar.selector" . | fromYaml }}
+{{- with .values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  - {{- toYaml (merge (deepCopy .) (dict "labelSelector" (dict "matchLabels" $selector))) | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* What the `restricted` Pod Security level asks of a container. */}}
+{{- define "pulsar.containerSecurity" -}}
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+readOnlyRootFilesystem: true
+{{- end }}

@@ -1,0 +1,50 @@
+{{/*
+A Job that may run again at any time. Its name has a digest of what it does: changed values make a new one, where
+Kubernetes would refuse to change a Job. Call with (dict "root" $ "component" name "containers" text "main" text).
+*/}}
+{{- define "pulsar.initialize.job" -}}
+{{- $spec := include "pulsar.initialize.spec" . -}}
+apiVersion: batch/v1
+kind: Job
+metadata:
+  {{- $name := printf "%s-%s-%s" (include "pulsar.fullname" .root) .component (sha256sum $spec | trunc 8) }}
+  {{- include "pulsar.metadata" (merge (dict "name" $name) .) | nindent 2 }}
+spec: {{- $spec | nindent 2 }}
+{{- end }}
+
+{{- define "pulsar.initialize.spec" -}}
+{{- $zookeeper := .root.Values.zookeeper -}}
+backoffLimit: 1000  # ZooKeeper may wait for an operator, as when its restore point is wrong
+template:
+  metadata:
+    labels: {{- include "pulsar.podLabels" . | nindent 6 }}
+  spec:
+    {{- include "pulsar.pullSecrets" .root | nindent 4 }}
+    {{- include "pulsar.scheduling" (merge (dict "values" .root.Values.pulsar_metadata) .) | nindent 4 }}
+    restartPolicy: OnFailure
+    automountServiceAccountToken: false
+    securityContext: {{- toYaml $zookeeper.securityContext | nindent 6 }}
+    containers:
+      - name: {{ .component }}
+        {{- include "pulsar.zookeeper.image" .root | nindent 8 }}
+        workingDir: /pulsar
+        command: [bash, /etc/initialize/{{ .component }}.sh]
+        env:
+          - {name: BOOKIE_CONF, value: /etc/initialize/bookkeeper.conf}
+          - {name: PULSAR_MEM, value: {{ .root.Values.pulsar_metadata.memory | quote }}}
+          - {name: BOOKIE_MEM, value: {{ .root.Values.pulsar_metadata.memory | quote }}}
+          {{- with .root.Values.pulsar_metadata.extraEnv }}
+          {{- toYaml . | nindent 10 }}
+          {{- end }}
+        resources: {{- toYaml .root.Values.pulsar_metadata.resources | nindent 10 }}
+        securityContext: {{- include "pulsar.containerSecurity" .root | nindent 10 }}
+        volumeMounts:
+          - {name: config, mountPath: /etc/initialize}
+          - {name: logs, mountPath: /pulsar/logs}
+          - {name: tmp, mountPath: /tmp}
+    volumes:
+      - name: config
+        configMap: {name: {{ include "pulsar.fullname" .root }}-initialize}
+      - {name: logs, emptyDir: {}}
+      - {name: tmp, emptyDir: {}}
+{{- end }}

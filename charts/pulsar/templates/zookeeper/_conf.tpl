@@ -1,0 +1,25 @@
+{{/* zookeeper.conf: what all members share. zookeeper.config adds to it and overrides it. */}}
+{{- define "pulsar.zookeeper.conf" -}}
+{{- $zookeeper := .Values.zookeeper -}}
+{{- $config := dict
+  "tickTime" "2000"
+  "initLimit" "30"
+  "syncLimit" "10"
+  "dataDir" "/pulsar/data/zookeeper"
+  "clientPort" $zookeeper.ports.client
+  "admin.serverPort" "9990"
+  "autopurge.snapRetainCount" "3"
+  "autopurge.purgeInterval" "1"
+  "4lw.commands.whitelist" "ruok, srvr, mntr"
+  "quorumListenOnAllIPs" "true"
+  "standaloneEnabled" "false"
+  "metricsProvider.className" "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
+  "metricsProvider.httpPort" $zookeeper.ports.http
+-}}
+{{- range $key, $value := merge (default dict $zookeeper.config) $config }}
+{{ $key }}={{ include "pulsar.number" $value }}
+{{- end }}
+{{- range $ordinal := until (int $zookeeper.replicaCount) }}
+server.{{ add 1 $ordinal }}={{ include "pulsar.zookeeper.fullname" $ }}-{{ $ordinal }}.{{ include "pulsar.zookeeper.headless" $ }}.{{ include "pulsar.namespace" $ }}.svc.{{ $.Values.clusterDomain }}:{{ $zookeeper.ports.follower }}:{{ $zookeeper.ports.leaderElection }}
+{{- end }}
+{{- end }}
