@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG) --rootdir .
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install demo test test-unit test-integration lint format docs lock clean
+.PHONY: help install demo test test-unit test-integration test-cluster lint format docs lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -18,14 +18,17 @@ install: .venv/installed ## Make .venv/ with metadata-tool in it
 demo: install ## Back up a real ZooKeeper to an embedded S3, and start a new one from the backup
 	@PYTHONPATH=tests $(BIN)/python -m ci.demo
 
-test: install ## Unit and integration tests, on real ZooKeepers and a real S3 server
-	@$(PYTEST) tests
+test: install ## Unit, chart and integration tests, on real ZooKeepers and a real S3 server
+	@$(PYTEST) tests/unit tests/chart tests/integration
 
 test-unit: install ## Unit tests alone: seconds, no server
 	@$(PYTEST) tests/unit
 
 test-integration: install ## Integration tests alone
 	@$(PYTEST) tests/integration
+
+test-cluster: install ## The chart on the Kubernetes cluster of the current kubeconfig, in a namespace of its own
+	@$(PYTEST) --exitfirst --durations 0 --durations-min 1 --timeout 900 tests/cluster
 
 lint: install ## ruff, mypy strict, yamllint
 	@$(BIN)/ruff format --config $(CONFIG) --check sidecar tests ci
@@ -37,8 +40,9 @@ format: install ## Rewrite the code as ruff likes it
 	@$(BIN)/ruff format --config $(CONFIG) sidecar tests ci
 	@$(BIN)/ruff check --config $(CONFIG) --fix sidecar tests ci
 
-docs: install ## Rewrite the tables in docs/ that are made from the code
+docs: install ## Rewrite what is made from the code: tables in docs/, the chart's schema and README
 	@$(BIN)/python -m ci.docs
+	@$(BIN)/python -m ci.chart
 
 lock: install ## Resolve and pin every Python package anew
 	@ci/lock

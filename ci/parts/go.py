@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def versitygw() -> str:
 
     def make(target: Path) -> None:
         package = f"github.com/versity/versitygw/cmd/versitygw@{version}"
-        _go(["install", package], "the S3 server versitygw could not be built", {"GOBIN": str(target)})
+        install(target, package, "the S3 server versitygw could not be built")
 
     return str(cached(f"versitygw-{version}", make) / "versitygw")
 
@@ -41,6 +42,15 @@ def promlint() -> str:
         _go(["build", "-C", str(source), "-o", f"{target}/promlint", "."], "promlint could not be built", {})
 
     return str(cached(f"promlint-{digest(source / 'main.go')}-{digest(source / 'go.sum')}", make) / "promlint")
+
+
+def install(target: Path, package: str, hint: str, flags: Sequence[str] = ()) -> None:
+    """Build a program of a Go module into a folder.
+
+    Raises:
+        PartMissing: it cannot be built.
+    """
+    _go(["install", *flags, package], hint, {"GOBIN": str(target)})
 
 
 def _go(arguments: list[str], hint: str, environment: dict[str, str]) -> None:

@@ -1,0 +1,82 @@
+"""Writes what is made from the chart's values.yaml: the schema, and the README's table by helm-docs.
+
+Comments above a key say all: `# -- text` describes it, as helm-docs reads it, and between two lines `# @schema` stands
+JSON schema in YAML, as far as the default's own type does not say it. Objects are closed unless that opens them.
+"""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ci.parts.chart_tools import helm_docs
+
+CHART = Path(__file__).parents[1] / "charts" / "pulsar"
+_TYPES = {"str": "string", "bool": "boolean", "int": "integer", "float": "number", "seq": "array", "map": "object"}
+_OPEN = "additionalProperties"
+
+
+def schema(values: str) -> dict[str, Any]:
+    """The JSON schema (draft 7) of a values.yaml.
+
+    Raises:
+        ValueError: a key has no description; the message names it.
+    """
+    root = yaml.compose(values, Loader=yaml.SafeLoader)
+    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart"}
+    return head | _object(root, values.splitlines(), "")
+
+
+def main() -> None:
+    """Write both."""
+    made = schema((CHART / "values.yaml").read_text())
+    (CHART / "values.schema.json").write_text(json.dumps(made, indent=2) + "\n")
+    options = ["--chart-search-root", str(CHART), "--sort-values-order", "file", "--log-level", "warning"]
+    subprocess.run([helm_docs(), *options], check=True)
+
+
+def _object(node: yaml.MappingNode, lines: list[str], path: str) -> dict[str, Any]:
+    properties = {
+        key.value: _property(value, _comments(lines, key.start_mark.line), lines, f"{path}{key.value}")
+        for key, value in node.value
+    }
+    return {"type": "object", "properties": properties, _OPEN: False}
+
+
+def _property(node: yaml.Node, comments: list[str], lines: list[str], path: str) -> dict[str, Any]:
+    said, annotated = _split(comments)
+    kind = _TYPES[node.tag.rpartition(":")[2]]
+    described = isinstance(node, yaml.MappingNode) and all(
+        _comments(lines, key.start_mark.line) for key, _ in node.value
+    )
+    inner = described and node.value and not said  # else its default is an example, not the keys that it may have
+    if not said and not inner:
+        raise ValueError(f"values.yaml: {path} has no description: write `# -- …` above it")
+    own = _object(node, lines, f"{path}.") if inner else {} if "enum" in annotated else {"type": kind}
+    return ({"description": said} if said else {}) | own | annotated
+
+
+def _comments(lines: list[str], line: int) -> list[str]:
+    """The comment right above a line, without its marks."""
+    first = line
+    while first and lines[first - 1].lstrip().startswith("#"):
+        first -= 1
+    return [re.sub(r"^\s*# ?", "", text) for text in lines[first:line]]
+
+
+def _split(comments: list[str]) -> tuple[str, dict[str, Any]]:
+    """Description and annotation."""
+    text = "\n".join(comments)
+    blocks = re.findall(r"^@schema\n(.*?)^@schema$", text, re.DOTALL | re.MULTILINE)
+    said = re.search(r"^-- (.*)", text, re.DOTALL | re.MULTILINE)
+    annotated: dict[str, Any] = {}
+    for block in blocks:
+        annotated |= yaml.safe_load(block)
+    return " ".join(said[1].split()) if said else "", annotated
+
+
+if __name__ == "__main__":
+    main()

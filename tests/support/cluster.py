@@ -1,0 +1,254 @@
+"""A real Kubernetes, the one that the current kubeconfig names: kubectl, helm, what the story needs besides the chart."""
+
+import contextlib
+import json
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import boto3
+from kazoo.client import KazooClient
+
+from ci.parts.helm import helm
+from ci.parts.images import Image, metadata_tool, pulsar, s3
+from support import seed
+from support.comparison import Tree, read_tree
+from support.processes import Process, free_port
+from support.zookeeper import client
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "pulsar"
+EXAMPLE = ROOT / "values.example.yaml"
+NAMESPACE = "metadata-backup-test"
+RELEASE = "snpe"
+ACCESS_KEY = "tester"
+SECRET_KEY = "a-secret-of-the-tests"
+BUCKET = "my-backuprestore"
+PREFIX = "pulsar-backup"
+PATIENCE = 300
+"""Seconds: a bound for a machine under load, not an expectation."""
+
+T = TypeVar("T")
+
+
+def kubectl(*arguments: str, stdin: str | None = None) -> str:
+    """Run kubectl in the tests' namespace; what it printed."""
+    command = ["kubectl", "--namespace", NAMESPACE, *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
+    return done.stdout
+
+
+def items(kind: str, *arguments: str) -> list[dict[str, Any]]:
+    """All objects of a kind."""
+    return list(json.loads(kubectl("get", kind, "--output", "json", *arguments))["items"])
+
+
+def eventually(what: str, probe: Callable[[], T]) -> T:
+    """Ask again and again until there is an answer that counts as true."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := probe()):
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE} s\n{kubectl('get', 'pods', '-o', 'wide')}"
+        time.sleep(1)
+    return found
+
+
+def load(image: Image) -> None:
+    """Bring an image into the cluster: CLUSTER_LOAD is the command, kind's by default, the file its last argument."""
+    command = shlex.split(os.environ.get("CLUSTER_LOAD", "kind load image-archive"))
+    done = subprocess.run([*command, str(image.archive)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"CLUSTER_LOAD ({shlex.join(command)}) failed: {done.stderr}"
+
+
+@contextlib.contextmanager
+def forwarded(target: str, port: int, directory: Path) -> Iterator[int]:
+    """A loopback port that leads to a pod or a Service."""
+    local = free_port()
+    command = ["kubectl", "--namespace", NAMESPACE, "port-forward", target, f"{local}:{port}"]
+    process = Process(command, directory / "forward.log", os.environ)
+    try:
+        process.wait_until(lambda: f"127.0.0.1:{local}" in process.output())
+        yield local
+    finally:
+        process.stop()
+
+
+class Release:
+    """The chart, as an operator installs it: values.example.yaml, a file for this cluster, and what is set besides."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._values = directory / "values.yaml"
+        self._values.write_text(json.dumps(_values(metadata_tool(), pulsar())))
+
+    def helm(self, major: int, *arguments: str) -> str:
+        """Run helm; what it printed."""
+        command = [helm(major), "--namespace", NAMESPACE, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}{done.stdout}"
+        return done.stdout
+
+    def install(self, major: int, settings: Mapping[str, str]) -> str:
+        """`helm install`; the notes it printed."""
+        return self._apply(major, "install", {"initialize": "true", **settings})
+
+    def upgrade(self, major: int, settings: Mapping[str, str]) -> str:
+        """`helm upgrade`; the notes it printed."""
+        return self._apply(major, "upgrade", {"initialize": "true", **settings})
+
+    def uninstall(self, major: int) -> None:
+        """`helm uninstall`, and the volumes deleted."""
+        self.helm(major, "uninstall", RELEASE)
+        eventually("no pod is left", lambda: not items("pods", "--selector", f"release={RELEASE}"))
+        kubectl("delete", "pvc", "--selector", f"release={RELEASE}")
+
+    def _apply(self, major: int, verb: str, settings: Mapping[str, str]) -> str:
+        files = ["--values", str(EXAMPLE), "--values", str(self._values)]
+        sets = [f"--set={key}={value}" for key, value in {"namespace": NAMESPACE, **settings}.items()]
+        return self.helm(major, verb, RELEASE, str(CHART), *files, *sets)
+
+
+def _values(tool: Image, zookeeper: Image) -> dict[str, Any]:
+    """What is different on a small cluster without a registry and without Amazon."""
+    small = {"requests": {"cpu": "10m", "memory": "64Mi"}}
+    program = {
+        "configData": {"AWS_ENDPOINT_URL_S3": "http://s3:7070", "AWS_REGION": "us-east-1"},
+        "resources": small,
+    }
+    login = {"secretKeyRef": {"name": "zookeeper-login", "key": "login"}}
+    return {
+        "images": {
+            "zookeeper": {
+                "repository": zookeeper.repository,
+                "tag": zookeeper.tag,
+                "customTools": {"backup": {"repository": tool.repository, "tag": tool.tag}},
+            }
+        },
+        "zookeeper": {
+            "configData": {
+                "PULSAR_MEM": "-Xms64m -Xmx256m",
+                "PULSAR_GC": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+                "PULSAR_EXTRA_OPTS": "-Dzookeeper.extendedTypesEnabled=true",
+            },
+            "resources": small,
+            "volumes": {"data": {"size": "1Gi"}},
+            "customTools": {
+                "backup": {
+                    **program,
+                    "backupInterval": 10,
+                    "extraEnv": [{"name": "ZOOKEEPER_AUTH", "valueFrom": login}],
+                },
+                "restore": program,
+            },
+        },
+        "pulsar_metadata": {"resources": small},
+    }
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the operator has before the chart: a namespace, an object store, credentials."""
+
+    directory: Path
+
+    def set_up(self) -> None:
+        """Make them. The namespace admits only pods that keep to the `restricted` level."""
+        for image in (metadata_tool(), pulsar(), s3()):
+            load(image)
+        kubectl("create", "namespace", NAMESPACE)
+        kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+        keys = [f"--from-literal=AWS_ACCESS_KEY_ID={ACCESS_KEY}", f"--from-literal=AWS_SECRET_ACCESS_KEY={SECRET_KEY}"]
+        kubectl("create", "secret", "generic", "aws-secret", *keys)
+        kubectl("create", "secret", "generic", "zookeeper-login", f"--from-literal=login=digest:{seed.ADMIN}")
+        kubectl("apply", "--filename", "-", stdin=json.dumps(_object_store(s3())))
+        kubectl("wait", "pod/s3", "--for=condition=Ready", f"--timeout={PATIENCE}s")
+        with self.bucket() as bucket:
+            bucket.create_bucket(Bucket=BUCKET)
+
+    def tear_down(self) -> None:
+        """Remove them, and all that lies in the namespace."""
+        kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+    @contextlib.contextmanager
+    def bucket(self) -> Iterator["S3Client"]:
+        """A client of the object store."""
+        with forwarded("pod/s3", 7070, self.directory) as port:
+            yield boto3.session.Session().client(
+                "s3",
+                region_name="us-east-1",
+                endpoint_url=f"http://127.0.0.1:{port}",
+                aws_access_key_id=ACCESS_KEY,
+                aws_secret_access_key=SECRET_KEY,
+            )
+
+    def backups(self) -> list[str]:
+        """The files in the bucket, oldest first."""
+        with self.bucket() as bucket:
+            listed = bucket.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        return sorted(item["Key"] for item in listed)
+
+    @contextlib.contextmanager
+    def zookeeper(self, member: int) -> Iterator[KazooClient]:
+        """A client of one member of the ensemble."""
+        with (
+            forwarded(f"pod/{RELEASE}-pulsar-zookeeper-{member}", 2181, self.directory) as port,
+            client(f"127.0.0.1:{port}", seed.ADMIN) as connected,
+        ):
+            yield connected
+
+    def tree(self, member: int) -> Tree:
+        """The tree that a member serves, once it has caught up with its leader."""
+        with self.zookeeper(member) as connected:
+            connected.sync("/")
+            return read_tree(connected)
+
+
+def _object_store(image: Image) -> dict[str, Any]:
+    """A pod with the S3 server, and its Service."""
+    labels = {"app": "s3"}
+    key = {
+        name: {"secretKeyRef": {"name": "aws-secret", "key": key}}
+        for name, key in (("ROOT_ACCESS_KEY", "AWS_ACCESS_KEY_ID"), ("ROOT_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"))
+    }
+    container = {
+        "name": "s3",
+        "image": image.name,
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["--port", ":7070", "posix", "/data"],
+        "env": [{"name": name, "valueFrom": source} for name, source in key.items()],
+        "readinessProbe": {"tcpSocket": {"port": 7070}, "periodSeconds": 1},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    security = {
+        "runAsNonRoot": True,
+        "runAsUser": 10002,
+        "fsGroup": 10002,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "s3", "labels": labels},
+        "spec": {
+            "securityContext": security,
+            "automountServiceAccountToken": False,
+            "containers": [container],
+            "volumes": [{"name": "data", "emptyDir": {}}],
+        },
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "s3"},
+        "spec": {"selector": labels, "ports": [{"port": 7070}]},
+    }
+    return {"apiVersion": "v1", "kind": "List", "items": [pod, service]}
