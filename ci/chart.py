@@ -49,13 +49,17 @@ def _object(node: yaml.MappingNode, lines: list[str], path: str) -> dict[str, An
 def _property(node: yaml.Node, comments: list[str], lines: list[str], path: str) -> dict[str, Any]:
     said, annotated = _split(comments)
     kind = _TYPES[node.tag.rpartition(":")[2]]
-    described = isinstance(node, yaml.MappingNode) and all(
-        _comments(lines, key.start_mark.line) for key, _ in node.value
-    )
-    inner = described and node.value and not said  # else its default is an example, not the keys that it may have
+    # One with a description of its own has an example for its default, not the keys that it may have.
+    inner = isinstance(node, yaml.MappingNode) and node.value and not said
     if not said and not inner:
         raise ValueError(f"values.yaml: {path} has no description: write `# -- …` above it")
-    own = _object(node, lines, f"{path}.") if inner else {} if "enum" in annotated else {"type": kind}
+    own = (
+        _object(node, lines, f"{path}.")
+        if isinstance(node, yaml.MappingNode) and inner
+        else {}
+        if "enum" in annotated
+        else {"type": kind}
+    )
     return ({"description": said} if said else {}) | own | annotated
 
 

@@ -1,4 +1,4 @@
-"""A real Kubernetes, the one that the current kubeconfig names: kubectl, helm, what the story needs besides the chart."""
+"""A real Kubernetes, the one that the current kubeconfig names: kubectl, helm, what a test needs besides the chart."""
 
 import contextlib
 import json
