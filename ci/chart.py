@@ -26,6 +26,7 @@ def schema(values: str) -> dict[str, Any]:
         ValueError: a key has no description; the message names it.
     """
     root = yaml.compose(values, Loader=yaml.SafeLoader)
+    assert isinstance(root, yaml.MappingNode)
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart"}
     return head | _object(root, values.splitlines(), "")
 

@@ -163,7 +163,7 @@ def test_upgrade_switches_the_backup_off(release: Release, story: Story) -> None
 
 
 def test_restore_does_not_touch_a_running_cluster(surroundings: Surroundings, release: Release, story: Story) -> None:
-    """A restore switched on in a running cluster: the first pod waits and says why, the others serve, nothing changes."""
+    """A restore switched on in a running cluster: one pod waits and says why, the others serve, nothing changes."""
     last = ZOOKEEPERS[-1]
     release.upgrade(3, restoring(story.point))
     eventually("the last pod refuses to restore", lambda: waiting_in_restore(zookeepers().get(last, {"status": {}})))

@@ -1,0 +1,98 @@
+"""The chart rendered by a real helm, as `helm install` would, and checked against Kubernetes' own schemas."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ci.parts.chart_tools import kubeconform, schemas
+from ci.parts.helm import helm
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "pulsar"
+EXAMPLE = ROOT / "values.example.yaml"
+
+Values = Mapping[str, Any]
+Manifest = dict[str, Any]
+
+
+def nested(path: str, value: object) -> dict[str, Any]:
+    """Values with one key set: `a.b.c`."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def merged(*values: Values) -> dict[str, Any]:
+    """Several values files as helm merges them: the later ones win."""
+    whole: dict[str, Any] = {}
+    for each in values:
+        for key, value in each.items():
+            below = whole.get(key)
+            whole[key] = merged(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+    return whole
+
+
+def _template(major: int, values: Values, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(dict(values), file)
+        file.flush()
+        command = [helm(major), "template", "snpe", str(CHART), "--values", file.name, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def text(values: Values | None = None, *arguments: str, major: int = 3) -> str:
+    """The manifests of release `snpe`, as one YAML stream."""
+    done = _template(major, values or {}, arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def render(values: Values | None = None, *arguments: str, major: int = 3) -> list[Manifest]:
+    """The manifests of release `snpe`."""
+    return [manifest for manifest in yaml.safe_load_all(text(values, *arguments, major=major)) if manifest]
+
+
+def refusal(values: Values, major: int) -> str:
+    """What helm says of values that it must refuse."""
+    done = _template(major, values, ())
+    assert done.returncode != 0, "helm took these values"
+    return done.stderr
+
+
+def one(manifests: Sequence[Manifest], kind: str, name: str) -> Manifest:
+    """The object of this kind and name."""
+    found = [manifest for manifest in manifests if (manifest["kind"], manifest["metadata"]["name"]) == (kind, name)]
+    assert len(found) == 1, [(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests]
+    return found[0]
+
+
+def names(manifests: Sequence[Manifest]) -> set[str]:
+    """`Kind/name` of each."""
+    return {f"{manifest['kind']}/{manifest['metadata']['name']}" for manifest in manifests}
+
+
+def pods(manifests: Sequence[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    """Name and spec of every pod that the manifests make."""
+    for manifest in manifests:
+        if manifest["kind"] == "Pod":
+            yield manifest["metadata"]["name"], manifest["spec"]
+        elif manifest["kind"] in ("StatefulSet", "Job"):
+            yield manifest["metadata"]["name"], manifest["spec"]["template"]["spec"]
+
+
+def containers(spec: Manifest) -> list[Manifest]:
+    """All containers of a pod."""
+    return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def conform(manifests: str, kubernetes: str) -> str:
+    """What kubeconform finds wrong with manifests, for one Kubernetes version; empty for nothing."""
+    place = f"{schemas()}/{kubernetes}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
+    skipped = "PodMonitor,ServiceMonitor,PrometheusRule"  # of an operator, not of Kubernetes
+    command = [kubeconform(), "-strict", "-schema-location", place, "-skip", skipped, "-"]
+    done = subprocess.run(command, input=manifests, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
