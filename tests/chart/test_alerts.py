@@ -1,0 +1,142 @@
+"""The alerts of the chart, read and run by Prometheus' own promtool."""
+
+import json
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ci.parts.chart_tools import promtool
+from metadata_tool.metrics import METRICS
+from support.helm import CHART, Manifest, merged, nested, one, render
+
+ALERTS = sorted(path.stem for path in (CHART / "alerts").glob("*.yaml"))
+UNIT_TESTS = Path(__file__).parent / "rules" / "alerts_test.yaml"
+SELECTOR = '{namespace="snpe", pod=~"snpe-pulsar-backup-.*"}'
+BACKUP = "zookeeper.customTools.backup"
+THRESHOLDS = "monitoring.prometheusRule.thresholds"
+ON = merged(
+    {"namespace": "snpe"},
+    nested(f"{BACKUP}.enable", value=True),
+    nested(f"{BACKUP}.backupInterval", "600"),
+    nested("monitoring.prometheusRule.enabled", value=True),
+)
+
+
+def groups(*settings: dict[str, Any]) -> Manifest:
+    """The groups that Prometheus loads."""
+    rule = one(render(merged(ON, *settings)), "PrometheusRule", "snpe-pulsar-backup")
+    return dict(rule["spec"])
+
+
+def rules(*settings: dict[str, Any]) -> dict[str, Manifest]:
+    """The rules, by the alert's name."""
+    return {rule["alert"]: rule for group in groups(*settings)["groups"] for rule in group["rules"]}
+
+
+@cache
+def default_rules() -> dict[str, Manifest]:
+    """The rules with an interval of 600 s and the default thresholds."""
+    return rules()
+
+
+def run(directory: Path, *arguments: str) -> None:
+    """Run a promtool that must be content."""
+    done = subprocess.run([promtool(), *arguments], cwd=directory, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def check(directory: Path, *settings: dict[str, Any]) -> None:
+    """Let promtool read the rules, and find nothing to warn of."""
+    (directory / "rules.yaml").write_text(json.dumps(groups(*settings)))
+    run(directory, "check", "rules", "--lint=all", "--lint-fatal", "rules.yaml")
+
+
+def test_prometheus_reads_the_rules(tmp_path: Path) -> None:
+    """Prometheus takes every rule, and its linter finds nothing."""
+    check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (f"{BACKUP}.backupInterval", 10),
+        (f"{BACKUP}.backupInterval", "31536000"),
+        (f"{THRESHOLDS}.maxAgeIntervals", 0.01),
+        (f"{THRESHOLDS}.maxAgeIntervals", 1000),
+        (f"{THRESHOLDS}.sizeDropRatio", 0.00001),
+        (f"{THRESHOLDS}.sizeDropRatio", 1),
+        (f"{THRESHOLDS}.uploadSeconds", 0.5),
+        (f"{THRESHOLDS}.uploadSeconds", 10_000_000),
+    ],
+)
+def test_prometheus_reads_extreme_values(path: str, value: object, tmp_path: Path) -> None:
+    """Very small and very large values make rules that Prometheus takes, too."""
+    check(tmp_path, nested(path, value))
+
+
+def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
+    """In each unit test the alerts fire, or do not, with the labels and the description that are written there."""
+    tested = groups()
+    for group in tested["groups"]:
+        for rule in group["rules"]:
+            rule["annotations"] = {"description": rule["annotations"]["description"]}
+    (tmp_path / "rules.yaml").write_text(json.dumps(tested))
+    shutil.copy(UNIT_TESTS, tmp_path)
+    run(tmp_path, "test", "rules", UNIT_TESTS.name)
+
+
+@pytest.mark.parametrize("fires", [True, False])
+def test_every_alert_has_a_unit_test(*, fires: bool) -> None:
+    """For each alert there is a unit test in which it fires, and one in which it does not."""
+    cases = [case for test in yaml.safe_load(UNIT_TESTS.read_text())["tests"] for case in test["alert_rule_test"]]
+    assert set(default_rules()) == {case["alertname"] for case in cases if bool(case.get("exp_alerts")) == fires}
+
+
+def test_every_file_is_one_alert() -> None:
+    """Each file is one alert, whose name is the file's."""
+    names = {f"PulsarMetadataBackup{name.title().replace('-', '')}" for name in ALERTS}
+    assert names == set(default_rules())
+    assert len(ALERTS) == sum(len(group["rules"]) for group in groups()["groups"])
+
+
+def test_every_alert_says_what_to_do() -> None:
+    """Each alert has a severity, and says what is wrong and what to do."""
+    for rule in default_rules().values():
+        assert {"alert", "expr", "for", "labels", "annotations"} == set(rule)
+        assert rule["labels"] in ({"severity": "critical"}, {"severity": "warning"})
+        assert {"summary", "description", "runbook"} == set(rule["annotations"])
+        assert all(text.strip().endswith(".") for text in rule["annotations"].values())
+
+
+def test_alerts_are_of_this_release() -> None:
+    """Every series that an alert reads is one that the service shows, and of this release's pods alone."""
+    known = {metric.name for metric in METRICS} | {"process_start_time_seconds"}
+    for rule in default_rules().values():
+        read = re.findall(r"\b((?:backup|process)_\w+)(\{[^}]*\})?", rule["expr"])
+        assert read
+        assert [] == [series for series in read if series[0] not in known or series[1] != SELECTOR]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "alert", "said"),
+    [
+        (f"{THRESHOLDS}.maxAgeIntervals", 1.5, "TooOld", "> 900"),
+        (f"{THRESHOLDS}.maxAgeIntervals", 1.5, "Never", "[900s]"),
+        (f"{THRESHOLDS}.sizeDropRatio", 0.8, "SizeFell", "< 0.8"),
+        (f"{THRESHOLDS}.uploadSeconds", 7, "UploadSlow", "> 7"),
+        (f"{BACKUP}.backupInterval", "3600", "TooOld", "> 10800"),
+        (f"{BACKUP}.backupInterval", "3600", "Never", "[10800s]"),
+        (f"{BACKUP}.backupInterval", "3600", "Failing", "[5400s]"),
+        (f"{BACKUP}.backupInterval", 10, "Failing", "[300s]"),
+        (f"{BACKUP}.backupInterval", "3600", "LongerThanInterval", "> 3600"),
+    ],
+)
+def test_thresholds_are_values(path: str, value: object, alert: str, said: str) -> None:
+    """What an alert compares with follows the chart's values."""
+    assert said in rules(nested(path, value))[f"PulsarMetadataBackup{alert}"]["expr"]
