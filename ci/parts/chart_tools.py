@@ -1,5 +1,6 @@
 """What checks and documents the chart: kubeconform with Kubernetes' schemas, helm-docs, promtool."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -52,7 +53,9 @@ def schemas() -> Path:
         for version in KUBERNETES:
             shutil.copytree(package / f"v{version}-local-strict", target / version)
             for file in (target / version).glob("*.json"):
-                file.write_text(file.read_text().replace('"/api/_definitions.json', '"_definitions.json'))
+                schema = json.loads(file.read_text().replace('"/api/_definitions.json', '"_definitions.json'))
+                schema.pop("$id", None)  # references would be sought below it
+                file.write_text(json.dumps(schema))
 
     return cached(f"schemas-{digest(_LOCK)}-{digest(Path(__file__))}", make)
 
