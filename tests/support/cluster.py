@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from kazoo.client import KazooClient
+from kazoo.handlers.threading import KazooTimeoutError
 
 from ci.parts.helm import helm
 from ci.parts.images import Image, metadata_tool, pulsar, s3
@@ -206,9 +207,13 @@ class Surroundings:
 
     def tree(self, member: int) -> Tree:
         """The tree that a member serves, once it has caught up with its leader."""
-        with self.zookeeper(member) as connected:
-            connected.sync("/")
-            return read_tree(connected)
+        for _ in range(3):  # kubectl ends a forwarding at the first connection that the pod resets
+            with contextlib.suppress(KazooTimeoutError), self.zookeeper(member) as connected:
+                connected.sync("/")
+                return read_tree(connected)
+        raise AssertionError(
+            f"member {member} cannot be reached: {(self.directory / 'forward.log').read_text()[-2000:]}"
+        )
 
 
 def _object_store(image: Image) -> dict[str, Any]:
