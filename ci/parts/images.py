@@ -4,22 +4,25 @@ Debian's buildah and mmdebstrap build them, as root: no daemon, no registry. A t
 that a cluster never runs a stale one.
 """
 
+import ast
 import hashlib
 import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci.parts.cache import PartMissing, cached, run
+from ci.parts.cache import PartMissing, cached, digest, run
 from ci.parts.go import versitygw
 from ci.parts.pulsar import distribution
 
 _SIDECAR = Path(__file__).parents[2] / "sidecar"
 _DEBIAN = "bookworm"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+_HOST_CERTIFICATES = "/etc/ssl/certs/host.crt"
+_PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout")
+"""What says how to reach an index. Others, such as find-links, name folders that a build does not see."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,16 @@ def metadata_tool() -> Image:
 
     def make(buildah: "_Buildah", name: str) -> None:
         base = buildah.base(["python3", "python3-venv", "ca-certificates"], "localhost/base:1")
-        with buildah.pip_settings() as settings:
-            buildah("build", "--pull-never", *settings, "--build-arg", f"BASE={base}", "--tag", name, str(_SIDECAR))
+        options = ["--pull-never", "--build-arg", f"BASE={base}", *buildah.pip_options()]
+        buildah("build", *options, "--tag", name, str(_SIDECAR))
 
-    sources = [_SIDECAR / name for name in ("Dockerfile", "pyproject.toml", "requirements.lock", "build.lock")]
-    return _image("metadata-tool", [*sources, *sorted((_SIDECAR / "src").rglob("*.py"))], make)
+    names = ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements.lock", "build.lock")
+    source = [file for file in (_SIDECAR / "src").rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    return _image("metadata-tool", [*(_SIDECAR / name for name in names), *source], make)
 
 
 def pulsar() -> Image:
-    """Pulsar's distribution with a Java runtime, as far as ZooKeeper and the initialisation need it.
+    """Pulsar's distribution in /pulsar with a Java runtime; what it writes to, such as /pulsar/logs, is to be mounted.
 
     Raises:
         PartMissing: it cannot be built.
@@ -62,11 +66,11 @@ def pulsar() -> Image:
     def make(buildah: "_Buildah", name: str) -> None:
         packages = ["bash", "openjdk-17-jre-headless", "ca-certificates"]
         container = buildah("from", buildah.base(packages, "localhost/java:1")).strip()
-        buildah("add", container, str(distribution()), "/pulsar")
+        buildah("add", "--chown", "0:0", container, str(distribution()), "/pulsar")
         buildah("config", "--workingdir", "/pulsar", "--user", "10000:0", "--cmd", "bash", container)
         buildah("commit", container, name)
 
-    return _image("pulsar", [Path(__file__), Path(__file__).with_name("pulsar.py")], make)
+    return _image("pulsar", [Path(__file__).with_name("pulsar.py")], make)
 
 
 def s3() -> Image:
@@ -82,7 +86,7 @@ def s3() -> Image:
         buildah("config", "--user", "10002:10002", "--entrypoint", '["versitygw"]', container)
         buildah("commit", container, name)
 
-    return _image("s3", [Path(__file__), Path(__file__).with_name("go.py")], make)
+    return _image("s3", [Path(__file__).with_name("go.py")], make)
 
 
 class _Buildah:
@@ -104,51 +108,72 @@ class _Buildah:
         self("rm", container)
         return name
 
-    @contextmanager
-    def pip_settings(self) -> Iterator[list[str]]:
-        """Lets pip in a build use this machine's index and certificates."""
-        said = subprocess.run(["python3", "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
-        options = [line.partition("=") for line in said.stdout.splitlines() if line.startswith("global.")]
-        own = {key.removeprefix("global."): value.strip("'\"") for key, _, value in options}
+    def pip_options(self) -> list[str]:
+        """Lets pip in a build use this machine's index and certificates; nothing of them stays in the image."""
+        settings = _pip_settings()
+        volumes = []
+        if _CERTIFICATES.is_file():
+            settings["cert"] = _HOST_CERTIFICATES
+            volumes = ["--volume", f"{_CERTIFICATES}:{_HOST_CERTIFICATES}:ro"]
         file = self._work / "pip.conf"
-        lines = "".join(f"{key} = {value}\n" for key, value in (own | {"cert": "/etc/ssl/certs/host.crt"}).items())
-        file.write_text(f"[global]\n{lines}")
-        yield ["--volume", f"{file}:/etc/pip.conf:ro", "--volume", f"{_CERTIFICATES}:/etc/ssl/certs/host.crt:ro"]
+        file.write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()))
+        return [*volumes, "--volume", f"{file}:/etc/pip.conf:ro"]
+
+
+def _pip_settings() -> dict[str, str]:
+    said = run([sys.executable, "-m", "pip", "config", "list"], "pip's configuration could not be read")
+    settings: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}  # the later ones win
+    for line in said.splitlines():
+        name, _, value = line.partition("=")
+        section, _, key = name.partition(".")
+        if section in settings and key in _PIP_SETTINGS:
+            settings[section][key] = " ".join(str(ast.literal_eval(value)).split())
+    return settings["global"] | settings["install"] | settings[":env:"]
 
 
 def _debian(packages: list[str]) -> Path:
+    options = ["--variant=essential", f"--include={','.join(packages)}", '--aptopt=APT::Install-Recommends "false"']
+    options += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")]
+    options.append("--dpkgopt=path-include=/usr/share/man/man[1-9]")  # Java's packages want the folders
+
     def make(target: Path) -> None:
         _require_tools()
-        options = ["--variant=essential", f"--include={','.join(packages)}"]
-        options.append('--aptopt=APT::Install-Recommends "false"')
-        options += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")]
-        options.append("--dpkgopt=path-include=/usr/share/man/man[1-9]")  # Java's packages want the folders
-        run(["mmdebstrap", "--quiet", *options, _DEBIAN, f"{target}/base.tar"], "a Debian base could not be made")
+        command = ["mmdebstrap", "--quiet", *options, _DEBIAN, f"{target}/base.tar"]
+        run(command, f"a Debian {_DEBIAN} base could not be made")
 
-    key = hashlib.sha256(" ".join([_DEBIAN, *packages]).encode()).hexdigest()[:12]
+    key = hashlib.sha256(" ".join([_DEBIAN, *options]).encode()).hexdigest()[:12]
     return cached(f"debian-{key}", make) / "base.tar"
 
 
-def _image(name: str, sources: list[Path], build: Callable[[_Buildah, str], None]) -> Image:
-    tag = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
-    repository = f"localhost/{name}"
+def _image(name: str, sources: Iterable[Path], build: Callable[[_Buildah, str], None]) -> Image:
+    repository, tag = f"localhost/{name}", _digest([Path(__file__), *sources])
 
     def make(target: Path) -> None:
         _require_tools()
         work = target / "work"
         work.mkdir()
-        buildah = _Buildah(work)
-        build(buildah, f"{repository}:{tag}")
-        archive = f"{target}/image.tar"
-        buildah("push", "--quiet", f"{repository}:{tag}", f"docker-archive:{archive}:{repository}:{tag}")
-        shutil.rmtree(work)
+        try:
+            buildah = _Buildah(work)
+            build(buildah, f"{repository}:{tag}")
+            archive = f"docker-archive:{target}/image.tar:{repository}:{tag}"
+            buildah("push", "--quiet", f"{repository}:{tag}", archive)
+        finally:
+            shutil.rmtree(work)
 
     return Image(repository, tag, cached(f"image-{name}-{tag}", make) / "image.tar")
 
 
+def _digest(files: Iterable[Path]) -> str:
+    """Of names too: a file that was only renamed makes another image."""
+    root = Path(__file__).parents[2]
+    lines = sorted(f"{file.relative_to(root)} {digest(file)}" for file in files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
 def _require_tools() -> None:
-    missing = [tool for tool in ("buildah", "mmdebstrap", "crun") if not shutil.which(tool)]
+    missing = [tool for tool in ("buildah", "mmdebstrap") if not shutil.which(tool)]
     if missing:
-        raise PartMissing(f"images need Debian's packages {', '.join(missing)}: apt-get install them")
+        packages = " ".join(missing)
+        raise PartMissing(f"container images are built by Debian's packages {packages}: apt-get install {packages}")
     if os.geteuid() != 0:
-        raise PartMissing("images are built as root: buildah and mmdebstrap make files of several users")
+        raise PartMissing("container images are built as root: buildah and mmdebstrap make files of several users")

@@ -1,14 +1,16 @@
 """Apache Pulsar's server distribution from Maven Central, by jgo."""
 
+import hashlib
 import shutil
 import tarfile
 from pathlib import Path
 
 from jgo.maven import MavenContext
 
-from ci.parts.cache import PartMissing, cached
+from ci.parts.cache import PartMissing, cached, digest
 
 VERSION = "4.0.8"
+_SHA256 = "35c7d064c9e0928edbf2e708989faba0379662f98aa84ce0d4190c59efb6765e"
 _KEPT = ("bin", "conf", "lib")
 
 
@@ -18,7 +20,7 @@ def distribution() -> Path:
     Raises:
         PartMissing: it cannot be fetched.
     """
-    return cached(f"pulsar-{VERSION}", _fetch)
+    return cached(f"pulsar-{VERSION}-{digest(Path(__file__))}", _fetch)
 
 
 def _fetch(target: Path) -> None:
@@ -29,6 +31,9 @@ def _fetch(target: Path) -> None:
         file = component.artifact(classifier="bin", packaging="tar.gz").resolve()
     except Exception as error:  # jgo raises whatever its HTTP library does
         raise PartMissing(f"Pulsar {VERSION} could not be fetched from Maven Central ({error})") from error
+    with file.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != _SHA256:
+            raise PartMissing(f"Pulsar {VERSION} came damaged from Maven Central: try again")
     with tarfile.open(file) as archive:
         for member in archive:
             _, _, path = member.name.partition("/")

@@ -108,6 +108,7 @@ class Release:
     def uninstall(self, major: int) -> None:
         """`helm uninstall`, and the volumes deleted."""
         self.helm(major, "uninstall", RELEASE)
+        kubectl("delete", "pods", "--selector", f"release={RELEASE},component=test")  # helm leaves its tests' pods
         eventually("no pod is left", lambda: not items("pods", "--selector", f"release={RELEASE}"))
         kubectl("delete", "pvc", "--selector", f"release={RELEASE}")
 
