@@ -101,7 +101,7 @@ def test_install_without_backup(surroundings: Surroundings, release: Release) ->
     assert ZOOKEEPERS == sorted(running)
     assert "Backup: OFF" in notes
     with surroundings.zookeeper(0) as client:
-        assert f"{RELEASE}-pulsar" in client.get_children("/admin/clusters")
+        assert ["demo"] == client.get_children("/admin/clusters")
         assert "INSTANCEID" in client.get_children("/ledgers")
 
 

@@ -151,7 +151,7 @@ def _values(tool: Image, zookeeper: Image) -> dict[str, Any]:
                 "restore": program,
             },
         },
-        "pulsar_metadata": {"resources": small},
+        "pulsar_metadata": {"clusterName": "demo", "resources": small},
     }
 
 
