@@ -1,7 +1,8 @@
 """Writes what is made from the chart's values.yaml: the schema, and the README's table by helm-docs.
 
 Comments above a key say all: `# -- text` describes it, as helm-docs reads it, and between two lines `# @schema` stands
-JSON schema in YAML, as far as the default's own type does not say it. Objects are closed unless that opens them.
+JSON schema in YAML, as far as the default's own type does not say it. Objects whose keys are described one by one are
+closed unless that opens them.
 """
 
 import json
@@ -49,19 +50,14 @@ def _object(node: yaml.MappingNode, lines: list[str], path: str) -> dict[str, An
 
 def _property(node: yaml.Node, comments: list[str], lines: list[str], path: str) -> dict[str, Any]:
     said, annotated = _split(comments)
-    kind = _TYPES[node.tag.rpartition(":")[2]]
-    # One with a description of its own has an example for its default, not the keys that it may have.
-    inner = isinstance(node, yaml.MappingNode) and node.value and not said
-    if not said and not inner:
-        raise ValueError(f"values.yaml: {path} has no description: write `# -- …` above it")
-    own = (
-        _object(node, lines, f"{path}.")
-        if isinstance(node, yaml.MappingNode) and inner
-        else {}
-        if "enum" in annotated
-        else {"type": kind}
-    )
-    return ({"description": said} if said else {}) | own | annotated
+    if said:  # its default is an example, not the keys that it may have
+        own = {"description": said}
+        if "enum" not in annotated:
+            own["type"] = _TYPES[node.tag.rpartition(":")[2]]
+        return own | annotated
+    if isinstance(node, yaml.MappingNode) and node.value:
+        return _object(node, lines, f"{path}.") | annotated
+    raise ValueError(f"values.yaml: {path} has no description: write `# -- …` above it")
 
 
 def _comments(lines: list[str], line: int) -> list[str]:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from ci.parts.cache import cached, digest, from_pypi
-from ci.parts.go import install
+from ci.parts.go import program
 
 KUBERNETES = ("1.25.0", "1.29.0", "1.32.0", "1.34.0", "1.37.0")
 """The versions that manifests are checked against: the chart's oldest, and newer ones."""
@@ -18,7 +18,7 @@ def kubeconform() -> str:
     Raises:
         PartMissing: it cannot be built.
     """
-    return _program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", "v0.8.0")
+    return program("github.com/yannh/kubeconform/cmd/kubeconform", "v0.8.0", "kubeconform")
 
 
 def helm_docs() -> str:
@@ -27,7 +27,7 @@ def helm_docs() -> str:
     Raises:
         PartMissing: it cannot be built.
     """
-    return _program("helm-docs", "github.com/norwoodj/helm-docs/cmd/helm-docs", "v1.14.2")
+    return program("github.com/norwoodj/helm-docs/cmd/helm-docs", "v1.14.2", "helm-docs")
 
 
 def promtool() -> str:
@@ -36,7 +36,7 @@ def promtool() -> str:
     Raises:
         PartMissing: it cannot be built.
     """
-    return _program("promtool", "github.com/prometheus/prometheus/cmd/promtool", "v0.316.0")
+    return program("github.com/prometheus/prometheus/cmd/promtool", "v0.316.0", "promtool")
 
 
 def schemas() -> Path:
@@ -58,10 +58,3 @@ def schemas() -> Path:
                 file.write_text(json.dumps(schema))
 
     return cached(f"schemas-{digest(_LOCK)}-{digest(Path(__file__))}", make)
-
-
-def _program(name: str, package: str, version: str) -> str:
-    def make(target: Path) -> None:
-        install(target, f"{package}@{version}", f"{name} could not be built")
-
-    return str(cached(f"{name}-{version}", make) / name)

@@ -21,13 +21,7 @@ def versitygw() -> str:
     Raises:
         PartMissing: it cannot be built.
     """
-    version = "v1.8.0"
-
-    def make(target: Path) -> None:
-        package = f"github.com/versity/versitygw/cmd/versitygw@{version}"
-        install(target, package, "the S3 server versitygw could not be built")
-
-    return str(cached(f"versitygw-{version}", make) / "versitygw")
+    return program("github.com/versity/versitygw/cmd/versitygw", "v1.8.0", "the S3 server versitygw")
 
 
 def promlint() -> str:
@@ -44,13 +38,18 @@ def promlint() -> str:
     return str(cached(f"promlint-{digest(source / 'main.go')}-{digest(source / 'go.sum')}", make) / "promlint")
 
 
-def install(target: Path, package: str, hint: str, flags: Sequence[str] = ()) -> None:
-    """Build a program of a Go module into a folder.
+def program(package: str, version: str, called: str, flags: Sequence[str] = ()) -> str:
+    """The path of a program of a Go module; `called` is what the error calls it.
 
     Raises:
         PartMissing: it cannot be built.
     """
-    _go(["install", *flags, package], hint, {"GOBIN": str(target)})
+    name = package.rpartition("/")[2]
+
+    def make(target: Path) -> None:
+        _go(["install", *flags, f"{package}@{version}"], f"{called} could not be built", {"GOBIN": str(target)})
+
+    return str(cached(f"{name}-{version}", make) / name)
 
 
 def _go(arguments: list[str], hint: str, environment: dict[str, str]) -> None:

@@ -6,8 +6,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from ci.parts.cache import cached
-from ci.parts.go import install
+from ci.parts.go import program
 
 _VERSIONS = {3: "v3.22.0", 4: "v4.3.1"}
 _KUBERNETES = (1, 34)
@@ -34,8 +33,8 @@ def _own(major: int) -> str | None:
     return None
 
 
-def _major(program: Path) -> int:
-    said = subprocess.run([program, "version", "--short"], capture_output=True, text=True, check=False).stdout
+def _major(found: Path) -> int:
+    said = subprocess.run([found, "version", "--short"], capture_output=True, text=True, check=False).stdout
     match = re.match(r"v(\d+)\.", said)
     return int(match[1]) if match else 0
 
@@ -48,10 +47,4 @@ def _built(major: int) -> str:
             stamps[f"{module}/{package}.k8sVersionMajor"] = str(_KUBERNETES[0])
             stamps[f"{module}/{package}.k8sVersionMinor"] = str(_KUBERNETES[1])
     flags = " ".join(f"-X {name}={value}" for name, value in stamps.items())
-
-    def make(target: Path) -> None:
-        install(
-            target, f"{module}/cmd/helm@{version}", f"helm {major} could not be built", ["-ldflags", f"-s -w {flags}"]
-        )
-
-    return str(cached(f"helm-{version}", make) / "helm")
+    return program(f"{module}/cmd/helm", version, f"helm {major}", ["-ldflags", f"-s -w {flags}"])

@@ -1,6 +1,5 @@
 """Apache Pulsar's server distribution from Maven Central, by jgo."""
 
-import hashlib
 import shutil
 import tarfile
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from jgo.maven import MavenContext
 
 from ci.parts.cache import PartMissing, cached, digest
+from metadata_tool.files import sha256
 
 VERSION = "4.0.8"
 _SHA256 = "35c7d064c9e0928edbf2e708989faba0379662f98aa84ce0d4190c59efb6765e"
@@ -31,9 +31,8 @@ def _fetch(target: Path) -> None:
         file = component.artifact(classifier="bin", packaging="tar.gz").resolve()
     except Exception as error:  # jgo raises whatever its HTTP library does
         raise PartMissing(f"Pulsar {VERSION} could not be fetched from Maven Central ({error})") from error
-    with file.open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != _SHA256:
-            raise PartMissing(f"Pulsar {VERSION} came damaged from Maven Central: try again")
+    if sha256(file).hex() != _SHA256:
+        raise PartMissing(f"Pulsar {VERSION} came damaged from Maven Central: try again")
     with tarfile.open(file) as archive:
         for member in archive:
             _, _, path = member.name.partition("/")

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from ci.chart import CHART
 from ci.parts.chart_tools import promtool
 from metadata_tool.metrics import METRICS
-from support.helm import CHART, Manifest, merged, nested, one, render
+from support.helm import Manifest, merged, nested, one, render
 
 ALERTS = sorted(path.stem for path in (CHART / "alerts").glob("*.yaml"))
 UNIT_TESTS = Path(__file__).parent / "rules" / "alerts_test.yaml"

@@ -62,9 +62,14 @@ def ready(pod: dict[str, Any]) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
+def serving() -> list[str]:
+    """The names of the ZooKeepers that serve."""
+    return sorted(name for name, pod in zookeepers().items() if ready(pod))
+
+
 def all_ready() -> bool:
     """Whether all three ZooKeepers serve."""
-    return sorted(name for name, pod in zookeepers().items() if ready(pod)) == ZOOKEEPERS
+    return serving() == ZOOKEEPERS
 
 
 def jobs_complete() -> bool:
@@ -169,7 +174,7 @@ def test_restore_does_not_touch_a_running_cluster(surroundings: Surroundings, re
     eventually("the last pod refuses to restore", lambda: waiting_in_restore(zookeepers().get(last, {"status": {}})))
     assert "is not empty, it holds version-2" in restore_log(last)
     assert "Nothing was touched" in restore_log(last)
-    assert ZOOKEEPERS[:-1] == sorted(name for name, pod in zookeepers().items() if ready(pod))
+    assert ZOOKEEPERS[:-1] == serving()
     assert [] == list(differences(story.tree, surroundings.tree(0)))
 
 

@@ -11,27 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import boto3
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import KazooTimeoutError
 
+from ci.chart import CHART
 from ci.parts.helm import helm
 from ci.parts.images import Image, metadata_tool, pulsar, s3
 from support import seed
 from support.comparison import Tree, read_tree
+from support.helm import EXAMPLE
 from support.processes import Process, free_port
+from support.s3 import ACCESS_KEY, SECRET_KEY, s3_client
 from support.zookeeper import client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-ROOT = Path(__file__).parents[2]
-CHART = ROOT / "charts" / "pulsar"
-EXAMPLE = ROOT / "values.example.yaml"
 NAMESPACE = "metadata-backup-test"
 RELEASE = "snpe"
-ACCESS_KEY = "tester"
-SECRET_KEY = "a-secret-of-the-tests"
 BUCKET = "my-backuprestore"
 PREFIX = "pulsar-backup"
 PATIENCE = 300
@@ -86,7 +83,6 @@ class Release:
     """The chart, as an operator installs it: values.example.yaml, a file for this cluster, and what is set besides."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
         self._values = directory / "values.yaml"
         self._values.write_text(json.dumps(_values(metadata_tool(), pulsar())))
 
@@ -99,11 +95,11 @@ class Release:
 
     def install(self, major: int, settings: Mapping[str, str]) -> str:
         """`helm install`; the notes it printed."""
-        return self._apply(major, "install", {"initialize": "true", **settings})
+        return self._apply(major, "install", settings)
 
     def upgrade(self, major: int, settings: Mapping[str, str]) -> str:
         """`helm upgrade`; the notes it printed."""
-        return self._apply(major, "upgrade", {"initialize": "true", **settings})
+        return self._apply(major, "upgrade", settings)
 
     def uninstall(self, major: int) -> None:
         """`helm uninstall`, and the volumes deleted."""
@@ -114,7 +110,9 @@ class Release:
 
     def _apply(self, major: int, verb: str, settings: Mapping[str, str]) -> str:
         files = ["--values", str(EXAMPLE), "--values", str(self._values)]
-        sets = [f"--set={key}={value}" for key, value in {"namespace": NAMESPACE, **settings}.items()]
+        sets = [
+            f"--set={key}={value}" for key, value in {"namespace": NAMESPACE, "initialize": "true", **settings}.items()
+        ]
         return self.helm(major, verb, RELEASE, str(CHART), *files, *sets)
 
 
@@ -183,13 +181,7 @@ class Surroundings:
     def bucket(self) -> Iterator["S3Client"]:
         """A client of the object store."""
         with forwarded("pod/s3", 7070, self.directory) as port:
-            yield boto3.session.Session().client(
-                "s3",
-                region_name="us-east-1",
-                endpoint_url=f"http://127.0.0.1:{port}",
-                aws_access_key_id=ACCESS_KEY,
-                aws_secret_access_key=SECRET_KEY,
-            )
+            yield s3_client(f"http://127.0.0.1:{port}")
 
     def backups(self) -> list[str]:
         """The files in the bucket, oldest first."""
@@ -220,16 +212,16 @@ class Surroundings:
 def _object_store(image: Image) -> dict[str, Any]:
     """A pod with the S3 server, and its Service."""
     labels = {"app": "s3"}
-    key = {
-        name: {"secretKeyRef": {"name": "aws-secret", "key": key}}
-        for name, key in (("ROOT_ACCESS_KEY", "AWS_ACCESS_KEY_ID"), ("ROOT_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"))
-    }
+    keys = {"ROOT_ACCESS_KEY": "AWS_ACCESS_KEY_ID", "ROOT_SECRET_KEY": "AWS_SECRET_ACCESS_KEY"}
     container = {
         "name": "s3",
         "image": image.name,
         "imagePullPolicy": "IfNotPresent",
         "args": ["--port", ":7070", "posix", "/data"],
-        "env": [{"name": name, "valueFrom": source} for name, source in key.items()],
+        "env": [
+            {"name": name, "valueFrom": {"secretKeyRef": {"name": "aws-secret", "key": key}}}
+            for name, key in keys.items()
+        ],
         "readinessProbe": {"tcpSocket": {"port": 7070}, "periodSeconds": 1},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],

@@ -8,12 +8,11 @@ from typing import Any
 
 import yaml
 
+from ci.chart import CHART
 from ci.parts.chart_tools import kubeconform, schemas
 from ci.parts.helm import helm
 
-ROOT = Path(__file__).parents[2]
-CHART = ROOT / "charts" / "pulsar"
-EXAMPLE = ROOT / "values.example.yaml"
+EXAMPLE = Path(__file__).parents[2] / "values.example.yaml"
 
 Values = Mapping[str, Any]
 Manifest = dict[str, Any]

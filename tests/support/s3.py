@@ -22,6 +22,17 @@ ACCESS_KEY = "tester"
 SECRET_KEY = "a-secret-of-the-tests"
 
 
+def s3_client(endpoint: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> "S3Client":
+    """A client of whatever serves S3 there."""
+    return boto3.session.Session().client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=endpoint,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+    )
+
+
 class S3Server:
     """versitygw on a directory."""
 
@@ -57,13 +68,7 @@ class S3Server:
 
     def client(self, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> "S3Client":
         """A client of its own, its owner's by default."""
-        return boto3.session.Session().client(
-            "s3",
-            region_name="us-east-1",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
-        )
+        return s3_client(self.endpoint, access_key, secret_key)
 
     def add_user(self, access_key: str, secret_key: str) -> None:
         """A user who exists and owns nothing."""

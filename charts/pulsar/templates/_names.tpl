@@ -36,21 +36,6 @@ release: {{ .root.Release.Name }}
 component: {{ .component }}
 {{- end }}
 
-{{/* All labels of a component's objects. Call as "pulsar.selector". */}}
-{{- define "pulsar.labels" -}}
-{{ include "pulsar.selector" . }}
-cluster: {{ include "pulsar.fullname" .root }}
-app.kubernetes.io/name: pulsar
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- end }}
-
 {{/* Labels of a component's pods: no versions, so that a new chart alone restarts nothing. Call as "pulsar.selector". */}}
 {{- define "pulsar.podLabels" -}}
 {{ include "pulsar.selector" . }}
@@ -58,6 +43,17 @@ cluster: {{ include "pulsar.fullname" .root }}
 app.kubernetes.io/name: pulsar
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* All labels of a component's objects. Call as "pulsar.selector". */}}
+{{- define "pulsar.labels" -}}
+{{ include "pulsar.podLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* metadata of a component's object. Call with (dict "root" $ "component" c "name" n). */}}

@@ -1,15 +1,12 @@
 {{/* What pods have in common. */}}
 
-{{/* Call with (dict "root" $ "image" values "fallback" values). Empty values come from the fallback. */}}
+{{/* Call with (dict "root" $ "repository" text "tag" text). */}}
 {{- define "pulsar.image" -}}
-{{- $fallback := .fallback | default dict -}}
-{{- $repository := .image.repository | default $fallback.repository -}}
-{{- $tag := .image.tag | default $fallback.tag -}}
-{{- with .root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end }}{{ $repository }}:{{ include "pulsar.number" $tag }}
+{{- with .root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end }}{{ .repository }}:{{ include "pulsar.number" .tag }}
 {{- end }}
 
 {{- define "pulsar.zookeeper.image" -}}
-image: {{ include "pulsar.image" (dict "root" . "image" .Values.images.zookeeper) | quote }}
+image: {{ include "pulsar.image" (merge (dict "root" .) .Values.images.zookeeper) | quote }}
 imagePullPolicy: {{ .Values.images.zookeeper.pullPolicy | default "IfNotPresent" }}
 {{- end }}
 
@@ -18,9 +15,9 @@ imagePullPolicy: {{ .Values.images.zookeeper.pullPolicy | default "IfNotPresent"
 {{- $images := .root.Values.images.zookeeper.customTools -}}
 {{- $own := index $images .tool -}}
 {{- $other := index $images (ternary "restore" "backup" (eq .tool "backup")) -}}
-{{- $default := dict "repository" "pulsar-metadata-backup" "tag" .root.Chart.AppVersion -}}
-{{- $fallback := dict "repository" ($other.repository | default $default.repository) "tag" ($other.tag | default $default.tag) -}}
-image: {{ include "pulsar.image" (dict "root" .root "image" $own "fallback" $fallback) | quote }}
+{{- $repository := $own.repository | default $other.repository | default "pulsar-metadata-backup" -}}
+{{- $tag := $own.tag | default $other.tag | default .root.Chart.AppVersion -}}
+image: {{ include "pulsar.image" (dict "root" .root "repository" $repository "tag" $tag) | quote }}
 imagePullPolicy: {{ $own.pullPolicy | default $other.pullPolicy | default "IfNotPresent" }}
 {{- end }}
 

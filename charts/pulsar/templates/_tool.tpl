@@ -59,6 +59,12 @@ env:
 {{- include "pulsar.number" .Values.zookeeper.customTools.backup.backupInterval -}}
 {{- end }}
 
+{{/* Seconds after which the newest backup is too old. */}}
+{{- define "pulsar.backup.maxAge" -}}
+{{- $intervals := .Values.monitoring.prometheusRule.thresholds.maxAgeIntervals -}}
+{{- mulf $intervals (include "pulsar.backup.interval" .) | ceil | int64 -}}
+{{- end }}
+
 {{- define "pulsar.backup.port" -}}
 {{- include "pulsar.number" .Values.zookeeper.customTools.backup.webServerPort -}}
 {{- end }}

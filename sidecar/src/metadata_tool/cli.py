@@ -118,7 +118,7 @@ def _restore(options: argparse.Namespace, settings: Settings) -> None:
     if restore.done_before(plan):
         return
     store = _open(settings.store(plan.point.location))
-    _print(str(restore.run(plan, store, Checkpoint()).snapshot))
+    _print(str(restore.run(plan, store, Checkpoint())))
 
 
 def _open(settings: StoreSettings) -> Store:

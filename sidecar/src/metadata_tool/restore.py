@@ -35,14 +35,6 @@ class Plan:
         return Marker(self.version, str(self.point))
 
 
-@dataclass(frozen=True)
-class Restored:
-    """What was placed, and where."""
-
-    manifest: Manifest
-    snapshot: Path
-
-
 @contextmanager
 def fetched(point: RestorePoint, store: Store, spool_dir: Path, checkpoint: Checkpoint) -> Iterator[Path]:
     """A local copy of a backup, gone afterwards.
@@ -106,8 +98,10 @@ def done_before(plan: Plan) -> bool:
     return True
 
 
-def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Restored:
+def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path:
     """Restore into a data directory that is empty. Every member gets the same bytes under the same name.
+
+    The path of the snapshot.
 
     Raises:
         DataDirNotEmpty: it is not; nothing was touched.
@@ -122,4 +116,4 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Restored:
             zxid = datadir.next_epoch(manifest.zxid)
             placed = datadir.place(plan.data_dir, zxid, write, plan.marker.to_json())
     log.info("restored %d znodes into %s", manifest.nodes, placed)
-    return Restored(manifest, placed)
+    return placed

@@ -1,6 +1,6 @@
 {{/*
 A Job that may run again at any time. Its name has a digest of what it does: changed values make a new one, where
-Kubernetes would refuse to change a Job. Call with (dict "root" $ "component" name "containers" text "main" text).
+Kubernetes would refuse to change a Job. Call as "pulsar.selector".
 */}}
 {{- define "pulsar.initialize.job" -}}
 {{- $spec := include "pulsar.initialize.spec" . -}}

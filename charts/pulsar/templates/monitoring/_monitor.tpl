@@ -1,0 +1,18 @@
+{{/*
+What the Prometheus operator scrapes. Call with (dict "root" $ "component" c "name" n "kind" kind "endpoints" key
+"values" values).
+*/}}
+{{- define "pulsar.monitor" -}}
+apiVersion: monitoring.coreos.com/v1
+kind: {{ .kind }}
+metadata:
+  {{- include "pulsar.metadata" . | nindent 2 }}
+    {{- with .values.labels }}{{ toYaml . | nindent 4 }}{{ end }}
+spec:
+  selector:
+    matchLabels: {{- include "pulsar.selector" . | nindent 6 }}
+  {{ .endpoints }}:
+    - port: http
+      path: /metrics
+      interval: {{ .values.interval }}
+{{- end }}
