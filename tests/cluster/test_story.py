@@ -106,7 +106,7 @@ def test_install_without_backup(surroundings: Surroundings, release: Release) ->
     assert ZOOKEEPERS == sorted(running)
     assert "Backup: OFF" in notes
     with surroundings.zookeeper(0) as client:
-        assert ["demo"] == client.get_children("/admin/clusters")
+        assert ["demo", "global"] == sorted(client.get_children("/admin/clusters"))
         assert "INSTANCEID" in client.get_children("/ledgers")
 
 
@@ -123,7 +123,7 @@ def test_upgrade_switches_the_backup_on(surroundings: Surroundings, release: Rel
         "a backup appears", lambda: next((name for name in surroundings.backups() if newer(name, written)), "")
     )
     story.point = f"s3a://{BUCKET}/{name}"
-    assert ready(items("pods", "--field-selector", f"metadata.name={BACKUP}")[0])
+    eventually("its pod is ready", lambda: ready(items("pods", "--field-selector", f"metadata.name={BACKUP}")[0]))
     assert identities(story.pods) == identities(zookeepers())
 
 
