@@ -4,7 +4,7 @@ the first that fails. The first cluster is helm 3's, the second helm 4's.
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -19,6 +19,8 @@ ADMIN_PORT = f"http://{RELEASE}-pulsar-backup:8088"
 
 TOOLS = "zookeeper.customTools"
 NOTHING = {f"{TOOLS}.backup.enable": "false"}
+WRITTEN_AGAIN = ("/admin/policies/public", "/admin/policies/pulsar")
+"""initialize-cluster-metadata always writes these tenants, the same content where the cluster is one of theirs."""
 BACKING_UP = {f"{TOOLS}.backup.enable": "true"}
 
 
@@ -210,13 +212,22 @@ def test_wrong_restore_point(release: Release) -> None:
 
 
 def test_install_with_restore(surroundings: Surroundings, release: Release, story: Story) -> None:
-    """A new cluster from the backup: every member has the tree that was saved, and initialising it changed nothing."""
+    """A new cluster from the backup: every member has the tree that was saved, and initialising it changed no content."""
     notes = release.install(4, restoring(story.point))
     assert "Restore: ON" in notes
     eventually("three ZooKeepers serve", all_ready)
     eventually("the Jobs that initialise are done", jobs_complete)
+    saved = content(story.tree)
     for member in range(3):
-        assert [] == list(differences(story.tree, surroundings.tree(member)))
+        assert [] == list(differences(saved, content(surroundings.tree(member))))
+
+
+def content(tree: Tree) -> Tree:
+    """A tree without the traces that writing the same content again leaves."""
+    return {
+        path: replace(znode, version=0, mzxid=0, mtime=0) if path in WRITTEN_AGAIN else znode
+        for path, znode in tree.items()
+    }
 
 
 def test_restart_restores_nothing(surroundings: Surroundings, story: Story) -> None:

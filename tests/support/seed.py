@@ -30,11 +30,8 @@ def pulsar(client: KazooClient, topics: int = 40) -> None:
 
 
 def _make(client: KazooClient, path: str, value: object) -> None:
-    data = json.dumps(value).encode() if value else b""
-    if client.exists(path):
-        client.set(path, data)
-    else:
-        client.create(path, data, makepath=True)
+    if not client.exists(path):  # what Pulsar itself made stays as it is
+        client.create(path, json.dumps(value).encode() if value else b"", makepath=True)
 
 
 def everything(client: KazooClient, wide: int = WIDE) -> None:
