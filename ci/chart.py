@@ -24,7 +24,7 @@ def schema(values: str) -> dict[str, Any]:
     """The JSON schema (draft 7) of a values.yaml.
 
     Raises:
-        ValueError: a key has no description; the message names it.
+        ValueError: a key's comment does not say enough; the message names the key and what to write.
     """
     root = yaml.compose(values, Loader=yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode)
@@ -52,12 +52,21 @@ def _property(node: yaml.Node, comments: list[str], lines: list[str], path: str)
     said, annotated = _split(comments)
     if said:  # its default is an example, not the keys that it may have
         own = {"description": said}
-        if "enum" not in annotated:
-            own["type"] = _TYPES[node.tag.rpartition(":")[2]]
+        if not {"enum", "type"} & annotated.keys():
+            own["type"] = _type(node, path)
+        if isinstance(node, yaml.MappingNode) and _OPEN not in annotated:
+            raise ValueError(f"values.yaml: {path} does not say which keys it takes: write {_OPEN} into its @schema")
         return own | annotated
     if isinstance(node, yaml.MappingNode) and node.value:
         return _object(node, lines, f"{path}.") | annotated
     raise ValueError(f"values.yaml: {path} has no description: write `# -- …` above it")
+
+
+def _type(node: yaml.Node, path: str) -> str:
+    name = node.tag.rpartition(":")[2]
+    if name not in _TYPES:
+        raise ValueError(f"values.yaml: {path} has a default that tells no type: write one into its @schema")
+    return _TYPES[name]
 
 
 def _comments(lines: list[str], line: int) -> list[str]:

@@ -3,12 +3,16 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from ci.parts.cache import cached, digest, from_pypi
-from ci.parts.go import program
+from ci.parts.go import module, program
 
 KUBERNETES = ("1.25.0", "1.29.0", "1.32.0", "1.34.0", "1.37.0")
 """The versions that manifests are checked against: the chart's oldest, and newer ones."""
+_OPERATOR = "v0.85.0"
 _LOCK = Path(__file__).parent / "kubernetes_schemas.lock"
 
 
@@ -58,3 +62,36 @@ def schemas() -> Path:
                 file.write_text(json.dumps(schema))
 
     return cached(f"schemas-{digest(_LOCK)}-{digest(Path(__file__))}", make)
+
+
+def monitoring_schemas() -> Path:
+    """A folder of strict JSON schemas, `<kind>-monitoring-v1.json`, of the Prometheus operator's objects.
+
+    They come from the definitions that users install in their clusters, and are closed here: a cluster drops an unknown
+    field without a word.
+
+    Raises:
+        PartMissing: they cannot be fetched.
+    """
+
+    def make(target: Path) -> None:
+        source = module("github.com/prometheus-operator/prometheus-operator", _OPERATOR)
+        for kind in ("podmonitor", "servicemonitor", "prometheusrule"):
+            file = source / "example" / "prometheus-operator-crd" / f"monitoring.coreos.com_{kind}s.yaml"
+            served = yaml.safe_load(file.read_text())["spec"]["versions"]
+            schema = next(each["schema"]["openAPIV3Schema"] for each in served if each["name"] == "v1")
+            (target / f"{kind}-monitoring-v1.json").write_text(json.dumps(_closed(schema)))
+
+    return cached(f"monitoring-schemas-{_OPERATOR}-{digest(Path(__file__))}", make)
+
+
+def _closed(schema: Any) -> Any:
+    """A schema whose objects take no other keys than those it names."""
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    whole = {key: _closed(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        whole.setdefault("additionalProperties", False)
+    return whole

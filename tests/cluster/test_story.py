@@ -212,7 +212,7 @@ def test_wrong_restore_point(release: Release) -> None:
 
 
 def test_install_with_restore(surroundings: Surroundings, release: Release, story: Story) -> None:
-    """A new cluster from the backup: every member has the tree that was saved, and initialising it changed no content."""
+    """A new cluster from the backup: every member has the tree that was saved, and its content is all the same."""
     notes = release.install(4, restoring(story.point))
     assert "Restore: ON" in notes
     eventually("three ZooKeepers serve", all_ready)

@@ -1,5 +1,6 @@
 """The chart rendered by a real helm, as `helm install` would, and checked against Kubernetes' own schemas."""
 
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 import yaml
 
 from ci.chart import CHART
-from ci.parts.chart_tools import kubeconform, schemas
+from ci.parts.chart_tools import kubeconform, monitoring_schemas, schemas
 from ci.parts.helm import helm
 
 EXAMPLE = Path(__file__).parents[2] / "values.example.yaml"
@@ -36,11 +37,17 @@ def merged(*values: Values) -> dict[str, Any]:
 
 
 def _template(major: int, values: Values, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    with _file(values) as file:
+        command = [helm(major), "template", "snpe", str(CHART), "--values", file, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@contextlib.contextmanager
+def _file(values: Values) -> Iterator[str]:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(dict(values), file)
         file.flush()
-        command = [helm(major), "template", "snpe", str(CHART), "--values", file.name, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        yield file.name
 
 
 def text(values: Values | None = None, *arguments: str, major: int = 3) -> str:
@@ -60,6 +67,13 @@ def refusal(values: Values, major: int) -> str:
     done = _template(major, values, ())
     assert done.returncode != 0, "helm took these values"
     return done.stderr
+
+
+def lint(values: Values, major: int) -> "subprocess.CompletedProcess[str]":
+    """`helm lint --strict` of the chart with these values."""
+    with _file(values) as file:
+        command = [helm(major), "lint", "--strict", str(CHART), "--values", file]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def one(manifests: Sequence[Manifest], kind: str, name: str) -> Manifest:
@@ -90,8 +104,9 @@ def containers(spec: Manifest) -> list[Manifest]:
 
 def conform(manifests: str, kubernetes: str) -> str:
     """What kubeconform finds wrong with manifests, for one Kubernetes version; empty for nothing."""
-    place = f"{schemas()}/{kubernetes}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
-    skipped = "PodMonitor,ServiceMonitor,PrometheusRule"  # of an operator, not of Kubernetes
-    command = [kubeconform(), "-strict", "-schema-location", place, "-skip", skipped, "-"]
+    file = "{{.ResourceKind}}{{.KindSuffix}}.json"
+    places = [f"{schemas()}/{kubernetes}/{file}", f"{monitoring_schemas()}/{file}"]
+    locations = [argument for place in places for argument in ("-schema-location", place)]
+    command = [kubeconform(), "-strict", *locations, "-"]
     done = subprocess.run(command, input=manifests, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
