@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG) --rootdir .
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install demo test test-unit test-integration test-cluster lint format docs lock clean
+.PHONY: help install demo test test-unit test-integration test-cluster lint format docs protos lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ format: install ## Rewrite the code as ruff likes it
 docs: install ## Rewrite what is made from the code: tables in docs/, the chart's schema and README
 	@$(BIN)/python -m ci.docs
 	@$(BIN)/python -m ci.chart
+
+protos: install ## Compile the protocol buffers anew
+	@cd sidecar/src/metadata_tool/pulsar && ../../../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. *.proto
 
 lock: install ## Resolve and pin every Python package anew
 	@ci/lock

@@ -76,7 +76,8 @@ def restore(point: str, settings: dict[str, str], saved: Tree, directory: Path) 
     fresh = directory / "new" / "data"
     fresh.mkdir(parents=True)
     say(f"metadata-tool restore {point}")
-    outcome = run("restore", settings={**settings, "RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(fresh)})
+    restoring = {"RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(fresh), "RESTORE_SCOPE": "everything"}
+    outcome = run("restore", settings={**settings, **restoring})
     print(outcome.said + outcome.output, end="")
     if outcome.exit_code:
         return verdict([f"the restore ended with exit code {outcome.exit_code}"], len(saved))

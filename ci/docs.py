@@ -7,6 +7,7 @@ from pathlib import Path
 
 from metadata_tool.errors import every_error
 from metadata_tool.metrics import METRICS
+from metadata_tool.pulsar.rules import RULES
 from metadata_tool.settings import BOTO3, VARIABLES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -32,7 +33,16 @@ def metrics() -> str:
     return table(("name", "type", "meaning"), ((f"`{m.name}`", m.type, m.meaning) for m in METRICS))
 
 
-TABLES = {"environment": environment, "exit-codes": exit_codes, "metrics": metrics}
+def recovery() -> str:
+    """The table of the rules of a recovery."""
+    rows = [
+        (rule.name, "<br>".join(f"`{path}`" for path in rule.paths), rule.action, rule.why, "<br>".join(rule.scopes))
+        for rule in RULES
+    ]
+    return table(("rule", "znodes", "what is done", "why", "scope"), rows)
+
+
+TABLES = {"environment": environment, "exit-codes": exit_codes, "metrics": metrics, "recovery": recovery}
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

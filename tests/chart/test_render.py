@@ -132,6 +132,28 @@ def test_settings_reach_the_program() -> None:
     assert "60" == backup["ZOOKEEPER_CONNECT_TIMEOUT"]
 
 
+def test_restore_knows_the_new_cluster() -> None:
+    """The restore is told the new cluster's name and addresses where the chart knows them, and else nothing of them."""
+    names = ("CLUSTER_NAME", "CLUSTER_SERVICE_URL", "CLUSTER_BROKER_SERVICE_URL")
+    for values, expected in (
+        ({}, (None, None, None)),
+        ({"pulsar_metadata": {"clusterName": "prod"}}, ("prod", None, None)),
+        (
+            {"initialize": True, "namespace": "snpe"},
+            (
+                "snpe-pulsar",
+                "http://snpe-pulsar-broker.snpe.svc.cluster.local:8080/",
+                "pulsar://snpe-pulsar-broker.snpe.svc.cluster.local:6650/",
+            ),
+        ),
+    ):
+        data = one(render(merged(RESTORE, values)), "ConfigMap", "snpe-pulsar-restore")["data"]
+        assert expected == tuple(data.get(name) for name in names)
+        assert ("tiered-storage", "false", "false") == tuple(
+            data[name] for name in ("RESTORE_SCOPE", "HOLD_RETENTION", "RENAME_CLUSTER")
+        )
+
+
 def test_secrets_by_key() -> None:
     """Credentials are taken from the Secret by their keys; without secrets.use there are none."""
     used = merged(BACKUP, nested(f"{TOOLS}.backup.secrets.use", value=True))

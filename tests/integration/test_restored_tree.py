@@ -49,6 +49,7 @@ def restore(saved: Saved, data_dir: Path) -> Path:
     """Restore into a data directory; the snapshot's path."""
     data_dir.mkdir(parents=True, exist_ok=True)
     settings = {**saved.settings, "RESTORE_POINT": saved.uri, "ZOOKEEPER_DATA_DIR": str(data_dir)}
+    settings["RESTORE_SCOPE"] = "everything"  # the tree as it was
     return Path(succeed("restore", settings=settings))
 
 
@@ -94,11 +95,11 @@ def test_it_holds_what_is_hard_to_keep(saved: Saved) -> None:
 
 
 def test_sequential_names_go_on(saved: Saved, tmp_path: Path) -> None:
-    """The next sequential names are those that the source would have given."""
+    """The next sequential names are those that the source would have given; ledger ids go on well above."""
     restore(saved, tmp_path / "data")
     with standalone(saved.version, tmp_path) as server, client(server.address) as restored:
         names = [restored.create(f"{parent}/s-", b"", sequence=True) for parent in ("/sequential", "/ledgers/idgen")]
-    assert ["/sequential/s-0000000008", "/ledgers/idgen/s-0000000040"] == names
+    assert ["/sequential/s-0000000008", "/ledgers/idgen/s-0001000041"] == names
 
 
 def test_plain_tar_is_enough(saved: Saved, tmp_path: Path) -> None:

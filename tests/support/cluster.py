@@ -146,7 +146,7 @@ def _values(tool: Image, zookeeper: Image) -> dict[str, Any]:
                     "backupInterval": 10,
                     "extraEnv": [{"name": "ZOOKEEPER_AUTH", "valueFrom": login}],
                 },
-                "restore": program,
+                "restore": {**program, "scope": "everything"},
             },
         },
         "pulsar_metadata": {"clusterName": "demo", "resources": small},

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +13,17 @@ from typing import Any
 import pytest
 
 from metadata_tool import __version__
+from metadata_tool.archive import opened
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.cli import main
 from metadata_tool.errors import every_error
 from metadata_tool.manifest import FORMAT_VERSION
 from metadata_tool.settings import VARIABLES
+from metadata_tool.zookeeper.snapshot import SnapshotReader
 from support.backups import NEXT_EPOCH, TIMESTAMP, TREE, location, make_backup
 from support.tool import environment
 
-VERBS = ["serve", "backup", "list", "verify", "inspect", "restore"]
+VERBS = ["serve", "backup", "list", "verify", "inspect", "restore", "rules"]
 TAKING_A_URI = ["verify", "inspect"]
 
 
@@ -271,14 +272,14 @@ def test_restore_places_the_snapshot(folder: Path, data_dir: Path, command: Comm
     """A restore puts the backup's snapshot, in the next epoch, where ZooKeeper looks for it, and prints its path."""
     point = make_backup(folder)
     outcome = command("restore")
-    with tarfile.open(folder / str(point.name)) as backup:
-        saved = backup.extractfile(backup.getmembers()[1])
-        assert saved
-        snapshot = {f"version-2/snapshot.{NEXT_EPOCH:x}": saved.read()}
+    with opened(folder / str(point.name)) as backup:
+        saved = list(backup.tree().nodes)
+    with (data_dir / "version-2" / f"snapshot.{NEXT_EPOCH:x}").open("rb") as file:
+        assert saved == list(SnapshotReader(file).nodes())
     assert (0, "") == (outcome.exit_code, outcome.said)
     assert f"{data_dir}/version-2/snapshot.{NEXT_EPOCH:x}\n" == outcome.output
-    marker = tree_of(data_dir)["version-2/restore.json"]
-    assert snapshot | {"version-2/restore.json": marker} == tree_of(data_dir)
+    names = {f"snapshot.{NEXT_EPOCH:x}", "restore.json", "restore-report.json"}
+    assert {f"version-2/{name}" for name in names} == tree_of(data_dir).keys()
 
 
 def test_restore_into_a_fresh_volume(folder: Path, data_dir: Path, command: Command) -> None:
@@ -297,7 +298,7 @@ def test_restore_is_the_same_everywhere(folder: Path, data_dir: Path, tmp_path: 
     (tmp_path / "member").mkdir()
     command("restore")
     command("restore", ZOOKEEPER_DATA_DIR=str(tmp_path / "member"))
-    assert 2 == len(tree_of(data_dir))
+    assert 3 == len(tree_of(data_dir))
     assert tree_of(data_dir) == tree_of(tmp_path / "member")
 
 

@@ -11,6 +11,8 @@ from metadata_tool.backup import Plan, Source
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
+from metadata_tool.pulsar.rules import Scope
+from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.restore import Plan as RestorePlan
 from metadata_tool.settings import VARIABLES, ServeSettings, Settings, StoreSettings
 from metadata_tool.zookeeper.session import Login
@@ -64,7 +66,43 @@ def test_defaults() -> None:
 def test_restore_defaults() -> None:
     """A restore that is given no version is the first."""
     point = RestorePoint(Location("s3a", "my-bucket", ""), BackupName("pulsar", 1_623_721_488_825))
-    assert RestorePlan(point, "1", Path("/data"), Path(tempfile.gettempdir())) == Settings(RESTORE).restore()
+    expected = RestorePlan(
+        point, "1", Path("/data"), Path(tempfile.gettempdir()), "/managed-ledgers", Wishes(Scope.TIERED_STORAGE)
+    )
+    assert expected == Settings(RESTORE).restore()
+
+
+def test_restore_wishes() -> None:
+    """What a new cluster is to be is taken as given."""
+    given = {
+        "RESTORE_SCOPE": "everything",
+        "CLUSTER_NAME": "new",
+        "RENAME_CLUSTER": "true",
+        "HOLD_RETENTION": "true",
+        "CLUSTER_SERVICE_URL": "http://broker:8080/",
+        "CLUSTER_BROKER_SERVICE_URL": "pulsar://broker:6650/",
+    }
+    urls = (("serviceUrl", "http://broker:8080/"), ("brokerServiceUrl", "pulsar://broker:6650/"))
+    expected = Wishes(Scope.EVERYTHING, "new", rename_cluster=True, hold_retention=True, urls=urls)
+    assert expected == Settings(RESTORE | given).restore().wishes
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RESTORE_SCOPE", "all"),
+        ("CLUSTER_NAME", "a/b"),
+        ("RENAME_CLUSTER", "yes"),
+        ("HOLD_RETENTION", "1"),
+        ("CLUSTER_SERVICE_URL", "broker:8080"),
+        ("CLUSTER_BROKER_SERVICE_URL", "pulsar://two words"),
+        ("MANAGED_LEDGER_PATH", "managed-ledgers"),
+    ],
+)
+def test_wrong_wish(name: str, value: str) -> None:
+    """A wish that cannot be is refused, and named."""
+    with pytest.raises(SettingError, match=name):
+        Settings(RESTORE | {name: value}).restore()
 
 
 def test_all_given() -> None:

@@ -29,6 +29,18 @@
 {{- .Values.pulsar_metadata.clusterName | default (include "pulsar.fullname" .) -}}
 {{- end }}
 
+{{- define "pulsar.broker" -}}
+{{ include "pulsar.fullname" . }}-broker.{{ include "pulsar.namespace" . }}.svc.{{ .Values.clusterDomain }}
+{{- end }}
+
+{{- define "pulsar.webServiceUrl" -}}
+{{- .Values.pulsar_metadata.webServiceUrl | default (printf "http://%s:8080/" (include "pulsar.broker" .)) -}}
+{{- end }}
+
+{{- define "pulsar.brokerServiceUrl" -}}
+{{- .Values.pulsar_metadata.brokerServiceUrl | default (printf "pulsar://%s:6650/" (include "pulsar.broker" .)) -}}
+{{- end }}
+
 {{/* Labels that select a component's pods. Call with (dict "root" $ "component" name). */}}
 {{- define "pulsar.selector" -}}
 app: pulsar

@@ -40,7 +40,7 @@
 {{- if has $name (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "ZOOKEEPER_AUTH") }}
 {{- fail (printf "%s.configData.%s is a secret, which a ConfigMap must not hold: use secrets, or extraEnv with a secretKeyRef" $key $name) }}
 {{- end }}
-{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "RESTORE_POINT" "RESTORE_VERSION" "SPOOL_DIR") }}
+{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR") }}
 {{- fail (printf "%s.configData.%s is set by the chart from the other values: remove it" $key $name) }}
 {{- end }}
 {{- end }}

@@ -10,10 +10,10 @@ import hashlib
 import io
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from metadata_tool.errors import ArchiveCorrupt, SpoolFailed
 from metadata_tool.manifest import USE_ANOTHER, Manifest
@@ -66,8 +66,15 @@ class _Stepping:
         return self._source.read(size)
 
 
+class Tree(NamedTuple):
+    """Encoded ACLs by key; znodes in tree order, once."""
+
+    acls: Mapping[int, bytes]
+    nodes: Iterator[Node]
+
+
 class Archive:
-    """An open archive: its manifest at once, its znodes or its snapshot once, from beginning to end."""
+    """An open archive: its manifest at once, its tree once, from beginning to end."""
 
     def __init__(self, file: BinaryIO) -> None:
         """Read the manifest.
@@ -80,16 +87,23 @@ class Archive:
         text = self._member(MANIFEST, _MANIFEST_LIMIT)
         self.manifest = Manifest.decode(text.read_all())
 
-    def nodes(self) -> Iterator[Node]:
-        """All znodes. When the last has come, everything that can be checked has been.
+    def tree(self) -> "Tree":
+        """ACLs and znodes. When the last znode has come, everything that can be checked has been.
 
         Raises:
-            ArchiveCorrupt: anything at all is wrong with it. What came before is not to be trusted either.
+            ArchiveCorrupt: anything at all is wrong with it, which may show at any znode. What came before is not to be
+                trusted either.
         """
         snapshot = self._snapshot()
-        count = 0
         try:
             reader = SnapshotReader(snapshot)
+        except SnapshotError as error:
+            raise _unsound(error) from error
+        return Tree(reader.header.acls, self._nodes(snapshot, reader))
+
+    def _nodes(self, snapshot: "_Member", reader: SnapshotReader) -> Iterator[Node]:
+        count = 0
+        try:
             if reader.header.sessions:
                 raise SnapshotError("it holds sessions, and a backup holds none")
             for node in in_tree_order(reader.nodes(), reader.header.acls, self.manifest.zxid):
@@ -98,17 +112,9 @@ class Archive:
             if not reader.bare:
                 raise SnapshotError("something follows its first seal")
         except SnapshotError as error:
-            raise ArchiveCorrupt(f"the backup's snapshot is damaged, {error}", USE_ANOTHER) from error
+            raise _unsound(error) from error
         if count != self.manifest.nodes:
             raise _damaged(f"it holds {count} znodes, its manifest says {self.manifest.nodes}")
-        self._finish(snapshot)
-
-    def copy_snapshot(self, out: BinaryIO, checkpoint: Callable[[], None]) -> None:
-        """Write the snapshot out, checked against the manifest. Raises as `nodes` does."""
-        snapshot = self._snapshot()
-        while chunk := snapshot.read(_CHUNK):
-            checkpoint()
-            out.write(chunk)
         self._finish(snapshot)
 
     def _snapshot(self) -> "_Member":
@@ -136,13 +142,23 @@ class Archive:
             raise _damaged("something follows its last member")
 
 
-def verify(path: Path, checkpoint: Callable[[], None]) -> Manifest:
-    """Read an archive whole and check everything that can be checked; its manifest. Raises as `Archive` does."""
+def verify(path: Path, checkpoint: Callable[[], None], each: Callable[[Node], None] = lambda _: None) -> Manifest:
+    """Read an archive whole and check everything that can be checked; its manifest. Raises as `Archive` does.
+
+    `each` is called with every znode; what it has seen counts only if nothing is raised.
+    """
     with opened(path) as backup:
-        for number, _ in enumerate(backup.nodes()):
-            if not number % _STEP:
-                checkpoint()
+        for node in stepping(backup.tree().nodes, checkpoint):
+            each(node)
         return backup.manifest
+
+
+def stepping(nodes: Iterable[Node], checkpoint: Callable[[], None]) -> Iterator[Node]:
+    """The same znodes, with a call of the checkpoint now and then."""
+    for number, node in enumerate(nodes):
+        if not number % _STEP:
+            checkpoint()
+        yield node
 
 
 @contextmanager
@@ -211,6 +227,10 @@ class _Member:
         if self._left:
             raise _damaged(f"{self._name} is longer than what it holds")
         return self._digest.hexdigest()
+
+
+def _unsound(error: SnapshotError) -> ArchiveCorrupt:
+    return ArchiveCorrupt(f"the backup's snapshot is damaged, {error}", USE_ANOTHER)
 
 
 def _damaged(what: str) -> ArchiveCorrupt:

@@ -15,6 +15,7 @@ from metadata_tool import __version__, backup, inspection, restore
 from metadata_tool.catalog import Backup, RestorePoint, backups
 from metadata_tool.errors import OutputLost, SettingError, Stopped, ToolError, every_error
 from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.pulsar.rules import RULES
 from metadata_tool.settings import BOTO3, VARIABLES, Settings, StoreSettings
 from metadata_tool.store import Store, open_store
 from metadata_tool.zookeeper.snapshot import Node
@@ -121,6 +122,13 @@ def _restore(options: argparse.Namespace, settings: Settings) -> None:
     _print(str(restore.run(plan, store, Checkpoint())))
 
 
+def _rules(options: argparse.Namespace, settings: Settings) -> None:
+    for rule in RULES:
+        _print(f"{rule.name} ({', '.join(rule.scopes)})")
+        for text in (*rule.paths, rule.action, f"why: {rule.why}"):
+            _print(textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="    "))
+
+
 def _open(settings: StoreSettings) -> Store:
     return open_store(settings.location, settings.region, settings.addressing_style)
 
@@ -160,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     checking = verb("verify", _verify, "read a backup whole and check everything that can be checked")
     showing = verb("inspect", _inspect, "show what is in a backup, verifying it")
     verb("restore", _restore, "write RESTORE_POINT into ZOOKEEPER_DATA_DIR, which must hold no data; once")
+    verb("rules", _rules, "show what a restore changes in a saved tree, and why")
     for described in (checking, showing):
         described.add_argument("uri", metavar="URI", help="the address of a backup, as `list` prints it")
     output = showing.add_mutually_exclusive_group()

@@ -138,6 +138,12 @@ class ArchiveUnsupported(ToolError):
     exit_code = 31
 
 
+class ClusterNameDiffers(ToolError):
+    """The backup is of a Pulsar cluster with another name than the new one; nothing was touched"""
+
+    exit_code = 42
+
+
 class DataDirNotEmpty(ToolError):
     """The ZooKeeper data directory holds data that is not of this restore version; nothing was touched"""
 

@@ -45,7 +45,7 @@ def inspect(point: RestorePoint, path: Path, each: Callable[[Node], None]) -> In
     with archive.opened(path) as backup:
         require_match(point, backup.manifest)
         found = Inspection(backup.manifest)
-        for node in backup.nodes():
+        for node in backup.tree().nodes:
             top = printable(b"/".join(node.path.split(b"/", 2)[:2]))
             found.znodes[top] += 1
             found.bytes[top] += len(node.data or b"")

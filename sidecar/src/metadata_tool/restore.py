@@ -1,33 +1,45 @@
-"""One restore: fetch a backup, verify all of it, then place its snapshot where a new ZooKeeper will find it."""
+"""One restore: fetch a backup, verify it, make it the tree of a new cluster, place that where ZooKeeper will look."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from metadata_tool import archive
 from metadata_tool.catalog import RestorePoint
-from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, DataDirNotEmpty
+from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, DataDirNotEmpty, SettingError
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.manifest import USE_ANOTHER, Manifest
 from metadata_tool.marker import Marker
+from metadata_tool.pulsar.coverage import Surveyor
+from metadata_tool.pulsar.facts import Reading
+from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.recovery import Recovery
+from metadata_tool.pulsar.report import Report
+from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
-from metadata_tool.zookeeper import datadir
+from metadata_tool.zookeeper import datadir, snapshot
+from metadata_tool.zookeeper.snapshot import Node
 
 log = logging.getLogger(__name__)
+
+REPORT = "restore-report.json"
+"""Lies beside the snapshot, where ZooKeeper passes over it."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to restore, under which version, and where to."""
+    """What to restore, under which version, where to, and what the new cluster needs."""
 
     point: RestorePoint
     version: str
     data_dir: Path
     spool_dir: Path
+    managed_ledger_path: str
+    wishes: Wishes
 
     @property
     def marker(self) -> Marker:
@@ -53,13 +65,15 @@ def fetched(point: RestorePoint, store: Store, spool_dir: Path, checkpoint: Chec
             raise type(error)(f"{point}: {error.message}", error.hint) from error
 
 
-def verify(point: RestorePoint, path: Path, checkpoint: Checkpoint) -> Manifest:
-    """Read a fetched backup whole and check everything that can be checked.
+def verify(
+    point: RestorePoint, path: Path, checkpoint: Checkpoint, each: Callable[[Node], None] = lambda _: None
+) -> Manifest:
+    """Read a fetched backup whole and check everything that can be checked; `each` is called with every znode.
 
     Raises:
         ArchiveCorrupt, ArchiveUnsupported: it is not to be used.
     """
-    manifest = archive.verify(path, checkpoint)
+    manifest = archive.verify(path, checkpoint, each)
     require_match(point, manifest)
     return manifest
 
@@ -109,11 +123,59 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path:
     """
     datadir.require_empty(plan.data_dir)  # first: nothing is worth fetching otherwise
     with fetched(plan.point, store, plan.spool_dir, checkpoint) as path:
-        manifest = verify(plan.point, path, checkpoint)
-        log.info("verified %s: %d znodes at zxid %#x", plan.point, manifest.nodes, manifest.zxid)
-        with archive.opened(path) as backup:
-            write = partial(backup.copy_snapshot, checkpoint=checkpoint)
-            zxid = datadir.next_epoch(manifest.zxid)
-            placed = datadir.place(plan.data_dir, zxid, write, plan.marker.to_json())
-    log.info("restored %d znodes into %s", manifest.nodes, placed)
+        prepared = _prepare(plan, path, checkpoint)
+        placed = datadir.place(plan.data_dir, prepared.zxid, prepared.write)
+    log.info("restored %s into %s, with a report beside it: %s", plan.point, placed, REPORT)
     return placed
+
+
+def _prepare(plan: Plan, path: Path, checkpoint: Checkpoint) -> "_Prepared":
+    """Read the backup a first time: to verify it, and to learn what must be known of the whole tree."""
+    with archive.opened(path) as backup:
+        layout = _layout(plan, backup.manifest)
+    reading, surveyor = Reading(layout), Surveyor(layout)
+
+    def each(node: Node) -> None:
+        reading.see(node)
+        surveyor.see(node.path, node.data)
+
+    manifest = verify(plan.point, path, checkpoint, each)
+    surveyor.finish()
+    log.info("verified %s: %d znodes at zxid %#x", plan.point, manifest.nodes, manifest.zxid)
+    zxid = datadir.next_epoch(manifest.zxid)
+    orders = plan.wishes.orders(reading.facts, zxid, manifest.timestamp)
+    recovery = Recovery(orders, reading.facts, layout)
+    report = Report(orders, reading.facts, recovery.changes, surveyor.coverage)
+    return _Prepared(path, plan.marker, recovery, report, zxid, checkpoint)
+
+
+def _layout(plan: Plan, manifest: Manifest) -> Layout:
+    if plan.managed_ledger_path != manifest.managed_ledger_path:
+        raise SettingError(
+            f"MANAGED_LEDGER_PATH is {plan.managed_ledger_path}, that of the backup {manifest.managed_ledger_path}",
+            f"set it to {manifest.managed_ledger_path}",
+        )
+    return Layout(manifest.chroot, manifest.managed_ledger_path)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A verified backup, and all that is needed to write the new tree."""
+
+    path: Path
+    marker: Marker
+    recovery: Recovery
+    report: Report
+    zxid: int
+    checkpoint: Checkpoint
+
+    def write(self, out: BinaryIO) -> dict[str, bytes]:
+        """Write the snapshot; the files to lie beside it."""
+        with archive.opened(self.path) as backup:
+            tree = backup.tree()
+            nodes = self.recovery.nodes(archive.stepping(tree.nodes, self.checkpoint))
+            written = snapshot.write(out, tree.acls, (node.encode() for node in nodes))
+        for line in self.report.lines():
+            log.info("%s", line)
+        log.info("wrote %d znodes", written.nodes)
+        return {datadir.MARKER: self.marker.to_json(), REPORT: self.report.encode()}

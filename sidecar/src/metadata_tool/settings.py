@@ -13,6 +13,8 @@ from metadata_tool.backup import Source
 from metadata_tool.catalog import PREFIX, RestorePoint
 from metadata_tool.errors import SettingError
 from metadata_tool.location import EXAMPLE, Location
+from metadata_tool.pulsar.rules import Scope
+from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.restore import Plan as RestorePlan
 from metadata_tool.zookeeper.session import Login
 
@@ -58,8 +60,41 @@ WEB_SERVER_PORT = Variable("WEB_SERVER_PORT", "8088", "serve", "The admin port")
 MANAGED_LEDGER_PATH = Variable(
     "MANAGED_LEDGER_PATH",
     "/managed-ledgers",
-    "serve, backup",
-    "Where Pulsar keeps its managed ledgers: noted in the manifest, all is saved in any case",
+    "serve, backup, restore",
+    "Where Pulsar keeps its managed ledgers; all is saved in any case. A restore's must be that of the backup",
+)
+RESTORE_SCOPE = Variable(
+    "RESTORE_SCOPE",
+    "tiered-storage",
+    "restore",
+    "What survived: `tiered-storage`, so that the bookies are new and empty; or `everything`, bookies with their disks",
+)
+CLUSTER_NAME = Variable(
+    "CLUSTER_NAME",
+    "",
+    "restore",
+    "The new Pulsar cluster's name; empty: not checked. The backup must be of one of this name",
+)
+RENAME_CLUSTER = Variable(
+    "RENAME_CLUSTER",
+    "false",
+    "restore",
+    "`true`: CLUSTER_NAME replaces the name that the saved cluster has",
+)
+CLUSTER_SERVICE_URL = Variable(
+    "CLUSTER_SERVICE_URL", "", "restore", "The new cluster's web service, `http://…`; empty: the old one's is removed"
+)
+CLUSTER_BROKER_SERVICE_URL = Variable(
+    "CLUSTER_BROKER_SERVICE_URL",
+    "",
+    "restore",
+    "The new cluster's brokers, `pulsar://…`; empty: the old ones' are removed",
+)
+HOLD_RETENTION = Variable(
+    "HOLD_RETENTION",
+    "false",
+    "restore",
+    "`true`: every namespace's retention becomes infinite, so that brokers delete nothing before you have looked",
 )
 RESTORE_POINT = Variable(
     "RESTORE_POINT",
@@ -95,6 +130,12 @@ VARIABLES = (
     MANAGED_LEDGER_PATH,
     RESTORE_POINT,
     RESTORE_VERSION,
+    RESTORE_SCOPE,
+    CLUSTER_NAME,
+    RENAME_CLUSTER,
+    CLUSTER_SERVICE_URL,
+    CLUSTER_BROKER_SERVICE_URL,
+    HOLD_RETENTION,
     ZOOKEEPER_DATA_DIR,
     SPOOL_DIR,
     S3_ADDRESSING_STYLE,
@@ -108,6 +149,8 @@ BOTO3 = (
 MIN_INTERVAL = 1
 MAX_INTERVAL = 365 * 24 * 3600
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
+_CLUSTER = re.compile(r"[-=:.\w]*", re.ASCII)
+_URL = re.compile(r"[a-z+]+://[!-~]+")
 _ZNODE = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/\0]+)+")
 
 
@@ -185,16 +228,36 @@ class Settings:
             version=version,
             data_dir=Path(self._required(ZOOKEEPER_DATA_DIR, "set it to the dataDir of zoo.cfg")),
             spool_dir=self.spool_dir(),
+            managed_ledger_path=self._managed_ledger_path(),
+            wishes=self._wishes(),
         )
+
+    def _wishes(self) -> Wishes:
+        urls = {"serviceUrl": CLUSTER_SERVICE_URL, "brokerServiceUrl": CLUSTER_BROKER_SERVICE_URL}
+        return Wishes(
+            scope=Scope(self._one_of(RESTORE_SCOPE, tuple(Scope))),
+            cluster_name=self._matching(CLUSTER_NAME, _CLUSTER, "letters, digits, '_', '=', ':', '.' and '-'"),
+            rename_cluster=self._switch(RENAME_CLUSTER),
+            hold_retention=self._switch(HOLD_RETENTION),
+            urls=tuple(
+                (name, self._matching(variable, _URL, "scheme://host:port"))
+                for name, variable in urls.items()
+                if self._text(variable)
+            ),
+        )
+
+    def _managed_ledger_path(self) -> str:
+        return self._matching(MANAGED_LEDGER_PATH, _ZNODE, "the path of a znode, /managed-ledgers say")
+
+    def _switch(self, variable: Variable) -> bool:
+        return self._one_of(variable, ("true", "false")) == "true"
 
     def _plan(self, patience: float) -> BackupPlan:
         servers, chroot = self._ensemble()
         return BackupPlan(
             source=Source(servers, chroot, self._login(), patience),
             prefix=self.prefix(),
-            managed_ledger_path=self._matching(
-                MANAGED_LEDGER_PATH, _ZNODE, "the path of a znode, /managed-ledgers say"
-            ),
+            managed_ledger_path=self._managed_ledger_path(),
             spool_dir=self.spool_dir(),
         )
 

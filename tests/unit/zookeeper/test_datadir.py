@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadata_tool.errors import ArchiveCorrupt, DataDirNotEmpty, DataDirUnusable, Stopped, ToolError
-from metadata_tool.zookeeper.datadir import next_epoch, place, read_marker, require_empty
+from metadata_tool.zookeeper.datadir import MARKER, next_epoch, place, read_marker, require_empty
 from support.trees import PATIENT
 
 MARK = b"which restore"
@@ -20,19 +20,20 @@ FAILURES = [
 ]
 
 
-def writing(content: bytes) -> Callable[[BinaryIO], None]:
-    """A `write` that succeeds."""
+def writing(content: bytes) -> Callable[[BinaryIO], dict[str, bytes]]:
+    """A `write` that succeeds, and leaves a marker."""
 
-    def write(file: BinaryIO) -> None:
+    def write(file: BinaryIO) -> dict[str, bytes]:
         file.write(content)
+        return {MARKER: MARK}
 
     return write
 
 
-def failing(error: Exception) -> Callable[[BinaryIO], None]:
+def failing(error: Exception) -> Callable[[BinaryIO], dict[str, bytes]]:
     """A `write` that fails half-way."""
 
-    def write(file: BinaryIO) -> None:
+    def write(file: BinaryIO) -> dict[str, bytes]:
         file.write(b"half")
         raise error
 
@@ -57,7 +58,7 @@ def fresh(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("zxid", "name"), [(0, "snapshot.0"), (0x6_0000_0000, "snapshot.600000000")])
 def test_place(tmp_path: Path, zxid: int, name: str) -> None:
     """The snapshot is put where ZooKeeper looks for it, and nothing else is but the marker."""
-    placed = place(tmp_path, zxid, writing(b"tree"), MARK)
+    placed = place(tmp_path, zxid, writing(b"tree"))
     expected = {"version-2": None, f"version-2/{name}": b"tree", "version-2/restore.json": MARK}
     assert (tmp_path / "version-2" / name, expected) == (placed, contents(tmp_path))
 
@@ -65,7 +66,7 @@ def test_place(tmp_path: Path, zxid: int, name: str) -> None:
 def test_place_on_fresh_volume(fresh: Path) -> None:
     """What a new volume holds is no obstacle, and is kept."""
     before = contents(fresh)
-    place(fresh, 1, writing(b"tree"), MARK)
+    place(fresh, 1, writing(b"tree"))
     assert before | {"version-2": None, "version-2/snapshot.1": b"tree", "version-2/restore.json": MARK} == contents(
         fresh
     )
@@ -78,7 +79,7 @@ def test_place_after_unfinished(fresh: Path) -> None:
     partial.mkdir()
     (partial / "snapshot.1").write_bytes(b"half")
     (partial / "snapshot.7").write_bytes(b"other")
-    place(fresh, 1, writing(b"tree"), MARK)
+    place(fresh, 1, writing(b"tree"))
     assert before | {"version-2": None, "version-2/snapshot.1": b"tree", "version-2/restore.json": MARK} == contents(
         fresh
     )
@@ -95,7 +96,7 @@ def test_not_empty(fresh: Path, name: str, *, is_directory: bool) -> None:
         found.write_bytes(b"precious")
     before = contents(fresh)
     with pytest.raises(DataDirNotEmpty) as refused:
-        place(fresh, 1, writing(b"tree"), MARK)
+        place(fresh, 1, writing(b"tree"))
     assert before == contents(fresh)
     assert f"it holds {name}" in refused.value.message
     assert str(fresh) in refused.value.message
@@ -107,16 +108,16 @@ def test_not_empty_keeps_unfinished(tmp_path: Path) -> None:
     (tmp_path / "version-2").mkdir()
     before = contents(tmp_path)
     with pytest.raises(DataDirNotEmpty):
-        place(tmp_path, 1, writing(b"tree"), MARK)
+        place(tmp_path, 1, writing(b"tree"))
     assert before == contents(tmp_path)
 
 
 def test_second_place(tmp_path: Path) -> None:
     """A data directory is filled once; a second restore is refused and changes nothing."""
-    place(tmp_path, 1, writing(b"first"), MARK)
+    place(tmp_path, 1, writing(b"first"))
     before = contents(tmp_path)
     with pytest.raises(DataDirNotEmpty):
-        place(tmp_path, 2, writing(b"second"), MARK)
+        place(tmp_path, 2, writing(b"second"))
     assert before == contents(tmp_path)
 
 
@@ -125,7 +126,7 @@ def test_failing_write(fresh: Path, error: Exception, expected: type[ToolError],
     """When writing fails, the directory is as it was and the error says why."""
     before = contents(fresh)
     with pytest.raises(expected, match=said):
-        place(fresh, 1, failing(error), MARK)
+        place(fresh, 1, failing(error))
     assert before == contents(fresh)
 
 
@@ -133,8 +134,8 @@ def test_failing_write(fresh: Path, error: Exception, expected: type[ToolError],
 def test_place_after_failure(fresh: Path, error: Exception, expected: type[ToolError], said: str) -> None:
     """After a failure, the next try succeeds."""
     with pytest.raises(expected, match=said):
-        place(fresh, 1, failing(error), MARK)
-    placed = place(fresh, 1, writing(b"tree"), MARK)
+        place(fresh, 1, failing(error))
+    placed = place(fresh, 1, writing(b"tree"))
     content = b"tree"
     assert content == placed.read_bytes()
 
@@ -143,11 +144,12 @@ def test_absent_while_writing(tmp_path: Path) -> None:
     """As long as the snapshot is not complete, ZooKeeper would find none."""
     seen = []
 
-    def write(file: BinaryIO) -> None:
+    def write(file: BinaryIO) -> dict[str, bytes]:
         file.write(b"tree")
         seen.append((tmp_path / "version-2").exists())
+        return {MARKER: MARK}
 
-    place(tmp_path, 1, write, MARK)
+    place(tmp_path, 1, write)
     expected = [False]
     assert expected == seen
 
@@ -170,7 +172,7 @@ def test_unusable(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     path = make(tmp_path)
     before = contents(tmp_path)
     with pytest.raises(DataDirUnusable) as refused:
-        place(path, 1, writing(b"tree"), MARK)
+        place(path, 1, writing(b"tree"))
     assert before == contents(tmp_path)
     assert str(path) in refused.value.message
 
@@ -212,7 +214,7 @@ def test_next_epoch_is_later(zxid: int) -> None:
 def test_read_marker(fresh: Path) -> None:
     """A directory tells which restore it is from, and that it is from none."""
     before = read_marker(fresh)
-    place(fresh, 1, writing(b"tree"), MARK)
+    place(fresh, 1, writing(b"tree"))
     assert (None, MARK) == (before, read_marker(fresh))
 
 
@@ -220,7 +222,7 @@ def test_read_marker(fresh: Path) -> None:
 def test_failing_write_leaves_no_marker(fresh: Path, error: Exception, expected: type[ToolError], said: str) -> None:
     """What failed is not taken for done at the next start."""
     with pytest.raises(expected, match=said):
-        place(fresh, 1, failing(error), MARK)
+        place(fresh, 1, failing(error))
     assert read_marker(fresh) is None
 
 

@@ -9,7 +9,8 @@ that it comes and goes with the data it speaks of.
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,10 +66,11 @@ def require_empty(data_dir: Path) -> None:
         )
 
 
-def place(data_dir: Path, zxid: int, write: Callable[[BinaryIO], None], marker: bytes) -> Path:
+def place(data_dir: Path, zxid: int, write: Callable[[BinaryIO], Mapping[str, bytes]]) -> Path:
     """Let `write` make the snapshot of this zxid, and put it where ZooKeeper looks for it. The file's path.
 
-    `marker` is what `read_marker` gives from then on.
+    What `write` returns are files to lie beside it, by name: the one called MARKER is what `read_marker` gives from
+    then on.
 
     Raises:
         DataDirNotEmpty, DataDirUnusable: as `require_empty`, or the disk is full.
@@ -80,8 +82,11 @@ def place(data_dir: Path, zxid: int, write: Callable[[BinaryIO], None], marker: 
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        _write_synced(partial / name, write)
-        _write_synced(partial / MARKER, lambda file: file.write(marker))
+        with _synced(partial / name) as file:
+            beside = write(file)
+        for other, content in beside.items():
+            with _synced(partial / other) as file:
+                file.write(content)
         sync_directory(partial)
         partial.rename(data_dir / VERSION_2)
         sync_directory(data_dir)
@@ -92,9 +97,10 @@ def place(data_dir: Path, zxid: int, write: Callable[[BinaryIO], None], marker: 
     return data_dir / VERSION_2 / name
 
 
-def _write_synced(path: Path, write: Callable[[BinaryIO], object]) -> None:
+@contextmanager
+def _synced(path: Path) -> Iterator[BinaryIO]:
     with path.open("xb") as file:
-        write(file)
+        yield file
         file.flush()
         os.fsync(file.fileno())
 

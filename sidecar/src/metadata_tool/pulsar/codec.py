@@ -1,0 +1,106 @@
+"""ManagedLedgerInfo and ManagedCursorInfo as znodes hold them: protobuf, plain or compressed.
+
+A compressed value is the magic 0x4778, an int32 size, a message that names the compression and the size of what it
+holds, and that (MetaStoreImpl.compressManagedInfo). What is written here is plain, which every broker reads, whatever
+it is set to write. Fields that are not known are kept.
+"""
+
+import struct
+import zlib
+from typing import TypeVar
+
+import cramjam
+from google.protobuf.message import DecodeError, Message
+
+from metadata_tool.pulsar.managed_ledger_pb2 import Compression, ManagedCursorInfo, ManagedLedgerInfo
+
+_HEAD = struct.Struct(">Hi")
+_MAGIC = 0x4778
+_LIMIT = 64 << 20
+"""Bytes that a value may claim to hold: ten times what ZooKeeper's own limits leave room for."""
+
+M = TypeVar("M", bound=Message)
+
+
+class UndecodableError(ValueError):
+    """A value that is not what its path says; the message tells why."""
+
+
+def managed_ledger(value: bytes) -> ManagedLedgerInfo:
+    """The ledgers of a topic; nothing is an empty list.
+
+    Raises:
+        UndecodableError: it is none.
+    """
+    return _parse(ManagedLedgerInfo(), value)
+
+
+def managed_cursor(value: bytes) -> ManagedCursorInfo:
+    """A subscription's position.
+
+    Raises:
+        UndecodableError: it is none.
+    """
+    return _parse(ManagedCursorInfo(), value)
+
+
+def _parse(message: M, value: bytes) -> M:
+    try:
+        message.ParseFromString(_plain(value))
+    except DecodeError as error:
+        raise UndecodableError(f"it is no {message.DESCRIPTOR.name}") from error
+    if not message.IsInitialized():
+        raise UndecodableError(f"it is no {message.DESCRIPTOR.name}, a field is missing")
+    return message
+
+
+def _plain(value: bytes) -> bytes:
+    if len(value) < _HEAD.size or _HEAD.unpack_from(value)[0] != _MAGIC:
+        return value
+    size = _HEAD.unpack_from(value)[1]
+    if not 0 <= size <= len(value) - _HEAD.size:
+        raise UndecodableError("its compression header is cut off")
+    end = _HEAD.size + size
+    head = _parse_head(value[_HEAD.size : end])
+    if not 0 <= head.uncompressedSize <= _LIMIT:
+        raise UndecodableError(f"it claims {head.uncompressedSize} bytes")
+    return _decompressed(head.compressionType, value[end:], head.uncompressedSize)
+
+
+def _parse_head(value: bytes) -> Compression:
+    head = Compression()
+    try:
+        head.ParseFromString(value)
+    except DecodeError as error:
+        raise UndecodableError("its compression header is damaged") from error
+    if not head.IsInitialized():
+        raise UndecodableError("its compression header is incomplete")
+    return head
+
+
+def _decompressed(kind: int, value: bytes, size: int) -> bytes:
+    """Exactly `size` bytes; no more memory than that is taken, whatever the value claims."""
+    name = Compression.Type.Name(Compression.Type.ValueType(kind))
+    try:
+        if kind == Compression.NONE:
+            found = value
+        elif kind == Compression.ZLIB:
+            inflater = zlib.decompressobj()
+            found = inflater.decompress(value, size + 1)
+            if not inflater.eof:
+                raise UndecodableError(f"its {name} data is cut off, or holds more than {size} bytes")
+        else:
+            target = bytearray(size)
+            found = bytes(target[: _INTO[name](value, target)])
+    except (zlib.error, cramjam.DecompressionError, OverflowError) as error:
+        raise UndecodableError(f"its {name} data is damaged") from error
+    if len(found) != size:
+        raise UndecodableError(f"its {name} data holds {len(found)} bytes, not {size}")
+    return found
+
+
+_INTO = {
+    "LZ4": cramjam.lz4.decompress_block_into,  # a raw block, without a size before it
+    "ZSTD": cramjam.zstd.decompress_into,
+    "SNAPPY": cramjam.snappy.decompress_raw_into,  # without the framing of its files
+}

@@ -1,0 +1,160 @@
+"""What a restore would bring back if the cluster were lost now, and what it would not.
+
+Only ledgers that were offloaded completely survive the bookies. Entries that an open ledger has taken are not in its
+metadata, so they are not counted here: `open_ledgers` says how many there are.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from metadata_tool.pulsar.codec import UndecodableError
+from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo
+from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.topics import COMPACTION, Cursor, Reader, Topic
+from metadata_tool.zookeeper.jute import read_buffer
+
+MAX_NAMESPACES = 10_000
+OTHERS = "(others)"
+"""Stands for all namespaces beyond that many, which come late in the order of the tree."""
+SCHEMA = "/schemas/<tenant>/<namespace>/<topic>"
+
+
+@dataclass
+class Tally:
+    """Counts of one topic, one namespace, or all. Entries and bytes are those of closed ledgers."""
+
+    topics: int = 0
+    recoverable_entries: int = 0
+    recoverable_bytes: int = 0
+    lost_entries: int = 0
+    lost_bytes: int = 0
+    open_ledgers: int = 0
+    topics_never_offloaded: int = 0
+    cursors: int = 0
+    cursors_in_bookkeeper: int = 0
+    schemas: int = 0
+
+    def add(self, other: "Tally") -> None:
+        """Count another's, too."""
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+    def to_json(self) -> dict[str, int]:
+        """Names as in JSON."""
+        return {_camel(name): value for name, value in asdict(self).items()}
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)
+
+
+def offloaded(ledger: LedgerInfo) -> bool:
+    """Whether a ledger is in tiered storage, all of it."""
+    return ledger.offloadContext.complete
+
+
+def of_topic(topic: Topic) -> Tally:
+    """The ledgers of one topic."""
+    tally = Tally(topics=1)
+    ledgers = topic.info.ledgerInfo
+    for ledger in ledgers:
+        if offloaded(ledger):
+            tally.recoverable_entries += ledger.entries
+            tally.recoverable_bytes += ledger.size
+        elif ledger.entries:
+            tally.lost_entries += ledger.entries
+            tally.lost_bytes += ledger.size
+        else:
+            tally.open_ledgers += 1
+    tally.topics_never_offloaded = int(not any(map(offloaded, ledgers)))
+    return tally
+
+
+@dataclass
+class Coverage:
+    """Counts by namespace, `tenant/namespace`; how many znodes should be topics or cursors and cannot be read."""
+
+    namespaces: dict[str, Tally] = field(default_factory=dict)
+    undecodable: int = 0
+
+    @property
+    def total(self) -> Tally:
+        """Of all namespaces."""
+        total = Tally()
+        for tally in self.namespaces.values():
+            total.add(tally)
+        return total
+
+    def of(self, namespace: str) -> Tally:
+        """The counts of a namespace, to add to."""
+        if namespace not in self.namespaces and len(self.namespaces) >= MAX_NAMESPACES:
+            namespace = OTHERS
+        return self.namespaces.setdefault(namespace, Tally())
+
+    def to_json(self, limit: int) -> dict[str, Any]:
+        """The whole, and at most `limit` namespaces: those that would lose most."""
+        by_loss = sorted(self.namespaces.items(), key=lambda item: (-item[1].lost_bytes, item[0]))
+        return {
+            "total": self.total.to_json(),
+            "undecodable": self.undecodable,
+            "namespaceCount": len(self.namespaces),
+            "namespaces": {name: tally.to_json() for name, tally in by_loss[:limit]},
+        }
+
+
+class Surveyor:
+    """Counts as the tree streams by; `done` is called with each topic: namespace, name, counts."""
+
+    def __init__(self, layout: Layout, done: Callable[[str, str, Tally], None] = lambda *_: None) -> None:
+        self.coverage = Coverage()
+        self._reader = Reader(layout)
+        self._schema = layout.compile(SCHEMA)
+        roots = (f"{layout.chroot}{layout.managed_ledger_path}/", f"{layout.chroot}/schemas/")
+        self._roots = tuple(root.encode() for root in roots)
+        self._done = done
+        self._topic: tuple[str, str, Tally] | None = None
+
+    def watch(self, encoded: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass encoded znodes on, in tree order, and count."""
+        for node in encoded:
+            path, after = read_buffer(node, 0)
+            if path and path.startswith(self._roots):
+                self.see(path, read_buffer(node, after)[0])
+            yield node
+        self.finish()
+
+    def see(self, path: bytes, data: bytes | None) -> None:
+        """Count one znode; they come in tree order."""
+        if not path.startswith(self._roots):
+            return
+        if match := self._schema.fullmatch(path):
+            namespace = f"{match['tenant'].decode()}/{match['namespace'].decode()}"
+            self.coverage.of(namespace).schemas += 1
+            return
+        try:
+            found = self._reader.read(path, data)
+        except UndecodableError:
+            self._undecodable()
+            return
+        if isinstance(found, Topic):
+            self._close()
+            self._topic = found.namespace, found.name, of_topic(found)
+        elif isinstance(found, Cursor) and self._topic and found.name != COMPACTION:
+            self._topic[2].cursors += 1
+            self._topic[2].cursors_in_bookkeeper += found.info.cursorsLedgerId >= 0
+
+    def finish(self) -> None:
+        """The tree has ended."""
+        self._close()
+
+    def _undecodable(self) -> None:
+        self.coverage.undecodable += 1
+
+    def _close(self) -> None:
+        if self._topic:
+            namespace, name, tally = self._topic
+            self.coverage.of(namespace).add(tally)
+            self._done(namespace, name, tally)
+            self._topic = None

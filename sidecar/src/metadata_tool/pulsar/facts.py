@@ -1,0 +1,91 @@
+"""What a recovery must know of the whole tree before it changes a znode of it: a first reading."""
+
+from dataclasses import dataclass, field
+
+from metadata_tool.pulsar import ids
+from metadata_tool.pulsar.codec import UndecodableError
+from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.topics import Cursor, Reader, Topic
+from metadata_tool.zookeeper.jute import Stat
+from metadata_tool.zookeeper.snapshot import Node
+
+CLUSTER = "/admin/clusters/<cluster>/**"
+GLOBAL = "global"
+"""Not a cluster: a mark that Pulsar makes."""
+MAX_CLUSTER_ZNODES = 10_000
+
+
+@dataclass
+class Facts:
+    """The highest id that was given out, -1 for none; which id counters there are; the znodes of clusters by name."""
+
+    highest_id: int = -1
+    has_ledgers: bool = False
+    has_long_ids: bool = False
+    counters: set[str] = field(default_factory=set)
+    clusters: dict[str, list[Node]] = field(default_factory=dict)
+    old_names: bool = False
+    """Whether there are topics of the first version of names, which have their cluster in them."""
+
+    @property
+    def own_clusters(self) -> list[str]:
+        """The clusters' names; with geo-replication the others' are among them."""
+        return sorted(name for name in self.clusters if name != GLOBAL)
+
+
+class Reading:
+    """Collects facts as the tree streams by."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.facts = Facts()
+        self._chroot = layout.chroot
+        self._reader = Reader(layout)
+        self._ledgers = [layout.compile(pattern) for pattern in ids.LEDGERS]
+        self._counter = layout.compile(ids.LONG_CHILD)
+        self._cluster = layout.compile(CLUSTER)
+        self._tops = tuple(f"{layout.chroot}/{name}".encode() for name in ("ledgers", "admin/clusters"))
+
+    def see(self, node: Node) -> None:
+        """Learn from one znode."""
+        if node.path.startswith(self._tops[0]):
+            self._see_ledger(node)
+        elif node.path.startswith(self._tops[1]):
+            self._see_cluster(node)
+        else:
+            self._see_topic(node)
+
+    def _see_ledger(self, node: Node) -> None:
+        facts, path = self.facts, node.path.decode().removeprefix(self._chroot)
+        facts.has_ledgers = True
+        cversion = Stat.unpack(node.stat).cversion
+        if path == ids.SHORT:
+            facts.counters.add(path)
+            self._given_out(ids.of_counter(None, cversion))
+        elif path == ids.LONG:
+            facts.counters.add(path)
+            facts.has_long_ids = True
+        elif match := self._counter.fullmatch(node.path):
+            facts.counters.add(path)
+            self._given_out(ids.of_counter(int(match["digits"]), cversion))
+        elif any(pattern.fullmatch(node.path) for pattern in self._ledgers):
+            self._given_out(ids.of_ledger(node.path[len(self._chroot) :]))
+
+    def _see_cluster(self, node: Node) -> None:
+        if match := self._cluster.fullmatch(node.path):
+            name = match["cluster"].decode()
+            if sum(map(len, self.facts.clusters.values())) < MAX_CLUSTER_ZNODES:
+                self.facts.clusters.setdefault(name, []).append(node)
+
+    def _see_topic(self, node: Node) -> None:
+        try:
+            found = self._reader.read(node.path, node.data)
+        except UndecodableError:
+            return
+        if isinstance(found, Topic):
+            self.facts.old_names |= found.namespace.count("/") > 1
+            self._given_out(*(ledger.ledgerId for ledger in found.info.ledgerInfo))
+        elif isinstance(found, Cursor):
+            self._given_out(found.info.cursorsLedgerId, found.info.markDeleteLedgerId)
+
+    def _given_out(self, *found: int) -> None:
+        self.facts.highest_id = max(self.facts.highest_id, *found, -1)

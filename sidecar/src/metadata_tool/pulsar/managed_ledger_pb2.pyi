@@ -1,0 +1,74 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class OffloadContext(_message.Message):
+    __slots__ = ("complete", "bookkeeperDeleted")
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    BOOKKEEPERDELETED_FIELD_NUMBER: _ClassVar[int]
+    complete: bool
+    bookkeeperDeleted: bool
+    def __init__(self, complete: _Optional[bool] = ..., bookkeeperDeleted: _Optional[bool] = ...) -> None: ...
+
+class LedgerInfo(_message.Message):
+    __slots__ = ("ledgerId", "entries", "size", "offloadContext")
+    LEDGERID_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    OFFLOADCONTEXT_FIELD_NUMBER: _ClassVar[int]
+    ledgerId: int
+    entries: int
+    size: int
+    offloadContext: OffloadContext
+    def __init__(self, ledgerId: _Optional[int] = ..., entries: _Optional[int] = ..., size: _Optional[int] = ..., offloadContext: _Optional[_Union[OffloadContext, _Mapping]] = ...) -> None: ...
+
+class Position(_message.Message):
+    __slots__ = ("ledgerId", "entryId")
+    LEDGERID_FIELD_NUMBER: _ClassVar[int]
+    ENTRYID_FIELD_NUMBER: _ClassVar[int]
+    ledgerId: int
+    entryId: int
+    def __init__(self, ledgerId: _Optional[int] = ..., entryId: _Optional[int] = ...) -> None: ...
+
+class ManagedLedgerInfo(_message.Message):
+    __slots__ = ("ledgerInfo", "terminatedPosition")
+    LEDGERINFO_FIELD_NUMBER: _ClassVar[int]
+    TERMINATEDPOSITION_FIELD_NUMBER: _ClassVar[int]
+    ledgerInfo: _containers.RepeatedCompositeFieldContainer[LedgerInfo]
+    terminatedPosition: Position
+    def __init__(self, ledgerInfo: _Optional[_Iterable[_Union[LedgerInfo, _Mapping]]] = ..., terminatedPosition: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
+
+class ManagedCursorInfo(_message.Message):
+    __slots__ = ("cursorsLedgerId", "markDeleteLedgerId", "markDeleteEntryId")
+    CURSORSLEDGERID_FIELD_NUMBER: _ClassVar[int]
+    MARKDELETELEDGERID_FIELD_NUMBER: _ClassVar[int]
+    MARKDELETEENTRYID_FIELD_NUMBER: _ClassVar[int]
+    cursorsLedgerId: int
+    markDeleteLedgerId: int
+    markDeleteEntryId: int
+    def __init__(self, cursorsLedgerId: _Optional[int] = ..., markDeleteLedgerId: _Optional[int] = ..., markDeleteEntryId: _Optional[int] = ...) -> None: ...
+
+class Compression(_message.Message):
+    __slots__ = ("compressionType", "uncompressedSize")
+    class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        NONE: _ClassVar[Compression.Type]
+        LZ4: _ClassVar[Compression.Type]
+        ZLIB: _ClassVar[Compression.Type]
+        ZSTD: _ClassVar[Compression.Type]
+        SNAPPY: _ClassVar[Compression.Type]
+    NONE: Compression.Type
+    LZ4: Compression.Type
+    ZLIB: Compression.Type
+    ZSTD: Compression.Type
+    SNAPPY: Compression.Type
+    COMPRESSIONTYPE_FIELD_NUMBER: _ClassVar[int]
+    UNCOMPRESSEDSIZE_FIELD_NUMBER: _ClassVar[int]
+    compressionType: Compression.Type
+    uncompressedSize: int
+    def __init__(self, compressionType: _Optional[_Union[Compression.Type, str]] = ..., uncompressedSize: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,260 @@
+"""The rules of a recovery, as data: which znodes, what is done to them, and why.
+
+Each is needed: a real Pulsar that was restored without it lost data or did not serve (docs/recovery.md).
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from re import Match
+from typing import Any
+
+from metadata_tool.pulsar import codec, ids
+from metadata_tool.pulsar.codec import UndecodableError
+from metadata_tool.pulsar.coverage import offloaded
+from metadata_tool.pulsar.topics import COMPACTION, CURSORS, TOPICS
+from metadata_tool.zookeeper.jute import Stat
+from metadata_tool.zookeeper.snapshot import Node
+
+
+class Scope(StrEnum):
+    """What survived: tiered storage alone, or everything but ZooKeeper."""
+
+    TIERED_STORAGE = "tiered-storage"
+    EVERYTHING = "everything"
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a recovery is to do. `zxid` and `time` (epoch ms) are those of changed znodes.
+
+    `rename` is (old name, new name) of the cluster. `urls` are the new cluster's own fields in `/admin/clusters`, of
+    the cluster named `cluster` (empty: none is touched).
+    """
+
+    scope: Scope
+    counter: ids.Counter
+    zxid: int
+    time: int
+    hold_retention: bool = False
+    cluster: str = ""
+    rename: tuple[str, str] | None = None
+    urls: tuple[tuple[str, str], ...] = ()
+
+    def changed(self, node: Node, data: bytes) -> Node:
+        """A znode with other data."""
+        if data == node.data:
+            return node
+        stat = Stat.unpack(node.stat)
+        version = (stat.version + 1) & 0x7FFF_FFFF
+        return node._replace(data=data, stat=stat._replace(version=version, mzxid=self.zxid, mtime=self.time).pack())
+
+
+Change = Callable[[Node, Match[bytes], Orders], Node | None]
+"""The znode as it is to be, or None: it goes, and all below it, too."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: the paths that it is for, what is done, why, in which scopes."""
+
+    name: str
+    paths: tuple[str, ...]
+    action: str
+    why: str
+    change: Change
+    scopes: tuple[Scope, ...] = (Scope.TIERED_STORAGE,)
+
+
+def _remove(_node: Node, _match: Match[bytes], _orders: Orders) -> None:
+    return None
+
+
+def _remove_available(node: Node, match: Match[bytes], _orders: Orders) -> Node | None:
+    return node if match["bookie"] == b"readonly" else None
+
+
+def _raise_counter(node: Node, match: Match[bytes], orders: Orders) -> Node:
+    high = int(match["digits"]) if "digits" in match.re.groupindex else None
+    if high != orders.counter.high:
+        return node
+    stat = Stat.unpack(node.stat)
+    return node._replace(stat=stat._replace(cversion=orders.counter.next, pzxid=orders.zxid).pack())
+
+
+def _keep_offloaded(node: Node, _match: Match[bytes], orders: Orders) -> Node:
+    info = codec.managed_ledger(node.data or b"")
+    kept = [ledger for ledger in info.ledgerInfo if offloaded(ledger)]
+    for ledger in kept:
+        ledger.offloadContext.bookkeeperDeleted = True
+    del info.ledgerInfo[:]
+    info.ledgerInfo.extend(kept)
+    if kept:
+        info.ledgerInfo.add(ledgerId=orders.counter.sentinel)
+    return orders.changed(node, info.SerializeToString(deterministic=True))
+
+
+def _free_cursor(node: Node, match: Match[bytes], orders: Orders) -> Node | None:
+    if match["cursor"] == COMPACTION.encode():
+        return None
+    info = codec.managed_cursor(node.data or b"")
+    if info.cursorsLedgerId == -1:
+        return node
+    info.cursorsLedgerId = -1
+    return orders.changed(node, info.SerializeToString(deterministic=True))
+
+
+def _own_urls(node: Node, match: Match[bytes], orders: Orders) -> Node:
+    if not orders.cluster or match["cluster"].decode() != orders.cluster:
+        return node
+    data = _json(node)
+    for name in (*_URLS, *_TLS_URLS):
+        data.pop(name, None)
+    data.update(orders.urls)
+    return orders.changed(node, _compact(data))
+
+
+_URLS = ("serviceUrl", "brokerServiceUrl", "proxyServiceUrl")
+_TLS_URLS = ("serviceUrlTls", "brokerServiceUrlTls")
+
+
+def _rename_in_tenant(node: Node, _match: Match[bytes], orders: Orders) -> Node:
+    return _renamed(node, orders, "allowedClusters")
+
+
+def _rename_in_namespace(node: Node, _match: Match[bytes], orders: Orders) -> Node:
+    return _renamed(node, orders, "replication_clusters", "allowed_clusters")
+
+
+def _renamed(node: Node, orders: Orders, *fields: str) -> Node:
+    if not orders.rename or not node.data:
+        return node
+    old, new = orders.rename
+    data = _json(node)
+    for name in fields:
+        if isinstance(data.get(name), list):
+            data[name] = list(dict.fromkeys(new if cluster == old else cluster for cluster in data[name]))
+    return orders.changed(node, _compact(data))
+
+
+def _hold_retention(node: Node, _match: Match[bytes], orders: Orders) -> Node:
+    if not orders.hold_retention or not node.data:
+        return node
+    data = _json(node)
+    data["retention_policies"] = {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
+    return orders.changed(node, _compact(data))
+
+
+def _json(node: Node) -> dict[str, Any]:
+    try:
+        data = json.loads(node.data or b"")
+    except (ValueError, RecursionError) as error:
+        raise UndecodableError("it is no JSON") from error
+    if not isinstance(data, dict):
+        raise UndecodableError("it is no JSON object")
+    return data
+
+
+def _compact(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+_BOTH = (Scope.TIERED_STORAGE, Scope.EVERYTHING)
+_NAMESPACES = ("/admin/policies/<tenant>/<namespace>", "/admin/policies/<tenant>/<cluster>/<namespace>")
+
+RULES = (
+    Rule(
+        "id counters",
+        (ids.SHORT, ids.LONG_CHILD),
+        f"raised above every id that any list, cursor or ledger has, by {ids.MARGIN:,} more",
+        "a ledger id given out twice ends a topic's list there: what lies behind it cannot be read",
+        _raise_counter,
+        _BOTH,
+    ),
+    Rule(
+        "topics",
+        TOPICS,
+        "ledgers that are offloaded completely stay, marked as deleted from BookKeeper; the others go; a last one that "
+        "does not exist is added",
+        "a lost ledger in the list stops every reader for ever; the broker opens the last one in BookKeeper and drops "
+        "it from the list where it is not there: that must not be an offloaded one",
+        _keep_offloaded,
+    ),
+    Rule(
+        "subscriptions",
+        CURSORS,
+        f"their position is the one in the znode, no longer in BookKeeper; those named {COMPACTION} go",
+        "the ledger with the exact position is lost; the compacted ledger is, too, and a topic that looks for it hangs",
+        _free_cursor,
+    ),
+    Rule("ledgers", ("/ledgers/<digits>/**",), "removed", "they name bookies that are gone", _remove),
+    Rule(
+        "cookies",
+        ("/ledgers/cookies/<bookie>",),
+        "removed",
+        "a bookie with an empty disk refuses to start where a cookie of its address exists",
+        _remove,
+    ),
+    Rule(
+        "bookies",
+        ("/ledgers/available/<bookie>", "/ledgers/available/readonly/<bookie>"),
+        "removed",
+        "they are gone; the new ones register themselves",
+        _remove_available,
+    ),
+    Rule(
+        "under-replication",
+        ("/ledgers/underreplication/ledgers/<below>/**", "/ledgers/underreplication/locks/<below>/**"),
+        "removed",
+        "auto-recovery would try to replicate ledgers that are lost",
+        _remove,
+    ),
+    Rule(
+        "schemas",
+        ("/schemas/<tenant>/**",),
+        "removed",
+        "schemas are kept in BookKeeper: with a locator of a lost ledger producers and consumers time out; without one "
+        "they register their schema anew",
+        _remove,
+    ),
+    Rule(
+        "load balancer and ownership",
+        ("/loadbalance/<below>/**", "/namespace/<below>/**"),
+        "removed",
+        "brokers and their load of another time; what is current is ephemeral",
+        _remove,
+    ),
+    Rule(
+        "own cluster's addresses",
+        ("/admin/clusters/<cluster>",),
+        "set to those of CLUSTER_SERVICE_URL and CLUSTER_BROKER_SERVICE_URL, or removed",
+        "they are the addresses of the cluster that is lost",
+        _own_urls,
+        _BOTH,
+    ),
+    Rule(
+        "tenants' clusters",
+        ("/admin/policies/<tenant>",),
+        "with RENAME_CLUSTER the old name becomes the new one",
+        "a broker refuses namespaces that are not of its cluster (HTTP 412)",
+        _rename_in_tenant,
+        _BOTH,
+    ),
+    Rule(
+        "namespaces' clusters",
+        _NAMESPACES,
+        "with RENAME_CLUSTER the old name becomes the new one",
+        "messages would be kept for a replication to the old name, for ever",
+        _rename_in_namespace,
+        _BOTH,
+    ),
+    Rule(
+        "retention",
+        _NAMESPACES,
+        "with HOLD_RETENTION infinite",
+        "brokers delete offloaded data that no subscription needs and no retention holds",
+        _hold_retention,
+        _BOTH,
+    ),
+)

@@ -1,0 +1,56 @@
+"""What the operator asks of a recovery, held against what the saved tree is: the orders, or a refusal."""
+
+from dataclasses import dataclass
+
+from metadata_tool.errors import ClusterNameDiffers
+from metadata_tool.pulsar.facts import Facts
+from metadata_tool.pulsar.ids import next_counter
+from metadata_tool.pulsar.rules import Orders, Scope
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """`cluster_name` is the new cluster's, empty where it is not known; `urls` are its own, by their names in JSON."""
+
+    scope: Scope
+    cluster_name: str = ""
+    rename_cluster: bool = False
+    hold_retention: bool = False
+    urls: tuple[tuple[str, str], ...] = ()
+
+    def orders(self, facts: Facts, zxid: int, time: int) -> Orders:
+        """What is to be done. Changed znodes get this zxid and time (epoch ms).
+
+        Raises:
+            ClusterNameDiffers: the saved tree is of a cluster with another name.
+        """
+        cluster, rename = self._cluster(facts.own_clusters, old_names=facts.old_names)
+        if self.scope is Scope.EVERYTHING and not self.urls:
+            cluster = ""  # its brokers may have kept their addresses
+        return Orders(
+            scope=self.scope,
+            counter=next_counter(facts.highest_id, long=facts.has_long_ids),
+            zxid=zxid,
+            time=time,
+            hold_retention=self.hold_retention,
+            cluster=cluster,
+            rename=rename,
+            urls=self.urls,
+        )
+
+    def _cluster(self, saved: list[str], *, old_names: bool) -> tuple[str, tuple[str, str] | None]:
+        new = self.cluster_name
+        if not new or not saved:
+            return (saved[0] if len(saved) == 1 else ""), None
+        if new in saved:
+            return new, None
+        what = f"the backup is of cluster {', '.join(saved)}, CLUSTER_NAME is {new}"
+        if not self.rename_cluster:
+            raise ClusterNameDiffers(what, f"set CLUSTER_NAME to {saved[0]}, or RENAME_CLUSTER=true to rename it")
+        if len(saved) > 1:
+            raise ClusterNameDiffers(what, "with several clusters in it none can be renamed: take one of these names")
+        if old_names:
+            raise ClusterNameDiffers(
+                what, f"it has topics of the first version, whose names have the cluster in them: keep {saved[0]}"
+            )
+        return new, (saved[0], new)

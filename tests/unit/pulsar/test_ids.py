@@ -1,0 +1,68 @@
+"""Ledger ids and their counters."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadata_tool.pulsar.ids import MARGIN, Counter, next_counter, of_counter, of_ledger
+from support.trees import PATIENT
+
+LAST_SHORT = (1 << 31) - 2
+highest_ids = st.integers(-1, LAST_SHORT) | st.builds(
+    lambda high, low: (high << 32) + low, st.integers(1, 1000), st.integers(0, LAST_SHORT)
+)
+
+
+@PATIENT
+@given(highest_ids, st.booleans())
+def test_ids_go_on_above_all(highest: int, long: bool) -> None:
+    """The next id and the sentinel are above all ids given out, by a margin, and the sentinel is not given out."""
+    counter = next_counter(highest, long=long or highest > LAST_SHORT)
+    first = of_counter(counter.high, counter.next) + 1
+    assert highest + MARGIN < counter.sentinel < first
+
+
+@PATIENT
+@given(highest_ids)
+def test_counter_has_room(highest: int) -> None:
+    """A counter is never set to where Pulsar would have to take the next one."""
+    counter = next_counter(highest, long=highest > LAST_SHORT)
+    assert 0 < counter.next <= LAST_SHORT
+
+
+@pytest.mark.parametrize(
+    ("highest", "long", "expected"),
+    [
+        (-1, False, Counter(None, MARGIN + 1)),
+        (41, False, Counter(None, MARGIN + 43)),
+        (LAST_SHORT, False, Counter(1, 2)),
+        (41, True, Counter(1, 2)),
+        ((7 << 32) + 5, True, Counter(7, MARGIN + 7)),
+        ((7 << 32) + LAST_SHORT, True, Counter(8, 2)),
+    ],
+)
+def test_next_counter(highest: int, *, long: bool, expected: Counter) -> None:
+    """The counter that Pulsar uses is raised; where it is used up, the next one begins."""
+    assert expected == next_counter(highest, long=long)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (b"/ledgers/00/0000/L0000", 0),
+        (b"/ledgers/00/0012/L3456", 123456),
+        (b"/ledgers/000/0000/0042/9496/L7296", 4294967296),
+    ],
+)
+def test_id_of_a_ledger(path: bytes, expected: int) -> None:
+    """A ledger's znode is called by its id."""
+    assert expected == of_ledger(path)
+
+
+@pytest.mark.parametrize(
+    ("counter", "path"),
+    [(Counter(None, 1), "/ledgers/idgen"), (Counter(7, 1), "/ledgers/idgen-long/HOB-0000000007")],
+)
+def test_path_of_a_counter(counter: Counter, path: str) -> None:
+    """A counter is a znode of BookKeeper's."""
+    assert path == counter.path
