@@ -189,6 +189,34 @@ REFUSED = [
     (nested("backup.enable", "true"), "enable"),
     (nested("backup.configData.AWS_SECRET_ACCESS_KEY", "secret"), "configData.AWS_SECRET_ACCESS_KEY is a secret"),
     (nested("backup.configData.BUCKET", "s3a://other"), "configData.BUCKET is set by the chart"),
+    (nested("backup.configData.X", "http://user:password@proxy"), "configData.X is a secret"),
+    (nested("backup.configData.X", {"a": 1}), "X"),
+    (nested("backup.bucket", "s3a://bucket/two words"), "backup.bucket is no address"),
+    (nested("backup.bucket", "s3a://bucket/../other"), "backup.bucket is no address"),
+    (nested("backup.webServerPort", "010000"), 'backup.webServerPort is "010000"'),
+    (nested("backup.component", "restore"), "are the same: zookeeper, restore, restore"),
+    (nested("backup.component", "init"), "backup.component is init, which something else"),
+    (nested("backup.component", "b" * 50), "is too long"),
+    (
+        merged({"restore": {"enable": True, "restorePoint": POINT, "bucket": "s3a://key:secret@b"}}),
+        "restore.bucket is no",
+    ),
+    (merged({"restore": {"enable": True, "restorePoint": POINT, "restoreVersion": ""}}), "restoreVersion is empty"),
+    ({"restore": {"enable": True, "restorePoint": POINT, "scope": "all"}}, "scope"),
+    (
+        {"restore": {"enable": True, "restorePoint": POINT.replace("team", "..")}},
+        "restore.restorePoint is no backup's address",
+    ),
+]
+REFUSED_ELSEWHERE = [
+    ({"zookeeper": {"config": {"dataDir": "/elsewhere"}}}, "zookeeper.config.dataDir is set by the chart"),
+    ({"zookeeper": {"config": {"dataLogDir": "/elsewhere"}}}, "zookeeper.config.dataLogDir is set by the chart"),
+    ({"zookeeper": {"configData": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "configData.AWS_SECRET_ACCESS_KEY is a secret"),
+    ({"zookeeper": {"ports": {"http": 2181}}}, "zookeeper.ports.http is 2181, which is another port"),
+    ({"zookeeper": {"ports": {"http": 9990}}}, "zookeeper.ports.http is 9990, which is another port"),
+    ({"zookeeper": {"enabled": False, "connect": "zk-0"}, "initialize": True}, 'zookeeper.connect is "zk-0"'),
+    ({"images": {"zookeeper": {"tag": 4.1}}}, "tag"),
+    ({"images": {"zookeeper": {"tag": ""}}}, "tag"),
 ]
 
 
@@ -197,6 +225,124 @@ REFUSED = [
 def test_refusals(tools: dict[str, Any], said: str, major: int) -> None:
     """A value that cannot work is refused by helm itself, in a line that names it."""
     assert said in refusal(merged(BACKUP, {"zookeeper": {"customTools": tools}}), major)
+
+
+@pytest.mark.parametrize(("values", "said"), REFUSED_ELSEWHERE, ids=[said for _, said in REFUSED_ELSEWHERE])
+def test_refusals_elsewhere(values: dict[str, Any], said: str) -> None:
+    """So are values of ZooKeeper's own, and images without a tag."""
+    assert said in refusal(values, 3)
+
+
+@pytest.mark.parametrize("release", ["my.release", "2prod", "a" * 40])
+def test_release_names(release: str) -> None:
+    """A release whose name Kubernetes would refuse half-way is refused before."""
+    assert "the release's name" in refusal({}, 3, release) or "is too long" in refusal({}, 3, release)
+
+
+def test_labels_are_text() -> None:
+    """A release called like a YAML word keeps its name."""
+    labels = one(render(release="true"), "StatefulSet", "true-pulsar-zookeeper")["metadata"]["labels"]
+    assert ("true", "true") == (labels["release"], labels["app.kubernetes.io/instance"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"commonLabels": {"team": "storage"}},
+        {"zookeeper": {"labels": {}}, "monitoring": {"podMonitor": {"enabled": True}}},
+        merged(BACKUP, nested(f"{TOOLS}.backup.backupInterval", 60)),
+    ],
+)
+def test_zookeeper_is_restarted_for_itself_alone(values: dict[str, Any]) -> None:
+    """What does not change ZooKeeper does not change its pods."""
+    name = ("StatefulSet", "snpe-pulsar-zookeeper")
+    assert one(render(), *name)["spec"] == one(render(values), *name)["spec"]
+
+
+def test_corrected_restore_point_reaches_pods_that_wait() -> None:
+    """It changes no pod: they take it from the ConfigMap at their next try. Another version does."""
+    name = ("StatefulSet", "snpe-pulsar-zookeeper")
+    first = one(render(RESTORE), *name)["spec"]
+    corrected = merged(RESTORE, nested(f"{TOOLS}.restore.restorePoint", POINT.replace("team", "other")))
+    assert first == one(render(corrected), *name)["spec"]
+    assert first != one(render(merged(RESTORE, nested(f"{TOOLS}.restore.restoreVersion", "2"))), *name)["spec"]
+
+
+def test_zookeeper_is_restarted_for_its_configuration() -> None:
+    """A changed configuration changes the pods."""
+    name = ("StatefulSet", "snpe-pulsar-zookeeper")
+    for values in (
+        {"zookeeper": {"config": {"tickTime": 3000}}},
+        {"zookeeper": {"configData": {"PULSAR_MEM": "-Xmx1g"}}},
+    ):
+        assert one(render(), *name)["spec"]["template"] != one(render(values), *name)["spec"]["template"]
+
+
+def test_jobs_are_called_after_what_they_do() -> None:
+    """Changed values of what initialises make new Jobs, others do not."""
+
+    def jobs(values: dict[str, Any]) -> set[str]:
+        return {name for name in names(render(merged({"initialize": True}, values))) if name.startswith("Job/")}
+
+    assert jobs({}) == jobs({"commonLabels": {"team": "storage"}})
+    assert not jobs({}) & jobs({"pulsar_metadata": {"clusterName": "other"}})
+
+
+def peers(manifests: list[dict[str, Any]], name: str, port: str) -> list[dict[str, Any]]:
+    """Who may reach a port."""
+    rules = one(manifests, "NetworkPolicy", name)["spec"]["ingress"]
+    return [peer for rule in rules if {"port": port} in rule["ports"] for peer in rule["from"]]
+
+
+def test_network_policy_never_cuts_off_the_chart_itself() -> None:
+    """However few others may, backup and Jobs reach ZooKeeper, `helm test` the admin port; an empty list is nobody."""
+    nobody: dict[str, Any] = {"enabled": True, "clients": [], "monitoring": [], "admins": []}
+    manifests = render(merged(BACKUP, {"networkPolicy": nobody}))
+
+    def components(name: str, port: str) -> list[str]:
+        return [peer["podSelector"]["matchLabels"]["component"] for peer in peers(manifests, name, port)]
+
+    assert ["backup", "bookie-init", "init"] == components("snpe-pulsar-zookeeper", "client")
+    assert ["zookeeper"] == components("snpe-pulsar-zookeeper", "election")
+    assert ["test"] == components("snpe-pulsar-backup", "http")
+    for policy in (each for each in manifests if each["kind"] == "NetworkPolicy"):
+        assert all(rule["from"] for rule in policy["spec"]["ingress"])
+
+
+def test_numbers_and_nulls() -> None:
+    """Numbers arrive as they were written; null is as good as nothing."""
+    values = {
+        "zookeeper": {
+            "config": {"snapCount": 1_000_000, "snapSizeLimitInKb": 0.5, "maxClientCnxns": None},
+            "customTools": {"backup": {"configData": {"A": 0.5, "B": 3, "C": None}}},
+        }
+    }
+    manifests = render(merged(BACKUP, values))
+    conf = one(manifests, "ConfigMap", "snpe-pulsar-zookeeper")["data"]["zookeeper.conf"].splitlines()
+    assert {"snapCount=1000000", "snapSizeLimitInKb=0.5"} <= set(conf)
+    assert not [line for line in conf if line.startswith("maxClientCnxns")]
+    data = one(manifests, "ConfigMap", "snpe-pulsar-backup")["data"]
+    assert ("0.5", "3", None) == tuple(data.get(name) for name in "ABC")
+
+
+def test_one_monitor_of_the_backup() -> None:
+    """With both kinds switched on, the backup is scraped once."""
+    both = {"monitoring": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}}
+    monitors = {name for name in names(render(merged(BACKUP, both))) if "Monitor/" in name}
+    assert {"PodMonitor/snpe-pulsar-zookeeper", "ServiceMonitor/snpe-pulsar-backup"} == monitors
+
+
+def test_labels_that_a_prometheus_selects_by() -> None:
+    """A monitor's labels are the user's, even `release`; a pod's cannot replace what selects it."""
+    values = merged(
+        BACKUP,
+        {"monitoring": {"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}},
+        {"zookeeper": {"labels": {"component": "other", "mine": "yes"}}},
+    )
+    manifests = render(values)
+    assert "prometheus" == one(manifests, "PodMonitor", "snpe-pulsar-backup")["metadata"]["labels"]["release"]
+    labels = one(manifests, "StatefulSet", "snpe-pulsar-zookeeper")["spec"]["template"]["metadata"]["labels"]
+    assert ("zookeeper", "yes") == (labels["component"], labels["mine"])
 
 
 def test_restore_needs_its_own_zookeeper() -> None:

@@ -208,6 +208,13 @@ def test_wrong_restore_point(release: Release) -> None:
     for name, pod in zookeepers().items():
         assert f"{PREFIX}-1623721488825.tar.gz" in restore_log(name).splitlines()[-1]
         assert "waiting" in pod["status"]["containerStatuses"][0]["state"]
+
+
+def test_corrected_restore_point(surroundings: Surroundings, release: Release, story: Story) -> None:
+    """Corrected by `helm upgrade`, the restore point is taken by the pods that wait, at their next try."""
+    release.upgrade(4, restoring(story.point))
+    eventually("three ZooKeepers serve", all_ready)
+    assert story.tree.keys() == surroundings.tree(0).keys()
     release.uninstall(4)
 
 

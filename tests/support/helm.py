@@ -36,9 +36,9 @@ def merged(*values: Values) -> dict[str, Any]:
     return whole
 
 
-def _template(major: int, values: Values, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+def _template(major: int, values: Values, arguments: Sequence[str], release: str) -> "subprocess.CompletedProcess[str]":
     with _file(values) as file:
-        command = [helm(major), "template", "snpe", str(CHART), "--values", file, *arguments]
+        command = [helm(major), "template", release, str(CHART), "--values", file, *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -50,21 +50,22 @@ def _file(values: Values) -> Iterator[str]:
         yield file.name
 
 
-def text(values: Values | None = None, *arguments: str, major: int = 3) -> str:
-    """The manifests of release `snpe`, as one YAML stream."""
-    done = _template(major, values or {}, arguments)
+def text(values: Values | None = None, *arguments: str, major: int = 3, release: str = "snpe") -> str:
+    """The manifests of a release, as one YAML stream."""
+    done = _template(major, values or {}, arguments, release)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def render(values: Values | None = None, *arguments: str, major: int = 3) -> list[Manifest]:
-    """The manifests of release `snpe`."""
-    return [manifest for manifest in yaml.safe_load_all(text(values, *arguments, major=major)) if manifest]
+def render(values: Values | None = None, *arguments: str, major: int = 3, release: str = "snpe") -> list[Manifest]:
+    """The manifests of a release."""
+    stream = text(values, *arguments, major=major, release=release)
+    return [manifest for manifest in yaml.safe_load_all(stream) if manifest]
 
 
-def refusal(values: Values, major: int) -> str:
+def refusal(values: Values, major: int, release: str = "snpe") -> str:
     """What helm says of values that it must refuse."""
-    done = _template(major, values, ())
+    done = _template(major, values, (), release)
     assert done.returncode != 0, "helm took these values"
     return done.stderr
 

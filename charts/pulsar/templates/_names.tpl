@@ -44,38 +44,42 @@
 {{/* Labels that select a component's pods. Call with (dict "root" $ "component" name). */}}
 {{- define "pulsar.selector" -}}
 app: pulsar
-release: {{ .root.Release.Name }}
-component: {{ .component }}
+release: {{ .root.Release.Name | quote }}
+component: {{ .component | quote }}
 {{- end }}
 
-{{/* Labels of a component's pods: no versions, so that a new chart alone restarts nothing. Call as "pulsar.selector". */}}
-{{- define "pulsar.podLabels" -}}
+{{/* Labels that the chart gives to a component's pods: no versions, so that a new chart alone restarts nothing. */}}
+{{- define "pulsar.ownLabels" -}}
 {{ include "pulsar.selector" . }}
 cluster: {{ include "pulsar.fullname" .root }}
 app.kubernetes.io/name: pulsar
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .component | quote }}
 {{- end }}
 
-{{/* All labels of a component's objects. Call as "pulsar.selector". */}}
-{{- define "pulsar.labels" -}}
-{{ include "pulsar.podLabels" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{/* Labels of a component's pods. Call as "pulsar.selector", with "labels" of the user's, which cannot replace those. */}}
+{{- define "pulsar.podLabels" -}}
+{{- mergeOverwrite (deepCopy (.labels | default dict)) (include "pulsar.ownLabels" . | fromYaml) | toYaml }}
 {{- end }}
 
-{{/* metadata of a component's object. Call with (dict "root" $ "component" c "name" n). */}}
+{{/*
+metadata of a component's object. Call with (dict "root" $ "component" c "name" n), and with "labels" of the user's, which
+come last, as those that a Prometheus selects by.
+*/}}
 {{- define "pulsar.metadata" -}}
+{{- $versions := dict
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace "+" "_"))
+-}}
+{{- $own := include "pulsar.ownLabels" . | fromYaml -}}
+{{- $labels := mergeOverwrite (deepCopy (.root.Values.commonLabels | default dict)) $own $versions (.labels | default dict) -}}
 name: {{ .name }}
-namespace: {{ include "pulsar.namespace" .root }}
-labels: {{- include "pulsar.labels" . | nindent 2 }}
+namespace: {{ include "pulsar.namespace" .root | quote }}
+labels: {{- toYaml $labels | nindent 2 }}
 {{- end }}
 
 {{/* A number that was given as one or as a string, without an exponent. */}}
 {{- define "pulsar.number" -}}
-{{- if kindIs "float64" . }}{{ int64 . }}{{ else }}{{ toString . | trim }}{{ end -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ toString . | trim }}{{ end -}}
 {{- end }}

@@ -39,10 +39,12 @@ env:
 {{- end }}
 {{- end }}
 
-{{/* configData, after what the chart itself sets. */}}
-{{- define "pulsar.tool.configData" -}}
+{{/* configData as the data of a ConfigMap; what is null is as good as absent. */}}
+{{- define "pulsar.configData" -}}
 {{- range $name, $value := . }}
+{{- if not (kindIs "invalid" $value) }}
 {{ $name }}: {{ include "pulsar.number" $value | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 

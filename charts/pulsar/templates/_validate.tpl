@@ -3,6 +3,7 @@
 {{- define "pulsar.validate" -}}
 {{- include "pulsar.validate.names" . }}
 {{- include "pulsar.validate.zookeeper" . }}
+{{- include "pulsar.validate.conf" . }}
 {{- $tools := .Values.zookeeper.customTools }}
 {{- if $tools.backup.enable }}
 {{- include "pulsar.validate.tool" (dict "tool" "backup" "values" $tools.backup) }}
@@ -15,8 +16,27 @@
 {{- end }}
 
 {{- define "pulsar.validate.names" -}}
+{{- $tools := .Values.zookeeper.customTools }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" .Release.Name) }}
+{{- fail (printf "the release's name %q cannot be: Kubernetes wants names of Services to be lower-case letters, digits and '-', beginning with a letter" .Release.Name) }}
+{{- end }}
+{{- range list (include "pulsar.zookeeper.fullname" .) (include "pulsar.backup.fullname" .) (include "pulsar.restore.fullname" .) }}
+{{- if gt (len .) 52 }}
+{{- fail (printf "the name %s is too long: names made of it must stay below 64 characters, take a release's name or a component that make it 52 at most" .) }}
+{{- end }}
+{{- end }}
 {{- if gt (len (include "pulsar.fullname" .)) 40 }}
-{{- fail (printf "the release's name %s is too long: %s-zookeeper-headless and the like must stay below 64 characters, take a name of at most 33" .Release.Name (include "pulsar.fullname" .)) }}
+{{- fail (printf "the release's name %s is too long: %s-bookie-init-<digest> and the like must stay below 64 characters, take a name of at most 33" .Release.Name (include "pulsar.fullname" .)) }}
+{{- end }}
+{{- $taken := list "bookie-init" "init" "initialize" "test" "metadata-tool" }}
+{{- range $key, $name := dict "zookeeper.component" .Values.zookeeper.component "zookeeper.customTools.backup.component" $tools.backup.component "zookeeper.customTools.restore.component" $tools.restore.component }}
+{{- if has $name $taken }}
+{{- fail (printf "%s is %s, which something else of this release is called: take another name" $key $name) }}
+{{- end }}
+{{- end }}
+{{- $own := list .Values.zookeeper.component $tools.backup.component $tools.restore.component }}
+{{- if ne (len (uniq $own)) 3 }}
+{{- fail (printf "two of zookeeper.component, customTools.backup.component and customTools.restore.component are the same: %s" (join ", " $own)) }}
 {{- end }}
 {{- end }}
 
@@ -28,6 +48,36 @@
 {{- if and (not $zookeeper.enabled) (not $zookeeper.connect) (or $zookeeper.customTools.backup.enable .Values.initialize) }}
 {{- fail "zookeeper.connect is empty, and zookeeper.enabled is false: set it to the host:port,host:port,… of the ensemble" }}
 {{- end }}
+{{- if and $zookeeper.connect (not (regexMatch "^[^,:/ ]+:[0-9]{1,5}(,[^,:/ ]+:[0-9]{1,5})*(/[^ ]+)?$" $zookeeper.connect)) }}
+{{- fail (printf "zookeeper.connect is %q: set it to host:port,host:port,… of the ensemble" $zookeeper.connect) }}
+{{- end }}
+{{- end }}
+
+{{- define "pulsar.validate.conf" -}}
+{{- $zookeeper := .Values.zookeeper }}
+{{- range $name := list "dataDir" "dataLogDir" "clientPort" "metricsProvider.httpPort" "admin.serverPort" }}
+{{- if hasKey ($zookeeper.config | default dict) $name }}
+{{- fail (printf "zookeeper.config.%s is set by the chart, whose probes, volumes and restore rely on it: remove it (zookeeper.ports has the ports)" $name) }}
+{{- end }}
+{{- end }}
+{{- $ports := list 9990 }}
+{{- range $name, $port := $zookeeper.ports }}
+{{- if has (int $port) $ports }}
+{{- fail (printf "zookeeper.ports.%s is %d, which is another port of ZooKeeper's: take one of its own" $name (int $port)) }}
+{{- end }}
+{{- $ports = append $ports (int $port) }}
+{{- end }}
+{{- include "pulsar.validate.environment" (dict "key" "zookeeper.configData" "values" $zookeeper.configData) }}
+{{- end }}
+
+{{/* What a ConfigMap must not hold. */}}
+{{- define "pulsar.validate.environment" -}}
+{{- $key := .key }}
+{{- range $name, $value := .values }}
+{{- if or (has $name (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "ZOOKEEPER_AUTH")) (regexMatch "://[^/]*@" (toString $value)) }}
+{{- fail (printf "%s.%s is a secret, which a ConfigMap must not hold: use secrets, or extraEnv with a secretKeyRef" $key $name) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "pulsar.validate.tool" -}}
@@ -36,10 +86,8 @@
 {{- if and $secrets.use (not ($secrets.aws).secretName) }}
 {{- fail (printf "%s.secrets.aws.secretName is empty, and secrets.use is true: set it to the name of a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" $key) }}
 {{- end }}
+{{- include "pulsar.validate.environment" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
 {{- range $name, $_ := .values.configData }}
-{{- if has $name (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "ZOOKEEPER_AUTH") }}
-{{- fail (printf "%s.configData.%s is a secret, which a ConfigMap must not hold: use secrets, or extraEnv with a secretKeyRef" $key $name) }}
-{{- end }}
 {{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR") }}
 {{- fail (printf "%s.configData.%s is set by the chart from the other values: remove it" $key $name) }}
 {{- end }}
@@ -51,7 +99,7 @@
 
 {{- define "pulsar.validate.number" -}}
 {{- $value := include "pulsar.number" .value }}
-{{- if not (regexMatch "^[0-9]{1,8}$" $value) }}
+{{- if not (regexMatch "^(0|[1-9][0-9]{0,7})$" $value) }}
 {{- fail (printf "%s is %q: set it to a whole number from %d to %d" .key $value .low .high) }}
 {{- end }}
 {{- if or (lt (atoi $value) .low) (gt (atoi $value) .high) }}
@@ -59,16 +107,20 @@
 {{- end }}
 {{- end }}
 
+{{- define "pulsar.validate.bucket" -}}
+{{- if not .bucket }}
+{{- fail (printf "%s.bucket is empty: set it to s3a://<bucket> or s3a://<bucket>/<path>" .key) }}
+{{- end }}
+{{- if or (not (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*/?|file:///.+)$" .bucket)) (regexMatch "/[.][.]?(/|$)" .bucket) }}
+{{- fail (printf "%s.bucket is no address of a bucket: set it to s3a://<bucket> or s3a://<bucket>/<path>" .key) }}
+{{- end }}
+{{- end }}
+
 {{- define "pulsar.validate.backup" -}}
 {{- $key := "zookeeper.customTools.backup" }}
 {{- include "pulsar.validate.number" (dict "key" (printf "%s.backupInterval (seconds)" $key) "value" .backupInterval "low" 10 "high" 31536000) }}
 {{- include "pulsar.validate.number" (dict "key" (printf "%s.webServerPort" $key) "value" .webServerPort "low" 1024 "high" 65535) }}
-{{- if not .bucket }}
-{{- fail (printf "%s.bucket is empty: set it to s3a://<bucket> or s3a://<bucket>/<path>" $key) }}
-{{- end }}
-{{- if not (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/.*)?|file:///.+)$" .bucket) }}
-{{- fail (printf "%s.bucket is no address of a bucket: set it to s3a://<bucket> or s3a://<bucket>/<path>" $key) }}
-{{- end }}
+{{- include "pulsar.validate.bucket" (dict "key" $key "bucket" .bucket) }}
 {{- if not (regexMatch "^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$" .backupPrefix) }}
 {{- fail (printf "%s.backupPrefix is %q: set it to letters, digits, '.', '_' and '-', up to 200 of them" $key .backupPrefix) }}
 {{- end }}
@@ -76,6 +128,9 @@
 
 {{- define "pulsar.validate.restore" -}}
 {{- $key := "zookeeper.customTools.restore" }}
+{{- with .Values.zookeeper.customTools.restore.bucket }}
+{{- include "pulsar.validate.bucket" (dict "key" $key "bucket" .) }}
+{{- end }}
 {{- $restore := .Values.zookeeper.customTools.restore }}
 {{- if not .Values.zookeeper.enabled }}
 {{- fail (printf "%s.enable is true, and zookeeper.enabled is false: a restore fills the volumes of ZooKeepers that this chart starts, it cannot reach those of another ensemble" $key) }}
@@ -86,10 +141,10 @@
 {{- if not $restore.restorePoint }}
 {{- fail (printf "%s.restorePoint is empty: set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it" $key) }}
 {{- end }}
-{{- if not (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9]|file://)(/[^/]+)*/[A-Za-z0-9][A-Za-z0-9._-]{0,199}-(0|[1-9][0-9]{0,13})[.]tar[.]gz$" $restore.restorePoint) }}
+{{- if not (and (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*|file://(/[^/]+)*)/[A-Za-z0-9][A-Za-z0-9._-]{0,199}-(0|[1-9][0-9]{0,13})[.]tar[.]gz$" $restore.restorePoint) (not (regexMatch "/[.][.]?/" $restore.restorePoint))) }}
 {{- fail (printf "%s.restorePoint is no backup's address: set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it" $key) }}
 {{- end }}
-{{- if not (regexMatch "^[^[:cntrl:]]{1,100}$" (include "pulsar.number" $restore.restoreVersion)) }}
+{{- if or (kindIs "invalid" $restore.restoreVersion) (not (regexMatch "^[^[:cntrl:]]{1,100}$" (include "pulsar.number" $restore.restoreVersion))) }}
 {{- fail (printf "%s.restoreVersion is empty or no short text: set it to a number such as 2" $key) }}
 {{- end }}
 {{- end }}

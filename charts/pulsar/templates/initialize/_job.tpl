@@ -7,7 +7,7 @@ Kubernetes would refuse to change a Job. Call as "pulsar.selector".
 apiVersion: batch/v1
 kind: Job
 metadata:
-  {{- $name := printf "%s-%s-%s" (include "pulsar.fullname" .root) .component (sha256sum $spec | trunc 8) }}
+  {{- $name := printf "%s-%s-%s" (include "pulsar.fullname" .root) .component (printf "%s%s" $spec (include "pulsar.initialize.data" .root) | sha256sum | trunc 8) }}
   {{- include "pulsar.metadata" (merge (dict "name" $name) .) | nindent 2 }}
 spec: {{- $spec | nindent 2 }}
 {{- end }}

@@ -6,8 +6,7 @@ What the Prometheus operator scrapes. Call with (dict "root" $ "component" c "na
 apiVersion: monitoring.coreos.com/v1
 kind: {{ .kind }}
 metadata:
-  {{- include "pulsar.metadata" . | nindent 2 }}
-    {{- with .values.labels }}{{ toYaml . | nindent 4 }}{{ end }}
+  {{- include "pulsar.metadata" (merge (dict "labels" .values.labels) .) | nindent 2 }}
 spec:
   selector:
     matchLabels: {{- include "pulsar.selector" . | nindent 6 }}

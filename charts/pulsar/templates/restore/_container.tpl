@@ -15,3 +15,28 @@
     {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end }}
+
+{{/* The program's settings. */}}
+{{- define "pulsar.restore.data" -}}
+{{- $restore := .Values.zookeeper.customTools.restore -}}
+{{- $metadata := .Values.pulsar_metadata -}}
+BUCKET: {{ $restore.bucket | quote }}
+MANAGED_LEDGER_PATH: {{ $restore.managedLedgerPath | quote }}
+RESTORE_POINT: {{ $restore.restorePoint | quote }}
+RESTORE_VERSION: {{ include "pulsar.number" $restore.restoreVersion | quote }}
+RESTORE_SCOPE: {{ $restore.scope | quote }}
+HOLD_RETENTION: {{ $restore.holdRetention | quote }}
+RENAME_CLUSTER: {{ $restore.renameCluster | quote }}
+{{- if or .Values.initialize $metadata.clusterName }}
+CLUSTER_NAME: {{ include "pulsar.clusterName" . | quote }}
+{{- end }}
+{{- if or .Values.initialize $metadata.webServiceUrl }}
+CLUSTER_SERVICE_URL: {{ include "pulsar.webServiceUrl" . | quote }}
+{{- end }}
+{{- if or .Values.initialize $metadata.brokerServiceUrl }}
+CLUSTER_BROKER_SERVICE_URL: {{ include "pulsar.brokerServiceUrl" . | quote }}
+{{- end }}
+SPOOL_DIR: /tmp
+ZOOKEEPER_DATA_DIR: /pulsar/data/zookeeper
+{{- include "pulsar.configData" $restore.configData | nindent 0 }}
+{{- end }}

@@ -16,10 +16,19 @@
   "metricsProvider.className" "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
   "metricsProvider.httpPort" $zookeeper.ports.http
 -}}
-{{- range $key, $value := merge (default dict $zookeeper.config) $config }}
+{{- range $key, $value := merge (deepCopy (default dict $zookeeper.config)) $config }}
+{{- if not (kindIs "invalid" $value) }}
 {{ $key }}={{ include "pulsar.number" $value }}
+{{- end }}
 {{- end }}
 {{- range $ordinal := until (int $zookeeper.replicaCount) }}
 server.{{ add 1 $ordinal }}={{ include "pulsar.zookeeper.fullname" $ }}-{{ $ordinal }}.{{ include "pulsar.zookeeper.headless" $ }}.{{ include "pulsar.namespace" $ }}.svc.{{ $.Values.clusterDomain }}:{{ $zookeeper.ports.follower }}:{{ $zookeeper.ports.leaderElection }}
 {{- end }}
+{{- end }}
+
+{{/* What is mounted into the pods. */}}
+{{- define "pulsar.zookeeper.files" -}}
+zookeeper.conf: | {{- include "pulsar.zookeeper.conf" . | nindent 2 }}
+start.sh: | {{- .Files.Get "files/start.sh" | nindent 2 }}
+probe.sh: | {{- .Files.Get "files/probe.sh" | nindent 2 }}
 {{- end }}

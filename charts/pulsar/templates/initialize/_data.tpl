@@ -1,0 +1,35 @@
+{{/* What the Jobs run. */}}
+{{- define "pulsar.initialize.data" -}}
+{{- $servers := include "pulsar.zookeeper.connect" . -}}
+bookkeeper.conf: |
+  metadataServiceUri=metadata-store:zk:{{ $servers }}
+wait.sh: |
+  # Until the ensemble serves. There is no bound: it may be waiting for its restore.
+  connect={{ $servers | quote }}
+  until for server in $(tr , ' ' <<< "${connect%%/*}"); do
+    timeout 10 bash /etc/initialize/probe.sh "${server%:*}" "${server##*:}" srvr "^Mode: " 2> /dev/null && break
+  done; do
+    echo "waiting for ZooKeeper at $connect"
+    sleep 5
+  done
+probe.sh: | {{- .Files.Get "files/probe.sh" | nindent 2 }}
+bookie-init.sh: |
+  # An instance that exists, restored or not, is left as it is; initnewcluster refuses one besides.
+  set -eu
+  source /etc/initialize/wait.sh
+  bin/bookkeeper shell whatisinstanceid || bin/bookkeeper shell initnewcluster
+init.sh: |
+  # Creates what is absent, and adds the cluster to the tenants public and pulsar: it may run on a restored tree.
+  set -eu
+  source /etc/initialize/wait.sh
+  until bin/bookkeeper shell whatisinstanceid; do
+    echo "waiting for BookKeeper's metadata"
+    sleep 5
+  done
+  exec bin/pulsar initialize-cluster-metadata \
+    --cluster {{ include "pulsar.clusterName" . | squote }} \
+    --metadata-store {{ printf "zk:%s" $servers | squote }} \
+    --configuration-metadata-store {{ printf "zk:%s" $servers | squote }} \
+    --web-service-url {{ include "pulsar.webServiceUrl" . | squote }} \
+    --broker-service-url {{ include "pulsar.brokerServiceUrl" . | squote }}
+{{- end }}
