@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG) --rootdir .
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install demo test test-unit test-integration test-cluster lint format docs protos lock clean
+.PHONY: help install demo test test-unit test-integration test-cluster test-pulsar lint format docs protos lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ test-integration: install ## Integration tests alone
 
 test-cluster: install ## The chart on the Kubernetes cluster of the current kubeconfig, in a namespace of its own
 	@$(PYTEST) --exitfirst --durations 0 --durations-min 1 --timeout 900 tests/cluster
+
+test-pulsar: install ## A disaster on a real Pulsar: brokers, bookies and ZooKeeper lost, everything offloaded read again
+	@$(PYTEST) --exitfirst --timeout 1800 -s tests/disaster
 
 lint: install ## ruff, mypy strict, yamllint
 	@$(BIN)/ruff format --config $(CONFIG) --check sidecar tests ci

@@ -8,23 +8,18 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-import boto3
 
 from ci.parts.cache import PartMissing
 from ci.parts.java import java
 from ci.parts.zookeeper import NEWEST, zookeeper
 from support import seed
 from support.comparison import Tree, differences, read_tree
-from support.processes import Process, free_port
+from support.embedded_s3 import KEYS, embedded_s3
 from support.tool import Service, run, succeed
 from support.zookeeper import ZooKeeper, client, standalone
 
 BUCKET = "my-backuprestore"
-KEYS = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo-secret", "AWS_REGION": "us-east-1"}
 
 
 def main() -> int:
@@ -42,7 +37,8 @@ def main() -> int:
 
 def play(directory: Path) -> int:
     """The story, in one directory."""
-    with embedded_s3(directory) as endpoint:
+    with embedded_s3(directory, BUCKET) as endpoint:
+        say(f"an embedded S3 runs at {endpoint}, with the bucket {BUCKET}")
         settings = {**KEYS, "AWS_ENDPOINT_URL_S3": endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
         settings |= {"BUCKET": f"s3a://{BUCKET}", "BACKUP_PREFIX": "pulsar-backup"}
         with standalone(NEWEST, directory / "old") as old:
@@ -95,26 +91,6 @@ def verdict(wrong: list[str], compared: int) -> int:
         return 1
     print(f"\nEQUAL: all {compared} znodes came back with their data, stats and ACLs")
     return 0
-
-
-@contextmanager
-def embedded_s3(directory: Path) -> Iterator[str]:
-    """An S3 server with a bucket; its endpoint."""
-    port = free_port()
-    endpoint = f"http://127.0.0.1:{port}"
-    server = Process([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], directory / "s3.log")
-    try:
-        server.wait_until(lambda: "Running on" in server.output())
-        s3 = boto3.session.Session(
-            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-            region_name=KEYS["AWS_REGION"],
-        ).client("s3", endpoint_url=endpoint)
-        s3.create_bucket(Bucket=BUCKET)
-        say(f"an embedded S3 runs at {endpoint}, with the bucket {BUCKET}")
-        yield endpoint
-    finally:
-        server.stop()
 
 
 def curl(url: str) -> None:

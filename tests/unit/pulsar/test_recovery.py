@@ -69,10 +69,18 @@ def test_topic_without_offloaded_ledgers_is_empty() -> None:
     assert expected == listed(new, f"{NAMESPACE}/t")
 
 
-def test_terminated_topic_stays_so() -> None:
-    """A terminated topic keeps its end."""
-    new = recover({f"{NAMESPACE}/t": ledgers((3, True), terminated=True)})
-    assert 3 == managed_ledger(data(new, f"{NAMESPACE}/t")).terminatedPosition.ledgerId
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (ledgers((3, True), (5, True), terminated=True), (5, 99)),
+        (ledgers((3, True), (5, False), terminated=True), (3, 99)),
+        (ledgers((3, False), (5, False), terminated=True), (5, -1)),
+    ],
+)
+def test_terminated_topic_ends_with_what_is_there(content: bytes, expected: tuple[int, int]) -> None:
+    """A terminated topic stays so, and ends with the last entry that is left."""
+    end = managed_ledger(data(recover({f"{NAMESPACE}/t": content}), f"{NAMESPACE}/t")).terminatedPosition
+    assert expected == (end.ledgerId, end.entryId)
 
 
 def test_topics_of_the_first_version() -> None:

@@ -1,0 +1,193 @@
+"""A real Pulsar on loopback: bookies, a broker, their admin API. ZooKeeper and the object store are given."""
+
+import json
+import os
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ci.parts.java import java
+from ci.parts.pulsar import with_offloader
+from support.processes import Process, free_port
+from support.s3 import ACCESS_KEY, SECRET_KEY
+
+PATIENCE = 180
+"""Seconds: a bound for a machine under load, not an expectation."""
+SMALL = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData"
+
+
+def eventually(what: str, probe: Callable[[], Any]) -> Any:
+    """Ask again and again until there is an answer that counts as true."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := probe()):
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE} s"
+        time.sleep(0.2)
+    return found
+
+
+@dataclass
+class Pulsar:
+    """One cluster: where its ZooKeeper is, where it offloads to, how it compresses its metadata. Nothing runs yet."""
+
+    version: str
+    directory: Path
+    zookeeper: str
+    endpoint: str
+    bucket: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    name: str = "c1"
+    bookies: int = 2
+    ledger_disks: Path | None = None
+    bookie_ports: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.service_port, self.web_port = free_port(), free_port()
+        self.bookie_ports = self.bookie_ports or [free_port() for _ in range(self.bookies)]
+        self.disks = self.ledger_disks or self.directory / "bookies"
+        self._processes: list[Process] = []
+
+    @property
+    def service_url(self) -> str:
+        """What clients connect to."""
+        return f"pulsar://127.0.0.1:{self.service_port}"
+
+    def start(self) -> None:
+        """Initialise the metadata, as operators do on every install, and start bookies and broker."""
+        initialising = ["initialize-cluster-metadata", "--cluster", self.name]
+        initialising += ["--metadata-store", f"zk:{self.zookeeper}", "--configuration-metadata-store"]
+        initialising += [f"zk:{self.zookeeper}", "--web-service-url", f"http://127.0.0.1:{self.web_port}"]
+        process = self._run("initialize", [*initialising, "--broker-service-url", self.service_url], {})
+        assert process.wait() == 0, process.output()[-3000:]
+        for number, port in enumerate(self.bookie_ports):
+            file = self._conf(f"bookie-{number}", self._bookie(number, port))
+            self._processes.append(self._run(f"bookie-{number}", ["bookie"], {"PULSAR_BOOKKEEPER_CONF": str(file)}))
+        file = self._conf("broker", self._broker())
+        self.broker = self._run("broker", ["broker"], {"PULSAR_BROKER_CONF": str(file)})
+        self._processes.append(self.broker)
+        self.broker.wait_until(self._serves)
+
+    def kill(self) -> None:
+        """SIGKILL to all of it."""
+        for process in self._processes:
+            process.kill()
+
+    def get(self, path: str) -> Any:
+        """`GET /admin/v2/…`, decoded."""
+        return self._ask("GET", path)
+
+    def put(self, path: str, body: Any = None) -> Any:
+        """`PUT /admin/v2/…`."""
+        return self._ask("PUT", path, body)
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """`POST /admin/v2/…`."""
+        return self._ask("POST", path, body)
+
+    def log(self) -> str:
+        """What the broker said."""
+        return self.broker.output()
+
+    def _serves(self) -> bool:
+        try:
+            return self.name in self.get("clusters")
+        except OSError:
+            return False
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.web_port}/admin/v2/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                text = reply.read()
+        except urllib.error.HTTPError as error:
+            raise OSError(f"{method} {path}: {error.code} {error.read().decode()}") from error
+        return json.loads(text) if text else None
+
+    def _run(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> Process:
+        hosts = self.directory / "hosts"
+        hosts.write_text(
+            f"127.0.0.1 localhost {socket.gethostname()}\n"
+        )  # no other name resolves: nothing outside can be asked
+        settings = {
+            **{key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG")},
+            "JAVA_HOME": str(Path(java()).resolve().parents[1]),
+            "PULSAR_MEM": "-Xms64m -Xmx640m -XX:MaxDirectMemorySize=768m",
+            "BOOKIE_MEM": "-Xms64m -Xmx384m -XX:MaxDirectMemorySize=384m",
+            "PULSAR_GC": SMALL,
+            "BOOKIE_GC": SMALL,
+            "PULSAR_GC_LOG": " ",
+            "PULSAR_EXTRA_OPTS": f"-Djdk.net.hosts.file={hosts}",
+            "BOOKIE_EXTRA_OPTS": f"-Djdk.net.hosts.file={hosts}",
+            "PULSAR_LOG_DIR": str(self.directory / "logs"),
+            "PULSAR_STOP_TIMEOUT": "1",
+            "ACCESS_KEY_ID": ACCESS_KEY,
+            "ACCESS_KEY_SECRET": SECRET_KEY,
+            **environment,
+        }
+        program = str(with_offloader(self.version) / "bin" / "pulsar")
+        return Process([program, *arguments], self.directory / f"{name}.log", settings)
+
+    def _conf(self, name: str, settings: Mapping[str, str]) -> Path:
+        file = self.directory / f"{name}.conf"
+        file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        return file
+
+    def _bookie(self, number: int, port: int) -> dict[str, str]:
+        disk = self.disks / str(number)
+        return {
+            "bookiePort": str(port),
+            "allowLoopback": "true",
+            "listeningInterface": "lo",
+            "advertisedAddress": "127.0.0.1",
+            "journalDirectory": str(disk / "journal"),
+            "ledgerDirectories": str(disk / "ledgers"),
+            "metadataServiceUri": f"metadata-store:zk:{self.zookeeper}",
+            "ledgerStorageClass": "org.apache.bookkeeper.bookie.storage.ldb.DbLedgerStorage",
+            "dbStorage_writeCacheMaxSizeMb": "16",
+            "dbStorage_readAheadCacheMaxSizeMb": "16",
+            "dbStorage_rocksDB_blockCacheSize": str(16 << 20),
+            "journalMaxSizeMB": "16",
+            "journalPreAllocSizeMB": "4",
+            "journalSyncData": "false",
+            "entryLogFilePreallocationEnabled": "false",
+            "diskUsageThreshold": "0.99",
+            "diskUsageWarnThreshold": "0.99",
+            "httpServerEnabled": "false",
+        }
+
+    def _broker(self) -> dict[str, str]:
+        return {
+            "clusterName": self.name,
+            "metadataStoreUrl": f"zk:{self.zookeeper}",
+            "configurationMetadataStoreUrl": f"zk:{self.zookeeper}",
+            "bindAddress": "127.0.0.1",
+            "advertisedAddress": "127.0.0.1",
+            "brokerServicePort": str(self.service_port),
+            "webServicePort": str(self.web_port),
+            "numIOThreads": "2",
+            "numHttpServerThreads": "8",
+            "loadBalancerOverrideBrokerNicSpeedGbps": "1",
+            "defaultNumberOfNamespaceBundles": "1",
+            "managedLedgerDefaultEnsembleSize": "1",
+            "managedLedgerDefaultWriteQuorum": "1",
+            "managedLedgerDefaultAckQuorum": "1",
+            "managedLedgerMaxEntriesPerLedger": "50",
+            "managedLedgerMinLedgerRolloverTimeMinutes": "0",
+            "managedLedgerCacheSizeMB": "16",
+            "managedLedgerOffloadDriver": "S3",
+            "managedLedgerOffloadBucket": self.bucket,
+            "managedLedgerOffloadServiceEndpoint": self.endpoint,
+            "managedLedgerOffloadMaxThreads": "2",
+            "managedLedgerOffloadMaxBlockSizeInBytes": str(5 << 20),
+            **self.settings,
+        }
