@@ -69,18 +69,15 @@ def test_topic_without_offloaded_ledgers_is_empty() -> None:
     assert expected == listed(new, f"{NAMESPACE}/t")
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (ledgers((3, True), (5, True), terminated=True), (5, 99)),
-        (ledgers((3, True), (5, False), terminated=True), (3, 99)),
-        (ledgers((3, False), (5, False), terminated=True), (5, -1)),
-    ],
-)
-def test_terminated_topic_ends_with_what_is_there(content: bytes, expected: tuple[int, int]) -> None:
-    """A terminated topic stays so, and ends with the last entry that is left."""
-    end = managed_ledger(data(recover({f"{NAMESPACE}/t": content}), f"{NAMESPACE}/t")).terminatedPosition
-    assert expected == (end.ledgerId, end.entryId)
+def test_terminated_topic_is_open_again() -> None:
+    """A terminated topic comes back open, and is named; with everything kept it stays as it is."""
+    content = {f"{NAMESPACE}/t": ledgers((3, True), terminated=True)}
+    assert not managed_ledger(data(recover(content), f"{NAMESPACE}/t")).HasField("terminatedPosition")
+    assert managed_ledger(data(recover(content, EVERYTHING), f"{NAMESPACE}/t")).HasField("terminatedPosition")
+    reading = Reading(Layout())
+    for node in tree(content):
+        reading.see(node)
+    assert (1, ["public/default/t"]) == (reading.facts.terminated_count, reading.facts.terminated)
 
 
 def test_topics_of_the_first_version() -> None:

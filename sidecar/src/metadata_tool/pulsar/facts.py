@@ -13,6 +13,7 @@ CLUSTER = "/admin/clusters/<cluster>/**"
 GLOBAL = "global"
 """Not a cluster: a mark that Pulsar makes."""
 MAX_CLUSTER_ZNODES = 10_000
+MAX_NAMED = 100
 
 
 @dataclass
@@ -24,6 +25,9 @@ class Facts:
     has_long_ids: bool = False
     counters: set[str] = field(default_factory=set)
     clusters: dict[str, list[Node]] = field(default_factory=dict)
+    terminated: list[str] = field(default_factory=list)
+    """The first of the terminated topics, `tenant/namespace/topic`."""
+    terminated_count: int = 0
     old_names: bool = False
     """Whether there are topics of the first version of names, which have their cluster in them."""
 
@@ -83,9 +87,16 @@ class Reading:
             return
         if isinstance(found, Topic):
             self.facts.old_names |= found.namespace.count("/") > 1
+            if found.info.HasField("terminatedPosition"):
+                self._see_terminated(f"{found.namespace}/{found.name}")
             self._given_out(*(ledger.ledgerId for ledger in found.info.ledgerInfo))
         elif isinstance(found, Cursor):
             self._given_out(found.info.cursorsLedgerId, found.info.markDeleteLedgerId)
+
+    def _see_terminated(self, name: str) -> None:
+        self.facts.terminated_count += 1
+        if len(self.facts.terminated) < MAX_NAMED:
+            self.facts.terminated.append(name)
 
     def _given_out(self, *found: int) -> None:
         self.facts.highest_id = max(self.facts.highest_id, *found, -1)

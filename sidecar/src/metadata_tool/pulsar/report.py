@@ -30,6 +30,7 @@ class Report:
             "retentionHeld": self.orders.hold_retention,
             "highestLedgerId": self.facts.highest_id,
             "nextLedgerId": self.orders.counter.sentinel + 1,
+            "terminated": {"count": self.facts.terminated_count, "first": self.facts.terminated},
             "changed": dict(sorted(self.changes.changed.items())),
             "removed": dict(sorted(self.changes.removed.items())),
             "undecodable": {"count": self.changes.undecodable_count, "first": self.changes.undecodable},
@@ -51,6 +52,9 @@ class Report:
         if changes.undecodable_count:
             lines.append(f"left as they are, because they cannot be decoded: {changes.undecodable_count} znodes")
             lines += [f"  {line}" for line in changes.undecodable]
+        if self.facts.terminated_count and orders.scope is Scope.TIERED_STORAGE:
+            names = ", ".join(self.facts.terminated)
+            lines.append(f"terminated topics that are open again: {self.facts.terminated_count} ({names})")
         if not self.facts.has_ledgers:
             lines.append("there is no /ledgers in this tree: raise the id counter where BookKeeper keeps it")
         return lines + self._namespaces()

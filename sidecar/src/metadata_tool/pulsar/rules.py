@@ -13,7 +13,6 @@ from typing import Any
 from metadata_tool.pulsar import codec, ids
 from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.coverage import offloaded
-from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo, ManagedLedgerInfo
 from metadata_tool.pulsar.topics import COMPACTION, CURSORS, TOPICS
 from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import Node
@@ -91,21 +90,10 @@ def _keep_offloaded(node: Node, _match: Match[bytes], orders: Orders) -> Node:
         ledger.offloadContext.bookkeeperDeleted = True
     del info.ledgerInfo[:]
     info.ledgerInfo.extend(kept)
-    _end_with_the_last(info, kept)
+    info.ClearField("terminatedPosition")
     if kept:
         info.ledgerInfo.add(ledgerId=orders.counter.sentinel)
     return orders.changed(node, info.SerializeToString(deterministic=True))
-
-
-def _end_with_the_last(info: ManagedLedgerInfo, kept: list[LedgerInfo]) -> None:
-    """Let a terminated topic end with the last entry there is: readers would wait for one that is lost."""
-    end = info.terminatedPosition
-    if not info.HasField("terminatedPosition") or end.ledgerId in {ledger.ledgerId for ledger in kept}:
-        return
-    end.entryId = -1
-    if kept:
-        last = max(kept, key=lambda ledger: ledger.ledgerId)
-        end.ledgerId, end.entryId = last.ledgerId, last.entries - 1
 
 
 def _free_cursor(node: Node, match: Match[bytes], orders: Orders) -> Node | None:
@@ -189,9 +177,10 @@ RULES = (
         "topics",
         TOPICS,
         "ledgers that are offloaded completely stay, marked as deleted from BookKeeper; the others go; a last one that "
-        "does not exist is added; where a topic is terminated, its end is its last entry",
-        "a lost ledger in the list stops every reader for ever, and so does an end that is lost; the broker opens the "
-        "last ledger in BookKeeper and drops it from the list where it is not there: that must not be an offloaded one",
+        "does not exist is added; a terminated topic is open again",
+        "a lost ledger in the list stops every reader for ever; the broker opens the last one in BookKeeper and drops "
+        "it from the list where it is not there: that must not be an offloaded one; of a terminated topic without its "
+        "last ledger it cannot tell the last message (ManagedLedgerImpl.asyncReadEntry fails)",
         _keep_offloaded,
     ),
     Rule(
