@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from metadata_tool.errors import every_error
-from metadata_tool.metrics import METRICS
+from metadata_tool.metrics import COVERAGE, METRICS
 from metadata_tool.pulsar.rules import RULES
 from metadata_tool.settings import BOTO3, VARIABLES
 
@@ -30,7 +30,8 @@ def exit_codes() -> str:
 
 def metrics() -> str:
     """The table of metrics."""
-    return table(("name", "type", "meaning"), ((f"`{m.name}`", m.type, m.meaning) for m in METRICS))
+    by_namespace = ((f'`{m.name}{{pulsar_namespace="…"}}`', m.type, m.meaning) for m in COVERAGE)
+    return table(("name", "type", "meaning"), (*((f"`{m.name}`", m.type, m.meaning) for m in METRICS), *by_namespace))
 
 
 def recovery() -> str:

@@ -13,7 +13,7 @@ import yaml
 
 from ci.chart import CHART
 from ci.parts.chart_tools import promtool
-from metadata_tool.metrics import METRICS
+from metadata_tool.metrics import COVERAGE, METRICS
 from support.helm import Manifest, merged, nested, one, render
 
 ALERTS = sorted(path.stem for path in (CHART / "alerts").glob("*.yaml"))
@@ -117,7 +117,7 @@ def test_every_alert_says_what_to_do() -> None:
 
 def test_alerts_are_of_this_release() -> None:
     """Every series that an alert reads is one that the service shows, and of this release's pods alone."""
-    known = {metric.name for metric in METRICS} | {"process_start_time_seconds"}
+    known = {metric.name for metric in (*METRICS, *COVERAGE)} | {"process_start_time_seconds"}
     for rule in default_rules().values():
         read = re.findall(r"\b((?:backup|process)_\w+)(\{[^}]*\})?", rule["expr"])
         assert read
@@ -131,6 +131,7 @@ def test_alerts_are_of_this_release() -> None:
         (f"{THRESHOLDS}.maxAgeIntervals", 1.5, "Never", "[900s]"),
         (f"{THRESHOLDS}.sizeDropRatio", 0.8, "SizeFell", "< 0.8"),
         (f"{THRESHOLDS}.uploadSeconds", 7, "UploadSlow", "> 7"),
+        (f"{THRESHOLDS}.unrecoverableBytes", 1e12, "Unrecoverable", "> 1000000000000"),
         (f"{BACKUP}.backupInterval", "3600", "TooOld", "> 10800"),
         (f"{BACKUP}.backupInterval", "3600", "Never", "[10800s]"),
         (f"{BACKUP}.backupInterval", "3600", "Failing", "[5400s]"),

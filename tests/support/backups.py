@@ -6,6 +6,7 @@ from typing import Any
 from metadata_tool.backup import Report, Seconds
 from metadata_tool.catalog import Backup, BackupName, RestorePoint
 from metadata_tool.location import Location
+from metadata_tool.pulsar.coverage import Coverage
 from support.trees import make_archive, manifest_of, node
 
 TIMESTAMP = 1_623_721_488_825
@@ -35,12 +36,13 @@ def make_backup(directory: Path, prefix: str = "pulsar", timestamp: int = TIMEST
     return point
 
 
-def report(timestamp: int = TIMESTAMP) -> Report:
+def report(timestamp: int = TIMESTAMP, coverage: Coverage | None = None) -> Report:
     """A backup that is done; every number in it is another."""
     name = BackupName("pulsar", timestamp)
     return Report(
         backup=Backup(name, f"s3a://bucket/{name}", 1111),
         manifest=manifest_of(b"", 0, timestamp=timestamp),
+        coverage=coverage or Coverage(),
         size_non_compressed=2222,
         size_total=3333,
         seconds=Seconds(prepare=0.5, compression=0.25, upload=1.5),

@@ -17,7 +17,7 @@ def embedded_s3(directory: Path, bucket: str) -> Iterator[str]:
     """A server with a bucket; its endpoint."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, str(Path(__file__).with_name("moto_s3.py")), str(port)]
     server = Process(command, directory / "embedded-s3.log")
     try:
         server.wait_until(lambda: "Running on" in server.output())

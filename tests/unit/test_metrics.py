@@ -4,7 +4,8 @@ from collections import Counter
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from metadata_tool.metrics import CONTENT_TYPE, Metrics
+from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, MAX_LABELS, Metrics
+from metadata_tool.pulsar.coverage import Coverage, Tally
 from support.backups import TIMESTAMP, report
 from support.contract import METRICS
 
@@ -76,10 +77,11 @@ def test_every_metric_is_explained(metrics: Metrics) -> None:
 
 
 def test_no_sample_comes_twice(metrics: Metrics) -> None:
-    """No sample name is used twice, and none is without its metric's TYPE."""
+    """No sample name is used twice, and none is without its metric's TYPE; those by namespace may have none."""
     names = Counter(line.split()[0] for line in lines(metrics) if not line.startswith("#"))
     assert [] == [name for name, count in names.items() if count > 1]
-    assert set(names) == {line.split()[2] for line in lines(metrics) if line.startswith("# TYPE ")}
+    by_namespace = {metric.name for metric in COVERAGE}
+    assert set(names) == {line.split()[2] for line in lines(metrics) if line.startswith("# TYPE ")} - by_namespace
 
 
 def test_process_is_measured_too(metrics: Metrics) -> None:
@@ -141,3 +143,27 @@ def test_exposition_ends_its_last_line(metrics: Metrics) -> None:
 def test_content_type_is_of_the_text_format() -> None:
     """The content type tells Prometheus the format and its version."""
     assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
+
+
+def test_coverage_by_namespace(metrics: Metrics) -> None:
+    """What the last backup covers is shown by namespace, any name readable; the next backup replaces it."""
+    coverage = Coverage()
+    coverage.add_topic('t/"odd"', "a", Tally(topics=1, lost_bytes=7))
+    coverage.add_topic("t/n", "b", Tally(topics=1, recoverable_bytes=70))
+    metrics.succeeded(report(coverage=coverage))
+    families = {f.name: f for f in text_string_to_metric_families(metrics.exposition().decode())}
+    found = {s.labels["pulsar_namespace"]: s.value for s in families["backup_unrecoverable_bytes"].samples}
+    assert {'t/"odd"': 7, "t/n": 0} == found
+    metrics.succeeded(report())
+    assert not [line for line in lines(metrics) if line.startswith("backup_unrecoverable_bytes{")]
+
+
+def test_namespaces_are_bounded(metrics: Metrics) -> None:
+    """However many namespaces there are, those that would lose most are shown, and all others as one."""
+    coverage = Coverage()
+    for number in range(MAX_LABELS + 7):
+        coverage.add_topic(f"t/{number}", "a", Tally(topics=1, lost_bytes=number))
+    metrics.succeeded(report(coverage=coverage))
+    found = [line for line in lines(metrics) if line.startswith("backup_unrecoverable_bytes{")]
+    assert MAX_LABELS + 1 == len(found)
+    assert f'backup_unrecoverable_bytes{{pulsar_namespace="(others)"}} {sum(range(7))}' == found[-1]

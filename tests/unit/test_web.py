@@ -1,15 +1,18 @@
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from metadata_tool.backup import Report
 from metadata_tool.catalog import Backup, BackupName
 from metadata_tool.errors import BucketDenied, StoreUnreachable, ToolError
 from metadata_tool.metrics import Metrics
+from metadata_tool.pulsar.coverage import Coverage, Tally
 from metadata_tool.web import create_app
+from support.backups import report
 
 NEWER = Backup(BackupName("pulsar-backup", 1_623_721_488_825), "s3a://b/pulsar-backup-1623721488825.tar.gz", 77)
 OLDER = Backup(BackupName("pulsar-backup", 1_623_721_000_000), "s3a://b/pulsar-backup-1623721000000.tar.gz", 66)
@@ -25,6 +28,7 @@ class World:
     metrics: Metrics = field(default_factory=Metrics)
     alive: bool = True
     stopping: bool = False
+    last_report: Report | None = None
 
     def existing(self) -> list[Backup]:
         """The backups, newest first."""
@@ -176,3 +180,41 @@ def test_reading_methods(path: str, ask: Callable[[FlaskClient, str], Any], clie
     """Methods that change nothing are answered without a content."""
     response = ask(client, path)
     assert (200, b"") == (response.status_code, response.data)
+
+
+def covered(name: BackupName) -> Report:
+    """A backup that covers one namespace and loses something of another."""
+    coverage = Coverage()
+    coverage.add_topic("shop/orders", "kept", Tally(topics=1, recoverable_bytes=70))
+    coverage.add_topic("shop/carts", "lost", Tally(topics=1, lost_bytes=7, lost_entries=3))
+    return replace(report(coverage=coverage), backup=Backup(name, f"s3a://b/{name}", 77))
+
+
+def test_latest_says_what_it_covers(client: FlaskClient, world: World) -> None:
+    """The newest backup has its coverage, where this service has made it; else it has none."""
+    assert "coverage" not in answer(client, "/backup/latest")[1]
+    world.last_report = covered(NEWER.name)
+    found = answer(client, "/backup/latest")[1]
+    assert (70, 7) == (found["coverage"]["recoverableBytes"], found["coverage"]["lostBytes"])
+    world.last_report = covered(OLDER.name)
+    assert "coverage" not in answer(client, "/backup/latest")[1]
+
+
+def test_coverage(client: FlaskClient, world: World) -> None:
+    """The last backup's coverage: all of it, its tenants, its namespaces, and the topics of one namespace."""
+    world.last_report = covered(NEWER.name)
+    status, found = answer(client, "/backup/coverage")
+    assert (200, str(NEWER.name)) == (status, found["backup"])
+    assert ["shop/carts", "shop/orders"] == list(found["namespaces"])
+    assert (2, 7) == (found["tenants"]["shop"]["topics"], found["total"]["lostBytes"])
+    status, found = answer(client, "/backup/coverage?namespace=shop/carts")
+    assert (200, ["lost"], 3) == (status, [topic["topic"] for topic in found["topics"]], found["lostEntries"])
+
+
+def test_coverage_that_is_not_there(client: FlaskClient, world: World) -> None:
+    """Before the first backup, and for a namespace that is none, the answer says so."""
+    assert (404, "no backup was made since the service started") == refusal(client, "/backup/coverage")
+    world.last_report = covered(NEWER.name)
+    assert (404, "the last backup has no such namespace: ask for tenant/namespace") == refusal(
+        client, "/backup/coverage?namespace=shop"
+    )

@@ -13,6 +13,8 @@ from metadata_tool.catalog import Backup, BackupName, backups
 from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
+from metadata_tool.pulsar.coverage import Coverage, Surveyor
+from metadata_tool.pulsar.paths import Layout
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import session, snapshot
@@ -21,6 +23,9 @@ from metadata_tool.zookeeper.session import Login
 from metadata_tool.zookeeper.spool import Spool
 
 log = logging.getLogger(__name__)
+
+COVERED_NAMESPACES = 100
+"""So many namespaces are in the manifest: those that would lose most."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Report:
 
     backup: Backup
     manifest: Manifest
+    coverage: Coverage
     size_non_compressed: int
     size_total: int
     seconds: Seconds
@@ -77,7 +83,7 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Report:
     name = _new_name(plan.prefix, before)
     with workspace(plan.spool_dir) as workdir:
         clock = [time.monotonic()]
-        manifest, snapshot_path = _prepare(plan, name, workdir, checkpoint)
+        manifest, snapshot_path, coverage = _prepare(plan, name, workdir, checkpoint)
         clock.append(time.monotonic())
         packed = workdir / str(name)
         size_non_compressed = archive.pack(packed, manifest, snapshot_path, checkpoint)
@@ -90,6 +96,7 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Report:
     report = Report(
         backup=Backup(name, store.location.uri(str(name)), size),
         manifest=manifest,
+        coverage=coverage,
         size_non_compressed=size_non_compressed,
         size_total=size + sum(earlier.size for earlier in before),
         seconds=Seconds(*(end - begin for begin, end in pairwise(clock))),
@@ -107,8 +114,8 @@ def _new_name(prefix: str, existing: list[Backup]) -> BackupName:
     return BackupName(prefix, timestamp)
 
 
-def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint) -> tuple[Manifest, Path]:
-    """Capture the tree and write it as a snapshot; the manifest to go with it, and the snapshot's path."""
+def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint) -> tuple[Manifest, Path, Coverage]:
+    """Capture the tree and write it as a snapshot; the manifest to go with it, the snapshot's path, what it covers."""
     source = plan.source
     path = workdir / "snapshot"
     with closing(Spool(workdir / "spool")) as spool:
@@ -116,7 +123,8 @@ def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint
             captured = capture(zookeeper, spool, workdir, source.chroot.encode(), checkpoint)
             zookeeper_version = zookeeper.server_version
         with path.open("xb") as file:
-            written = snapshot.write(file, captured.acls, spool.in_tree_order())
+            surveyor = Surveyor(Layout(source.chroot, plan.managed_ledger_path))
+            written = snapshot.write(file, captured.acls, surveyor.watch(spool.in_tree_order()))
     (workdir / "spool").unlink()
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -132,8 +140,9 @@ def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint
         chroot=source.chroot,
         managed_ledger_path=plan.managed_ledger_path,
         snapshot=SnapshotFile(snapshot_name(captured.last_zxid), written.size, written.sha256),
+        coverage=surveyor.coverage.to_json(COVERED_NAMESPACES),
     )
-    return manifest, path
+    return manifest, path, surveyor.coverage
 
 
 def _verify(packed: Path, checkpoint: Checkpoint) -> None:
@@ -159,4 +168,12 @@ def _say(report: Report) -> None:
         seconds.prepare,
         seconds.compression,
         seconds.upload,
+    )
+    total = report.coverage.total
+    log.info(
+        "of %d topics a restore would bring back %d bytes, and lose %d and what %d open ledgers hold",
+        total.topics,
+        total.recoverable_bytes,
+        total.lost_bytes,
+        total.open_ledgers,
     )

@@ -28,12 +28,18 @@ class Inspection:
 
     def as_text(self) -> str:
         """The same for people."""
-        facts = {key: value for key, value in self.manifest.to_json().items() if key != "snapshot"}
+        nested = ("snapshot", "coverage")
+        facts = {key: value for key, value in self.manifest.to_json().items() if key not in nested}
         facts |= {f"snapshot.{key}": value for key, value in self.manifest.to_json()["snapshot"].items()}
-        lines = [f"{key:<20} {'-' if value == '' else value}" for key, value in facts.items()]
+        facts |= {f"coverage.{key}": value for key, value in self._coverage().items()}
+        lines = [f"{key:<28} {'-' if value == '' else value}" for key, value in facts.items()]
         lines += ["", f"{'PATH':<40} {'ZNODES':>12} {'BYTES':>16}"]
         lines += [f"{path:<40} {self.znodes[path]:>12} {self.bytes[path]:>16}" for path in self.znodes]
         return "\n".join(lines)
+
+    def _coverage(self) -> dict[str, Any]:
+        total = (self.manifest.coverage or {}).get("total")
+        return total if isinstance(total, dict) else {}
 
 
 def inspect(point: RestorePoint, path: Path, each: Callable[[Node], None]) -> Inspection:

@@ -43,6 +43,8 @@ class Manifest:
     chroot: str
     managed_ledger_path: str
     snapshot: SnapshotFile
+    coverage: dict[str, Any] | None = None
+    """What a restore would bring back; None in a backup that was made before there was this."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields of manifest.json; zxids in hex, as ZooKeeper's own logs and file names have them."""
@@ -61,6 +63,7 @@ class Manifest:
             "chroot": self.chroot,
             "managedLedgerPath": self.managed_ledger_path,
             "snapshot": asdict(self.snapshot),
+            **({} if self.coverage is None else {"coverage": self.coverage}),
         }
 
     def encode(self) -> bytes:
@@ -100,6 +103,7 @@ class Manifest:
             chroot=fields.text("chroot"),
             managed_ledger_path=fields.text("managedLedgerPath"),
             snapshot=SnapshotFile(snapshot.text("name"), snapshot.number("size"), snapshot.text("sha256")),
+            coverage=fields.optional("coverage"),
         )
         manifest._check()
         return manifest
@@ -148,6 +152,9 @@ class _Fields:
 
     def object(self, key: str) -> "_Fields":
         return _Fields(self._get(key, dict), f"{key}.")
+
+    def optional(self, key: str) -> dict[str, Any] | None:
+        return self._get(key, dict) if key in self._value else None
 
     def _in_range(self, key: str, value: int) -> int:
         if not 0 <= value < 1 << 63:

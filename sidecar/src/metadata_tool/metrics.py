@@ -10,6 +10,7 @@ from threading import Lock
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from metadata_tool.backup import Report
+from metadata_tool.pulsar.coverage import OTHERS, Coverage, Tally
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -38,6 +39,25 @@ LAST_SUCCESS = Metric(
     "backup_last_success_timestamp_seconds", "gauge", "When the newest backup was begun, in epoch seconds; 0 for never."
 )
 
+RECOVERABLE_BYTES = Metric("backup_recoverable_bytes", "gauge", "Bytes in tiered storage that a restore would serve.")
+UNRECOVERABLE_BYTES = Metric(
+    "backup_unrecoverable_bytes", "gauge", "Bytes in closed ledgers that a restore would lose."
+)
+NEVER_OFFLOADED = Metric("backup_topics_never_offloaded", "gauge", "Topics of which nothing is in tiered storage.")
+INEXACT_CURSORS = Metric("backup_cursors_in_bookkeeper", "gauge", "Subscriptions whose exact position would be lost.")
+SCHEMAS = Metric("backup_unrecoverable_schemas", "gauge", "Topics whose schemas a restore would lose.")
+
+COVERAGE = {
+    RECOVERABLE_BYTES: "recoverable_bytes",
+    UNRECOVERABLE_BYTES: "lost_bytes",
+    NEVER_OFFLOADED: "topics_never_offloaded",
+    INEXACT_CURSORS: "cursors_in_bookkeeper",
+    SCHEMAS: "schemas",
+}
+"""By namespace, as the last backup has it; the field of the count."""
+MAX_LABELS = 100
+"""So many namespaces have samples of their own, those that would lose most; the others share one."""
+
 METRICS = (
     COUNT,
     FAILURE_COUNT,
@@ -58,6 +78,7 @@ class Metrics:
     def __init__(self) -> None:
         self._values = dict.fromkeys(METRICS, 0.0)
         self._lock = Lock()
+        self._coverage: list[tuple[str, Tally]] = []
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
@@ -87,17 +108,38 @@ class Metrics:
                 TIME_UPLOAD: report.seconds.upload,
                 LAST_SUCCESS: report.backup.name.timestamp / 1000,
             }
+            self._coverage = _bounded(report.coverage)
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
         with self._lock:
-            values = dict(self._values)
+            values, coverage = dict(self._values), self._coverage
         lines = []
         for metric, value in values.items():
             lines.append(f"# HELP {metric.name} {metric.meaning}")
             lines.append(f"# TYPE {metric.name} {metric.type}")
             lines.append(f"{metric.name} {_number(value)}")
+        for metric, count in COVERAGE.items():
+            lines.append(f"# HELP {metric.name} {metric.meaning}")
+            lines.append(f"# TYPE {metric.name} {metric.type}")
+            lines += [
+                f'{metric.name}{{pulsar_namespace="{_label(n)}"}} {getattr(tally, count)}' for n, tally in coverage
+            ]
         return "\n".join(lines).encode() + b"\n" + generate_latest(self._process)
+
+
+def _bounded(coverage: Coverage) -> list[tuple[str, Tally]]:
+    """The namespaces that would lose most, and one for all others."""
+    by_loss = coverage.by_loss()
+    shown, others = by_loss[:MAX_LABELS], Tally()
+    for _, tally in by_loss[MAX_LABELS:]:
+        others.add(tally)
+    return [*shown, (OTHERS, others)] if len(by_loss) > MAX_LABELS else shown
+
+
+def _label(text: str) -> str:
+    """Text as a label's value."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _number(value: float) -> str:

@@ -33,6 +33,8 @@ class Service:
         self._interval = interval
         self._metrics = metrics
         self._checkpoint = Checkpoint()
+        self.last_report: Report | None = None
+        """The last backup that this service has made."""
         self._thread = threading.Thread(target=self._run, name="backup")
 
     def start(self) -> None:
@@ -93,3 +95,4 @@ class Service:
             log.exception("backup failed by a fault in the program, please report it")
         else:
             self._metrics.succeeded(report)
+            self.last_report = report

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from threading import BoundedSemaphore
 from typing import Any, Protocol
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable
 
+from metadata_tool.backup import Report
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import ToolError
 from metadata_tool.metrics import CONTENT_TYPE, Metrics
@@ -26,6 +27,13 @@ class Loop(Protocol):
     def stopping(self) -> bool:
         """Whether it was told to stop."""
 
+    @property
+    def last_report(self) -> Report | None:
+        """The last backup that it has made since its start."""
+
+
+NAMESPACES = TOPICS = 1_000
+"""So many an answer has at most: those that would lose most."""
 
 Answer = tuple[Response, int]
 
@@ -39,16 +47,28 @@ def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loo
     @app.get("/backup/latest")
     def latest() -> Answer:
         found = listed()
-        return _json(found[0].as_json()) if found else _error(404, "there is no backup yet")
+        if not found:
+            return _error(404, "there is no backup yet")
+        return _json({**found[0].as_json(), **_total(found[0], loop.last_report)})
 
     @app.get("/backup/list")
     def backup_list() -> Answer:
         return _json([backup.as_json() for backup in listed()])
 
+    @app.get("/backup/coverage")
+    def coverage() -> Answer:
+        return _coverage(loop.last_report, request.args.get("namespace"))
+
     @app.get("/metrics")
     def exposition() -> Response:
         return Response(metrics.exposition(), content_type=CONTENT_TYPE)
 
+    _answer_health(app, loop)
+    _answer_errors(app)
+    return app
+
+
+def _answer_health(app: Flask, loop: Loop) -> None:
     @app.get("/healthz")
     def healthz() -> Answer:
         return _json({"status": "ok"}) if loop.alive else _error(503, "the backup loop does not run")
@@ -58,6 +78,8 @@ def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loo
         ready = loop.alive and not loop.stopping
         return _json({"status": "ok"}) if ready else _error(503, "the service is starting or stopping")
 
+
+def _answer_errors(app: Flask) -> None:
     @app.errorhandler(ToolError)
     def tool_error(error: ToolError) -> Answer:
         return _error(502, str(error))
@@ -69,7 +91,25 @@ def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loo
             answer.headers["Allow"] = ", ".join(error.valid_methods or ())
         return answer, status
 
-    return app
+
+def _total(newest: Backup, report: Report | None) -> dict[str, Any]:
+    """What the newest backup covers, if it is the last that this service has made."""
+    if report is None or report.backup.name != newest.name:
+        return {}
+    return {"coverage": report.coverage.total.to_json()}
+
+
+def _coverage(report: Report | None, namespace: str | None) -> Answer:
+    if report is None:
+        return _error(404, "no backup was made since the service started")
+    covered, name = report.coverage, {"backup": str(report.backup.name)}
+    if namespace is None:
+        tenants = {tenant: tally.to_json() for tenant, tally in covered.tenants.items()}
+        return _json({**name, **covered.to_json(NAMESPACES), "tenants": tenants})
+    if namespace not in covered.namespaces:
+        return _error(404, "the last backup has no such namespace: ask for tenant/namespace")
+    topics = [loss.to_json() for loss in covered.topics_of(namespace)[:TOPICS]]
+    return _json({**name, "namespace": namespace, **covered.of(namespace).to_json(), "topics": topics})
 
 
 def _bounded(existing: Callable[[], list[Backup]]) -> Callable[[], list[Backup]]:

@@ -55,17 +55,25 @@ def test_counts() -> None:
 
 
 def test_topics_one_by_one() -> None:
-    """Each topic is told with its own counts."""
-    seen: dict[tuple[str, str], Tally] = {}
-    surveyor = Surveyor(Layout(), lambda namespace, name, tally: seen.update({(namespace, name): tally}))
-    for node in tree(TREE):
-        surveyor.see(node.path, node.data)
-    surveyor.finish()
-    assert {"whole", "partly", "never", "open"} == {name for _, name in seen}
-    assert (100, 100) == (
-        seen["public/default", "partly"].recoverable_entries,
-        seen["public/default", "partly"].lost_entries,
-    )
+    """Topics that would lose anything are told with their own counts, the worst first."""
+    found = survey(tree(TREE)).coverage.topics_of("public/default")
+    assert ["partly", "never", "open"] == [loss.name for loss in found]
+    assert (100, 100) == (found[0].tally.recoverable_entries, found[0].tally.lost_entries)
+
+
+def test_topics_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many topics there are, only those that would lose most are kept."""
+    monkeypatch.setattr(coverage, "MAX_TOPICS", 3)
+    content = {f"{NAMESPACE}/t-{n}": ledgers(*[(i, False) for i in range(n)]) for n in range(1, 9)}
+    assert ["t-8", "t-7", "t-6"] == [loss.name for loss in survey(tree(content)).coverage.topics_of("public/default")]
+
+
+def test_tenants() -> None:
+    """A tenant has what its namespaces have."""
+    content = {
+        f"/managed-ledgers/{tenant}/ns-{n}/persistent/a": ledgers((n, True)) for tenant in "ab" for n in range(3)
+    }
+    assert {"a": 3, "b": 3} == {name: tally.topics for name, tally in survey(tree(content)).coverage.tenants.items()}
 
 
 def test_namespaces_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ Only ledgers that were offloaded completely survive the bookies. Entries that an
 metadata, so they are not counted here: `open_ledgers` says how many there are.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import heapq
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,13 +15,15 @@ from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import COMPACTION, Cursor, Reader, Topic
 from metadata_tool.zookeeper.jute import read_buffer
 
+MAX_TOPICS = 10_000
+"""So many topics are kept by name: those that would lose most."""
 MAX_NAMESPACES = 10_000
 OTHERS = "(others)"
 """Stands for all namespaces beyond that many, which come late in the order of the tree."""
 SCHEMA = "/schemas/<tenant>/<namespace>/<topic>"
 
 
-@dataclass
+@dataclass(slots=True)
 class Tally:
     """Counts of one topic, one namespace, or all. Entries and bytes are those of closed ledgers."""
 
@@ -37,8 +40,8 @@ class Tally:
 
     def add(self, other: "Tally") -> None:
         """Count another's, too."""
-        for name, value in asdict(other).items():
-            setattr(self, name, getattr(self, name) + value)
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def to_json(self) -> dict[str, int]:
         """Names as in JSON."""
@@ -72,12 +75,31 @@ def of_topic(topic: Topic) -> Tally:
     return tally
 
 
+@dataclass(frozen=True, order=True)
+class TopicLoss:
+    """A topic and what it would lose, in the order of that."""
+
+    lost_bytes: int
+    open_ledgers: int
+    namespace: str
+    name: str
+    tally: Tally = field(compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Name and counts."""
+        return {"topic": self.name, **self.tally.to_json()}
+
+
 @dataclass
 class Coverage:
-    """Counts by namespace, `tenant/namespace`; how many znodes should be topics or cursors and cannot be read."""
+    """Counts by namespace, `tenant/namespace`; how many znodes should be topics or cursors and cannot be read.
+
+    `worst` are the topics that would lose anything, at most MAX_TOPICS of them, in no order.
+    """
 
     namespaces: dict[str, Tally] = field(default_factory=dict)
     undecodable: int = 0
+    worst: list[TopicLoss] = field(default_factory=list)
 
     @property
     def total(self) -> Tally:
@@ -87,6 +109,28 @@ class Coverage:
             total.add(tally)
         return total
 
+    @property
+    def tenants(self) -> dict[str, Tally]:
+        """Counts by tenant."""
+        found: dict[str, Tally] = {}
+        for name, tally in self.namespaces.items():
+            found.setdefault(name.partition("/")[0], Tally()).add(tally)
+        return found
+
+    def add_topic(self, namespace: str, name: str, tally: Tally) -> None:
+        """Count a topic."""
+        self.of(namespace).add(tally)
+        if tally.lost_bytes or tally.open_ledgers:
+            loss = TopicLoss(tally.lost_bytes, tally.open_ledgers, namespace, name, tally)
+            if len(self.worst) < MAX_TOPICS:
+                heapq.heappush(self.worst, loss)
+            else:
+                heapq.heappushpop(self.worst, loss)
+
+    def topics_of(self, namespace: str) -> list[TopicLoss]:
+        """Those of a namespace that would lose anything, the worst first, as far as they are kept."""
+        return sorted((loss for loss in self.worst if loss.namespace == namespace), reverse=True)
+
     def of(self, namespace: str) -> Tally:
         """The counts of a namespace, to add to."""
         if namespace not in self.namespaces and len(self.namespaces) >= MAX_NAMESPACES:
@@ -95,25 +139,27 @@ class Coverage:
 
     def to_json(self, limit: int) -> dict[str, Any]:
         """The whole, and at most `limit` namespaces: those that would lose most."""
-        by_loss = sorted(self.namespaces.items(), key=lambda item: (-item[1].lost_bytes, item[0]))
         return {
             "total": self.total.to_json(),
             "undecodable": self.undecodable,
             "namespaceCount": len(self.namespaces),
-            "namespaces": {name: tally.to_json() for name, tally in by_loss[:limit]},
+            "namespaces": {name: tally.to_json() for name, tally in self.by_loss()[:limit]},
         }
+
+    def by_loss(self) -> list[tuple[str, Tally]]:
+        """The namespaces, those that would lose most first."""
+        return sorted(self.namespaces.items(), key=lambda item: (-item[1].lost_bytes, item[0]))
 
 
 class Surveyor:
-    """Counts as the tree streams by; `done` is called with each topic: namespace, name, counts."""
+    """Counts as the tree streams by."""
 
-    def __init__(self, layout: Layout, done: Callable[[str, str, Tally], None] = lambda *_: None) -> None:
+    def __init__(self, layout: Layout) -> None:
         self.coverage = Coverage()
         self._reader = Reader(layout)
         self._schema = layout.compile(SCHEMA)
         roots = (f"{layout.chroot}{layout.managed_ledger_path}/", f"{layout.chroot}/schemas/")
         self._roots = tuple(root.encode() for root in roots)
-        self._done = done
         self._topic: tuple[str, str, Tally] | None = None
 
     def watch(self, encoded: Iterable[bytes]) -> Iterator[bytes]:
@@ -154,7 +200,5 @@ class Surveyor:
 
     def _close(self) -> None:
         if self._topic:
-            namespace, name, tally = self._topic
-            self.coverage.of(namespace).add(tally)
-            self._done(namespace, name, tally)
+            self.coverage.add_topic(*self._topic)
             self._topic = None
