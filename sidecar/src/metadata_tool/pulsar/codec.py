@@ -85,10 +85,7 @@ def _decompressed(kind: int, value: bytes, size: int) -> bytes:
         if kind == Compression.NONE:
             found = value
         elif kind == Compression.ZLIB:
-            inflater = zlib.decompressobj()
-            found = inflater.decompress(value, size + 1)
-            if not inflater.eof:
-                raise UndecodableError(f"its {name} data is cut off, or holds more than {size} bytes")
+            found = zlib.decompressobj().decompress(value, size + 1)  # Pulsar flushes the stream and never ends it
         else:
             target = bytearray(size)
             found = bytes(target[: _INTO[name](value, target)])

@@ -1,0 +1,23 @@
+"""The clusters that are lost here."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ci.parts.pulsar import NEWEST, OLDER
+from support.embedded_s3 import embedded_s3
+from support.s3 import new_bucket, s3_server
+from support.world import OFFLOADS, World
+
+
+@pytest.fixture(scope="module", params=[NEWEST, OLDER])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A first cluster that runs."""
+    directory = tmp_path_factory.mktemp("disaster")
+    with s3_server(directory / "s3") as server, embedded_s3(directory, OFFLOADS) as offloads:
+        made = World(request.param, directory, server, new_bucket(server).settings, offloads)
+        try:
+            made.begin()
+            yield made
+        finally:
+            made.end()

@@ -1,0 +1,89 @@
+"""What an operator may ask of a restore, on a real Pulsar."""
+
+import pytest
+
+from ci.parts.pulsar import NEWEST
+from support.world import World, namespace, offload, produce, read_all, receive_all, say, stats, subscribe
+from support.zookeeper import client
+
+pytestmark = pytest.mark.parametrize("world", [NEWEST], indirect=True)
+
+PARTLY, NEVER, TRIMMED = "shop/orders/partly", "shop/orders/never", "shop/short/trimmed"
+
+
+def ledgers(world: World) -> set[int]:
+    """The ids of all ledgers that messages lie in."""
+    return {ledger for messages in world.topics.values() for _, (ledger, _) in messages.sent}
+
+
+def contents(world: World, topic: str) -> list[bytes]:
+    """Everything that was sent to a topic."""
+    return [content for content, _ in world.topics[topic].sent]
+
+
+def test_everything_survived_but_zookeeper(world: World) -> None:
+    """With bookies that kept their disks, all messages come back, those sent to an open ledger after the backup too."""
+    namespace(world, "shop/orders")
+    for topic in (PARTLY, NEVER):
+        produce(world, topic, 130)
+        subscribe(world, topic)
+    offload(world, PARTLY)
+    produce(world, PARTLY, 20)
+    point = world.back_up()
+    for topic in (PARTLY, NEVER):
+        produce(world, topic, 10)
+    used = ledgers(world)
+    bookies = world.cluster
+    world.lose(bookies=False)
+    world.restore(point, RESTORE_SCOPE="everything")
+    world.begin(bookies=bookies)
+    for topic in (PARTLY, NEVER):
+        assert contents(world, topic) == read_all(world, topic)
+        for subscription, done in world.topics[topic].acknowledged.items():
+            wanted = [content for content in contents(world, topic) if content not in done]
+            assert wanted == receive_all(world, topic, subscription, set(wanted)), (topic, subscription)
+        produce(world, topic, 60)
+        assert contents(world, topic) == read_all(world, topic)
+    say(f"everything: {len(contents(world, PARTLY)) + len(contents(world, NEVER))} messages sent and read")
+    assert not {where[0] for topic in (PARTLY, NEVER) for _, where in world.topics[topic].sent[-60:]} & used
+
+
+def test_another_name_long_ids_held_retention(world: World) -> None:
+    """Renamed, with ids beyond 31 bits, and retention held: all is read again, and nothing is trimmed."""
+    namespace(world, "shop/short", retention=False)
+    with client(world.zookeeper.address) as zookeeper:
+        zookeeper.ensure_path("/ledgers/idgen-long")
+    produce(world, TRIMMED, 130)
+    subscribe(world, TRIMMED)
+    world.cluster.get(f"persistent/{TRIMMED}/stats")
+    _unsubscribe_all_but(world, "middle")
+    offload(world, TRIMMED)
+    assert min(ledgers_of(world, TRIMMED)) >= 1 << 32
+    point = world.back_up()
+    promised = world.topics[TRIMMED].promised(world.promised(point)[TRIMMED])
+    say(f"{len(promised)} of 130 messages were not trimmed before the backup")
+    assert contents(world, TRIMMED)[-80:] == promised[-80:]
+    world.lose()
+    world.restore(point, CLUSTER_NAME="c2", RENAME_CLUSTER="true", HOLD_RETENTION="true", RESTORE_VERSION="2")
+    world.begin("c2")
+    assert ["c2"] == [name for name in world.cluster.get("clusters") if name != "global"]
+    assert ["c2"] == world.cluster.get("namespaces/shop/short")["replication_clusters"]
+    used = ledgers_of(world, TRIMMED)
+    receive_all(world, TRIMMED, "middle", set(contents(world, TRIMMED)[65:]))
+    produce(world, TRIMMED, 120)
+    world.cluster.put(f"persistent/{TRIMMED}/unload")
+    assert promised + contents(world, TRIMMED)[-120:] == read_all(world, TRIMMED)
+    fresh = {ledger for _, (ledger, _) in world.topics[TRIMMED].sent[-120:]}
+    assert min(fresh) > max(used)
+    assert stats(world.cluster, TRIMMED)
+
+
+def ledgers_of(world: World, topic: str) -> set[int]:
+    """The ids of the ledgers of a topic's messages."""
+    return {ledger for _, (ledger, _) in world.topics[topic].sent}
+
+
+def _unsubscribe_all_but(world: World, kept: str) -> None:
+    for name in world.topics[TRIMMED].acknowledged:
+        if name != kept:
+            world.cluster.delete(f"persistent/{TRIMMED}/subscription/{name}")

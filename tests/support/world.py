@@ -1,0 +1,269 @@
+"""A Pulsar that can be lost and restored: one cluster after the other, over one bucket; what was sent, what is read."""
+
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulsar
+
+from ci.parts.pulsar import NEWEST as PULSAR
+from ci.parts.pulsar import OLDER as OLDER_PULSAR
+from ci.parts.zookeeper import NEWEST
+from metadata_tool.archive import opened
+from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.topics import Reader, Topic
+from support.pulsar import Pulsar, eventually
+from support.s3 import S3Server
+from support.tool import succeed
+from support.zookeeper import ZooKeeper
+
+OFFLOADS = "offloads"
+Position = tuple[int, int]
+"""Ledger and entry."""
+
+SUBSCRIPTIONS = ("start", "middle", "end", "holes")
+QUIET = 300
+"""Milliseconds without a message after which there are no more."""
+COMPRESSIONS = {
+    PULSAR: {"managedLedgerInfoCompressionType": "ZSTD", "managedCursorInfoCompressionType": "LZ4"},
+    OLDER_PULSAR: {"managedLedgerInfoCompressionType": "ZLIB", "managedCursorInfoCompressionType": "SNAPPY"},
+}
+THRESHOLDS = {
+    "managedLedgerInfoCompressionThresholdInBytes": "0",
+    "managedCursorInfoCompressionThresholdInBytes": "0",
+}
+
+
+@dataclass
+class Messages:
+    """What was produced to a topic (a partition), in order, and what subscriptions acknowledged."""
+
+    sent: list[tuple[bytes, Position]] = field(default_factory=list)
+    acknowledged: dict[str, set[bytes]] = field(default_factory=dict)
+
+    def promised(self, ledgers: set[int]) -> list[bytes]:
+        """Those that lie in these ledgers."""
+        return [content for content, (ledger, _) in self.sent if ledger in ledgers]
+
+
+@dataclass
+class World:
+    """One cluster after the other, over one bucket."""
+
+    version: str
+    directory: Path
+    s3: S3Server
+    settings: dict[str, str]
+    offloads: str  # the endpoint of the store that Pulsar offloads to
+    topics: dict[str, Messages] = field(default_factory=dict)
+    generation: int = 0
+
+    @property
+    def restored(self) -> Path:
+        """Where a restore puts what the next ZooKeeper starts from."""
+        return self.directory / "restored"
+
+    def begin(self, name: str = "c1", bookies: Pulsar | None = None) -> None:
+        """Start a cluster on what was restored, with empty bookies at new addresses, or with those of another."""
+        self.generation += 1
+        self.place = self.directory / str(self.generation)
+        self.zookeeper = ZooKeeper(NEWEST, self.place / "zookeeper")
+        if self.generation > 1:
+            shutil.rmtree(self.zookeeper.data_dir)
+            self.restored.rename(self.zookeeper.data_dir)
+        self.zookeeper.start()
+        self.zookeeper.wait()
+        self.cluster = Pulsar(
+            self.version,
+            self.place / "pulsar",
+            self.zookeeper.address,
+            self.offloads,
+            OFFLOADS,
+            {**COMPRESSIONS[self.version], **THRESHOLDS},
+            name,
+            ledger_disks=bookies.disks if bookies else None,
+            bookie_ports=bookies.bookie_ports if bookies else [],
+        )
+        self.cluster.start()
+        self.client = pulsar.Client(
+            self.cluster.service_url,
+            operation_timeout_seconds=60,
+            logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error),
+        )
+
+    def back_up(self) -> str:
+        """A backup now; its address."""
+        return succeed("backup", settings={**self.settings, "ZOOKEEPER_SERVERS": self.zookeeper.address}).strip()
+
+    def lose(self, *, bookies: bool = True) -> None:
+        """The disaster: all is killed, all disks are gone, or only ZooKeeper's."""
+        self.cluster.kill()
+        self.zookeeper.kill()
+        self.client.close()
+        if bookies:
+            shutil.rmtree(self.cluster.disks)
+        shutil.rmtree(self.zookeeper.data_dir)
+
+    def restore(self, point: str, **settings: str) -> None:
+        """Restore a backup for the next cluster."""
+        self.restored.mkdir()
+        restoring = {"RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(self.restored), "CLUSTER_NAME": "c1"}
+        succeed("restore", settings={**self.settings, **restoring, **settings})
+
+    def promised(self, point: str) -> dict[str, set[int]]:
+        """The ledgers that a backup lists as offloaded completely, by topic."""
+        bucket, _, key = point.removeprefix("s3a://").partition("/")
+        file = self.directory / "backup.tar.gz"
+        self.s3.client().download_file(bucket, key, str(file))
+        reader, found = Reader(Layout()), dict[str, set[int]]()
+        with opened(file) as backup:
+            for node in backup.tree().nodes:
+                topic = reader.read(node.path, node.data)
+                if isinstance(topic, Topic):
+                    complete = {each.ledgerId for each in topic.info.ledgerInfo if each.offloadContext.complete}
+                    found[f"{topic.namespace}/{topic.name}"] = complete
+        return found
+
+    def end(self) -> None:
+        """Stop everything."""
+        self.cluster.kill()
+        self.zookeeper.kill()
+
+
+def namespace(world: World, name: str, *, retention: bool = True) -> None:
+    """A namespace and its tenant; with retention nothing is ever deleted from it."""
+    tenant = name.partition("/")[0]
+    if tenant not in world.cluster.get("tenants"):
+        world.cluster.put(f"tenants/{tenant}", {"allowedClusters": [world.cluster.name]})
+    world.cluster.put(f"namespaces/{name}")
+    if retention:
+        infinite = {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
+        world.cluster.post(f"namespaces/{name}/retention", infinite)
+
+
+def say(text: str) -> None:
+    """A step."""
+    print(f"==> {text}", flush=True)
+
+
+def produce(world: World, topic: str, count: int, **options: Any) -> None:
+    """Send numbered messages, and remember where they are."""
+    messages = world.topics.setdefault(topic, Messages())
+    producer = world.client.create_producer(f"persistent://{topic}", batching_enabled=False, **options)
+    for _ in range(count):
+        content = f"{topic} {len(messages.sent)}".encode()
+        where = producer.send(content, partition_key=f"key-{len(messages.sent) % 7}")
+        messages.sent.append((content, (where.ledger_id(), where.entry_id())))
+    producer.close()
+
+
+def produce_batches(world: World, topic: str, count: int) -> None:
+    """Send messages that share entries."""
+    messages = world.topics.setdefault(topic, Messages())
+    producer = world.client.create_producer(
+        f"persistent://{topic}", batching_enabled=True, batching_max_publish_delay_ms=20, batching_max_messages=10
+    )
+    sent: dict[bytes, Position] = {}
+    done = threading.Event()
+
+    def acknowledged(content: bytes, result: pulsar.Result, where: pulsar.MessageId) -> None:
+        assert result == pulsar.Result.Ok
+        sent[content] = (where.ledger_id(), where.entry_id())
+        if len(sent) == count:
+            done.set()
+
+    for number in range(count):
+        content = f"{topic} {number}".encode()
+        producer.send_async(content, lambda result, where, content=content: acknowledged(content, result, where))
+    assert done.wait(60)
+    producer.close()
+    messages.sent += [(content, sent[content]) for content in (f"{topic} {n}".encode() for n in range(count))]
+
+
+def produce_with_schema(world: World, topic: str, count: int) -> None:
+    """Send JSON records."""
+
+    class Order(pulsar.schema.Record):  # type: ignore[misc]  # it ships no types
+        number = pulsar.schema.Integer()
+
+    schema = pulsar.schema.JsonSchema(Order)
+    messages = world.topics.setdefault(topic, Messages())
+    producer = world.client.create_producer(f"persistent://{topic}", schema=schema, batching_enabled=False)
+    for number in range(count):
+        where = producer.send(Order(number=number))
+        messages.sent.append((schema.encode(Order(number=number)), (where.ledger_id(), where.entry_id())))
+    producer.close()
+
+
+def subscribe(world: World, topic: str) -> None:
+    """Subscriptions that are at the start, in the middle, at the end, and with holes in what they acknowledged."""
+    messages = world.topics[topic]
+    total = len(messages.sent)
+    for name in SUBSCRIPTIONS:
+        kind = pulsar.ConsumerType.Shared if name == "holes" else pulsar.ConsumerType.Exclusive
+        consumer = world.client.subscribe(
+            f"persistent://{topic}", name, consumer_type=kind, initial_position=pulsar.InitialPosition.Earliest
+        )
+        done = messages.acknowledged.setdefault(name, set())
+        goal = {"start": 0, "middle": total // 2, "end": total, "holes": total}[name]
+        for number in range(goal):
+            message = consumer.receive(30_000)
+            if name != "holes" or number % 3 == 0:
+                consumer.acknowledge(message)
+                done.add(message.data())
+        time.sleep(0.2)
+        consumer.close()
+
+
+def offload(world: World, topic: str) -> None:
+    """Offload everything up to the end; the last ledger is closed before."""
+    cluster, path = world.cluster, f"persistent/{topic}"
+    cluster.put(f"{path}/unload")
+    opened_topic = eventually(f"{topic} is open", lambda: stats(cluster, topic))
+    last = opened_topic["ledgers"][-1]["ledgerId"]
+    cluster.put(f"{path}/offload", {"ledgerId": last, "entryId": 0, "partitionIndex": -1})
+
+    def done() -> bool:
+        status = cluster.get(f"{path}/offload")
+        assert status["status"] != "ERROR", status
+        return bool(status["status"] == "SUCCESS")
+
+    eventually(f"{topic} is offloaded", done)
+
+
+def stats(cluster: Pulsar, topic: str) -> Any:
+    """A topic's ledgers and cursors; None while it is not open."""
+    try:
+        stats = cluster.get(f"persistent/{topic}/internalStats")
+    except OSError:
+        return None
+    return stats if stats["ledgers"] else None
+
+
+def read_all(world: World, topic: str) -> list[bytes]:
+    """Everything that a reader gets, from the beginning."""
+    reader = world.client.create_reader(f"persistent://{topic}", pulsar.MessageId.earliest)
+    found = []
+    while reader.has_message_available():
+        found.append(reader.read_next(30_000).data())
+    reader.close()
+    return found
+
+
+def receive_all(world: World, topic: str, subscription: str, wanted: set[bytes]) -> list[bytes]:
+    """Everything that a subscription still gets; patience is for what is wanted."""
+    kind = pulsar.ConsumerType.Shared if subscription == "holes" else pulsar.ConsumerType.Exclusive
+    consumer = world.client.subscribe(f"persistent://{topic}", subscription, consumer_type=kind)
+    found: list[bytes] = []
+    while True:
+        try:
+            message = consumer.receive(QUIET if wanted <= set(found) else 30_000)
+        except pulsar.Timeout:
+            break
+        found.append(message.data())
+        consumer.acknowledge(message)
+    consumer.close()
+    return found
