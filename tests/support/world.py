@@ -60,6 +60,7 @@ class World:
     offloads: str  # the endpoint of the store that Pulsar offloads to
     topics: dict[str, Messages] = field(default_factory=dict)
     generation: int = 0
+    promise: dict[str, set[int]] = field(default_factory=dict)
 
     @property
     def restored(self) -> Path:
@@ -243,12 +244,12 @@ def stats(cluster: Pulsar, topic: str) -> Any:
     return stats if stats["ledgers"] else None
 
 
-def read_all(world: World, topic: str) -> list[bytes]:
+def read_all(world: World, topic: str, patience: int = 30_000) -> list[bytes]:
     """Everything that a reader gets, from the beginning."""
     reader = world.client.create_reader(f"persistent://{topic}", pulsar.MessageId.earliest)
     found = []
     while reader.has_message_available():
-        found.append(reader.read_next(30_000).data())
+        found.append(reader.read_next(patience).data())
     reader.close()
     return found
 

@@ -260,6 +260,14 @@ def test_same_name_changes_no_policy(name: str) -> None:
         assert POLICIES[path] == data(new, path)
 
 
+def test_same_content_is_no_change() -> None:
+    """Addresses that are the new cluster's already leave the znode as it is, spaces and all."""
+    path = "/admin/clusters/old"
+    content = {path: b'{ "serviceUrl": "http://new:8080" }'}
+    new = recover(content, Wishes(Scope.TIERED_STORAGE, urls=(("serviceUrl", "http://new:8080"),)))
+    assert tree(content)[-1] == new[path]
+
+
 def test_retention_is_held() -> None:
     """On demand every namespace keeps its data for ever; the rest of its policies stays."""
     path = "/admin/policies/shop/orders"

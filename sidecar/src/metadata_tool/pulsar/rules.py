@@ -109,15 +109,12 @@ def _free_cursor(node: Node, match: Match[bytes], orders: Orders) -> Node | None
 def _own_urls(node: Node, match: Match[bytes], orders: Orders) -> Node:
     if not orders.cluster or match["cluster"].decode() != orders.cluster:
         return node
-    data = _json(node)
-    for name in (*_URLS, *_TLS_URLS):
-        data.pop(name, None)
-    data.update(orders.urls)
-    return orders.changed(node, _compact(data))
+    given = dict(orders.urls)
+    data = {name: value for name, value in _json(node).items() if name not in _URLS or name in given}
+    return _with_json(node, data | given, orders)
 
 
-_URLS = ("serviceUrl", "brokerServiceUrl", "proxyServiceUrl")
-_TLS_URLS = ("serviceUrlTls", "brokerServiceUrlTls")
+_URLS = ("serviceUrl", "serviceUrlTls", "brokerServiceUrl", "brokerServiceUrlTls", "proxyServiceUrl")
 
 
 def _rename_in_tenant(node: Node, _match: Match[bytes], orders: Orders) -> Node:
@@ -136,7 +133,7 @@ def _renamed(node: Node, orders: Orders, *fields: str) -> Node:
     for name in fields:
         if isinstance(data.get(name), list):
             data[name] = list(dict.fromkeys(new if cluster == old else cluster for cluster in data[name]))
-    return orders.changed(node, _compact(data))
+    return _with_json(node, data, orders)
 
 
 def _hold_retention(node: Node, _match: Match[bytes], orders: Orders) -> Node:
@@ -144,7 +141,7 @@ def _hold_retention(node: Node, _match: Match[bytes], orders: Orders) -> Node:
         return node
     data = _json(node)
     data["retention_policies"] = {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
-    return orders.changed(node, _compact(data))
+    return _with_json(node, data, orders)
 
 
 def _json(node: Node) -> dict[str, Any]:
@@ -157,8 +154,11 @@ def _json(node: Node) -> dict[str, Any]:
     return data
 
 
-def _compact(data: dict[str, Any]) -> bytes:
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
+def _with_json(node: Node, data: dict[str, Any], orders: Orders) -> Node:
+    """A znode with this JSON; the same znode where that is what it has."""
+    if data == _json(node):
+        return node
+    return orders.changed(node, json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
 
 
 _BOTH = (Scope.TIERED_STORAGE, Scope.EVERYTHING)

@@ -1,0 +1,93 @@
+"""Each rule of a recovery is needed: left out, a real Pulsar does not serve what the backup promised.
+
+One cluster is lost, and restored again and again from the same backup, each time without one rule.
+"""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from ci.parts.pulsar import NEWEST
+from support.pulsar import Pulsar
+from support.tool import environment
+from support.world import (
+    SUBSCRIPTIONS,
+    World,
+    namespace,
+    offload,
+    produce,
+    produce_with_schema,
+    read_all,
+    say,
+    subscribe,
+)
+
+PARTLY, JSON, COMPACTED = "shop/orders/partly", "shop/orders/json", "shop/orders/compacted"
+WITHOUT = """
+    import sys
+    from metadata_tool.pulsar import recovery, rules
+    recovery.RULES = tuple(rule for rule in rules.RULES if rule.name != sys.argv[1])
+    assert len(recovery.RULES) == len(rules.RULES) - (sys.argv[1] != "none")
+    from metadata_tool.cli import main
+    sys.exit(main(["restore"]))
+"""
+
+
+@pytest.fixture(scope="module")
+def lost(world: World) -> tuple[World, str, Pulsar]:
+    """A world whose cluster is lost, its backup, and the cluster that it was."""
+    namespace(world, "shop/orders")
+    for topic in (PARTLY, COMPACTED):
+        produce(world, topic, 130)
+    produce_with_schema(world, JSON, 60)
+    for topic in (PARTLY, COMPACTED, JSON):
+        subscribe(world, topic)
+        offload(world, topic)
+    produce(world, PARTLY, 70)
+    world.cluster.put(f"persistent/{COMPACTED}/compaction")
+    point = world.back_up()
+    world.promise = world.promised(point)
+    old = world.cluster
+    world.lose()
+    return world, point, old
+
+
+def trouble(world: World, old: Pulsar) -> str:
+    """What does not work in a cluster that was restored, empty for nothing."""
+    try:
+        world.begin(bookies=old)
+        for topic in (PARTLY, COMPACTED, JSON):
+            expected, found = world.topics[topic].promised(world.promise[topic]), read_all(world, topic, 8_000)
+            if expected != found:
+                return f"{topic}: {len(found)} of {len(expected)} messages were read"
+            for subscription in SUBSCRIPTIONS:
+                world.client.subscribe(f"persistent://{topic}", subscription + "-new").close()
+        before = {ledger for messages in world.topics.values() for _, (ledger, _) in messages.sent}
+        for topic in (PARTLY, COMPACTED, JSON):
+            producer = world.client.create_producer(f"persistent://{topic}", send_timeout_millis=15_000)
+            if producer.send(b"new").ledger_id() in before:
+                return f"{topic}: a ledger id was given out again"
+        if read_all(world, PARTLY, 8_000)[-1:] != [b"new"]:
+            return f"{PARTLY}: what is new is not read"
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is trouble
+        return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+    return ""
+
+
+@pytest.mark.parametrize("world", [NEWEST], indirect=True)
+@pytest.mark.parametrize(
+    "rule", ["none", "id counters", "topics", "subscriptions", "ledgers", "cookies", "bookies", "schemas"]
+)
+def test_without(rule: str, lost: tuple[World, str, Pulsar]) -> None:
+    """With all rules all is well; without one of them it is not."""
+    world, point, old = lost
+    world.restored.mkdir()
+    settings = {"RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(world.restored), "CLUSTER_NAME": "c1"}
+    command = [sys.executable, "-c", textwrap.dedent(WITHOUT), rule]
+    subprocess.run(command, env=environment({**world.settings, **settings}), check=True, capture_output=True)
+    found = trouble(world, old)
+    world.lose()
+    say(f"without {rule}: {found or 'no trouble'}")
+    assert (rule == "none") == (found == "")
