@@ -31,7 +31,7 @@ test-cluster: install ## The chart on the Kubernetes cluster of the current kube
 	@$(PYTEST) --exitfirst --durations 0 --durations-min 1 --timeout 900 tests/cluster
 
 test-pulsar: install ## A disaster on a real Pulsar: brokers, bookies and ZooKeeper lost, everything offloaded read again
-	@$(PYTEST) --exitfirst --timeout 1800 -s tests/disaster
+	@$(PYTEST) --exitfirst --timeout 1800 -s tests/disaster/$(PULSAR)
 
 lint: install ## ruff, mypy strict, yamllint
 	@$(BIN)/ruff format --config $(CONFIG) --check sidecar tests ci
