@@ -55,23 +55,24 @@ def _camel(name: str) -> str:
 
 def offloaded(ledger: LedgerInfo) -> bool:
     """Whether a ledger is in tiered storage, all of it."""
-    return ledger.offloadContext.complete
+    return ledger.HasField("offloadContext") and ledger.offloadContext.complete  # the first part is the cheap one
 
 
 def of_topic(topic: Topic) -> Tally:
     """The ledgers of one topic."""
     tally = Tally(topics=1)
-    ledgers = topic.info.ledgerInfo
-    for ledger in ledgers:
+    tally.topics_never_offloaded = 1
+    for ledger in topic.info.ledgerInfo:
+        entries = ledger.entries
         if offloaded(ledger):
-            tally.recoverable_entries += ledger.entries
+            tally.topics_never_offloaded = 0
+            tally.recoverable_entries += entries
             tally.recoverable_bytes += ledger.size
-        elif ledger.entries:
-            tally.lost_entries += ledger.entries
+        elif entries:
+            tally.lost_entries += entries
             tally.lost_bytes += ledger.size
         else:
             tally.open_ledgers += 1
-    tally.topics_never_offloaded = int(not any(map(offloaded, ledgers)))
     return tally
 
 
