@@ -244,9 +244,9 @@ def stats(cluster: Pulsar, topic: str) -> Any:
     return stats if stats["ledgers"] else None
 
 
-def read_all(world: World, topic: str, patience: int = 30_000) -> list[bytes]:
+def read_all(world: World, topic: str, patience: int = 30_000, **options: Any) -> list[bytes]:
     """Everything that a reader gets, from the beginning."""
-    reader = world.client.create_reader(f"persistent://{topic}", pulsar.MessageId.earliest)
+    reader = world.client.create_reader(f"persistent://{topic}", pulsar.MessageId.earliest, **options)
     found = []
     while reader.has_message_available():
         found.append(reader.read_next(patience).data())

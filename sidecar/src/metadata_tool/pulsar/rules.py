@@ -1,6 +1,7 @@
 """The rules of a recovery, as data: which znodes, what is done to them, and why.
 
-Each is needed: a real Pulsar that was restored without it lost data or did not serve (docs/recovery.md).
+The first ones are needed: a real Pulsar that is restored without one of them loses data or does not serve
+(docs/recovery.md). Others take away what names the dead, and could only mislead.
 """
 
 import json
