@@ -302,7 +302,7 @@ def test_network_policy_never_cuts_off_the_chart_itself() -> None:
     def components(name: str, port: str) -> list[str]:
         return [peer["podSelector"]["matchLabels"]["component"] for peer in peers(manifests, name, port)]
 
-    assert ["backup", "bookie-init", "init"] == components("snpe-pulsar-zookeeper", "client")
+    assert ["zookeeper", "backup", "bookie-init", "init"] == components("snpe-pulsar-zookeeper", "client")
     assert ["zookeeper"] == components("snpe-pulsar-zookeeper", "election")
     assert ["test"] == components("snpe-pulsar-backup", "http")
     for policy in (each for each in manifests if each["kind"] == "NetworkPolicy"):

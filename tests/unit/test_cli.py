@@ -18,6 +18,7 @@ from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.cli import main
 from metadata_tool.errors import every_error
 from metadata_tool.manifest import FORMAT_VERSION
+from metadata_tool.marker import ZNODE
 from metadata_tool.settings import VARIABLES
 from metadata_tool.zookeeper.snapshot import SnapshotReader
 from support.backups import NEXT_EPOCH, TIMESTAMP, TREE, location, make_backup
@@ -275,11 +276,27 @@ def test_restore_places_the_snapshot(folder: Path, data_dir: Path, command: Comm
     with opened(folder / str(point.name)) as backup:
         saved = list(backup.tree().nodes)
     with (data_dir / "version-2" / f"snapshot.{NEXT_EPOCH:x}").open("rb") as file:
-        assert saved == list(SnapshotReader(file).nodes())
+        nodes = list(SnapshotReader(file).nodes())
+    assert saved == [each for each in nodes if each.path != ZNODE]
+    assert [tree_of(data_dir)["version-2/restore.json"]] == [each.data for each in nodes if each.path == ZNODE]
     assert (0, "") == (outcome.exit_code, outcome.said)
     assert f"{data_dir}/version-2/snapshot.{NEXT_EPOCH:x}\n" == outcome.output
     names = {f"snapshot.{NEXT_EPOCH:x}", "restore.json", "restore-report.json"}
     assert {f"version-2/{name}" for name in names} == tree_of(data_dir).keys()
+
+
+def test_rehearsal(folder: Path, data_dir: Path, command: Command) -> None:
+    """A dry run says what would be, and writes nothing."""
+    make_backup(folder)
+    outcome = command("restore", "--dry-run")
+    assert (0, "", {}) == (outcome.exit_code, outcome.output, tree_of(data_dir))
+
+
+def test_rehearsal_of_what_cannot_be(folder: Path, data_dir: Path, command: Command) -> None:
+    """A dry run fails as the restore would."""
+    make_backup(folder)
+    (data_dir / "version-2").mkdir()
+    command("restore", "--dry-run").assert_refused(40, "version-2")
 
 
 def test_restore_into_a_fresh_volume(folder: Path, data_dir: Path, command: Command) -> None:

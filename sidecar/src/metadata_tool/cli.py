@@ -13,6 +13,7 @@ from typing import Protocol
 
 from metadata_tool import __version__, backup, inspection, restore
 from metadata_tool.catalog import Backup, RestorePoint, backups
+from metadata_tool.decision import Decision, decide
 from metadata_tool.errors import OutputLost, SettingError, Stopped, ToolError, every_error
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.pulsar.rules import RULES
@@ -115,11 +116,16 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
 
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
     plan = settings.restore()
+    checkpoint = Checkpoint()
     log.info("restore version %s: %s into %s", plan.version, plan.point, plan.data_dir)
-    if restore.done_before(plan):
+    if decide(plan, checkpoint) is not Decision.RESTORE:
         return
     store = _open(settings.store(plan.point.location))
-    _print(str(restore.run(plan, store, Checkpoint())))
+    if options.dry_run:
+        restore.rehearse(plan, store, checkpoint)
+        log.info("this was a rehearsal: nothing was written to %s", plan.data_dir)
+    else:
+        _print(str(restore.run(plan, store, checkpoint)))
 
 
 def _rules(options: argparse.Namespace, settings: Settings) -> None:
@@ -167,7 +173,8 @@ def _parser() -> argparse.ArgumentParser:
     listing = verb("list", _list, "list the backups named BACKUP_PREFIX, newest first")
     checking = verb("verify", _verify, "read a backup whole and check everything that can be checked")
     showing = verb("inspect", _inspect, "show what is in a backup, verifying it")
-    verb("restore", _restore, "write RESTORE_POINT into ZOOKEEPER_DATA_DIR, which must hold no data; once")
+    restoring = verb("restore", _restore, "write RESTORE_POINT into ZOOKEEPER_DATA_DIR, which must hold no data; once")
+    restoring.add_argument("--dry-run", action="store_true", help="do everything but write it, and say what would be")
     verb("rules", _rules, "show what a restore changes in a saved tree, and why")
     for described in (checking, showing):
         described.add_argument("uri", metavar="URI", help="the address of a backup, as `list` prints it")

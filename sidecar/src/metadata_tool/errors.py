@@ -144,6 +144,12 @@ class ClusterNameDiffers(ToolError):
     exit_code = 42
 
 
+class ClusterRunning(ToolError):
+    """An ensemble serves already, and is not of this restore; nothing was touched"""
+
+    exit_code = 43
+
+
 class DataDirNotEmpty(ToolError):
     """The ZooKeeper data directory holds data that is not of this restore version; nothing was touched"""
 

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 
 FORMAT = 1
+ZNODE = b"/metadata-backup"
+"""Where a restored tree has the same, so that whoever asks the ensemble knows which restore it is of."""
 
 
 @dataclass(frozen=True)

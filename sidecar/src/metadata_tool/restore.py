@@ -1,7 +1,9 @@
 """One restore: fetch a backup, verify it, make it the tree of a new cluster, place that where ZooKeeper will look."""
 
+import heapq
 import logging
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +11,10 @@ from typing import BinaryIO
 
 from metadata_tool import archive
 from metadata_tool.catalog import RestorePoint
-from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, DataDirNotEmpty, SettingError
+from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, SettingError
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.manifest import USE_ANOTHER, Manifest
-from metadata_tool.marker import Marker
+from metadata_tool.marker import ZNODE, Marker
 from metadata_tool.pulsar.coverage import Surveyor
 from metadata_tool.pulsar.facts import Reading
 from metadata_tool.pulsar.paths import Layout
@@ -22,6 +24,7 @@ from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import datadir, snapshot
+from metadata_tool.zookeeper.jute import READ, Acl, Stat, pack_acls
 from metadata_tool.zookeeper.snapshot import Node
 
 log = logging.getLogger(__name__)
@@ -32,13 +35,17 @@ REPORT = "restore-report.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to restore, under which version, where to, and what the new cluster needs."""
+    """What to restore, under which version, where to, and what the new cluster needs.
+
+    `ensemble` is `host:port,…` of the members, empty where they are not known.
+    """
 
     point: RestorePoint
     version: str
     data_dir: Path
     spool_dir: Path
     managed_ledger_path: str
+    ensemble: str
     wishes: Wishes
 
     @property
@@ -90,28 +97,6 @@ def require_match(point: RestorePoint, manifest: Manifest) -> None:
         )
 
 
-def done_before(plan: Plan) -> bool:
-    """Whether this version was restored into the data directory before: a pod restart, which needs no object store.
-
-    Raises:
-        DataDirNotEmpty: another version was; nothing was touched.
-        DataDirUnusable: it cannot be read.
-    """
-    found = datadir.read_marker(plan.data_dir)
-    marker = Marker.parse(found) if found is not None else None
-    if marker is None:
-        return False  # what else the directory may hold is not decided here
-    if marker.version != plan.version:
-        raise DataDirNotEmpty(
-            f"ZOOKEEPER_DATA_DIR {plan.data_dir} was restored before, as version {marker.version} from {marker.point}",
-            f"version {plan.version} needs an empty volume. Nothing was touched",
-        )
-    log.info("version %s was restored here before, from %s: nothing to do", marker.version, marker.point)
-    if marker.point != str(plan.point):
-        log.warning("%s is not restored: it needs a version of its own, and an empty volume", plan.point)
-    return True
-
-
 def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path:
     """Restore into a data directory that is empty. Every member gets the same bytes under the same name.
 
@@ -127,6 +112,16 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path:
         placed = datadir.place(plan.data_dir, prepared.zxid, prepared.write)
     log.info("restored %s into %s, with a report beside it: %s", plan.point, placed, REPORT)
     return placed
+
+
+def rehearse(plan: Plan, store: Store, checkpoint: Checkpoint) -> None:
+    """Do all of it but the last step: the report is said, nothing is placed.
+
+    Raises:
+        ToolError: the restore would fail.
+    """
+    with fetched(plan.point, store, plan.spool_dir, checkpoint) as path, Path(os.devnull).open("wb") as nowhere:
+        _prepare(plan, path, checkpoint).write(nowhere)
 
 
 def _prepare(plan: Plan, path: Path, checkpoint: Checkpoint) -> "_Prepared":
@@ -146,7 +141,7 @@ def _prepare(plan: Plan, path: Path, checkpoint: Checkpoint) -> "_Prepared":
     orders = plan.wishes.orders(reading.facts, zxid, manifest.timestamp)
     recovery = Recovery(orders, reading.facts, layout)
     report = Report(orders, reading.facts, recovery.changes, surveyor.coverage)
-    return _Prepared(path, plan.marker, recovery, report, zxid, checkpoint)
+    return _Prepared(path, plan.marker, recovery, report, zxid, manifest.timestamp, checkpoint)
 
 
 def _layout(plan: Plan, manifest: Manifest) -> Layout:
@@ -167,6 +162,7 @@ class _Prepared:
     recovery: Recovery
     report: Report
     zxid: int
+    time: int
     checkpoint: Checkpoint
 
     def write(self, out: BinaryIO) -> dict[str, bytes]:
@@ -174,8 +170,17 @@ class _Prepared:
         with archive.opened(self.path) as backup:
             tree = backup.tree()
             nodes = self.recovery.nodes(archive.stepping(tree.nodes, self.checkpoint))
-            written = snapshot.write(out, tree.acls, (node.encode() for node in nodes))
+            read_only = max(tree.acls, default=0) + 1
+            acls = {**tree.acls, read_only: pack_acls([Acl(READ, "world", "anyone")])}
+            written = snapshot.write(out, acls, (node.encode() for node in self._marked(nodes, read_only)))
         for line in self.report.lines():
             log.info("%s", line)
         log.info("wrote %d znodes", written.nodes)
         return {datadir.MARKER: self.marker.to_json(), REPORT: self.report.encode()}
+
+    def _marked(self, nodes: Iterable[Node], acl: int) -> Iterator[Node]:
+        """The tree with the znode that says which restore it is of, in place of that of an earlier one."""
+        stat = Stat(self.zxid, self.zxid, self.time, self.time, 0, 0, 0, 0, self.zxid)
+        own = Node(ZNODE, self.marker.to_json(), acl, stat.pack())
+        others = (node for node in nodes if node.path != ZNODE)
+        return heapq.merge(others, [own], key=lambda node: snapshot.tree_key(node.path))

@@ -34,8 +34,9 @@ class Variable:
 ZOOKEEPER_SERVERS = Variable(
     "ZOOKEEPER_SERVERS",
     None,
-    "serve, backup",
-    "The ensemble, `host:port,…`. With a chroot (`…/pulsar`): what lies under it, what leads to it, `/zookeeper`",
+    "serve, backup, restore",
+    "The ensemble, `host:port,…`. With a chroot (`…/pulsar`): what lies under it, what leads to it, `/zookeeper`. "
+    "A restore asks whether it runs already, if it is given",
 )
 ZOOKEEPER_AUTH = Variable(
     "ZOOKEEPER_AUTH", "", "serve, backup", "A login that may read every znode and its ACL: `digest:user:password`"
@@ -229,6 +230,7 @@ class Settings:
             data_dir=Path(self._required(ZOOKEEPER_DATA_DIR, "set it to the dataDir of zoo.cfg")),
             spool_dir=self.spool_dir(),
             managed_ledger_path=self._managed_ledger_path(),
+            ensemble=self._ensemble()[0] if self._text(ZOOKEEPER_SERVERS) else "",
             wishes=self._wishes(),
         )
 

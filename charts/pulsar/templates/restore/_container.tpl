@@ -36,6 +36,7 @@ CLUSTER_SERVICE_URL: {{ include "pulsar.webServiceUrl" . | quote }}
 {{- if or .Values.initialize $metadata.brokerServiceUrl }}
 CLUSTER_BROKER_SERVICE_URL: {{ include "pulsar.brokerServiceUrl" . | quote }}
 {{- end }}
+ZOOKEEPER_SERVERS: {{ include "pulsar.zookeeper.members" . | quote }}
 SPOOL_DIR: /tmp
 ZOOKEEPER_DATA_DIR: /pulsar/data/zookeeper
 {{- include "pulsar.configData" $restore.configData | nindent 0 }}

@@ -22,7 +22,20 @@
 {{- end }}
 {{- end }}
 {{- range $ordinal := until (int $zookeeper.replicaCount) }}
-server.{{ add 1 $ordinal }}={{ include "pulsar.zookeeper.fullname" $ }}-{{ $ordinal }}.{{ include "pulsar.zookeeper.headless" $ }}.{{ include "pulsar.namespace" $ }}.svc.{{ $.Values.clusterDomain }}:{{ $zookeeper.ports.follower }}:{{ $zookeeper.ports.leaderElection }}
+server.{{ add 1 $ordinal }}={{ include "pulsar.zookeeper.member" (dict "root" $ "ordinal" $ordinal) }}:{{ $zookeeper.ports.follower }}:{{ $zookeeper.ports.leaderElection }}
+{{- end }}
+{{- end }}
+
+{{/* A member's name. Call with (dict "root" $ "ordinal" number). */}}
+{{- define "pulsar.zookeeper.member" -}}
+{{ include "pulsar.zookeeper.fullname" .root }}-{{ .ordinal }}.{{ include "pulsar.zookeeper.headless" .root }}.{{ include "pulsar.namespace" .root }}.svc.{{ .root.Values.clusterDomain }}
+{{- end }}
+
+{{/* All members, for clients. */}}
+{{- define "pulsar.zookeeper.members" -}}
+{{- range $ordinal := until (int .Values.zookeeper.replicaCount) }}
+{{- if $ordinal }},{{ end }}
+{{- include "pulsar.zookeeper.member" (dict "root" $ "ordinal" $ordinal) }}:{{ $.Values.zookeeper.ports.client }}
 {{- end }}
 {{- end }}
 

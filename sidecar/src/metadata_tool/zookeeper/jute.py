@@ -17,6 +17,7 @@ _WIRE_CHILDREN = struct.Struct(">i16xi")
 _WIRE_OWNER = struct.Struct(">q")
 _CZXID_AVERSION = struct.Struct(">q32xi")
 
+READ = 1
 ALL_PERMISSIONS = 31
 
 _NOT_UTF8 = "surrogateescape"
