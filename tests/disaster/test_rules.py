@@ -65,7 +65,7 @@ def trouble(world: World, old: Pulsar) -> str:
                 return f"{topic}: {len(found)} of {len(expected)} messages were read"
             for subscription in SUBSCRIPTIONS:
                 world.client.subscribe(f"persistent://{topic}", subscription + "-new").close()
-        if not read_all(world, COMPACTED, 8_000, is_reader_compacted=True):
+        if not read_all(world, COMPACTED, 8_000, is_read_compacted=True):
             return f"{COMPACTED}: a compacted reader gets nothing"
         before = {ledger for messages in world.topics.values() for _, (ledger, _) in messages.sent}
         for topic in (PARTLY, COMPACTED, JSON):

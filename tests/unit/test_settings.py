@@ -67,7 +67,14 @@ def test_restore_defaults() -> None:
     """A restore that is given no version is the first."""
     point = RestorePoint(Location("s3a", "my-bucket", ""), BackupName("pulsar", 1_623_721_488_825))
     expected = RestorePlan(
-        point, "1", Path("/data"), Path(tempfile.gettempdir()), "/managed-ledgers", "", Wishes(Scope.TIERED_STORAGE)
+        point,
+        "1",
+        Path("/data"),
+        Path(tempfile.gettempdir()),
+        "/managed-ledgers",
+        "",
+        False,
+        Wishes(Scope.TIERED_STORAGE),
     )
     assert expected == Settings(RESTORE).restore()
 

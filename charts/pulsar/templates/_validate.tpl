@@ -88,7 +88,7 @@
 {{- end }}
 {{- include "pulsar.validate.environment" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
 {{- range $name, $_ := .values.configData }}
-{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR") }}
+{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "OVERWRITE_EXISTING" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR") }}
 {{- fail (printf "%s.configData.%s is set by the chart from the other values: remove it" $key $name) }}
 {{- end }}
 {{- end }}

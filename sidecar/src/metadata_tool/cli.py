@@ -118,14 +118,15 @@ def _restore(options: argparse.Namespace, settings: Settings) -> None:
     plan = settings.restore()
     checkpoint = Checkpoint()
     log.info("restore version %s: %s into %s", plan.version, plan.point, plan.data_dir)
-    if decide(plan, checkpoint) is not Decision.RESTORE:
+    decision = decide(plan, checkpoint)
+    if decision in (Decision.DONE, Decision.JOIN):
         return
     store = _open(settings.store(plan.point.location))
     if options.dry_run:
         restore.rehearse(plan, store, checkpoint)
         log.info("this was a rehearsal: nothing was written to %s", plan.data_dir)
     else:
-        _print(str(restore.run(plan, store, checkpoint)))
+        _print(str(restore.run(plan, store, checkpoint, replace=decision is Decision.REPLACE)))
 
 
 def _rules(options: argparse.Namespace, settings: Settings) -> None:

@@ -29,6 +29,9 @@ from metadata_tool.zookeeper.snapshot import Node
 
 log = logging.getLogger(__name__)
 
+_MARGIN = 16 << 20
+"""Bytes that a restored tree may have more than the saved one: marks on topics, marker, report."""
+
 REPORT = "restore-report.json"
 """Lies beside the snapshot, where ZooKeeper passes over it."""
 
@@ -46,6 +49,7 @@ class Plan:
     spool_dir: Path
     managed_ledger_path: str
     ensemble: str
+    overwrite_existing: bool
     wishes: Wishes
 
     @property
@@ -97,19 +101,19 @@ def require_match(point: RestorePoint, manifest: Manifest) -> None:
         )
 
 
-def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Path:
-    """Restore into a data directory that is empty. Every member gets the same bytes under the same name.
+def run(plan: Plan, store: Store, checkpoint: Checkpoint, *, replace: bool) -> Path:
+    """Restore into a data directory. Every member gets the same bytes under the same name.
 
-    The path of the snapshot.
+    The path of the snapshot. With `replace`, data that is there already is kept aside.
 
     Raises:
-        DataDirNotEmpty: it is not; nothing was touched.
+        DataDirNotEmpty: there is data, and it is not to be replaced; nothing was touched.
         ToolError: the restore failed; the directory is as it was.
     """
-    datadir.require_empty(plan.data_dir)  # first: nothing is worth fetching otherwise
     with fetched(plan.point, store, plan.spool_dir, checkpoint) as path:
         prepared = _prepare(plan, path, checkpoint)
-        placed = datadir.place(plan.data_dir, prepared.zxid, prepared.write)
+        keep_as = datadir.aside(f"replaced-by-restore-{plan.version}") if replace else None
+        placed = datadir.place(plan.data_dir, prepared.zxid, prepared.write, keep_as)
     log.info("restored %s into %s, with a report beside it: %s", plan.point, placed, REPORT)
     return placed
 
@@ -128,6 +132,7 @@ def _prepare(plan: Plan, path: Path, checkpoint: Checkpoint) -> "_Prepared":
     """Read the backup a first time: to verify it, and to learn what must be known of the whole tree."""
     with archive.opened(path) as backup:
         layout = _layout(plan, backup.manifest)
+        datadir.require_space(plan.data_dir, backup.manifest.snapshot.size + _MARGIN)
     reading, surveyor = Reading(layout), Surveyor(layout)
 
     def each(node: Node) -> None:

@@ -64,6 +64,12 @@ MANAGED_LEDGER_PATH = Variable(
     "serve, backup, restore",
     "Where Pulsar keeps its managed ledgers; all is saved in any case. A restore's must be that of the backup",
 )
+OVERWRITE_EXISTING = Variable(
+    "OVERWRITE_EXISTING",
+    "false",
+    "restore",
+    "`true`: data that no restore put there does not stop a restore, where no member serves; it is kept aside",
+)
 RESTORE_SCOPE = Variable(
     "RESTORE_SCOPE",
     "tiered-storage",
@@ -110,7 +116,7 @@ ZOOKEEPER_DATA_DIR = Variable(
     "ZOOKEEPER_DATA_DIR",
     None,
     "restore",
-    "ZooKeeper's `dataDir`: it exists, and holds nothing but `myid` and `lost+found`, or this restore version",
+    "ZooKeeper's `dataDir`: it exists, and holds nothing but `myid` and `lost+found`, or what a restore put there",
 )
 SPOOL_DIR = Variable(
     "SPOOL_DIR", "", "all but list", "A directory for work in progress, about twice the tree; empty: the system's own"
@@ -131,6 +137,7 @@ VARIABLES = (
     MANAGED_LEDGER_PATH,
     RESTORE_POINT,
     RESTORE_VERSION,
+    OVERWRITE_EXISTING,
     RESTORE_SCOPE,
     CLUSTER_NAME,
     RENAME_CLUSTER,
@@ -231,6 +238,7 @@ class Settings:
             spool_dir=self.spool_dir(),
             managed_ledger_path=self._managed_ledger_path(),
             ensemble=self._ensemble()[0] if self._text(ZOOKEEPER_SERVERS) else "",
+            overwrite_existing=self._switch(OVERWRITE_EXISTING),
             wishes=self._wishes(),
         )
 

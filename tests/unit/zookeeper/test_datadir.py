@@ -8,8 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadata_tool.errors import ArchiveCorrupt, DataDirNotEmpty, DataDirUnusable, Stopped, ToolError
-from metadata_tool.zookeeper.datadir import MARKER, next_epoch, place, read_marker, require_empty
-from support.trees import PATIENT
+from metadata_tool.zookeeper.datadir import (
+    MARKER,
+    aside,
+    find_znode,
+    holds_data,
+    next_epoch,
+    place,
+    read_marker,
+    require_empty,
+    require_space,
+)
+from support.trees import PATIENT, node, snapshot_bytes
 
 MARK = b"which restore"
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -231,3 +241,69 @@ def test_unreadable_marker(fresh: Path) -> None:
     (fresh / "version-2" / "restore.json").mkdir(parents=True)
     with pytest.raises(DataDirUnusable, match="cannot be used"):
         read_marker(fresh)
+
+
+def test_data_is_kept_aside(fresh: Path) -> None:
+    """Data that is to be replaced gets another name, and is whole."""
+    place(fresh, 1, writing(b"first"))
+    before = {name: content for name, content in contents(fresh).items() if name.startswith("version-2/")}
+    place(fresh, 2, writing(b"second"), "version-2.kept")
+    now = contents(fresh)
+    assert before == {name.replace(".kept", ""): now[name] for name in now if name.startswith("version-2.kept/")}
+    assert (b"second", None) == (now["version-2/snapshot.2"], now.get("version-2/snapshot.1"))
+    assert holds_data(fresh)
+
+
+@pytest.mark.parametrize(("error", "expected", "said"), FAILURES)
+def test_failure_replaces_nothing(fresh: Path, error: Exception, expected: type[ToolError], said: str) -> None:
+    """What was to be replaced is as it was when the new cannot be written."""
+    place(fresh, 1, writing(b"first"))
+    before = contents(fresh)
+    with pytest.raises(expected, match=said):
+        place(fresh, 2, failing(error), "version-2.kept")
+    assert before == contents(fresh)
+
+
+def test_last_step_fails(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the new cannot be put in place, the old gets its name back."""
+    place(fresh, 1, writing(b"first"))
+    before = contents(fresh)
+    renames = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if path.name == ".version-2.partial":
+            raise FULL
+        return renames(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(DataDirUnusable):
+        place(fresh, 2, writing(b"second"), "version-2.kept")
+    assert before == contents(fresh)
+
+
+def test_what_is_kept_aside_is_no_data(tmp_path: Path) -> None:
+    """A directory that holds nothing but what was kept aside is as good as empty."""
+    (tmp_path / aside("replaced by restore 2/../x")).mkdir()
+    assert ["version-2"] == [path.name.partition(".")[0] for path in tmp_path.iterdir()]
+    assert not holds_data(tmp_path)
+
+
+def test_space(tmp_path: Path) -> None:
+    """A volume without room is refused before anything is written."""
+    require_space(tmp_path, 1)
+    with pytest.raises(DataDirUnusable, match="the restore needs"):
+        require_space(tmp_path, 1 << 60)
+
+
+def test_znode_in_a_snapshot(tmp_path: Path) -> None:
+    """A znode is found in the newest snapshot; a damaged one, and none, hold nothing."""
+    assert find_znode(tmp_path, b"/a") is None
+    (tmp_path / "version-2").mkdir()
+    for zxid, data in ((0x9, b"older"), (0x10, b"newer")):
+        content = snapshot_bytes([node(b"", b""), node(b"/a", data)])
+        (tmp_path / "version-2" / f"snapshot.{zxid:x}").write_bytes(content)
+    expected = b"newer"
+    assert expected == find_znode(tmp_path, b"/a")
+    assert find_znode(tmp_path, b"/b") is None
+    (tmp_path / "version-2" / "snapshot.11").write_bytes(content[:20])
+    assert find_znode(tmp_path, b"/a") is None

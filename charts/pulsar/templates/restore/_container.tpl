@@ -24,6 +24,7 @@ BUCKET: {{ $restore.bucket | quote }}
 MANAGED_LEDGER_PATH: {{ $restore.managedLedgerPath | quote }}
 RESTORE_POINT: {{ $restore.restorePoint | quote }}
 RESTORE_VERSION: {{ include "pulsar.number" $restore.restoreVersion | quote }}
+OVERWRITE_EXISTING: {{ $restore.overwriteExisting | quote }}
 RESTORE_SCOPE: {{ $restore.scope | quote }}
 HOLD_RETENTION: {{ $restore.holdRetention | quote }}
 RENAME_CLUSTER: {{ $restore.renameCluster | quote }}
