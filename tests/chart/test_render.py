@@ -278,6 +278,13 @@ def test_zookeeper_is_restarted_for_its_configuration() -> None:
         assert one(render(), *name)["spec"]["template"] != one(render(values), *name)["spec"]["template"]
 
 
+def test_account_is_there_with_and_without_a_restore() -> None:
+    """Kubernetes keeps the account of a pod's template that is taken out again: it is never taken out."""
+    name = ("StatefulSet", "snpe-pulsar-zookeeper")
+    accounts = {one(render(v), *name)["spec"]["template"]["spec"]["serviceAccountName"] for v in ({}, RESTORE)}
+    assert {"snpe-pulsar-metadata-tool"} == accounts
+
+
 def test_jobs_are_called_after_what_they_do() -> None:
     """Changed values of what initialises make new Jobs, others do not."""
 

@@ -30,7 +30,7 @@ from support.world import (
 WHOLE, PARTLY, NEVER = "shop/orders/whole", "shop/orders/partly", "shop/orders/never"
 ENDED, ENDED_PARTLY, EMPTY = "lab/odd/ended", "lab/odd/ended-partly", "lab/odd/empty"
 JSON, BATCHES, COMPACTED, UNREAD = "lab/odd/json", "lab/odd/batches", "lab/odd/compacted", "lab/odd/unread"
-THRESHOLD, BUSY = "shop/threshold/automatic", "shop/orders/busy"
+THRESHOLD, BUSY, DELETED = "shop/threshold/automatic", "shop/orders/busy", "lab/odd/deleted"
 PARTITIONS = [f"shop/orders/parts-partition-{number}" for number in range(3)]
 
 
@@ -46,6 +46,7 @@ def fill(world: World) -> None:
     for topic in (WHOLE, PARTLY, NEVER, ENDED, ENDED_PARTLY, COMPACTED, UNREAD, THRESHOLD, *PARTITIONS):
         produce(world, topic, 130)
     produce_batches(world, BATCHES, 700)
+    produce(world, DELETED, 60)
     produce_with_schema(world, JSON, 120)
 
 
@@ -54,7 +55,7 @@ def age(world: World) -> None:
     cluster = world.cluster
     for topic in (WHOLE, PARTLY, NEVER, ENDED, ENDED_PARTLY, JSON, BATCHES, COMPACTED, THRESHOLD, *PARTITIONS):
         subscribe(world, topic)
-    for topic in (WHOLE, PARTLY, ENDED, ENDED_PARTLY, JSON, BATCHES, COMPACTED, UNREAD, *PARTITIONS):
+    for topic in (WHOLE, PARTLY, ENDED, ENDED_PARTLY, JSON, BATCHES, COMPACTED, UNREAD, DELETED, *PARTITIONS):
         offload(world, topic)
     for topic in (PARTLY, ENDED_PARTLY, COMPACTED):
         produce(world, topic, 70)
@@ -62,6 +63,7 @@ def age(world: World) -> None:
         cluster.post(f"persistent/{topic}/terminate")
     cluster.put(f"persistent/{COMPACTED}/compaction")
     eventually("compacted", lambda: cluster.get(f"persistent/{COMPACTED}/compaction")["status"] == "SUCCESS")
+    cluster.delete(f"persistent/{DELETED}?force=true")
     eventually(
         "the threshold has offloaded", lambda: any(each["offloaded"] for each in stats(cluster, THRESHOLD)["ledgers"])
     )

@@ -89,6 +89,10 @@ class Pulsar:
         """`POST /admin/v2/…`."""
         return self._ask("POST", path, body)
 
+    def delete(self, path: str) -> Any:
+        """`DELETE /admin/v2/…`."""
+        return self._ask("DELETE", path)
+
     def log(self) -> str:
         """What the broker said."""
         return self.broker.output()
