@@ -80,7 +80,7 @@ def trouble(world: World, old: Pulsar) -> str:
 
 
 @pytest.mark.parametrize("world", [NEWEST], indirect=True)
-@pytest.mark.parametrize("rule", ["none", "id counters", "topics", "subscriptions", "cookies", "schemas"])
+@pytest.mark.parametrize("rule", ["none", "id counters", "topics", "cookies", "schemas"])
 def test_without(rule: str, lost: tuple[World, str, Pulsar]) -> None:
     """With all rules all is well; without one of them it is not."""
     world, point, old = lost
