@@ -301,3 +301,18 @@ def test_every_rule_says_why() -> None:
     """Rules have names of their own, and say what they do and why."""
     assert len({rule.name for rule in RULES}) == len(RULES)
     assert all(rule.action and rule.why and rule.paths and rule.scopes for rule in RULES)
+
+
+def test_other_root_of_ledgers_is_none() -> None:
+    """A znode whose name only begins like BookKeeper's root is not taken for it."""
+    assert "/ledgers/idgen" not in recover({"/ledgers2/LAYOUT": b""})
+
+
+def test_json_of_any_kind_stops_nothing() -> None:
+    """A lone surrogate, or something else where names should be, is no fault."""
+    content = {
+        "/admin/clusters/old": b"{}",
+        "/admin/policies/a/b": b'{"x":"\\ud800","replication_clusters":[{"y":1},"old"]}',
+    }
+    new = recover(content, Wishes(Scope.TIERED_STORAGE, "new", rename_cluster=True))
+    assert "new" in policies(new, "/admin/policies/a/b")["replication_clusters"]

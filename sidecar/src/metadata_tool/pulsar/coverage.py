@@ -183,6 +183,7 @@ class Surveyor:
         try:
             found = self._reader.read(path, data)
         except UndecodableError:
+            self._close()  # cursors that follow may be of this one
             self._undecodable()
             return
         if isinstance(found, Topic):

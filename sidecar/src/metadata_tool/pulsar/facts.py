@@ -47,11 +47,11 @@ class Reading:
         self._ledgers = [layout.compile(pattern) for pattern in ids.LEDGERS]
         self._counter = layout.compile(ids.LONG_CHILD)
         self._cluster = layout.compile(CLUSTER)
-        self._tops = tuple(f"{layout.chroot}/{name}".encode() for name in ("ledgers", "admin/clusters"))
+        self._tops = tuple(f"{layout.chroot}/{name}/".encode() for name in ("ledgers", "admin/clusters"))
 
     def see(self, node: Node) -> None:
         """Learn from one znode."""
-        if node.path.startswith(self._tops[0]):
+        if (node.path + b"/").startswith(self._tops[0]):
             self._see_ledger(node)
         elif node.path.startswith(self._tops[1]):
             self._see_cluster(node)

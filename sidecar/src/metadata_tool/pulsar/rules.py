@@ -133,7 +133,7 @@ def _renamed(node: Node, orders: Orders, *fields: str) -> Node:
     data = _json(node)
     for name in fields:
         if isinstance(data.get(name), list):
-            data[name] = list(dict.fromkeys(new if cluster == old else cluster for cluster in data[name]))
+            data[name] = list(dict.fromkeys(new if cluster == old else str(cluster) for cluster in data[name]))
     return _with_json(node, data, orders)
 
 
@@ -159,7 +159,7 @@ def _with_json(node: Node, data: dict[str, Any], orders: Orders) -> Node:
     """A znode with this JSON; the same znode where that is what it has."""
     if data == _json(node):
         return node
-    return orders.changed(node, json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode())
+    return orders.changed(node, json.dumps(data, separators=(",", ":")).encode())
 
 
 _BOTH = (Scope.TIERED_STORAGE, Scope.EVERYTHING)

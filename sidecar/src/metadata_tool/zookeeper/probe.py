@@ -37,6 +37,7 @@ def _ask(server: str) -> str:
     answer = b""
     address = (match["host"], int(match["port"] or 2181))
     with contextlib.suppress(OSError), socket.create_connection(address, timeout=PATIENCE) as connection:
+        answer = b"\n"  # it runs, whatever it says
         connection.sendall(b"srvr")
         while chunk := connection.recv(65536):
             answer += chunk
