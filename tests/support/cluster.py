@@ -5,7 +5,6 @@ import json
 import os
 import shlex
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from ci.chart import CHART
 from ci.parts.helm import helm
 from ci.parts.images import Image, metadata_tool, pulsar, s3
-from support import seed
+from support import processes, seed
 from support.comparison import Tree, read_tree
 from support.helm import EXAMPLE
 from support.processes import Process, free_port
@@ -51,12 +50,8 @@ def items(kind: str, *arguments: str) -> list[dict[str, Any]]:
 
 
 def eventually(what: str, probe: Callable[[], T]) -> T:
-    """Ask again and again until there is an answer that counts as true."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := probe()):
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE} s\n{kubectl('get', 'pods', '-o', 'wide')}"
-        time.sleep(1)
-    return found
+    """Ask again and again until there is an answer that counts as true; else the pods are shown."""
+    return processes.eventually(what, probe, PATIENCE, lambda: kubectl("get", "pods", "-o", "wide"), every=1)
 
 
 def load(image: Image) -> None:

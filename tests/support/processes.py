@@ -9,6 +9,9 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 READY_WITHIN = 90
 """Seconds: a bound for a machine under load, not an expectation."""
@@ -71,6 +74,17 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._child.wait()
+
+
+def eventually(
+    what: str, probe: Callable[[], T], patience: float, state: Callable[[], str] = str, every: float = 0.2
+) -> T:
+    """Ask again and again until there is an answer that counts as true; `state` is said when there is none in time."""
+    deadline = time.monotonic() + patience
+    while not (found := probe()):
+        assert time.monotonic() < deadline, f"{what}: not within {patience} s\n{state()}"
+        time.sleep(every)
+    return found
 
 
 def free_port() -> int:

@@ -3,16 +3,17 @@
 import json
 import os
 import socket
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ci.parts.java import java
 from ci.parts.pulsar import with_offloader
+from support import processes
 from support.processes import Process, free_port
 from support.s3 import ACCESS_KEY, SECRET_KEY
 
@@ -21,13 +22,7 @@ PATIENCE = 180
 SMALL = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData"
 
 
-def eventually(what: str, probe: Callable[[], Any]) -> Any:
-    """Ask again and again until there is an answer that counts as true."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := probe()):
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE} s"
-        time.sleep(0.2)
-    return found
+eventually = partial(processes.eventually, patience=PATIENCE)
 
 
 @dataclass

@@ -183,24 +183,18 @@ class Surveyor:
         try:
             found = self._reader.read(path, data)
         except UndecodableError:
-            self._close()  # cursors that follow may be of this one
-            self._undecodable()
+            self.finish()  # cursors that follow may be of this one
+            self.coverage.undecodable += 1
             return
         if isinstance(found, Topic):
-            self._close()
+            self.finish()
             self._topic = found.namespace, found.name, of_topic(found)
         elif isinstance(found, Cursor) and self._topic and found.name != COMPACTION:
             self._topic[2].cursors += 1
             self._topic[2].cursors_in_bookkeeper += found.info.cursorsLedgerId >= 0
 
     def finish(self) -> None:
-        """The tree has ended."""
-        self._close()
-
-    def _undecodable(self) -> None:
-        self.coverage.undecodable += 1
-
-    def _close(self) -> None:
+        """The topic that was seen last has ended, as when the tree has."""
         if self._topic:
             self.coverage.add_topic(*self._topic)
             self._topic = None

@@ -22,7 +22,6 @@ class Facts:
 
     highest_id: int = -1
     has_ledgers: bool = False
-    has_long_ids: bool = False
     counters: set[str] = field(default_factory=set)
     clusters: dict[str, list[Node]] = field(default_factory=dict)
     terminated: list[str] = field(default_factory=list)
@@ -30,6 +29,11 @@ class Facts:
     terminated_count: int = 0
     old_names: bool = False
     """Whether there are topics of the first version of names, which have their cluster in them."""
+
+    @property
+    def has_long_ids(self) -> bool:
+        """Whether ids go beyond 31 bits."""
+        return ids.LONG in self.counters
 
     @property
     def own_clusters(self) -> list[str]:
@@ -67,7 +71,6 @@ class Reading:
             self._given_out(ids.of_counter(None, cversion))
         elif path == ids.LONG:
             facts.counters.add(path)
-            facts.has_long_ids = True
         elif match := self._counter.fullmatch(node.path):
             facts.counters.add(path)
             self._given_out(ids.of_counter(int(match["digits"]), cversion))
