@@ -6,18 +6,28 @@ import pytest
 
 from ci.parts.pulsar import NEWEST, OLDER
 from support.embedded_s3 import embedded_s3
+from support.memory import watched
 from support.s3 import new_bucket, s3_server
-from support.world import OFFLOADS, World
+from support.world import OFFLOADS, World, say
+
+MEMORY = 6 << 30
+"""Bytes that all of it together may take."""
 
 
 @pytest.fixture(scope="module", params=[NEWEST, OLDER])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A first cluster that runs."""
     directory = tmp_path_factory.mktemp("disaster")
-    with s3_server(directory / "s3") as server, embedded_s3(directory, OFFLOADS) as offloads:
+    with (
+        watched() as memory,
+        s3_server(directory / "s3") as server,
+        embedded_s3(directory, OFFLOADS) as offloads,
+    ):
         made = World(request.param, directory, server, new_bucket(server).settings, offloads)
         try:
             made.begin()
             yield made
         finally:
             made.end()
+    say(f"at most {memory.seen >> 20} MiB of memory were taken")
+    assert 0 < memory.seen < MEMORY

@@ -87,8 +87,10 @@ class Archive:
         text = self._member(MANIFEST, _MANIFEST_LIMIT)
         self.manifest = Manifest.decode(text.read_all())
 
-    def tree(self) -> "Tree":
+    def tree(self, *, verified: bool = False) -> "Tree":
         """ACLs and znodes. When the last znode has come, everything that can be checked has been.
+
+        With `verified` that was done before: only the bytes are checked, not again what they mean.
 
         Raises:
             ArchiveCorrupt: anything at all is wrong with it, which may show at any znode. What came before is not to be
@@ -99,14 +101,17 @@ class Archive:
             reader = SnapshotReader(snapshot)
         except SnapshotError as error:
             raise _unsound(error) from error
-        return Tree(reader.header.acls, self._nodes(snapshot, reader))
+        nodes = reader.nodes()
+        if not verified:
+            nodes = in_tree_order(nodes, reader.header.acls, self.manifest.zxid)
+        return Tree(reader.header.acls, self._nodes(snapshot, reader, nodes))
 
-    def _nodes(self, snapshot: "_Member", reader: SnapshotReader) -> Iterator[Node]:
+    def _nodes(self, snapshot: "_Member", reader: SnapshotReader, nodes: Iterator[Node]) -> Iterator[Node]:
         count = 0
         try:
             if reader.header.sessions:
                 raise SnapshotError("it holds sessions, and a backup holds none")
-            for node in in_tree_order(reader.nodes(), reader.header.acls, self.manifest.zxid):
+            for node in nodes:
                 count += 1
                 yield node
             if not reader.bare:

@@ -3,7 +3,7 @@
 import heapq
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from metadata_tool import archive
 from metadata_tool.catalog import RestorePoint
-from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, SettingError
+from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, SettingError, ToolError
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.manifest import USE_ANOTHER, Manifest
 from metadata_tool.marker import ZNODE, Marker
@@ -20,6 +20,7 @@ from metadata_tool.pulsar.facts import Reading
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery import Recovery
 from metadata_tool.pulsar.report import Report
+from metadata_tool.pulsar.topics import Reader
 from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
@@ -29,8 +30,6 @@ from metadata_tool.zookeeper.snapshot import Node
 
 log = logging.getLogger(__name__)
 
-_MARGIN = 16 << 20
-"""Bytes that a restored tree may have more than the saved one: marks on topics, marker, report."""
 
 REPORT = "restore-report.json"
 """Lies beside the snapshot, where ZooKeeper passes over it."""
@@ -132,12 +131,13 @@ def _prepare(plan: Plan, path: Path, checkpoint: Checkpoint) -> "_Prepared":
     """Read the backup a first time: to verify it, and to learn what must be known of the whole tree."""
     with archive.opened(path) as backup:
         layout = _layout(plan, backup.manifest)
-        datadir.require_space(plan.data_dir, backup.manifest.snapshot.size + _MARGIN)
-    reading, surveyor = Reading(layout), Surveyor(layout)
+        datadir.require_space(plan.data_dir, _room(backup.manifest.snapshot.size))
+    reader, reading, surveyor = Reader(layout), Reading(layout), Surveyor(layout)
 
     def each(node: Node) -> None:
-        reading.see(node)
-        surveyor.see(node.path, node.data)
+        found = reader.read(node.path, node.data)
+        reading.see(node, found)
+        surveyor.see(node.path, found)
 
     manifest = verify(plan.point, path, checkpoint, each)
     surveyor.finish()
@@ -147,6 +147,11 @@ def _prepare(plan: Plan, path: Path, checkpoint: Checkpoint) -> "_Prepared":
     recovery = Recovery(orders, reading.facts, layout)
     report = Report(orders, reading.facts, recovery.changes, surveyor.coverage)
     return _Prepared(path, plan.marker, recovery, report, zxid, manifest.timestamp, checkpoint)
+
+
+def _room(size: int) -> int:
+    """Bytes that a restored tree may take: marks on offloaded ledgers add a tenth at most; marker and report."""
+    return size + size // 8 + (16 << 20)
 
 
 def _layout(plan: Plan, manifest: Manifest) -> Layout:
@@ -173,15 +178,23 @@ class _Prepared:
     def write(self, out: BinaryIO) -> dict[str, bytes]:
         """Write the snapshot; the files to lie beside it."""
         with archive.opened(self.path) as backup:
-            tree = backup.tree()
+            tree = backup.tree(verified=True)
             nodes = self.recovery.nodes(archive.stepping(tree.nodes, self.checkpoint))
             read_only = max(tree.acls, default=0) + 1
             acls = {**tree.acls, read_only: pack_acls([Acl(READ, "world", "anyone")])}
-            written = snapshot.write(out, acls, (node.encode() for node in self._marked(nodes, read_only)))
+            written = snapshot.write(out, acls, self._sound(self._marked(nodes, read_only), acls))
         for line in self.report.lines():
             log.info("%s", line)
         log.info("wrote %d znodes", written.nodes)
         return {datadir.MARKER: self.marker.to_json(), REPORT: self.report.encode()}
+
+    def _sound(self, nodes: Iterable[Node], acls: Mapping[int, bytes]) -> Iterator[bytes]:
+        """The new tree, encoded, as long as it is one that ZooKeeper loads."""
+        try:
+            for node in snapshot.in_tree_order(nodes, acls, self.zxid):
+                yield node.encode()
+        except snapshot.SnapshotError as error:
+            raise ToolError(f"the tree would be unsound, {error}", "nothing was placed; report it") from error
 
     def _marked(self, nodes: Iterable[Node], acl: int) -> Iterator[Node]:
         """The tree with the znode that says which restore it is of, in place of that of an earlier one."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.pulsar.codec import UndecodableError, managed_cursor, managed_ledger
+from metadata_tool.pulsar.codec import UndecodableError, encode, managed_cursor, managed_ledger
 from metadata_tool.pulsar.managed_ledger_pb2 import Compression, ManagedLedgerInfo
 from support.trees import PATIENT
 
@@ -56,6 +56,25 @@ def test_round_trip(info: ManagedLedgerInfo, name: str | None) -> None:
     """A list of ledgers is read, plain and in every compression that Pulsar has."""
     value = info.SerializeToString()
     assert info == managed_ledger(value if name is None else compressed(name, value))
+
+
+@PATIENT
+@given(infos(), st.sampled_from([None, *COMPRESSIONS]))
+def test_written_as_it_was_saved(info: ManagedLedgerInfo, name: str | None) -> None:
+    """What takes a value's place is compressed as that was, or plain as that was."""
+    saved = SMALL.SerializeToString() if name is None else compressed(name, SMALL.SerializeToString())
+    written = encode(info, saved)
+    assert info == managed_ledger(written)
+    assert (name is not None) == written.startswith(b"\x47\x78")
+    assert saved[:8] == encode(SMALL, saved)[:8]  # the magic, its header's size, the kind of compression
+
+
+@pytest.mark.parametrize("name", [name for name in COMPRESSIONS if name != "NONE"])
+def test_long_lists_stay_small(name: str) -> None:
+    """A list of ledgers that only fits because it is compressed still fits when it has been written anew."""
+    long = ManagedLedgerInfo(ledgerInfo=[{"ledgerId": n, "entries": 50_000, "size": 1 << 27} for n in range(50_000)])
+    saved = compressed(name, long.SerializeToString())
+    assert len(encode(long, saved)) < 1.1 * len(saved)
 
 
 def test_nothing_is_an_empty_list() -> None:

@@ -9,7 +9,7 @@ from metadata_tool.pulsar.paths import Layout
 from metadata_tool.zookeeper.snapshot import Node
 from support.metadata import NAMESPACE, cursor, ledgers, tree
 
-OPEN = ManagedLedgerInfo(ledgerInfo=[{"ledgerId": 9}]).SerializeToString()
+OPEN = ManagedLedgerInfo(ledgerInfo=[{"ledgerId": 9, "timestamp": 0}]).SerializeToString()
 TREE = {
     f"{NAMESPACE}/whole": ledgers((1, True), (2, True)),
     f"{NAMESPACE}/partly": ledgers((3, True), (4, False)),
@@ -91,3 +91,9 @@ def test_json_names_those_that_would_lose_most() -> None:
     found = survey(tree(content)).coverage.to_json(2)
     assert ["t/ns-4", "t/ns-3"] == list(found["namespaces"])
     assert (5, 10_000) == (found["namespaceCount"], found["total"]["lostBytes"])
+
+
+def test_end_that_a_restore_adds_is_no_open_ledger() -> None:
+    """The last ledger of a restored topic, which never was, is not counted among those that hold something."""
+    content = {f"{NAMESPACE}/t": ManagedLedgerInfo(ledgerInfo=[{"ledgerId": 9}]).SerializeToString()}
+    assert 0 == survey(tree(content)).coverage.total.open_ledgers

@@ -8,29 +8,42 @@ import pytest
 from hypothesis import given
 
 from metadata_tool.errors import ClusterNameDiffers
-from metadata_tool.pulsar.codec import managed_cursor, managed_ledger
-from metadata_tool.pulsar.facts import Reading
+from metadata_tool.pulsar import facts as facts_module
+from metadata_tool.pulsar import recovery as recovery_module
+from metadata_tool.pulsar.codec import encode, managed_cursor, managed_ledger
+from metadata_tool.pulsar.coverage import Coverage
+from metadata_tool.pulsar.facts import Facts, Reading
 from metadata_tool.pulsar.ids import MARGIN
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery import Changes, Recovery
+from metadata_tool.pulsar.report import Report
 from metadata_tool.pulsar.rules import RULES, Scope
+from metadata_tool.pulsar.topics import Reader
 from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import Node, tree_key
 from support.metadata import NAMESPACE, as_json, cursor, ledgers, tree
 from support.trees import PATIENT, trees
 
+COMPRESSED = b"\x47\x78\0\0\0\x04\x08\x03\x10\x00"
+"""How a value begins that is compressed by ZSTD."""
 ZXID, TIME = 0x6_0000_0000, 1_623_721_488_825
 TIERED = Wishes(Scope.TIERED_STORAGE)
 EVERYTHING = Wishes(Scope.EVERYTHING)
 
 
+def known(nodes: list[Node], layout: Layout) -> Facts:
+    """What a first reading learns."""
+    reading, reader = Reading(layout), Reader(layout)
+    for node in nodes:
+        reading.see(node, reader.read(node.path, node.data))
+    return reading.facts
+
+
 def recovered(nodes: list[Node], wishes: Wishes, layout: Layout) -> tuple[list[Node], Changes]:
     """The new tree, and what was done."""
-    reading = Reading(layout)
-    for node in nodes:
-        reading.see(node)
-    recovery = Recovery(wishes.orders(reading.facts, ZXID, TIME), reading.facts, layout)
+    facts = known(nodes, layout)
+    recovery = Recovery(wishes.orders(facts, ZXID, TIME), facts, layout)
     return list(recovery.nodes(nodes)), recovery.changes
 
 
@@ -74,10 +87,8 @@ def test_terminated_topic_is_open_again() -> None:
     content = {f"{NAMESPACE}/t": ledgers((3, True), terminated=True)}
     assert not managed_ledger(data(recover(content), f"{NAMESPACE}/t")).HasField("terminatedPosition")
     assert managed_ledger(data(recover(content, EVERYTHING), f"{NAMESPACE}/t")).HasField("terminatedPosition")
-    reading = Reading(Layout())
-    for node in tree(content):
-        reading.see(node)
-    assert (1, ["public/default/t"]) == (reading.facts.terminated_count, reading.facts.terminated)
+    facts = known(tree(content), Layout())
+    assert (1, ["public/default/t"]) == (facts.terminated_count, facts.terminated)
 
 
 def test_topics_of_the_first_version() -> None:
@@ -244,12 +255,60 @@ def test_rename(scope: Scope) -> None:
             Wishes(Scope.TIERED_STORAGE, "new", rename_cluster=True),
             "cluster old, CLUSTER_NAME is new",
         ),
+        (
+            POLICIES | {"/admin/policies/shop/old/ns": b"{}"},
+            Wishes(Scope.TIERED_STORAGE, "new", rename_cluster=True),
+            "cluster old, CLUSTER_NAME is new",
+        ),
     ],
 )
 def test_other_name_is_refused(content: dict[str, bytes], wishes: Wishes, said: str) -> None:
     """A tree of a cluster with another name is refused with both names, unless it can be renamed whole."""
     with pytest.raises(ClusterNameDiffers, match=said):
         recover(content, wishes)
+
+
+def test_rename_leaves_health_checks_behind() -> None:
+    """What brokers check their health with under the old name stops no rename, and is gone; system topics stay."""
+    checks = "/managed-ledgers/pulsar/old/broker-0:8080/persistent/healthcheck"
+    system = "/managed-ledgers/pulsar/old/persistent/healthcheck"  # of the second version: a namespace named so
+    content = POLICIES | {checks: ledgers((3, True)), f"{checks}/reader": cursor(-1), system: ledgers((4, True))}
+    new = recover(content, Wishes(Scope.TIERED_STORAGE, "new", rename_cluster=True))
+    assert (False, False, True) == (checks in new, f"{checks}/reader" in new, system in new)
+    assert checks in recover(content, Wishes(Scope.TIERED_STORAGE, "old"))
+
+
+def test_cluster_too_large_to_be_renamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More znodes below the cluster than are kept in memory are refused, none is left out."""
+    monkeypatch.setattr(facts_module, "MAX_CLUSTER_ZNODES", 2)
+    with pytest.raises(ClusterNameDiffers, match="cluster old, CLUSTER_NAME is new"):
+        recover(POLICIES, Wishes(Scope.TIERED_STORAGE, "new", rename_cluster=True))
+
+
+def test_retention_as_it_was_is_known() -> None:
+    """What a namespace's retention was before it was held is told by the report."""
+    before = {"retentionTimeInMinutes": 60, "retentionSizeInMB": 100}
+    content = POLICIES | {"/admin/policies/shop/kept": as_json(retention_policies=before)}
+    nodes = tree(content)
+    facts = known(nodes, Layout())
+    orders = Wishes(Scope.TIERED_STORAGE, hold_retention=True).orders(facts, ZXID, TIME)
+    expected = {"broken/ns": None, "shop/kept": before, "shop/orders": None}
+    assert expected == Report(orders, facts, Changes(), Coverage()).to_json()["retentionBefore"]
+
+
+def test_compressed_stays_compressed() -> None:
+    """A list of ledgers that was compressed is so again."""
+    saved = encode(managed_ledger(ledgers((3, True))), COMPRESSED)
+    new = data(recover({f"{NAMESPACE}/t": saved}), f"{NAMESPACE}/t")
+    assert (saved[:8], 2) == (new[:8], len(managed_ledger(new).ledgerInfo))
+
+
+def test_growth_beyond_the_usual_limit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A znode that marks have made larger than ZooKeeper takes by default is named, one that was so before is not."""
+    monkeypatch.setattr(recovery_module, "USUAL_LIMIT", len(ledgers((3, True))))
+    changes = recovered(tree({f"{NAMESPACE}/t": ledgers((3, True))}), TIERED, Layout())[1]
+    assert [f"{NAMESPACE}/t"] == [line.partition(" ")[0] for line in changes.large]
+    assert [] == recovered(tree({f"{NAMESPACE}/t": ledgers((3, True))}), EVERYTHING, Layout())[1].large
 
 
 @pytest.mark.parametrize("name", ["", "old"])

@@ -27,7 +27,7 @@ def test_topics_and_cursors(path: str, expected: tuple[type, str, str]) -> None:
     """Both versions of names are known."""
     data = KINDS[Topic if expected[0] is Topic else Cursor][1]
     found = Reader(Layout()).read(f"/managed-ledgers/{path}".encode(), data)
-    assert found
+    assert isinstance(found, Topic | Cursor)
     assert expected == (type(found), found.namespace, found.name)
 
 

@@ -1,12 +1,13 @@
 """ManagedLedgerInfo and ManagedCursorInfo as znodes hold them: protobuf, plain or compressed.
 
 A compressed value is the magic 0x4778, an int32 size, a message that names the compression and the size of what it
-holds, and that (MetaStoreImpl.compressManagedInfo). What is written here is plain, which every broker reads, whatever
-it is set to write. Fields that are not known are kept.
+holds, and that (MetaStoreImpl.compressManagedInfo). What is written in place of such a value is compressed alike: a
+long list may be too large for ZooKeeper otherwise. Fields that are not known are kept.
 """
 
 import struct
 import zlib
+from collections.abc import Callable
 from typing import TypeVar
 
 import cramjam
@@ -44,6 +45,16 @@ def managed_cursor(value: bytes) -> ManagedCursorInfo:
     return _parse(ManagedCursorInfo(), value)
 
 
+def encode(message: Message, saved: bytes) -> bytes:
+    """A message that takes the place of a saved value, compressed as that was. The same message gives the same."""
+    value = message.SerializeToString(deterministic=True)
+    if not _is_compressed(saved):
+        return value
+    head, _ = _split(saved)
+    new = Compression(compressionType=head.compressionType, uncompressedSize=len(value)).SerializeToString()
+    return _HEAD.pack(_MAGIC, len(new)) + new + _COMPRESS[_name(head.compressionType)](value)
+
+
 def _parse(message: M, value: bytes) -> M:
     try:
         message.ParseFromString(_plain(value))
@@ -55,16 +66,25 @@ def _parse(message: M, value: bytes) -> M:
 
 
 def _plain(value: bytes) -> bytes:
-    if len(value) < _HEAD.size or _HEAD.unpack_from(value)[0] != _MAGIC:
+    if not _is_compressed(value):
         return value
+    head, body = _split(value)
+    if not 0 <= head.uncompressedSize <= _LIMIT:
+        raise UndecodableError(f"it claims {head.uncompressedSize} bytes")
+    return _decompressed(head.compressionType, body, head.uncompressedSize)
+
+
+def _is_compressed(value: bytes) -> bool:
+    return len(value) >= _HEAD.size and _HEAD.unpack_from(value)[0] == _MAGIC
+
+
+def _split(value: bytes) -> tuple[Compression, bytes]:
+    """What a compressed value says of itself, and what it holds."""
     size = _HEAD.unpack_from(value)[1]
     if not 0 <= size <= len(value) - _HEAD.size:
         raise UndecodableError("its compression header is cut off")
     end = _HEAD.size + size
-    head = _parse_head(value[_HEAD.size : end])
-    if not 0 <= head.uncompressedSize <= _LIMIT:
-        raise UndecodableError(f"it claims {head.uncompressedSize} bytes")
-    return _decompressed(head.compressionType, value[end:], head.uncompressedSize)
+    return _parse_head(value[_HEAD.size : end]), value[end:]
 
 
 def _parse_head(value: bytes) -> Compression:
@@ -80,7 +100,7 @@ def _parse_head(value: bytes) -> Compression:
 
 def _decompressed(kind: int, value: bytes, size: int) -> bytes:
     """Exactly `size` bytes; no more memory than that is taken, whatever the value claims."""
-    name = Compression.Type.Name(Compression.Type.ValueType(kind))
+    name = _name(kind)
     try:
         if kind == Compression.NONE:
             found = value
@@ -96,6 +116,17 @@ def _decompressed(kind: int, value: bytes, size: int) -> bytes:
     return found
 
 
+def _name(kind: int) -> str:
+    return Compression.Type.Name(Compression.Type.ValueType(kind))
+
+
+_COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "NONE": bytes,
+    "LZ4": lambda value: bytes(cramjam.lz4.compress_block(value, store_size=False)),
+    "ZLIB": zlib.compress,
+    "ZSTD": lambda value: bytes(cramjam.zstd.compress(value, level=3)),
+    "SNAPPY": lambda value: bytes(cramjam.snappy.compress_raw(value)),
+}
 _INTO = {
     "LZ4": cramjam.lz4.decompress_block_into,  # a raw block, without a size before it
     "ZSTD": cramjam.zstd.decompress_into,

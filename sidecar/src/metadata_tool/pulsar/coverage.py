@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.topics import COMPACTION, Cursor, Reader, Topic
+from metadata_tool.pulsar.topics import COMPACTION, Cursor, Reader, Topic, Undecodable
 from metadata_tool.zookeeper.jute import read_buffer
 
 MAX_TOPICS = 10_000
@@ -71,7 +70,7 @@ def of_topic(topic: Topic) -> Tally:
         elif entries:
             tally.lost_entries += entries
             tally.lost_bytes += ledger.size
-        else:
+        elif ledger.HasField("timestamp"):  # as every broker gives it one; what a restore has added has none
             tally.open_ledgers += 1
     return tally
 
@@ -168,25 +167,22 @@ class Surveyor:
         for node in encoded:
             path, after = read_buffer(node, 0)
             if path and path.startswith(self._roots):
-                self.see(path, read_buffer(node, after)[0])
+                data, _ = read_buffer(node, after)
+                self.see(path, self._reader.read(path, data))
             yield node
         self.finish()
 
-    def see(self, path: bytes, data: bytes | None) -> None:
-        """Count one znode; they come in tree order."""
+    def see(self, path: bytes, found: Topic | Cursor | Undecodable | None) -> None:
+        """Count one znode, and what a Reader found it to be; they come in tree order."""
         if not path.startswith(self._roots):
             return
         if match := self._schema.fullmatch(path):
             namespace = f"{match['tenant'].decode()}/{match['namespace'].decode()}"
             self.coverage.of(namespace).schemas += 1
-            return
-        try:
-            found = self._reader.read(path, data)
-        except UndecodableError:
+        elif isinstance(found, Undecodable):
             self.finish()  # cursors that follow may be of this one
             self.coverage.undecodable += 1
-            return
-        if isinstance(found, Topic):
+        elif isinstance(found, Topic):
             self.finish()
             self._topic = found.namespace, found.name, of_topic(found)
         elif isinstance(found, Cursor) and self._topic and found.name != COMPACTION:

@@ -1,18 +1,22 @@
 """What a recovery must know of the whole tree before it changes a znode of it: a first reading."""
 
+import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from metadata_tool.pulsar import ids
-from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.topics import Cursor, Reader, Topic
+from metadata_tool.pulsar.topics import Cursor, Topic, Undecodable
 from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import Node
 
 CLUSTER = "/admin/clusters/<cluster>/**"
 GLOBAL = "global"
 """Not a cluster: a mark that Pulsar makes."""
+NAMESPACE = "/admin/policies/<tenant>/<namespace>"
+OLD_NAMESPACE = "/admin/policies/<tenant>/<cluster>/<namespace>"
 MAX_CLUSTER_ZNODES = 10_000
+MAX_NAMESPACES = 10_000
 MAX_NAMED = 100
 
 
@@ -24,11 +28,15 @@ class Facts:
     has_ledgers: bool = False
     counters: set[str] = field(default_factory=set)
     clusters: dict[str, list[Node]] = field(default_factory=dict)
+    clusters_whole: bool = True
+    """Whether all of their znodes are there, which are MAX_CLUSTER_ZNODES at most."""
+    retention: dict[str, Any] = field(default_factory=dict)
+    """The retention of namespaces, None for the broker's own; those of the first MAX_NAMESPACES."""
     terminated: list[str] = field(default_factory=list)
     """The first of the terminated topics, `tenant/namespace/topic`."""
     terminated_count: int = 0
     old_names: bool = False
-    """Whether there are topics of the first version of names, which have their cluster in them."""
+    """Whether there are topics or namespaces of the first version of names, which have their cluster in them."""
 
     @property
     def has_long_ids(self) -> bool:
@@ -47,20 +55,23 @@ class Reading:
     def __init__(self, layout: Layout) -> None:
         self.facts = Facts()
         self._chroot = layout.chroot
-        self._reader = Reader(layout)
         self._ledgers = [layout.compile(pattern) for pattern in ids.LEDGERS]
         self._counter = layout.compile(ids.LONG_CHILD)
         self._cluster = layout.compile(CLUSTER)
-        self._tops = tuple(f"{layout.chroot}/{name}/".encode() for name in ("ledgers", "admin/clusters"))
+        self._namespace, self._old_namespace = layout.compile(NAMESPACE), layout.compile(OLD_NAMESPACE)
+        tops = ("ledgers", "admin/clusters", "admin/policies")
+        self._tops = tuple(f"{layout.chroot}/{name}/".encode() for name in tops)
 
-    def see(self, node: Node) -> None:
-        """Learn from one znode."""
-        if (node.path + b"/").startswith(self._tops[0]):
+    def see(self, node: Node, found: Topic | Cursor | Undecodable | None) -> None:
+        """Learn from one znode, and from what a Reader found it to be."""
+        if found is not None:
+            self._see_topic(found)
+        elif (node.path + b"/").startswith(self._tops[0]):
             self._see_ledger(node)
         elif node.path.startswith(self._tops[1]):
             self._see_cluster(node)
-        else:
-            self._see_topic(node)
+        elif node.path.startswith(self._tops[2]) and node.data:
+            self._see_policies(node.path, node.data)
 
     def _see_ledger(self, node: Node) -> None:
         facts, path = self.facts, node.path.decode().removeprefix(self._chroot)
@@ -79,17 +90,23 @@ class Reading:
 
     def _see_cluster(self, node: Node) -> None:
         if match := self._cluster.fullmatch(node.path):
-            name = match["cluster"].decode()
+            known = self.facts.clusters.setdefault(match["cluster"].decode(), [])
             if sum(map(len, self.facts.clusters.values())) < MAX_CLUSTER_ZNODES:
-                self.facts.clusters.setdefault(name, []).append(node)
+                known.append(node)
+            else:
+                self.facts.clusters_whole = False
 
-    def _see_topic(self, node: Node) -> None:
-        try:
-            found = self._reader.read(node.path, node.data)
-        except UndecodableError:
-            return
+    def _see_policies(self, path: bytes, data: bytes) -> None:
+        match = self._namespace.fullmatch(path)
+        if self._old_namespace.fullmatch(path):
+            self.facts.old_names = True
+        elif match and len(self.facts.retention) < MAX_NAMESPACES:
+            name = f"{match['tenant'].decode()}/{match['namespace'].decode()}"
+            self.facts.retention[name] = _retention(data)
+
+    def _see_topic(self, found: Topic | Cursor | Undecodable) -> None:
         if isinstance(found, Topic):
-            self.facts.old_names |= found.namespace.count("/") > 1
+            self.facts.old_names |= found.namespace.count("/") > 1 and not found.is_health_check
             if found.info.HasField("terminatedPosition"):
                 self._see_terminated(f"{found.namespace}/{found.name}")
             self._given_out(*(ledger.ledgerId for ledger in found.info.ledgerInfo))
@@ -103,3 +120,11 @@ class Reading:
 
     def _given_out(self, *found: int) -> None:
         self.facts.highest_id = max(self.facts.highest_id, *found, -1)
+
+
+def _retention(policies: bytes) -> Any:
+    try:
+        found = json.loads(policies)
+    except (ValueError, RecursionError):
+        return None
+    return found.get("retention_policies") if isinstance(found, dict) else None

@@ -16,16 +16,18 @@ class OffloadContext(_message.Message):
     def __init__(self, complete: _Optional[bool] = ..., bookkeeperDeleted: _Optional[bool] = ...) -> None: ...
 
 class LedgerInfo(_message.Message):
-    __slots__ = ("ledgerId", "entries", "size", "offloadContext")
+    __slots__ = ("ledgerId", "entries", "size", "timestamp", "offloadContext")
     LEDGERID_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     OFFLOADCONTEXT_FIELD_NUMBER: _ClassVar[int]
     ledgerId: int
     entries: int
     size: int
+    timestamp: int
     offloadContext: OffloadContext
-    def __init__(self, ledgerId: _Optional[int] = ..., entries: _Optional[int] = ..., size: _Optional[int] = ..., offloadContext: _Optional[_Union[OffloadContext, _Mapping]] = ...) -> None: ...
+    def __init__(self, ledgerId: _Optional[int] = ..., entries: _Optional[int] = ..., size: _Optional[int] = ..., timestamp: _Optional[int] = ..., offloadContext: _Optional[_Union[OffloadContext, _Mapping]] = ...) -> None: ...
 
 class Position(_message.Message):
     __slots__ = ("ledgerId", "entryId")

@@ -15,17 +15,24 @@ from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, printable, tree_key
 
 MAX_NAMED = 20
-"""So many znodes that could not be decoded are named."""
+"""So many znodes of a kind are named."""
+
+USUAL_LIMIT = 0xFFFFF
+"""Bytes of a request or a reply, unless jute.maxbuffer was raised."""
 
 
 @dataclass
 class Changes:
-    """What was done: znodes by rule, and those that were left as they are because they could not be decoded."""
+    """What was done: znodes by rule, and those that were left as they are because they could not be decoded.
+
+    `large` names znodes that have grown beyond ZooKeeper's usual limit.
+    """
 
     changed: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
     undecodable: list[str] = field(default_factory=list)
     undecodable_count: int = 0
+    large: list[str] = field(default_factory=list)
 
 
 class Recovery:
@@ -69,7 +76,13 @@ class Recovery:
             self.changes.removed[rule.name] += 1
         elif result is not node:
             self.changes.changed[rule.name] += 1
+            self._note_growth(node, result)
         return result
+
+    def _note_growth(self, before: Node, after: Node) -> None:
+        size = len(after.data or b"")
+        if size > max(USUAL_LIMIT, len(before.data or b"")) and len(self.changes.large) < MAX_NAMED:
+            self.changes.large.append(f"{printable(after.path)} ({size} bytes)")
 
     def _by_first_name(self) -> dict[bytes, list[tuple[Pattern[bytes], Rule]]]:
         """Rules by the first name of their paths, so that most znodes are matched with few."""

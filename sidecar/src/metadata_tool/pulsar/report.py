@@ -28,12 +28,14 @@ class Report:
             "clusters": self.facts.own_clusters,
             "renamed": self.orders.rename,
             "retentionHeld": self.orders.hold_retention,
+            "retentionBefore": self.facts.retention if self.orders.hold_retention else {},
             "highestLedgerId": self.facts.highest_id,
             "nextLedgerId": self.orders.counter.sentinel + 1,
             "terminated": {"count": self.facts.terminated_count, "first": self.facts.terminated},
             "changed": dict(sorted(self.changes.changed.items())),
             "removed": dict(sorted(self.changes.removed.items())),
             "undecodable": {"count": self.changes.undecodable_count, "first": self.changes.undecodable},
+            "large": self.changes.large,
             "coverage": self.coverage.to_json(len(self.coverage.namespaces)),
         }
 
@@ -52,6 +54,8 @@ class Report:
         if changes.undecodable_count:
             lines.append(f"left as they are, because they cannot be decoded: {changes.undecodable_count} znodes")
             lines += [f"  {line}" for line in changes.undecodable]
+        if changes.large:
+            lines.append(f"jute.maxbuffer of ZooKeeper and brokers must have room for {', '.join(changes.large)}")
         if self.facts.terminated_count and orders.scope is Scope.TIERED_STORAGE:
             names = ", ".join(self.facts.terminated)
             lines.append(f"terminated topics that are open again: {self.facts.terminated_count} ({names})")

@@ -14,7 +14,8 @@ from typing import Any
 from metadata_tool.pulsar import codec, ids
 from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.coverage import offloaded
-from metadata_tool.pulsar.topics import COMPACTION, CURSORS, TOPICS
+from metadata_tool.pulsar.facts import NAMESPACE, OLD_NAMESPACE
+from metadata_tool.pulsar.topics import COMPACTION, CURSORS, HEALTH_CHECKS, TOPICS
 from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import Node
 
@@ -85,7 +86,8 @@ def _raise_counter(node: Node, match: Match[bytes], orders: Orders) -> Node:
 
 
 def _keep_offloaded(node: Node, _match: Match[bytes], orders: Orders) -> Node:
-    info = codec.managed_ledger(node.data or b"")
+    saved = node.data or b""
+    info, before = codec.managed_ledger(saved), codec.managed_ledger(saved)
     kept = [ledger for ledger in info.ledgerInfo if offloaded(ledger)]
     for ledger in kept:
         ledger.offloadContext.bookkeeperDeleted = True
@@ -94,7 +96,7 @@ def _keep_offloaded(node: Node, _match: Match[bytes], orders: Orders) -> Node:
     info.ClearField("terminatedPosition")
     if kept:
         info.ledgerInfo.add(ledgerId=orders.counter.sentinel)
-    return orders.changed(node, info.SerializeToString(deterministic=True))
+    return node if info == before else orders.changed(node, codec.encode(info, saved))
 
 
 def _free_cursor(node: Node, match: Match[bytes], orders: Orders) -> Node | None:
@@ -104,15 +106,20 @@ def _free_cursor(node: Node, match: Match[bytes], orders: Orders) -> Node | None
     if info.cursorsLedgerId == -1:
         return node
     info.cursorsLedgerId = -1
-    return orders.changed(node, info.SerializeToString(deterministic=True))
+    return orders.changed(node, codec.encode(info, node.data or b""))
+
+
+def _remove_old_health_checks(node: Node, match: Match[bytes], orders: Orders) -> Node | None:
+    old = orders.rename[0].encode() if orders.rename else None
+    return None if match["cluster"] == old and match["broker"] != b"persistent" else node
 
 
 def _own_urls(node: Node, match: Match[bytes], orders: Orders) -> Node:
     if not orders.cluster or match["cluster"].decode() != orders.cluster:
         return node
-    given = dict(orders.urls)
-    data = {name: value for name, value in _json(node).items() if name not in _URLS or name in given}
-    return _with_json(node, data | given, orders)
+    given, saved = dict(orders.urls), _json(node)
+    kept = {name: value for name, value in saved.items() if name not in _URLS or name in given}
+    return _with_json(node, saved, kept | given, orders)
 
 
 _URLS = ("serviceUrl", "serviceUrlTls", "brokerServiceUrl", "brokerServiceUrlTls", "proxyServiceUrl")
@@ -129,20 +136,20 @@ def _rename_in_namespace(node: Node, _match: Match[bytes], orders: Orders) -> No
 def _renamed(node: Node, orders: Orders, *fields: str) -> Node:
     if not orders.rename or not node.data:
         return node
-    old, new = orders.rename
-    data = _json(node)
-    for name in fields:
-        if isinstance(data.get(name), list):
-            data[name] = list(dict.fromkeys(new if cluster == old else str(cluster) for cluster in data[name]))
-    return _with_json(node, data, orders)
+    (old, new), saved = orders.rename, _json(node)
+    renamed = {
+        name: list(dict.fromkeys(new if cluster == old else str(cluster) for cluster in saved[name]))
+        for name in fields
+        if isinstance(saved.get(name), list)
+    }
+    return _with_json(node, saved, saved | renamed, orders)
 
 
 def _hold_retention(node: Node, _match: Match[bytes], orders: Orders) -> Node:
     if not orders.hold_retention or not node.data:
         return node
-    data = _json(node)
-    data["retention_policies"] = {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
-    return _with_json(node, data, orders)
+    saved, infinite = _json(node), {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
+    return _with_json(node, saved, saved | {"retention_policies": infinite}, orders)
 
 
 def _json(node: Node) -> dict[str, Any]:
@@ -155,15 +162,13 @@ def _json(node: Node) -> dict[str, Any]:
     return data
 
 
-def _with_json(node: Node, data: dict[str, Any], orders: Orders) -> Node:
-    """A znode with this JSON; the same znode where that is what it has."""
-    if data == _json(node):
-        return node
-    return orders.changed(node, json.dumps(data, separators=(",", ":")).encode())
+def _with_json(node: Node, saved: dict[str, Any], wanted: dict[str, Any], orders: Orders) -> Node:
+    """A znode with the wanted JSON; the same znode where that is what it has."""
+    return node if wanted == saved else orders.changed(node, json.dumps(wanted, separators=(",", ":")).encode())
 
 
 _BOTH = (Scope.TIERED_STORAGE, Scope.EVERYTHING)
-_NAMESPACES = ("/admin/policies/<tenant>/<namespace>", "/admin/policies/<tenant>/<cluster>/<namespace>")
+_NAMESPACES = (NAMESPACE, OLD_NAMESPACE)
 
 RULES = (
     Rule(
@@ -234,6 +239,14 @@ RULES = (
         "set to those of CLUSTER_SERVICE_URL and CLUSTER_BROKER_SERVICE_URL, or removed",
         "they are the addresses of the cluster that is lost",
         _own_urls,
+        _BOTH,
+    ),
+    Rule(
+        "health checks",
+        (HEALTH_CHECKS,),
+        "with RENAME_CLUSTER those of the old name are removed",
+        "brokers make them anew under the new name; nobody reads them",
+        _remove_old_health_checks,
         _BOTH,
     ),
     Rule(

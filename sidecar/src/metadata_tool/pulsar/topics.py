@@ -12,6 +12,8 @@ TOPICS = (
 )
 """The second is of the first version of topic names, which have their cluster in them."""
 CURSORS = tuple(f"{topic}/<cursor>" for topic in TOPICS)
+HEALTH_CHECKS = f"{MANAGED_LEDGERS}/pulsar/<cluster>/<broker>/persistent/healthcheck/**"
+"""A topic of each broker, with a name of the first version, that nobody reads (HealthChecker)."""
 COMPACTION = "__compaction"
 """The cursor that holds where the compacted ledger is."""
 
@@ -24,6 +26,11 @@ class Topic:
     name: str
     info: ManagedLedgerInfo
 
+    @property
+    def is_health_check(self) -> bool:
+        """Whether a broker made it to check its own health."""
+        return self.name == "healthcheck" and self.namespace.startswith("pulsar/")
+
 
 @dataclass(frozen=True)
 class Cursor:
@@ -34,20 +41,27 @@ class Cursor:
     info: ManagedCursorInfo
 
 
+@dataclass(frozen=True)
+class Undecodable:
+    """What should be a topic or a cursor, and cannot be read."""
+
+
 class Reader:
     """Tells topics and cursors from everything else: TOPICS and CURSORS, without the cost of their expressions."""
 
     def __init__(self, layout: Layout) -> None:
         self._root = f"{layout.chroot}{layout.managed_ledger_path}/".encode()
 
-    def read(self, path: bytes, data: bytes | None) -> Topic | Cursor | None:
-        """What a znode is; None for whatever is no topic and no cursor.
-
-        Raises:
-            UndecodableError: it should be one, and cannot be read.
-        """
+    def read(self, path: bytes, data: bytes | None) -> Topic | Cursor | Undecodable | None:
+        """What a znode is; None for whatever is no topic and no cursor."""
         if not path.startswith(self._root):
             return None
+        try:
+            return self._read(path, data)
+        except codec.UndecodableError:
+            return Undecodable()
+
+    def _read(self, path: bytes, data: bytes | None) -> Topic | Cursor | None:
         names = path[len(self._root) :].split(b"/")
         for depth in (2, 3):  # of the namespace; the first version has its cluster in between
             if depth < len(names) - 1 and names[depth] == _DOMAIN:

@@ -24,7 +24,7 @@ class Wishes:
         Raises:
             ClusterNameDiffers: the saved tree is of a cluster with another name.
         """
-        cluster, rename = self._cluster(facts.own_clusters, old_names=facts.old_names)
+        cluster, rename = self._cluster(facts)
         if self.scope is Scope.EVERYTHING and not self.urls:
             cluster = ""  # its brokers may have kept their addresses
         return Orders(
@@ -38,8 +38,8 @@ class Wishes:
             urls=self.urls,
         )
 
-    def _cluster(self, saved: list[str], *, old_names: bool) -> tuple[str, tuple[str, str] | None]:
-        new = self.cluster_name
+    def _cluster(self, facts: Facts) -> tuple[str, tuple[str, str] | None]:
+        saved, new = facts.own_clusters, self.cluster_name
         if not new or not saved:
             return (saved[0] if len(saved) == 1 else ""), None
         if new in saved:
@@ -49,8 +49,12 @@ class Wishes:
             raise ClusterNameDiffers(what, f"set CLUSTER_NAME to {saved[0]}, or RENAME_CLUSTER=true to rename it")
         if len(saved) > 1:
             raise ClusterNameDiffers(what, "with several clusters in it none can be renamed: take one of these names")
-        if old_names:
+        if facts.old_names:
             raise ClusterNameDiffers(
-                what, f"it has topics of the first version, whose names have the cluster in them: keep {saved[0]}"
+                what, f"it has namespaces of the first version, whose names have the cluster in them: keep {saved[0]}"
+            )
+        if not facts.clusters_whole:
+            raise ClusterNameDiffers(
+                what, f"it has too many znodes below /admin/clusters to be renamed: keep {saved[0]}"
             )
         return new, (saved[0], new)
