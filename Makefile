@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG) --rootdir .
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install demo test test-unit test-integration test-cluster test-pulsar lint format docs protos lock clean
+.PHONY: help install demo test soak test-unit test-integration test-cluster test-pulsar lint format docs protos lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -19,7 +19,10 @@ demo: install ## Back up a real ZooKeeper to an embedded S3, and start a new one
 	@PYTHONPATH=tests $(BIN)/python -m ci.demo
 
 test: install ## Unit, chart and integration tests, on real ZooKeepers and a real S3 server
-	@$(PYTEST) tests/unit tests/chart tests/integration
+	@$(PYTEST) tests/unit tests/chart tests/integration tests/faults
+
+soak: install ## The long form of what is random in the tests: faults, again and again
+	@$(PYTEST) -s --soak --timeout 3600 tests/faults
 
 test-unit: install ## Unit tests alone: seconds, no server
 	@$(PYTEST) tests/unit

@@ -18,7 +18,11 @@ _RUNTIME = {
     OLDEST: ("io.dropwizard.metrics:metrics-core:3.2.5", "org.xerial.snappy:snappy-java:1.1.8.4"),
     UNSUPPORTED: (),
 }
-_ALWAYS = ("commons-cli:commons-cli:1.5.0",)
+_ALWAYS = (
+    "commons-cli:commons-cli:1.5.0",
+    "com.fasterxml.jackson.core:jackson-databind:2.15.2",  # these two: the AdminServer
+    "org.eclipse.jetty:jetty-servlet:9.4.58.v20250814",
+)
 _UNUSED = ("mockito", "byte-buddy", "objenesis")
 
 
@@ -40,4 +44,4 @@ def zookeeper(version: str) -> str:
                 shutil.copy(jar, target / jar.name)
         shutil.rmtree(work)
 
-    return f"{cached(f'zookeeper-{version}', make)}/*"
+    return f"{cached(f'zookeeper-{version}-admin', make)}/*"

@@ -212,6 +212,15 @@ REFUSED_ELSEWHERE = [
     ({"zookeeper": {"config": {"dataDir": "/elsewhere"}}}, "zookeeper.config.dataDir is set by the chart"),
     ({"zookeeper": {"config": {"dataLogDir": "/elsewhere"}}}, "zookeeper.config.dataLogDir is set by the chart"),
     ({"zookeeper": {"configData": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "configData.AWS_SECRET_ACCESS_KEY is a secret"),
+    (
+        {
+            "zookeeper": {
+                "config": {"admin.enableServer": False},
+                "customTools": {"restore": {"enable": True, "restorePoint": POINT}},
+            }
+        },
+        "zookeeper.config.admin.enableServer cannot be set while",
+    ),
     ({"zookeeper": {"ports": {"http": 2181}}}, "zookeeper.ports.http is 2181, which is another port"),
     ({"zookeeper": {"ports": {"http": 9990}}}, "zookeeper.ports.http is 9990, which is another port"),
     ({"zookeeper": {"enabled": False, "connect": "zk-0"}, "initialize": True}, 'zookeeper.connect is "zk-0"'),
@@ -295,7 +304,7 @@ def test_jobs_are_called_after_what_they_do() -> None:
     assert not jobs({}) & jobs({"pulsar_metadata": {"clusterName": "other"}})
 
 
-def peers(manifests: list[dict[str, Any]], name: str, port: str) -> list[dict[str, Any]]:
+def peers(manifests: list[dict[str, Any]], name: str, port: str | int) -> list[dict[str, Any]]:
     """Who may reach a port."""
     rules = one(manifests, "NetworkPolicy", name)["spec"]["ingress"]
     return [peer for rule in rules if {"port": port} in rule["ports"] for peer in rule["from"]]
@@ -306,11 +315,12 @@ def test_network_policy_never_cuts_off_the_chart_itself() -> None:
     nobody: dict[str, Any] = {"enabled": True, "clients": [], "monitoring": [], "admins": []}
     manifests = render(merged(BACKUP, {"networkPolicy": nobody}))
 
-    def components(name: str, port: str) -> list[str]:
+    def components(name: str, port: str | int) -> list[str]:
         return [peer["podSelector"]["matchLabels"]["component"] for peer in peers(manifests, name, port)]
 
     assert ["zookeeper", "backup", "bookie-init", "init"] == components("snpe-pulsar-zookeeper", "client")
     assert ["zookeeper"] == components("snpe-pulsar-zookeeper", "election")
+    assert ["zookeeper"] == components("snpe-pulsar-zookeeper", 9990)
     assert ["test"] == components("snpe-pulsar-backup", "http")
     for policy in (each for each in manifests if each["kind"] == "NetworkPolicy"):
         assert all(rule["from"] for rule in policy["spec"]["ingress"])

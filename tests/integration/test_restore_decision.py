@@ -1,6 +1,5 @@
-"""What a restore does where an ensemble runs already: real servers, and volumes that are new."""
+"""What a restore does where a server runs already, or where there is data: real servers, real volumes."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +8,10 @@ import pytest
 from ci.parts.zookeeper import NEWEST, OLDEST
 from metadata_tool.errors import ClusterRunning, DataDirNotEmpty
 from support import seed
-from support.comparison import differences, read_tree
 from support.processes import free_port
-from support.pulsar import eventually
 from support.s3 import S3Server, new_bucket
 from support.tool import assert_refused, run, succeed
-from support.zookeeper import Ensemble, ZooKeeper, client, standalone
+from support.zookeeper import ZooKeeper, client, standalone
 
 SERVERS = "ZOOKEEPER_SERVERS"
 
@@ -61,7 +58,7 @@ def test_own_cluster_runs(point: dict[str, str], volume: Path, restored: ZooKeep
     """A member whose volume was lost takes its tree from the others; the object store is not asked."""
     settings = {name: value for name, value in point.items() if not name.startswith("AWS")}
     outcome = run("restore", settings={**settings, "ZOOKEEPER_DATA_DIR": str(volume), SERVERS: restored.address})
-    assert (0, []) == (outcome.exit_code, list(volume.iterdir())), outcome.said
+    assert (0, ["restore-joined.json"]) == (outcome.exit_code, [path.name for path in volume.iterdir()]), outcome.said
     assert "this member takes its tree from" in outcome.said
 
 
@@ -80,27 +77,6 @@ def test_marker_can_only_be_read(restored: ZooKeeper) -> None:
         assert [("world", "anyone", 1)] == [(acl.id.scheme, acl.id.id, acl.perms) for acl in acls]
 
 
-def test_server_without_a_quorum_is_no_cluster(point: dict[str, str], tmp_path: Path) -> None:
-    """A member that waits for the others does not keep the next from being restored; two are a cluster."""
-    ensemble = Ensemble(NEWEST, tmp_path)
-    first = ensemble.servers[0]
-    succeed("restore", settings={**point, "ZOOKEEPER_DATA_DIR": str(first.data_dir), SERVERS: ensemble.address})
-    try:
-        first.start()
-        said = []
-        for server in ensemble.servers[1:]:
-            settings = {**point, "ZOOKEEPER_DATA_DIR": str(server.data_dir), SERVERS: ensemble.address}
-            said.append(run("restore", settings=settings).said)
-            server.start()
-            server.wait()
-        assert "restored s3a://" in said[0]
-        assert "this member takes its tree from" in said[1]
-        with client(first.address) as one, client(ensemble.servers[2].address) as another:
-            assert [] == list(differences(read_tree(one), read_tree(another)))
-    finally:
-        ensemble.stop()
-
-
 def test_restore_of_a_restored_cluster(point: dict[str, str], volume: Path, restored: ZooKeeper, s3: S3Server) -> None:
     """A backup of a restored cluster is restored under a version of its own, and carries one marker."""
     settings = {**point, **new_bucket(s3).settings}
@@ -108,75 +84,6 @@ def test_restore_of_a_restored_cluster(point: dict[str, str], volume: Path, rest
     restoring = {"RESTORE_POINT": uri, "RESTORE_VERSION": "2", "ZOOKEEPER_DATA_DIR": str(volume)}
     succeed("restore", settings={**settings, **restoring})
     assert b'"restoreVersion": "2"' in (volume / "version-2" / "restore.json").read_bytes()
-
-
-def restoring(point: dict[str, str], server: ZooKeeper, ensemble: Ensemble, version: str = "1") -> dict[str, str]:
-    """Settings of a member's restore."""
-    own = {"ZOOKEEPER_DATA_DIR": str(server.data_dir), SERVERS: ensemble.address, "RESTORE_VERSION": version}
-    return {**point, **own}
-
-
-@pytest.fixture
-def ensemble(point: dict[str, str], tmp_path: Path) -> Iterator[Ensemble]:
-    """Three members that were restored, and run."""
-    made = Ensemble(NEWEST, tmp_path)
-    for server in made.servers:
-        succeed("restore", settings=restoring(point, server, made))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-
-
-def test_member_that_joined_restarts(point: dict[str, str], ensemble: Ensemble) -> None:
-    """A member that took its tree from the others is known as done at its next start, though none of them runs."""
-    last = ensemble.servers[2]
-    with client(ensemble.servers[0].address) as writing:
-        writing.create("/written-before", b"kept")
-    last.stop()
-    shutil.rmtree(last.data_dir / "version-2")
-    assert "this member takes its tree" in run("restore", settings=restoring(point, last, ensemble)).said
-    last.start()
-    last.wait()
-    with client(ensemble.servers[0].address) as writing:
-        writing.create("/written-since", b"kept")
-    ensemble.stop()
-    for server in ensemble.servers:
-        outcome = run("restore", settings={**restoring(point, server, ensemble), "OVERWRITE_EXISTING": "true"})
-        assert (0, "") == (outcome.exit_code, outcome.output)
-        assert "version 1 was restored here before" in outcome.said
-    ensemble.start()
-    for server in ensemble.servers:
-        with client(server.address) as reading:
-            reading.sync("/")
-            assert (b"kept", None) == (reading.get("/written-since")[0], reading.exists("/ledgers/no"))
-
-
-def test_second_restore_over_the_first(point: dict[str, str], ensemble: Ensemble) -> None:
-    """As long as a member runs, another version is refused; then it replaces the first, whose data is kept."""
-    settings = [restoring(point, server, ensemble, "2") for server in ensemble.servers]
-    follower = next(number for number, server in enumerate(ensemble.servers) if server.mode() == "follower")
-    ensemble.servers[follower].stop()
-    assert_refused(ClusterRunning, "of restore version 1", run("restore", settings=settings[follower]))
-    alone = next(server for server in ensemble.servers if server.mode() == "leader")
-    with client(alone.address) as writing:
-        writing.create("/written-since", b"lost on demand")
-    for server in ensemble.servers:
-        if server is not alone:
-            server.stop()
-    eventually("the leader alone does not lead", lambda: not alone.mode())
-    assert_refused(ClusterRunning, "stop all members", run("restore", settings=settings[follower]))
-    ensemble.stop()
-    for member in settings:
-        succeed("restore", settings=member)
-    ensemble.start()
-    for server in ensemble.servers:
-        kept = [path.name for path in server.data_dir.glob("version-2.*")]
-        assert 1 == len(kept)
-        assert kept[0].startswith("version-2.replaced-by-restore-2.")
-        with client(server.address) as reading:
-            assert reading.exists("/written-since") is None
 
 
 def test_data_of_unknown_origin(point: dict[str, str], tmp_path: Path) -> None:

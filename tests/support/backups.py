@@ -10,8 +10,6 @@ from metadata_tool.pulsar.coverage import Coverage
 from support.trees import make_archive, manifest_of, node
 
 TIMESTAMP = 1_623_721_488_825
-NEXT_EPOCH = 0x6_0000_0000
-"""After that of `trees.ZXID`."""
 TREE: dict[bytes, bytes | None] = {
     b"": None,
     b"/admin": b"",

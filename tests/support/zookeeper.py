@@ -35,10 +35,13 @@ class ZooKeeper:
         directory: Path,
         settings: Mapping[str, str] | None = None,
         port: int | None = None,
+        *,
         heap: str = "512m",
+        host: str = "127.0.0.1",
     ) -> None:
         """Nothing runs yet. `settings` are lines of zoo.cfg, `heap` is what Java may have."""
         self._heap = heap
+        self.host = host
         self.version = version
         self.data_dir = directory / "data"
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -50,14 +53,14 @@ class ZooKeeper:
     @property
     def address(self) -> str:
         """`host:port`."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def start(self) -> None:
         """Start it; see `wait` for when it serves."""
         config = {
             "dataDir": str(self.data_dir),
             "clientPort": str(self.port),
-            "clientPortAddress": "127.0.0.1",
+            "clientPortAddress": self.host,
             "tickTime": "500",
             "initLimit": "20",
             "syncLimit": "10",
@@ -75,6 +78,7 @@ class ZooKeeper:
             "-XX:TieredStopAtLevel=1",
             f"-Dzookeeper.DigestAuthenticationProvider.superDigest={digest_id(SUPERUSER)}",
             "-Dzookeeper.extendedTypesEnabled=true",
+            f"-Dmetadata-backup.restored={self._origin()}",
         ]
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         command = [java(), *options, "-cp", zookeeper(self.version), main, str(file)]
@@ -88,6 +92,14 @@ class ZooKeeper:
     def mode(self) -> str:
         """`standalone`, `leader` or `follower`."""
         return self._srvr().partition("Mode: ")[2].partition("\n")[0]
+
+    @property
+    def runs(self) -> bool:
+        """Whether it answers, and its AdminServer does, serving or not."""
+        admin = int(self._settings["admin.serverPort"])
+        with contextlib.suppress(OSError), socket.create_connection((self.host, admin), timeout=5):
+            return bool(self._srvr())
+        return False
 
     def stop(self) -> None:
         """End it, by SIGTERM."""
@@ -104,8 +116,15 @@ class ZooKeeper:
         if self._process:
             self._process.kill()
 
+    def _origin(self) -> str:
+        """What a start script tells: the digest of what a restore has left."""
+        for name in ("version-2/restore.json", "restore-joined.json"):
+            with contextlib.suppress(FileNotFoundError):
+                return hashlib.sha256((self.data_dir / name).read_bytes()).hexdigest()
+        return ""
+
     def _srvr(self) -> str:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=5) as connection:
             connection.sendall(b"srvr")
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
         return ""
@@ -126,19 +145,30 @@ def standalone(
 
 
 class Ensemble:
-    """Several servers, not started yet: their data directories can be filled before."""
+    """Several servers, not started yet: their data directories can be filled before.
+
+    Each has an address of its own, and all have the same ports, as where each is a machine.
+    """
 
     def __init__(self, version: str, directory: Path, size: int = 3) -> None:
+        self.version, self._directory = version, directory
+        self._ports = [free_port() for _ in range(3)]
+        self.admin_port = free_port()
+        self.servers = [self.member(number, size) for number in range(1, size + 1)]
+
+    def member(self, number: int, size: int) -> ZooKeeper:
+        """A server of an ensemble of this size."""
+        follower, election, port = self._ports
         members = {
-            f"server.{number}": f"127.0.0.1:{free_port()}:{free_port()}:participant;127.0.0.1:{free_port()}"
-            for number in range(1, size + 1)
+            f"server.{n}": f"127.0.0.{n}:{follower}:{election}:participant;127.0.0.{n}:{port}"
+            for n in range(1, size + 1)
         }
-        self.servers = []
-        for number in range(1, size + 1):
-            port = int(members[f"server.{number}"].rpartition(":")[2])
-            server = ZooKeeper(version, directory / str(number), {"standaloneEnabled": "false"} | members, port)
-            (server.data_dir / "myid").write_text(f"{number}\n")
-            self.servers.append(server)
+        host = f"127.0.0.{number}"
+        admin = {"admin.enableServer": "true", "admin.serverPort": str(self.admin_port), "admin.serverAddress": host}
+        settings = {"standaloneEnabled": "false"} | members | admin
+        server = ZooKeeper(self.version, self._directory / str(number), settings, port, host=host)
+        (server.data_dir / "myid").write_text(f"{number}\n")
+        return server
 
     @property
     def address(self) -> str:

@@ -21,8 +21,9 @@ from metadata_tool.manifest import FORMAT_VERSION
 from metadata_tool.marker import ZNODE
 from metadata_tool.settings import VARIABLES
 from metadata_tool.zookeeper.snapshot import SnapshotReader
-from support.backups import NEXT_EPOCH, TIMESTAMP, TREE, location, make_backup
+from support.backups import TIMESTAMP, TREE, location, make_backup
 from support.tool import environment
+from support.trees import ZXID
 
 VERBS = ["serve", "backup", "list", "verify", "inspect", "restore", "rules"]
 TAKING_A_URI = ["verify", "inspect"]
@@ -270,18 +271,21 @@ def test_inspect_the_tree(folder: Path, command: Command) -> None:
 
 
 def test_restore_places_the_snapshot(folder: Path, data_dir: Path, command: Command) -> None:
-    """A restore puts the backup's snapshot, in the next epoch, where ZooKeeper looks for it, and prints its path."""
+    """A restore puts the backup's snapshot, in a later epoch, where ZooKeeper looks for it, and prints its path."""
     point = make_backup(folder)
     outcome = command("restore")
     with opened(folder / str(point.name)) as backup:
         saved = list(backup.tree().nodes)
-    with (data_dir / "version-2" / f"snapshot.{NEXT_EPOCH:x}").open("rb") as file:
+    placed = Path(outcome.output.rstrip("\n"))
+    with placed.open("rb") as file:
         nodes = list(SnapshotReader(file).nodes())
-    assert saved == [each for each in nodes if each.path != ZNODE]
+    own = {ZNODE, b"/zookeeper", b"/zookeeper/config", b"/zookeeper/quota"}
+    assert saved == [each for each in nodes if each.path not in own]
     assert [tree_of(data_dir)["version-2/restore.json"]] == [each.data for each in nodes if each.path == ZNODE]
-    assert (0, "") == (outcome.exit_code, outcome.said)
-    assert f"{data_dir}/version-2/snapshot.{NEXT_EPOCH:x}\n" == outcome.output
-    names = {f"snapshot.{NEXT_EPOCH:x}", "restore.json", "restore-report.json"}
+    assert (0, "", data_dir / "version-2") == (outcome.exit_code, outcome.said, placed.parent)
+    epochs, counter = divmod(int(placed.suffix[1:], 16) - ZXID, 1 << 32)
+    assert (0, True) == (counter, 1 <= epochs <= 4096)
+    names = {placed.name, "restore.json", "restore-report.json"}
     assert {f"version-2/{name}" for name in names} == tree_of(data_dir).keys()
 
 

@@ -7,13 +7,27 @@ from hypothesis import strategies as st
 from metadata_tool.marker import Marker
 
 TEXT = st.text(st.characters(codec="utf-8"))
-GOOD = {"format": 1, "restoreVersion": "1", "restorePoint": "s3a://bucket/b-1.tar.gz"}
+SETTINGS = {"RESTORE_SCOPE": "everything"}
+GOOD = {"format": 1, "restoreVersion": "1", "restorePoint": "s3a://bucket/b-1.tar.gz", "settings": SETTINGS}
+
+
+@given(version=TEXT, point=TEXT, settings=st.dictionaries(TEXT, TEXT, max_size=3))
+def test_round_trip(version: str, point: str, settings: dict[str, str]) -> None:
+    """A marker is read as it was written."""
+    assert Marker(version, point, settings) == Marker.parse(Marker(version, point, settings).to_json())
+
+
+def test_digest() -> None:
+    """Restores that differ in anything have digests of their own; those that do not have one."""
+    different = [Marker("1", "a"), Marker("2", "a"), Marker("1", "b"), Marker("1", "a", SETTINGS)]
+    assert 4 == len({marker.digest for marker in different})
+    assert Marker("1", "a", {"x": "1", "y": "2"}).digest == Marker("1", "a", {"y": "2", "x": "1"}).digest
 
 
 @given(version=TEXT, point=TEXT)
-def test_round_trip(version: str, point: str) -> None:
-    """A marker is read as it was written."""
-    assert Marker(version, point) == Marker.parse(Marker(version, point).to_json())
+def test_epochs(version: str, point: str) -> None:
+    """A restored tree is later than the saved one, by not so much that epochs run out, and as much for every point."""
+    assert 1 <= Marker(version, point).zxid_epochs == Marker(version, "another").zxid_epochs <= 4096
 
 
 def test_no_clock() -> None:
@@ -23,7 +37,7 @@ def test_no_clock() -> None:
 
 def test_format() -> None:
     """The file says in readable JSON what was restored."""
-    assert json.loads(Marker("1", "s3a://bucket/b-1.tar.gz").to_json()) == GOOD
+    assert json.loads(Marker("1", "s3a://bucket/b-1.tar.gz", SETTINGS).to_json()) == GOOD
 
 
 @given(content=st.binary())
@@ -40,6 +54,7 @@ def test_any_bytes(content: bytes) -> None:
         {**GOOD, "format": 2},
         {**GOOD, "restoreVersion": 1},
         {**GOOD, "restorePoint": None},
+        {**GOOD, "settings": None},
         {key: GOOD[key] for key in ("format", "restoreVersion")},
     ],
 )

@@ -15,6 +15,7 @@ from metadata_tool.pulsar.rules import Scope
 from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.restore import Plan as RestorePlan
 from metadata_tool.settings import VARIABLES, ServeSettings, Settings, StoreSettings
+from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.session import Login
 from support.trees import PATIENT
 
@@ -69,14 +70,21 @@ def test_restore_defaults() -> None:
     expected = RestorePlan(
         point,
         "1",
-        Path("/data"),
+        DataDir(Path("/data"), Path("/data")),
         Path(tempfile.gettempdir()),
         "/managed-ledgers",
         "",
+        8080,
         False,
         Wishes(Scope.TIERED_STORAGE),
     )
     assert expected == Settings(RESTORE).restore()
+
+
+def test_logs_apart() -> None:
+    """ZooKeeper's logs may be in a directory of their own."""
+    settings = Settings({**RESTORE, "ZOOKEEPER_DATA_LOG_DIR": "/logs"})
+    assert DataDir(Path("/data"), Path("/logs")) == settings.restore().data
 
 
 def test_restore_wishes() -> None:

@@ -60,6 +60,11 @@
 {{- fail (printf "zookeeper.config.%s is set by the chart, whose probes, volumes and restore rely on it: remove it (zookeeper.ports has the ports)" $name) }}
 {{- end }}
 {{- end }}
+{{- range $name := list "admin.enableServer" "admin.serverAddress" "admin.commandURL" }}
+{{- if and $zookeeper.customTools.restore.enable (hasKey ($zookeeper.config | default dict) $name) }}
+{{- fail (printf "zookeeper.config.%s cannot be set while zookeeper.customTools.restore.enable is true: a restore asks the members' AdminServers which restore they are of" $name) }}
+{{- end }}
+{{- end }}
 {{- $ports := list 9990 }}
 {{- range $name, $port := $zookeeper.ports }}
 {{- if has (int $port) $ports }}
@@ -88,7 +93,7 @@
 {{- end }}
 {{- include "pulsar.validate.environment" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
 {{- range $name, $_ := .values.configData }}
-{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "OVERWRITE_EXISTING" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR") }}
+{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "ZOOKEEPER_DATA_LOG_DIR" "ZOOKEEPER_ADMIN_PORT" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "OVERWRITE_EXISTING" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR") }}
 {{- fail (printf "%s.configData.%s is set by the chart from the other values: remove it" $key $name) }}
 {{- end }}
 {{- end }}

@@ -117,16 +117,25 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
     plan = settings.restore()
     checkpoint = Checkpoint()
-    log.info("restore version %s: %s into %s", plan.version, plan.point, plan.data_dir)
-    decision = decide(plan, checkpoint)
-    if decision in (Decision.DONE, Decision.JOIN):
-        return
-    store = _open(settings.store(plan.point.location))
-    if options.dry_run:
-        restore.rehearse(plan, store, checkpoint)
-        log.info("this was a rehearsal: nothing was written to %s", plan.data_dir)
-    else:
-        _print(str(restore.run(plan, store, checkpoint, replace=decision is Decision.REPLACE)))
+    log.info("restore version %s: %s into %s", plan.version, plan.point, plan.data.path)
+    with plan.data.locked():
+        decision = decide(plan, checkpoint)
+        replace = decision in (Decision.REPLACE, Decision.JOIN_ANEW)
+        if decision is Decision.DONE:
+            return
+        if options.dry_run:
+            _rehearse(plan, settings, decision, checkpoint)
+        elif decision in (Decision.JOIN, Decision.JOIN_ANEW):
+            restore.join(plan, replace=replace)
+        else:
+            store = _open(settings.store(plan.point.location))
+            _print(str(restore.run(plan, store, checkpoint, replace=replace)))
+
+
+def _rehearse(plan: restore.Plan, settings: Settings, decision: Decision, checkpoint: Checkpoint) -> None:
+    if decision in (Decision.RESTORE, Decision.REPLACE):
+        restore.rehearse(plan, _open(settings.store(plan.point.location)), checkpoint)
+    log.info("this was a rehearsal: nothing was written to %s", plan.data.path)
 
 
 def _rules(options: argparse.Namespace, settings: Settings) -> None:

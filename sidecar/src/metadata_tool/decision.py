@@ -9,13 +9,14 @@ from metadata_tool.errors import ClusterRunning, DataDirNotEmpty
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.marker import Marker
 from metadata_tool.restore import Plan
-from metadata_tool.zookeeper import datadir, probe, session
-from metadata_tool.zookeeper.probe import Found
+from metadata_tool.zookeeper import probe, session
+from metadata_tool.zookeeper.probe import Member
 from metadata_tool.zookeeper.session import DataReply, GetData
 
 log = logging.getLogger(__name__)
 
 _NEVER = "a running cluster is never restored; else switch the restore off. Nothing was touched"
+_TOGETHER = "stop all members, then start them together. Nothing was touched"
 _ELECTION = 10.0
 """Seconds that an ensemble may need to elect a leader."""
 
@@ -32,49 +33,69 @@ class Decision(Enum):
     """
     JOIN = auto()
     """The cluster of this very restore runs: with an empty volume ZooKeeper takes the tree from its leader."""
+    JOIN_ANEW = auto()
+    """The same, but there is data of another time: it is kept aside."""
     RESTORE = auto()
-    """There is no data here."""
+    """There is no data here, and nobody runs but members that were restored alike."""
     REPLACE = auto()
-    """There is, but it does not count: it is kept aside."""
+    """The same, but there is data of another time: it is kept aside."""
 
 
 def decide(plan: Plan, checkpoint: Checkpoint) -> Decision:
     """Look at the data directory, then at the ensemble. Nothing is changed.
 
     Raises:
-        ClusterRunning: an ensemble serves, and is not of this restore.
+        ClusterRunning: members run that are not of this restore, or do not tell.
         DataDirNotEmpty: the directory holds data that is not of this restore.
         DataDirUnusable: it cannot be read.
     """
-    here = _marker(datadir.read_marker(plan.data_dir)) or _marker(datadir.find_znode(plan.data_dir, marker.ZNODE))
+    here = _restored_here(plan)
     if here and here.version == plan.version:
         _say_done(plan, here)
         return Decision.DONE
-    holds_data = datadir.holds_data(plan.data_dir)
-    found = _look(plan.ensemble, checkpoint, wait=not holds_data)
-    if found.serving:
-        _require_own(plan, found.serving, checkpoint)
-    if holds_data:
-        _require_replaceable(plan, here, found.running)
-        return Decision.REPLACE
-    if found.serving:
-        log.info("the cluster of version %s runs: this member takes its tree from %s", plan.version, found.serving)
-        return Decision.JOIN
-    return Decision.RESTORE
+    members = _look(plan, checkpoint)
+    serving = next((member.address for member in members if member.serves), None)
+    if serving:
+        _require_own(plan, serving, checkpoint)
+    else:
+        _require_alike(plan, members)
+    if not plan.data.holds_data():
+        return Decision.JOIN if serving else Decision.RESTORE
+    _require_replaceable(plan, here)
+    return Decision.JOIN_ANEW if serving else Decision.REPLACE
 
 
-def _look(ensemble: str, checkpoint: Checkpoint, *, wait: bool) -> Found:
-    """Look for members. One that runs and does not serve may be in an election, or be new: that is told by waiting."""
+def _restored_here(plan: Plan) -> Marker | None:
+    """Which restore the data here is of; None where there is no data, or of none."""
+    here = _marker(plan.data.marker())
+    if not here and plan.data.has_snapshot():
+        here = _marker(plan.data.joined()) or _marker(plan.data.find_znode(marker.ZNODE))
+    return here
+
+
+def _look(plan: Plan, checkpoint: Checkpoint) -> list[Member]:
+    """Look for members. Those that run and do not serve may be in an election: that is told by waiting.
+
+    Members of this restore that are no majority wait for this one, and nobody waits for them.
+    """
     deadline = time.monotonic() + _ELECTION
-    found = probe.look(ensemble)
-    while wait and found.running and not found.serving and time.monotonic() < deadline:
+    majority = len(plan.ensemble.split(",")) // 2 + 1
+    while True:
+        members = probe.look(plan.ensemble)
+        alone = len(members) < majority and not _strangers(plan, members)
+        if any(member.serves for member in members) or alone or time.monotonic() > deadline:
+            return members
         checkpoint()
         time.sleep(1)
-        found = probe.look(ensemble)
-    return found
+
+
+def _strangers(plan: Plan, members: list[Member]) -> list[str]:
+    """Members that do not say that they were restored as this one is to be."""
+    return [each.address for each in members if probe.origin(each.address, plan.admin_port) != plan.marker.digest]
 
 
 def _require_own(plan: Plan, serving: str, checkpoint: Checkpoint) -> None:
+    """Refuse an ensemble that is not of this restore."""
     with session.connect(serving, None, _PATIENCE, checkpoint) as connected:
         (reply,) = connected.multi_read([GetData(marker.ZNODE)])
         found = _marker(reply.data if isinstance(reply, DataReply) else None)
@@ -83,25 +104,35 @@ def _require_own(plan: Plan, serving: str, checkpoint: Checkpoint) -> None:
     elif found.version != plan.version:
         what = f"its tree is of restore version {found.version}"
     else:
+        log.info("the cluster of version %s runs: this member takes its tree from %s", plan.version, serving)
+        if found != plan.marker:
+            log.warning("that was restored from %s with %s, and stays so", found.point, dict(found.settings))
         return
     raise ClusterRunning(f"an ensemble runs already, {serving} serves, and {what}", _NEVER)
 
 
-def _require_replaceable(plan: Plan, here: Marker | None, running: str) -> None:
-    """Data of an earlier restore may be replaced, as long as no member of its cluster runs; other data on demand."""
-    if here is None and not plan.overwrite_existing:
-        datadir.require_empty(plan.data_dir)
-    earlier = f"restore version {here.version} from {here.point}" if here else "unknown origin"
-    if running:
+def _require_alike(plan: Plan, members: list[Member]) -> None:
+    """Refuse to start a cluster beside members that may be of another, and could win the election."""
+    if strangers := _strangers(plan, members):
         raise ClusterRunning(
-            f"ZOOKEEPER_DATA_DIR {plan.data_dir} holds data of {earlier}, and {running} runs: stop all members", _NEVER
+            f"{', '.join(strangers)} runs, serves nobody, and does not say that it was restored as version "
+            f"{plan.version} from {plan.point} with the same settings",
+            _TOGETHER,
         )
+
+
+def _require_replaceable(plan: Plan, here: Marker | None) -> None:
+    """Data of an earlier restore may be kept aside, where it is known that nobody uses it; other data on demand."""
+    never_synced = not here and plan.data.joined() is not None and not plan.data.has_snapshot()
+    if not (here or never_synced or plan.overwrite_existing):
+        plan.data.require_empty()
+    earlier = f"restore version {here.version} from {here.point}" if here else "unknown origin"
     if not plan.ensemble:
         raise DataDirNotEmpty(
-            f"ZOOKEEPER_DATA_DIR {plan.data_dir} holds data of {earlier}",
+            f"ZOOKEEPER_DATA_DIR {plan.data.path} holds data of {earlier}",
             "to restore over it, ZOOKEEPER_SERVERS must name the members, and none may run. Nothing was touched",
         )
-    log.warning("the data of %s in %s will be kept aside", earlier, plan.data_dir)
+    log.warning("the data of %s in %s will be kept aside", earlier, plan.data.path)
 
 
 def _marker(content: bytes | None) -> Marker | None:

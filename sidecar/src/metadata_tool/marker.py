@@ -1,7 +1,9 @@
 """What a restore leaves beside the snapshot that it wrote, so that the next start of the pod knows it as done."""
 
+import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 FORMAT = 1
 ZNODE = b"/metadata-backup"
@@ -10,15 +12,36 @@ ZNODE = b"/metadata-backup"
 
 @dataclass(frozen=True)
 class Marker:
-    """Which restore made a data directory what it is: its version, and the restore point it came from."""
+    """Which restore made a data directory what it is: its version, the restore point, what else decides its content."""
 
     version: str
     point: str
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """The file's content. No clock in it: each member gets the same."""
-        fields = {"format": FORMAT, "restoreVersion": self.version, "restorePoint": self.point}
+        fields = {
+            "format": FORMAT,
+            "restoreVersion": self.version,
+            "restorePoint": self.point,
+            "settings": dict(sorted(self.settings.items())),
+        }
         return json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n"
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of `to_json`, in hex: members of one restore have the same."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    @property
+    def zxid_epochs(self) -> int:
+        """By how many epochs a restored tree is later than the saved one, from 1 to 4096.
+
+        Members with equal zxids never compare what they hold (LearnerHandler.syncFollower). So restores that differ
+        get zxids that differ, and a member that was restored otherwise takes its tree from the leader. Of two points
+        the later one leads: that is left to their own zxids.
+        """
+        return 1 + int(Marker(self.version, "", self.settings).digest[:3], 16)
 
     @classmethod
     def parse(cls, content: bytes) -> "Marker | None":
@@ -30,4 +53,7 @@ class Marker:
         if not isinstance(fields, dict) or fields.get("format") != FORMAT:
             return None
         version, point = fields.get("restoreVersion"), fields.get("restorePoint")
-        return cls(version, point) if isinstance(version, str) and isinstance(point, str) else None
+        settings = fields.get("settings", {})
+        if not (isinstance(version, str) and isinstance(point, str) and isinstance(settings, dict)):
+            return None
+        return cls(version, point, settings)

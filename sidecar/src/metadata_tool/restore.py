@@ -24,7 +24,8 @@ from metadata_tool.pulsar.topics import Reader
 from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
-from metadata_tool.zookeeper import datadir, snapshot
+from metadata_tool.zookeeper import datadir, snapshot, system
+from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.jute import READ, Acl, Stat, pack_acls
 from metadata_tool.zookeeper.snapshot import Node
 
@@ -39,22 +40,29 @@ REPORT = "restore-report.json"
 class Plan:
     """What to restore, under which version, where to, and what the new cluster needs.
 
-    `ensemble` is `host:port,…` of the members, empty where they are not known.
+    `ensemble` is `host:port,…` of the members, empty where they are not known; `admin_port` is that of their
+    AdminServers.
     """
 
     point: RestorePoint
     version: str
-    data_dir: Path
+    data: DataDir
     spool_dir: Path
     managed_ledger_path: str
     ensemble: str
+    admin_port: int
     overwrite_existing: bool
     wishes: Wishes
 
     @property
     def marker(self) -> Marker:
         """What is left behind when it is done."""
-        return Marker(self.version, str(self.point))
+        return Marker(self.version, str(self.point), self.wishes.described())
+
+    @property
+    def why(self) -> str:
+        """Why data is kept aside."""
+        return f"replaced-by-restore-{self.version}"
 
 
 @contextmanager
@@ -103,7 +111,7 @@ def require_match(point: RestorePoint, manifest: Manifest) -> None:
 def run(plan: Plan, store: Store, checkpoint: Checkpoint, *, replace: bool) -> Path:
     """Restore into a data directory. Every member gets the same bytes under the same name.
 
-    The path of the snapshot. With `replace`, data that is there already is kept aside.
+    The path of the snapshot. With `replace`, data that is there already is kept aside. The directory is locked.
 
     Raises:
         DataDirNotEmpty: there is data, and it is not to be replaced; nothing was touched.
@@ -111,10 +119,20 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint, *, replace: bool) -> P
     """
     with fetched(plan.point, store, plan.spool_dir, checkpoint) as path:
         prepared = _prepare(plan, path, checkpoint)
-        keep_as = datadir.aside(f"replaced-by-restore-{plan.version}") if replace else None
-        placed = datadir.place(plan.data_dir, prepared.zxid, prepared.write, keep_as)
+        placed = plan.data.place(prepared.zxid, prepared.write, plan.why if replace else None)
     log.info("restored %s into %s, with a report beside it: %s", plan.point, placed, REPORT)
     return placed
+
+
+def join(plan: Plan, *, replace: bool) -> None:
+    """Let a member begin empty, to take its tree from the others; with `replace`, data that is there is kept aside.
+
+    Raises:
+        DataDirUnusable: the directory cannot be written.
+    """
+    if replace:
+        plan.data.keep_aside(plan.why)
+    plan.data.note_joined(plan.marker.to_json())
 
 
 def rehearse(plan: Plan, store: Store, checkpoint: Checkpoint) -> None:
@@ -131,7 +149,7 @@ def _prepare(plan: Plan, path: Path, checkpoint: Checkpoint) -> "_Prepared":
     """Read the backup a first time: to verify it, and to learn what must be known of the whole tree."""
     with archive.opened(path) as backup:
         layout = _layout(plan, backup.manifest)
-        datadir.require_space(plan.data_dir, _room(backup.manifest.snapshot.size))
+        plan.data.require_space(_room(backup.manifest.snapshot.size))
     reader, reading, surveyor = Reader(layout), Reading(layout), Surveyor(layout)
 
     def each(node: Node) -> None:
@@ -142,11 +160,19 @@ def _prepare(plan: Plan, path: Path, checkpoint: Checkpoint) -> "_Prepared":
     manifest = verify(plan.point, path, checkpoint, each)
     surveyor.finish()
     log.info("verified %s: %d znodes at zxid %#x", plan.point, manifest.nodes, manifest.zxid)
-    zxid = datadir.next_epoch(manifest.zxid)
+    zxid = _later(manifest.zxid, plan.marker)
     orders = plan.wishes.orders(reading.facts, zxid, manifest.timestamp)
     recovery = Recovery(orders, reading.facts, layout)
     report = Report(orders, reading.facts, recovery.changes, surveyor.coverage)
     return _Prepared(path, plan.marker, recovery, report, zxid, manifest.timestamp, checkpoint)
+
+
+def _later(zxid: int, marker: Marker) -> int:
+    """A zxid that no client of the old cluster had seen when it was saved; of a later point it is later."""
+    later = zxid + (marker.zxid_epochs << 32)
+    if later >= 1 << 63:
+        raise ArchiveUnsupported(f"the backup's zxid is {zxid:#x}, there is none much later", USE_ANOTHER)
+    return later
 
 
 def _room(size: int) -> int:
@@ -200,5 +226,5 @@ class _Prepared:
         """The tree with the znode that says which restore it is of, in place of that of an earlier one."""
         stat = Stat(self.zxid, self.zxid, self.time, self.time, 0, 0, 0, 0, self.zxid)
         own = Node(ZNODE, self.marker.to_json(), acl, stat.pack())
-        others = (node for node in nodes if node.path != ZNODE)
+        others = (node for node in system.as_new(nodes, acl) if node.path != ZNODE)
         return heapq.merge(others, [own], key=lambda node: snapshot.tree_key(node.path))

@@ -16,6 +16,7 @@ from metadata_tool.location import EXAMPLE, Location
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.restore import Plan as RestorePlan
+from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.session import Login
 
 T = TypeVar("T")
@@ -118,6 +119,18 @@ ZOOKEEPER_DATA_DIR = Variable(
     "restore",
     "ZooKeeper's `dataDir`: it exists, and holds nothing but `myid` and `lost+found`, or what a restore put there",
 )
+ZOOKEEPER_DATA_LOG_DIR = Variable(
+    "ZOOKEEPER_DATA_LOG_DIR",
+    "",
+    "restore",
+    "ZooKeeper's `dataLogDir`, if it has one: it must be as empty, and what replaces data keeps the logs aside, too",
+)
+ZOOKEEPER_ADMIN_PORT = Variable(
+    "ZOOKEEPER_ADMIN_PORT",
+    "8080",
+    "restore",
+    "The members' `admin.serverPort`: their AdminServers tell which restore they are of before they serve",
+)
 SPOOL_DIR = Variable(
     "SPOOL_DIR", "", "all but list", "A directory for work in progress, about twice the tree; empty: the system's own"
 )
@@ -145,6 +158,8 @@ VARIABLES = (
     CLUSTER_BROKER_SERVICE_URL,
     HOLD_RETENTION,
     ZOOKEEPER_DATA_DIR,
+    ZOOKEEPER_DATA_LOG_DIR,
+    ZOOKEEPER_ADMIN_PORT,
     SPOOL_DIR,
     S3_ADDRESSING_STYLE,
     AWS_REGION,
@@ -234,13 +249,18 @@ class Settings:
         return RestorePlan(
             point=self._parsed(RESTORE_POINT, RestorePoint.parse, hint),
             version=version,
-            data_dir=Path(self._required(ZOOKEEPER_DATA_DIR, "set it to the dataDir of zoo.cfg")),
+            data=self._data_dir(),
             spool_dir=self.spool_dir(),
             managed_ledger_path=self._managed_ledger_path(),
             ensemble=self._ensemble()[0] if self._text(ZOOKEEPER_SERVERS) else "",
+            admin_port=self._number(ZOOKEEPER_ADMIN_PORT, 1, 65535, "a port"),
             overwrite_existing=self._switch(OVERWRITE_EXISTING),
             wishes=self._wishes(),
         )
+
+    def _data_dir(self) -> DataDir:
+        path = Path(self._required(ZOOKEEPER_DATA_DIR, "set it to the dataDir of zoo.cfg"))
+        return DataDir(path, Path(self._text(ZOOKEEPER_DATA_LOG_DIR) or path))
 
     def _wishes(self) -> Wishes:
         urls = {"serviceUrl": CLUSTER_SERVICE_URL, "brokerServiceUrl": CLUSTER_BROKER_SERVICE_URL}

@@ -1,25 +1,16 @@
 import errno
+import os
+import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from metadata_tool.errors import ArchiveCorrupt, DataDirNotEmpty, DataDirUnusable, Stopped, ToolError
-from metadata_tool.zookeeper.datadir import (
-    MARKER,
-    aside,
-    find_znode,
-    holds_data,
-    next_epoch,
-    place,
-    read_marker,
-    require_empty,
-    require_space,
-)
-from support.trees import PATIENT, node, snapshot_bytes
+from metadata_tool.zookeeper.datadir import JOINED, MARKER, DataDir
+from support.trees import node, snapshot_bytes
 
 MARK = b"which restore"
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -50,6 +41,11 @@ def failing(error: Exception) -> Callable[[BinaryIO], dict[str, bytes]]:
     return write
 
 
+def data_dir(path: Path) -> DataDir:
+    """A data directory that is one with its logs."""
+    return DataDir(path, path)
+
+
 def contents(directory: Path) -> dict[str, bytes | None]:
     """Everything in a directory: the bytes of files, None for directories."""
     return {
@@ -68,7 +64,7 @@ def fresh(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("zxid", "name"), [(0, "snapshot.0"), (0x6_0000_0000, "snapshot.600000000")])
 def test_place(tmp_path: Path, zxid: int, name: str) -> None:
     """The snapshot is put where ZooKeeper looks for it, and nothing else is but the marker."""
-    placed = place(tmp_path, zxid, writing(b"tree"))
+    placed = data_dir(tmp_path).place(zxid, writing(b"tree"))
     expected = {"version-2": None, f"version-2/{name}": b"tree", "version-2/restore.json": MARK}
     assert (tmp_path / "version-2" / name, expected) == (placed, contents(tmp_path))
 
@@ -76,7 +72,7 @@ def test_place(tmp_path: Path, zxid: int, name: str) -> None:
 def test_place_on_fresh_volume(fresh: Path) -> None:
     """What a new volume holds is no obstacle, and is kept."""
     before = contents(fresh)
-    place(fresh, 1, writing(b"tree"))
+    data_dir(fresh).place(1, writing(b"tree"))
     assert before | {"version-2": None, "version-2/snapshot.1": b"tree", "version-2/restore.json": MARK} == contents(
         fresh
     )
@@ -89,7 +85,7 @@ def test_place_after_unfinished(fresh: Path) -> None:
     partial.mkdir()
     (partial / "snapshot.1").write_bytes(b"half")
     (partial / "snapshot.7").write_bytes(b"other")
-    place(fresh, 1, writing(b"tree"))
+    data_dir(fresh).place(1, writing(b"tree"))
     assert before | {"version-2": None, "version-2/snapshot.1": b"tree", "version-2/restore.json": MARK} == contents(
         fresh
     )
@@ -106,7 +102,7 @@ def test_not_empty(fresh: Path, name: str, *, is_directory: bool) -> None:
         found.write_bytes(b"precious")
     before = contents(fresh)
     with pytest.raises(DataDirNotEmpty) as refused:
-        place(fresh, 1, writing(b"tree"))
+        data_dir(fresh).place(1, writing(b"tree"))
     assert before == contents(fresh)
     assert f"it holds {name}" in refused.value.message
     assert str(fresh) in refused.value.message
@@ -118,16 +114,16 @@ def test_not_empty_keeps_unfinished(tmp_path: Path) -> None:
     (tmp_path / "version-2").mkdir()
     before = contents(tmp_path)
     with pytest.raises(DataDirNotEmpty):
-        place(tmp_path, 1, writing(b"tree"))
+        data_dir(tmp_path).place(1, writing(b"tree"))
     assert before == contents(tmp_path)
 
 
 def test_second_place(tmp_path: Path) -> None:
     """A data directory is filled once; a second restore is refused and changes nothing."""
-    place(tmp_path, 1, writing(b"first"))
+    data_dir(tmp_path).place(1, writing(b"first"))
     before = contents(tmp_path)
     with pytest.raises(DataDirNotEmpty):
-        place(tmp_path, 2, writing(b"second"))
+        data_dir(tmp_path).place(2, writing(b"second"))
     assert before == contents(tmp_path)
 
 
@@ -136,7 +132,7 @@ def test_failing_write(fresh: Path, error: Exception, expected: type[ToolError],
     """When writing fails, the directory is as it was and the error says why."""
     before = contents(fresh)
     with pytest.raises(expected, match=said):
-        place(fresh, 1, failing(error))
+        data_dir(fresh).place(1, failing(error))
     assert before == contents(fresh)
 
 
@@ -144,8 +140,8 @@ def test_failing_write(fresh: Path, error: Exception, expected: type[ToolError],
 def test_place_after_failure(fresh: Path, error: Exception, expected: type[ToolError], said: str) -> None:
     """After a failure, the next try succeeds."""
     with pytest.raises(expected, match=said):
-        place(fresh, 1, failing(error))
-    placed = place(fresh, 1, writing(b"tree"))
+        data_dir(fresh).place(1, failing(error))
+    placed = data_dir(fresh).place(1, writing(b"tree"))
     content = b"tree"
     assert content == placed.read_bytes()
 
@@ -159,7 +155,7 @@ def test_absent_while_writing(tmp_path: Path) -> None:
         seen.append((tmp_path / "version-2").exists())
         return {MARKER: MARK}
 
-    place(tmp_path, 1, write)
+    data_dir(tmp_path).place(1, write)
     expected = [False]
     assert expected == seen
 
@@ -182,7 +178,7 @@ def test_unusable(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     path = make(tmp_path)
     before = contents(tmp_path)
     with pytest.raises(DataDirUnusable) as refused:
-        place(path, 1, writing(b"tree"))
+        data_dir(path).place(1, writing(b"tree"))
     assert before == contents(tmp_path)
     assert str(path) in refused.value.message
 
@@ -191,7 +187,7 @@ def test_require_empty(fresh: Path) -> None:
     """Looking whether a directory is empty changes nothing in it."""
     (fresh / ".version-2.partial").mkdir()
     before = contents(fresh)
-    require_empty(fresh)
+    data_dir(fresh).require_empty()
     assert before == contents(fresh)
 
 
@@ -200,73 +196,55 @@ def test_require_empty_refuses(tmp_path: Path, name: str) -> None:
     """A directory that is not empty is refused before anything is fetched."""
     (tmp_path / name).mkdir()
     with pytest.raises(DataDirNotEmpty, match=name):
-        require_empty(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("zxid", "expected"),
-    [(0, 1 << 32), (1, 1 << 32), (0xFFFF_FFFF, 1 << 32), (1 << 32, 2 << 32), (0x5_0000_0064, 0x6_0000_0000)],
-)
-def test_next_epoch(zxid: int, expected: int) -> None:
-    """The next epoch begins with its first zxid."""
-    assert expected == next_epoch(zxid)
-
-
-@PATIENT
-@given(st.integers(0, (0x7FFF_FFFF << 32) - 1))
-def test_next_epoch_is_later(zxid: int) -> None:
-    """The next epoch is later than every zxid of this one, by one epoch, and still a zxid."""
-    later = next_epoch(zxid)
-    assert ((zxid >> 32) + 1, 0) == divmod(later, 1 << 32)
-    assert zxid < later < 1 << 63
+        data_dir(tmp_path).require_empty()
 
 
 def test_read_marker(fresh: Path) -> None:
     """A directory tells which restore it is from, and that it is from none."""
-    before = read_marker(fresh)
-    place(fresh, 1, writing(b"tree"))
-    assert (None, MARK) == (before, read_marker(fresh))
+    before = data_dir(fresh).marker()
+    data_dir(fresh).place(1, writing(b"tree"))
+    assert (None, MARK) == (before, data_dir(fresh).marker())
 
 
 @pytest.mark.parametrize(("error", "expected", "said"), FAILURES)
 def test_failing_write_leaves_no_marker(fresh: Path, error: Exception, expected: type[ToolError], said: str) -> None:
     """What failed is not taken for done at the next start."""
     with pytest.raises(expected, match=said):
-        place(fresh, 1, failing(error))
-    assert read_marker(fresh) is None
+        data_dir(fresh).place(1, failing(error))
+    assert data_dir(fresh).marker() is None
 
 
 def test_unreadable_marker(fresh: Path) -> None:
     """A marker that cannot be read is an error, not a directory without one."""
     (fresh / "version-2" / "restore.json").mkdir(parents=True)
     with pytest.raises(DataDirUnusable, match="cannot be used"):
-        read_marker(fresh)
+        data_dir(fresh).marker()
 
 
 def test_data_is_kept_aside(fresh: Path) -> None:
     """Data that is to be replaced gets another name, and is whole."""
-    place(fresh, 1, writing(b"first"))
+    data_dir(fresh).place(1, writing(b"first"))
     before = {name: content for name, content in contents(fresh).items() if name.startswith("version-2/")}
-    place(fresh, 2, writing(b"second"), "version-2.kept")
+    data_dir(fresh).place(2, writing(b"second"), "kept")
     now = contents(fresh)
-    assert before == {name.replace(".kept", ""): now[name] for name in now if name.startswith("version-2.kept/")}
+    assert before == {re.sub(r"\.kept\.\w+", "", name): now[name] for name in now if ".kept." in name and "/" in name}
     assert (b"second", None) == (now["version-2/snapshot.2"], now.get("version-2/snapshot.1"))
-    assert holds_data(fresh)
+    assert data_dir(fresh).holds_data()
 
 
 @pytest.mark.parametrize(("error", "expected", "said"), FAILURES)
 def test_failure_replaces_nothing(fresh: Path, error: Exception, expected: type[ToolError], said: str) -> None:
     """What was to be replaced is as it was when the new cannot be written."""
-    place(fresh, 1, writing(b"first"))
+    data_dir(fresh).place(1, writing(b"first"))
     before = contents(fresh)
     with pytest.raises(expected, match=said):
-        place(fresh, 2, failing(error), "version-2.kept")
+        data_dir(fresh).place(2, failing(error), "kept")
     assert before == contents(fresh)
 
 
 def test_last_step_fails(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the new cannot be put in place, the old gets its name back."""
-    place(fresh, 1, writing(b"first"))
+    data_dir(fresh).place(1, writing(b"first"))
     before = contents(fresh)
     renames = Path.rename
 
@@ -277,33 +255,129 @@ def test_last_step_fails(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(DataDirUnusable):
-        place(fresh, 2, writing(b"second"), "version-2.kept")
+        data_dir(fresh).place(2, writing(b"second"), "kept")
     assert before == contents(fresh)
 
 
 def test_what_is_kept_aside_is_no_data(tmp_path: Path) -> None:
     """A directory that holds nothing but what was kept aside is as good as empty."""
-    (tmp_path / aside("replaced by restore 2/../x")).mkdir()
-    assert ["version-2"] == [path.name.partition(".")[0] for path in tmp_path.iterdir()]
-    assert not holds_data(tmp_path)
+    (tmp_path / "version-2").mkdir()
+    data_dir(tmp_path).keep_aside("replaced by restore 2/../x")
+    assert ["replaced_by_restore_2____x"] == [path.name.split(".")[1] for path in tmp_path.iterdir()]
+    assert not data_dir(tmp_path).holds_data()
 
 
 def test_space(tmp_path: Path) -> None:
     """A volume without room is refused before anything is written."""
-    require_space(tmp_path, 1)
+    data_dir(tmp_path).require_space(1)
     with pytest.raises(DataDirUnusable, match="the restore needs"):
-        require_space(tmp_path, 1 << 60)
+        data_dir(tmp_path).require_space(1 << 60)
 
 
 def test_znode_in_a_snapshot(tmp_path: Path) -> None:
-    """A znode is found in the newest snapshot; a damaged one, and none, hold nothing."""
-    assert find_znode(tmp_path, b"/a") is None
+    """A znode is found in the newest snapshot that can be read."""
+    assert data_dir(tmp_path).find_znode(b"/a") is None
     (tmp_path / "version-2").mkdir()
     for zxid, data in ((0x9, b"older"), (0x10, b"newer")):
         content = snapshot_bytes([node(b"", b""), node(b"/a", data)])
         (tmp_path / "version-2" / f"snapshot.{zxid:x}").write_bytes(content)
     expected = b"newer"
-    assert expected == find_znode(tmp_path, b"/a")
-    assert find_znode(tmp_path, b"/b") is None
+    assert expected == data_dir(tmp_path).find_znode(b"/a")
+    assert data_dir(tmp_path).find_znode(b"/b") is None
     (tmp_path / "version-2" / "snapshot.11").write_bytes(content[:20])
-    assert find_znode(tmp_path, b"/a") is None
+    assert expected == data_dir(tmp_path).find_znode(b"/a")
+
+
+@pytest.fixture
+def apart(fresh: Path) -> DataDir:
+    """A data directory whose logs are elsewhere."""
+    (fresh / "logs").mkdir()
+    return DataDir(fresh, fresh / "logs")
+
+
+def test_logs_apart(apart: DataDir) -> None:
+    """A separate directory for logs stays empty, and counts as no data where it lies in the other."""
+    apart.place(1, writing(b"tree"))
+    assert {} == contents(apart.logs)
+
+
+@pytest.mark.parametrize("name", ["version-2", "log.1"])
+def test_logs_apart_must_be_empty(apart: DataDir, name: str) -> None:
+    """Logs of another time would be read into the restored tree: they are data."""
+    (apart.logs / name).mkdir()
+    before = contents(apart.path)
+    with pytest.raises(DataDirNotEmpty, match=name):
+        apart.place(1, writing(b"tree"))
+    assert before == contents(apart.path)
+
+
+def test_logs_apart_are_kept_aside(apart: DataDir) -> None:
+    """What is replaced is kept aside in both directories, under the same name."""
+    apart.place(1, writing(b"first"))
+    (apart.logs / "version-2").mkdir()
+    (apart.logs / "version-2" / "log.1").write_bytes(b"transactions")
+    apart.place(2, writing(b"second"), "kept")
+    (kept,) = apart.path.glob("version-2.kept.*")
+    assert b"transactions" == (apart.logs / kept.name / "log.1").read_bytes()
+    assert b"first" == (kept / "snapshot.1").read_bytes()
+    assert not (apart.logs / "version-2").exists()
+
+
+def test_missing_logs_are_named(fresh: Path) -> None:
+    """It is told which of both directories cannot be used."""
+    with pytest.raises(DataDirUnusable, match="ZOOKEEPER_DATA_LOG_DIR"):
+        DataDir(fresh, fresh / "elsewhere").require_empty()
+
+
+@pytest.mark.parametrize(("mode", "of_files"), [(0o755, 0o644), (0o700, 0o600), (0o2775, 0o664), (0o770, 0o660)])
+def test_whoever_uses_the_directory_uses_what_is_placed(fresh: Path, mode: int, of_files: int) -> None:
+    """What is placed has the modes of the directory it is placed in."""
+    fresh.chmod(mode)
+    placed = data_dir(fresh).place(1, writing(b"tree"))
+    assert mode == stat.S_IMODE(placed.parent.stat().st_mode)
+    assert [of_files, of_files] == [stat.S_IMODE(path.stat().st_mode) for path in placed.parent.iterdir()]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+def test_root_gives_it_to_the_owner(fresh: Path) -> None:
+    """Restored by root, it belongs to the user of the directory, as ZooKeeper may be."""
+    os.chown(fresh, 10_000, 10_001)
+    placed = data_dir(fresh).place(1, writing(b"tree"))
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in (placed, placed.parent, placed.parent / MARKER)}
+    assert {(10_000, 10_001)} == owners
+
+
+def test_one_at_a_time(fresh: Path) -> None:
+    """A second restore at the same time is refused, and may begin when the first has ended."""
+    with data_dir(fresh).locked(), pytest.raises(DataDirUnusable, match="another restore"), data_dir(fresh).locked():
+        pass
+    with data_dir(fresh).locked():
+        pass
+
+
+def test_note_of_an_empty_start(fresh: Path) -> None:
+    """A member that began empty is noted, and that counts as no data."""
+    before = data_dir(fresh).joined()
+    for marker in (b"first", MARK):
+        data_dir(fresh).note_joined(marker)
+    assert (None, MARK) == (before, data_dir(fresh).joined())
+    assert not data_dir(fresh).holds_data()
+    assert {JOINED, "myid", "lost+found"} == {path.name for path in fresh.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("snapshot.1", snapshot_bytes([node(b"", b"")]), True),
+        ("snapshot.1", snapshot_bytes([node(b"", b"")])[:-1], False),
+        ("snapshot.1", b"", False),
+        ("snapshot.1.gz", b"compressed, never looked into", True),
+        ("snapshot.1.gz", b"", False),
+        ("log.1", snapshot_bytes([node(b"", b"")]), False),
+    ],
+)
+def test_has_snapshot(fresh: Path, name: str, content: bytes, *, expected: bool) -> None:
+    """A snapshot counts where ZooKeeper would try to load it; one that was cut does not."""
+    (fresh / "version-2").mkdir()
+    (fresh / "version-2" / name).write_bytes(content)
+    assert expected == data_dir(fresh).has_snapshot()

@@ -38,6 +38,7 @@ CLUSTER_SERVICE_URL: {{ include "pulsar.webServiceUrl" . | quote }}
 CLUSTER_BROKER_SERVICE_URL: {{ include "pulsar.brokerServiceUrl" . | quote }}
 {{- end }}
 ZOOKEEPER_SERVERS: {{ include "pulsar.zookeeper.members" . | quote }}
+ZOOKEEPER_ADMIN_PORT: "9990"
 SPOOL_DIR: /tmp
 ZOOKEEPER_DATA_DIR: /pulsar/data/zookeeper
 {{- include "pulsar.configData" $restore.configData | nindent 0 }}

@@ -18,6 +18,16 @@ class Wishes:
     hold_retention: bool = False
     urls: tuple[tuple[str, str], ...] = ()
 
+    def described(self) -> dict[str, str]:
+        """All of it, by the names of the settings: what is restored depends on it."""
+        switches = {"RENAME_CLUSTER": self.rename_cluster, "HOLD_RETENTION": self.hold_retention}
+        return {
+            "RESTORE_SCOPE": self.scope.value,
+            "CLUSTER_NAME": self.cluster_name,
+            **{name: str(value).lower() for name, value in switches.items()},
+            **{f"{name} of CLUSTER_NAME": url for name, url in self.urls},
+        }
+
     def orders(self, facts: Facts, zxid: int, time: int) -> Orders:
         """What is to be done. Changed znodes get this zxid and time (epoch ms).
 

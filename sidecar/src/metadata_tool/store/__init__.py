@@ -25,7 +25,10 @@ class Store(Protocol):
         """
 
     def fetch(self, name: str, target: Path, checkpoint: Callable[[], None]) -> None:
-        """Copy a file to a local path.
+        """Copy a file to a local path, and say every few seconds how far it is.
+
+        A connection that breaks is made again, and goes on where it was. What a process left half done is not gone
+        on with by the next: nothing tells whether it is sound.
 
         Raises:
             BackupMissing: there is no such file.

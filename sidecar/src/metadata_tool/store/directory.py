@@ -12,6 +12,7 @@ from metadata_tool.errors import BucketDenied, BucketMissing, StoreFailed, ToolE
 from metadata_tool.files import sha256, sync_directory
 from metadata_tool.location import Location
 from metadata_tool.store import already_there, no_such_backup
+from metadata_tool.store.progress import Progress
 from metadata_tool.workspace import scratch
 
 _CHUNK = 1 << 20
@@ -48,7 +49,13 @@ class DirectoryStore:
         except OSError as error:
             raise self._explain(error) from error
         with reader:
-            _copy(reader, target, checkpoint)
+            progress = Progress(os.fstat(reader.fileno()).st_size)
+
+            def step() -> None:
+                checkpoint()
+                progress(reader.tell())
+
+            _copy(reader, target, step)
 
     def list(self, prefix: str) -> dict[str, int]:
         """See `Store.list`."""

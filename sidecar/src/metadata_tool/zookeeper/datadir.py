@@ -4,14 +4,17 @@ ZooKeeper takes the newest readable file in `version-2` for its tree, and starts
 is written beside it, synced, and the whole directory renamed into place: whoever looks, it is absent or complete.
 
 A marker says which restore it was. It lies in `version-2` too (ZooKeeper passes over names that are not its own), so
-that it comes and goes with the data it speaks of.
+that it comes and goes with the data it speaks of. Nothing is ever deleted: what has to make room gets another name.
 """
 
+import fcntl
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -22,11 +25,15 @@ from metadata_tool.zookeeper.snapshot import SnapshotError, SnapshotReader
 
 VERSION_2 = "version-2"
 MARKER = "restore.json"
+JOINED = "restore-joined.json"
+"""Beside `version-2`: the member began with an empty one, to take its tree from the cluster of this restore."""
 _PARTIAL = ".version-2.partial"
-_SNAPSHOT = re.compile(r"snapshot\.[0-9a-f]{1,16}")
+_SNAPSHOT = re.compile(r"snapshot\.(?P<zxid>[0-9a-f]{1,16})(?P<compression>\.gz|\.snappy)?")
 _ASIDE = f"{VERSION_2}."
-_HARMLESS = {"lost+found", "myid", _PARTIAL}
-"""What a fresh volume may hold: the file system's own, the server's number, what an earlier try left unfinished."""
+_HARMLESS = {"lost+found", "myid", _PARTIAL, JOINED, f"{JOINED}.new"}
+"""What a fresh volume may hold: the file system's own, the server's number, what an earlier try left."""
+_SEAL = b"\0\0\0\x01/"
+_HEAD = 10
 
 
 def snapshot_file(zxid: int) -> str:
@@ -34,156 +41,214 @@ def snapshot_file(zxid: int) -> str:
     return f"snapshot.{zxid:x}"
 
 
-def next_epoch(zxid: int) -> int:
-    """The first zxid of the next epoch: no client of the old cluster has seen a later one, nor may a server."""
-    return ((zxid >> 32) + 1) << 32
+@dataclass(frozen=True)
+class DataDir:
+    """ZooKeeper's `dataDir`, and its `dataLogDir`, which is the same where none is set.
 
-
-def read_marker(data_dir: Path) -> bytes | None:
-    """The marker of the restore that was placed here; None where there was none.
-
-    Raises:
-        DataDirUnusable: it cannot be read.
+    Every method raises DataDirUnusable where a directory cannot be read, or written, or has no room.
     """
-    try:
-        return (data_dir / VERSION_2 / MARKER).read_bytes()
-    except FileNotFoundError:
+
+    path: Path
+    logs: Path
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other restore away from here."""
+        with self._explaining():
+            directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with suppress(OSError):  # where a file system knows no locks, there are none
+                self._lock(directory)
+            yield
+        finally:
+            os.close(directory)
+
+    def _lock(self, directory: int) -> None:
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataDirUnusable(
+                f"ZOOKEEPER_DATA_DIR {self.path} is in use by another restore", "let it end; nothing was touched"
+            ) from None
+
+    def marker(self) -> bytes | None:
+        """The marker of the restore that was placed here; None where there was none."""
+        return self._read(self.path / VERSION_2 / MARKER)
+
+    def joined(self) -> bytes | None:
+        """The marker of the cluster that an empty member was to take its tree from."""
+        return self._read(self.path / JOINED)
+
+    def note_joined(self, marker: bytes) -> None:
+        """Note that a member begins empty, so that its data is known when it comes again."""
+        with self._explaining():
+            self._write(self.path / f"{JOINED}.new", _writing(marker))
+            (self.path / f"{JOINED}.new").replace(self.path / JOINED)
+            sync_directory(self.path)
+
+    def has_snapshot(self) -> bool:
+        """Whether there is a snapshot that ZooKeeper would try to load (SnapStream.isValidSnapshot)."""
+        with self._explaining():
+            return any(_looks_whole(path) for path in self._snapshots())
+
+    def find_znode(self, path: bytes) -> bytes | None:
+        """The data of a znode in the newest snapshot here that can be read; None where it is not in it, or none can.
+
+        Compressed ones cannot. A snapshot is read from front to end, a few seconds for a million znodes.
+        """
+        for snapshot in self._snapshots():
+            with self._explaining(), suppress(SnapshotError), snapshot.open("rb") as stream:
+                nodes = SnapshotReader(stream).nodes()
+                return next((node.data for node in nodes if node.path == path), None)
         return None
-    except OSError as error:
-        raise _unusable(data_dir, error) from error
 
+    def holds_data(self) -> bool:
+        """Whether there is anything but what a fresh volume may hold, and what was kept aside."""
+        return bool(self._data())
 
-def find_znode(data_dir: Path, path: bytes) -> bytes | None:
-    """The data of a znode in the newest plain snapshot that ZooKeeper has written here; None where there is none.
+    def require_empty(self) -> None:
+        """Refuse to be the place of a restore where there is data.
 
-    It is read from front to end, a few seconds for a million znodes; a damaged one is as good as none.
+        Raises:
+            DataDirNotEmpty: there is.
+        """
+        if found := self._data():
+            raise DataDirNotEmpty(
+                f"ZOOKEEPER_DATA_DIR {self.path} is not empty, it holds {', '.join(found[:3])}",
+                "a restore only starts a new ZooKeeper; if none of that is needed, OVERWRITE_EXISTING=true keeps it "
+                "aside. Nothing was touched",
+            )
 
-    Raises:
-        DataDirUnusable: it cannot be read.
-    """
-    try:
-        snapshots = [file for file in (data_dir / VERSION_2).glob("snapshot.*") if _SNAPSHOT.fullmatch(file.name)]
-        if not snapshots:
-            return None
-        with max(snapshots, key=lambda file: int(file.suffix[1:], 16)).open("rb") as stream:
-            return next((node.data for node in SnapshotReader(stream).nodes() if node.path == path), None)
-    except SnapshotError:
-        return None
-    except OSError as error:
-        raise _unusable(data_dir, error) from error
+    def require_space(self, size: int) -> None:
+        """Refuse to be the place of a restore without room for so many bytes, before the first is written."""
+        with self._explaining():
+            free = shutil.disk_usage(self.path).free
+        if free < size:
+            raise DataDirUnusable(
+                f"ZOOKEEPER_DATA_DIR {self.path} has {free} bytes free, the restore needs {size}", "enlarge the volume"
+            )
 
+    def keep_aside(self, why: str) -> dict[Path, Path]:
+        """Give data another name, which says why and when; what is kept aside is no data any more. New names by old.
 
-def holds_data(data_dir: Path) -> bool:
-    """Whether a data directory holds anything but what a fresh volume may, and what was kept aside.
+        The logs go first: a snapshot without its logs is older, logs without their snapshot would be read into another.
+        """
+        name = f"{_ASIDE}{re.sub(r'[^A-Za-z0-9_-]', '_', why)}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        kept = {}
+        with self._explaining():
+            for directory in dict.fromkeys((self.logs, self.path)):
+                if (directory / VERSION_2).exists():
+                    kept[directory / VERSION_2] = (directory / VERSION_2).rename(directory / name)
+                    sync_directory(directory)
+        return kept
 
-    Raises:
-        DataDirUnusable: it is not a directory that can be read.
-    """
-    return bool(_data(data_dir))
+    def place(self, zxid: int, write: Callable[[BinaryIO], Mapping[str, bytes]], replacing: str | None = None) -> Path:
+        """Let `write` make the snapshot of this zxid, and put it where ZooKeeper looks for it. The file's path.
 
+        What `write` returns are files to lie beside it, by name: the one called MARKER is what `marker` gives from
+        then on. With `replacing`, data that is there is kept aside for this reason once all is written: killed after
+        that, the directory counts as empty, and the next try goes on.
 
-def require_empty(data_dir: Path) -> None:
-    """Refuse a data directory that holds data.
+        Raises:
+            DataDirNotEmpty: there is data, and it is not to be replaced.
+            ToolError: whatever `write` raises; the directory is then as it was.
+        """
+        if replacing is None:
+            self.require_empty()
+        partial, placed = self.path / _PARTIAL, self.path / VERSION_2
+        with self._explaining():
+            try:
+                self._fill(partial, snapshot_file(zxid), write)
+                kept = {} if replacing is None else self.keep_aside(replacing)
+                _rename(partial, placed, kept)
+                sync_directory(self.path)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        return placed / snapshot_file(zxid)
 
-    Raises:
-        DataDirNotEmpty: it does.
-        DataDirUnusable: it is not a directory that can be read.
-    """
-    if found := _data(data_dir):
-        raise DataDirNotEmpty(
-            f"ZOOKEEPER_DATA_DIR {data_dir} is not empty, it holds {', '.join(found[:3])}",
-            "a restore only starts a new ZooKeeper; give it an empty volume, or set OVERWRITE_EXISTING=true to keep "
-            "that aside. Nothing was touched",
-        )
-
-
-def require_space(data_dir: Path, size: int) -> None:
-    """Refuse a data directory without room for so many bytes, before the first is written.
-
-    Raises:
-        DataDirUnusable: there is not enough, or it cannot be told.
-    """
-    try:
-        free = shutil.disk_usage(data_dir).free
-    except OSError as error:
-        raise _unusable(data_dir, error) from error
-    if free < size:
-        raise DataDirUnusable(
-            f"ZOOKEEPER_DATA_DIR {data_dir} has {free} bytes free, the restore needs {size}", "enlarge the volume"
-        )
-
-
-def aside(why: str) -> str:
-    """A name for data that is kept aside: why and when."""
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return f"{_ASIDE}{re.sub(r'[^A-Za-z0-9_-]', '_', why)}.{now}"
-
-
-def place(
-    data_dir: Path, zxid: int, write: Callable[[BinaryIO], Mapping[str, bytes]], keep_as: str | None = None
-) -> Path:
-    """Let `write` make the snapshot of this zxid, and put it where ZooKeeper looks for it. The file's path.
-
-    What `write` returns are files to lie beside it, by name: the one called MARKER is what `read_marker` gives from
-    then on. With `keep_as`, a `version-2` that is there gets that name at last: killed in between, the directory counts
-    as empty, and the next try goes on.
-
-    Raises:
-        DataDirNotEmpty: it holds data, and `keep_as` is not given.
-        DataDirUnusable: it cannot be written, or is full.
-        ToolError: whatever `write` raises; the directory is then as it was.
-    """
-    if keep_as is None:
-        require_empty(data_dir)
-    partial, placed = data_dir / _PARTIAL, data_dir / VERSION_2
-    name = snapshot_file(zxid)
-    try:
+    def _fill(self, partial: Path, name: str, write: Callable[[BinaryIO], Mapping[str, bytes]]) -> None:
+        """Make a directory of everything, synced."""
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        with _synced(partial / name) as file:
-            beside = write(file)
+        self._give_away(partial)
+        beside: dict[str, bytes] = {}
+        self._write(partial / name, lambda file: beside.update(write(file)))
         for other, content in beside.items():
-            with _synced(partial / other) as file:
-                file.write(content)
+            self._write(partial / other, _writing(content))
         sync_directory(partial)
-        _swap(partial, placed, data_dir / keep_as if keep_as and placed.exists() else None)
-        sync_directory(data_dir)
-    except OSError as error:
-        raise _unusable(data_dir, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return placed / name
+
+    def _write(self, path: Path, write: Callable[[BinaryIO], object]) -> None:
+        path.unlink(missing_ok=True)
+        with path.open("xb") as file:
+            write(file)
+            self._give_away(path)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _give_away(self, path: Path) -> None:
+        """Let whoever uses the data directory use this: ZooKeeper may be another user, or only share a group."""
+        whole = self.path.stat()
+        if os.geteuid() == 0:
+            os.chown(path, whole.st_uid, whole.st_gid)
+        elif path.stat().st_gid != whole.st_gid:
+            with suppress(PermissionError):  # not a group of ours
+                os.chown(path, -1, whole.st_gid)
+        path.chmod(stat.S_IMODE(whole.st_mode) & (0o2777 if path.is_dir() else 0o666))
+
+    def _snapshots(self) -> list[Path]:
+        """Those of `version-2`, the newest first."""
+        found = [
+            (match, path) for path in (self.path / VERSION_2).glob("*") if (match := _SNAPSHOT.fullmatch(path.name))
+        ]
+        return [path for _, path in sorted(found, key=lambda item: -int(item[0]["zxid"], 16))]
+
+    def _data(self) -> list[str]:
+        found = []
+        with self._explaining():
+            for directory in dict.fromkeys((self.path, self.logs)):
+                names = {entry.name for entry in directory.iterdir() if entry not in (self.path, self.logs)}
+                found += sorted(name for name in names - _HARMLESS if not name.startswith(_ASIDE))
+        return found
+
+    def _read(self, path: Path) -> bytes | None:
+        with self._explaining():
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                return None
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            setting = "ZOOKEEPER_DATA_DIR"
+            if self.logs != self.path and str(error.filename or "").startswith(str(self.logs)):
+                setting = "ZOOKEEPER_DATA_LOG_DIR"
+            where = self.logs if setting.endswith("LOG_DIR") else self.path
+            raise DataDirUnusable(
+                f"{setting} {where} cannot be used: {error.strerror or error}",
+                "mount a volume there that this user may write",
+            ) from error
 
 
-def _swap(partial: Path, placed: Path, kept: Path | None) -> None:
-    if kept:
-        placed.rename(kept)
+def _writing(content: bytes) -> Callable[[BinaryIO], object]:
+    return lambda file: file.write(content)
+
+
+def _rename(partial: Path, placed: Path, kept: Mapping[Path, Path]) -> None:
     try:
         partial.rename(placed)
     except OSError:
-        if kept:
-            kept.rename(placed)
+        for before, now in kept.items():
+            now.rename(before)
         raise
 
 
-def _data(data_dir: Path) -> list[str]:
-    try:
-        names = sorted(entry.name for entry in data_dir.iterdir())
-    except OSError as error:
-        raise _unusable(data_dir, error) from error
-    return [name for name in names if name not in _HARMLESS and not name.startswith(_ASIDE)]
-
-
-@contextmanager
-def _synced(path: Path) -> Iterator[BinaryIO]:
-    with path.open("xb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _unusable(data_dir: Path, error: OSError) -> DataDirUnusable:
-    return DataDirUnusable(
-        f"ZOOKEEPER_DATA_DIR {data_dir} cannot be used: {error.strerror or error}",
-        "mount a volume there that this user may write",
-    )
+def _looks_whole(snapshot: Path) -> bool:
+    if not snapshot.name.startswith("snapshot.") or snapshot.suffix in (".gz", ".snappy"):
+        return snapshot.stat().st_size > _HEAD
+    with snapshot.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(_SEAL)))
+        return size >= _HEAD and file.read() == _SEAL

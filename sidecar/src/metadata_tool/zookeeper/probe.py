@@ -1,6 +1,12 @@
-"""Whether an ensemble serves, without a session: the four-letter command `srvr`, which is allowed by default."""
+"""Which members of an ensemble run, which serve, and which restore those that do not serve were started from.
+
+Without a session: the four-letter command `srvr`, which is allowed by default, and, of a server that is not part of a
+quorum yet, its AdminServer's `system_properties`, which is answered all the same (Commands.SystemPropertiesCommand).
+"""
 
 import contextlib
+import http.client
+import json
 import re
 import socket
 from dataclasses import dataclass
@@ -8,37 +14,53 @@ from dataclasses import dataclass
 PATIENCE = 3.0
 """Seconds for one server: those of a new cluster refuse at once, or have no name yet."""
 
+ORIGIN = "metadata-backup.restored"
+"""The Java system property that a server is started with: the digest of the marker in its data directory."""
+
 _ADDRESS = re.compile(r"\[?(?P<host>.*?)\]?(?::(?P<port>[0-9]+))?")
 _SERVES = re.compile(r"^Mode: |is not in the whitelist", re.MULTILINE)
+_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True)
-class Found:
-    """The first server that is part of a quorum, or will not tell; the first that runs at all. Empty for none."""
+class Member:
+    """A server that runs. It serves if it is part of a quorum, or will not tell."""
 
-    serving: str = ""
-    running: str = ""
+    address: str
+    serves: bool
 
 
-def look(servers: str) -> Found:
-    """Ask each of these (`host:port,…`)."""
+def look(servers: str) -> list[Member]:
+    """Those of these (`host:port,…`) that run."""
     answers = {server: _ask(server) for server in servers.split(",") if server}
-    return Found(
-        next((server for server, answer in answers.items() if _SERVES.search(answer)), ""),
-        next((server for server, answer in answers.items() if answer), ""),
-    )
+    return [Member(server, bool(_SERVES.search(answer))) for server, answer in answers.items() if answer]
+
+
+def origin(server: str, admin_port: int) -> str:
+    """What a server (`host:port`) tells as its ORIGIN; empty where it tells none."""
+    host = _split(server)[0]
+    connection = http.client.HTTPConnection(host, admin_port, timeout=PATIENCE)
+    try:
+        connection.request("GET", "/commands/system_properties")
+        properties = json.loads(connection.getresponse().read(_LIMIT))
+    except (OSError, http.client.HTTPException, ValueError, RecursionError):
+        return ""
+    finally:
+        connection.close()
+    return str(properties.get(ORIGIN, "")) if isinstance(properties, dict) else ""
 
 
 def _ask(server: str) -> str:
     """What a server answers; empty where none runs."""
-    match = _ADDRESS.fullmatch(server)
-    if not match:
-        return ""
     answer = b""
-    address = (match["host"], int(match["port"] or 2181))
-    with contextlib.suppress(OSError), socket.create_connection(address, timeout=PATIENCE) as connection:
+    with contextlib.suppress(OSError), socket.create_connection(_split(server), timeout=PATIENCE) as connection:
         answer = b"\n"  # it runs, whatever it says
         connection.sendall(b"srvr")
-        while chunk := connection.recv(65536):
+        while (chunk := connection.recv(65536)) and len(answer) < _LIMIT:
             answer += chunk
     return answer.decode(errors="replace")
+
+
+def _split(server: str) -> tuple[str, int]:
+    match = _ADDRESS.fullmatch(server)
+    return (match["host"], int(match["port"] or 2181)) if match else (server, 2181)

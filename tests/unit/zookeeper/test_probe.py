@@ -1,0 +1,73 @@
+"""Who of an ensemble runs, and where its data is from: answers that no ZooKeeper would give, too."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from metadata_tool.zookeeper.probe import Member, look, origin
+from support.processes import free_port
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[int]:
+    """A server that says one thing to everybody, and hangs up; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join(30)
+
+
+@pytest.mark.parametrize(
+    ("answer", "serves"),
+    [
+        (b"Zookeeper version: 3.9.5\nMode: leader\nNode count: 5\n", True),
+        (b"srvr is not executed because it is not in the whitelist.\n", True),
+        (b"This ZooKeeper instance is not currently serving requests\n", False),
+        (b"", False),
+        (b"\xff\0 whatever", False),
+    ],
+)
+def test_look(answer: bytes, *, serves: bool) -> None:
+    """Who answers runs; who is part of a quorum, or will not tell, serves."""
+    with answering(answer) as port:
+        assert [Member(f"127.0.0.1:{port}", serves)] == look(f"127.0.0.1:{port}")
+
+
+def test_nobody_runs() -> None:
+    """Who refuses, and who has no name, does not run."""
+    assert [] == look(f"127.0.0.1:{free_port()},no-such-host.invalid:2181")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"metadata-backup.restored": "abc", "java.version": "21"}', "abc"),
+        (b'{"java.version": "21"}', ""),
+        (b"[1]", ""),
+        (b"no JSON", ""),
+        (b"\xff", ""),
+        (b"[" * 100_000, ""),
+    ],
+)
+def test_origin(body: bytes, expected: str) -> None:
+    """The property is read where it is told; anything else tells nothing."""
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)) as port:
+        assert expected == origin("127.0.0.1:2181", port)
+
+
+def test_no_admin_server() -> None:
+    """Where nobody answers, nothing is told."""
+    nothing = ""
+    assert nothing == origin("127.0.0.1:2181", free_port())
