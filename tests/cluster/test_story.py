@@ -269,3 +269,15 @@ def test_lost_volume_is_filled_by_the_others(surroundings: Surroundings, story: 
     eventually("three ZooKeepers serve again", all_ready)
     assert "this member takes its tree from" in restore_log(last)
     assert [] == list(differences(story.tree, surroundings.tree(2)))
+
+
+def test_restore_again(surroundings: Surroundings, release: Release, story: Story) -> None:
+    """Another version, and all pods deleted at once: the saved tree is there again, what was there is kept aside."""
+    kubectl("patch", "service", "s3", "--patch", '{"spec": {"selector": {"app": "s3"}}}')
+    release.upgrade(4, restoring(story.point) | {f"{TOOLS}.restore.restoreVersion": "2"})
+    eventually("the pod that is restarted first refuses", partial(says, ZOOKEEPERS[-1], "of restore version 1"))
+    kubectl("delete", "pods", "--selector", f"release={RELEASE},component=zookeeper")
+    eventually("three ZooKeepers serve again", all_ready)
+    for member, name in enumerate(ZOOKEEPERS):
+        assert "/written-after-the-restore" not in surroundings.tree(member)
+        assert "version-2.replaced-by-restore-2." in kubectl("exec", name, "--", "ls", "/pulsar/data/zookeeper")
