@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG) --rootdir .
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install demo test soak test-unit test-integration test-cluster test-pulsar lint format docs protos lock clean
+.PHONY: help install demo test soak test-unit test-integration test-cluster test-pulsar bench lint format docs protos lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ test-cluster: install ## The chart on the Kubernetes cluster of the current kube
 
 test-pulsar: install ## A disaster on a real Pulsar: brokers, bookies and ZooKeeper lost, everything offloaded read again
 	@$(PYTEST) --exitfirst --timeout 1800 -s tests/disaster/$(PULSAR)
+
+bench: install ## Measure against what else there is, and print it; LARGE=--large for a million znodes, too
+	@$(PYTEST) -s --timeout 3600 $(LARGE) tests/bench
 
 lint: install ## ruff, mypy strict, yamllint
 	@$(BIN)/ruff format --config $(CONFIG) --check sidecar tests ci

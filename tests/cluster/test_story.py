@@ -275,7 +275,8 @@ def test_restore_again(surroundings: Surroundings, release: Release, story: Stor
     """Another version, and all pods deleted at once: the saved tree is there again, what was there is kept aside."""
     kubectl("patch", "service", "s3", "--patch", '{"spec": {"selector": {"app": "s3"}}}')
     release.upgrade(4, restoring(story.point) | {f"{TOOLS}.restore.restoreVersion": "2"})
-    eventually("the pod that is restarted first refuses", partial(says, ZOOKEEPERS[-1], "of restore version 1"))
+    eventually("the pod that is restarted first refuses", lambda: waiting_in_restore(zookeepers()[ZOOKEEPERS[-1]]))
+    eventually("it says why", partial(says, ZOOKEEPERS[-1], "error: ", "of restore version 1"))
     kubectl("delete", "pods", "--selector", f"release={RELEASE},component=zookeeper")
     eventually("three ZooKeepers serve again", all_ready)
     for member, name in enumerate(ZOOKEEPERS):

@@ -1,0 +1,96 @@
+"""Metadata as large clusters have it: topics with ten ledgers and two subscriptions, and BookKeeper's ledgers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from metadata_tool import archive
+from metadata_tool.catalog import BackupName, RestorePoint
+from metadata_tool.location import Location
+from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
+from metadata_tool.pulsar.managed_ledger_pb2 import ManagedCursorInfo, ManagedLedgerInfo
+from metadata_tool.zookeeper import snapshot
+from metadata_tool.zookeeper.jute import Stat
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
+
+ZXID = 0x5_0000_0064
+TIMESTAMP = 1_623_721_488_825
+_STAT = Stat(1, 1, TIMESTAMP, TIMESTAMP, 0, 0, 0, 0, 1).pack()
+_TOPICS_PER_NAMESPACE = 1000
+_LEDGERS = 10
+
+
+def pulsar_shaped(znodes: int) -> Iterator[Node]:
+    """About so many znodes, in tree order: of each five a topic, its two cursors, and two ledgers."""
+    yield _node("", b"")
+    topics = znodes // 5
+    yield _node("/ledgers", b"")
+    for high in range(-(-2 * topics // 10_000)):
+        yield _node(f"/ledgers/{high:03d}", b"")
+        for low in range(min(10_000, 2 * topics - high * 10_000)):
+            yield _node(f"/ledgers/{high:03d}/L{low:04d}", _ledger_metadata(high, low))
+    yield _node("/managed-ledgers", b"")
+    yield _node("/managed-ledgers/tenant", b"")
+    for number in range(topics):
+        namespace, topic = divmod(number, _TOPICS_PER_NAMESPACE)
+        root = f"/managed-ledgers/tenant/namespace-{namespace:04d}"
+        if not topic:
+            yield _node(root, b"")
+            yield _node(f"{root}/persistent", b"")
+        yield _node(f"{root}/persistent/topic-{topic:04d}", _ledgers(number))
+        for name in ("billing", "shipping"):
+            yield _node(f"{root}/persistent/topic-{topic:04d}/{name}", _cursor(number))
+
+
+def _node(path: str, data: bytes) -> Node:
+    return Node(path.encode(), data, OPEN_ACL_KEY, _STAT)
+
+
+def _ledger_metadata(high: int, low: int) -> bytes:
+    bookies = " ".join(
+        f"bookie-{(low * 7 + each * high) % 40}.bookie.pulsar.svc.cluster.local:3181" for each in range(3)
+    )
+    return f"BookieMetadataFormatVersion 3 {high}/{low} CLOSED 50000 {low * 4096} {bookies}".encode()
+
+
+def _ledgers(topic: int) -> bytes:
+    info = ManagedLedgerInfo()
+    for number in range(_LEDGERS):
+        ledger_id = topic * 37 + number * 1013
+        ledger = info.ledgerInfo.add(ledgerId=ledger_id, entries=50_000, size=ledger_id * 2049, timestamp=TIMESTAMP)
+        if number < _LEDGERS // 2:
+            ledger.offloadContext.complete = True
+    return info.SerializeToString()
+
+
+def _cursor(topic: int) -> bytes:
+    return ManagedCursorInfo(
+        cursorsLedgerId=topic * 3, markDeleteLedgerId=topic * 37, markDeleteEntryId=topic % 50_000
+    ).SerializeToString()
+
+
+def make_snapshot(path: Path, znodes: int) -> snapshot.Written:
+    """Write such a tree as a snapshot."""
+    with path.open("xb") as file:
+        return snapshot.write(file, {}, (node.encode() for node in pulsar_shaped(znodes)))
+
+
+def make_backup(directory: Path, path: Path, written: snapshot.Written) -> RestorePoint:
+    """Pack a snapshot into a backup, in a directory for backups."""
+    point = RestorePoint(Location.parse(f"file://{directory}"), BackupName("large", TIMESTAMP))
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        tool_version="1.0.0",
+        prefix="large",
+        timestamp=TIMESTAMP,
+        zookeeper_version="3.9.5",
+        zxid=ZXID,
+        first_zxid=ZXID,
+        nodes=written.nodes,
+        data_bytes=0,
+        ephemerals=0,
+        chroot="",
+        managed_ledger_path="/managed-ledgers",
+        snapshot=SnapshotFile(snapshot_name(ZXID), written.size, written.sha256),
+    )
+    archive.pack(directory / str(point.name), manifest, path, lambda: None)
+    return point
