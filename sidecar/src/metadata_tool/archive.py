@@ -10,7 +10,7 @@ import hashlib
 import io
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -25,7 +25,6 @@ GZIP_LEVEL = 1
 
 _MANIFEST_LIMIT = 1 << 20
 _CHUNK = 1 << 20
-_STEP = 1000
 _BLOCK = tarfile.BLOCKSIZE
 _PADDING_LIMIT = 2 * tarfile.RECORDSIZE
 
@@ -76,14 +75,14 @@ class Tree(NamedTuple):
 class Archive:
     """An open archive: its manifest at once, its tree once, from beginning to end."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        """Read the manifest.
+    def __init__(self, file: BinaryIO, checkpoint: Callable[[], None] = lambda: None) -> None:
+        """Read the manifest. The checkpoint is called now and then, here and whenever something is read.
 
         Raises:
             ArchiveCorrupt: the file is damaged or none of ours.
             ArchiveUnsupported: it is of a later format.
         """
-        self._stream = _GzipStream(file)
+        self._stream = _GzipStream(file, checkpoint)
         text = self._member(MANIFEST, _MANIFEST_LIMIT)
         self.manifest = Manifest.decode(text.read_all())
 
@@ -111,8 +110,7 @@ class Archive:
         try:
             if reader.header.sessions:
                 raise SnapshotError("it holds sessions, and a backup holds none")
-            for node in nodes:
-                count += 1
+            for count, node in enumerate(nodes, 1):  # noqa: B007  # it is wanted afterwards
                 yield node
             if not reader.bare:
                 raise SnapshotError("something follows its first seal")
@@ -152,36 +150,30 @@ def verify(path: Path, checkpoint: Callable[[], None], each: Callable[[Node], No
 
     `each` is called with every znode; what it has seen counts only if nothing is raised.
     """
-    with opened(path) as backup:
-        for node in stepping(backup.tree().nodes, checkpoint):
+    with opened(path, checkpoint) as backup:
+        for node in backup.tree().nodes:
             each(node)
         return backup.manifest
 
 
-def stepping(nodes: Iterable[Node], checkpoint: Callable[[], None]) -> Iterator[Node]:
-    """The same znodes, with a call of the checkpoint now and then."""
-    for number, node in enumerate(nodes):
-        if not number % _STEP:
-            checkpoint()
-        yield node
-
-
 @contextmanager
-def opened(path: Path) -> Iterator[Archive]:
+def opened(path: Path, checkpoint: Callable[[], None] = lambda: None) -> Iterator[Archive]:
     """Open an archive. Raises as `Archive` does."""
     with path.open("rb") as file:
-        yield Archive(file)
+        yield Archive(file, checkpoint)
 
 
 class _GzipStream:
     """The bytes in a gzip file; whatever is wrong with the file is an ArchiveCorrupt."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, checkpoint: Callable[[], None]) -> None:
+        self._checkpoint = checkpoint
         self._file = gzip.GzipFile(fileobj=file, mode="rb")
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; fewer only at the end, where the file's CRC has then been checked."""
         parts = []
+        self._checkpoint()
         try:
             while size and (chunk := self._file.read(min(size, _CHUNK))):
                 parts.append(chunk)

@@ -1,6 +1,5 @@
 """One restore: fetch a backup, verify it, make it the tree of a new cluster, place that where ZooKeeper will look."""
 
-import heapq
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -203,12 +202,12 @@ class _Prepared:
 
     def write(self, out: BinaryIO) -> dict[str, bytes]:
         """Write the snapshot; the files to lie beside it."""
-        with archive.opened(self.path) as backup:
+        with archive.opened(self.path, self.checkpoint) as backup:
             tree = backup.tree(verified=True)
-            nodes = self.recovery.nodes(archive.stepping(tree.nodes, self.checkpoint))
+            nodes = self.recovery.nodes(tree.nodes)
             read_only = max(tree.acls, default=0) + 1
             acls = {**tree.acls, read_only: pack_acls([Acl(READ, "world", "anyone")])}
-            written = snapshot.write(out, acls, self._sound(self._marked(nodes, read_only), acls))
+            written = snapshot.write(out, acls, self._sound(self._with_own(nodes, read_only), acls))
         for line in self.report.lines():
             log.info("%s", line)
         log.info("wrote %d znodes", written.nodes)
@@ -222,9 +221,10 @@ class _Prepared:
         except snapshot.SnapshotError as error:
             raise ToolError(f"the tree would be unsound, {error}", "nothing was placed; report it") from error
 
-    def _marked(self, nodes: Iterable[Node], acl: int) -> Iterator[Node]:
-        """The tree with the znode that says which restore it is of, in place of that of an earlier one."""
+    def _with_own(self, nodes: Iterable[Node], read_only: int) -> Iterator[Node]:
+        """The tree with the znode that says which restore it is of, in place of an earlier one, and a new server's."""
         stat = Stat(self.zxid, self.zxid, self.time, self.time, 0, 0, 0, 0, self.zxid)
-        own = Node(ZNODE, self.marker.to_json(), acl, stat.pack())
-        others = (node for node in system.as_new(nodes, acl) if node.path != ZNODE)
-        return heapq.merge(others, [own], key=lambda node: snapshot.tree_key(node.path))
+        marker = Node(ZNODE, self.marker.to_json(), read_only, stat.pack())
+        replaced = (ZNODE, system.CONFIG)
+        others = (node for node in nodes if node.path not in replaced)
+        return snapshot.inserted(others, [marker, *system.of_new_server(read_only)])

@@ -39,8 +39,16 @@ class Tally:
 
     def add(self, other: "Tally") -> None:
         """Count another's, too."""
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.topics += other.topics
+        self.recoverable_entries += other.recoverable_entries
+        self.recoverable_bytes += other.recoverable_bytes
+        self.lost_entries += other.lost_entries
+        self.lost_bytes += other.lost_bytes
+        self.open_ledgers += other.open_ledgers
+        self.topics_never_offloaded += other.topics_never_offloaded
+        self.cursors += other.cursors
+        self.cursors_in_bookkeeper += other.cursors_in_bookkeeper
+        self.schemas += other.schemas
 
     def to_json(self) -> dict[str, int]:
         """Names as in JSON."""
@@ -59,20 +67,20 @@ def offloaded(ledger: LedgerInfo) -> bool:
 
 def of_topic(topic: Topic) -> Tally:
     """The ledgers of one topic."""
-    tally = Tally(topics=1)
-    tally.topics_never_offloaded = 1
+    kept = lost = kept_bytes = lost_bytes = opened = 0
+    never = 1
     for ledger in topic.info.ledgerInfo:
         entries = ledger.entries
         if offloaded(ledger):
-            tally.topics_never_offloaded = 0
-            tally.recoverable_entries += entries
-            tally.recoverable_bytes += ledger.size
+            never = 0
+            kept += entries
+            kept_bytes += ledger.size
         elif entries:
-            tally.lost_entries += entries
-            tally.lost_bytes += ledger.size
+            lost += entries
+            lost_bytes += ledger.size
         elif ledger.HasField("timestamp"):  # as every broker gives it one; what a restore has added has none
-            tally.open_ledgers += 1
-    return tally
+            opened += 1
+    return Tally(1, kept, kept_bytes, lost, lost_bytes, opened, never)
 
 
 @dataclass(frozen=True, order=True)
@@ -120,12 +128,12 @@ class Coverage:
     def add_topic(self, namespace: str, name: str, tally: Tally) -> None:
         """Count a topic."""
         self.of(namespace).add(tally)
-        if tally.lost_bytes or tally.open_ledgers:
-            loss = TopicLoss(tally.lost_bytes, tally.open_ledgers, namespace, name, tally)
-            if len(self.worst) < MAX_TOPICS:
-                heapq.heappush(self.worst, loss)
-            else:
-                heapq.heappushpop(self.worst, loss)
+        if not (tally.lost_bytes or tally.open_ledgers):
+            return
+        if len(self.worst) < MAX_TOPICS:
+            heapq.heappush(self.worst, TopicLoss(tally.lost_bytes, tally.open_ledgers, namespace, name, tally))
+        elif tally.lost_bytes >= self.worst[0].lost_bytes:
+            heapq.heappushpop(self.worst, TopicLoss(tally.lost_bytes, tally.open_ledgers, namespace, name, tally))
 
     def topics_of(self, namespace: str) -> list[TopicLoss]:
         """Those of a namespace that would lose anything, the worst first, as far as they are kept."""
@@ -174,20 +182,19 @@ class Surveyor:
 
     def see(self, path: bytes, found: Topic | Cursor | Undecodable | None) -> None:
         """Count one znode, and what a Reader found it to be; they come in tree order."""
-        if not path.startswith(self._roots):
-            return
-        if match := self._schema.fullmatch(path):
-            namespace = f"{match['tenant'].decode()}/{match['namespace'].decode()}"
-            self.coverage.of(namespace).schemas += 1
-        elif isinstance(found, Undecodable):
-            self.finish()  # cursors that follow may be of this one
-            self.coverage.undecodable += 1
-        elif isinstance(found, Topic):
+        if found is None:
+            if path.startswith(self._roots) and (match := self._schema.fullmatch(path)):
+                self.coverage.of(f"{match['tenant'].decode()}/{match['namespace'].decode()}").schemas += 1
+        elif isinstance(found, Cursor):
+            if self._topic and found.name != COMPACTION:
+                self._topic[2].cursors += 1
+                self._topic[2].cursors_in_bookkeeper += found.info.cursorsLedgerId >= 0
+        else:
             self.finish()
-            self._topic = found.namespace, found.name, of_topic(found)
-        elif isinstance(found, Cursor) and self._topic and found.name != COMPACTION:
-            self._topic[2].cursors += 1
-            self._topic[2].cursors_in_bookkeeper += found.info.cursorsLedgerId >= 0
+            if isinstance(found, Topic):
+                self._topic = found.namespace, found.name, of_topic(found)
+            else:
+                self.coverage.undecodable += 1  # cursors that follow may be of this one: they count for none
 
     def finish(self) -> None:
         """The topic that was seen last has ended, as when the tree has."""

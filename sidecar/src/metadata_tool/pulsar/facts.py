@@ -74,9 +74,12 @@ class Reading:
             self._see_policies(node.path, node.data)
 
     def _see_ledger(self, node: Node) -> None:
-        facts, path = self.facts, node.path.decode().removeprefix(self._chroot)
+        facts = self.facts
         facts.has_ledgers = True
-        cversion = Stat.unpack(node.stat).cversion
+        if any(pattern.fullmatch(node.path) for pattern in self._ledgers):
+            self._given_out(ids.of_ledger(node.path[len(self._chroot) :]))
+            return
+        path, cversion = node.path.decode().removeprefix(self._chroot), Stat.unpack(node.stat).cversion
         if path == ids.SHORT:
             facts.counters.add(path)
             self._given_out(ids.of_counter(None, cversion))
@@ -85,8 +88,6 @@ class Reading:
         elif match := self._counter.fullmatch(node.path):
             facts.counters.add(path)
             self._given_out(ids.of_counter(int(match["digits"]), cversion))
-        elif any(pattern.fullmatch(node.path) for pattern in self._ledgers):
-            self._given_out(ids.of_ledger(node.path[len(self._chroot) :]))
 
     def _see_cluster(self, node: Node) -> None:
         if match := self._cluster.fullmatch(node.path):
@@ -109,7 +110,7 @@ class Reading:
             self.facts.old_names |= found.namespace.count("/") > 1 and not found.is_health_check
             if found.info.HasField("terminatedPosition"):
                 self._see_terminated(f"{found.namespace}/{found.name}")
-            self._given_out(*(ledger.ledgerId for ledger in found.info.ledgerInfo))
+            self._given_out(*[ledger.ledgerId for ledger in found.info.ledgerInfo])
         elif isinstance(found, Cursor):
             self._given_out(found.info.cursorsLedgerId, found.info.markDeleteLedgerId)
 

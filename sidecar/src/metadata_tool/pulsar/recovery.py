@@ -1,6 +1,5 @@
 """A saved tree becomes that of a new cluster: each znode as the rules want it, in the order of the tree."""
 
-import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from metadata_tool.pulsar.facts import Facts
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.rules import RULES, Orders, Rule
 from metadata_tool.zookeeper.jute import Stat
-from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, printable, tree_key
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, inserted, printable
 
 MAX_NAMED = 20
 """So many znodes of a kind are named."""
@@ -35,6 +34,20 @@ class Changes:
     large: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Placed:
+    """One path of a rule: its expression, its first name, how deep it is, whether it means all below, too."""
+
+    rule: Rule
+    pattern: Pattern[bytes]
+    first_name: bytes
+    depth: int
+    below: bool = field(kw_only=True)
+
+    def may_match(self, first_name: bytes, depth: int) -> bool:
+        return first_name == self.first_name and (depth == self.depth or (self.below and depth > self.depth))
+
+
 class Recovery:
     """Applies the rules of a scope to a stream of znodes."""
 
@@ -43,12 +56,14 @@ class Recovery:
         self._orders = orders
         self._facts = facts
         self._layout = layout
-        self._rules = self._by_first_name()
+        self._chroot = layout.chroot.encode()
+        self._rules = list(self._placed())
+        self._rules_at: dict[tuple[bytes, int], list[_Placed]] = {}
 
     def nodes(self, saved: Iterable[Node]) -> Iterator[Node]:
         """The tree of the new cluster; `saved` comes in tree order, and so does this."""
         gone: bytes | None = None
-        for node in heapq.merge(self._without_old_cluster(saved), self._added(), key=_key):
+        for node in inserted(self._without_old_cluster(saved), [*self._renamed_cluster(), *self._missing_counters()]):
             if gone is not None and node.path.startswith(gone):
                 continue
             result = self._ruled(node)
@@ -58,10 +73,15 @@ class Recovery:
                 gone = node.path + b"/"
 
     def _ruled(self, node: Node) -> Node | None:
+        """The znode after all rules for it: few are tried of those that begin with other names or are deeper."""
         result: Node | None = node
-        for pattern, rule in self._rules.get(self._first_name(node.path), ()):
-            if result is not None and (match := pattern.fullmatch(node.path)):
-                result = self._apply(rule, result, match)
+        place = self._first_name(node.path), node.path.count(b"/")
+        rules = self._rules_at.get(place)
+        if rules is None:
+            rules = self._rules_at[place] = [rule for rule in self._rules if rule.may_match(*place)]
+        for each in rules:
+            if result is not None and (match := each.pattern.fullmatch(node.path)):
+                result = self._apply(each.rule, result, match)
         return result
 
     def _apply(self, rule: Rule, node: Node, match: Match[bytes]) -> Node | None:
@@ -84,20 +104,19 @@ class Recovery:
         if size > max(USUAL_LIMIT, len(before.data or b"")) and len(self.changes.large) < MAX_NAMED:
             self.changes.large.append(f"{printable(after.path)} ({size} bytes)")
 
-    def _by_first_name(self) -> dict[bytes, list[tuple[Pattern[bytes], Rule]]]:
-        """Rules by the first name of their paths, so that most znodes are matched with few."""
-        found: dict[bytes, list[tuple[Pattern[bytes], Rule]]] = {}
+    def _placed(self) -> Iterator["_Placed"]:
         for rule in RULES:
             if self._orders.scope in rule.scopes:
                 for path in rule.paths:
-                    name = self._first_name(self._layout.place(path).encode())
-                    found.setdefault(name, []).append((self._layout.compile(path), rule))
-        return found
+                    place = self._layout.place(path.removesuffix("/**")).encode()
+                    below = path.endswith("/**")
+                    yield _Placed(
+                        rule, self._layout.compile(path), self._first_name(place), place.count(b"/"), below=below
+                    )
 
     def _first_name(self, path: bytes) -> bytes:
         """The first name below the chroot; what is not below it has none."""
-        chroot = self._layout.chroot.encode()
-        return path[len(chroot) + 1 :].partition(b"/")[0] if path.startswith(chroot) else b""
+        return path[len(self._chroot) + 1 :].partition(b"/")[0] if path.startswith(self._chroot) else b""
 
     def _without_old_cluster(self, saved: Iterable[Node]) -> Iterator[Node]:
         if not self._orders.rename:
@@ -107,10 +126,6 @@ class Recovery:
         for node in saved:
             if node.path != old and not node.path.startswith(old + b"/"):
                 yield node
-
-    def _added(self) -> list[Node]:
-        """Znodes that are not there: the cluster under its new name, an id counter."""
-        return sorted([*self._renamed_cluster(), *self._missing_counters()], key=_key)
 
     def _renamed_cluster(self) -> Iterator[Node]:
         if self._orders.rename:
@@ -130,7 +145,3 @@ class Recovery:
     def _new(self, path: bytes) -> Node:
         zxid, time = self._orders.zxid, self._orders.time
         return Node(path, b"", OPEN_ACL_KEY, Stat(zxid, zxid, time, time, 0, 0, 0, 0, zxid).pack())
-
-
-def _key(node: Node) -> bytes:
-    return tree_key(node.path)

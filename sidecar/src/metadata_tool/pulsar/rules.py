@@ -16,7 +16,7 @@ from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.coverage import offloaded
 from metadata_tool.pulsar.facts import NAMESPACE, OLD_NAMESPACE
 from metadata_tool.pulsar.topics import COMPACTION, CURSORS, HEALTH_CHECKS, TOPICS
-from metadata_tool.zookeeper.jute import Stat
+from metadata_tool.zookeeper.jute import Stat, as_set
 from metadata_tool.zookeeper.snapshot import Node
 
 
@@ -48,9 +48,7 @@ class Orders:
         """A znode with other data."""
         if data == node.data:
             return node
-        stat = Stat.unpack(node.stat)
-        version = (stat.version + 1) & 0x7FFF_FFFF
-        return node._replace(data=data, stat=stat._replace(version=version, mzxid=self.zxid, mtime=self.time).pack())
+        return Node(node.path, data, node.acl, as_set(node.stat, self.zxid, self.time))
 
 
 Change = Callable[[Node, Match[bytes], Orders], Node | None]
@@ -87,7 +85,9 @@ def _raise_counter(node: Node, match: Match[bytes], orders: Orders) -> Node:
 
 def _keep_offloaded(node: Node, _match: Match[bytes], orders: Orders) -> Node:
     saved = node.data or b""
-    info, before = codec.managed_ledger(saved), codec.managed_ledger(saved)
+    info = codec.managed_ledger(saved)
+    if not info.ledgerInfo and not info.HasField("terminatedPosition"):
+        return node
     kept = [ledger for ledger in info.ledgerInfo if offloaded(ledger)]
     for ledger in kept:
         ledger.offloadContext.bookkeeperDeleted = True
@@ -96,7 +96,7 @@ def _keep_offloaded(node: Node, _match: Match[bytes], orders: Orders) -> Node:
     info.ClearField("terminatedPosition")
     if kept:
         info.ledgerInfo.add(ledgerId=orders.counter.sentinel)
-    return node if info == before else orders.changed(node, codec.encode(info, saved))
+    return orders.changed(node, codec.encode(info, saved))
 
 
 def _free_cursor(node: Node, match: Match[bytes], orders: Orders) -> Node | None:

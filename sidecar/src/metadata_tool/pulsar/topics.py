@@ -1,6 +1,6 @@
 """Topics and their subscriptions: managed ledgers and cursors. In the tree's order a topic's cursors follow it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from metadata_tool.pulsar import codec
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedCursorInfo, ManagedLedgerInfo
@@ -18,8 +18,7 @@ COMPACTION = "__compaction"
 """The cursor that holds where the compacted ledger is."""
 
 
-@dataclass(frozen=True)
-class Topic:
+class Topic(NamedTuple):
     """A managed ledger: `tenant/namespace` (or `tenant/cluster/namespace`), the topic's name as in the path."""
 
     namespace: str
@@ -32,8 +31,7 @@ class Topic:
         return self.name == "healthcheck" and self.namespace.startswith("pulsar/")
 
 
-@dataclass(frozen=True)
-class Cursor:
+class Cursor(NamedTuple):
     """A subscription of the topic that came before it."""
 
     namespace: str
@@ -41,8 +39,7 @@ class Cursor:
     info: ManagedCursorInfo
 
 
-@dataclass(frozen=True)
-class Undecodable:
+class Undecodable(NamedTuple):
     """What should be a topic or a cursor, and cannot be read."""
 
 

@@ -47,6 +47,17 @@ class Stat(NamedTuple):
         return _STORED.pack(*self)
 
 
+unpack_stat = _STORED.unpack
+"""The same as a plain tuple, for where there are millions."""
+
+
+def as_set(stored: bytes, zxid: int, time: int) -> bytes:
+    """A stored stat as a set leaves it at this zxid and time (epoch ms): one version more."""
+    czxid, _, ctime, _, version, cversion, aversion, owner, pzxid = unpack_stat(stored)
+    version = (version + 1) & 0x7FFF_FFFF
+    return _STORED.pack(czxid, zxid, ctime, time, version, cversion, aversion, owner, pzxid)
+
+
 class Acl(NamedTuple):
     """One entry of an ACL."""
 

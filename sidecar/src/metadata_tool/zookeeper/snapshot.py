@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
-from metadata_tool.zookeeper.jute import INT, LONG, STORED_STAT_SIZE, Stat, buffer
+from metadata_tool.zookeeper.jute import INT, LONG, STORED_STAT_SIZE, Stat, buffer, unpack_stat
 
 MAGIC = int.from_bytes(b"ZKSN", "big")
 VERSION = 2
@@ -25,6 +25,8 @@ MAX_FIELD = 64 << 20
 """No field may claim more bytes than this: a server's own limit is jute.maxbuffer, about 1 MB unless raised."""
 
 _HEADER = struct.Struct(">iiq")
+_PATH = INT
+_NULL = INT.pack(-1)
 _END = buffer(b"/")
 _CHUNK = 1 << 18
 _TAIL = LONG.size + STORED_STAT_SIZE
@@ -47,7 +49,10 @@ class Node(NamedTuple):
 
     def encode(self) -> bytes:
         """The bytes of this znode in a snapshot."""
-        return b"".join((buffer(self.path), buffer(self.data), LONG.pack(self.acl), self.stat))
+        path, data, acl, stat = self
+        if data is None:
+            return b"".join((_PATH.pack(len(path)), path, _NULL, LONG.pack(acl), stat))
+        return b"".join((_PATH.pack(len(path)), path, _PATH.pack(len(data)), data, LONG.pack(acl), stat))
 
 
 class Written(NamedTuple):
@@ -74,6 +79,21 @@ def printable(path: bytes) -> str:
     """A path for people: root as `/`, on one line whatever bytes it holds."""
     text = path.decode(errors="backslashreplace") or "/"
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def inserted(nodes: Iterable[Node], added: Iterable[Node]) -> Iterator[Node]:
+    """Few znodes among many, in tree order; one is left out where another of its path is there."""
+    waiting = sorted(((tree_key(node.path), node) for node in added), reverse=True)
+    for node in nodes:
+        if waiting:
+            key = tree_key(node.path)
+            while waiting and waiting[-1][0] < key:
+                yield waiting.pop()[1]
+            if waiting and waiting[-1][0] == key:
+                waiting.pop()
+        yield node
+    for _, node in reversed(waiting):
+        yield node
 
 
 def write(out: BinaryIO, acls: Mapping[int, bytes], nodes: Iterable[bytes]) -> Written:
@@ -152,6 +172,7 @@ class SnapshotReader:
         """
         source = self._source
         while True:
+            yield from source.whole_nodes()
             path = source.buffer()
             if path == b"/":
                 break
@@ -189,36 +210,60 @@ def in_tree_order(nodes: Iterable[Node], acls: Mapping[int, bytes], zxid: int) -
         SnapshotError: a znode has no parent, comes twice or out of order, has a path or an ACL that ZooKeeper cannot
             have, is ephemeral, or is newer than the snapshot.
     """
-    ancestors: list[bytes] = []
-    last_key = None
-    for node in nodes:
-        path, key = node.path, tree_key(node.path)
-        if last_key is None:
-            if path:
-                raise SnapshotError(f"the first znode is {printable(path)}, not the root")
-        else:
-            _check_path(path)
-            if key <= last_key:
-                raise SnapshotError(f"znode {printable(path)} comes twice or out of order")
-            parent = path[: path.rindex(b"/")]
-            while ancestors and ancestors[-1] != parent:
-                ancestors.pop()
-            if not ancestors:
-                raise SnapshotError(f"znode {printable(path)} has no parent")
-        ancestors.append(path)
-        last_key = key
-        _check_stat(node, zxid)
-        if node.acl != OPEN_ACL_KEY and node.acl not in acls:
-            raise SnapshotError(f"znode {printable(path)} refers to the unknown ACL {node.acl}")
+    for node in _as_tree(nodes):
+        _, _, acl, stat = node
+        if not _fits(stat, zxid):
+            raise _misfit(node, zxid)
+        if acl != OPEN_ACL_KEY and acl not in acls:
+            raise SnapshotError(f"znode {printable(node.path)} refers to the unknown ACL {acl}")
         yield node
-    if last_key is None:
+
+
+def _as_tree(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Each after its parent, and siblings sorted: with that, in tree order, and once."""
+    nodes = iter(nodes)
+    last = next(nodes, None)
+    if last is None:
         raise SnapshotError("it has no znodes, not even the root")
+    if last.path:
+        raise SnapshotError(f"the first znode is {printable(last.path)}, not the root")
+    yield last
+    above: list[tuple[bytes | None, bytes]] = []  # of each znode above: its parent, and its name
+    parent: bytes | None = None
+    last_path, last_name = b"", b""
+    for node in nodes:
+        path = node[0]
+        cut = path.rfind(b"/")
+        name, its_parent = path[cut + 1 :], path[:cut]
+        if cut < 0 or name in _NO_NAMES or b"\0" in name or not name.isascii():
+            _check_path(path)
+        if its_parent == last_path:
+            above.append((parent, last_name))
+            parent, last_name = last_path, b""
+        while parent != its_parent:
+            if not above:
+                raise _misplaced(path, last_path)
+            parent, last_name = above.pop()
+        if name <= last_name:
+            raise _misplaced(path, last_path)
+        last_path, last_name = path, name
+        yield node
+
+
+_NO_NAMES = (b"", b".", b"..")
+
+
+def _misplaced(path: bytes, last: bytes) -> SnapshotError:
+    _check_path(path)
+    if tree_key(path) <= tree_key(last):
+        return SnapshotError(f"znode {printable(path)} comes twice or out of order")
+    return SnapshotError(f"znode {printable(path)} has no parent")
 
 
 def _check_path(path: bytes) -> None:
     """PathUtils.validatePath, as far as it matters to a reader."""
     names = path.split(b"/")
-    if names[0] or any(name in (b"", b".", b"..") for name in names[1:]) or b"\0" in path:
+    if names[0] or any(name in _NO_NAMES for name in names[1:]) or b"\0" in path:
         raise SnapshotError(f"{printable(path)} is no path of a znode")
     try:
         path.decode()
@@ -226,13 +271,18 @@ def _check_path(path: bytes) -> None:
         raise SnapshotError(f"{printable(path)} is no path of a znode: it is not UTF-8") from None
 
 
-def _check_stat(node: Node, zxid: int) -> None:
+def _fits(stored: bytes, zxid: int) -> bool:
+    """Whether a znode is persistent, and not newer than the snapshot."""
+    czxid, mzxid, _, _, _, _, _, owner, pzxid = unpack_stat(stored)
+    return not owner and czxid <= zxid and mzxid <= zxid and pzxid <= zxid
+
+
+def _misfit(node: Node, zxid: int) -> SnapshotError:
     stat = Stat.unpack(node.stat)
     if stat.ephemeral_owner:
-        raise SnapshotError(f"znode {printable(node.path)} is ephemeral, and a backup holds none")
+        return SnapshotError(f"znode {printable(node.path)} is ephemeral, and a backup holds none")
     newest = max(stat.czxid, stat.mzxid, stat.pzxid)
-    if newest > zxid:
-        raise SnapshotError(f"znode {printable(node.path)} is of zxid {newest:#x}, later than the snapshot's {zxid:#x}")
+    return SnapshotError(f"znode {printable(node.path)} is of zxid {newest:#x}, later than the snapshot's {zxid:#x}")
 
 
 class _Source:
@@ -249,6 +299,25 @@ class _Source:
     def position(self) -> int:
         """Bytes consumed since the beginning."""
         return self._discarded + self._offset
+
+    def whole_nodes(self) -> Iterator[Node]:
+        """The znodes that lie in the window, up to one that does not, or is the end, or is odd: that is read slowly."""
+        window, start, end = self._window, self._offset, len(self._window)
+        read_int, read_long = INT.unpack_from, LONG.unpack_from
+        while start + 8 <= end:
+            (size,) = read_int(window, start)
+            begin, data_at = start + 4, start + 8 + size
+            if size < 0 or data_at > end:
+                break
+            path = window[begin : begin + size]
+            (size,) = read_int(window, data_at - 4)
+            tail = data_at + size if size >= 0 else data_at
+            if path == b"/" or not -1 <= size <= MAX_FIELD or tail + _TAIL > end:
+                break
+            start = tail + _TAIL
+            data = window[data_at:tail] if size >= 0 else None
+            yield Node(path, data, read_long(window, tail)[0], window[tail + 8 : start])
+        self._offset = start
 
     def take(self, size: int) -> bytes:
         start = self._offset
