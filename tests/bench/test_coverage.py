@@ -8,8 +8,8 @@ import pytest
 
 from ci.parts.zookeeper import NEWEST
 from metadata_tool.lifecycle import Checkpoint
-from metadata_tool.pulsar.coverage import Surveyor
 from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.survey import Survey
 from metadata_tool.zookeeper import session
 from metadata_tool.zookeeper.capture import capture
 from metadata_tool.zookeeper.spool import Spool
@@ -18,10 +18,10 @@ from support.large import ZXID, make_snapshot
 from support.zookeeper import standalone
 
 
-def read(spool: Spool, surveyor: Surveyor | None) -> Cost:
+def read(spool: Spool, survey: Survey | None) -> Cost:
     """Read a captured tree, with or without an eye on coverage."""
     begin, cpu = time.monotonic(), time.process_time()
-    for _ in surveyor.watch(spool.in_tree_order()) if surveyor else spool.in_tree_order():
+    for _ in survey.watch(spool.in_tree_order()) if survey else spool.in_tree_order():
         pass
     return Cost(time.monotonic() - begin, time.process_time() - cpu)
 
@@ -36,10 +36,10 @@ def test_coverage(znodes: int, tmp_path: Path) -> None:
         with session.connect(server.address, None, 60, Checkpoint()) as zookeeper:
             capture(zookeeper, spool, tmp_path, b"", Checkpoint())
         captured = Cost(time.monotonic() - begin, time.process_time() - cpu)
-        plain, surveyor = read(spool, None), Surveyor(Layout())
-        watched = read(spool, surveyor)
+        plain, survey = read(spool, None), Survey(Layout())
+        watched = read(spool, survey)
     coverage = Cost(max(watched.seconds - plain.seconds, 0), watched.cpu - plain.cpu)
     rows = {"capture": captured, "the captured tree, read": plain, "the same, with coverage": watched}
     table(f"{spool.nodes:,} znodes", {**rows, "coverage": coverage}, captured)
-    assert znodes // 5 == surveyor.coverage.total.topics
+    assert znodes // 5 == survey.findings().coverage.total.topics
     assert coverage.cpu < captured.cpu / 10

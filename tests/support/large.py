@@ -7,7 +7,10 @@ from metadata_tool import archive
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.location import Location
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
+from metadata_tool.pulsar.facts import Outline
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedCursorInfo, ManagedLedgerInfo
+from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.survey import Survey
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
@@ -68,6 +71,14 @@ def _cursor(topic: int) -> bytes:
     ).SerializeToString()
 
 
+def _outline(path: Path) -> Outline:
+    survey = Survey(Layout())
+    with path.open("rb") as file:
+        for node in snapshot.SnapshotReader(file).nodes():
+            survey.see(node)
+    return survey.findings().facts.outline
+
+
 def make_snapshot(path: Path, znodes: int) -> snapshot.Written:
     """Write such a tree as a snapshot."""
     with path.open("xb") as file:
@@ -91,6 +102,7 @@ def make_backup(directory: Path, path: Path, written: snapshot.Written) -> Resto
         chroot="",
         managed_ledger_path="/managed-ledgers",
         snapshot=SnapshotFile(snapshot_name(ZXID), written.size, written.sha256),
+        outline=_outline(path).to_json(),
     )
     archive.pack(directory / str(point.name), manifest, path, lambda: None)
     return point

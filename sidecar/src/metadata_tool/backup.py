@@ -13,8 +13,9 @@ from metadata_tool.catalog import Backup, BackupName, backups
 from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
-from metadata_tool.pulsar.coverage import Coverage, Surveyor
+from metadata_tool.pulsar.coverage import Coverage
 from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.survey import Survey
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import session, snapshot
@@ -123,9 +124,10 @@ def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint
             captured = capture(zookeeper, spool, workdir, source.chroot.encode(), checkpoint)
             zookeeper_version = zookeeper.server_version
         with path.open("xb") as file:
-            surveyor = Surveyor(Layout(source.chroot, plan.managed_ledger_path))
-            written = snapshot.write(file, captured.acls, surveyor.watch(spool.in_tree_order()))
+            survey = Survey(Layout(source.chroot, plan.managed_ledger_path))
+            written = snapshot.write(file, captured.acls, survey.watch(spool.in_tree_order()))
     (workdir / "spool").unlink()
+    findings = survey.findings()
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         tool_version=__version__,
@@ -140,9 +142,10 @@ def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint
         chroot=source.chroot,
         managed_ledger_path=plan.managed_ledger_path,
         snapshot=SnapshotFile(snapshot_name(captured.last_zxid), written.size, written.sha256),
-        coverage=surveyor.coverage.to_json(COVERED_NAMESPACES),
+        coverage=findings.coverage.to_json(COVERED_NAMESPACES),
+        outline=findings.facts.outline.to_json(),
     )
-    return manifest, path, surveyor.coverage
+    return manifest, path, findings.coverage
 
 
 def _verify(packed: Path, checkpoint: Checkpoint) -> None:

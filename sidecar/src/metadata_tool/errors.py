@@ -14,6 +14,9 @@ class ToolError(Exception):
         self.hint = " ".join(hint.split())
         super().__init__(self.message)
 
+    def __reduce__(self) -> tuple[type["ToolError"], tuple[str, str]]:
+        return type(self), (self.message, self.hint)
+
     def __str__(self) -> str:
         return f"{self.message}: {self.hint}" if self.hint else self.message
 

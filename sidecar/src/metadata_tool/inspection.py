@@ -28,7 +28,7 @@ class Inspection:
 
     def as_text(self) -> str:
         """The same for people."""
-        nested = ("snapshot", "coverage")
+        nested = ("snapshot", "coverage", "outline")
         facts = {key: value for key, value in self.manifest.to_json().items() if key not in nested}
         facts |= {f"snapshot.{key}": value for key, value in self.manifest.to_json()["snapshot"].items()}
         facts |= {f"coverage.{key}": value for key, value in self._coverage().items()}

@@ -45,9 +45,12 @@ class Manifest:
     snapshot: SnapshotFile
     coverage: dict[str, Any] | None = None
     """What a restore would bring back; None in a backup that was made before there was this."""
+    outline: dict[str, Any] | None = None
+    """What a recovery may assume until it has read the tree; None as above."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields of manifest.json; zxids in hex, as ZooKeeper's own logs and file names have them."""
+        optional = {"coverage": self.coverage, "outline": self.outline}
         return {
             "formatVersion": self.format_version,
             "toolVersion": self.tool_version,
@@ -63,7 +66,7 @@ class Manifest:
             "chroot": self.chroot,
             "managedLedgerPath": self.managed_ledger_path,
             "snapshot": asdict(self.snapshot),
-            **({} if self.coverage is None else {"coverage": self.coverage}),
+            **{name: value for name, value in optional.items() if value is not None},
         }
 
     def encode(self) -> bytes:
@@ -104,6 +107,7 @@ class Manifest:
             managed_ledger_path=fields.text("managedLedgerPath"),
             snapshot=SnapshotFile(snapshot.text("name"), snapshot.number("size"), snapshot.text("sha256")),
             coverage=fields.optional("coverage"),
+            outline=fields.optional("outline"),
         )
         manifest._check()
         return manifest

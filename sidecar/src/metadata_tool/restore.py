@@ -1,25 +1,26 @@
 """One restore: fetch a backup, verify it, make it the tree of a new cluster, place that where ZooKeeper will look."""
 
+import io
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from metadata_tool import archive
+from metadata_tool.apart import apart
 from metadata_tool.catalog import RestorePoint
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, SettingError, ToolError
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.manifest import USE_ANOTHER, Manifest
 from metadata_tool.marker import ZNODE, Marker
-from metadata_tool.pulsar.coverage import Surveyor
-from metadata_tool.pulsar.facts import Reading
+from metadata_tool.pulsar.facts import Outline
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.recovery import Recovery
+from metadata_tool.pulsar.recovery import Changes, Recovery
 from metadata_tool.pulsar.report import Report
-from metadata_tool.pulsar.topics import Reader
+from metadata_tool.pulsar.rules import Orders
+from metadata_tool.pulsar.survey import Findings, Survey
 from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
@@ -30,6 +31,9 @@ from metadata_tool.zookeeper.snapshot import Node
 
 log = logging.getLogger(__name__)
 
+
+_LARGE = 100_000
+"""Znodes of a backup that is worth another process."""
 
 REPORT = "restore-report.json"
 """Lies beside the snapshot, where ZooKeeper passes over it."""
@@ -117,8 +121,9 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint, *, replace: bool) -> P
         ToolError: the restore failed; the directory is as it was.
     """
     with fetched(plan.point, store, plan.spool_dir, checkpoint) as path:
-        prepared = _prepare(plan, path, checkpoint)
-        placed = plan.data.place(prepared.zxid, prepared.write, plan.why if replace else None)
+        recovering = _Recovering.begin(plan, path, checkpoint)
+        plan.data.require_space(recovering.room)
+        placed = plan.data.place(recovering.zxid, recovering.write, plan.why if replace else None)
     log.info("restored %s into %s, with a report beside it: %s", plan.point, placed, REPORT)
     return placed
 
@@ -140,43 +145,24 @@ def rehearse(plan: Plan, store: Store, checkpoint: Checkpoint) -> None:
     Raises:
         ToolError: the restore would fail.
     """
-    with fetched(plan.point, store, plan.spool_dir, checkpoint) as path, Path(os.devnull).open("wb") as nowhere:
-        _prepare(plan, path, checkpoint).write(nowhere)
+    with fetched(plan.point, store, plan.spool_dir, checkpoint) as path:
+        recovering = _Recovering.begin(plan, path, checkpoint)
+        plan.data.require_space(recovering.room)
+        recovering.write(_Nowhere())
 
 
-def _prepare(plan: Plan, path: Path, checkpoint: Checkpoint) -> "_Prepared":
-    """Read the backup a first time: to verify it, and to learn what must be known of the whole tree."""
-    with archive.opened(path) as backup:
-        layout = _layout(plan, backup.manifest)
-        plan.data.require_space(_room(backup.manifest.snapshot.size))
-    reader, reading, surveyor = Reader(layout), Reading(layout), Surveyor(layout)
+class _Nowhere(io.BytesIO):
+    """What a rehearsal writes to."""
 
-    def each(node: Node) -> None:
-        found = reader.read(node.path, node.data)
-        reading.see(node, found)
-        surveyor.see(node.path, found)
-
-    manifest = verify(plan.point, path, checkpoint, each)
-    surveyor.finish()
-    log.info("verified %s: %d znodes at zxid %#x", plan.point, manifest.nodes, manifest.zxid)
-    zxid = _later(manifest.zxid, plan.marker)
-    orders = plan.wishes.orders(reading.facts, zxid, manifest.timestamp)
-    recovery = Recovery(orders, reading.facts, layout)
-    report = Report(orders, reading.facts, recovery.changes, surveyor.coverage)
-    return _Prepared(path, plan.marker, recovery, report, zxid, manifest.timestamp, checkpoint)
+    def write(self, content: Any) -> int:
+        return len(content)
 
 
-def _later(zxid: int, marker: Marker) -> int:
-    """A zxid that no client of the old cluster had seen when it was saved; of a later point it is later."""
-    later = zxid + (marker.zxid_epochs << 32)
-    if later >= 1 << 63:
-        raise ArchiveUnsupported(f"the backup's zxid is {zxid:#x}, there is none much later", USE_ANOTHER)
-    return later
-
-
-def _room(size: int) -> int:
-    """Bytes that a restored tree may take: marks on offloaded ledgers add a tenth at most; marker and report."""
-    return size + size // 8 + (16 << 20)
+def _survey(point: RestorePoint, path: Path, layout: Layout, checkpoint: Checkpoint | None = None) -> Findings:
+    """Verify a fetched backup, and learn what must be known of the whole tree."""
+    survey = Survey(layout)
+    verify(point, path, checkpoint or Checkpoint(), survey.see)
+    return survey.findings()
 
 
 def _layout(plan: Plan, manifest: Manifest) -> Layout:
@@ -188,30 +174,95 @@ def _layout(plan: Plan, manifest: Manifest) -> Layout:
     return Layout(manifest.chroot, manifest.managed_ledger_path)
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A verified backup, and all that is needed to write the new tree."""
+def _later(zxid: int, marker: Marker) -> int:
+    """A zxid that no client of the old cluster had seen when it was saved; of a later point it is later."""
+    later = zxid + (marker.zxid_epochs << 32)
+    if later >= 1 << 63:
+        raise ArchiveUnsupported(f"the backup's zxid is {zxid:#x}, there is none much later", USE_ANOTHER)
+    return later
 
+
+@dataclass(frozen=True)
+class _Recovering:
+    """A fetched backup on its way to the tree of a new cluster."""
+
+    plan: Plan
     path: Path
-    marker: Marker
-    recovery: Recovery
-    report: Report
+    manifest: Manifest
+    layout: Layout
     zxid: int
-    time: int
     checkpoint: Checkpoint
 
+    @classmethod
+    def begin(cls, plan: Plan, path: Path, checkpoint: Checkpoint) -> "_Recovering":
+        """Read the manifest."""
+        with archive.opened(path) as backup:
+            manifest = backup.manifest
+        return cls(plan, path, manifest, _layout(plan, manifest), _later(manifest.zxid, plan.marker), checkpoint)
+
+    @property
+    def room(self) -> int:
+        """Bytes that it may take: marks on offloaded ledgers add a tenth at most; marker and report."""
+        size = self.manifest.snapshot.size
+        return size + size // 8 + (16 << 20)
+
     def write(self, out: BinaryIO) -> dict[str, bytes]:
-        """Write the snapshot; the files to lie beside it."""
+        """Write the snapshot; the files to lie beside it.
+
+        A large backup is verified by another process while this one writes what the manifest lets it assume. If it is
+        not sound nothing comes of it; if the tree says otherwise than its manifest, it is written again.
+        """
+        assumed = self._assumption()
+        if assumed is None:
+            findings = self._say_verified(_survey(self.plan.point, self.path, self.layout, self.checkpoint))
+            return self._told(findings, self._write(out, findings.facts.outline, findings))
+        log.info("verifying %s, and writing it at the same time", self.plan.point)
+        with apart(self.checkpoint, _survey, self.plan.point, self.path, self.layout) as surveyed:
+            changes = self._write(out, assumed, None)
+            findings = self._say_verified(surveyed())
+        if findings.facts.outline != assumed:
+            log.warning("its manifest tells other ids or clusters than its tree: it is written again")
+            out.seek(0)
+            out.truncate()
+            changes = self._write(out, findings.facts.outline, findings)
+        return self._told(findings, changes)
+
+    def _assumption(self) -> Outline | None:
+        """What can be assumed of the tree before it was read; None if that is not worth while, or not enough."""
+        outline = Outline.parse(self.manifest.outline)
+        if outline is None or self.manifest.nodes < _LARGE:
+            return None
+        try:
+            return None if self._orders(outline).rename else outline
+        except ToolError:
+            return None  # whatever is to be refused is refused for what is in the tree
+
+    def _say_verified(self, findings: Findings) -> Findings:
+        log.info("verified %s: %d znodes at zxid %#x", self.plan.point, self.manifest.nodes, self.manifest.zxid)
+        return findings
+
+    def _orders(self, outline: Outline) -> Orders:
+        return self.plan.wishes.orders(outline, self.zxid, self.manifest.timestamp)
+
+    def _write(self, out: BinaryIO, outline: Outline, findings: Findings | None) -> Changes:
+        orders = self._orders(outline)
+        renamed = findings.facts.clusters[orders.rename[0]] if findings and orders.rename else []
+        recovery = Recovery(orders, outline, renamed, self.layout)
         with archive.opened(self.path, self.checkpoint) as backup:
             tree = backup.tree(verified=True)
-            nodes = self.recovery.nodes(tree.nodes)
             read_only = max(tree.acls, default=0) + 1
             acls = {**tree.acls, read_only: pack_acls([Acl(READ, "world", "anyone")])}
-            written = snapshot.write(out, acls, self._sound(self._with_own(nodes, read_only), acls))
-        for line in self.report.lines():
-            log.info("%s", line)
+            nodes = self._with_own(recovery.nodes(tree.nodes), read_only)
+            written = snapshot.write(out, acls, self._sound(nodes, acls))
         log.info("wrote %d znodes", written.nodes)
-        return {datadir.MARKER: self.marker.to_json(), REPORT: self.report.encode()}
+        return recovery.changes
+
+    def _told(self, findings: Findings, changes: Changes) -> dict[str, bytes]:
+        """Say what was done; the files that tell it."""
+        report = Report(self._orders(findings.facts.outline), findings.facts, changes, findings.coverage)
+        for line in report.lines():
+            log.info("%s", line)
+        return {datadir.MARKER: self.plan.marker.to_json(), REPORT: report.encode()}
 
     def _sound(self, nodes: Iterable[Node], acls: Mapping[int, bytes]) -> Iterator[bytes]:
         """The new tree, encoded, as long as it is one that ZooKeeper loads."""
@@ -223,8 +274,9 @@ class _Prepared:
 
     def _with_own(self, nodes: Iterable[Node], read_only: int) -> Iterator[Node]:
         """The tree with the znode that says which restore it is of, in place of an earlier one, and a new server's."""
-        stat = Stat(self.zxid, self.zxid, self.time, self.time, 0, 0, 0, 0, self.zxid)
-        marker = Node(ZNODE, self.marker.to_json(), read_only, stat.pack())
+        time = self.manifest.timestamp
+        stat = Stat(self.zxid, self.zxid, time, time, 0, 0, 0, 0, self.zxid)
+        marker = Node(ZNODE, self.plan.marker.to_json(), read_only, stat.pack())
         replaced = (ZNODE, system.CONFIG)
         others = (node for node in nodes if node.path not in replaced)
         return snapshot.inserted(others, [marker, *system.of_new_server(read_only)])

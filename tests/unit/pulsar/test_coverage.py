@@ -3,9 +3,10 @@
 import pytest
 
 from metadata_tool.pulsar import coverage
-from metadata_tool.pulsar.coverage import OTHERS, Surveyor, Tally
+from metadata_tool.pulsar.coverage import OTHERS, Tally
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedLedgerInfo
 from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.survey import Findings, Survey
 from metadata_tool.zookeeper.snapshot import Node
 from support.metadata import NAMESPACE, cursor, ledgers, tree
 
@@ -39,11 +40,11 @@ EXPECTED = {
 }
 
 
-def survey(nodes: list[Node]) -> Surveyor:
+def survey(nodes: list[Node]) -> Findings:
     """Everything seen."""
-    surveyor = Surveyor(Layout())
-    assert [node.encode() for node in nodes] == list(surveyor.watch(node.encode() for node in nodes))
-    return surveyor
+    made = Survey(Layout())
+    assert [node.encode() for node in nodes] == list(made.watch(node.encode() for node in nodes))
+    return made.findings()
 
 
 def test_counts() -> None:

@@ -12,13 +12,13 @@ from metadata_tool.pulsar import facts as facts_module
 from metadata_tool.pulsar import recovery as recovery_module
 from metadata_tool.pulsar.codec import encode, managed_cursor, managed_ledger
 from metadata_tool.pulsar.coverage import Coverage
-from metadata_tool.pulsar.facts import Facts, Reading
+from metadata_tool.pulsar.facts import Facts
 from metadata_tool.pulsar.ids import MARGIN
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery import Changes, Recovery
 from metadata_tool.pulsar.report import Report
 from metadata_tool.pulsar.rules import RULES, Scope
-from metadata_tool.pulsar.topics import Reader
+from metadata_tool.pulsar.survey import Survey
 from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import Node, tree_key
@@ -34,16 +34,18 @@ EVERYTHING = Wishes(Scope.EVERYTHING)
 
 def known(nodes: list[Node], layout: Layout) -> Facts:
     """What a first reading learns."""
-    reading, reader = Reading(layout), Reader(layout)
+    survey = Survey(layout)
     for node in nodes:
-        reading.see(node, reader.read(node.path, node.data))
-    return reading.facts
+        survey.see(node)
+    return survey.findings().facts
 
 
 def recovered(nodes: list[Node], wishes: Wishes, layout: Layout) -> tuple[list[Node], Changes]:
     """The new tree, and what was done."""
     facts = known(nodes, layout)
-    recovery = Recovery(wishes.orders(facts, ZXID, TIME), facts, layout)
+    orders = wishes.orders(facts.outline, ZXID, TIME)
+    renamed = facts.clusters[orders.rename[0]] if orders.rename else []
+    recovery = Recovery(orders, facts.outline, renamed, layout)
     return list(recovery.nodes(nodes)), recovery.changes
 
 
@@ -291,7 +293,7 @@ def test_retention_as_it_was_is_known() -> None:
     content = POLICIES | {"/admin/policies/shop/kept": as_json(retention_policies=before)}
     nodes = tree(content)
     facts = known(nodes, Layout())
-    orders = Wishes(Scope.TIERED_STORAGE, hold_retention=True).orders(facts, ZXID, TIME)
+    orders = Wishes(Scope.TIERED_STORAGE, hold_retention=True).orders(facts.outline, ZXID, TIME)
     expected = {"broken/ns": None, "shop/kept": before, "shop/orders": None}
     assert expected == Report(orders, facts, Changes(), Coverage()).to_json()["retentionBefore"]
 

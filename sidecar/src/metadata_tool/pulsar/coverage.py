@@ -5,14 +5,12 @@ metadata, so they are not counted here: `open_ledgers` says how many there are.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.topics import COMPACTION, Cursor, Reader, Topic, Undecodable
-from metadata_tool.zookeeper.jute import read_buffer
+from metadata_tool.pulsar.topics import COMPACTION, Cursor, Topic, Undecodable
 
 MAX_TOPICS = 10_000
 """So many topics are kept by name: those that would lose most."""
@@ -71,7 +69,7 @@ def of_topic(topic: Topic) -> Tally:
     never = 1
     for ledger in topic.info.ledgerInfo:
         entries = ledger.entries
-        if offloaded(ledger):
+        if ledger.HasField("offloadContext") and ledger.offloadContext.complete:  # `offloaded`, without the call
             never = 0
             kept += entries
             kept_bytes += ledger.size
@@ -164,26 +162,14 @@ class Surveyor:
 
     def __init__(self, layout: Layout) -> None:
         self.coverage = Coverage()
-        self._reader = Reader(layout)
         self._schema = layout.compile(SCHEMA)
-        roots = (f"{layout.chroot}{layout.managed_ledger_path}/", f"{layout.chroot}/schemas/")
-        self._roots = tuple(root.encode() for root in roots)
+        self._schemas = f"{layout.chroot}/schemas/".encode()
         self._topic: tuple[str, str, Tally] | None = None
-
-    def watch(self, encoded: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass encoded znodes on, in tree order, and count."""
-        for node in encoded:
-            path, after = read_buffer(node, 0)
-            if path and path.startswith(self._roots):
-                data, _ = read_buffer(node, after)
-                self.see(path, self._reader.read(path, data))
-            yield node
-        self.finish()
 
     def see(self, path: bytes, found: Topic | Cursor | Undecodable | None) -> None:
         """Count one znode, and what a Reader found it to be; they come in tree order."""
         if found is None:
-            if path.startswith(self._roots) and (match := self._schema.fullmatch(path)):
+            if path.startswith(self._schemas) and (match := self._schema.fullmatch(path)):
                 self.coverage.of(f"{match['tenant'].decode()}/{match['namespace'].decode()}").schemas += 1
         elif isinstance(found, Cursor):
             if self._topic and found.name != COMPACTION:

@@ -1,6 +1,7 @@
 """What a recovery must know of the whole tree before it changes a znode of it: a first reading."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,44 @@ OLD_NAMESPACE = "/admin/policies/<tenant>/<cluster>/<namespace>"
 MAX_CLUSTER_ZNODES = 10_000
 MAX_NAMESPACES = 10_000
 MAX_NAMED = 100
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The facts that decide what is written: of those a backup's manifest tells, to be proven by the tree."""
+
+    highest_id: int
+    has_ledgers: bool
+    counters: tuple[str, ...]
+    clusters: tuple[str, ...]
+    renamable: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Names as in JSON."""
+        return {
+            "highestLedgerId": self.highest_id,
+            "bookKeeper": self.has_ledgers,
+            "idCounters": list(self.counters),
+            "clusters": list(self.clusters),
+            "renamable": self.renamable,
+        }
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, Any] | None) -> "Outline | None":
+        """What a manifest tells; None where it is none. Whether it is true is another matter."""
+        told = fields or {}
+        highest, counters, clusters = told.get("highestLedgerId"), told.get("idCounters"), told.get("clusters")
+        has_ledgers, renamable = told.get("bookKeeper"), told.get("renamable")
+        if not (type(highest) is int and -1 <= highest < 1 << 62 and _all_are(bool, [has_ledgers, renamable])):
+            return None
+        if not (isinstance(counters, list) and isinstance(clusters, list) and _all_are(str, [*counters, *clusters])):
+            return None
+        return cls(highest, bool(has_ledgers), tuple(counters), tuple(clusters), bool(renamable))
+
+    @property
+    def has_long_ids(self) -> bool:
+        """Whether ids go beyond 31 bits."""
+        return ids.LONG in self.counters
 
 
 @dataclass
@@ -39,14 +78,20 @@ class Facts:
     """Whether there are topics or namespaces of the first version of names, which have their cluster in them."""
 
     @property
-    def has_long_ids(self) -> bool:
-        """Whether ids go beyond 31 bits."""
-        return ids.LONG in self.counters
-
-    @property
     def own_clusters(self) -> list[str]:
         """The clusters' names; with geo-replication the others' are among them."""
         return sorted(name for name in self.clusters if name != GLOBAL)
+
+    @property
+    def outline(self) -> Outline:
+        """What decides."""
+        return Outline(
+            self.highest_id,
+            self.has_ledgers,
+            tuple(sorted(self.counters)),
+            tuple(self.own_clusters),
+            self.clusters_whole and not self.old_names,
+        )
 
 
 class Reading:
@@ -121,6 +166,10 @@ class Reading:
 
     def _given_out(self, *found: int) -> None:
         self.facts.highest_id = max(self.facts.highest_id, *found, -1)
+
+
+def _all_are(kind: type, values: list[Any]) -> bool:
+    return all(isinstance(value, kind) for value in values)
 
 
 def _retention(policies: bytes) -> Any:

@@ -7,7 +7,7 @@ from re import Match, Pattern
 
 from metadata_tool.pulsar import ids
 from metadata_tool.pulsar.codec import UndecodableError
-from metadata_tool.pulsar.facts import Facts
+from metadata_tool.pulsar.facts import Outline
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.rules import RULES, Orders, Rule
 from metadata_tool.zookeeper.jute import Stat
@@ -51,10 +51,12 @@ class _Placed:
 class Recovery:
     """Applies the rules of a scope to a stream of znodes."""
 
-    def __init__(self, orders: Orders, facts: Facts, layout: Layout) -> None:
+    def __init__(self, orders: Orders, outline: Outline, renamed: list[Node], layout: Layout) -> None:
+        """`renamed` are the znodes of the cluster that gets another name."""
         self.changes = Changes()
         self._orders = orders
-        self._facts = facts
+        self._outline = outline
+        self._renamed = renamed
         self._layout = layout
         self._chroot = layout.chroot.encode()
         self._rules = list(self._placed())
@@ -131,15 +133,15 @@ class Recovery:
         if self._orders.rename:
             old, new = self._orders.rename
             root = f"{self._layout.chroot}/admin/clusters/"
-            for node in self._facts.clusters[old]:
+            for node in self._renamed:
                 yield node._replace(path=f"{root}{new}".encode() + node.path[len(f"{root}{old}".encode()) :])
 
     def _missing_counters(self) -> Iterator[Node]:
         counter = self._orders.counter
         needed = [counter.path] if counter.high is None else [ids.LONG, counter.path]
-        if self._facts.has_ledgers:
+        if self._outline.has_ledgers:
             for path in needed:
-                if path not in self._facts.counters:
+                if path not in self._outline.counters:
                     yield self._new(f"{self._layout.chroot}{path}".encode())
 
     def _new(self, path: bytes) -> Node:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from metadata_tool.errors import ClusterNameDiffers
-from metadata_tool.pulsar.facts import Facts
+from metadata_tool.pulsar.facts import Outline
 from metadata_tool.pulsar.ids import next_counter
 from metadata_tool.pulsar.rules import Orders, Scope
 
@@ -28,18 +28,18 @@ class Wishes:
             **{f"{name} of CLUSTER_NAME": url for name, url in self.urls},
         }
 
-    def orders(self, facts: Facts, zxid: int, time: int) -> Orders:
+    def orders(self, outline: Outline, zxid: int, time: int) -> Orders:
         """What is to be done. Changed znodes get this zxid and time (epoch ms).
 
         Raises:
             ClusterNameDiffers: the saved tree is of a cluster with another name.
         """
-        cluster, rename = self._cluster(facts)
+        cluster, rename = self._cluster(outline)
         if self.scope is Scope.EVERYTHING and not self.urls:
             cluster = ""  # its brokers may have kept their addresses
         return Orders(
             scope=self.scope,
-            counter=next_counter(facts.highest_id, long=facts.has_long_ids),
+            counter=next_counter(outline.highest_id, long=outline.has_long_ids),
             zxid=zxid,
             time=time,
             hold_retention=self.hold_retention,
@@ -48,8 +48,8 @@ class Wishes:
             urls=self.urls,
         )
 
-    def _cluster(self, facts: Facts) -> tuple[str, tuple[str, str] | None]:
-        saved, new = facts.own_clusters, self.cluster_name
+    def _cluster(self, outline: Outline) -> tuple[str, tuple[str, str] | None]:
+        saved, new = outline.clusters, self.cluster_name
         if not new or not saved:
             return (saved[0] if len(saved) == 1 else ""), None
         if new in saved:
@@ -59,12 +59,10 @@ class Wishes:
             raise ClusterNameDiffers(what, f"set CLUSTER_NAME to {saved[0]}, or RENAME_CLUSTER=true to rename it")
         if len(saved) > 1:
             raise ClusterNameDiffers(what, "with several clusters in it none can be renamed: take one of these names")
-        if facts.old_names:
+        if not outline.renamable:
             raise ClusterNameDiffers(
-                what, f"it has namespaces of the first version, whose names have the cluster in them: keep {saved[0]}"
-            )
-        if not facts.clusters_whole:
-            raise ClusterNameDiffers(
-                what, f"it has too many znodes below /admin/clusters to be renamed: keep {saved[0]}"
+                what,
+                "names of the first version, which have their cluster in them, or too many znodes below "
+                f"/admin/clusters, cannot be renamed: keep {saved[0]}",
             )
         return new, (saved[0], new)

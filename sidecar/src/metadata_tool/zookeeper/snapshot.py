@@ -47,6 +47,15 @@ class Node(NamedTuple):
     acl: int
     stat: bytes
 
+    @classmethod
+    def decode(cls, encoded: bytes) -> "Node":
+        """Read what `encode` gives."""
+        (size,) = INT.unpack_from(encoded)
+        path, tail = encoded[4 : 4 + size], len(encoded) - _TAIL
+        (size,) = INT.unpack_from(encoded, 4 + size)
+        data = encoded[tail - size : tail] if size >= 0 else None
+        return cls(path, data, LONG.unpack_from(encoded, tail)[0], encoded[tail + LONG.size :])
+
     def encode(self) -> bytes:
         """The bytes of this znode in a snapshot."""
         path, data, acl, stat = self
