@@ -21,7 +21,22 @@ from typing import IO, Any
 from support.processes import READY_WITHIN
 from support.tool import Outcome, environment
 
-_STEPS = "rename replace link mkdir rmdir unlink remove open write truncate ftruncate chown chmod fsync".split()
+_STEPS = [
+    "rename",
+    "replace",
+    "link",
+    "mkdir",
+    "rmdir",
+    "unlink",
+    "remove",
+    "open",
+    "write",
+    "truncate",
+    "ftruncate",
+    "chown",
+    "chmod",
+    "fsync",
+]
 _LONGEST_WRITE = 4096
 """Bytes: as a kernel may, so that there are moments in the middle of a file."""
 _COUNTER = 8
@@ -31,13 +46,14 @@ _COUNTER = 8
 class Fault:
     """What strikes: at a moment SIGKILL, or the disk of the file `fill` is full; or SIGKILL from outside, by time.
 
-    `memory` is how many bytes of address space the program may take beyond those it begins with.
+    `memory` is how many bytes of address space the program may take beyond those it begins with; `user` runs it.
     """
 
     at: int = -1
     fill: str = ""
     seconds: float | None = None
     memory: int | None = None
+    user: int | None = None
 
 
 NONE = Fault()
@@ -75,9 +91,7 @@ class Nursery:
         """Run one command to its end."""
         return self.run_together(*arguments, settings=[settings], fault=fault)[0]
 
-    def run_together(
-        self, *arguments: str, settings: Sequence[Mapping[str, str]], fault: Fault = NONE
-    ) -> list[Ending]:
+    def run_together(self, *arguments: str, settings: Sequence[Mapping[str, str]], fault: Fault = NONE) -> list[Ending]:
         """Run a command in several processes at once, which have these settings."""
         environments = [environment(each) for each in settings]
         found = self._ask(
@@ -136,6 +150,7 @@ def contents(directory: Path) -> dict[str, bytes | None] | None:
 def _serve() -> None:
     """Read orders, one a line; answer each."""
     from metadata_tool import cli  # noqa: PLC0415  # the tests themselves need none of it
+    from metadata_tool.store import directory  # noqa: F401, PLC0415  # another user may not reach its file
 
     for line in sys.stdin:
         order = json.loads(line)
@@ -186,6 +201,10 @@ def _become(said: Path, settings: Mapping[str, str], fault: Fault, counter: mmap
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + fault.memory
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    if fault.user is not None:
+        os.setgroups([])
+        os.setgid(fault.user)
+        os.setuid(fault.user)
 
     def moment() -> None:
         now = int.from_bytes(counter[:], "big")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from metadata_tool import archive
 from metadata_tool.catalog import BackupName, RestorePoint
@@ -85,8 +86,10 @@ def make_snapshot(path: Path, znodes: int) -> snapshot.Written:
         return snapshot.write(file, {}, (node.encode() for node in pulsar_shaped(znodes)))
 
 
-def make_backup(directory: Path, path: Path, written: snapshot.Written) -> RestorePoint:
-    """Pack a snapshot into a backup, in a directory for backups."""
+def make_backup(
+    directory: Path, path: Path, written: snapshot.Written, zxid: int = ZXID, **outline: Any
+) -> RestorePoint:
+    """Pack a snapshot into a backup, in a directory for backups; `outline` is what its manifest tells falsely."""
     point = RestorePoint(Location.parse(f"file://{directory}"), BackupName("large", TIMESTAMP))
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -94,15 +97,15 @@ def make_backup(directory: Path, path: Path, written: snapshot.Written) -> Resto
         prefix="large",
         timestamp=TIMESTAMP,
         zookeeper_version="3.9.5",
-        zxid=ZXID,
-        first_zxid=ZXID,
+        zxid=zxid,
+        first_zxid=zxid,
         nodes=written.nodes,
         data_bytes=0,
         ephemerals=0,
         chroot="",
         managed_ledger_path="/managed-ledgers",
-        snapshot=SnapshotFile(snapshot_name(ZXID), written.size, written.sha256),
-        outline=_outline(path).to_json(),
+        snapshot=SnapshotFile(snapshot_name(zxid), written.size, written.sha256),
+        outline={**_outline(path).to_json(), **outline},
     )
     archive.pack(directory / str(point.name), manifest, path, lambda: None)
     return point

@@ -74,7 +74,7 @@ def proxy(target_port: int) -> Iterator[tuple[str, Faults]]:
 
     Handler.target_port, Handler.faults = target_port, faults
     server = _Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", faults

@@ -49,13 +49,14 @@ def test_next_counter(highest: int, *, long: bool, expected: Counter) -> None:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        (b"/ledgers/00/0000/L0000", 0),
-        (b"/ledgers/00/0012/L3456", 123456),
-        (b"/ledgers/000/0000/0042/9496/L7296", 4294967296),
+        (b"00/0000/L0000", 0),
+        (b"00/0012/L3456", 123456),
+        (b"000/0000/0042/9496/L7296", 4294967296),
+        (b"00a/0012/L3456", 123456),
     ],
 )
 def test_id_of_a_ledger(path: bytes, expected: int) -> None:
-    """A ledger's znode is called by its id."""
+    """A ledger's znode is called by its id, below /ledgers/."""
     assert expected == of_ledger(path)
 
 

@@ -12,7 +12,7 @@ from metadata_tool.pulsar import facts as facts_module
 from metadata_tool.pulsar import recovery as recovery_module
 from metadata_tool.pulsar.codec import encode, managed_cursor, managed_ledger
 from metadata_tool.pulsar.coverage import Coverage
-from metadata_tool.pulsar.facts import Facts
+from metadata_tool.pulsar.facts import Facts, Outline
 from metadata_tool.pulsar.ids import MARGIN
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery import Changes, Recovery
@@ -377,3 +377,18 @@ def test_json_of_any_kind_stops_nothing() -> None:
     }
     new = recover(content, Wishes(Scope.TIERED_STORAGE, "new", rename_cluster=True))
     assert "new" in policies(new, "/admin/policies/a/b")["replication_clusters"]
+
+
+def test_outline_is_told_by_the_manifest() -> None:
+    """What decides a recovery is read from a manifest as it was written, whatever the tree."""
+    content = {**POLICIES, "/ledgers/idgen": b"", "/ledgers/idgen-long": b"", f"{NAMESPACE}/t": ledgers((5, True))}
+    for told in (known(tree(content), Layout()).outline, known(tree({}), Layout()).outline):
+        assert told == Outline.parse(json.loads(json.dumps(told.to_json())))
+
+
+@pytest.mark.parametrize("key", ["highestLedgerId", "bookKeeper", "idCounters", "clusters", "renamable"])
+@pytest.mark.parametrize("value", [None, "x", 1.5, 1 << 62, {"a": 1}, [1], [None]])
+def test_outline_that_is_none(key: str, value: object) -> None:
+    """A manifest that tells anything else tells nothing."""
+    assert Outline.parse({**known(tree({}), Layout()).outline.to_json(), key: value}) is None
+    assert Outline.parse(None) is None

@@ -176,6 +176,13 @@ def test_wrong_end(content: bytes) -> None:
         read(content)
 
 
+@PATIENT
+@given(trees())
+def test_encoded_znode(tree: list[Node]) -> None:
+    """A znode is read as it was encoded."""
+    assert tree == [Node.decode(node.encode()) for node in tree]
+
+
 def test_cut() -> None:
     """A snapshot that was cut is refused, wherever it was cut; only just before a trailer is it another one."""
     content = with_trailers(DIGEST, LAST_ZXID)

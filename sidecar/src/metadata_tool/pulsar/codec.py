@@ -15,8 +15,8 @@ from google.protobuf.message import DecodeError, Message
 
 from metadata_tool.pulsar.managed_ledger_pb2 import Compression, ManagedCursorInfo, ManagedLedgerInfo
 
-_HEAD = struct.Struct(">Hi")
-_MAGIC = 0x4778
+_HEAD = struct.Struct(">2si")
+_MAGIC = b"\x47\x78"
 _LIMIT = 64 << 20
 """Bytes that a value may claim to hold: ten times what ZooKeeper's own limits leave room for."""
 
@@ -75,7 +75,7 @@ def _plain(value: bytes) -> bytes:
 
 
 def _is_compressed(value: bytes) -> bool:
-    return len(value) >= _HEAD.size and _HEAD.unpack_from(value)[0] == _MAGIC
+    return value[:2] == _MAGIC and len(value) >= _HEAD.size
 
 
 def _split(value: bytes) -> tuple[Compression, bytes]:

@@ -6,7 +6,7 @@ metadata, so they are not counted here: `open_ledgers` says how many there are.
 
 import heapq
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo
 from metadata_tool.pulsar.paths import Layout
@@ -81,15 +81,14 @@ def of_topic(topic: Topic) -> Tally:
     return Tally(1, kept, kept_bytes, lost, lost_bytes, opened, never)
 
 
-@dataclass(frozen=True, order=True)
-class TopicLoss:
+class TopicLoss(NamedTuple):
     """A topic and what it would lose, in the order of that."""
 
     lost_bytes: int
     open_ledgers: int
     namespace: str
     name: str
-    tally: Tally = field(compare=False)
+    tally: Tally
 
     def to_json(self) -> dict[str, Any]:
         """Name and counts."""
@@ -130,7 +129,7 @@ class Coverage:
             return
         if len(self.worst) < MAX_TOPICS:
             heapq.heappush(self.worst, TopicLoss(tally.lost_bytes, tally.open_ledgers, namespace, name, tally))
-        elif tally.lost_bytes >= self.worst[0].lost_bytes:
+        elif (tally.lost_bytes, tally.open_ledgers) >= self.worst[0][:2]:
             heapq.heappushpop(self.worst, TopicLoss(tally.lost_bytes, tally.open_ledgers, namespace, name, tally))
 
     def topics_of(self, namespace: str) -> list[TopicLoss]:
@@ -166,12 +165,14 @@ class Surveyor:
         self._schemas = f"{layout.chroot}/schemas/".encode()
         self._topic: tuple[str, str, Tally] | None = None
 
-    def see(self, path: bytes, found: Topic | Cursor | Undecodable | None) -> None:
-        """Count one znode, and what a Reader found it to be; they come in tree order."""
-        if found is None:
-            if path.startswith(self._schemas) and (match := self._schema.fullmatch(path)):
-                self.coverage.of(f"{match['tenant'].decode()}/{match['namespace'].decode()}").schemas += 1
-        elif isinstance(found, Cursor):
+    def see_other(self, path: bytes) -> None:
+        """Count one znode that is no topic and no cursor."""
+        if path.startswith(self._schemas) and (match := self._schema.fullmatch(path)):
+            self.coverage.of(f"{match['tenant'].decode()}/{match['namespace'].decode()}").schemas += 1
+
+    def see(self, found: Topic | Cursor | Undecodable) -> None:
+        """Count a topic or a cursor; they come in tree order."""
+        if isinstance(found, Cursor):
             if self._topic and found.name != COMPACTION:
                 self._topic[2].cursors += 1
                 self._topic[2].cursors_in_bookkeeper += found.info.cursorsLedgerId >= 0

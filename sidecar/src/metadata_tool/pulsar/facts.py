@@ -107,23 +107,24 @@ class Reading:
         tops = ("ledgers", "admin/clusters", "admin/policies")
         self._tops = tuple(f"{layout.chroot}/{name}/".encode() for name in tops)
 
-    def see(self, node: Node, found: Topic | Cursor | Undecodable | None) -> None:
-        """Learn from one znode, and from what a Reader found it to be."""
-        if found is not None:
-            self._see_topic(found)
-        elif (node.path + b"/").startswith(self._tops[0]):
+    def see_other(self, node: Node) -> None:
+        """Learn from a znode that is no topic and no cursor."""
+        path = node.path
+        if path.startswith(self._tops[0]):
             self._see_ledger(node)
-        elif node.path.startswith(self._tops[1]):
+        elif path.startswith(self._tops[1]):
             self._see_cluster(node)
-        elif node.path.startswith(self._tops[2]) and node.data:
-            self._see_policies(node.path, node.data)
+        elif path.startswith(self._tops[2]) and node.data:
+            self._see_policies(path, node.data)
+        elif path == self._tops[0][:-1]:
+            self.facts.has_ledgers = True
 
     def _see_ledger(self, node: Node) -> None:
         facts = self.facts
-        facts.has_ledgers = True
-        if any(pattern.fullmatch(node.path) for pattern in self._ledgers):
-            self._given_out(ids.of_ledger(node.path[len(self._chroot) :]))
-            return
+        for pattern in self._ledgers:
+            if pattern.fullmatch(node.path):
+                self._given_out(ids.of_ledger(node.path[len(self._tops[0]) :]))
+                return
         path, cversion = node.path.decode().removeprefix(self._chroot), Stat.unpack(node.stat).cversion
         if path == ids.SHORT:
             facts.counters.add(path)
@@ -150,14 +151,15 @@ class Reading:
             name = f"{match['tenant'].decode()}/{match['namespace'].decode()}"
             self.facts.retention[name] = _retention(data)
 
-    def _see_topic(self, found: Topic | Cursor | Undecodable) -> None:
-        if isinstance(found, Topic):
+    def see(self, found: Topic | Cursor | Undecodable) -> None:
+        """Learn from a topic or a cursor."""
+        if isinstance(found, Cursor):
+            self._given_out(found.info.cursorsLedgerId, found.info.markDeleteLedgerId)
+        elif isinstance(found, Topic):
             self.facts.old_names |= found.namespace.count("/") > 1 and not found.is_health_check
             if found.info.HasField("terminatedPosition"):
                 self._see_terminated(f"{found.namespace}/{found.name}")
             self._given_out(*[ledger.ledgerId for ledger in found.info.ledgerInfo])
-        elif isinstance(found, Cursor):
-            self._given_out(found.info.cursorsLedgerId, found.info.markDeleteLedgerId)
 
     def _see_terminated(self, name: str) -> None:
         self.facts.terminated_count += 1

@@ -52,8 +52,11 @@ def next_counter(highest: int, *, long: bool) -> Counter:
 
 
 def of_ledger(path: bytes) -> int:
-    """The id in the path of a ledger's znode."""
-    return int(b"".join(re.findall(rb"[0-9]+", path.partition(b"/ledgers/")[2])))
+    """The id in the path of a ledger's znode below `/ledgers/`: all of its digits."""
+    try:
+        return int(path.translate(None, b"/L"))
+    except ValueError:
+        return int(b"".join(re.findall(rb"[0-9]+", path)))
 
 
 def of_counter(high: int | None, cversion: int) -> int:

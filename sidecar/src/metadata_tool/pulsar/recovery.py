@@ -98,12 +98,13 @@ class Recovery:
             self.changes.removed[rule.name] += 1
         elif result is not node:
             self.changes.changed[rule.name] += 1
-            self._note_growth(node, result)
+            if result.data and len(result.data) > USUAL_LIMIT:
+                self._note_growth(node, result)
         return result
 
     def _note_growth(self, before: Node, after: Node) -> None:
         size = len(after.data or b"")
-        if size > max(USUAL_LIMIT, len(before.data or b"")) and len(self.changes.large) < MAX_NAMED:
+        if size > len(before.data or b"") and len(self.changes.large) < MAX_NAMED:
             self.changes.large.append(f"{printable(after.path)} ({size} bytes)")
 
     def _placed(self) -> Iterator["_Placed"]:

@@ -100,7 +100,7 @@ def _keep_offloaded(node: Node, _match: Match[bytes], orders: Orders) -> Node:
 
 
 def _free_cursor(node: Node, match: Match[bytes], orders: Orders) -> Node | None:
-    if match["cursor"] == COMPACTION.encode():
+    if match["cursor"] == COMPACTION:
         return None
     info = codec.managed_cursor(node.data or b"")
     if info.cursorsLedgerId == -1:
@@ -192,7 +192,7 @@ RULES = (
     Rule(
         "subscriptions",
         CURSORS,
-        f"their position is the one in the znode, no longer in BookKeeper; those named {COMPACTION} go",
+        f"their position is the one in the znode, no longer in BookKeeper; those named {COMPACTION.decode()} go",
         "the ledger with the exact position is lost; the compacted ledger is, too, and a topic that looks for it hangs",
         _free_cursor,
     ),

@@ -22,12 +22,17 @@ class Survey:
 
     def __init__(self, layout: Layout) -> None:
         self._reader, self._reading, self._surveyor = Reader(layout), Reading(layout), Surveyor(layout)
+        self._topics = self._reader.root
 
     def see(self, node: Node) -> None:
         """Learn from one znode."""
-        found = self._reader.read(node.path, node.data)
-        self._reading.see(node, found)
-        self._surveyor.see(node.path, found)
+        path = node[0]
+        if not path.startswith(self._topics):
+            self._reading.see_other(node)
+            self._surveyor.see_other(path)
+        elif found := self._reader.read(path, node[1]):
+            self._reading.see(found)
+            self._surveyor.see(found)
 
     def watch(self, encoded: Iterable[bytes]) -> Iterator[bytes]:
         """Pass encoded znodes on, and learn from them."""

@@ -14,7 +14,7 @@ TOPICS = (
 CURSORS = tuple(f"{topic}/<cursor>" for topic in TOPICS)
 HEALTH_CHECKS = f"{MANAGED_LEDGERS}/pulsar/<cluster>/<broker>/persistent/healthcheck/**"
 """A topic of each broker, with a name of the first version, that nobody reads (HealthChecker)."""
-COMPACTION = "__compaction"
+COMPACTION = b"__compaction"
 """The cursor that holds where the compacted ledger is."""
 
 
@@ -32,14 +32,13 @@ class Topic(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """A subscription of the topic that came before it."""
+    """A subscription of the topic that came before it; its name as in the path."""
 
-    namespace: str
-    name: str
+    name: bytes
     info: ManagedCursorInfo
 
 
-class Undecodable(NamedTuple):
+class Undecodable:
     """What should be a topic or a cursor, and cannot be read."""
 
 
@@ -47,31 +46,26 @@ class Reader:
     """Tells topics and cursors from everything else: TOPICS and CURSORS, without the cost of their expressions."""
 
     def __init__(self, layout: Layout) -> None:
-        self._root = f"{layout.chroot}{layout.managed_ledger_path}/".encode()
+        self.root = f"{layout.chroot}{layout.managed_ledger_path}/".encode()
+        """What all of their paths begin with."""
 
     def read(self, path: bytes, data: bytes | None) -> Topic | Cursor | Undecodable | None:
         """What a znode is; None for whatever is no topic and no cursor."""
-        if not path.startswith(self._root):
-            return None
         try:
-            return self._read(path, data)
+            return self._read(path, data) if path.startswith(self.root) else None
         except codec.UndecodableError:
             return Undecodable()
 
     def _read(self, path: bytes, data: bytes | None) -> Topic | Cursor | None:
-        names = path[len(self._root) :].split(b"/")
+        names = path[len(self.root) :].split(b"/")
+        count = len(names)
         for depth in (2, 3):  # of the namespace; the first version has its cluster in between
-            if depth < len(names) - 1 and names[depth] == _DOMAIN:
-                rest = len(names) - depth
-                if rest == 2:
-                    return Topic(_text(names[:depth]), _text(names[-1:]), codec.managed_ledger(data or b""))
-                if rest == 3:
-                    return Cursor(_text(names[:depth]), _text(names[-1:]), codec.managed_cursor(data or b""))
+            if depth + 2 <= count <= depth + 3 and names[depth] == _DOMAIN:
+                if count == depth + 3:
+                    return Cursor(names[-1], codec.managed_cursor(data or b""))
+                namespace = b"/".join(names[:depth]).decode()
+                return Topic(namespace, names[-1].decode(), codec.managed_ledger(data or b""))
         return None
 
 
 _DOMAIN = b"persistent"
-
-
-def _text(names: list[bytes]) -> str:
-    return b"/".join(names).decode()

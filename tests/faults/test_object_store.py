@@ -1,0 +1,355 @@
+"""A restore from an object store that fails: it goes on where it can, or ends with one line and touches nothing."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from metadata_tool import errors
+from metadata_tool.errors import Stopped, StoreFailed, StoreUnreachable, ToolError
+from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.location import Location
+from metadata_tool.store import download
+from metadata_tool.store import s3 as s3_store
+from support.processes import Process, free_port
+from support.proxy import Faults, proxy
+from support.s3 import Bucket, S3Server, new_bucket
+from support.tool import Outcome, assert_refused, environment, run, succeed
+from support.trees import make_archive, node
+
+NAME = "pulsar-1623721488825.tar.gz"
+KEY = f"team/prod/{NAME}"
+ZNODES = 40
+ZNODE = 100_000
+"""Bytes of each, which no compression makes fewer: 4 MB in all."""
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A backup of some megabytes."""
+    path = tmp_path_factory.mktemp("made") / NAME
+    nodes = [node(b"", None), *(node(b"/%02d" % number, os.urandom(ZNODE)) for number in range(ZNODES))]
+    make_archive(path, nodes, timestamp=1_623_721_488_825, data_bytes=ZNODES * ZNODE)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def kept(s3: S3Server, content: bytes) -> Bucket:
+    """The bucket that holds it."""
+    bucket = new_bucket(s3)
+    put(bucket, content)
+    return bucket
+
+
+def put(bucket: Bucket, content: bytes) -> None:
+    """Keep a backup."""
+    bucket.server.client().put_object(Bucket=bucket.name, Key=KEY, Body=content, ChecksumAlgorithm="SHA256")
+
+
+def flipped(body: bytes) -> bytes:
+    """Bytes of which one in the middle is another."""
+    middle = len(body) // 2
+    return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
+
+
+class Restore:
+    """The program, its two directories, and what stands between it and the object store."""
+
+    def __init__(self, bucket: Bucket, endpoint: str, faults: Faults, directory: Path) -> None:
+        self.bucket, self.faults = bucket, faults
+        self.data, self.spool = directory / "data", directory / "spool"
+        self.uri = f"s3a://{bucket.name}/{KEY}"
+        for made in (self.data, self.spool):
+            made.mkdir()
+        self.settings = {
+            **bucket.settings,
+            "AWS_ENDPOINT_URL_S3": endpoint,
+            "RESTORE_POINT": self.uri,
+            "RESTORE_SCOPE": "everything",
+            "ZOOKEEPER_DATA_DIR": str(self.data),
+            "SPOOL_DIR": str(self.spool),
+        }
+
+    def run(self, verb: str = "restore", **changes: str) -> Outcome:
+        """Restore, or verify."""
+        return run(verb, *([self.uri] if verb == "verify" else []), settings={**self.settings, **changes})
+
+    def refused(self, error: type[ToolError], naming: str, outcome: Outcome) -> None:
+        """It ended with this error, and has touched nothing."""
+        assert_refused(error, naming, outcome)
+        self.nothing_is_left()
+
+    def nothing_is_left(self) -> None:
+        """Neither directory holds anything."""
+        assert ([], []) == (list(self.data.iterdir()), list(self.spool.iterdir()))
+
+    def restored(self) -> dict[str, bytes]:
+        """The files of the data directory."""
+        return {str(path.relative_to(self.data)): path.read_bytes() for path in self.data.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def restore(kept: Bucket, tmp_path: Path) -> Iterator[Restore]:
+    """A restore of that backup through a proxy that makes faults on demand."""
+    with proxy(kept.server.port) as (endpoint, faults):
+        yield Restore(kept, endpoint, faults, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def expected(kept: Bucket, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a restore without faults leaves in the data directory."""
+    plain = Restore(kept, kept.server.endpoint, Faults(), tmp_path_factory.mktemp("plain"))
+    succeed("restore", settings=plain.settings)
+    return plain.restored()
+
+
+@pytest.mark.parametrize("verb", ["restore", "verify"])
+@pytest.mark.parametrize(
+    ("status", "error", "naming"),
+    [
+        (403, errors.BucketDenied, "access to s3a://{bucket}/team/prod was denied (403)"),
+        (404, errors.BackupMissing, "there is no s3a://{bucket}/team/prod/pulsar-1623721488825.tar.gz"),
+        (500, errors.StoreFailed, "the object store failed for s3a://{bucket}/team/prod: 500"),
+        (503, errors.StoreFailed, "the object store failed for s3a://{bucket}/team/prod: 503"),
+    ],
+)
+def test_status(verb: str, status: int, error: type[ToolError], naming: str, restore: Restore) -> None:
+    """An answer that is an error has its own exit code; it is asked for again if that may help, but not for ever."""
+    restore.faults.status = status
+    outcome = restore.run(verb)
+    restore.refused(error, naming.format(bucket=restore.bucket.name), outcome)
+    assert (3 if status >= 500 else 1) == restore.faults.requests
+
+
+@pytest.mark.parametrize(("what", "error"), [("bucket", errors.BucketMissing), ("key", errors.CredentialsRejected)])
+def test_cause_is_told_apart(what: str, error: type[ToolError], restore: Restore) -> None:
+    """A bucket that is not there is not a backup that is not there, nor are wrong keys a denial."""
+    changes = {
+        "bucket": {"RESTORE_POINT": f"s3a://no-such-bucket/{KEY}"},
+        "key": {"AWS_SECRET_ACCESS_KEY": "wrong-value"},
+    }
+    outcome = restore.run(**changes[what])
+    restore.refused(error, "s3a://", outcome)
+    assert "wrong-value" not in outcome.said
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "127.0.0.1"])
+def test_nobody_is_there(host: str, restore: Restore) -> None:
+    """A name that DNS does not know, or a port where nobody listens."""
+    endpoint = f"http://{host}:{free_port()}"
+    resolver = {"RES_OPTIONS": "timeout:1 attempts:1"}  # where there is no DNS at all
+    outcome = restore.run(AWS_ENDPOINT_URL_S3=endpoint, **resolver)
+    restore.refused(errors.StoreUnreachable, f"the object store at {endpoint} does not answer", outcome)
+
+
+@pytest.mark.parametrize("cut", [300_000, 1_000_000])
+def test_cut_again_and_again(cut: int, restore: Restore, content: bytes, expected: dict[str, bytes]) -> None:
+    """However often it is cut, the restore is the same as without, and each byte comes over the wire once."""
+    restore.faults.cut = cut
+    outcome = restore.run()
+    assert 0 == outcome.exit_code, outcome.said
+    assert expected == restore.restored()
+    assert len(content) == restore.faults.sent
+    assert -(-len(content) // cut) == restore.faults.requests
+    assert [] == list(restore.spool.iterdir())
+    print(f"{restore.faults.requests} requests, {restore.faults.sent} bytes for {len(content)}")
+
+
+def test_reset_again_and_again(restore: Restore, content: bytes, expected: dict[str, bytes]) -> None:
+    """The same where connections are reset, which takes with it what is under way."""
+    restore.faults.cut, restore.faults.cut_by, restore.faults.cuts = 1_000_000, "reset", 10
+    restore.faults.download_pause = 0.005  # so that something arrives before
+    outcome = restore.run()
+    assert 0 == outcome.exit_code, outcome.said
+    assert expected == restore.restored()
+    assert restore.faults.sent < 2 * len(content)
+    print(f"{restore.faults.requests} requests, {restore.faults.sent} bytes for {len(content)}")
+
+
+def test_cut_then_errors(restore: Restore, content: bytes, expected: dict[str, bytes]) -> None:
+    """An object store that is away for a moment after a cut is waited for; what was there is not fetched again."""
+    restore.faults.cut, restore.faults.cuts = 1_000_000, 1
+    restore.faults.statuses = [0, 503, 500]
+    outcome = restore.run(AWS_MAX_ATTEMPTS="1")
+    assert 0 == outcome.exit_code, outcome.said
+    assert expected == restore.restored()
+    assert (4, len(content)) == (restore.faults.requests, restore.faults.sent)
+
+
+def test_next_try(restore: Restore, content: bytes, expected: dict[str, bytes]) -> None:
+    """What is denied when it is to go on is not asked for again; the same restore, tried later, is as the first."""
+    restore.faults.cut = 1_000_000
+    restore.faults.statuses = [0, 403]
+    restore.refused(errors.BucketDenied, "was denied (403)", restore.run())
+    assert (2, 1_000_000) == (restore.faults.requests, restore.faults.sent)
+    restore.faults.cut, restore.faults.sent = None, 0
+    outcome = restore.run()
+    assert 0 == outcome.exit_code, outcome.said
+    assert expected == restore.restored()
+    assert len(content) == restore.faults.sent
+
+
+def test_slow(restore: Restore, expected: dict[str, bytes]) -> None:
+    """A slow one takes its time, and says how far it is."""
+    restore.faults.download_pause = 0.1
+    outcome = restore.run()
+    assert 0 == outcome.exit_code, outcome.said
+    assert expected == restore.restored()
+    progress = [text for text in outcome.said.splitlines() if "INFO fetched " in text]
+    assert progress, outcome.said
+    assert all(" of 4.0 MB), " in text and text.endswith(" s left") for text in progress), outcome.said
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["checksums", "no-checksums"])
+@pytest.mark.parametrize("damage", ["other", "fewer", "more"])
+def test_wrong_bytes(damage: str, hidden: bool, restore: Restore) -> None:
+    """Other bytes, fewer or more than were saved are found by the object store's checksum, or by the backup's own."""
+    changes: dict[str, Callable[[bytes], bytes]] = {
+        "other": flipped,
+        "fewer": lambda body: body[:-1],
+        "more": lambda body: body + b"x",
+    }
+    restore.faults.hide_checksums = hidden
+    restore.faults.damage = lambda _, body: changes[damage](body)
+    outcome = restore.run()
+    if hidden:
+        restore.refused(errors.ArchiveCorrupt, NAME, outcome)
+    else:
+        restore.refused(errors.StoreFailed, f"{NAME} arrives with another checksum", outcome)
+
+
+def test_wrong_bytes_after_a_cut(restore: Restore) -> None:
+    """They are found as well in what was put together."""
+    restore.faults.cut = 1_000_000
+    restore.faults.damage = lambda _, body: flipped(body)
+    restore.refused(errors.StoreFailed, f"{NAME} arrives with another checksum", restore.run())
+
+
+def test_length_is_a_lie(restore: Restore, content: bytes) -> None:
+    """Where more is promised than there is, it is asked for the rest, and then ends."""
+    restore.faults.overstate = 10
+    outcome = restore.run()
+    restore.refused(errors.StoreFailed, restore.bucket.name, outcome)
+    assert (2, True) == (restore.faults.requests, restore.faults.sent >= len(content))
+
+
+def test_ranges_are_not_known(restore: Restore) -> None:
+    """What answers with the beginning again, where the rest was asked for, is not believed."""
+    restore.faults.cut, restore.faults.replay = 1_000_000, True
+    restore.refused(errors.StoreFailed, f"{NAME} is not what it was when its transfer began", restore.run())
+
+
+def test_replaced_meanwhile(s3: S3Server, content: bytes, tmp_path: Path) -> None:
+    """Two backups are never mixed, though both are of one size."""
+    bucket = new_bucket(s3)
+    put(bucket, content)
+
+    def replace(_: str, body: bytes) -> bytes:
+        put(bucket, bytes(len(content)))
+        return body
+
+    with proxy(s3.port) as (endpoint, faults):
+        restore = Restore(bucket, endpoint, faults, tmp_path)
+        faults.cut, faults.damage = 1_000_000, replace
+        restore.refused(errors.StoreFailed, f"{NAME} is not what it was when its transfer began", restore.run())
+
+
+def test_stopped_in_mid_transfer(restore: Restore, tmp_path: Path) -> None:
+    """SIGTERM ends it at once, and nothing is left, though the object store hangs."""
+    restore.faults.cut, restore.faults.cut_by = 1_000_000, "silence"
+    command = [sys.executable, "-m", "metadata_tool", "restore"]
+    process = Process(command, tmp_path / "log", environment(restore.settings))
+    process.wait_until(lambda: restore.faults.sent == 1_000_000)
+    process.send(signal.SIGTERM)
+    assert Stopped.exit_code == process.wait()
+    assert "error: stopped before the work was done" == process.output().splitlines()[-1]
+    restore.nothing_is_left()
+
+
+@pytest.fixture
+def hasty(restore: Restore, monkeypatch: pytest.MonkeyPatch) -> s3_store.S3Store:
+    """The program's store alone, through the same proxy, with all of its patience and hardly a second of time."""
+    for name, value in restore.settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setitem(s3_store._PATIENCE, "read_timeout", 0.3)
+    monkeypatch.setattr(download, "_PAUSES", tuple(pause / 1000 for pause in download._PAUSES))
+    return s3_store.S3Store(Location.parse(restore.uri.removesuffix(f"/{NAME}")), "us-east-1", "auto")
+
+
+def test_hangs_for_once(hasty: s3_store.S3Store, restore: Restore, content: bytes, tmp_path: Path) -> None:
+    """A connection on which nothing more comes is given up for another."""
+    restore.faults.cut, restore.faults.cut_by, restore.faults.cuts = 1_000_000, "silence", 2
+    hasty.fetch(NAME, tmp_path / "fetched", Checkpoint())
+    assert content == (tmp_path / "fetched").read_bytes()
+    assert 3 == restore.faults.requests
+
+
+@pytest.mark.parametrize(
+    ("cut_by", "naming"),
+    [
+        ("close", f"the transfer of .*{NAME} was cut off again and again"),
+        ("reset", f"the transfer of .*{NAME} was cut off again and again"),
+        ("silence", "does not answer"),
+    ],
+)
+def test_nothing_comes_for_good(
+    cut_by: str, naming: str, hasty: s3_store.S3Store, restore: Restore, tmp_path: Path
+) -> None:
+    """When no byte more comes, it is tried for some time, and given up."""
+    restore.faults.cut, restore.faults.cut_by = 0, cut_by  # type: ignore[assignment]  # as the parameters say
+    with pytest.raises(StoreUnreachable, match=naming):
+        hasty.fetch(NAME, tmp_path / "fetched", Checkpoint())
+    assert 1 + len(download._PAUSES) == restore.faults.requests
+
+
+def test_patience_begins_anew(hasty: s3_store.S3Store, restore: Restore, content: bytes, tmp_path: Path) -> None:
+    """Each byte that comes is a reason to go on: many failures in all are no reason to give up."""
+    failures = len(download._PAUSES) - 1
+    restore.faults.cut = 1_000_000
+    restore.faults.statuses = [0, *[503] * failures] * 3
+    hasty.fetch(NAME, tmp_path / "fetched", Checkpoint())
+    assert content == (tmp_path / "fetched").read_bytes()
+    assert 5 + 3 * failures == restore.faults.requests
+
+
+def test_errors_for_good_after_a_cut(hasty: s3_store.S3Store, restore: Restore, tmp_path: Path) -> None:
+    """Errors that stay end it as what they are."""
+    restore.faults.cut = 1_000_000
+    restore.faults.statuses = [0, *[503] * 100]
+    with pytest.raises(StoreFailed, match="503"):
+        hasty.fetch(NAME, tmp_path / "fetched", Checkpoint())
+    assert 2 + len(download._PAUSES) - 1 == restore.faults.requests
+
+
+def test_stop_while_it_waits(hasty: s3_store.S3Store, restore: Restore, tmp_path: Path) -> None:
+    """A stop takes effect between two tries."""
+    restore.faults.statuses = [0, *[503] * 100]
+    restore.faults.cut = 1_000_000
+    checkpoint = Checkpoint()
+
+    def step() -> None:
+        if restore.faults.requests > 1:
+            checkpoint.stop()
+        checkpoint()
+
+    with pytest.raises(Stopped):
+        hasty.fetch(NAME, tmp_path / "fetched", step)
+
+
+@pytest.mark.parametrize("cut", [0, 1_000_000])
+def test_real_patience(cut: int, soak: bool, restore: Restore, expected: dict[str, bytes]) -> None:
+    """The program as it is, with all of its time: a silence is overcome, an end to everything is told."""
+    if not soak:
+        pytest.skip("half a minute each: --soak")
+    restore.faults.cut = cut
+    if cut:
+        restore.faults.cut_by, restore.faults.cuts = "silence", 1
+        outcome = restore.run()
+        assert 0 == outcome.exit_code, outcome.said
+        assert expected == restore.restored()
+    else:
+        restore.refused(errors.StoreUnreachable, f"{NAME} was cut off again and again", restore.run())
