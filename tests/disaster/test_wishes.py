@@ -3,18 +3,25 @@
 import pytest
 
 from ci.parts.pulsar import NEWEST
-from support.pulsar import eventually
+from support.pulsar import Pulsar, eventually
 from support.world import World, namespace, offload, produce, read_all, receive_all, say, stats, subscribe
 from support.zookeeper import client
 
 pytestmark = pytest.mark.parametrize("world", [NEWEST], indirect=True)
 
 PARTLY, NEVER, TRIMMED = "shop/orders/partly", "shop/orders/never", "shop/short/trimmed"
+LATER = "shop/orders/later"
+"""It is made after the backup."""
 
 
 def ledgers(world: World) -> set[int]:
     """The ids of all ledgers that messages lie in."""
     return {ledger for messages in world.topics.values() for _, (ledger, _) in messages.sent}
+
+
+def entry_logs(cluster: Pulsar) -> set[str]:
+    """The files that bookies keep entries in."""
+    return {str(path) for path in cluster.disks.rglob("*.log") if "ledgers" in path.parts}
 
 
 def contents(world: World, topic: str) -> list[bytes]:
@@ -33,10 +40,13 @@ def test_everything_survived_but_zookeeper(world: World) -> None:
     point = world.back_up()
     for topic in (PARTLY, NEVER):
         produce(world, topic, 10)
+    known = entry_logs(world.cluster)
+    produce(world, LATER, 400, size=50_000)
     used = ledgers(world)
     bookies = world.cluster
     world.lose(bookies=False)
     world.restore(point, RESTORE_SCOPE="everything")
+    unknown = entry_logs(bookies) - known
     world.begin(bookies=bookies)
     for topic in (PARTLY, NEVER):
         assert contents(world, topic) == read_all(world, topic)
@@ -45,6 +55,11 @@ def test_everything_survived_but_zookeeper(world: World) -> None:
             assert wanted == receive_all(world, topic, subscription, set(wanted)), (topic, subscription)
         produce(world, topic, 60)
         assert contents(world, topic) == read_all(world, topic)
+    eventually(
+        "what was sent to topics that the backup does not know is collected",
+        lambda: len(unknown - entry_logs(bookies)) > len(unknown) // 2,
+    )
+    say(f"of {len(unknown)} files of later ledgers {len(unknown - entry_logs(bookies))} were collected by the bookies")
     say(f"everything: {len(contents(world, PARTLY)) + len(contents(world, NEVER))} messages sent and read")
     assert not {where[0] for topic in (PARTLY, NEVER) for _, where in world.topics[topic].sent[-60:]} & used
 

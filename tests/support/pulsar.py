@@ -159,6 +159,8 @@ class Pulsar:
             "journalPreAllocSizeMB": "4",
             "journalSyncData": "false",
             "entryLogFilePreallocationEnabled": "false",
+            "logSizeLimit": str(1 << 20),  # what is collected shows by files that go
+            "gcWaitTime": "2000",
             "diskUsageThreshold": "0.99",
             "diskUsageWarnThreshold": "0.99",
             "httpServerEnabled": "false",

@@ -150,12 +150,12 @@ def say(text: str) -> None:
     print(f"==> {text}", flush=True)
 
 
-def produce(world: World, topic: str, count: int, **options: Any) -> None:
-    """Send numbered messages, and remember where they are."""
+def produce(world: World, topic: str, count: int, size: int = 0, **options: Any) -> None:
+    """Send numbered messages of at least this size, and remember where they are."""
     messages = world.topics.setdefault(topic, Messages())
     producer = world.client.create_producer(f"persistent://{topic}", batching_enabled=False, **options)
     for _ in range(count):
-        content = f"{topic} {len(messages.sent)}".encode()
+        content = f"{topic} {len(messages.sent)}".encode().ljust(size)
         where = producer.send(content, partition_key=f"key-{len(messages.sent) % 7}")
         messages.sent.append((content, (where.ledger_id(), where.entry_id())))
     producer.close()
