@@ -1,6 +1,6 @@
-"""The program with faults, many times a second: forked from a process that has loaded it, which is this file as a script.
+"""The program with faults, many times a second: forked from a process that has loaded it, this file as a script.
 
-What the program does to files is counted: a moment comes before and after each step, and at a moment a fault can strike.
+Its steps in files are counted: a moment comes before and after each, and at a moment a fault can strike.
 """
 
 import contextlib
@@ -186,7 +186,7 @@ def _run(main: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
     try:
         return main(arguments)
     except BaseException:  # noqa: BLE001  # as the interpreter does
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
         return 1
 
 
@@ -233,7 +233,10 @@ def _watch(moment: Callable[[], None]) -> None:
 
     class Raw(io.FileIO):
         def write(self, data: Any, /) -> int:
-            return _watched(super().write, moment)(memoryview(data)[:_LONGEST_WRITE])
+            moment()
+            written = super().write(memoryview(data)[:_LONGEST_WRITE])
+            moment()
+            return written
 
     def opened(file: Any, mode: str = "r", *rest: Any, **options: Any) -> IO[Any]:
         if "b" in mode and set(mode) & set("wxa"):

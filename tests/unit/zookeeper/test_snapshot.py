@@ -8,6 +8,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from metadata_tool.zookeeper import snapshot
+from metadata_tool.zookeeper.jute import Acl, pack_acls
 from metadata_tool.zookeeper.snapshot import Node, SnapshotError, SnapshotReader, Written, printable, tree_key, write
 from support.trees import (
     PATIENT,
@@ -174,6 +175,16 @@ def test_wrong_end(content: bytes) -> None:
     """Nothing but ZooKeeper's own trailers may follow a snapshot, each with a seal that covers all before it."""
     with pytest.raises(SnapshotError):
         read(content)
+
+
+def test_acls_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of ACLs that would take all memory is refused."""
+    table = {key: pack_acls([Acl(31, "digest", f"user-{key}:secret")]) for key in range(1, 10)}
+    content = snapshot_bytes([node(b"")], table)
+    assert table == SnapshotReader(io.BytesIO(content)).header.acls
+    monkeypatch.setattr(snapshot, "MAX_ACLS", 100)
+    with pytest.raises(SnapshotError, match="its ACLs take more than 100 bytes"):
+        SnapshotReader(io.BytesIO(content))
 
 
 @PATIENT

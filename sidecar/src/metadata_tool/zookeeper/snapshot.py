@@ -24,6 +24,12 @@ OPEN_ACL_KEY = -1
 MAX_FIELD = 64 << 20
 """No field may claim more bytes than this: a server's own limit is jute.maxbuffer, about 1 MB unless raised."""
 
+MAX_ACL = 4 << 20
+"""Bytes of one ACL, which reached a server in one request."""
+MAX_ACLS = 16 << 20
+MAX_HEADER_ITEMS = 100_000
+"""Sessions, and different ACLs. They are kept in memory: what claims more is no tree that anyone has."""
+
 _HEADER = struct.Struct(">iiq")
 _PATH = INT
 _NULL = INT.pack(-1)
@@ -169,8 +175,14 @@ class SnapshotReader:
             raise SnapshotError("this is no ZooKeeper snapshot: it does not begin with ZKSN")
         if version != VERSION:
             raise SnapshotError(f"snapshot version {version} is unknown, only {VERSION} is")
-        sessions = {source.read_long(): source.read_int() for _ in range(source.count())}
-        acls = {source.read_long(): source.acl() for _ in range(source.count())}
+        sessions = {source.read_long(): source.read_int() for _ in range(source.count(MAX_HEADER_ITEMS))}
+        acls: dict[int, bytes] = {}
+        begin = source.position
+        for _ in range(source.count(MAX_HEADER_ITEMS)):
+            key = source.read_long()
+            acls[key] = source.acl()
+            if source.position - begin > MAX_ACLS:
+                raise SnapshotError(f"its ACLs take more than {MAX_ACLS} bytes")
         return Header(dbid, sessions, acls)
 
     def nodes(self) -> Iterator[Node]:
@@ -351,9 +363,9 @@ class _Source:
     def read_long(self) -> int:
         return int(LONG.unpack(self.take(LONG.size))[0])
 
-    def count(self) -> int:
+    def count(self, limit: int = 0x7FFF_FFFF) -> int:
         count = self.read_int()
-        if count < 0:
+        if not 0 <= count <= limit:
             raise SnapshotError(f"a list claims {count} items, near byte {self.position}")
         return count
 
@@ -361,7 +373,7 @@ class _Source:
         count, begin = self.count(), self.position
         parts = [INT.pack(count)]
         for _ in range(count):
-            if self.position - begin > MAX_FIELD:
+            if self.position - begin > MAX_ACL:
                 raise SnapshotError(f"an ACL claims {count} entries, near byte {self.position}")
             parts.append(self.take(INT.size))
             parts.append(buffer(self.buffer()))
