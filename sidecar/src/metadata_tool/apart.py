@@ -1,5 +1,6 @@
 """Work in a process of its own, beside this one: where there is a second core, both take half the time."""
 
+import gc
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ def apart(checkpoint: Callable[[], None], work: Callable[..., T], *arguments: An
 
 
 def _run(sending: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes its time
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the other, which ends this one
     try:
         sending.send(work(*arguments))

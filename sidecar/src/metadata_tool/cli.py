@@ -1,6 +1,7 @@
 """The command line: one command a verb. Results go to stdout, everything else that is said to stderr."""
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -115,6 +116,7 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
+    gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes its time
     plan = settings.restore()
     checkpoint = Checkpoint()
     log.info("restore version %s: %s into %s", plan.version, plan.point, plan.data.path)

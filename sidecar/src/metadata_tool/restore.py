@@ -253,7 +253,7 @@ class _Recovering:
             read_only = max(tree.acls, default=0) + 1
             acls = {**tree.acls, read_only: pack_acls([Acl(READ, "world", "anyone")])}
             nodes = self._with_own(recovery.nodes(tree.nodes), read_only)
-            written = snapshot.write(out, acls, self._sound(nodes, acls))
+            written = snapshot.write(out, acls, self._sound(nodes, acls) if renamed else (n.encode() for n in nodes))
         log.info("wrote %d znodes", written.nodes)
         return recovery.changes
 
@@ -265,7 +265,7 @@ class _Recovering:
         return {datadir.MARKER: self.plan.marker.to_json(), REPORT: report.encode()}
 
     def _sound(self, nodes: Iterable[Node], acls: Mapping[int, bytes]) -> Iterator[bytes]:
-        """The new tree, encoded, as long as it is one that ZooKeeper loads."""
+        """A tree in which znodes have moved, encoded, as long as it is one that ZooKeeper loads."""
         try:
             for node in snapshot.in_tree_order(nodes, acls, self.zxid):
                 yield node.encode()
@@ -277,6 +277,5 @@ class _Recovering:
         time = self.manifest.timestamp
         stat = Stat(self.zxid, self.zxid, time, time, 0, 0, 0, 0, self.zxid)
         marker = Node(ZNODE, self.plan.marker.to_json(), read_only, stat.pack())
-        replaced = (ZNODE, system.CONFIG)
-        others = (node for node in nodes if node.path not in replaced)
+        others = (node for node in nodes if node[0] != ZNODE and node[0] != system.CONFIG)
         return snapshot.inserted(others, [marker, *system.of_new_server(read_only)])

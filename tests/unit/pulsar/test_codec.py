@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.pulsar.codec import UndecodableError, encode, managed_cursor, managed_ledger
+from metadata_tool.pulsar.codec import UndecodableError, encode, managed_cursor, managed_ledger, require_whole
 from metadata_tool.pulsar.managed_ledger_pb2 import Compression, ManagedLedgerInfo
 from support.trees import PATIENT
 
@@ -133,4 +133,6 @@ def test_anything(value: bytes) -> None:
 def test_cursor_needs_its_ledger() -> None:
     """A cursor without the one field that it must have is none."""
     with pytest.raises(UndecodableError, match="a field is missing"):
-        managed_cursor(b"")
+        require_whole(managed_cursor(b""))
+    with pytest.raises(UndecodableError, match="a field is missing"):
+        encode(managed_cursor(b""), b"")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import cramjam
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError, EncodeError, Message
 
 from metadata_tool.pulsar.managed_ledger_pb2 import Compression, ManagedCursorInfo, ManagedLedgerInfo
 
@@ -31,23 +31,37 @@ def managed_ledger(value: bytes) -> ManagedLedgerInfo:
     """The ledgers of a topic; nothing is an empty list.
 
     Raises:
-        UndecodableError: it is none.
+        UndecodableError: it is none. That a field is missing which must be there shows in `encode`, or `require_whole`.
     """
     return _parse(ManagedLedgerInfo(), value)
 
 
 def managed_cursor(value: bytes) -> ManagedCursorInfo:
-    """A subscription's position.
-
-    Raises:
-        UndecodableError: it is none.
-    """
+    """A subscription's position. Raises as `managed_ledger` does."""
     return _parse(ManagedCursorInfo(), value)
 
 
+def require_whole(message: M) -> M:
+    """Refuse a message without a field that must be there.
+
+    Raises:
+        UndecodableError: it lacks one.
+    """
+    if not message.IsInitialized():
+        raise _incomplete(message)
+    return message
+
+
 def encode(message: Message, saved: bytes) -> bytes:
-    """A message that takes the place of a saved value, compressed as that was. The same message gives the same."""
-    value = message.SerializeToString(deterministic=True)
+    """A message that takes the place of a saved value, compressed as that was. The same message gives the same.
+
+    Raises:
+        UndecodableError: it lacks a field that must be there.
+    """
+    try:
+        value = message.SerializeToString(deterministic=True)
+    except EncodeError as error:
+        raise _incomplete(message) from error
     if not _is_compressed(saved):
         return value
     head, _ = _split(saved)
@@ -60,9 +74,11 @@ def _parse(message: M, value: bytes) -> M:
         message.ParseFromString(_plain(value))
     except DecodeError as error:
         raise UndecodableError(f"it is no {message.DESCRIPTOR.name}") from error
-    if not message.IsInitialized():
-        raise UndecodableError(f"it is no {message.DESCRIPTOR.name}, a field is missing")
     return message
+
+
+def _incomplete(message: Message) -> UndecodableError:
+    return UndecodableError(f"it is no {message.DESCRIPTOR.name}, a field is missing")
 
 
 def _plain(value: bytes) -> bytes:

@@ -60,31 +60,32 @@ class Recovery:
         self._layout = layout
         self._chroot = layout.chroot.encode()
         self._rules = list(self._placed())
-        self._rules_at: dict[tuple[bytes, int], list[_Placed]] = {}
+        self._rules_at: dict[tuple[bytes, int], list[tuple[Pattern[bytes], Rule]]] = {}
 
     def nodes(self, saved: Iterable[Node]) -> Iterator[Node]:
         """The tree of the new cluster; `saved` comes in tree order, and so does this."""
         gone: bytes | None = None
         for node in inserted(self._without_old_cluster(saved), [*self._renamed_cluster(), *self._missing_counters()]):
-            if gone is not None and node.path.startswith(gone):
+            path = node[0]
+            if gone is not None and path.startswith(gone):
                 continue
-            result = self._ruled(node)
+            result: Node | None = node
+            for pattern, rule in self._rules_for(path):
+                if result is not None and (match := pattern.fullmatch(path)):
+                    result = self._apply(rule, result, match)
             if result is not None:
                 yield result
             else:
-                gone = node.path + b"/"
+                gone = path + b"/"
 
-    def _ruled(self, node: Node) -> Node | None:
-        """The znode after all rules for it: few are tried of those that begin with other names or are deeper."""
-        result: Node | None = node
-        place = self._first_name(node.path), node.path.count(b"/")
+    def _rules_for(self, path: bytes) -> list[tuple[Pattern[bytes], Rule]]:
+        """Few of all rules: those for this first name, and this depth."""
+        place = self._first_name(path), path.count(b"/")
         rules = self._rules_at.get(place)
         if rules is None:
-            rules = self._rules_at[place] = [rule for rule in self._rules if rule.may_match(*place)]
-        for each in rules:
-            if result is not None and (match := each.pattern.fullmatch(node.path)):
-                result = self._apply(each.rule, result, match)
-        return result
+            rules = [(each.pattern, each.rule) for each in self._rules if each.may_match(*place)]
+            self._rules_at[place] = rules
+        return rules
 
     def _apply(self, rule: Rule, node: Node, match: Match[bytes]) -> Node | None:
         try:

@@ -88,9 +88,11 @@ def _keep_offloaded(node: Node, _match: Match[bytes], orders: Orders) -> Node:
     info = codec.managed_ledger(saved)
     if not info.ledgerInfo and not info.HasField("terminatedPosition"):
         return node
-    kept = [ledger for ledger in info.ledgerInfo if offloaded(ledger)]
-    for ledger in kept:
-        ledger.offloadContext.bookkeeperDeleted = True
+    kept = []
+    for ledger in info.ledgerInfo:
+        if offloaded(ledger):
+            ledger.offloadContext.bookkeeperDeleted = True
+            kept.append(ledger)
     del info.ledgerInfo[:]
     info.ledgerInfo.extend(kept)
     info.ClearField("terminatedPosition")
@@ -105,6 +107,7 @@ def _free_cursor(node: Node, match: Match[bytes], orders: Orders) -> Node | None
     info = codec.managed_cursor(node.data or b"")
     if info.cursorsLedgerId == -1:
         return node
+    codec.require_whole(info)  # before the field that may be missing is set
     info.cursorsLedgerId = -1
     return orders.changed(node, codec.encode(info, node.data or b""))
 

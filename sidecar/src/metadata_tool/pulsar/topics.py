@@ -62,9 +62,9 @@ class Reader:
         for depth in (2, 3):  # of the namespace; the first version has its cluster in between
             if depth + 2 <= count <= depth + 3 and names[depth] == _DOMAIN:
                 if count == depth + 3:
-                    return Cursor(names[-1], codec.managed_cursor(data or b""))
+                    return Cursor(names[-1], codec.require_whole(codec.managed_cursor(data or b"")))
                 namespace = b"/".join(names[:depth]).decode()
-                return Topic(namespace, names[-1].decode(), codec.managed_ledger(data or b""))
+                return Topic(namespace, names[-1].decode(), codec.require_whole(codec.managed_ledger(data or b"")))
         return None
 
 

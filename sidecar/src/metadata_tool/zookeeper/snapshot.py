@@ -324,7 +324,7 @@ class _Source:
     def whole_nodes(self) -> Iterator[Node]:
         """The znodes that lie in the window, up to one that does not, or is the end, or is odd: that is read slowly."""
         window, start, end = self._window, self._offset, len(self._window)
-        read_int, read_long = INT.unpack_from, LONG.unpack_from
+        read_int, read_long, new = INT.unpack_from, LONG.unpack_from, tuple.__new__  # which is what Node(...) does
         while start + 8 <= end:
             (size,) = read_int(window, start)
             begin, data_at = start + 4, start + 8 + size
@@ -337,7 +337,7 @@ class _Source:
                 break
             start = tail + _TAIL
             data = window[data_at:tail] if size >= 0 else None
-            yield Node(path, data, read_long(window, tail)[0], window[tail + 8 : start])
+            yield new(Node, (path, data, read_long(window, tail)[0], window[tail + 8 : start]))
         self._offset = start
 
     def take(self, size: int) -> bytes:
