@@ -208,7 +208,23 @@ REFUSED = [
         "restore.restorePoint is no backup's address",
     ),
 ]
+TLS: dict[str, Any] = {"backup": {"enable": True, "tls": {"use": True, "secretName": "zookeeper-tls"}}}
 REFUSED_ELSEWHERE = [
+    ({"zookeeper": {"customTools": TLS}}, "backup.tls.use is true, and zookeeper.enabled, too"),
+    (
+        {
+            "zookeeper": {
+                "enabled": False,
+                "connect": "zk-0:2281",
+                "customTools": merged(TLS, {"backup": {"tls": {"secretName": ""}}}),
+            }
+        },
+        "backup.tls.secretName is empty",
+    ),
+    (
+        {"zookeeper": {"customTools": {"backup": {"enable": True, "configData": {"ZOOKEEPER_TLS_KEY_PASSWORD": "x"}}}}},
+        "configData.ZOOKEEPER_TLS_KEY_PASSWORD is a secret",
+    ),
     ({"zookeeper": {"config": {"dataDir": "/elsewhere"}}}, "zookeeper.config.dataDir is set by the chart"),
     ({"zookeeper": {"config": {"dataLogDir": "/elsewhere"}}}, "zookeeper.config.dataLogDir is set by the chart"),
     ({"zookeeper": {"configData": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "configData.AWS_SECRET_ACCESS_KEY is a secret"),
@@ -324,6 +340,20 @@ def test_network_policy_never_cuts_off_the_chart_itself() -> None:
     assert ["test"] == components("snpe-pulsar-backup", "http")
     for policy in (each for each in manifests if each["kind"] == "NetworkPolicy"):
         assert all(rule["from"] for rule in policy["spec"]["ingress"])
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_tls(*, own: bool) -> None:
+    """Certificates come from a Secret, as files; what the program is told are their names."""
+    tools = merged(TLS, {"backup": {"tls": {"clientCertificate": own, "checkHostname": own}}})
+    manifests = render({"zookeeper": {"enabled": False, "connect": "zk-0:2281", "customTools": tools}})
+    pod = one(manifests, "StatefulSet", "snpe-pulsar-backup")["spec"]["template"]["spec"]
+    assert {"secretName": "zookeeper-tls"} in [volume.get("secret") for volume in pod["volumes"]]
+    assert "/etc/zookeeper-tls" in [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
+    told = one(manifests, "ConfigMap", "snpe-pulsar-backup")["data"]
+    assert ("true", "/etc/zookeeper-tls/ca.crt") == (told["ZOOKEEPER_TLS"], told["ZOOKEEPER_TLS_CA"])
+    assert own == (told.get("ZOOKEEPER_TLS_KEY") == "/etc/zookeeper-tls/tls.key")
+    assert str(own).lower() == told["ZOOKEEPER_TLS_CHECK_HOSTNAME"]
 
 
 def test_numbers_and_nulls() -> None:

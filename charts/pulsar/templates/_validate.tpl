@@ -8,10 +8,21 @@
 {{- if $tools.backup.enable }}
 {{- include "pulsar.validate.tool" (dict "tool" "backup" "values" $tools.backup) }}
 {{- include "pulsar.validate.backup" $tools.backup }}
+{{- include "pulsar.validate.tls" . }}
 {{- end }}
 {{- if $tools.restore.enable }}
 {{- include "pulsar.validate.tool" (dict "tool" "restore" "values" $tools.restore) }}
 {{- include "pulsar.validate.restore" . }}
+{{- end }}
+{{- end }}
+
+{{- define "pulsar.validate.tls" -}}
+{{- $tls := .Values.zookeeper.customTools.backup.tls }}
+{{- if and $tls.use .Values.zookeeper.enabled }}
+{{- fail "zookeeper.customTools.backup.tls.use is true, and zookeeper.enabled, too: the chart's ZooKeepers have a plain client port, TLS is for those of zookeeper.connect" }}
+{{- end }}
+{{- if and $tls.use (not $tls.secretName) }}
+{{- fail "zookeeper.customTools.backup.tls.secretName is empty, and tls.use is true: set it to the name of a Secret with ca.crt" }}
 {{- end }}
 {{- end }}
 
@@ -79,7 +90,7 @@
 {{- define "pulsar.validate.environment" -}}
 {{- $key := .key }}
 {{- range $name, $value := .values }}
-{{- if or (has $name (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "ZOOKEEPER_AUTH")) (regexMatch "://[^/]*@" (toString $value)) }}
+{{- if or (has $name (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "ZOOKEEPER_AUTH" "ZOOKEEPER_TLS_KEY_PASSWORD")) (regexMatch "://[^/]*@" (toString $value)) }}
 {{- fail (printf "%s.%s is a secret, which a ConfigMap must not hold: use secrets, or extraEnv with a secretKeyRef" $key $name) }}
 {{- end }}
 {{- end }}
@@ -93,7 +104,7 @@
 {{- end }}
 {{- include "pulsar.validate.environment" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
 {{- range $name, $_ := .values.configData }}
-{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "ZOOKEEPER_DATA_LOG_DIR" "ZOOKEEPER_ADMIN_PORT" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "OVERWRITE_EXISTING" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR") }}
+{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "ZOOKEEPER_TLS" "ZOOKEEPER_TLS_CA" "ZOOKEEPER_TLS_CERT" "ZOOKEEPER_TLS_KEY" "ZOOKEEPER_TLS_CHECK_HOSTNAME" "ZOOKEEPER_DATA_LOG_DIR" "ZOOKEEPER_ADMIN_PORT" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "OVERWRITE_EXISTING" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR") }}
 {{- fail (printf "%s.configData.%s is set by the chart from the other values: remove it" $key $name) }}
 {{- end }}
 {{- end }}

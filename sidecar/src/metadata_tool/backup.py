@@ -22,6 +22,7 @@ from metadata_tool.zookeeper import session, snapshot
 from metadata_tool.zookeeper.capture import capture
 from metadata_tool.zookeeper.session import Login
 from metadata_tool.zookeeper.spool import Spool
+from metadata_tool.zookeeper.tls import Tls
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +32,13 @@ COVERED_NAMESPACES = 100
 
 @dataclass(frozen=True)
 class Source:
-    """The ensemble: `host:port,…`, its chroot (`/a/b` or empty), a login; seconds to wait for it to answer."""
+    """The ensemble: `host:port,…`, its chroot (`/a/b` or empty), a login; seconds to wait for it; TLS, if any."""
 
     servers: str
     chroot: str
     login: Login | None
     patience: float
+    tls: Tls | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint
     source = plan.source
     path = workdir / "snapshot"
     with closing(Spool(workdir / "spool")) as spool:
-        with session.connect(source.servers, source.login, source.patience, checkpoint) as zookeeper:
+        with session.connect(source.servers, source.login, source.patience, checkpoint, source.tls) as zookeeper:
             captured = capture(zookeeper, spool, workdir, source.chroot.encode(), checkpoint)
             zookeeper_version = zookeeper.server_version
         with path.open("xb") as file:

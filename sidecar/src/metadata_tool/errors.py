@@ -87,6 +87,12 @@ class CaptureUnsound(ToolError):
     exit_code = 16
 
 
+class ZooKeeperUntrusted(ToolError):
+    """TLS with ZooKeeper failed: a certificate is not trusted, or is of another host name"""
+
+    exit_code = 17
+
+
 class BucketMissing(ToolError):
     """The bucket or directory for backups does not exist"""
 

@@ -18,6 +18,7 @@ from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.restore import Plan as RestorePlan
 from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.session import Login
+from metadata_tool.zookeeper.tls import Tls
 
 T = TypeVar("T")
 
@@ -41,6 +42,23 @@ ZOOKEEPER_SERVERS = Variable(
 )
 ZOOKEEPER_AUTH = Variable(
     "ZOOKEEPER_AUTH", "", "serve, backup", "A login that may read every znode and its ACL: `digest:user:password`"
+)
+ZOOKEEPER_TLS = Variable(
+    "ZOOKEEPER_TLS", "false", "serve, backup", "`true`: the servers' ports are `secureClientPort`s"
+)
+ZOOKEEPER_TLS_CA = Variable(
+    "ZOOKEEPER_TLS_CA", "", "serve, backup", "A PEM file of the authorities to trust, besides the system's"
+)
+ZOOKEEPER_TLS_CERT = Variable(
+    "ZOOKEEPER_TLS_CERT", "", "serve, backup", "A PEM file of the certificate to show, where ZooKeeper wants one"
+)
+ZOOKEEPER_TLS_KEY = Variable("ZOOKEEPER_TLS_KEY", "", "serve, backup", "A PEM file of its private key")
+ZOOKEEPER_TLS_KEY_PASSWORD = Variable("ZOOKEEPER_TLS_KEY_PASSWORD", "", "serve, backup", "What that is encrypted with")
+ZOOKEEPER_TLS_CHECK_HOSTNAME = Variable(
+    "ZOOKEEPER_TLS_CHECK_HOSTNAME",
+    "true",
+    "serve, backup",
+    "`false`: a trusted certificate may be of another host name",
 )
 ZOOKEEPER_CONNECT_TIMEOUT = Variable(
     "ZOOKEEPER_CONNECT_TIMEOUT",
@@ -142,6 +160,12 @@ AWS_REGION = Variable("AWS_REGION", "", "all", "The bucket's region; AWS_DEFAULT
 VARIABLES = (
     ZOOKEEPER_SERVERS,
     ZOOKEEPER_AUTH,
+    ZOOKEEPER_TLS,
+    ZOOKEEPER_TLS_CA,
+    ZOOKEEPER_TLS_CERT,
+    ZOOKEEPER_TLS_KEY,
+    ZOOKEEPER_TLS_KEY_PASSWORD,
+    ZOOKEEPER_TLS_CHECK_HOSTNAME,
     ZOOKEEPER_CONNECT_TIMEOUT,
     BUCKET,
     BACKUP_PREFIX,
@@ -285,7 +309,7 @@ class Settings:
     def _plan(self, patience: float) -> BackupPlan:
         servers, chroot = self._ensemble()
         return BackupPlan(
-            source=Source(servers, chroot, self._login(), patience),
+            source=Source(servers, chroot, self._login(), patience, self._tls()),
             prefix=self.prefix(),
             managed_ledger_path=self._managed_ledger_path(),
             spool_dir=self.spool_dir(),
@@ -303,6 +327,16 @@ class Settings:
             if not match or not 1 <= int(match["port"] or 2181) <= 65535:
                 raise SettingError(f"ZOOKEEPER_SERVERS has no host:port in place {number}", hint)
         return ",".join(hosts), chroot
+
+    def _tls(self) -> Tls | None:
+        if not self._switch(ZOOKEEPER_TLS):
+            return None
+        cert, key = self._text(ZOOKEEPER_TLS_CERT), self._text(ZOOKEEPER_TLS_KEY)
+        if bool(cert) != bool(key):
+            missing = ZOOKEEPER_TLS_KEY if cert else ZOOKEEPER_TLS_CERT
+            raise SettingError(f"{missing.name} is not set", "a certificate and its key belong together")
+        password = self._text(ZOOKEEPER_TLS_KEY_PASSWORD)
+        return Tls(self._text(ZOOKEEPER_TLS_CA), cert, key, password, self._switch(ZOOKEEPER_TLS_CHECK_HOSTNAME))
 
     def _login(self) -> Login | None:
         value = self._text(ZOOKEEPER_AUTH)

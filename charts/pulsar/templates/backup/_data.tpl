@@ -8,5 +8,16 @@ MANAGED_LEDGER_PATH: {{ $backup.managedLedgerPath | quote }}
 SPOOL_DIR: /tmp
 WEB_SERVER_PORT: {{ include "pulsar.backup.port" . | quote }}
 ZOOKEEPER_SERVERS: {{ include "pulsar.zookeeper.connect" . | quote }}
+{{- with $backup.tls }}
+{{- if .use }}
+ZOOKEEPER_TLS: "true"
+ZOOKEEPER_TLS_CA: /etc/zookeeper-tls/ca.crt
+{{- if .clientCertificate }}
+ZOOKEEPER_TLS_CERT: /etc/zookeeper-tls/tls.crt
+ZOOKEEPER_TLS_KEY: /etc/zookeeper-tls/tls.key
+{{- end }}
+ZOOKEEPER_TLS_CHECK_HOSTNAME: {{ .checkHostname | quote }}
+{{- end }}
+{{- end }}
 {{- include "pulsar.configData" $backup.configData | nindent 0 }}
 {{- end }}

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from kazoo import exceptions as kazoo_errors
 from kazoo.client import KazooClient
+from kazoo.hosts import collect_hosts
 
 from metadata_tool.errors import (
     ZooKeeperLoginFailed,
@@ -23,6 +24,7 @@ from metadata_tool.errors import (
 )
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper.jute import INT, WIRE_STAT_SIZE, buffer, read_buffer, unpack_acls
+from metadata_tool.zookeeper.tls import Tls
 
 log = logging.getLogger(__name__)
 
@@ -219,7 +221,9 @@ _AGAIN = "nothing was uploaded; check the ensemble's health, the next backup sta
 
 
 @contextmanager
-def connect(servers: str, login: Login | None, patience: float, checkpoint: Checkpoint) -> Iterator[Session]:
+def connect(
+    servers: str, login: Login | None, patience: float, checkpoint: Checkpoint, tls: Tls | None = None
+) -> Iterator[Session]:
     """A session with one of these servers (`host:port,…`), closed at the end.
 
     Says every few seconds that it is still trying, for `patience` seconds at most.
@@ -228,17 +232,21 @@ def connect(servers: str, login: Login | None, patience: float, checkpoint: Chec
         ZooKeeperUnreachable: no server took the session in that time.
         ZooKeeperUnsupported: the server is older than 3.6.
         ZooKeeperLoginFailed: the server refused the login.
+        ZooKeeperUntrusted: TLS failed.
     """
+    if tls:
+        tls.require_trust(collect_hosts(servers)[0])
     client = KazooClient(
         hosts=servers,
         timeout=_SESSION_TIMEOUT,
         auth_data=[(login.scheme, login.credential)] if login else None,
         connection_retry={"max_tries": -1, "delay": 0.2, "backoff": 2, "max_delay": 2},
+        **_secure(tls),
     )
     connected = client.start_async()
     try:
         _wait(connected, servers, patience, checkpoint)
-        version = _server_version(client)
+        version = _server_version(client, tls)
         parsed = _parse_version(version)
         if parsed is not None and parsed < OLDEST:
             raise _unsupported(version)
@@ -247,6 +255,13 @@ def connect(servers: str, login: Login | None, patience: float, checkpoint: Chec
         with suppress(kazoo_errors.KazooException):  # a server that hangs; only reads were asked of it
             client.stop()
             client.close()
+
+
+def _secure(tls: Tls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    files = {"ca": tls.ca or None, "certfile": tls.cert or None, "keyfile": tls.key or None}
+    return {"use_ssl": True, "check_hostname": tls.check_hostname, "keyfile_password": tls.key_password, **files}
 
 
 def _wait(connected: threading.Event, servers: str, patience: float, checkpoint: Checkpoint) -> None:
@@ -264,10 +279,14 @@ def _wait(connected: threading.Event, servers: str, patience: float, checkpoint:
             said = now
 
 
-def _server_version(client: KazooClient) -> str:
+def _server_version(client: KazooClient, tls: Tls | None) -> str:
     """What `srvr` says, or nothing where four-letter words are not allowed."""
     try:
-        answer = str(client.command(b"srvr"))
+        if tls:  # kazoo's own takes the port for the host's name
+            host, port, *_ = client._connection._socket.getpeername()  # noqa: SLF001
+            answer = tls.command(host, port, b"srvr")
+        else:
+            answer = str(client.command(b"srvr"))
     except (kazoo_errors.KazooException, OSError, client.handler.timeout_exception):
         return ""
     _, found, rest = answer.partition("Zookeeper version: ")

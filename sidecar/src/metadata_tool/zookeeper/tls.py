@@ -1,0 +1,108 @@
+"""TLS to ZooKeeper (`secureClientPort`): whom to trust, who we are, and what is wrong where a handshake fails.
+
+kazoo tries again and again without saying why; so each server is asked once before, by the same rules.
+"""
+
+import socket
+import ssl
+from dataclasses import dataclass, field
+
+from metadata_tool.errors import SettingError, ZooKeeperUntrusted
+
+_PATIENCE = 3.0
+"""Seconds for one server; who does not answer is not what is looked for here."""
+
+
+@dataclass(frozen=True)
+class Tls:
+    """PEM files: authorities (empty: the system's), our certificate and its key (empty: none), the key's password."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    key_password: str = field(default="", repr=False)
+    check_hostname: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """What kazoo makes of the same.
+
+        Raises:
+            SettingError: a file cannot be used.
+        """
+        context = ssl.create_default_context()
+        context.check_hostname = self.check_hostname
+        try:
+            if self.ca:
+                context.load_verify_locations(self.ca)
+        except OSError as error:
+            raise _unusable("ZOOKEEPER_TLS_CA", self.ca, error) from error
+        try:
+            if self.cert:
+                context.load_cert_chain(self.cert, self.key, self.key_password)
+        except OSError as error:
+            name = "ZOOKEEPER_TLS_CERT and ZOOKEEPER_TLS_KEY"
+            raise _unusable(name, f"{self.cert} and {self.key}", error) from error
+        return context
+
+    def require_trust(self, servers: list[tuple[str, int]]) -> None:
+        """Shake hands with one of these, in their order.
+
+        Raises:
+            ZooKeeperUntrusted: with those that answer, it fails.
+            SettingError: a file cannot be used.
+        """
+        context, failed = self.context(), []
+        for host, port in servers:
+            failure = _failure(context, host, port)
+            if failure == "":
+                return
+            failed += [f"{host}:{port}: {failure}"] if failure else []
+        if failed:
+            raise ZooKeeperUntrusted(
+                f"TLS with ZooKeeper failed, {failed[0]}", "check ZOOKEEPER_TLS_CA, ZOOKEEPER_TLS_CERT, and the port"
+            )
+
+    def command(self, host: str, port: int, word: bytes) -> str:
+        """What a server answers to a four-letter command; the one of a session, which may be known by its IP alone.
+
+        Raises:
+            OSError: it does not answer.
+        """
+        context = self.context()
+        context.check_hostname = False
+        return _ask(context, host, port, word)
+
+
+def _ask(context: ssl.SSLContext, host: str, port: int, word: bytes) -> str:
+    with (
+        socket.create_connection((host, port), timeout=_PATIENCE) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secure,
+    ):
+        secure.sendall(word)
+        return b"".join(iter(lambda: secure.recv(65536), b"")).decode(errors="replace")
+
+
+def _failure(context: ssl.SSLContext, host: str, port: int) -> str | None:
+    """Why a handshake fails; empty where it does not, None where nobody answers."""
+    try:
+        _ask(context, host, port, b"ruok")  # a certificate of ours that is refused shows when something is read
+    except ssl.SSLError as error:
+        return _reason(error)
+    except ConnectionResetError:
+        return "it hung up, as for want of a certificate, or where it speaks no TLS"
+    except OSError:
+        return None
+    return ""
+
+
+def _reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    return (error.reason or str(error)).replace("_", " ").lower()
+
+
+def _unusable(name: str, value: str, error: OSError) -> SettingError:
+    reason = _reason(error) if isinstance(error, ssl.SSLError) else error.strerror or str(error)
+    return SettingError(
+        f"{name} ({value}) cannot be used, {reason}", "set it to files in PEM form, and the key's password"
+    )

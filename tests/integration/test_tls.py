@@ -1,0 +1,127 @@
+"""Backups of a real ZooKeeper that speaks TLS and wants certificates."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ci.parts.zookeeper import NEWEST, OLDEST
+from metadata_tool.errors import SettingError, ZooKeeperUnreachable, ZooKeeperUntrusted
+from support import seed
+from support.certificates import Authority
+from support.processes import free_port
+from support.tool import assert_refused, run, succeed
+from support.zookeeper import client, standalone
+
+PASSWORD = "a-password-of-a-key"
+
+
+@dataclass(frozen=True)
+class Secured:
+    """A server's two ports, and whom it trusts."""
+
+    plain: str
+    secure: str
+    authority: Authority
+
+
+@pytest.fixture(scope="module", params=[NEWEST, OLDEST])
+def secured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """A server with a small tree that takes clients of its authority alone."""
+    directory = tmp_path_factory.mktemp("tls")
+    authority, port = Authority(directory / "authority"), free_port()
+    settings = {
+        "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
+        "secureClientPort": str(port),
+        "secureClientPortAddress": "127.0.0.1",
+        "ssl.keyStore.location": str(authority.issue("server").both),
+        "ssl.trustStore.location": str(authority.path),
+        "ssl.clientAuth": "need",
+    }
+    with standalone(request.param, directory, settings) as server, client(server.address) as filling:
+        seed.pulsar(filling, topics=3)
+        yield Secured(server.address, f"127.0.0.1:{port}", authority)
+
+
+@pytest.fixture
+def settings(secured: Secured, folder: Path) -> dict[str, str]:
+    """Those that work."""
+    own = secured.authority.issue("backup", host="backup", password=PASSWORD)
+    return {
+        "BUCKET": f"file://{folder}",
+        "ZOOKEEPER_SERVERS": secured.secure,
+        "ZOOKEEPER_CONNECT_TIMEOUT": "20",
+        "ZOOKEEPER_TLS": "true",
+        "ZOOKEEPER_TLS_CA": str(secured.authority.path),
+        "ZOOKEEPER_TLS_CERT": str(own.cert),
+        "ZOOKEEPER_TLS_KEY": str(own.key),
+        "ZOOKEEPER_TLS_KEY_PASSWORD": PASSWORD,
+    }
+
+
+def test_backup(settings: dict[str, str]) -> None:
+    """With a trusted certificate on both sides the tree is saved, and the version is known."""
+    uri = succeed("backup", settings=settings)
+    shown = succeed("inspect", uri, settings=settings)
+    assert "zooKeeperVersion             3." in shown
+    assert "/managed-ledgers" in shown
+
+
+def test_without_own_certificate(settings: dict[str, str]) -> None:
+    """A server that wants a certificate refuses who shows none, and that is told at once: exit code 17."""
+    without = {name: value for name, value in settings.items() if "_CERT" not in name and "_KEY" not in name}
+    assert_refused(ZooKeeperUntrusted, settings["ZOOKEEPER_SERVERS"], run("backup", settings=without))
+
+
+def test_server_of_another_authority(settings: dict[str, str], tmp_path: Path) -> None:
+    """A server whose certificate nobody vouches for is not talked to."""
+    other = Authority(tmp_path / "other")
+    outcome = run("backup", settings={**settings, "ZOOKEEPER_TLS_CA": str(other.path)})
+    assert_refused(ZooKeeperUntrusted, "certificate", outcome)
+
+
+def test_certificate_of_another_host(settings: dict[str, str], secured: Secured) -> None:
+    """A certificate must be of the host that is asked, unless that is switched off."""
+    elsewhere = secured.secure.replace("127.0.0.1", "localhost")
+    outcome = run("backup", settings={**settings, "ZOOKEEPER_SERVERS": elsewhere})
+    assert_refused(ZooKeeperUntrusted, "localhost", outcome)
+    unchecked = {"ZOOKEEPER_SERVERS": elsewhere, "ZOOKEEPER_TLS_CHECK_HOSTNAME": "false"}
+    succeed("backup", settings={**settings, **unchecked})
+
+
+def test_expired_certificate_of_ours(settings: dict[str, str], secured: Secured) -> None:
+    """A certificate of ours that has expired is refused by the server."""
+    expired = secured.authority.issue("expired", valid=False)
+    mine = {"ZOOKEEPER_TLS_CERT": str(expired.cert), "ZOOKEEPER_TLS_KEY": str(expired.key)}
+    assert_refused(ZooKeeperUntrusted, "TLS with ZooKeeper failed", run("backup", settings={**settings, **mine}))
+
+
+def test_port_without_tls(settings: dict[str, str], secured: Secured) -> None:
+    """A port that speaks no TLS is told as such."""
+    outcome = run("backup", settings={**settings, "ZOOKEEPER_SERVERS": secured.plain})
+    assert_refused(ZooKeeperUntrusted, secured.plain, outcome)
+
+
+def test_nobody_there(settings: dict[str, str]) -> None:
+    """Where nobody answers, it is not TLS that fails."""
+    nobody = {"ZOOKEEPER_SERVERS": f"127.0.0.1:{free_port()}", "ZOOKEEPER_CONNECT_TIMEOUT": "1"}
+    assert_refused(ZooKeeperUnreachable, "no ZooKeeper server answered", run("backup", settings={**settings, **nobody}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"ZOOKEEPER_TLS_CA": "/nowhere.pem"}, "ZOOKEEPER_TLS_CA (/nowhere.pem)"),
+        ({"ZOOKEEPER_TLS_CA": __file__}, "ZOOKEEPER_TLS_CA"),
+        ({"ZOOKEEPER_TLS_KEY_PASSWORD": "wrong"}, "ZOOKEEPER_TLS_CERT and ZOOKEEPER_TLS_KEY"),
+        ({"ZOOKEEPER_TLS_KEY_PASSWORD": ""}, "ZOOKEEPER_TLS_CERT and ZOOKEEPER_TLS_KEY"),
+        ({"ZOOKEEPER_TLS_KEY": ""}, "ZOOKEEPER_TLS_KEY is not set"),
+        ({"ZOOKEEPER_TLS": "yes"}, "ZOOKEEPER_TLS is 'yes'"),
+    ],
+)
+def test_bad_settings(settings: dict[str, str], changes: dict[str, str], named: str) -> None:
+    """A file that cannot be used is named, and no password is shown."""
+    outcome = run("backup", settings={**settings, **changes})
+    assert_refused(SettingError, named, outcome)
+    assert PASSWORD not in outcome.said
