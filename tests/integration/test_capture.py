@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
+from kazoo.security import make_digest_acl
 
 from ci.parts.zookeeper import NEWEST, OLDEST
 from metadata_tool import backup
@@ -17,7 +18,7 @@ from metadata_tool.settings import Settings
 from metadata_tool.store import open_store
 from metadata_tool.zookeeper.session import Reply, Session
 from support.comparison import differences, read_tree
-from support.tool import succeed
+from support.tool import run, succeed
 from support.zookeeper import ZooKeeper, client, create_container, create_with_ttl, standalone
 
 
@@ -51,6 +52,22 @@ def test_small_server_survives_many_large_znodes(settings: dict[str, str], tmp_p
         uri = back_up(server, settings)
         assert "standalone" == server.mode()
     assert "is whole: 714 znodes" in succeed("verify", uri, settings=settings)
+
+
+def test_server_that_gives_one_session(settings: dict[str, str], tmp_path: Path) -> None:
+    """Where there is no second session for ACLs, they are read by the first, and that is said; the tree is the same."""
+    with standalone(NEWEST, tmp_path / "old", {"maxClientCnxns": "1"}) as server:
+        with client(server.address, "user:password") as source:
+            for number in range(600):
+                source.create(f"/open-{number}", b"")
+            source.create("/secret", b"", acl=[make_digest_acl("user", "password", all=True)])
+            expected = read_tree(source)
+        login = {"ZOOKEEPER_SERVERS": server.address, "ZOOKEEPER_AUTH": "digest:user:password"}
+        outcome = run("backup", settings={**settings, **login})
+        assert (0, True) == (outcome.exit_code, "ACLs are read by the first" in outcome.said), outcome.said
+    succeed("restore", settings={**settings, "RESTORE_POINT": outcome.output.strip(), "RESTORE_SCOPE": "everything"})
+    with standalone(NEWEST, tmp_path / "new") as server, client(server.address, "user:password") as restored:
+        assert [] == list(differences(expected, read_tree(restored)))
 
 
 def test_deep_tree_comes_back(settings: dict[str, str], tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ class _Walk:
                 self._checkpoint()
                 for path, record in self._read_records(some, acls).items():
                     if record.fits(acls[path]):
-                        done[path] = record, _unmasked(path, acls[path])
+                        done[path] = record, self._unmasked(path, acls[path])
                     else:
                         todo.append(path)
             if not todo:
@@ -154,6 +154,10 @@ class _Walk:
             f"znode {printable(todo[0])} changed {_ATTEMPTS} times while it was read",
             "nothing was uploaded; find out which client changes its ACL or its children so fast",
         )
+
+    def _unmasked(self, path: bytes, reply: AclReply) -> bytes:
+        """The ACL, unless the server hid part of it; one that was seen before was looked at then."""
+        return reply.acl if reply.acl in self._keys else _unmasked(path, reply)
 
     def _read_acls(self, paths: Sequence[bytes]) -> dict[bytes, AclReply]:
         acls: dict[bytes, AclReply] = {}
@@ -234,7 +238,12 @@ def _refuse_unless_gone(path: bytes, refusal: Refusal) -> None:
 
 def _unmasked(path: bytes, reply: AclReply) -> bytes:
     """The ACL, unless the server hid its digests: without ADMIN it shows each as `user:x` (FinalRequestProcessor)."""
-    acls, _ = jute.unpack_acls(reply.acl)
+    try:
+        acls, end = jute.unpack_acls(reply.acl)
+    except ValueError:
+        end = -1
+    if end != len(reply.acl):
+        raise ZooKeeperSessionLost(f"the ACL of znode {printable(path)} cannot be read", "nothing was uploaded")
     digests = [acl.id for acl in acls if acl.scheme == "digest"]
     if digests and all(digest.endswith(":x") for digest in digests):
         raise ZnodeUnreadable(

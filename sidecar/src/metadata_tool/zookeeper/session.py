@@ -25,6 +25,7 @@ from metadata_tool.errors import (
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper.jute import INT, WIRE_STAT_SIZE, buffer, read_buffer, unpack_acls
 from metadata_tool.zookeeper.tls import Tls
+from metadata_tool.zookeeper.wire import AuthRefusedError, Wire, WireError
 
 log = logging.getLogger(__name__)
 
@@ -153,9 +154,11 @@ def _read_names(source: bytes, offset: int) -> tuple[list[bytes], int]:
 class Session:
     """Reads of one ZooKeeper session. `zxid` is the newest that any reply showed."""
 
-    def __init__(self, client: KazooClient, server_version: str, checkpoint: Checkpoint) -> None:
+    def __init__(self, client: KazooClient, server_version: str, checkpoint: Checkpoint, wire: Wire | None) -> None:
+        """Without a wire ACLs are read by kazoo, slowly."""
         self._client = client
         self._checkpoint = checkpoint
+        self._wire = wire
         self.server_version = server_version
         self.zxid = 0
 
@@ -177,6 +180,17 @@ class Session:
 
     def acls(self, paths: Sequence[bytes]) -> list[AclReply | Refusal]:
         """The ACLs of these znodes, pipelined: each at its own instant. Raises as `multi_read` does."""
+        return self._acls_by_wire(self._wire, paths) if self._wire else self._acls_by_kazoo(paths)
+
+    def _acls_by_wire(self, wire: Wire, paths: Sequence[bytes]) -> list[AclReply | Refusal]:
+        try:
+            replies = wire.acls(paths)
+        except (WireError, OSError) as error:
+            raise ZooKeeperSessionLost(f"a ZooKeeper session was lost while reading ({error})", _AGAIN) from error
+        self.zxid = max(self.zxid, wire.zxid)
+        return [Refusal(error) if error else AclReply(acl, stat) for error, acl, stat in replies]
+
+    def _acls_by_kazoo(self, paths: Sequence[bytes]) -> list[AclReply | Refusal]:
         pending = [self._send(_GetAclRequest(path)) for path in paths]
         replies: list[AclReply | Refusal] = []
         for result in pending:
@@ -250,11 +264,31 @@ def connect(
         parsed = _parse_version(version)
         if parsed is not None and parsed < OLDEST:
             raise _unsupported(version)
-        yield Session(client, version, checkpoint)
+        with _wired(client, login, tls, checkpoint) as wire:
+            yield Session(client, version, checkpoint, wire)
     finally:
         with suppress(kazoo_errors.KazooException):  # a server that hangs; only reads were asked of it
             client.stop()
             client.close()
+
+
+@contextmanager
+def _wired(client: KazooClient, login: Login | None, tls: Tls | None, checkpoint: Checkpoint) -> Iterator[Wire | None]:
+    """A second session with the same server, for ACLs; None where it gives none."""
+    wire = None
+    try:
+        host, port, *_ = client._connection._socket.getpeername()  # noqa: SLF001
+        credential = (login.scheme, login.credential) if login else None
+        wire = Wire((host, port), credential, tls.of_peer() if tls else None, client.last_zxid, checkpoint)
+    except AuthRefusedError as error:
+        raise _login_failed() from error
+    except (WireError, OSError, AttributeError) as error:
+        log.warning("ZooKeeper gives no second session (%s): ACLs are read by the first, which is slow", error)
+    try:
+        yield wire
+    finally:
+        if wire:
+            wire.close()
 
 
 def _secure(tls: Tls | None) -> dict[str, Any]:

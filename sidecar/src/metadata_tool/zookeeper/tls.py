@@ -68,9 +68,13 @@ class Tls:
         Raises:
             OSError: it does not answer.
         """
+        return _ask(self.of_peer(), host, port, word)
+
+    def of_peer(self) -> ssl.SSLContext:
+        """For a server that a session has, which was checked: it may be known by its IP alone."""
         context = self.context()
         context.check_hostname = False
-        return _ask(context, host, port, word)
+        return context
 
 
 def _ask(context: ssl.SSLContext, host: str, port: int, word: bytes) -> str:
