@@ -7,7 +7,7 @@ import logging
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -154,11 +154,18 @@ def _read_names(source: bytes, offset: int) -> tuple[list[bytes], int]:
 class Session:
     """Reads of one ZooKeeper session. `zxid` is the newest that any reply showed."""
 
-    def __init__(self, client: KazooClient, server_version: str, checkpoint: Checkpoint, wire: Wire | None) -> None:
-        """Without a wire ACLs are read by kazoo, slowly."""
+    def __init__(
+        self,
+        client: KazooClient,
+        server_version: str,
+        checkpoint: Checkpoint,
+        open_wire: Callable[[], Wire | None],
+    ) -> None:
+        """A wire is opened for the first ACLs; where there is none they are read by kazoo, slowly."""
         self._client = client
         self._checkpoint = checkpoint
-        self._wire = wire
+        self._open_wire: Callable[[], Wire | None] | None = open_wire
+        self._wire: Wire | None = None
         self.server_version = server_version
         self.zxid = 0
 
@@ -180,7 +187,14 @@ class Session:
 
     def acls(self, paths: Sequence[bytes]) -> list[AclReply | Refusal]:
         """The ACLs of these znodes, pipelined: each at its own instant. Raises as `multi_read` does."""
+        if self._open_wire:
+            self._wire, self._open_wire = self._open_wire(), None
         return self._acls_by_wire(self._wire, paths) if self._wire else self._acls_by_kazoo(paths)
+
+    def close_wire(self) -> None:
+        """End what was opened for ACLs."""
+        if self._wire:
+            self._wire.close()
 
     def _acls_by_wire(self, wire: Wire, paths: Sequence[bytes]) -> list[AclReply | Refusal]:
         try:
@@ -264,31 +278,28 @@ def connect(
         parsed = _parse_version(version)
         if parsed is not None and parsed < OLDEST:
             raise _unsupported(version)
-        with _wired(client, login, tls, checkpoint) as wire:
-            yield Session(client, version, checkpoint, wire)
+        opened = Session(client, version, checkpoint, lambda: _open_wire(client, login, tls, checkpoint))
+        try:
+            yield opened
+        finally:
+            opened.close_wire()
     finally:
         with suppress(kazoo_errors.KazooException):  # a server that hangs; only reads were asked of it
             client.stop()
             client.close()
 
 
-@contextmanager
-def _wired(client: KazooClient, login: Login | None, tls: Tls | None, checkpoint: Checkpoint) -> Iterator[Wire | None]:
+def _open_wire(client: KazooClient, login: Login | None, tls: Tls | None, checkpoint: Checkpoint) -> Wire | None:
     """A second session with the same server, for ACLs; None where it gives none."""
-    wire = None
     try:
         host, port, *_ = client._connection._socket.getpeername()  # noqa: SLF001
         credential = (login.scheme, login.credential) if login else None
-        wire = Wire((host, port), credential, tls.of_peer() if tls else None, client.last_zxid, checkpoint)
+        return Wire((host, port), credential, tls.of_peer() if tls else None, client.last_zxid, checkpoint)
     except AuthRefusedError as error:
         raise _login_failed() from error
     except (WireError, OSError, AttributeError) as error:
         log.warning("ZooKeeper gives no second session (%s): ACLs are read by the first, which is slow", error)
-    try:
-        yield wire
-    finally:
-        if wire:
-            wire.close()
+        return None
 
 
 def _secure(tls: Tls | None) -> dict[str, Any]:
