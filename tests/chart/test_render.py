@@ -210,6 +210,19 @@ REFUSED = [
 ]
 TLS: dict[str, Any] = {"backup": {"enable": True, "tls": {"use": True, "secretName": "zookeeper-tls"}}}
 REFUSED_ELSEWHERE = [
+    (
+        {
+            "zookeeper": {
+                "extraEnv": [{"name": "OPTS", "value": "-Dzookeeper.admin.enableServer=false"}],
+                "customTools": {"restore": {"enable": True, "restorePoint": POINT}},
+            }
+        },
+        "sets a zookeeper.admin property",
+    ),
+    (
+        {"initialize": True, "zookeeper": {"enabled": False, "connect": "zk-0:2281", "customTools": TLS}},
+        "backup.tls.use is true, and initialize, too",
+    ),
     ({"zookeeper": {"customTools": TLS}}, "backup.tls.use is true, and zookeeper.enabled, too"),
     (
         {

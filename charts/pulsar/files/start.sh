@@ -3,10 +3,11 @@ set -eu
 data=/pulsar/data/zookeeper
 echo "$((${POD_NAME##*-} + 1))" > "$data/myid"
 # Its AdminServer tells which restore its data is from, so that the others are told apart from a stranger before it serves.
-for marker in "$data/version-2/restore.json" "$data/restore-joined.json"; do
-  [ -e "$marker" ] || continue
+marker=$data/version-2/restore.json
+# One that joined has it once it has taken the tree: an empty server saves snapshot.0 before it has met another.
+[ -e "$marker" ] || [ -z "$(find "$data" -path "$data/version-2/snapshot.*" ! -name snapshot.0)" ] || marker=$data/restore-joined.json
+if [ -e "$marker" ]; then
   digest=$(sha256sum "$marker")
   export OPTS="${OPTS:-} -Dmetadata-backup.restored=${digest%% *}"
-  break
-done
+fi
 exec bin/pulsar zookeeper

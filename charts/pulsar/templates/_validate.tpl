@@ -17,9 +17,12 @@
 {{- end }}
 
 {{- define "pulsar.validate.tls" -}}
-{{- $tls := .Values.zookeeper.customTools.backup.tls }}
+{{- $tls := .Values.zookeeper.customTools.backup.tls | default dict }}
 {{- if and $tls.use .Values.zookeeper.enabled }}
 {{- fail "zookeeper.customTools.backup.tls.use is true, and zookeeper.enabled, too: the chart's ZooKeepers have a plain client port, TLS is for those of zookeeper.connect" }}
+{{- end }}
+{{- if and $tls.use .Values.initialize }}
+{{- fail "zookeeper.customTools.backup.tls.use is true, and initialize, too: the Jobs speak no TLS, whoever runs that ensemble initialises it" }}
 {{- end }}
 {{- if and $tls.use (not $tls.secretName) }}
 {{- fail "zookeeper.customTools.backup.tls.secretName is empty, and tls.use is true: set it to the name of a Secret with ca.crt" }}
@@ -75,6 +78,10 @@
 {{- if and $zookeeper.customTools.restore.enable (hasKey ($zookeeper.config | default dict) $name) }}
 {{- fail (printf "zookeeper.config.%s cannot be set while zookeeper.customTools.restore.enable is true: a restore asks the members' AdminServers which restore they are of" $name) }}
 {{- end }}
+{{- end }}
+{{- $environment := printf "%s %s" (toJson $zookeeper.configData) (toJson $zookeeper.extraEnv) }}
+{{- if and $zookeeper.customTools.restore.enable (contains "zookeeper.admin." $environment) }}
+{{- fail "zookeeper.configData or zookeeper.extraEnv sets a zookeeper.admin property, which cannot be while zookeeper.customTools.restore.enable is true: a restore asks the members' AdminServers which restore they are of" }}
 {{- end }}
 {{- $ports := list 9990 }}
 {{- range $name, $port := $zookeeper.ports }}

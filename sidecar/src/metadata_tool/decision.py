@@ -16,7 +16,9 @@ from metadata_tool.zookeeper.session import DataReply, GetData
 log = logging.getLogger(__name__)
 
 _NEVER = "a running cluster is never restored; else switch the restore off. Nothing was touched"
-_TOGETHER = "stop all members, then start them together. Nothing was touched"
+_TOGETHER = (
+    "stop all members, then start them together, those that were restored otherwise with another RESTORE_VERSION"
+)
 _ELECTION = 10.0
 """Seconds that an ensemble may need to elect a leader."""
 
@@ -115,9 +117,9 @@ def _require_alike(plan: Plan, members: list[Member]) -> None:
     """Refuse to start a cluster beside members that may be of another, and could win the election."""
     if strangers := _strangers(plan, members):
         raise ClusterRunning(
-            f"{', '.join(strangers)} runs, serves nobody, and does not say that it was restored as version "
-            f"{plan.version} from {plan.point} with the same settings",
-            _TOGETHER,
+            f"{', '.join(strangers)} runs, serves nobody, and does not say at its admin port {plan.admin_port} that "
+            f"it was restored as version {plan.version} from {plan.point} with the same settings",
+            f"nothing was touched; {_TOGETHER}",
         )
 
 
@@ -142,4 +144,6 @@ def _marker(content: bytes | None) -> Marker | None:
 def _say_done(plan: Plan, here: Marker) -> None:
     log.info("version %s was restored here before, from %s: nothing to do", here.version, here.point)
     if here.point != str(plan.point):
-        log.warning("%s is not restored: it needs a version of its own, and an empty volume", plan.point)
+        log.warning("%s is not restored: that needs another RESTORE_VERSION", plan.point)
+    elif here != plan.marker:
+        log.warning("the settings are others now (%s then): that needs another RESTORE_VERSION", dict(here.settings))

@@ -218,7 +218,11 @@ class _Recovering:
             return self._told(findings, self._write(out, findings.facts.outline, findings))
         log.info("verifying %s, and writing it at the same time", self.plan.point)
         with apart(self.checkpoint, _survey, self.plan.point, self.path, self.layout) as surveyed:
-            changes = self._write(out, assumed, None)
+            try:
+                changes = self._write(out, assumed, None)
+            except Exception:
+                surveyed()  # what is wrong with the backup explains whatever came of it
+                raise
             findings = self._say_verified(surveyed())
         if findings.facts.outline != assumed:
             log.warning("its manifest tells other ids or clusters than its tree: it is written again")

@@ -330,6 +330,9 @@ class Settings:
 
     def _tls(self) -> Tls | None:
         if not self._switch(ZOOKEEPER_TLS):
+            for variable in (ZOOKEEPER_TLS_CA, ZOOKEEPER_TLS_CERT, ZOOKEEPER_TLS_KEY):
+                if self._text(variable):
+                    raise SettingError(f"{variable.name} is set, ZOOKEEPER_TLS is not", "set ZOOKEEPER_TLS=true")
             return None
         cert, key = self._text(ZOOKEEPER_TLS_CERT), self._text(ZOOKEEPER_TLS_KEY)
         if bool(cert) != bool(key):

@@ -392,3 +392,32 @@ def test_outline_that_is_none(key: str, value: object) -> None:
     """A manifest that tells anything else tells nothing."""
     assert Outline.parse({**known(tree({}), Layout()).outline.to_json(), key: value}) is None
     assert Outline.parse(None) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"/ledgers/00/0000/L99999999999999999999": b""},
+        {f"/ledgers/00/0000/L{'9' * 5000}": b""},
+        {f"{NAMESPACE}/odd": ledgers(((1 << 63) - 1, True))},
+    ],
+)
+def test_id_that_no_counter_gave_out(content: dict[str, bytes]) -> None:
+    """An id beyond all that can be given out is odd, and counts for none; the tree is restored."""
+    new = recover({"/ledgers/idgen": b"", f"{NAMESPACE}/t": ledgers((5, True)), **content})
+    assert 5 + MARGIN + 2 == Stat.unpack(new["/ledgers/idgen"].stat).cversion
+
+
+def test_list_that_lacks_an_id_is_left_as_it_is() -> None:
+    """A list in which one ledger has no id cannot be decoded, though the others can."""
+    odd = ledgers((7, True)) + b"\x0a\x02\x10\x01"  # a ledger with entries alone
+    nodes = tree({f"{NAMESPACE}/odd": odd})
+    new, changes = recovered(nodes, TIERED, Layout())
+    assert nodes == new
+    assert (1, 0) == (changes.undecodable_count, sum(changes.changed.values()))
+
+
+def test_counter_of_too_many_digits_is_none() -> None:
+    """A counter that no program made is left alone."""
+    path = f"/ledgers/idgen-long/HOB-{'9' * 5000}"
+    assert path in recover({"/ledgers/idgen": b"", path: b"", f"{NAMESPACE}/t": ledgers((5, True))})

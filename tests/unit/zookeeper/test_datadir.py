@@ -371,6 +371,7 @@ def test_note_of_an_empty_start(fresh: Path) -> None:
         ("snapshot.1", snapshot_bytes([node(b"", b"")]), True),
         ("snapshot.1", snapshot_bytes([node(b"", b"")])[:-1], False),
         ("snapshot.1", b"", False),
+        ("snapshot.0", snapshot_bytes([node(b"", b"")]), False),
         ("snapshot.1.gz", b"compressed, never looked into", True),
         ("snapshot.1.gz", b"", False),
         ("log.1", snapshot_bytes([node(b"", b"")]), False),
@@ -381,3 +382,34 @@ def test_has_snapshot(fresh: Path, name: str, content: bytes, *, expected: bool)
     (fresh / "version-2").mkdir()
     (fresh / "version-2" / name).write_bytes(content)
     assert expected == data_dir(fresh).has_snapshot()
+
+
+def test_half_of_keeping_aside_is_undone(apart: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the second of both directories cannot be renamed, the first has its name again."""
+    apart.place(1, writing(b"first"))
+    (apart.logs / "version-2").mkdir()
+    before = contents(apart.path)
+    renames = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if path == apart.path / "version-2":
+            raise FULL
+        return renames(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(DataDirUnusable):
+        apart.place(2, writing(b"second"), "kept")
+    assert before == contents(apart.path)
+
+
+@pytest.mark.parametrize(
+    ("data", "logs"), [("log2", "log"), ("log", "log2"), ("logs/data", "logs"), ("data", "data/logs")]
+)
+def test_the_right_setting_is_named(tmp_path: Path, data: str, logs: str) -> None:
+    """Of two directories the one that is at fault is named, however alike their names are."""
+    path = tmp_path / data
+    path.mkdir(parents=True)
+    (tmp_path / logs).mkdir(parents=True, exist_ok=True)
+    (path / "version-2" / MARKER).mkdir(parents=True)
+    with pytest.raises(DataDirUnusable, match=r"^ZOOKEEPER_DATA_DIR "):
+        DataDir(path, tmp_path / logs).marker()

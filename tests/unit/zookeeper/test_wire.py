@@ -10,6 +10,7 @@ import pytest
 
 from metadata_tool.errors import Stopped
 from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.zookeeper import wire as module
 from metadata_tool.zookeeper.wire import AuthRefusedError, Wire, WireError
 
 ACL = struct.pack(">ii5s", 1, 31, b"") + b"world"
@@ -98,6 +99,16 @@ def test_login() -> None:
     """A login that is refused is told apart."""
     with server(frame(SESSION), reply(-4, b"", error=-115)) as address, pytest.raises(AuthRefusedError):
         wire(address, ("digest", "user:secret"))
+
+
+def test_trickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply that never gets whole is not waited for without end."""
+    monkeypatch.setattr(module, "_REPLY_TIMEOUT", 0.5)
+    with server(frame(SESSION), b"\0", pause=threading.Event()) as address:
+        opened = wire(address)
+        with pytest.raises(WireError, match="no whole reply came"):
+            opened.acls([b"/a"])
+        opened.close()
 
 
 def test_stop() -> None:

@@ -167,7 +167,11 @@ class Reading:
             self.facts.terminated.append(name)
 
     def _given_out(self, *found: int) -> None:
-        self.facts.highest_id = max(self.facts.highest_id, *found, -1)
+        """What no counter can have given out was given out by none."""
+        highest = max(found, default=-1)
+        if highest > ids.LAST:
+            highest = max((each for each in found if each <= ids.LAST), default=-1)
+        self.facts.highest_id = max(self.facts.highest_id, highest)
 
 
 def _all_are(kind: type, values: list[Any]) -> bool:

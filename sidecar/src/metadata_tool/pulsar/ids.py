@@ -22,6 +22,10 @@ _PER_COUNTER = (1 << 31) - 1
 """A counter gives out 0 to one less than this."""
 
 
+LAST = ((1 << 31) - 3) << 32
+"""Ids beyond are no counter's: what claims one is odd, and room must be left for the next."""
+
+
 @dataclass(frozen=True)
 class Counter:
     """Where ids go on: `high` is the n of `HOB-<n>`, None for `/ledgers/idgen`; `next` is that counter's next."""
@@ -56,7 +60,7 @@ def of_ledger(path: bytes) -> int:
     try:
         return int(path.translate(None, b"/L"))
     except ValueError:
-        return int(b"".join(re.findall(rb"[0-9]+", path)))
+        return int(b"".join(re.findall(rb"[0-9]+", path))[-19:])
 
 
 def of_counter(high: int | None, cversion: int) -> int:

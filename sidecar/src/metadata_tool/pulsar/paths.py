@@ -34,4 +34,4 @@ class Layout:
 
 
 def _group(name: str) -> str:
-    return f"(?P<{name}>{'[0-9]+' if name == 'digits' else '[^/]+'})"
+    return f"(?P<{name}>{'[0-9]{1,19}' if name == 'digits' else '[^/]+'})"

@@ -85,7 +85,7 @@ def _raise_counter(node: Node, match: Match[bytes], orders: Orders) -> Node:
 
 def _keep_offloaded(node: Node, _match: Match[bytes], orders: Orders) -> Node:
     saved = node.data or b""
-    info = codec.managed_ledger(saved)
+    info = codec.require_whole(codec.managed_ledger(saved))
     if not info.ledgerInfo and not info.HasField("terminatedPosition"):
         return node
     kept = []

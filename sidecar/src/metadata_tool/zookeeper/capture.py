@@ -39,6 +39,7 @@ _REQUEST_BYTES = 256 << 10
 _NAME_BYTES = 64
 _READ_BYTES = 100
 _ATTEMPTS = 20
+_PAUSE = 0.01
 _SAY_EVERY = 10.0
 
 
@@ -138,7 +139,8 @@ class _Walk:
         """
         done: dict[bytes, tuple[_Record, bytes]] = {}
         todo = list(paths)
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
+            time.sleep(attempt * _PAUSE)  # a server that lags behind, as behind a Service, needs a moment
             acls = self._read_acls(todo)
             todo = []
             for some in _bounded(acls):

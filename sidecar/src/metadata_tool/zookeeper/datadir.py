@@ -87,9 +87,12 @@ class DataDir:
             sync_directory(self.path)
 
     def has_snapshot(self) -> bool:
-        """Whether there is a snapshot that ZooKeeper would try to load (SnapStream.isValidSnapshot)."""
+        """Whether there is a snapshot of anything that ZooKeeper would try to load (SnapStream.isValidSnapshot).
+
+        An empty server saves `snapshot.0` before it has met another.
+        """
         with self._explaining():
-            return any(_looks_whole(path) for path in self._snapshots())
+            return any(_looks_whole(path) for path in self._snapshots() if path.name != snapshot_file(0))
 
     def find_znode(self, path: bytes) -> bytes | None:
         """The data of a znode in the newest snapshot here that can be read; None where it is not in it, or none can.
@@ -134,12 +137,16 @@ class DataDir:
         The logs go first: a snapshot without its logs is older, logs without their snapshot would be read into another.
         """
         name = f"{_ASIDE}{re.sub(r'[^A-Za-z0-9_-]', '_', why)}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        kept = {}
+        kept: dict[Path, Path] = {}
         with self._explaining():
-            for directory in dict.fromkeys((self.logs, self.path)):
-                if (directory / VERSION_2).exists():
-                    kept[directory / VERSION_2] = (directory / VERSION_2).rename(directory / name)
-                    sync_directory(directory)
+            try:
+                for directory in dict.fromkeys((self.logs, self.path)):
+                    if (directory / VERSION_2).exists():
+                        kept[directory / VERSION_2] = (directory / VERSION_2).rename(directory / name)
+                        sync_directory(directory)
+            except OSError:
+                _undo(kept)
+                raise
         return kept
 
     def place(self, zxid: int, write: Callable[[BinaryIO], Mapping[str, bytes]], replacing: str | None = None) -> Path:
@@ -222,10 +229,10 @@ class DataDir:
         try:
             yield
         except OSError as error:
-            setting = "ZOOKEEPER_DATA_DIR"
-            if self.logs != self.path and str(error.filename or "").startswith(str(self.logs)):
-                setting = "ZOOKEEPER_DATA_LOG_DIR"
-            where = self.logs if setting.endswith("LOG_DIR") else self.path
+            found = Path(os.fsdecode(error.filename or b""))
+            holding = [each for each in (self.path, self.logs) if found.is_relative_to(each)]
+            where = max(holding, key=lambda each: len(each.parts), default=self.path)  # one may lie in the other
+            setting = "ZOOKEEPER_DATA_DIR" if where == self.path else "ZOOKEEPER_DATA_LOG_DIR"
             raise DataDirUnusable(
                 f"{setting} {where} cannot be used: {error.strerror or error}",
                 "mount a volume there that this user may write",
@@ -240,9 +247,13 @@ def _rename(partial: Path, placed: Path, kept: Mapping[Path, Path]) -> None:
     try:
         partial.rename(placed)
     except OSError:
-        for before, now in kept.items():
-            now.rename(before)
+        _undo(kept)
         raise
+
+
+def _undo(kept: Mapping[Path, Path]) -> None:
+    for before, now in kept.items():
+        now.rename(before)
 
 
 def _looks_whole(snapshot: Path) -> bool:

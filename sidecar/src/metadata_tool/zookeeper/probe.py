@@ -9,6 +9,7 @@ import http.client
 import json
 import re
 import socket
+import time
 from dataclasses import dataclass
 
 PATIENCE = 3.0
@@ -56,7 +57,8 @@ def _ask(server: str) -> str:
     with contextlib.suppress(OSError), socket.create_connection(_split(server), timeout=PATIENCE) as connection:
         answer = b"\n"  # it runs, whatever it says
         connection.sendall(b"srvr")
-        while (chunk := connection.recv(65536)) and len(answer) < _LIMIT:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and (chunk := connection.recv(65536)):
             answer += chunk
     return answer.decode(errors="replace")
 

@@ -33,6 +33,8 @@ OLDEST = (3, 6)
 _SESSION_TIMEOUT = 15.0
 """Seconds; kazoo may take as long to let go of a server that hangs, and a stop has 20."""
 _REPLY_TIMEOUT = 120.0
+_WIRES = 2
+"""So often is a batch tried by a session for ACLs. A server ends one that was idle for long, as behind large znodes."""
 _POLL = 0.2
 _SAY_EVERY = 10.0
 
@@ -161,7 +163,7 @@ class Session:
         checkpoint: Checkpoint,
         open_wire: Callable[[], Wire | None],
     ) -> None:
-        """A wire is opened for the first ACLs; where there is none they are read by kazoo, slowly."""
+        """A wire is opened for ACLs, and again if it is lost; where there is none they are read by kazoo, slowly."""
         self._client = client
         self._checkpoint = checkpoint
         self._open_wire: Callable[[], Wire | None] | None = open_wire
@@ -187,20 +189,27 @@ class Session:
 
     def acls(self, paths: Sequence[bytes]) -> list[AclReply | Refusal]:
         """The ACLs of these znodes, pipelined: each at its own instant. Raises as `multi_read` does."""
-        if self._open_wire:
-            self._wire, self._open_wire = self._open_wire(), None
-        return self._acls_by_wire(self._wire, paths) if self._wire else self._acls_by_kazoo(paths)
+        for _ in range(_WIRES):
+            if self._wire is None and self._open_wire is not None:
+                self._wire = self._open_wire()
+            if self._wire is None:
+                break
+            try:
+                return self._acls_by_wire(self._wire, paths)
+            except (WireError, OSError) as error:
+                log.warning("the session for ACLs was lost (%s)", error)
+                self.close_wire()
+        self._open_wire = None
+        return self._acls_by_kazoo(paths)
 
     def close_wire(self) -> None:
         """End what was opened for ACLs."""
         if self._wire:
             self._wire.close()
+            self._wire = None
 
     def _acls_by_wire(self, wire: Wire, paths: Sequence[bytes]) -> list[AclReply | Refusal]:
-        try:
-            replies = wire.acls(paths)
-        except (WireError, OSError) as error:
-            raise ZooKeeperSessionLost(f"a ZooKeeper session was lost while reading ({error})", _AGAIN) from error
+        replies = wire.acls(paths)
         self.zxid = max(self.zxid, wire.zxid)
         return [Refusal(error) if error else AclReply(acl, stat) for error, acl, stat in replies]
 
@@ -292,9 +301,11 @@ def connect(
 def _open_wire(client: KazooClient, login: Login | None, tls: Tls | None, checkpoint: Checkpoint) -> Wire | None:
     """A second session with the same server, for ACLs; None where it gives none."""
     try:
-        host, port, *_ = client._connection._socket.getpeername()  # noqa: SLF001
+        connection = client._connection._socket  # noqa: SLF001
+        host, port, *_ = connection.getpeername()
         credential = (login.scheme, login.credential) if login else None
-        return Wire((host, port), credential, tls.of_peer() if tls else None, client.last_zxid, checkpoint)
+        secured = (tls.of_peer(), connection.getpeercert(binary_form=True)) if tls else None
+        return Wire((host, port), credential, secured, client.last_zxid, checkpoint)
     except AuthRefusedError as error:
         raise _login_failed() from error
     except (WireError, OSError, AttributeError) as error:

@@ -29,7 +29,8 @@ class Tls:
         Raises:
             SettingError: a file cannot be used.
         """
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         context.check_hostname = self.check_hostname
         try:
             if self.ca:
@@ -71,7 +72,7 @@ class Tls:
         return _ask(self.of_peer(), host, port, word)
 
     def of_peer(self) -> ssl.SSLContext:
-        """For a server that a session has, which was checked: it may be known by its IP alone."""
+        """For a server that a session has, and that may be known by its IP alone: its name is not checked again."""
         context = self.context()
         context.check_hostname = False
         return context
@@ -83,7 +84,7 @@ def _ask(context: ssl.SSLContext, host: str, port: int, word: bytes) -> str:
         context.wrap_socket(plain, server_hostname=host) as secure,
     ):
         secure.sendall(word)
-        return b"".join(iter(lambda: secure.recv(65536), b"")).decode(errors="replace")
+        return secure.recv(65536).decode(errors="replace")
 
 
 def _failure(context: ssl.SSLContext, host: str, port: int) -> str | None:

@@ -42,11 +42,11 @@ class Wire:
         self,
         address: tuple[str, int],
         login: tuple[str, str] | None,
-        context: ssl.SSLContext | None,
+        secured: tuple[ssl.SSLContext, bytes] | None,
         zxid: int,
         checkpoint: Callable[[], None],
     ) -> None:
-        """Open a session; its server has seen this zxid at least.
+        """Open a session; its server has seen this zxid at least. With TLS it must show this certificate (DER).
 
         Raises:
             WireError, OSError: it cannot be had.
@@ -57,7 +57,7 @@ class Wire:
         self._xid = 0
         plain = socket.create_connection(address, timeout=10)
         try:
-            self._socket = context.wrap_socket(plain, server_hostname=address[0]) if context else plain
+            self._socket = _secure(plain, *secured) if secured else plain
             self._socket.settimeout(_POLL)
             self._begin(login)
         except BaseException:
@@ -133,12 +133,12 @@ class Wire:
         have = len(parts[0])
         deadline = time.monotonic() + _REPLY_TIMEOUT
         while have < size:
+            self._checkpoint()
+            if time.monotonic() > deadline:
+                raise WireError(f"no whole reply came for {_REPLY_TIMEOUT:.0f} s")
             try:
                 chunk = self._socket.recv(_CHUNK)
             except TimeoutError:
-                self._checkpoint()
-                if time.monotonic() > deadline:
-                    raise WireError(f"no reply came for {_REPLY_TIMEOUT:.0f} s") from None
                 continue
             if not chunk:
                 raise WireError("the server has closed the connection")
@@ -150,3 +150,11 @@ class Wire:
         self._socket.settimeout(_REPLY_TIMEOUT)
         self._socket.sendall(content)
         self._socket.settimeout(_POLL)
+
+
+def _secure(plain: socket.socket, context: ssl.SSLContext, certificate: bytes) -> ssl.SSLSocket:
+    """The address may be known by its IP alone: it is the server that was checked if it shows the same certificate."""
+    secure = context.wrap_socket(plain)
+    if secure.getpeercert(binary_form=True) != certificate:
+        raise WireError("another certificate is shown than before")
+    return secure
