@@ -8,7 +8,6 @@ import pytest
 
 from support.s3 import Bucket, S3Server, new_bucket, s3_server
 
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that are tested would inherit it
 
