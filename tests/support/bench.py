@@ -3,8 +3,18 @@
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+from ci.parts.zookeeper import NEWEST
+from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.zookeeper import session
+from metadata_tool.zookeeper.capture import capture
+from metadata_tool.zookeeper.spool import Spool
+from support.large import ZXID, make_snapshot
+from support.zookeeper import ZooKeeper, standalone
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,27 @@ def cost_of(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
     assert child.returncode == 0, said.decode()
     child.stderr.close()
     return Cost(time.monotonic() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss >> 10)
+
+
+def measured(work: Callable[[], object]) -> Cost:
+    """Do this here, to its end."""
+    begin, cpu = time.monotonic(), time.process_time()
+    work()
+    return Cost(time.monotonic() - begin, time.process_time() - cpu)
+
+
+@contextmanager
+def captured(znodes: int, directory: Path) -> Iterator[tuple[ZooKeeper, Spool, Cost]]:
+    """A large server, its tree as it was captured, and what that cost."""
+    (directory / "data" / "version-2").mkdir(parents=True)
+    make_snapshot(directory / "data" / "version-2" / f"snapshot.{ZXID:x}", znodes)
+    with standalone(NEWEST, directory, heap="4g") as server, closing(Spool(directory / "spool")) as spool:
+
+        def work() -> None:
+            with session.connect(server.address, None, 60, Checkpoint()) as zookeeper:
+                capture(zookeeper, spool, directory, b"", Checkpoint())
+
+        yield server, spool, measured(work)
 
 
 def table(title: str, rows: Mapping[str, Cost], unit: Cost) -> None:

@@ -55,12 +55,11 @@ def decide(plan: Plan, checkpoint: Checkpoint) -> Decision:
     if here and here.version == plan.version:
         _say_done(plan, here)
         return Decision.DONE
-    members = _look(plan, checkpoint)
-    serving = next((member.address for member in members if member.serves), None)
+    serving, strangers = _look(plan, checkpoint)
     if serving:
         _require_own(plan, serving, checkpoint)
     else:
-        _require_alike(plan, members)
+        _require_alike(plan, strangers)
     if not plan.data.holds_data():
         return Decision.JOIN if serving else Decision.RESTORE
     _require_replaceable(plan, here)
@@ -75,8 +74,10 @@ def _restored_here(plan: Plan) -> Marker | None:
     return here
 
 
-def _look(plan: Plan, checkpoint: Checkpoint) -> list[Member]:
-    """Look for members. Those that run and do not serve may be in an election: that is told by waiting.
+def _look(plan: Plan, checkpoint: Checkpoint) -> tuple[str, list[str]]:
+    """Who serves, empty for nobody; if nobody does, who runs and does not say that it was restored alike.
+
+    Members that run and do not serve may be in an election: that is told by waiting.
 
     Members of this restore that are no majority wait for this one, and nobody waits for them.
     """
@@ -84,9 +85,11 @@ def _look(plan: Plan, checkpoint: Checkpoint) -> list[Member]:
     majority = len(plan.ensemble.split(",")) // 2 + 1
     while True:
         members = probe.look(plan.ensemble)
-        alone = len(members) < majority and not _strangers(plan, members)
-        if any(member.serves for member in members) or alone or time.monotonic() > deadline:
-            return members
+        serving = next((member.address for member in members if member.serves), "")
+        strangers = [] if serving else _strangers(plan, members)
+        alone = len(members) < majority and not strangers
+        if serving or alone or time.monotonic() > deadline:
+            return serving, strangers
         checkpoint()
         time.sleep(1)
 
@@ -113,9 +116,9 @@ def _require_own(plan: Plan, serving: str, checkpoint: Checkpoint) -> None:
     raise ClusterRunning(f"an ensemble runs already, {serving} serves, and {what}", _NEVER)
 
 
-def _require_alike(plan: Plan, members: list[Member]) -> None:
+def _require_alike(plan: Plan, strangers: list[str]) -> None:
     """Refuse to start a cluster beside members that may be of another, and could win the election."""
-    if strangers := _strangers(plan, members):
+    if strangers:
         raise ClusterRunning(
             f"{', '.join(strangers)} runs, serves nobody, and does not say at its admin port {plan.admin_port} that "
             f"it was restored as version {plan.version} from {plan.point} with the same settings",

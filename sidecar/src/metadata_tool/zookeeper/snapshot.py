@@ -31,7 +31,6 @@ MAX_HEADER_ITEMS = 100_000
 """Sessions, and different ACLs. They are kept in memory: what claims more is no tree that anyone has."""
 
 _HEADER = struct.Struct(">iiq")
-_PATH = INT
 _NULL = INT.pack(-1)
 _END = buffer(b"/")
 _CHUNK = 1 << 18
@@ -66,8 +65,8 @@ class Node(NamedTuple):
         """The bytes of this znode in a snapshot."""
         path, data, acl, stat = self
         if data is None:
-            return b"".join((_PATH.pack(len(path)), path, _NULL, LONG.pack(acl), stat))
-        return b"".join((_PATH.pack(len(path)), path, _PATH.pack(len(data)), data, LONG.pack(acl), stat))
+            return b"".join((INT.pack(len(path)), path, _NULL, LONG.pack(acl), stat))
+        return b"".join((INT.pack(len(path)), path, INT.pack(len(data)), data, LONG.pack(acl), stat))
 
 
 class Written(NamedTuple):
