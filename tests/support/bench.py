@@ -10,9 +10,8 @@ from pathlib import Path
 
 from ci.parts.zookeeper import NEWEST
 from metadata_tool.lifecycle import Checkpoint
-from metadata_tool.zookeeper import session
-from metadata_tool.zookeeper.capture import capture
-from metadata_tool.zookeeper.spool import Spool
+from metadata_tool.zookeeper.capture import Capture, Source, captured
+from metadata_tool.zookeeper.session import Ensemble
 from support.large import ZXID, make_snapshot
 from support.zookeeper import ZooKeeper, standalone
 

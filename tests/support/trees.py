@@ -138,6 +138,7 @@ def manifest_of(snapshot: bytes, nodes: int, **changes: Any) -> Manifest:
         nodes=nodes,
         data_bytes=10,
         ephemerals=1,
+        unproven_acls=4,
         chroot="",
         managed_ledger_path="/managed-ledgers",
         snapshot=SnapshotFile(snapshot_name(ZXID), len(snapshot), hashlib.sha256(snapshot).hexdigest()),

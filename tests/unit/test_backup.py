@@ -7,7 +7,7 @@ from typing import NoReturn
 import pytest
 
 from metadata_tool import backup
-from metadata_tool.backup import Plan, Seconds, Source
+from metadata_tool.backup import Plan, Seconds
 from metadata_tool.errors import (
     BackupMissing,
     BucketMissing,
@@ -20,6 +20,8 @@ from metadata_tool.errors import (
 )
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.location import Location
+from metadata_tool.zookeeper.capture import Source
+from metadata_tool.zookeeper.session import Ensemble
 
 OTHERS = {"pulsar-1700000000123.tar.gz": b"an earlier backup", "README": b"not ours"}
 
@@ -58,7 +60,7 @@ class MemoryStore:
 
 
 @dataclass
-class Ensemble:
+class Failing:
     """A ZooKeeper that fails when it is asked, and what lay in the spool directory at that time."""
 
     error: Exception
@@ -71,16 +73,16 @@ class Ensemble:
         raise self.error
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, spool_dir: Path, error: Exception) -> Ensemble:
+def failing(monkeypatch: pytest.MonkeyPatch, spool_dir: Path, error: Exception) -> Failing:
     """Have every session fail with this error."""
-    ensemble = Ensemble(error, spool_dir)
-    monkeypatch.setattr("metadata_tool.backup.session.connect", ensemble.connect)
+    ensemble = Failing(error, spool_dir)
+    monkeypatch.setattr("metadata_tool.backup.captured", ensemble.connect)
     return ensemble
 
 
 def plan(spool_dir: Path) -> Plan:
     """A backup's plan."""
-    return Plan(Source("zookeeper:2181", "", None, 1.0), "pulsar", "/managed-ledgers", spool_dir)
+    return Plan(Source(Ensemble("zookeeper:2181")), "pulsar", "/managed-ledgers", spool_dir)
 
 
 @pytest.mark.parametrize("files", [{}, OTHERS], ids=["empty bucket", "backups there"])

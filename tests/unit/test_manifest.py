@@ -46,6 +46,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         chroot=draw(printable),
         managed_ledger_path=draw(printable),
         snapshot=SnapshotFile(snapshot_name(zxid), draw(numbers), draw(printable)),
+        unproven_acls=draw(st.none() | numbers),
     )
 
 

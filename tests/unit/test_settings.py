@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metadata_tool.backup import Plan, Source
+from metadata_tool.backup import Plan
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
@@ -16,7 +16,9 @@ from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.restore import Plan as RestorePlan
 from metadata_tool.settings import VARIABLES, ServeSettings, Settings, StoreSettings
 from metadata_tool.zookeeper.datadir import DataDir
-from metadata_tool.zookeeper.session import Login
+from metadata_tool.zookeeper.capture import Source
+from metadata_tool.zookeeper.reads import Gentleness
+from metadata_tool.zookeeper.session import Ensemble, Login
 from support.trees import PATIENT
 
 Environment = dict[str, str]
@@ -52,7 +54,7 @@ def test_defaults() -> None:
     """Where only the ensemble and the bucket are given, the rest is as the contract has it."""
     expected = ServeSettings(
         plan=Plan(
-            source=Source("zk-0:2181", "", None, 600),
+            source=Source(Ensemble("zk-0:2181", patience=600)),
             prefix="metadata-backup",
             managed_ledger_path="/managed-ledgers",
             spool_dir=Path(tempfile.gettempdir()),
@@ -125,6 +127,10 @@ def test_all_given() -> None:
     environment = {
         "ZOOKEEPER_SERVERS": "zk-0:2181,zk-1:2182/pulsar",
         "ZOOKEEPER_AUTH": "digest:admin:pass:word",
+        "ZOOKEEPER_BATCH": "64",
+        "ZOOKEEPER_REQUESTS": "3",
+        "ZOOKEEPER_CONNECTIONS": "8",
+        "ZOOKEEPER_ACLS": "32",
         "BUCKET": "s3://my-bucket/team/prod",
         "BACKUP_PREFIX": "pulsar-backup",
         "BACKUP_INTERVAL": "60",
@@ -137,7 +143,10 @@ def test_all_given() -> None:
     login = Login("digest", "admin:pass:word")
     expected = ServeSettings(
         plan=Plan(
-            Source("zk-0:2181,zk-1:2182", "/pulsar", login, 60), "pulsar-backup", "/ledgers/managed", Path("/spool")
+            Source(Ensemble("zk-0:2181,zk-1:2182", login, 60), "/pulsar", Gentleness(64, 3, 8, 32)),
+            "pulsar-backup",
+            "/ledgers/managed",
+            Path("/spool"),
         ),
         store=StoreSettings(Location("s3a", "my-bucket", "team/prod"), "eu-central-1", "path"),
         interval=60,
@@ -150,7 +159,7 @@ def test_all_given() -> None:
 def test_connect_timeout(given_value: str | None, expected: int) -> None:
     """A single backup waits for ZooKeeper as long as it is told, half a minute unless told."""
     more = {} if given_value is None else {"ZOOKEEPER_CONNECT_TIMEOUT": given_value}
-    assert expected == Settings(SERVE | more).plan().source.patience
+    assert expected == Settings(SERVE | more).plan().source.ensemble.patience
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t"])
@@ -227,7 +236,7 @@ def test_wrong_timeout(value: str) -> None:
 def test_interval_limits(value: str) -> None:
     """Backups may be a second apart, or a year; the service is patient with ZooKeeper for as long."""
     found = Settings(SERVE | {"BACKUP_INTERVAL": value}).serve()
-    assert (int(value), int(value)) == (found.interval, found.plan.source.patience)
+    assert (int(value), int(value)) == (found.interval, found.plan.source.ensemble.patience)
 
 
 @pytest.mark.parametrize(("value", "expected"), [("1", 1), ("65535", 65535)])
@@ -329,7 +338,7 @@ def test_login_is_hidden() -> None:
 def test_servers(value: str, servers: str, chroot: str) -> None:
     """The ensemble may be named by hosts, IPv4 and IPv6, with ports or without, and a chroot at the end."""
     source = Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).plan().source
-    assert (servers, chroot) == (source.servers, source.chroot)
+    assert (servers, chroot) == (source.ensemble.servers, source.chroot)
 
 
 @pytest.mark.parametrize(

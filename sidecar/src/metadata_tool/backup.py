@@ -2,7 +2,6 @@
 
 import logging
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,27 +17,13 @@ from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.survey import Survey
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
-from metadata_tool.zookeeper import session, snapshot
-from metadata_tool.zookeeper.capture import capture
-from metadata_tool.zookeeper.session import Login
-from metadata_tool.zookeeper.spool import Spool
-from metadata_tool.zookeeper.tls import Tls
+from metadata_tool.zookeeper import snapshot
+from metadata_tool.zookeeper.capture import Source, captured
 
 log = logging.getLogger(__name__)
 
 COVERED_NAMESPACES = 100
 """So many namespaces are in the manifest: those that would lose most."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """The ensemble: `host:port,…`, its chroot (`/a/b` or empty), a login; seconds to wait for it; TLS, if any."""
-
-    servers: str
-    chroot: str
-    login: Login | None
-    patience: float
-    tls: Tls | None = None
 
 
 @dataclass(frozen=True)
@@ -121,30 +106,26 @@ def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint
     """Capture the tree and write it as a snapshot; the manifest to go with it, the snapshot's path, what it covers."""
     source = plan.source
     path = workdir / "snapshot"
-    with closing(Spool(workdir / "spool")) as spool:
-        with session.connect(source.servers, source.login, source.patience, checkpoint, source.tls) as zookeeper:
-            captured = capture(zookeeper, spool, workdir, source.chroot.encode(), checkpoint)
-            zookeeper_version = zookeeper.server_version
-        with path.open("xb") as file:
-            survey = Survey(Layout(source.chroot, plan.managed_ledger_path))
-            written = snapshot.write(file, captured.acls, survey.watch(spool.in_tree_order()))
-    (workdir / "spool").unlink()
+    survey = Survey(Layout(source.chroot, plan.managed_ledger_path))
+    with captured(source, workdir, checkpoint) as capture, path.open("xb") as file:
+        written = snapshot.write(file, capture.acls, survey.watch(capture.nodes()))
     findings = survey.findings()
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         tool_version=__version__,
         prefix=name.prefix,
         timestamp=name.timestamp,
-        zookeeper_version=zookeeper_version,
-        zxid=captured.last_zxid,
-        first_zxid=captured.first_zxid,
+        zookeeper_version=capture.server_version,
+        zxid=capture.zxid,
+        first_zxid=capture.first_zxid,
         nodes=written.nodes,
-        data_bytes=captured.data_bytes,
-        ephemerals=captured.ephemerals,
+        data_bytes=capture.data_bytes,
+        ephemerals=capture.ephemerals,
         chroot=source.chroot,
         managed_ledger_path=plan.managed_ledger_path,
-        snapshot=SnapshotFile(snapshot_name(captured.last_zxid), written.size, written.sha256),
+        snapshot=SnapshotFile(snapshot_name(capture.zxid), written.size, written.sha256),
         coverage=findings.coverage.to_json(COVERED_NAMESPACES),
+        unproven_acls=len(capture.unproven),
         outline=findings.facts.outline.to_json(),
     )
     return manifest, path, findings.coverage

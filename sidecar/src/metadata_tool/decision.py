@@ -10,8 +10,9 @@ from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.marker import Marker
 from metadata_tool.restore import Plan
 from metadata_tool.zookeeper import probe, session
+from metadata_tool.zookeeper.jute import INT
 from metadata_tool.zookeeper.probe import Member
-from metadata_tool.zookeeper.session import DataReply, GetData
+from metadata_tool.zookeeper.session import Ensemble
 
 log = logging.getLogger(__name__)
 
@@ -101,9 +102,9 @@ def _strangers(plan: Plan, members: list[Member]) -> list[str]:
 
 def _require_own(plan: Plan, serving: str, checkpoint: Checkpoint) -> None:
     """Refuse an ensemble that is not of this restore."""
-    with session.connect(serving, None, _PATIENCE, checkpoint) as connected:
-        (reply,) = connected.multi_read([GetData(marker.ZNODE)])
-        found = _marker(reply.data if isinstance(reply, DataReply) else None)
+    with session.connect(Ensemble(serving, patience=_PATIENCE), checkpoint) as connected:
+        reply = connected.read(marker.ZNODE)
+        found = _marker(reply.data[INT.size :] if reply else None)
     if found is None:
         what = "no restore has made its tree"
     elif found.version != plan.version:

@@ -93,6 +93,12 @@ class ZooKeeperUntrusted(ToolError):
     exit_code = 17
 
 
+class CaptureStarved(ToolError):
+    """The tree changed faster than it could be read, again and again; nothing was uploaded"""
+
+    exit_code = 18
+
+
 class BucketMissing(ToolError):
     """The bucket or directory for backups does not exist"""
 

@@ -43,6 +43,8 @@ class Manifest:
     chroot: str
     managed_ledger_path: str
     snapshot: SnapshotFile
+    unproven_acls: int | None = None
+    """Znodes whose ACL may be one of shortly before or after; None in a backup that was made before there was this."""
     coverage: dict[str, Any] | None = None
     """What a restore would bring back; None in a backup that was made before there was this."""
     outline: dict[str, Any] | None = None
@@ -50,7 +52,7 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """The fields of manifest.json; zxids in hex, as ZooKeeper's own logs and file names have them."""
-        optional = {"coverage": self.coverage, "outline": self.outline}
+        optional = {"unprovenAcls": self.unproven_acls, "coverage": self.coverage, "outline": self.outline}
         return {
             "formatVersion": self.format_version,
             "toolVersion": self.tool_version,
@@ -106,6 +108,7 @@ class Manifest:
             chroot=fields.text("chroot"),
             managed_ledger_path=fields.text("managedLedgerPath"),
             snapshot=SnapshotFile(snapshot.text("name"), snapshot.number("size"), snapshot.text("sha256")),
+            unproven_acls=fields.number("unprovenAcls") if fields.has("unprovenAcls") else None,
             coverage=fields.optional("coverage"),
             outline=fields.optional("outline"),
         )
@@ -154,11 +157,14 @@ class _Fields:
         except ValueError as error:
             raise _corrupt(f"{self._where}{key} is no zxid") from error
 
+    def has(self, key: str) -> bool:
+        return key in self._value
+
     def object(self, key: str) -> "_Fields":
         return _Fields(self._get(key, dict), f"{key}.")
 
     def optional(self, key: str) -> dict[str, Any] | None:
-        return self._get(key, dict) if key in self._value else None
+        return self._get(key, dict) if self.has(key) else None
 
     def _in_range(self, key: str, value: int) -> int:
         if not 0 <= value < 1 << 63:

@@ -38,6 +38,9 @@ TIME_UPLOAD = Metric("backup_execution_time_upload", "gauge", "Seconds of it spe
 LAST_SUCCESS = Metric(
     "backup_last_success_timestamp_seconds", "gauge", "When the newest backup was begun, in epoch seconds; 0 for never."
 )
+UNPROVEN_ACLS = Metric(
+    "backup_unproven_acls", "gauge", "Znodes of the last backup whose ACL may be one of shortly before or after it."
+)
 
 RECOVERABLE_BYTES = Metric("backup_recoverable_bytes", "gauge", "Bytes in tiered storage that a restore would serve.")
 UNRECOVERABLE_BYTES = Metric(
@@ -69,6 +72,7 @@ METRICS = (
     TIME_COMPRESSION,
     TIME_UPLOAD,
     LAST_SUCCESS,
+    UNPROVEN_ACLS,
 )
 
 
@@ -107,6 +111,7 @@ class Metrics:
                 TIME_COMPRESSION: report.seconds.compression,
                 TIME_UPLOAD: report.seconds.upload,
                 LAST_SUCCESS: report.backup.name.timestamp / 1000,
+                UNPROVEN_ACLS: report.manifest.unproven_acls or 0,
             }
             self._coverage = _bounded(report.coverage)
 

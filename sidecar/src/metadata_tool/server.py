@@ -44,7 +44,7 @@ def serve(settings: ServeSettings) -> None:
     log.info(
         "admin port %d, a backup of %s to %s every %d s",
         settings.port,
-        settings.plan.source.servers,
+        settings.plan.source.ensemble.servers,
         settings.store.location,
         settings.interval,
     )

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from metadata_tool.backup import Plan as BackupPlan
-from metadata_tool.backup import Source
 from metadata_tool.catalog import PREFIX, RestorePoint
 from metadata_tool.errors import SettingError
 from metadata_tool.location import EXAMPLE, Location
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.restore import Plan as RestorePlan
+from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
-from metadata_tool.zookeeper.session import Login
+from metadata_tool.zookeeper.reads import Gentleness
+from metadata_tool.zookeeper.session import Ensemble, Login
 from metadata_tool.zookeeper.tls import Tls
 
 T = TypeVar("T")
@@ -65,6 +66,14 @@ ZOOKEEPER_CONNECT_TIMEOUT = Variable(
     "30",
     "backup",
     "Seconds that `backup` waits for ZooKeeper; `serve` waits until the next interval",
+)
+ZOOKEEPER_BATCH = Variable("ZOOKEEPER_BATCH", "256", "serve, backup", "Znodes in one request to ZooKeeper, at most")
+ZOOKEEPER_REQUESTS = Variable("ZOOKEEPER_REQUESTS", "2", "serve, backup", "So many such requests are under way at once")
+ZOOKEEPER_CONNECTIONS = Variable(
+    "ZOOKEEPER_CONNECTIONS", "4", "serve, backup", "Sessions for ACLs, besides the one for everything else"
+)
+ZOOKEEPER_ACLS = Variable(
+    "ZOOKEEPER_ACLS", "16", "serve, backup", "ACLs are asked for in portions of so many; two wait on each connection"
 )
 BUCKET = Variable(
     "BUCKET",
@@ -167,6 +176,10 @@ VARIABLES = (
     ZOOKEEPER_TLS_KEY_PASSWORD,
     ZOOKEEPER_TLS_CHECK_HOSTNAME,
     ZOOKEEPER_CONNECT_TIMEOUT,
+    ZOOKEEPER_BATCH,
+    ZOOKEEPER_REQUESTS,
+    ZOOKEEPER_CONNECTIONS,
+    ZOOKEEPER_ACLS,
     BUCKET,
     BACKUP_PREFIX,
     BACKUP_INTERVAL,
@@ -309,10 +322,18 @@ class Settings:
     def _plan(self, patience: float) -> BackupPlan:
         servers, chroot = self._ensemble()
         return BackupPlan(
-            source=Source(servers, chroot, self._login(), patience, self._tls()),
+            source=Source(Ensemble(servers, self._login(), patience, self._tls()), chroot, self._gentleness()),
             prefix=self.prefix(),
             managed_ledger_path=self._managed_ledger_path(),
             spool_dir=self.spool_dir(),
+        )
+
+    def _gentleness(self) -> Gentleness:
+        return Gentleness(
+            batch=self._number(ZOOKEEPER_BATCH, 1, 4096, "znodes"),
+            in_flight=self._number(ZOOKEEPER_REQUESTS, 1, 64, "requests"),
+            connections=self._number(ZOOKEEPER_CONNECTIONS, 0, 64, "sessions"),
+            acls=self._number(ZOOKEEPER_ACLS, 1, 1000, "ACLs"),
         )
 
     def _ensemble(self) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metadata_tool.zookeeper.snapshot import Node
-from metadata_tool.zookeeper.spool import PathQueue, Spool
+from metadata_tool.zookeeper.spool import Change, Changes, PathQueue, Spool, merged
 from support.trees import PATIENT, node, small_tree, trees
 
 
@@ -22,9 +22,10 @@ def spooled(path: Path, levels: list[list[Node]]) -> tuple[int, list[bytes]]:
     spool = Spool(path)
     for level in levels:
         spool.begin_level()
+        spool.begin_batch(1)
         for found in level:
             spool.append(found.encode())
-    result = spool.nodes, list(spool.in_tree_order())
+    result = spool.nodes, [found for _, found in spool.in_tree_order()]
     spool.close()
     return result
 
@@ -83,8 +84,51 @@ def test_cut_spool(tmp_path: Path) -> None:
     spool.close()
 
 
-@pytest.mark.parametrize("kind", [Spool, PathQueue])
-def test_existing_file(tmp_path: Path, kind: type[Spool | PathQueue]) -> None:
+@PATIENT
+@given(trees(), st.data())
+def test_changes(nodes: list[Node], data: st.DataObject) -> None:
+    """What was read again stands for what was there, is added, or takes it away; the rest stays, in tree order."""
+    changed = data.draw(st.lists(st.sampled_from(nodes), unique_by=lambda node: node.path))
+    gone = {found.path for found in changed if data.draw(st.booleans())}
+    added = [found for found in nodes if data.draw(st.booleans())]
+    with TemporaryDirectory() as directory:
+        spool, changes = Spool(Path(directory, "spool")), Changes(Path(directory, "changes"))
+        for level in by_level([found for found in nodes if found not in added]):
+            spool.begin_level()
+            for found in level:
+                spool.append(found.encode())
+        for found in [*added, *changed]:
+            changes.put(found.path, Change(7, b"earlier, and written over"))
+        expected = {found.path: found for found in nodes}
+        for found in [*added, *changed]:
+            newer = expected[found.path] = found._replace(acl=99)
+            changes.put(found.path, Change(8, newer.encode()))
+            assert Change(8, newer.encode()) == changes.get(found.path)
+        for path in gone:
+            changes.remove(path)
+            del expected[path]
+        actual = list(merged(spool, changes))
+        spool.close()
+        changes.close()
+    assert [expected[found.path].encode() for found in nodes if found.path in expected] == actual
+
+
+def test_batches(tmp_path: Path) -> None:
+    """Znodes come back in the batches that they were read in, with the zxid of each."""
+    spool = Spool(tmp_path / "spool")
+    spool.begin_level()
+    batches = [(5, [node(b"")]), (7, []), (7, [node(b"/a"), node(b"/b")])]
+    for zxid, nodes in batches:
+        spool.begin_batch(zxid)
+        for found in nodes:
+            spool.append(found.encode())
+    actual = [(zxid, [Node.decode(found) for found in nodes]) for zxid, nodes in spool.batches()]
+    spool.close()
+    assert batches == actual
+
+
+@pytest.mark.parametrize("kind", [Spool, Changes, PathQueue])
+def test_existing_file(tmp_path: Path, kind: type[Spool | Changes | PathQueue]) -> None:
     """A file that is there already is not written over."""
     path = tmp_path / "file"
     path.write_bytes(b"precious")

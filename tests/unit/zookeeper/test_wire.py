@@ -1,21 +1,18 @@
-"""A session of its own for ACLs, against servers that no ZooKeeper is."""
+"""A connection whose other end is no ZooKeeper."""
 
 import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from metadata_tool.errors import Stopped
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper import wire as module
-from metadata_tool.zookeeper.wire import AuthRefusedError, Wire, WireError
+from metadata_tool.zookeeper.wire import Wire, WireError, Wires
 
-ACL = struct.pack(">ii5s", 1, 31, b"") + b"world"
-STAT = bytes(68)
-SESSION = struct.pack(">iiqi16s?", 0, 40_000, 7, 16, bytes(16), False)
+GET_ACL = 6
 
 
 def frame(content: bytes) -> bytes:
@@ -28,95 +25,113 @@ def reply(xid: int, body: bytes, error: int = 0, zxid: int = 5) -> bytes:
     return frame(struct.pack(">iqi", xid, zxid, error) + body)
 
 
-@contextmanager
-def server(*answers: bytes, pause: threading.Event | None = None) -> Iterator[tuple[str, int]]:
-    """Answers each request in turn, whatever it is, and hangs up."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(30)
-
-        def serve() -> None:
-            connection, _ = listening.accept()
-            with connection:
-                for answer in answers:
-                    connection.recv(65536)
-                    connection.sendall(answer)
-                if pause:
-                    pause.wait(30)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield listening.getsockname()
-        if pause:
-            pause.set()
-        thread.join(30)
+def event(kind: int, path: bytes, zxid: int) -> bytes:
+    """An event."""
+    return reply(-1, struct.pack(">iii", kind, 3, len(path)) + path, zxid=zxid)
 
 
-def wire(address: tuple[str, int], login: tuple[str, str] | None = None, checkpoint: Checkpoint | None = None) -> Wire:
-    """A session with it."""
-    return Wire(address, login, None, 0, checkpoint or Checkpoint())
+@pytest.fixture
+def ends() -> Iterator[tuple[Wire, socket.socket]]:
+    """Ours, and theirs."""
+    ours, theirs = socket.socketpair()
+    wire = Wire(ours, 15.0)
+    yield wire, theirs
+    wire.close()
+    theirs.close()
 
 
-def test_acls() -> None:
-    """Replies come in order, however they are cut into packets; the newest zxid is known, errors are told apart."""
-    answer = reply(1, ACL + STAT, zxid=9) + reply(2, b"", error=-101) + reply(3, ACL + STAT, zxid=4)
-    with server(frame(SESSION), answer) as address:
-        opened = wire(address)
-        expected = [(0, ACL, STAT), (-101, b"", b""), (0, ACL, STAT)]
-        assert expected == opened.acls([b"/a", b"/b", b"/c"])
-        assert 9 == opened.zxid
-        opened.close()
+def test_order(ends: tuple[Wire, socket.socket]) -> None:
+    """Replies and events come in the order in which they were sent, however they are cut into packets."""
+    wire, theirs = ends
+    seen: list[object] = []
+    wire.on_event = lambda *event: seen.append(event)
+    wire.ask(GET_ACL, [b"one", b"two"], lambda *reply: seen.append(reply))
+    assert frame(struct.pack(">ii", 1, 6) + b"one") + frame(struct.pack(">ii", 2, 6) + b"two") == theirs.recv(100)
+    answers = (
+        reply(1, b"first", zxid=7) + event(3, b"/a", 8) + reply(-2, b"") + reply(2, b"", -101, 8) + event(1, b"/", 9)
+    )
+    wires = Wires([wire], Checkpoint())
+    for at in range(len(answers)):
+        theirs.sendall(answers[at : at + 1])
+        wires.pump()
+    assert [(7, 0, b"first"), (3, b"/a", 8), (8, -101, b""), (1, b"", 9)] == seen
+    assert 0 == wire.waiting
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (reply(2, ACL + STAT), "reply 2 came where 1 was due"),
-        (reply(1, b"short"), "an ACL is cut off"),
-        (frame(b"short"), "a reply is cut off"),
+        (reply(2, b""), "reply 2 came where 1 was due"),
+        (frame(b"short"), "claims 5 bytes"),
         (struct.pack(">i", 1 << 30), "claims 1073741824 bytes"),
         (struct.pack(">i", -1), "claims -1 bytes"),
-        (reply(1, ACL + STAT)[:-1], "closed the connection"),
-        (b"", "closed the connection"),
+        (reply(-1, b"short"), "cannot be read"),
+        (event(-1, b"", 0), "ended the session"),
     ],
 )
-def test_what_is_no_protocol(answer: bytes, said: str) -> None:
-    """Anything else than the reply that is due ends it, with what it was."""
-    with server(frame(SESSION), answer) as address:
-        opened = wire(address)
-        with pytest.raises(WireError, match=said):
-            opened.acls([b"/a"])
-        opened.close()
+def test_what_is_no_protocol(ends: tuple[Wire, socket.socket], answer: bytes, said: str) -> None:
+    """Anything else than what is due ends it, with what it was."""
+    wire, theirs = ends
+    wire.ask(GET_ACL, [b""], lambda *_: None)
+    theirs.sendall(answer)
+    with pytest.raises(WireError, match=said):
+        Wires([wire], Checkpoint()).until(lambda: False)
 
 
-@pytest.mark.parametrize("answer", [frame(struct.pack(">iiqi16s?", 0, 0, 0, 16, bytes(16), False)), frame(b""), b""])
-def test_no_session(answer: bytes) -> None:
-    """A server that gives no session is an error at once."""
-    with server(answer) as address, pytest.raises(WireError):
-        wire(address)
+def test_hung_up(ends: tuple[Wire, socket.socket]) -> None:
+    """A server that hangs up is told, in the middle of a reply, too."""
+    wire, theirs = ends
+    wire.ask(GET_ACL, [b""], lambda *_: None)
+    theirs.sendall(reply(1, b"whole")[:-1])
+    theirs.shutdown(socket.SHUT_WR)
+    with pytest.raises(WireError, match="closed the connection"):
+        Wires([wire], Checkpoint()).until(lambda: False)
 
 
-def test_login() -> None:
-    """A login that is refused is told apart."""
-    with server(frame(SESSION), reply(-4, b"", error=-115)) as address, pytest.raises(AuthRefusedError):
-        wire(address, ("digest", "user:secret"))
+def test_silence(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply that never comes is not waited for without end."""
+    monkeypatch.setattr(module, "_REPLY_TIMEOUT", 0.3)
+    wire, _ = ends
+    wire.ask(GET_ACL, [b""], lambda *_: None)
+    with pytest.raises(WireError, match="no reply came"):
+        Wires([wire], Checkpoint()).until(lambda: False)
 
 
-def test_trickle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reply that never gets whole is not waited for without end."""
-    monkeypatch.setattr(module, "_REPLY_TIMEOUT", 0.5)
-    with server(frame(SESSION), b"\0", pause=threading.Event()) as address:
-        opened = wire(address)
-        with pytest.raises(WireError, match="no whole reply came"):
-            opened.acls([b"/a"])
-        opened.close()
+def test_ping() -> None:
+    """A session that has nothing to ask shows that it lives."""
+    ours, theirs = socket.socketpair()
+    wire = Wire(ours, 0.3)
+    wires = Wires([wire], Checkpoint())
+    wires.pump()
+    wires.pump()
+    assert frame(struct.pack(">ii", -2, 11)) == theirs.recv(12)
+    wire.close()
+    theirs.close()
 
 
-def test_stop() -> None:
+def test_large_requests(ends: tuple[Wire, socket.socket]) -> None:
+    """More than the socket takes at once is sent as it takes it, while replies are read."""
+    wire, theirs = ends
+    body, received = bytes(4 << 20), bytearray()
+
+    def take() -> None:
+        while len(received) < len(body) + 12:
+            received.extend(theirs.recv(1 << 16))
+        theirs.sendall(reply(1, b"thanks"))
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    seen: list[bytes] = []
+    wire.ask(GET_ACL, [body], lambda _zxid, _error, answer: seen.append(answer))
+    Wires([wire], Checkpoint()).until(lambda: bool(seen))
+    thread.join()
+    assert ([b"thanks"], frame(struct.pack(">ii", 1, 6) + body)) == (seen, bytes(received))
+
+
+def test_stop(ends: tuple[Wire, socket.socket]) -> None:
     """A stop takes effect while a reply is waited for."""
-    checkpoint, pause = Checkpoint(), threading.Event()
-    with server(frame(SESSION), pause=pause) as address:
-        opened = wire(address, checkpoint=checkpoint)
-        threading.Timer(0.3, checkpoint.stop).start()
-        with pytest.raises(Stopped):
-            opened.acls([b"/a"])
-        opened.close()
+    wire, _ = ends
+    checkpoint = Checkpoint()
+    threading.Timer(0.3, checkpoint.stop).start()
+    with pytest.raises(Stopped):
+        Wires([wire], checkpoint).until(lambda: False)

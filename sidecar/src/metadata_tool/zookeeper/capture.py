@@ -1,196 +1,289 @@
-"""A copy of the tree through the client port: parents first, level by level, by multi-reads into a spool.
+"""The tree of a live ensemble, through the client port, exactly as it was at one zxid.
 
-A znode's stat, data and list of children come from one instant; so do its ACL and the version that its stat gives it.
-The tree as a whole is exact when nothing was written meanwhile, which `first_zxid` and `last_zxid` tell.
+A watch tells of every change from before the first read on, so a walk that takes its time is made good afterwards: what
+changed is read again, until a reply closes the capture at its zxid. docs/capture.md has the reasoning.
 """
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
 
-from metadata_tool.errors import SettingError, ZnodeUnreadable, ZooKeeperSessionLost
+from metadata_tool.errors import SettingError, ZnodeUnreadable, ZooKeeperSessionLost, ZooKeeperUnsupported
 from metadata_tool.lifecycle import Checkpoint
-from metadata_tool.zookeeper import jute
-from metadata_tool.zookeeper.session import (
-    NO_AUTH,
-    NO_NODE,
-    AclReply,
-    DataReply,
-    GetChildren,
-    GetData,
-    Refusal,
-    Session,
-)
-from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, printable
-from metadata_tool.zookeeper.spool import PathQueue, Spool
+from metadata_tool.zookeeper import jute, protocol
+from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
+from metadata_tool.zookeeper.closing import Closed, Closing, is_quota_stats
+from metadata_tool.zookeeper.marks import Marks
+from metadata_tool.zookeeper.proof import Proof
+from metadata_tool.zookeeper.protocol import DataReply, Refusal
+from metadata_tool.zookeeper.reads import Gentleness, Part, Reads, encoded, require_gone
+from metadata_tool.zookeeper.session import Ensemble, Session, connect
+from metadata_tool.zookeeper.snapshot import acl_of, is_ephemeral, path_of, printable
+from metadata_tool.zookeeper.spool import Change, Changes, PathQueue, Spool, merged
+from metadata_tool.zookeeper.wire import WireError
 
 log = logging.getLogger(__name__)
 
 SYSTEM = b"/zookeeper"
-_BATCH = 256
-_REPLY_BYTES = 1 << 20
-"""What a server may have to gather for one reply, which it builds in its heap."""
-_REQUEST_BYTES = 256 << 10
-_NAME_BYTES = 64
-_READ_BYTES = 100
-_ATTEMPTS = 20
-_PAUSE = 0.01
+_ATTEMPTS = 4
+_PAUSE = 1.0
+_FEW = 64
+"""So few marked znodes fit into the replies that close a capture."""
+_MAX_CATCH_UPS = 100
 _SAY_EVERY = 10.0
 
 
 @dataclass
 class Capture:
-    """What was captured: the zxid before and after, encoded ACLs by key, bytes of data, ephemerals left out."""
+    """A tree at `zxid`, and how it was come by.
 
-    first_zxid: int = 0
-    last_zxid: int = 0
-    acls: dict[int, bytes] = field(default_factory=dict)
+    `unproven` are znodes whose ACL (and aversion) may be one that they had shortly before or after. `rounds` closed
+    the capture, the last time; `seconds` are those of each phase. `data_bytes` and `ephemerals` (left out) are those
+    of the znodes that `nodes` has given.
+    """
+
+    server_version: str
+    first_zxid: int
+    zxid: int
+    acls: dict[int, bytes]
+    unproven: frozenset[bytes]
+    rounds: int
+    seconds: dict[str, float]
+    counted: int
+    """How many znodes the server says there are below the capture's root, ephemerals included."""
+    _tree: Callable[[], Iterator[bytes]] = field(repr=False)
+    _is_counted: Callable[[bytes], bool] = field(repr=False)
     data_bytes: int = 0
     ephemerals: int = 0
 
+    def nodes(self) -> Iterator[bytes]:
+        """Encoded znodes in tree order, without ephemerals. At the end they have been counted.
 
-class _Record(NamedTuple):
-    """One znode at one instant; children only if it was expected to have any."""
+        Raises:
+            ZnodeUnreadable: there are more than could be seen.
+        """
+        self.data_bytes = self.ephemerals = found = 0
+        for node in self._tree():
+            path = path_of(node)
+            if self._is_counted(path):
+                found += 1
+            if is_ephemeral(node):
+                self.ephemerals += 1
+            else:
+                self.data_bytes += max(len(node) - len(path) - _AROUND_DATA, 0)
+                yield node
+        self._require_all(found)
 
-    data: bytes | None
-    stat: bytes
-    children: list[bytes] | None
-
-    def fits(self, acl: AclReply) -> bool:
-        """Whether the ACL is that of this version, and the list of children was asked for if there are any."""
-        complete = self.children is not None or not jute.child_count(self.stat)
-        return complete and jute.acl_version(self.stat) == jute.acl_version(acl.stat)
+    def _require_all(self, found: int) -> None:
+        if found != self.counted:
+            raise ZnodeUnreadable(
+                f"ZooKeeper has {self.counted} znodes, and {found} can be seen: some are hidden by their ACLs",
+                "give ZOOKEEPER_AUTH a user with READ and ADMIN on every znode; nothing was uploaded",
+            )
 
 
-def capture(session: Session, spool: Spool, workdir: Path, chroot: bytes, checkpoint: Checkpoint) -> Capture:
-    """Copy the tree into the spool, without ephemerals.
+_AROUND_DATA = 4 + 4 + 8 + jute.STORED_STAT_SIZE
 
-    With a chroot (`/a/b`, or empty) only what lies under it is copied, with the znodes above it and ZooKeeper's own
+
+@dataclass(frozen=True)
+class Source:
+    """The ensemble, its chroot (`/a/b` or empty), and how gently to read it."""
+
+    ensemble: Ensemble
+    chroot: str = ""
+    gentleness: Gentleness = field(default_factory=Gentleness)
+
+
+@contextmanager
+def captured(source: Source, workdir: Path, checkpoint: Checkpoint) -> Iterator[Capture]:
+    """Capture the tree into files below `workdir`, which are gone afterwards.
+
+    With a chroot (`/a/b`, or empty) only what lies under it is captured, with the znodes above it and ZooKeeper's own
     under `/zookeeper`, all at their real paths: clients of a restored ensemble use the same chroot.
 
     Raises:
         ZnodeUnreadable: a znode may not be read, or its ACL comes back masked.
-        ZooKeeperSessionLost: the connection broke, or a znode changed faster than it could be read.
+        ZooKeeperSessionLost: the connection broke, again and again.
+        CaptureStarved: the tree changes too fast.
+        ToolError: no session could be had.
     """
-    return _Walk(session, spool, chroot, checkpoint).run(workdir)
+    with ExitStack() as stack:
+        yield _patiently(source, workdir, checkpoint, stack)
 
 
-class _Walk:
-    def __init__(self, session: Session, spool: Spool, chroot: bytes, checkpoint: Checkpoint) -> None:
+def _patiently(source: Source, workdir: Path, checkpoint: Checkpoint, stack: ExitStack) -> Capture:
+    """Start again when the connection breaks, for then nobody knows what has changed; and more gently."""
+    for attempt in count(1):
+        with ExitStack() as trial:
+            directory = Path(trial.enter_context(TemporaryDirectory(prefix="capture-", dir=workdir)))
+            try:
+                with connect(source.ensemble, checkpoint) as session:
+                    taken = _Taking(session, source, directory, trial).run()
+            except ZooKeeperSessionLost as error:
+                if attempt == _ATTEMPTS:
+                    raise
+                log.warning("%s; starting again", error.message)
+                source = replace(source, gentleness=source.gentleness.gentler())
+            else:
+                stack.push(trial.pop_all())
+                return taken
+        checkpoint.sleep(_PAUSE)
+        checkpoint()
+    raise AssertionError
+
+
+class _Taking:
+    """One attempt."""
+
+    def __init__(self, session: Session, source: Source, directory: Path, stack: ExitStack) -> None:
         self._session = session
-        self._spool = spool
-        self._chroot = chroot
-        self._checkpoint = checkpoint
-        self._keys: dict[bytes, int] = {jute.OPEN_ACL: OPEN_ACL_KEY}
+        self._chroot = source.chroot.encode()
+        self._directory = directory
+        self._spool = Spool(directory / "walk")
+        stack.callback(self._spool.close)
+        self._changes = Changes(directory / "changes")
+        stack.callback(self._changes.close)
+        self._table = AclTable()
+        self._quotas: dict[bytes, None] = {}
+        self._seconds: dict[str, float] = {}
         self._said = time.monotonic()
-        self._captured = Capture()
-        self._found = not chroot
+        self._marks = Marks(self._in_scope, self._is_counted)
+        self._reads = Reads(session, self._marks, source.gentleness)
 
-    def run(self, workdir: Path) -> Capture:
-        captured = self._captured
-        self._session.sync()
-        captured.first_zxid = self._session.zxid
-        with ExitStack() as queues:
-            below = PathQueue(workdir / "level-0")
-            below.put(b"")
-            for depth in count(1):
-                level, below = below, PathQueue(workdir / f"level-{depth}")
-                queues.callback(below.close)
-                self._spool.begin_level()
-                self._read_level(level.drain(), below)
-                if not below.size:
-                    break
-        if not self._found:
-            raise SettingError(
-                f"ZOOKEEPER_SERVERS: the chroot {printable(self._chroot)} does not exist", "check its spelling"
-            )
-        captured.last_zxid = self._session.zxid
-        captured.acls = {key: acl for acl, key in self._keys.items() if key != OPEN_ACL_KEY}
-        return captured
-
-    def _read_level(self, paths: Iterable[bytes], below: PathQueue) -> None:
-        for batch in _batches(paths):
-            self._checkpoint()
-            self._say()
-            records = self._read(batch)
-            for path in batch:
-                if found := records.get(path):
-                    record, acl = found
-                    self._keep(path, record, acl)
-                    children = (path + b"/" + name for name in sorted(record.children or ()))
-                    for child in filter(self._in_scope, children):
-                        below.put(child)
-
-    def _keep(self, path: bytes, record: _Record, acl: bytes) -> None:
-        key = self._keys.setdefault(acl, len(self._keys))
-        self._spool.append(Node(path, record.data, key, jute.stored_stat(record.stat)).encode())
-        self._captured.data_bytes += len(record.data or b"")
-        self._found = self._found or path == self._chroot
-
-    def _read(self, paths: Sequence[bytes]) -> dict[bytes, tuple[_Record, bytes]]:
-        """Records and encoded ACLs of those znodes that still exist and are not ephemeral.
-
-        ACLs come first: their replies tell how much data and how many children there will be to read.
-        """
-        done: dict[bytes, tuple[_Record, bytes]] = {}
-        todo = list(paths)
-        for attempt in range(_ATTEMPTS):
-            time.sleep(attempt * _PAUSE)  # a server that lags behind, as behind a Service, needs a moment
-            acls = self._read_acls(todo)
-            todo = []
-            for some in _bounded(acls):
-                self._checkpoint()
-                for path, record in self._read_records(some, acls).items():
-                    if record.fits(acls[path]):
-                        done[path] = record, self._unmasked(path, acls[path])
-                    else:
-                        todo.append(path)
-            if not todo:
-                return done
-        raise ZooKeeperSessionLost(
-            f"znode {printable(todo[0])} changed {_ATTEMPTS} times while it was read",
-            "nothing was uploaded; find out which client changes its ACL or its children so fast",
+    def run(self) -> Capture:
+        first_zxid = self._watch()
+        self._require_chroot()
+        with self._phase("walk"):
+            self._walk()
+        closed = self._close()
+        counted = self._count(closed)
+        unproven = self._prove(closed, 0)
+        if unproven:
+            for path in unproven:
+                self._marks.mark(path)
+            earlier, closed = closed, self._close()
+            counted = self._count(closed)
+            unproven = self._prove(closed, earlier.zxid)
+        self._say_done(closed, unproven)
+        return Capture(
+            server_version=self._session.server_version,
+            first_zxid=first_zxid,
+            zxid=closed.zxid,
+            acls=self._table.encoded(),
+            unproven=frozenset(unproven),
+            rounds=closed.rounds,
+            seconds=dict(self._seconds),
+            counted=counted,
+            _tree=lambda: merged(self._spool, self._changes),
+            _is_counted=self._is_counted,
         )
 
-    def _unmasked(self, path: bytes, reply: AclReply) -> bytes:
-        """The ACL, unless the server hid part of it; one that was seen before was looked at then."""
-        return reply.acl if reply.acl in self._keys else _unmasked(path, reply)
+    def _watch(self) -> int:
+        """From here on events tell of every change; the zxid of that moment."""
+        self._session.wire.on_event = self._marks.event
+        answer = self._session.ask(protocol.ADD_WATCH, protocol.watch_everything())
+        if answer.error == protocol.MARSHALLING:
+            raise ZooKeeperUnsupported(
+                "ZooKeeper cannot watch a whole tree: it runs with WatchManagerOptimized",
+                "remove the Java property zookeeper.watchManagerName from its servers",
+            )
+        if answer.error == protocol.UNIMPLEMENTED:
+            raise self._session.unsupported()
+        answer = self._session.ask(protocol.SYNC, protocol.on_wire(b"")) if not answer.error else answer
+        if answer.error:
+            raise WireError(f"ZooKeeper's error {answer.error}")
+        zxid = max(answer.zxid, self._marks.zxid)
+        self._marks.begin(zxid)
+        return zxid
 
-    def _read_acls(self, paths: Sequence[bytes]) -> dict[bytes, AclReply]:
-        acls: dict[bytes, AclReply] = {}
-        for path, reply in zip(paths, self._session.acls([p or b"/" for p in paths]), strict=True):
-            if isinstance(reply, Refusal):
-                _refuse_unless_gone(path, reply)
-            elif jute.is_ephemeral(reply.stat):
-                self._captured.ephemerals += 1
-            else:
-                acls[path] = reply
-        return acls
+    def _require_chroot(self) -> None:
+        if self._chroot and self._session.read(self._chroot) is None:
+            raise SettingError(
+                f"ZOOKEEPER_SERVERS: the chroot {printable(self._chroot)} does not exist, or may not be read",
+                "check its spelling, and ZOOKEEPER_AUTH",
+            )
 
-    def _read_records(self, paths: Sequence[bytes], acls: dict[bytes, AclReply]) -> dict[bytes, _Record]:
-        """Data, stat and children of these znodes, all at one instant: a parent's cversion is that of its list."""
-        reads: list[GetData | GetChildren] = []
-        for path in paths:
-            reads.append(GetData(path or b"/"))
-            if jute.child_count(acls[path].stat):
-                reads.append(GetChildren(path or b"/"))
-        replies = iter(self._session.multi_read(reads))
-        records: dict[bytes, _Record] = {}
-        for path in paths:
-            data = next(replies)
-            children = next(replies) if jute.child_count(acls[path].stat) else None
-            if isinstance(data, Refusal):
-                _refuse_unless_gone(path, data)
-            elif isinstance(data, DataReply) and jute.is_ephemeral(data.stat):
-                self._captured.ephemerals += 1  # it was deleted and created anew
-            elif isinstance(data, DataReply):
-                records[path] = _Record(data.data, data.stat, children if isinstance(children, list) else None)
-        return records
+    def _walk(self) -> None:
+        with ExitStack() as queues:
+            below = PathQueue(self._directory / "level-0")
+            below.put(b"")
+            for depth in count(1):
+                level, below = below, PathQueue(self._directory / f"level-{depth}")
+                queues.callback(below.close)
+                self._spool.begin_level()
+                for part in self._reads.read(level.drain(), children=True):
+                    self._keep(part, below)
+                    self._say_progress()
+                if not below.size:
+                    return
+
+    def _keep(self, part: Part, below: PathQueue) -> None:
+        self._spool.begin_batch(part.zxid)
+        for path, reply, acl in zip(part.paths, part.data, part.acls, strict=True):
+            if type(reply) is DataReply:
+                node = encoded(path, reply, acl, self._table)
+                if acl_of(node) == UNKNOWN:
+                    self._marks.mark(path)
+                self._spool.append(node)
+                self._note_quota(path)
+                for name in sorted(part.lists.get(path, ())):
+                    child = path + b"/" + name
+                    if self._in_scope(child):
+                        below.put(child)
+            elif isinstance(reply, Refusal):
+                require_gone(path, reply)
+
+    def _note_quota(self, path: bytes) -> None:
+        if is_quota_stats(path):
+            self._quotas[path] = None
+
+    def _close(self) -> Closed:
+        with self._phase("catch up"):
+            self._catch_up()
+        with self._phase("close"):
+            return Closing(self._reads, self._table, self._changes, self._quotas).run()
+
+    def _catch_up(self) -> None:
+        """Read again what is marked, until few are, or it does not help any more."""
+        for _ in range(_MAX_CATCH_UPS):
+            before = len(self._marks.dirty)
+            if before <= _FEW:
+                return
+            for part in self._reads.read(list(self._marks.dirty), children=False):
+                self._change(part)
+                self._say_progress()
+
+    def _change(self, part: Part) -> None:
+        for path, reply, acl in zip(part.paths, part.data, part.acls, strict=True):
+            if type(reply) is DataReply:
+                node = encoded(path, reply, acl, self._table)
+                if acl_of(node) == UNKNOWN:
+                    self._marks.mark(path)
+                self._changes.put(path, Change(part.zxid, node))
+                self._note_quota(path)
+            elif isinstance(reply, Refusal):
+                require_gone(path, reply)
+                self._changes.remove(path)
+
+    def _count(self, closed: Closed) -> int:
+        """How many znodes the server had at the capture's zxid: what is hidden from us is in its number alone."""
+        answer = self._session.ask(protocol.COUNT_BELOW, protocol.on_wire(self._chroot))
+        if answer.error:
+            raise ZnodeUnreadable(
+                f"the znodes below {printable(self._chroot)} cannot be counted: ZooKeeper error {answer.error}",
+                "give ZOOKEEPER_AUTH a user with READ on it; nothing was uploaded",
+            )
+        self._marks.reply(answer.zxid)
+        return protocol.count(answer.body) - (self._marks.growth - closed.growth)
+
+    def _prove(self, closed: Closed, proven_at: int) -> set[bytes]:
+        with self._phase("prove"):
+            return Proof(self._reads, self._spool, self._changes).run(closed, proven_at)
 
     def _in_scope(self, path: bytes) -> bool:
         inside = not self._chroot or (path + b"/").startswith(self._chroot + b"/")
@@ -198,59 +291,25 @@ class _Walk:
         system = (path + b"/").startswith(SYSTEM + b"/")
         return inside or above or system
 
-    def _say(self) -> None:
+    def _is_counted(self, path: bytes) -> bool:
+        return path.startswith(self._chroot + b"/")
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        begin = time.monotonic()
+        yield
+        self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - begin
+
+    def _say_progress(self) -> None:
         now = time.monotonic()
         if now - self._said > _SAY_EVERY:
-            log.info("captured %d znodes so far", self._spool.nodes)
+            dirty = len(self._marks.dirty)
+            log.info("captured %d znodes so far, %d have changed since they were read", self._spool.nodes, dirty)
             self._said = now
 
-
-def _batches(paths: Iterable[bytes]) -> Iterator[list[bytes]]:
-    remaining = iter(paths)
-    while batch := list(islice(remaining, _BATCH)):
-        yield batch
-
-
-def _bounded(acls: dict[bytes, AclReply]) -> Iterator[list[bytes]]:
-    """The znodes in portions that neither make a large request nor ask for a large reply."""
-    some: list[bytes] = []
-    request = reply = 0
-    for path, acl in acls.items():
-        asks = 2 * (len(path) + 14)
-        gets = _READ_BYTES + jute.data_size(acl.stat) + _NAME_BYTES * jute.child_count(acl.stat)
-        if some and (request + asks > _REQUEST_BYTES or reply + gets > _REPLY_BYTES):
-            yield some
-            some, request, reply = [], 0, 0
-        some.append(path)
-        request, reply = request + asks, reply + gets
-    if some:
-        yield some
-
-
-def _refuse_unless_gone(path: bytes, refusal: Refusal) -> None:
-    if refusal.code == NO_NODE:
-        return
-    if refusal.code == NO_AUTH:
-        raise ZnodeUnreadable(
-            f"znode {printable(path)} may not be read",
-            "give ZOOKEEPER_AUTH a user with READ and ADMIN on it, and the right password; nothing was uploaded",
-        )
-    raise ZnodeUnreadable(f"znode {printable(path)} cannot be read: ZooKeeper error {refusal.code}")
-
-
-def _unmasked(path: bytes, reply: AclReply) -> bytes:
-    """The ACL, unless the server hid its digests: without ADMIN it shows each as `user:x` (FinalRequestProcessor)."""
-    try:
-        acls, end = jute.unpack_acls(reply.acl)
-    except ValueError:
-        end = -1
-    if end != len(reply.acl):
-        raise ZooKeeperSessionLost(f"the ACL of znode {printable(path)} cannot be read", "nothing was uploaded")
-    digests = [acl.id for acl in acls if acl.scheme == "digest"]
-    if digests and all(digest.endswith(":x") for digest in digests):
-        raise ZnodeUnreadable(
-            f"the ACL of znode {printable(path)} comes back masked",
-            "give ZOOKEEPER_AUTH a user with ADMIN on it (or, if its digest really is 'x', a digest that is one); "
-            "nothing was uploaded",
-        )
-    return reply.acl
+    def _say_done(self, closed: Closed, unproven: set[bytes]) -> None:
+        phases = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self._seconds.items())
+        log.info("captured at zxid %#x: %s; closed in %d rounds", closed.zxid, phases, closed.rounds)
+        if unproven:
+            some = ", ".join(printable(path) for path in islice(sorted(unproven), 3))
+            log.warning("%d ACLs may be of shortly before or after that zxid: %s", len(unproven), some)

@@ -14,6 +14,7 @@ STORED_STAT_SIZE = 60
 
 _STORED = struct.Struct(">qqqqiiiqq")
 _WIRE_CHILDREN = struct.Struct(">i16xi")
+_NEVER_A_PARENT = bytes(4)
 _WIRE_OWNER = struct.Struct(">q")
 _CZXID_AVERSION = struct.Struct(">q32xi")
 
@@ -129,6 +130,8 @@ def stored_stat(wire: bytes) -> bytes:
     A client sees cversion as `2 * stored - numChildren` (DataNode.copyStat), modulo 2^32; stored counts creates and
     is never negative, so it comes back exactly.
     """
+    if wire[36:40] == wire[56:60] == _NEVER_A_PARENT:
+        return wire[:52] + wire[60:]
     cversion, children = _WIRE_CHILDREN.unpack_from(wire, 36)
     stored = ((cversion + children) & 0xFFFFFFFF) >> 1
     return b"".join((wire[:36], INT.pack(stored), wire[40:52], wire[60:]))

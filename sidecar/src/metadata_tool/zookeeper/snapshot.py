@@ -35,6 +35,7 @@ _NULL = INT.pack(-1)
 _END = buffer(b"/")
 _CHUNK = 1 << 18
 _TAIL = LONG.size + STORED_STAT_SIZE
+_NO_OWNER = LONG.pack(0)
 _SEAL_SIZE = LONG.size + len(_END)
 _DIGEST_SIZE = LONG.size + INT.size + LONG.size + _SEAL_SIZE
 _LAST_ZXID_SIZE = LONG.size + _SEAL_SIZE
@@ -67,6 +68,36 @@ class Node(NamedTuple):
         if data is None:
             return b"".join((INT.pack(len(path)), path, _NULL, LONG.pack(acl), stat))
         return b"".join((INT.pack(len(path)), path, INT.pack(len(data)), data, LONG.pack(acl), stat))
+
+
+def encode_sliced(path: bytes, data: bytes, acl: int, stat: bytes) -> bytes:
+    """What `Node.encode` gives, of data that is a field already: its length, and its bytes."""
+    return b"".join((INT.pack(len(path)), path, data, LONG.pack(acl), stat))
+
+
+def path_of(node: bytes) -> bytes:
+    """The path of an encoded znode."""
+    return node[4 : 4 + INT.unpack_from(node)[0]]
+
+
+def acl_of(node: bytes) -> int:
+    """The key of an encoded znode's ACL."""
+    return int(LONG.unpack_from(node, len(node) - _TAIL)[0])
+
+
+def with_acl(node: bytes, acl: int) -> bytes:
+    """An encoded znode with another key."""
+    return node[:-_TAIL] + LONG.pack(acl) + node[-STORED_STAT_SIZE:]
+
+
+def version_of(node: bytes) -> tuple[bytes, bytes]:
+    """(czxid, aversion) of an encoded znode, encoded: what its ACL belongs to."""
+    return node[-60:-52], node[-20:-16]
+
+
+def is_ephemeral(node: bytes) -> bool:
+    """Whether an encoded znode belongs to a session."""
+    return node[-16:-8] != _NO_OWNER
 
 
 class Written(NamedTuple):

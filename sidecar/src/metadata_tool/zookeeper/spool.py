@@ -1,49 +1,60 @@
-"""The captured tree on local disk, append-only: one run of znodes a level, each run in tree order.
+"""The captured tree on local disk, append-only: what a walk read, level by level, and what was read again after it.
 
-Merging the runs gives the tree in tree order with the memory of one buffer a level, however large the tree is.
+Merging the levels gives the tree in tree order with the memory of one buffer a level, however large the tree is.
 """
 
 import heapq
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
-from metadata_tool.zookeeper.jute import INT
-from metadata_tool.zookeeper.snapshot import tree_key
+from metadata_tool.zookeeper.jute import INT, LONG
+from metadata_tool.zookeeper.snapshot import path_of, tree_key
 
 _BUFFER = 1 << 16
+_WRITE_BUFFER = 1 << 20
 
 
 class Spool:
-    """Encoded znodes, written level by level."""
+    """Encoded znodes: each level of the tree in tree order, in batches that were read at one zxid each."""
 
     def __init__(self, path: Path) -> None:
         """Begin an empty spool; `path` is a file that does not exist yet."""
-        self._file = path.open("xb+", buffering=1 << 20)
-        self._starts: list[int] = []
+        self._file = path.open("xb+", buffering=_WRITE_BUFFER)
+        self._levels: list[int] = []
+        self._batches: list[tuple[int, int]] = []
         self._size = 0
         self.nodes = 0
 
     def begin_level(self) -> None:
         """What is appended from here on belongs to the next level of the tree."""
-        self._starts.append(self._size)
+        self._levels.append(self._size)
+
+    def begin_batch(self, zxid: int) -> None:
+        """What is appended from here on was read at this zxid."""
+        self._batches.append((self._size, zxid))
 
     def append(self, node: bytes) -> None:
         """Add an encoded znode; within a level they come in tree order."""
-        self._file.write(INT.pack(len(node)))
-        self._file.write(node)
+        self._file.write(INT.pack(len(node)) + node)
         self._size += 4 + len(node)
         self.nodes += 1
 
-    def in_tree_order(self) -> Iterator[bytes]:
-        """All znodes, depth first and siblings sorted."""
+    def batches(self) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """The zxid of each batch, and its znodes."""
         self._file.flush()
-        bounds = zip(self._starts, [*self._starts[1:], self._size], strict=True)
-        runs = [self._run(start, end) for start, end in bounds if end > start]
-        for _, node in heapq.merge(*runs):
-            yield node
+        for (start, zxid), (end, _) in pairwise([*self._batches, (self._size, 0)]):
+            yield zxid, self._run(start, end)
 
-    def _run(self, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+    def in_tree_order(self) -> Iterator[tuple[bytes, bytes]]:
+        """All znodes, depth first and siblings sorted, each with its key."""
+        self._file.flush()
+        bounds = pairwise([*self._levels, self._size])
+        return heapq.merge(*(_keyed(self._run(start, end)) for start, end in bounds if end > start))
+
+    def _run(self, start: int, end: int) -> Iterator[bytes]:
         descriptor = self._file.fileno()
         window, at = b"", 0
         while start < end or at < len(window):
@@ -54,28 +65,110 @@ class Spool:
                 start += len(chunk)
                 window, at = window[at:] + chunk, 0
             size = INT.unpack_from(window, at)[0]
-            node = window[at + 4 : at + 4 + size]
+            yield window[at + 4 : at + 4 + size]
             at += 4 + size
-            path_size = INT.unpack_from(node)[0]
-            yield tree_key(node[4 : 4 + path_size]), node
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
 
 
+def _keyed(nodes: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    for node in nodes:
+        yield tree_key(path_of(node)), node
+
+
+class Change(NamedTuple):
+    """An encoded znode, and the zxid at which it was read."""
+
+    zxid: int
+    node: bytes
+
+
+class Changes:
+    """What was read again: the latest of each znode, or that it has gone. Only paths are in memory."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin with nothing; `path` is a file that does not exist yet."""
+        self._file = path.open("xb+", buffering=_WRITE_BUFFER)
+        self._places: dict[bytes, tuple[int, int] | None] = {}
+        self._size = 0
+
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def put(self, path: bytes, change: Change) -> None:
+        """This is how a znode is now."""
+        content = LONG.pack(change.zxid) + change.node
+        self._file.write(content)
+        self._places[path] = self._size, len(content)
+        self._size += len(content)
+
+    def remove(self, path: bytes) -> None:
+        """There is no such znode now."""
+        self._places[path] = None
+
+    def get(self, path: bytes) -> Change | None:
+        """How a znode was when it was read again; None if it was not, or has gone."""
+        place = self._places.get(path)
+        if place is None:
+            return None
+        self._file.flush()
+        content = os.pread(self._file.fileno(), place[1], place[0])
+        if len(content) != place[1]:
+            raise OSError("the spool file was cut while it was in use")
+        return Change(LONG.unpack_from(content)[0], content[LONG.size :])
+
+    def live(self) -> Iterator[tuple[bytes, Change]]:
+        """Those that have not gone, with their paths."""
+        for path, place in self._places.items():
+            if place and (change := self.get(path)):
+                yield path, change
+
+    def in_tree_order(self) -> Iterator[tuple[bytes, Change | None]]:
+        """All of them, depth first and siblings sorted, each with its key; None for what has gone."""
+        for path in sorted(self._places, key=tree_key):
+            yield tree_key(path), self.get(path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def merged(spool: Spool, changes: Changes) -> Iterator[bytes]:
+    """The tree in tree order, as it is with all changes."""
+    later = changes.in_tree_order()
+    changed, change = next(later, _NO_MORE)
+    for key, node in spool.in_tree_order():
+        while changed is not None and changed < key:
+            if change:
+                yield change.node
+            changed, change = next(later, _NO_MORE)
+        if key != changed:  # else what comes next is newer
+            yield node
+    while changed is not None:
+        if change:
+            yield change.node
+        changed, change = next(later, _NO_MORE)
+
+
+_NO_MORE: tuple[None, None] = (None, None)
+
+
 class PathQueue:
     """Paths on disk, first in, first out: the znodes of the next level, which may be millions."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("xb+", buffering=1 << 20)
+        self._file = path.open("xb+", buffering=_WRITE_BUFFER)
         self._path = path
         self.size = 0
 
     def put(self, path: bytes) -> None:
         """Add a path at the end."""
-        self._file.write(INT.pack(len(path)))
-        self._file.write(path)
+        self._file.write(INT.pack(len(path)) + path)
         self.size += 1
 
     def drain(self) -> Iterator[bytes]:

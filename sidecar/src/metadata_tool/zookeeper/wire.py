@@ -1,160 +1,207 @@
-"""ACLs in their thousands, by a session over a socket of its own: requests are packed by the batch, replies sliced.
+"""One session's connection: requests go out in order, and replies and events come in theirs, to who asked.
 
-kazoo's way of a request costs ten times as much, and an ACL is all that a multi-read cannot bring. The protocol is that
-of zookeeper.jute: frames of an int32 length; ConnectRequest; AuthPacket; RequestHeader and ReplyHeader.
+One thread reads, for an event must never be seen later than a reply that came after it. Nothing here blocks but
+`Wires.pump`, so the server's queue of events for us stays short, whatever else is waited for.
 """
 
+import select
 import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from metadata_tool.zookeeper.jute import INT, WIRE_STAT_SIZE, buffer
+from metadata_tool.zookeeper import protocol
+from metadata_tool.zookeeper.jute import INT
+from metadata_tool.zookeeper.protocol import EVENT_XID, PING_XID, REPLY
 
-_CONNECT = struct.Struct(">iqiq")
-_REQUEST = struct.Struct(">ii")
-_FRAME = struct.Struct(">iii")
-_REPLY = struct.Struct(">iqi")
-_AUTH_XID, _AUTH, _GET_ACL, _CLOSE = -4, 100, 6, -11
-_SESSION_TIMEOUT = 40_000
-"""Milliseconds; servers allow no more by default, and every request counts as a ping."""
-_POLL = 0.2
 _REPLY_TIMEOUT = 120.0
-_LIMIT = 64 << 20
+_POLL_MS = 200
+_CHUNK = 1 << 20
+LIMIT = 128 << 20
 """No reply may claim more bytes than this."""
-_CHUNK = 256 << 10
+
+Handler = Callable[[int, int, bytes], None]
+"""Called with a reply's zxid, its error (0: none) and its body."""
+OnEvent = Callable[[int, bytes, int], None]
+"""Called with an event's type, its path and its zxid (-1 before 3.9)."""
 
 
 class WireError(Exception):
     """The connection broke, or what came is not the protocol."""
 
 
-class AuthRefusedError(WireError):
-    """The server refused the login."""
-
-
 class Wire:
-    """One session. `zxid` is the newest that a reply showed."""
+    """A connection on which a session was opened."""
 
-    def __init__(
-        self,
-        address: tuple[str, int],
-        login: tuple[str, str] | None,
-        secured: tuple[ssl.SSLContext, bytes] | None,
-        zxid: int,
-        checkpoint: Callable[[], None],
-    ) -> None:
-        """Open a session; its server has seen this zxid at least. With TLS it must show this certificate (DER).
+    def __init__(self, connection: socket.socket, session_timeout: float) -> None:
+        """Take the connection over; `session_timeout` in seconds."""
+        connection.setblocking(False)
+        self._socket = connection
+        self._ping_after = session_timeout / 3
+        self._waiting: deque[Handler] = deque()
+        self._next, self._due = 1, 1
+        self._unsent = bytearray()
+        self._received: list[bytes] = []
+        self._have, self._need = 0, INT.size
+        self._wrote = self._heard = time.monotonic()
+        self.on_event: OnEvent = lambda _kind, _path, _zxid: None
 
-        Raises:
-            WireError, OSError: it cannot be had.
-        """
-        self.zxid = zxid
-        self._checkpoint = checkpoint
-        self._received, self._at = b"", 0
-        self._xid = 0
-        plain = socket.create_connection(address, timeout=10)
-        try:
-            self._socket = _secure(plain, *secured) if secured else plain
-            self._socket.settimeout(_POLL)
-            self._begin(login)
-        except BaseException:
-            plain.close()
-            raise
+    def fileno(self) -> int:
+        """For poll."""
+        return self._socket.fileno()
 
-    def _begin(self, login: tuple[str, str] | None) -> None:
-        self._send(buffer(_CONNECT.pack(0, self.zxid, _SESSION_TIMEOUT, 0) + buffer(bytes(16)) + b"\0"))
-        answer = self._frame()
-        if len(answer) < 16 or INT.unpack_from(answer, 4)[0] <= 0:
-            raise WireError("the server gave no session")
-        if login:
-            scheme, credential = (buffer(part.encode()) for part in login)
-            self._send(buffer(_REQUEST.pack(_AUTH_XID, _AUTH) + INT.pack(0) + scheme + credential))
-            if self._reply(_AUTH_XID)[0]:
-                raise AuthRefusedError("the server refused the login")
+    @property
+    def waiting(self) -> int:
+        """How many replies are still to come."""
+        return len(self._waiting)
 
-    def acls(self, paths: Sequence[bytes]) -> list[tuple[int, bytes, bytes]]:
-        """Of each znode an error code, 0 for none, and then its encoded ACL and the client's stat that goes with it.
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something waits for the socket to take it."""
+        return bool(self._unsent)
 
-        Raises:
-            WireError, OSError: the connection broke.
-        """
-        first, xid = self._xid + 1, self._xid
-        requests = []
-        for path in paths:
-            xid += 1
-            requests.append(_FRAME.pack(12 + len(path), xid & 0x7FFF_FFFF, _GET_ACL) + INT.pack(len(path)) + path)
-        self._xid = xid
-        self._send(b"".join(requests))
-        replies = []
-        for expected in range(first, first + len(paths)):
-            error, body = self._reply(expected & 0x7FFF_FFFF)
-            if not error and len(body) < WIRE_STAT_SIZE + INT.size:
-                raise WireError("an ACL is cut off")
-            replies.append((error, body[:-WIRE_STAT_SIZE], body[-WIRE_STAT_SIZE:]))
-        return replies
+    def ask(self, kind: int, bodies: Sequence[bytes], then: Handler) -> None:
+        """Send a request of this kind for each body; `then` is called with each reply, in order."""
+        frames = protocol.requests(self._next, kind, bodies)
+        self._next += len(bodies)
+        if not self._waiting:
+            self._heard = time.monotonic()
+        self._waiting.extend([then] * len(bodies))
+        self._send(frames)
 
     def close(self) -> None:
         """End the session."""
-        with suppress(OSError):
-            self._send(buffer(_REQUEST.pack(self._xid + 1, _CLOSE)))
+        with suppress(WireError):
+            self._send(protocol.special(self._next, protocol.CLOSE))
         self._socket.close()
 
-    def _reply(self, expected: int) -> tuple[int, bytes]:
-        """Error and body of the next reply, which is that of this request."""
-        frame = self._frame()
-        if len(frame) < _REPLY.size:
-            raise WireError("a reply is cut off")
-        xid, zxid, error = _REPLY.unpack_from(frame)
-        if xid != expected:
-            raise WireError(f"reply {xid} came where {expected} was due")
-        self.zxid = max(self.zxid, zxid)
-        return error, frame[_REPLY.size :]
+    def keep_alive(self, now: float) -> None:
+        """Send a ping if nothing else was sent for a while.
 
-    def _frame(self) -> bytes:
-        """What the next frame holds."""
-        if len(self._received) - self._at < INT.size:
-            self._receive(INT.size)
-        begin = self._at + INT.size
-        (size,) = INT.unpack_from(self._received, self._at)
-        if not 0 <= size <= _LIMIT:
-            raise WireError(f"a reply claims {size} bytes")
-        if len(self._received) - begin < size:
-            self._receive(INT.size + size)
-            begin = self._at + INT.size
-        self._at = begin + size
-        return self._received[begin : self._at]
+        Raises:
+            WireError: no reply came for too long.
+        """
+        if self._waiting and now - self._heard > _REPLY_TIMEOUT:
+            raise WireError(f"no reply came for {_REPLY_TIMEOUT:.0f} s")
+        if now - self._wrote > self._ping_after:
+            self._send(protocol.special(PING_XID, protocol.PING))
 
-    def _receive(self, size: int) -> None:
-        """Wait until so many bytes have come that were not read."""
-        parts = [self._received[self._at :]]
-        have = len(parts[0])
-        deadline = time.monotonic() + _REPLY_TIMEOUT
-        while have < size:
-            self._checkpoint()
-            if time.monotonic() > deadline:
-                raise WireError(f"no whole reply came for {_REPLY_TIMEOUT:.0f} s")
+    def write(self) -> None:
+        """Send what waits, as much as the socket takes."""
+        try:
+            sent = self._socket.send(self._unsent)
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return
+        except OSError as error:
+            raise WireError(_reason(error)) from error
+        del self._unsent[:sent]
+
+    def read(self) -> None:
+        """Take what has come, and hand it to who asked.
+
+        Raises:
+            WireError: the connection broke, or what came is not the protocol.
+        """
+        while True:
             try:
                 chunk = self._socket.recv(_CHUNK)
-            except TimeoutError:
-                continue
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError as error:
+                raise WireError(_reason(error)) from error
             if not chunk:
                 raise WireError("the server has closed the connection")
-            parts.append(chunk)
-            have += len(chunk)
-        self._received, self._at = b"".join(parts), 0
+            self._received.append(chunk)
+            self._have += len(chunk)
+            if self._have >= self._need:
+                self._deliver()
+            if not (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
+                return
 
     def _send(self, content: bytes) -> None:
-        self._socket.settimeout(_REPLY_TIMEOUT)
-        self._socket.sendall(content)
-        self._socket.settimeout(_POLL)
+        self._wrote = time.monotonic()
+        self._unsent += content
+        self.write()
+
+    def _deliver(self) -> None:
+        self._heard = time.monotonic()
+        received = b"".join(self._received)
+        at, end = 0, len(received)
+        while True:
+            if end - at < INT.size:
+                need = INT.size
+                break
+            (size,) = INT.unpack_from(received, at)
+            if not REPLY.size <= size <= LIMIT:
+                raise WireError(f"a reply claims {size} bytes, and {LIMIT} is the most")
+            need = INT.size + size
+            if end - at < need:
+                break
+            self._frame(received, at + INT.size, at + need)
+            at += need
+        self._received = [received[at:]]
+        self._have, self._need = end - at, need
+
+    def _frame(self, received: bytes, begin: int, end: int) -> None:
+        xid, zxid, error = REPLY.unpack_from(received, begin)
+        body = received[begin + REPLY.size : end]
+        try:
+            if xid == self._due & 0x7FFF_FFFF and self._waiting:
+                self._due += 1
+                self._waiting.popleft()(zxid, error, body)
+            elif xid == EVENT_XID:
+                self._event(zxid, body)
+            elif xid != PING_XID:
+                raise WireError(f"reply {xid} came where {self._due} was due")
+        except (ValueError, struct.error) as problem:
+            raise WireError(f"what came cannot be read ({problem})") from problem
+
+    def _event(self, zxid: int, body: bytes) -> None:
+        kind, path = protocol.event(body)
+        if kind < 0:
+            raise WireError("the server has ended the session")
+        self.on_event(kind, path, zxid)
 
 
-def _secure(plain: socket.socket, context: ssl.SSLContext, certificate: bytes) -> ssl.SSLSocket:
-    """The address may be known by its IP alone: it is the server that was checked if it shows the same certificate."""
-    secure = context.wrap_socket(plain)
-    if secure.getpeercert(binary_form=True) != certificate:
-        raise WireError("another certificate is shown than before")
-    return secure
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
+class Wires:
+    """Several connections, read as soon as something comes on any."""
+
+    def __init__(self, wires: Iterable[Wire], checkpoint: Callable[[], None]) -> None:
+        self._checkpoint = checkpoint
+        self._poll = select.poll()
+        self._wires = {wire.fileno(): wire for wire in wires}
+        for number in self._wires:
+            self._poll.register(number, select.POLLIN)
+
+    def pump(self) -> None:
+        """Wait until something comes, not for ever, and hand it to who asked.
+
+        Raises:
+            WireError: a connection broke.
+        """
+        self._checkpoint()
+        blocked = [number for number, wire in self._wires.items() if wire.has_unsent]
+        for number in blocked:
+            self._poll.modify(number, select.POLLIN | select.POLLOUT)
+        for number, what in self._poll.poll(_POLL_MS):
+            if what & select.POLLOUT:
+                self._wires[number].write()
+            if what & ~select.POLLOUT:
+                self._wires[number].read()
+        for number in blocked:
+            self._poll.modify(number, select.POLLIN)
+        now = time.monotonic()
+        for wire in self._wires.values():
+            wire.keep_alive(now)
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Pump until this is so. Raises as `pump` does."""
+        while not done():
+            self.pump()

@@ -1,0 +1,117 @@
+"""ACLs, which no multi-read can bring: asked for one by one, a few at a time on each of several connections.
+
+An ACL belongs to (czxid, aversion) of its znode: as long as both are the same, so is the ACL.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from metadata_tool.errors import ZnodeUnreadable
+from metadata_tool.zookeeper import jute, protocol
+from metadata_tool.zookeeper.protocol import AclReply, Refusal, acl_reply, on_wire
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable
+from metadata_tool.zookeeper.wire import Wire, WireError
+
+UNKNOWN = -2
+"""The key of an ACL that was not read, or not in the version that the znode has."""
+
+_AHEAD = 2
+"""Portions asked for at once on each connection: while one is answered, the next waits at the server."""
+
+
+class AclTable:
+    """The different ACLs, each with a key, as a snapshot has them."""
+
+    def __init__(self) -> None:
+        self._keys: dict[bytes, int] = {jute.OPEN_ACL: OPEN_ACL_KEY}
+
+    def key(self, path: bytes, acl: bytes) -> int:
+        """The key of an ACL.
+
+        Raises:
+            ZnodeUnreadable: the server hid part of it.
+            WireError: it is no ACL.
+        """
+        found = self._keys.get(acl)
+        if found is None:
+            _require_unmasked(path, acl)
+            found = self._keys[acl] = len(self._keys)
+        return found
+
+    def fitting(self, path: bytes, stat: bytes, reply: AclReply | Refusal | None) -> int:
+        """The key of a reply that is of this client's stat; UNKNOWN if it is of another version. Raises as `key`."""
+        if type(reply) is not AclReply:
+            return UNKNOWN
+        acl, its = reply
+        if stat[:8] != its[:8] or stat[40:44] != its[40:44]:  # czxid and aversion
+            return UNKNOWN
+        return self.key(path, acl)
+
+    def encoded(self) -> dict[int, bytes]:
+        """Encoded ACLs by key, those that a snapshot has to hold."""
+        return {key: acl for acl, key in self._keys.items() if key != OPEN_ACL_KEY}
+
+
+def _require_unmasked(path: bytes, acl: bytes) -> None:
+    """Without ADMIN a server shows each digest as `user:x` (FinalRequestProcessor)."""
+    try:
+        entries, end = jute.unpack_acls(acl)
+    except ValueError:
+        end = -1
+    if end != len(acl):
+        raise WireError(f"the ACL of znode {printable(path)} cannot be read")
+    digests = [entry.id for entry in entries if entry.scheme == "digest"]
+    if digests and all(digest.endswith(":x") for digest in digests):
+        raise ZnodeUnreadable(
+            f"the ACL of znode {printable(path)} comes back masked",
+            "give ZOOKEEPER_AUTH a user with ADMIN on it (or, if its digest really is 'x', a digest that is one); "
+            "nothing was uploaded",
+        )
+
+
+class _Asked:
+    """The ACLs of several znodes, asked for in portions; `then` is called once all are there."""
+
+    def __init__(self, paths: Sequence[bytes], then: Callable[[list[AclReply | Refusal]], None]) -> None:
+        self.paths = paths
+        self.replies: list[list[AclReply | Refusal]] = []
+        self._missing = len(paths)
+        self._then = then
+
+    def portion(self, wire: Wire, begin: int, size: int, filled: Callable[[Wire], None]) -> None:
+        paths = self.paths[begin : begin + size]
+        replies: list[AclReply | Refusal] = []
+        self.replies.append(replies)
+
+        def on_reply(_zxid: int, error: int, body: bytes) -> None:
+            replies.append(acl_reply(error, body))
+            if len(replies) == len(paths):
+                self._missing -= len(paths)
+                filled(wire)
+                if not self._missing:
+                    self._then([reply for portion in self.replies for reply in portion])
+
+        wire.ask(protocol.GET_ACL, [on_wire(path) for path in paths], on_reply)
+
+
+class AclReader:
+    """Asks for ACLs over several connections, a portion after the other."""
+
+    def __init__(self, wires: Sequence[Wire], portion: int) -> None:
+        self._idle = deque(wire for wire in wires for _ in range(_AHEAD))
+        self._portion = portion
+        self._todo: deque[tuple[_Asked, int]] = deque()
+
+    def ask(self, paths: Sequence[bytes], then: Callable[[list[AclReply | Refusal]], None]) -> None:
+        """Ask for the ACLs of these; `then` gets them in their order, each as of a moment of its own."""
+        asked = _Asked(paths, then)
+        self._todo.extend((asked, begin) for begin in range(0, len(paths), self._portion))
+        while self._todo and self._idle:
+            self._feed(self._idle.popleft())
+
+    def _feed(self, wire: Wire) -> None:
+        if self._todo:
+            asked, begin = self._todo.popleft()
+            asked.portion(wire, begin, self._portion, self._feed)
+        else:
+            self._idle.append(wire)

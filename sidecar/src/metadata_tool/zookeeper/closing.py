@@ -1,0 +1,181 @@
+"""Closing: the moment that a capture is of, once few znodes are marked.
+
+Z is the zxid of a reply. What that reply brought is so at Z. What was marked still, D, is read next: if nothing of D is
+marked again before its own read, its values were so at Z as well. If something is, the attempt has failed, what was
+read counts as any other read, and what broke it joins a bounded hot set that each first reply is to bring.
+(One reply for everything that is marked would do, too, and starves behind a slow network.)
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from metadata_tool.errors import CaptureStarved
+from metadata_tool.zookeeper import jute, protocol
+from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
+from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply, acl_reply
+from metadata_tool.zookeeper.reads import REPLY_BYTES, Reads, encoded, require_gone
+from metadata_tool.zookeeper.snapshot import acl_of, version_of, with_acl
+from metadata_tool.zookeeper.spool import Change, Changes
+
+MAX_ROUNDS = 500
+_MOST = 512
+"""Znodes in a request; the hot set is half as large."""
+_STRANGER_BYTES = 16 << 10
+"""What a znode is taken to have that was never read: so few of them share a request that a wrong guess is bounded."""
+
+
+def is_quota_stats(path: bytes) -> bool:
+    """Whether the server changes this znode's data without an event, a transaction or another stat (DataTree)."""
+    return path.startswith(b"/zookeeper/quota/") and path.endswith(b"/zookeeper_stats")
+
+
+class Closed(NamedTuple):
+    """The capture is of `zxid`; the last silent zxid up to there; creates less deletes up to there; rounds it took.
+
+    The ACL versions of the doubtful were read after it, and may be later ones.
+    """
+
+    zxid: int
+    last_silent: int
+    growth: int
+    rounds: int
+    doubtful: frozenset[bytes]
+
+
+@dataclass
+class _Attempt:
+    """One round, from its first request on."""
+
+    zxid: int | None = None
+    last_silent: int = 0
+    growth: int = 0
+    waiting: int = 1
+    unsound: bool = False
+    unknown: set[bytes] = field(default_factory=set)
+    doubtful: set[bytes] = field(default_factory=set)
+
+
+class Closing:
+    """Closes again and again, until it holds."""
+
+    def __init__(self, reads: Reads, table: AclTable, changes: Changes, quotas: dict[bytes, None]) -> None:
+        """`quotas` are znodes that the server changes without an event: they are part of every first reply."""
+        self._reads = reads
+        self._marks = reads.marks
+        self._table = table
+        self._changes = changes
+        self._quotas = quotas
+        self._hot: dict[bytes, None] = {}
+
+    def run(self) -> Closed:
+        """Close.
+
+        Raises:
+            CaptureStarved: the tree changes too fast.
+            ZnodeUnreadable: a znode may not be read, or its ACL comes back masked.
+            WireError: the connection broke.
+        """
+        for rounds in range(1, MAX_ROUNDS + 1):
+            attempt = _Attempt()
+            self._begin(attempt)
+            self._reads.wires.until(lambda attempt=attempt: not attempt.waiting)  # type: ignore[misc]
+            if attempt.zxid is not None and not (attempt.unsound or attempt.unknown or self._marks.broken):
+                return Closed(attempt.zxid, attempt.last_silent, attempt.growth, rounds, frozenset(attempt.doubtful))
+            self._heat(self._marks.broken)
+        raise CaptureStarved(
+            f"the tree changed faster than it could be read, {MAX_ROUNDS} times in a row",
+            "nothing was uploaded; find out which client writes so much, or give the backup a faster way to ZooKeeper",
+        )
+
+    def _begin(self, attempt: _Attempt) -> None:
+        """Read what is marked, hot, or changes unseen, all in one reply; its zxid is the one to close at."""
+        wanted = dict.fromkeys([b"", *self._quotas, *self._hot, *self._marks.dirty])
+        first = next(self._portions(list(wanted)))
+
+        def done(zxid: int) -> None:
+            attempt.zxid = zxid
+            attempt.last_silent, attempt.growth = self._marks.last_silent, self._marks.growth
+            late = list(self._marks.dirty)
+            self._marks.await_late(late)
+            for portion in self._portions(late):
+                attempt.waiting += 1
+                self._read(portion, attempt)
+
+        self._read(first, attempt, done)
+
+    def _read(self, paths: list[bytes], attempt: _Attempt, done: Callable[[int], None] | None = None) -> None:
+        acls: dict[bytes, AclReply | Refusal] = {}
+        unknown = [path for path in paths if self._needs_acl(path)]
+        answered = iter(unknown)
+
+        def on_acl(_zxid: int, error: int, body: bytes) -> None:
+            acls[next(answered)] = acl_reply(error, body)
+
+        def on_replies(zxid: int, replies: list[Reply]) -> None:
+            for path, reply in zip(paths, replies, strict=True):
+                self._keep(path, reply, acls.get(path), zxid, attempt)
+            attempt.waiting -= 1
+            if done:
+                done(zxid)
+
+        self._reads.ask_acls_here(unknown, on_acl)
+        self._reads.multi_read(paths, on_replies)
+
+    def _keep(self, path: bytes, reply: Reply, acl: AclReply | Refusal | None, zxid: int, attempt: _Attempt) -> None:
+        if is_quota_stats(path):
+            self._quotas[path] = None
+            attempt.unsound |= attempt.zxid is not None
+        if isinstance(reply, Refusal):
+            require_gone(path, reply)
+            self._changes.remove(path)
+            attempt.unknown.discard(path)
+        elif isinstance(reply, DataReply):
+            before = self._changes.get(path)
+            node = encoded(path, reply, acl, self._table)
+            if acl_of(node) == UNKNOWN and before and version_of(before.node) == version_of(node):
+                node = with_acl(node, acl_of(before.node))
+            if acl_of(node) == UNKNOWN:
+                self._marks.mark(path)
+                attempt.unknown.add(path)
+            else:
+                attempt.unknown.discard(path)
+            if attempt.zxid is not None and not self._holds(reply.stat, before, node, attempt.zxid):
+                attempt.doubtful.add(path)
+            self._changes.put(path, Change(zxid, node))
+
+    def _holds(self, stat: bytes, before: Change | None, node: bytes, closed: int) -> bool:
+        """Whether a znode that was read late had this ACL version when it was closed.
+
+        It never goes back: so none at all, or the same as before, or nothing happened since that no event told.
+        """
+        same = before is not None and before.zxid <= closed and version_of(before.node) == version_of(node)
+        return same or not jute.acl_version(stat)[1] or self._marks.last_silent <= closed
+
+    def _needs_acl(self, path: bytes) -> bool:
+        before = self._changes.get(path)
+        return before is None or acl_of(before.node) == UNKNOWN
+
+    def _heat(self, paths: set[bytes]) -> None:
+        for path in paths:
+            self._hot.pop(path, None)
+            self._hot[path] = None
+        while len(self._hot) > _MOST // 2:
+            del self._hot[next(iter(self._hot))]
+
+    def _portions(self, paths: list[bytes]) -> Iterator[list[bytes]]:
+        """In their order, each bounded: in number, in the bytes of the request and, as far as known, of the reply."""
+        portion: list[bytes] = []
+        asks = gets = 0
+        for path in paths:
+            its_asks = len(path) + protocol.OP_BYTES
+            before = self._changes.get(path)
+            its_gets = len(before.node) if before else _STRANGER_BYTES
+            over = asks + its_asks > self._reads.gentleness.request_bytes or gets + its_gets > REPLY_BYTES
+            if portion and (over or len(portion) >= _MOST):
+                yield portion
+                portion, asks, gets = [], 0, 0
+            portion.append(path)
+            asks, gets = asks + its_asks, gets + its_gets
+        if portion:
+            yield portion

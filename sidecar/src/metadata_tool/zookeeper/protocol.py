@@ -1,0 +1,162 @@
+"""ZooKeeper's client protocol, as far as a capture speaks it: requests out, replies sliced rather than parsed.
+
+A snapshot keeps the same bytes as the wire, so slices are all that is needed. Sources: zookeeper.jute, ZooDefs.OpCode,
+MultiOperationRecord, MultiResponse, KeeperException.Code.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from metadata_tool.zookeeper.jute import INT, WIRE_STAT_SIZE, buffer, read_buffer
+
+GET_DATA, GET_ACL, GET_CHILDREN, SYNC, PING, MULTI_READ = 4, 6, 8, 9, 11, 22
+COUNT_BELOW, ADD_WATCH, CLOSE = 104, 106, -11
+"""COUNT_BELOW is getAllChildrenNumber."""
+
+NO_NODE, NO_AUTH, UNIMPLEMENTED, MARSHALLING, THROTTLED = -101, -102, -6, -5, -127
+
+CREATED, DELETED, CHANGED = 1, 2, 3
+"""Types of events (Watcher.Event.EventType)."""
+
+_PERSISTENT_RECURSIVE = 1
+_OP = struct.Struct(">i?i")
+_DATA_OP, _LIST_OP = _OP.pack(GET_DATA, False, -1), _OP.pack(GET_CHILDREN, False, -1)
+_LAST_OP = _OP.pack(-1, True, -1)
+_NO_WATCH = b"\0"
+_ITEM = struct.Struct(">i5xi")
+"""Of one result: its type, and then the length of its data, its number of names, or its error."""
+_ERROR = -1
+_EVENT = struct.Struct(">ii")
+OP_BYTES = 14
+"""Of a read in a multi-read, besides its path."""
+
+
+class Refusal(NamedTuple):
+    """ZooKeeper's error code for one read, such as -101 (no such znode)."""
+
+    code: int
+
+
+class DataReply(NamedTuple):
+    """getData: data as a field (its length and its bytes), and the client's 68 bytes of stat."""
+
+    data: bytes
+    stat: bytes
+
+
+class AclReply(NamedTuple):
+    """getACL: the encoded ACL as a snapshot's cache keeps it, and the stat it belongs to."""
+
+    acl: bytes
+    stat: bytes
+
+
+Reply = DataReply | list[bytes] | Refusal
+
+
+def on_wire(path: bytes) -> bytes:
+    """A snapshot's path as the protocol has it: the root is `/`, not empty."""
+    return buffer(path or b"/")
+
+
+def multi_read(data: Iterable[bytes], lists: Iterable[bytes] = ()) -> bytes:
+    """A request for the data of some znodes and the children of some, all at one instant."""
+    parts = [_DATA_OP + on_wire(path) + _NO_WATCH for path in data]
+    parts += [_LIST_OP + on_wire(path) + _NO_WATCH for path in lists]
+    parts.append(_LAST_OP)
+    return b"".join(parts)
+
+
+def read_replies(body: bytes) -> list[Reply]:
+    """What a multi-read was answered, read by read.
+
+    Raises:
+        ValueError, struct.error: that is not what it is.
+    """
+    replies: list[Reply] = []
+    keep, item, new = replies.append, _ITEM.unpack_from, tuple.__new__  # which is what DataReply(...) does
+    at, end = 0, len(body) - _OP.size
+    while at < end:
+        kind, size = item(body, at)
+        at += 9
+        if kind == GET_DATA:
+            stat = at + 4 + size if size > 0 else at + 4
+            keep(new(DataReply, (body[at:stat], body[stat : stat + WIRE_STAT_SIZE])))
+            at = stat + WIRE_STAT_SIZE
+        elif kind == GET_CHILDREN:
+            names, at = _names(body, at)
+            keep(names)
+        elif kind == _ERROR:
+            keep(Refusal(size))
+            at += 4
+        else:
+            raise ValueError(f"a multi-read was answered with the unknown type {kind}")
+    if at != end:
+        raise ValueError("the answer to a multi-read is cut off")
+    return replies
+
+
+def _names(body: bytes, at: int) -> tuple[list[bytes], int]:
+    (count,) = INT.unpack_from(body, at)
+    at += 4
+    names = []
+    for _ in range(count):
+        name, at = read_buffer(body, at)
+        names.append(name or b"")
+    return names, at
+
+
+def acl_reply(error: int, body: bytes) -> AclReply | Refusal:
+    """What getACL was answered.
+
+    Raises:
+        ValueError: it is cut off.
+    """
+    if error:
+        return Refusal(error)
+    if len(body) < INT.size + WIRE_STAT_SIZE:
+        raise ValueError("an ACL is cut off")
+    return AclReply(body[:-WIRE_STAT_SIZE], body[-WIRE_STAT_SIZE:])
+
+
+def watch_everything() -> bytes:
+    """A request for events of every znode, now and later: addWatch on `/`, persistent and recursive."""
+    return on_wire(b"") + INT.pack(_PERSISTENT_RECURSIVE)
+
+
+def event(body: bytes) -> tuple[int, bytes]:
+    """Type and path of an event; the root's is empty. Types below 0 are of the session (WatcherEvent).
+
+    Raises:
+        ValueError, struct.error: that is not what it is.
+    """
+    kind, _ = _EVENT.unpack_from(body)
+    path, _ = read_buffer(body, _EVENT.size)
+    return kind, b"" if path is None or path == b"/" else path
+
+
+def count(body: bytes) -> int:
+    """What getAllChildrenNumber was answered."""
+    return int(INT.unpack_from(body)[0])
+
+
+def requests(first: int, kind: int, bodies: Sequence[bytes]) -> bytes:
+    """Frames of requests, numbered from `first`."""
+    pack = _REQUEST.pack
+    parts = []
+    for xid, body in enumerate(bodies, first):
+        parts.append(pack(8 + len(body), xid & 0x7FFF_FFFF, kind))
+        parts.append(body)
+    return b"".join(parts)
+
+
+def special(xid: int, kind: int) -> bytes:
+    """A frame of a request that has no body, a ping say."""
+    return _REQUEST.pack(8, xid, kind)
+
+
+_REQUEST = struct.Struct(">iii")
+REPLY = struct.Struct(">iqi")
+"""A reply's header: xid, zxid, error. An event's xid is -1, a ping's -2."""
+EVENT_XID, PING_XID = -1, -2

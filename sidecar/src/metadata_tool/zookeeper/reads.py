@@ -1,0 +1,264 @@
+"""Reads of many znodes in bounded portions: ACLs first, whose replies tell how much data and how many children follow.
+
+Data and lists come by multi-reads, on the one connection that events come by, so each reply clears the marks of what it
+brings. Nothing is asked for that the server could not gather in its heap.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from metadata_tool.errors import ToolError, ZnodeUnreadable
+from metadata_tool.zookeeper import jute, protocol
+from metadata_tool.zookeeper.acls import AclReader, AclTable
+from metadata_tool.zookeeper.marks import Marks
+from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply
+from metadata_tool.zookeeper.session import Session
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, encode_sliced, printable
+from metadata_tool.zookeeper.wire import Wire, WireError
+
+REPLY_BYTES = 1 << 20
+"""What a server may have to gather for one reply, which it builds in its heap."""
+_NAME_BYTES = 64
+READ_BYTES = 100
+"""Of a reply, besides the data."""
+_ASKED_AHEAD = 3
+_THROTTLED_TRIES, _THROTTLED_PAUSE = 100, 0.05
+
+
+@dataclass(frozen=True)
+class Gentleness:
+    """How much is asked of a server at once: znodes in a multi-read, multi-reads, connections for ACLs, ACLs on each.
+
+    `request_bytes` bounds a request, which a server takes up to its jute.maxbuffer.
+    """
+
+    batch: int = 256
+    in_flight: int = 2
+    connections: int = 4
+    acls: int = 16
+    request_bytes: int = 256 << 10
+
+    def gentler(self) -> "Gentleness":
+        """A quarter of everything, for a server that hung up."""
+        return Gentleness(
+            max(1, self.batch // 4), 1, self.connections, max(1, self.acls // 4), max(4096, self.request_bytes // 4)
+        )
+
+
+class MultiRead:
+    """One multi-read. `done` is called at the moment when its reply comes, with the zxid and what was read."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        unsupported: Callable[[], ToolError],
+        data: Sequence[bytes],
+        lists: Sequence[bytes],
+        done: Callable[[int, list[Reply]], None],
+    ) -> None:
+        self._wire = wire
+        self._unsupported = unsupported
+        self._body = protocol.multi_read(data, lists)
+        self._expected = len(data) + len(lists)
+        self._done = done
+        self._tries = 0
+        self._send()
+
+    def _send(self) -> None:
+        self._wire.ask(protocol.MULTI_READ, [self._body], self._on_reply)
+
+    def _on_reply(self, zxid: int, error: int, body: bytes) -> None:
+        if error == protocol.THROTTLED and self._tries < _THROTTLED_TRIES:
+            self._tries += 1
+            time.sleep(_THROTTLED_PAUSE)
+            self._send()
+            return
+        if error == protocol.UNIMPLEMENTED:
+            raise self._unsupported()
+        if error:
+            raise WireError(f"ZooKeeper's error {error}")
+        replies = protocol.read_replies(body)
+        if len(replies) != self._expected:
+            raise WireError(f"{len(replies)} answers came to {self._expected} reads")
+        self._done(zxid, replies)
+
+
+@dataclass
+class Part:
+    """Some znodes that were read at one zxid: what came of each, in their order; lists of children by path."""
+
+    paths: Sequence[bytes]
+    acls: Sequence[AclReply | Refusal]
+    zxid: int = 0
+    data: Sequence[Reply] = ()
+    lists: dict[bytes, list[bytes]] = field(default_factory=dict)
+    done: bool = False
+
+
+class Reads:
+    """Reads over a session's connections."""
+
+    def __init__(self, session: Session, marks: Marks, gentleness: Gentleness) -> None:
+        more = session.more(gentleness.connections) or [session.wire]
+        self.wires = session.wires()
+        self.marks = marks
+        self.gentleness = gentleness
+        self._wire = session.wire
+        self._acls = AclReader(more, gentleness.acls)
+        self._unsupported = session.unsupported
+
+    def multi_read(
+        self, data: Sequence[bytes], done: Callable[[int, list[Reply]], None], lists: Sequence[bytes] = ()
+    ) -> None:
+        """Ask for data and lists; `done` is called with the zxid and the replies, marks are cleared before."""
+
+        def on_reply(zxid: int, replies: list[Reply]) -> None:
+            self.marks.reply(zxid)
+            self.marks.clear(data)
+            done(zxid, replies)
+
+        MultiRead(self._wire, self._unsupported, data, lists, on_reply)
+
+    def ask_acls_here(self, paths: Sequence[bytes], done: Callable[[int, int, bytes], None]) -> None:
+        """Ask for ACLs on the connection of the multi-reads, so that they are answered just before what follows."""
+        self._wire.ask(protocol.GET_ACL, [protocol.on_wire(path) for path in paths], done)
+
+    def read(self, paths: Iterable[bytes], *, children: bool) -> Iterator[Part]:
+        """ACL, data and stat of each, and, if wanted, lists of children; in the order of the paths.
+
+        Raises:
+            ToolError: the server knows no multi-read.
+            WireError: the connection broke.
+        """
+        batches = _batches(paths, self.gentleness.batch)
+        asking: deque[_Batch] = deque()
+        reading: deque[Part] = deque()
+        exhausted = False
+        while True:
+            while not exhausted and len(asking) < _ASKED_AHEAD:
+                batch = next(batches, None)
+                if batch is None:
+                    exhausted = True
+                else:
+                    asking.append(_Batch(batch, self.gentleness, self._acls))
+            busy = sum(not part.done for part in reading)
+            while asking and asking[0].answered and busy < self.gentleness.in_flight:
+                part = asking[0].parts.popleft()
+                if not asking[0].parts:
+                    asking.popleft()
+                self._send(part, children=children)
+                reading.append(part)
+                busy += 1
+            while reading and reading[0].done:
+                yield reading.popleft()
+            if exhausted and not asking and not reading:
+                return
+            if not (asking and asking[0].answered and not reading):
+                self.wires.pump()
+
+    def _send(self, part: Part, *, children: bool) -> None:
+        lists = []
+        if children:
+            lists = [
+                path
+                for path, acl in zip(part.paths, part.acls, strict=True)
+                if type(acl) is AclReply and jute.child_count(acl.stat)
+            ]
+
+        def done(zxid: int, replies: list[Reply]) -> None:
+            number = len(part.paths)
+            part.zxid, part.data = zxid, replies[:number]
+            self._keep_lists(part, lists, replies[number:])
+            missing = [
+                path
+                for path, reply in zip(part.paths, part.data, strict=True)
+                if children and type(reply) is DataReply and jute.child_count(reply.stat) and path not in part.lists
+            ]
+            if missing:
+                self._list(part, missing)
+            else:
+                part.done = True
+
+        self.multi_read(part.paths, done, lists)
+
+    def _list(self, part: Part, paths: list[bytes]) -> None:
+        """Ask for lists that nobody expected: they have appeared since the ACL was read, of a lagging server say."""
+
+        def done(_zxid: int, replies: list[Reply]) -> None:
+            self._keep_lists(part, paths, replies)
+            part.done = True
+
+        MultiRead(self._wire, self._unsupported, (), paths, done)
+
+    def _keep_lists(self, part: Part, paths: Sequence[bytes], replies: Sequence[Reply]) -> None:
+        for path, reply in zip(paths, replies, strict=True):
+            if isinstance(reply, Refusal):
+                require_gone(path, reply)  # since the data was read: an event tells so
+                part.lists[path] = []
+            elif isinstance(reply, list):
+                part.lists[path] = reply
+            else:
+                raise WireError("data came where a list of children was due")
+
+
+class _Batch:
+    """Znodes whose ACLs are asked for; once answered, the parts in which their data is to be read."""
+
+    def __init__(self, paths: list[bytes], gentleness: Gentleness, acls: AclReader) -> None:
+        self.answered = False
+        self.parts: deque[Part] = deque()
+        self._paths = paths
+        self._request_bytes = gentleness.request_bytes
+        acls.ask(paths, self._split)
+
+    def _split(self, replies: list[AclReply | Refusal]) -> None:
+        begin = asks = gets = 0
+        for number, (path, acl) in enumerate(zip(self._paths, replies, strict=True)):
+            its_asks, its_gets = 2 * (len(path) + protocol.OP_BYTES), READ_BYTES
+            if type(acl) is AclReply:
+                its_gets += jute.data_size(acl.stat) + _NAME_BYTES * jute.child_count(acl.stat)
+            if number > begin and (asks + its_asks > self._request_bytes or gets + its_gets > REPLY_BYTES):
+                self.parts.append(Part(self._paths[begin:number], replies[begin:number]))
+                begin, asks, gets = number, 0, 0
+            asks, gets = asks + its_asks, gets + its_gets
+        self.parts.append(Part(self._paths[begin:], replies[begin:]))
+        self.answered = True
+
+
+def _batches(paths: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    remaining = iter(paths)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def encoded(path: bytes, reply: DataReply, acl: AclReply | Refusal | None, table: AclTable) -> bytes:
+    """A znode as a snapshot has it; UNKNOWN is the key of its ACL if that does not fit. Of an ephemeral none is wanted.
+
+    Raises:
+        ZnodeUnreadable: the server hid part of the ACL.
+    """
+    data, stat = reply
+    key = OPEN_ACL_KEY if jute.is_ephemeral(stat) else table.fitting(path, stat, acl)
+    return encode_sliced(path, data, key, jute.stored_stat(stat))
+
+
+def require_gone(path: bytes, refusal: Refusal) -> None:
+    """A znode that has gone needs no reading.
+
+    Raises:
+        ZnodeUnreadable: it is refused for another reason.
+        WireError: the server is too busy.
+    """
+    if refusal.code == protocol.NO_NODE:
+        return
+    if refusal.code == protocol.NO_AUTH:
+        raise ZnodeUnreadable(
+            f"znode {printable(path)} may not be read",
+            "give ZOOKEEPER_AUTH a user with READ and ADMIN on it, and the right password; nothing was uploaded",
+        )
+    if refusal.code == protocol.THROTTLED:
+        raise WireError("the server throttles every read")
+    raise ZnodeUnreadable(f"znode {printable(path)} cannot be read: ZooKeeper error {refusal.code}")
