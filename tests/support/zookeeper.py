@@ -6,7 +6,7 @@ import hashlib
 import signal
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ from metadata_tool.zookeeper import jute
 from support.processes import Process, free_port
 
 SUPERUSER = "super:secret"
+QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+LIKE_IN_PRODUCTION = ("-XX:+UseG1GC",)
 
 
 def digest_id(login: str) -> str:
@@ -38,9 +40,11 @@ class ZooKeeper:
         *,
         heap: str = "512m",
         host: str = "127.0.0.1",
+        java_options: Sequence[str] = (),
     ) -> None:
         """Nothing runs yet. `settings` are lines of zoo.cfg, `heap` is what Java may have."""
         self._heap = heap
+        self._java_options = java_options or QUICK_START
         self.host = host
         self.version = version
         self.data_dir = directory / "data"
@@ -74,10 +78,10 @@ class ZooKeeper:
         options = [
             f"-Xmx{self._heap}",
             "-XX:-UsePerfData",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
+            *self._java_options,
             f"-Dzookeeper.DigestAuthenticationProvider.superDigest={digest_id(SUPERUSER)}",
             "-Dzookeeper.extendedTypesEnabled=true",
+            "-Dznode.container.checkIntervalMs=500",
             f"-Dmetadata-backup.restored={self._origin()}",
         ]
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
@@ -132,10 +136,14 @@ class ZooKeeper:
 
 @contextlib.contextmanager
 def standalone(
-    version: str, directory: Path, settings: Mapping[str, str] | None = None, heap: str = "512m"
+    version: str,
+    directory: Path,
+    settings: Mapping[str, str] | None = None,
+    heap: str = "512m",
+    java_options: Sequence[str] = (),
 ) -> Iterator[ZooKeeper]:
     """A server that serves, and ends afterwards."""
-    server = ZooKeeper(version, directory, settings, heap=heap)
+    server = ZooKeeper(version, directory, settings, heap=heap, java_options=java_options)
     try:
         server.start()
         server.wait()

@@ -58,7 +58,7 @@ class ZooKeeperUnsupported(ToolError):
 
 
 class ZooKeeperLoginFailed(ToolError):
-    """ZooKeeper refused the credentials (a wrong digest password shows as 14: ZooKeeper takes any)"""
+    """ZooKeeper refused the login or demands one, or Kerberos has no ticket (a wrong ZOOKEEPER_AUTH may show as 14)"""
 
     exit_code = 12
 

@@ -18,6 +18,7 @@ from metadata_tool.restore import Plan as RestorePlan
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.reads import Gentleness
+from metadata_tool.zookeeper.sasl import DIGEST_MD5, GSSAPI, Sasl
 from metadata_tool.zookeeper.session import Ensemble, Login
 from metadata_tool.zookeeper.tls import Tls
 
@@ -61,6 +62,21 @@ ZOOKEEPER_TLS_CHECK_HOSTNAME = Variable(
     "serve, backup",
     "`false`: a trusted certificate may be of another host name",
 )
+ZOOKEEPER_SASL_MECHANISM = Variable(
+    "ZOOKEEPER_SASL_MECHANISM",
+    "",
+    "serve, backup",
+    "`DIGEST-MD5` or `GSSAPI`, as the servers' JAAS login is; empty: no login by SASL. ZOOKEEPER_AUTH may be beside it",
+)
+ZOOKEEPER_SASL_USER = Variable("ZOOKEEPER_SASL_USER", "", "serve, backup", "DIGEST-MD5: the user")
+ZOOKEEPER_SASL_PASSWORD = Variable("ZOOKEEPER_SASL_PASSWORD", "", "serve, backup", "DIGEST-MD5: the user's password")
+ZOOKEEPER_SASL_SERVICE = Variable(
+    "ZOOKEEPER_SASL_SERVICE", "zookeeper", "serve, backup", "GSSAPI: the servers' principals are `<service>/<host>`"
+)
+ZOOKEEPER_SASL_PRINCIPAL = Variable(
+    "ZOOKEEPER_SASL_PRINCIPAL", "", "serve, backup", "GSSAPI: who to log in as; empty: the keytab's first principal"
+)
+ZOOKEEPER_SASL_KEYTAB = Variable("ZOOKEEPER_SASL_KEYTAB", "", "serve, backup", "GSSAPI: a keytab with its key")
 ZOOKEEPER_CONNECT_TIMEOUT = Variable(
     "ZOOKEEPER_CONNECT_TIMEOUT",
     "30",
@@ -70,7 +86,7 @@ ZOOKEEPER_CONNECT_TIMEOUT = Variable(
 ZOOKEEPER_BATCH = Variable("ZOOKEEPER_BATCH", "256", "serve, backup", "Znodes in one request to ZooKeeper, at most")
 ZOOKEEPER_REQUESTS = Variable("ZOOKEEPER_REQUESTS", "2", "serve, backup", "So many such requests are under way at once")
 ZOOKEEPER_CONNECTIONS = Variable(
-    "ZOOKEEPER_CONNECTIONS", "4", "serve, backup", "Sessions for ACLs, besides the one for everything else"
+    "ZOOKEEPER_CONNECTIONS", "8", "serve, backup", "Sessions for ACLs, besides the one for everything else"
 )
 ZOOKEEPER_ACLS = Variable(
     "ZOOKEEPER_ACLS", "16", "serve, backup", "ACLs are asked for in portions of so many; two wait on each connection"
@@ -175,6 +191,12 @@ VARIABLES = (
     ZOOKEEPER_TLS_KEY,
     ZOOKEEPER_TLS_KEY_PASSWORD,
     ZOOKEEPER_TLS_CHECK_HOSTNAME,
+    ZOOKEEPER_SASL_MECHANISM,
+    ZOOKEEPER_SASL_USER,
+    ZOOKEEPER_SASL_PASSWORD,
+    ZOOKEEPER_SASL_SERVICE,
+    ZOOKEEPER_SASL_PRINCIPAL,
+    ZOOKEEPER_SASL_KEYTAB,
     ZOOKEEPER_CONNECT_TIMEOUT,
     ZOOKEEPER_BATCH,
     ZOOKEEPER_REQUESTS,
@@ -211,6 +233,12 @@ MAX_INTERVAL = 365 * 24 * 3600
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _CLUSTER = re.compile(r"[-=:.\w]*", re.ASCII)
 _URL = re.compile(r"[a-z+]+://[!-~]+")
+_OF_MECHANISM = {
+    DIGEST_MD5: (ZOOKEEPER_SASL_USER, ZOOKEEPER_SASL_PASSWORD),
+    GSSAPI: (ZOOKEEPER_SASL_KEYTAB, ZOOKEEPER_SASL_PRINCIPAL, ZOOKEEPER_SASL_SERVICE),
+}
+_SERVICE = re.compile(r"[A-Za-z0-9._-]+")
+_PRINCIPAL = re.compile(r"[^@\s]*(?:@[^@\s]+)?")
 _ZNODE = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/\0]+)+")
 
 
@@ -322,7 +350,9 @@ class Settings:
     def _plan(self, patience: float) -> BackupPlan:
         servers, chroot = self._ensemble()
         return BackupPlan(
-            source=Source(Ensemble(servers, self._login(), patience, self._tls()), chroot, self._gentleness()),
+            source=Source(
+                Ensemble(servers, self._login(), patience, self._tls(), self._sasl()), chroot, self._gentleness()
+            ),
             prefix=self.prefix(),
             managed_ledger_path=self._managed_ledger_path(),
             spool_dir=self.spool_dir(),
@@ -361,6 +391,45 @@ class Settings:
             raise SettingError(f"{missing.name} is not set", "a certificate and its key belong together")
         password = self._text(ZOOKEEPER_TLS_KEY_PASSWORD)
         return Tls(self._text(ZOOKEEPER_TLS_CA), cert, key, password, self._switch(ZOOKEEPER_TLS_CHECK_HOSTNAME))
+
+    def _sasl(self) -> Sasl | None:
+        mechanism = ""
+        if self._text(ZOOKEEPER_SASL_MECHANISM):
+            mechanism = self._one_of(ZOOKEEPER_SASL_MECHANISM, (DIGEST_MD5, GSSAPI))
+        self._refuse_of_others(mechanism)
+        if mechanism == DIGEST_MD5:
+            return Sasl(mechanism, user=self._sasl_user(), password=self._sasl_password())
+        if mechanism == GSSAPI:
+            return Sasl(
+                mechanism,
+                service=self._matching(ZOOKEEPER_SASL_SERVICE, _SERVICE, "letters, digits, '.', '_' and '-'"),
+                principal=self._matching(ZOOKEEPER_SASL_PRINCIPAL, _PRINCIPAL, "a principal such as backup@REALM"),
+                keytab=self._required(ZOOKEEPER_SASL_KEYTAB, f"{GSSAPI} needs a keytab"),
+            )
+        return None
+
+    def _refuse_of_others(self, mechanism: str) -> None:
+        """What belongs to another mechanism than this is a slip."""
+        for other, variables in _OF_MECHANISM.items():
+            for variable in variables if other != mechanism else ():
+                if self._text(variable) != variable.default:
+                    state = f"is {mechanism}" if mechanism else "is not"
+                    raise SettingError(
+                        f"{variable.name} is set, ZOOKEEPER_SASL_MECHANISM {state}",
+                        f"set ZOOKEEPER_SASL_MECHANISM={other}, or remove it",
+                    )
+
+    def _sasl_user(self) -> str:
+        user = self._required(ZOOKEEPER_SASL_USER, f"{DIGEST_MD5} needs a user and a password")
+        if not user.isprintable():
+            raise SettingError("ZOOKEEPER_SASL_USER cannot be printed", "set it to the user of the servers' JAAS login")
+        return user
+
+    def _sasl_password(self) -> str:
+        password = self._required(ZOOKEEPER_SASL_PASSWORD, f"{DIGEST_MD5} needs a user and a password")
+        if not _is_unicode(password):
+            raise SettingError("ZOOKEEPER_SASL_PASSWORD is not UTF-8", "the value is not shown here")
+        return password
 
     def _login(self) -> Login | None:
         value = self._text(ZOOKEEPER_AUTH)

@@ -22,9 +22,7 @@ def spooled(path: Path, levels: list[list[Node]]) -> tuple[int, list[bytes]]:
     spool = Spool(path)
     for level in levels:
         spool.begin_level()
-        spool.begin_batch(1)
-        for found in level:
-            spool.append(found.encode())
+        spool.append(1, [found.encode() for found in level])
     result = spool.nodes, [found for _, found in spool.in_tree_order()]
     spool.close()
     return result
@@ -75,7 +73,7 @@ def test_cut_spool(tmp_path: Path) -> None:
     path = tmp_path / "spool"
     spool = Spool(path)
     spool.begin_level()
-    spool.append(node(b"", bytes(100)).encode())
+    spool.append(1, [node(b"", bytes(100)).encode()])
     next(spool.in_tree_order())
     with path.open("r+b") as file:
         file.truncate(50)
@@ -95,8 +93,7 @@ def test_changes(nodes: list[Node], data: st.DataObject) -> None:
         spool, changes = Spool(Path(directory, "spool")), Changes(Path(directory, "changes"))
         for level in by_level([found for found in nodes if found not in added]):
             spool.begin_level()
-            for found in level:
-                spool.append(found.encode())
+            spool.append(1, [found.encode() for found in level])
         for found in [*added, *changed]:
             changes.put(found.path, Change(7, b"earlier, and written over"))
         expected = {found.path: found for found in nodes}
@@ -119,9 +116,7 @@ def test_batches(tmp_path: Path) -> None:
     spool.begin_level()
     batches = [(5, [node(b"")]), (7, []), (7, [node(b"/a"), node(b"/b")])]
     for zxid, nodes in batches:
-        spool.begin_batch(zxid)
-        for found in nodes:
-            spool.append(found.encode())
+        spool.append(zxid, [found.encode() for found in nodes])
     actual = [(zxid, [Node.decode(found) for found in nodes]) for zxid, nodes in spool.batches()]
     spool.close()
     assert batches == actual
@@ -138,25 +133,35 @@ def test_existing_file(tmp_path: Path, kind: type[Spool | Changes | PathQueue]) 
     assert expected == path.read_bytes()
 
 
+names = st.binary(min_size=1, max_size=200).map(lambda name: b"/" + name.replace(b"\0", b"/"))
+
+
 @PATIENT
-@given(st.lists(st.binary(max_size=200)))
-def test_queue_round_trip(paths: list[bytes]) -> None:
-    """Paths come out of a queue in the order they went in, and its file is gone then."""
+@given(st.lists(st.lists(names | st.just(b""))))
+def test_queue_round_trip(portions: list[list[bytes]]) -> None:
+    """Paths come out of a queue in the order they went in, the root's, too, and its file is gone then."""
     with TemporaryDirectory() as directory:
         queue = PathQueue(Path(directory, "queue"))
-        for path in paths:
-            queue.put(path)
-        size, drained = queue.size, list(queue.drain())
+        for paths in portions:
+            queue.put(paths)
+        empty, drained = queue.empty, list(queue.drain())
         left = list(Path(directory).iterdir())
-    expected: list[Path] = []
-    assert (len(paths), paths, expected) == (size, drained, left)
+    expected = [path for paths in portions for path in paths]
+    assert (not expected, expected, []) == (empty, drained, left)
+
+
+def test_long_queue(tmp_path: Path) -> None:
+    """Paths come whole out of a queue wherever a buffer ends in them."""
+    expected = [b"/" + b"x" * (number % 301) for number in range(3000)]
+    queue = PathQueue(tmp_path / "queue")
+    queue.put(expected)
+    assert expected == list(queue.drain())
 
 
 def test_queue_abandoned(tmp_path: Path) -> None:
     """The file of a queue is gone also when its reader stops early."""
     queue = PathQueue(tmp_path / "queue")
-    queue.put(b"/a")
-    queue.put(b"/b")
+    queue.put([b"/a", b"/b"])
     drain = queue.drain()
     next(drain)
     del drain

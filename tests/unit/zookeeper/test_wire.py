@@ -62,9 +62,9 @@ def test_order(ends: tuple[Wire, socket.socket]) -> None:
     ("answer", "said"),
     [
         (reply(2, b""), "reply 2 came where 1 was due"),
-        (frame(b"short"), "claims 5 bytes"),
-        (struct.pack(">i", 1 << 30), "claims 1073741824 bytes"),
-        (struct.pack(">i", -1), "claims -1 bytes"),
+        (frame(b"short") + bytes(16), "claims 5 bytes"),
+        (struct.pack(">i", 1 << 30) + bytes(16), "claims 1073741824 bytes"),
+        (struct.pack(">i", -1) + bytes(16), "claims -1 bytes"),
         (reply(-1, b"short"), "cannot be read"),
         (event(-1, b"", 0), "ended the session"),
     ],

@@ -8,12 +8,16 @@ from collections.abc import Callable, Sequence
 
 from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper import jute, protocol
-from metadata_tool.zookeeper.protocol import AclReply, Refusal, acl_reply, on_wire
+from metadata_tool.zookeeper.jute import WIRE_STAT_SIZE
+from metadata_tool.zookeeper.protocol import AclReply, acl_reply, on_wire
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable
 from metadata_tool.zookeeper.wire import Wire, WireError
 
 UNKNOWN = -2
 """The key of an ACL that was not read, or not in the version that the znode has."""
+
+_CZXID, _AVERSION = slice(-WIRE_STAT_SIZE, 8 - WIRE_STAT_SIZE), slice(40 - WIRE_STAT_SIZE, 44 - WIRE_STAT_SIZE)
+"""Where a getACL's answer, which ends with a stat, has them."""
 
 _AHEAD = 2
 """Portions asked for at once on each connection: while one is answered, the next waits at the server."""
@@ -38,14 +42,11 @@ class AclTable:
             found = self._keys[acl] = len(self._keys)
         return found
 
-    def fitting(self, path: bytes, stat: bytes, reply: AclReply | Refusal | None) -> int:
+    def fitting(self, path: bytes, stat: bytes, reply: AclReply | None) -> int:
         """The key of a reply that is of this client's stat; UNKNOWN if it is of another version. Raises as `key`."""
-        if type(reply) is not AclReply:
+        if not isinstance(reply, bytes) or reply[_CZXID] != stat[:8] or reply[_AVERSION] != stat[40:44]:
             return UNKNOWN
-        acl, its = reply
-        if stat[:8] != its[:8] or stat[40:44] != its[40:44]:  # czxid and aversion
-            return UNKNOWN
-        return self.key(path, acl)
+        return self.key(path, reply[:-WIRE_STAT_SIZE])
 
     def encoded(self) -> dict[int, bytes]:
         """Encoded ACLs by key, those that a snapshot has to hold."""
@@ -72,15 +73,15 @@ def _require_unmasked(path: bytes, acl: bytes) -> None:
 class _Asked:
     """The ACLs of several znodes, asked for in portions; `then` is called once all are there."""
 
-    def __init__(self, paths: Sequence[bytes], then: Callable[[list[AclReply | Refusal]], None]) -> None:
+    def __init__(self, paths: Sequence[bytes], then: Callable[[list[AclReply]], None]) -> None:
         self.paths = paths
-        self.replies: list[list[AclReply | Refusal]] = []
+        self.replies: list[list[AclReply]] = []
         self._missing = len(paths)
         self._then = then
 
     def portion(self, wire: Wire, begin: int, size: int, filled: Callable[[Wire], None]) -> None:
         paths = self.paths[begin : begin + size]
-        replies: list[AclReply | Refusal] = []
+        replies: list[AclReply] = []
         self.replies.append(replies)
 
         def on_reply(_zxid: int, error: int, body: bytes) -> None:
@@ -102,7 +103,7 @@ class AclReader:
         self._portion = portion
         self._todo: deque[tuple[_Asked, int]] = deque()
 
-    def ask(self, paths: Sequence[bytes], then: Callable[[list[AclReply | Refusal]], None]) -> None:
+    def ask(self, paths: Sequence[bytes], then: Callable[[list[AclReply]], None]) -> None:
         """Ask for the ACLs of these; `then` gets them in their order, each as of a moment of its own."""
         asked = _Asked(paths, then)
         self._todo.extend((asked, begin) for begin in range(0, len(paths), self._portion))

@@ -23,7 +23,7 @@ from metadata_tool.zookeeper.proof import Proof
 from metadata_tool.zookeeper.protocol import DataReply, Refusal
 from metadata_tool.zookeeper.reads import Gentleness, Part, Reads, encoded, require_gone
 from metadata_tool.zookeeper.session import Ensemble, Session, connect
-from metadata_tool.zookeeper.snapshot import acl_of, is_ephemeral, path_of, printable
+from metadata_tool.zookeeper.snapshot import is_ephemeral, path_of, printable
 from metadata_tool.zookeeper.spool import Change, Changes, PathQueue, Spool, merged
 from metadata_tool.zookeeper.wire import WireError
 
@@ -211,7 +211,7 @@ class _Taking:
     def _walk(self) -> None:
         with ExitStack() as queues:
             below = PathQueue(self._directory / "level-0")
-            below.put(b"")
+            below.put([b""])
             for depth in count(1):
                 level, below = below, PathQueue(self._directory / f"level-{depth}")
                 queues.callback(below.close)
@@ -219,24 +219,24 @@ class _Taking:
                 for part in self._reads.read(level.drain(), children=True):
                     self._keep(part, below)
                     self._say_progress()
-                if not below.size:
+                if below.empty:
                     return
 
     def _keep(self, part: Part, below: PathQueue) -> None:
-        self._spool.begin_batch(part.zxid)
+        nodes = []
         for path, reply, acl in zip(part.paths, part.data, part.acls, strict=True):
             if type(reply) is DataReply:
-                node = encoded(path, reply, acl, self._table)
-                if acl_of(node) == UNKNOWN:
+                node, key = encoded(path, reply, acl, self._table)
+                if key == UNKNOWN:
                     self._marks.mark(path)
-                self._spool.append(node)
-                self._note_quota(path)
-                for name in sorted(part.lists.get(path, ())):
-                    child = path + b"/" + name
-                    if self._in_scope(child):
-                        below.put(child)
+                nodes.append(node)
+                if names := part.lists.get(path):
+                    below.put(child for name in sorted(names) if self._in_scope(child := path + b"/" + name))
+                if path.startswith(SYSTEM):
+                    self._note_quota(path)
             elif isinstance(reply, Refusal):
                 require_gone(path, reply)
+        self._spool.append(part.zxid, nodes)
 
     def _note_quota(self, path: bytes) -> None:
         if is_quota_stats(path):
@@ -261,8 +261,8 @@ class _Taking:
     def _change(self, part: Part) -> None:
         for path, reply, acl in zip(part.paths, part.data, part.acls, strict=True):
             if type(reply) is DataReply:
-                node = encoded(path, reply, acl, self._table)
-                if acl_of(node) == UNKNOWN:
+                node, key = encoded(path, reply, acl, self._table)
+                if key == UNKNOWN:
                     self._marks.mark(path)
                 self._changes.put(path, Change(part.zxid, node))
                 self._note_quota(path)
@@ -272,21 +272,29 @@ class _Taking:
 
     def _count(self, closed: Closed) -> int:
         """How many znodes the server had at the capture's zxid: what is hidden from us is in its number alone."""
-        answer = self._session.ask(protocol.COUNT_BELOW, protocol.on_wire(self._chroot))
-        if answer.error:
-            raise ZnodeUnreadable(
-                f"the znodes below {printable(self._chroot)} cannot be counted: ZooKeeper error {answer.error}",
-                "give ZOOKEEPER_AUTH a user with READ on it; nothing was uploaded",
-            )
-        self._marks.reply(answer.zxid)
-        return protocol.count(answer.body) - (self._marks.growth - closed.growth)
+        counted: list[int] = []
+
+        def on_reply(zxid: int, error: int, body: bytes) -> None:
+            if error:
+                raise ZnodeUnreadable(
+                    f"the znodes below {printable(self._chroot)} cannot be counted: ZooKeeper error {error}",
+                    "give ZOOKEEPER_AUTH a user with READ on it; nothing was uploaded",
+                )
+            self._marks.reply(zxid)
+            counted.append(protocol.count(body) - (self._marks.growth - closed.growth))
+
+        self._session.wire.ask(protocol.COUNT_BELOW, [protocol.on_wire(self._chroot)], on_reply)
+        self._reads.wires.until(lambda: bool(counted))
+        return counted[0]
 
     def _prove(self, closed: Closed, proven_at: int) -> set[bytes]:
         with self._phase("prove"):
             return Proof(self._reads, self._spool, self._changes).run(closed, proven_at)
 
     def _in_scope(self, path: bytes) -> bool:
-        inside = not self._chroot or (path + b"/").startswith(self._chroot + b"/")
+        if not self._chroot:
+            return True
+        inside = (path + b"/").startswith(self._chroot + b"/")
         above = self._chroot.startswith(path + b"/")
         system = (path + b"/").startswith(SYSTEM + b"/")
         return inside or above or system

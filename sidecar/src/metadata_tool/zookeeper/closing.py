@@ -105,7 +105,7 @@ class Closing:
         self._read(first, attempt, done)
 
     def _read(self, paths: list[bytes], attempt: _Attempt, done: Callable[[int], None] | None = None) -> None:
-        acls: dict[bytes, AclReply | Refusal] = {}
+        acls: dict[bytes, AclReply] = {}
         unknown = [path for path in paths if self._needs_acl(path)]
         answered = iter(unknown)
 
@@ -122,7 +122,7 @@ class Closing:
         self._reads.ask_acls_here(unknown, on_acl)
         self._reads.multi_read(paths, on_replies)
 
-    def _keep(self, path: bytes, reply: Reply, acl: AclReply | Refusal | None, zxid: int, attempt: _Attempt) -> None:
+    def _keep(self, path: bytes, reply: Reply, acl: AclReply | None, zxid: int, attempt: _Attempt) -> None:
         if is_quota_stats(path):
             self._quotas[path] = None
             attempt.unsound |= attempt.zxid is not None
@@ -132,10 +132,11 @@ class Closing:
             attempt.unknown.discard(path)
         elif isinstance(reply, DataReply):
             before = self._changes.get(path)
-            node = encoded(path, reply, acl, self._table)
-            if acl_of(node) == UNKNOWN and before and version_of(before.node) == version_of(node):
-                node = with_acl(node, acl_of(before.node))
-            if acl_of(node) == UNKNOWN:
+            node, key = encoded(path, reply, acl, self._table)
+            if key == UNKNOWN and before and version_of(before.node) == version_of(node):
+                key = acl_of(before.node)
+                node = with_acl(node, key)
+            if key == UNKNOWN:
                 self._marks.mark(path)
                 attempt.unknown.add(path)
             else:

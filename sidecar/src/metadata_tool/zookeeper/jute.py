@@ -14,8 +14,8 @@ STORED_STAT_SIZE = 60
 
 _STORED = struct.Struct(">qqqqiiiqq")
 _WIRE_CHILDREN = struct.Struct(">i16xi")
-_NEVER_A_PARENT = bytes(4)
-_WIRE_OWNER = struct.Struct(">q")
+_NONE = bytes(4)
+_NO_OWNER = bytes(8)
 _CZXID_AVERSION = struct.Struct(">q32xi")
 
 READ = 1
@@ -130,26 +130,21 @@ def stored_stat(wire: bytes) -> bytes:
     A client sees cversion as `2 * stored - numChildren` (DataNode.copyStat), modulo 2^32; stored counts creates and
     is never negative, so it comes back exactly.
     """
-    if wire[36:40] == wire[56:60] == _NEVER_A_PARENT:
+    if wire[36:40] == wire[56:60] == _NONE:
         return wire[:52] + wire[60:]
     cversion, children = _WIRE_CHILDREN.unpack_from(wire, 36)
     stored = ((cversion + children) & 0xFFFFFFFF) >> 1
     return b"".join((wire[:36], INT.pack(stored), wire[40:52], wire[60:]))
 
 
-def child_count(wire: bytes) -> int:
-    """How many children a client's Stat tells of."""
-    return int(_WIRE_CHILDREN.unpack_from(wire, 36)[1])
-
-
-def data_size(wire: bytes) -> int:
-    """How many bytes of data a client's Stat tells of."""
-    return int(INT.unpack_from(wire, 52)[0])
+def has_children(wire: bytes) -> bool:
+    """Whether a client's Stat tells of any."""
+    return wire[56:60] != _NONE
 
 
 def is_ephemeral(wire: bytes) -> bool:
     """Whether a client's Stat is that of an ephemeral znode. Container and TTL owners reach clients as 0."""
-    return bool(_WIRE_OWNER.unpack_from(wire, 44)[0])
+    return wire[44:52] != _NO_OWNER
 
 
 def acl_version(wire: bytes) -> tuple[int, int]:

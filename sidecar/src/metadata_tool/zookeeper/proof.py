@@ -58,7 +58,7 @@ class Proof:
 
         self._waiting += 1
         self.read += len(nodes)
-        self._reads.multi_read([path_of(node) for node in nodes], done)
+        self._reads.look([path_of(node) for node in nodes], done)
 
 
 def _portions(nodes: Iterator[bytes], most: int) -> Iterator[list[bytes]]:

@@ -21,9 +21,11 @@ CREATED, DELETED, CHANGED = 1, 2, 3
 
 _PERSISTENT_RECURSIVE = 1
 _OP = struct.Struct(">i?i")
-_DATA_OP, _LIST_OP = _OP.pack(GET_DATA, False, -1), _OP.pack(GET_CHILDREN, False, -1)
+_READ = struct.Struct(">i?ii")
+"""One read of a multi-read: its type, not the last one, no error, and the length of the path that follows."""
 _LAST_OP = _OP.pack(-1, True, -1)
 _NO_WATCH = b"\0"
+_ROOT = buffer(b"/")
 _ITEM = struct.Struct(">i5xi")
 """Of one result: its type, and then the length of its data, its number of names, or its error."""
 _ERROR = -1
@@ -45,25 +47,19 @@ class DataReply(NamedTuple):
     stat: bytes
 
 
-class AclReply(NamedTuple):
-    """getACL: the encoded ACL as a snapshot's cache keeps it, and the stat it belongs to."""
-
-    acl: bytes
-    stat: bytes
-
-
 Reply = DataReply | list[bytes] | Refusal
 
 
 def on_wire(path: bytes) -> bytes:
     """A snapshot's path as the protocol has it: the root is `/`, not empty."""
-    return buffer(path or b"/")
+    return INT.pack(len(path)) + path if path else _ROOT
 
 
 def multi_read(data: Iterable[bytes], lists: Iterable[bytes] = ()) -> bytes:
     """A request for the data of some znodes and the children of some, all at one instant."""
-    parts = [_DATA_OP + on_wire(path) + _NO_WATCH for path in data]
-    parts += [_LIST_OP + on_wire(path) + _NO_WATCH for path in lists]
+    pack = _READ.pack
+    parts = [pack(GET_DATA, False, -1, len(path) or 1) + (path or b"/") + _NO_WATCH for path in data]
+    parts += [pack(GET_CHILDREN, False, -1, len(path) or 1) + (path or b"/") + _NO_WATCH for path in lists]
     parts.append(_LAST_OP)
     return b"".join(parts)
 
@@ -107,7 +103,13 @@ def _names(body: bytes, at: int) -> tuple[list[bytes], int]:
     return names, at
 
 
-def acl_reply(error: int, body: bytes) -> AclReply | Refusal:
+AclReply = bytes | Refusal
+"""getACL: the encoded ACL, as a snapshot's cache keeps it, and after it the 68 bytes of stat that it belongs to."""
+
+_SIZES = struct.Struct(">ii8x")
+
+
+def acl_reply(error: int, body: bytes) -> AclReply:
     """What getACL was answered.
 
     Raises:
@@ -117,7 +119,13 @@ def acl_reply(error: int, body: bytes) -> AclReply | Refusal:
         return Refusal(error)
     if len(body) < INT.size + WIRE_STAT_SIZE:
         raise ValueError("an ACL is cut off")
-    return AclReply(body[:-WIRE_STAT_SIZE], body[-WIRE_STAT_SIZE:])
+    return body
+
+
+def sizes(acl: bytes) -> tuple[int, int]:
+    """Bytes of data and number of children, as the stat of getACL's answer has them."""
+    data, children = _SIZES.unpack_from(acl, len(acl) - 16)
+    return data, children
 
 
 def watch_everything() -> bytes:
@@ -157,6 +165,6 @@ def special(xid: int, kind: int) -> bytes:
 
 
 _REQUEST = struct.Struct(">iii")
-REPLY = struct.Struct(">iqi")
-"""A reply's header: xid, zxid, error. An event's xid is -1, a ping's -2."""
+REPLY = struct.Struct(">iiqi")
+"""A reply's frame: its length without these four bytes; xid, zxid, error. An event's xid is -1, a ping's -2."""
 EVENT_XID, PING_XID = -1, -2

@@ -14,7 +14,7 @@ from metadata_tool.errors import ToolError, ZnodeUnreadable
 from metadata_tool.zookeeper import jute, protocol
 from metadata_tool.zookeeper.acls import AclReader, AclTable
 from metadata_tool.zookeeper.marks import Marks
-from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply
+from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, DataReply, Refusal, Reply, sizes
 from metadata_tool.zookeeper.session import Session
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, encode_sliced, printable
 from metadata_tool.zookeeper.wire import Wire, WireError
@@ -37,7 +37,7 @@ class Gentleness:
 
     batch: int = 256
     in_flight: int = 2
-    connections: int = 4
+    connections: int = 8
     acls: int = 16
     request_bytes: int = 256 << 10
 
@@ -91,7 +91,9 @@ class Part:
     """Some znodes that were read at one zxid: what came of each, in their order; lists of children by path."""
 
     paths: Sequence[bytes]
-    acls: Sequence[AclReply | Refusal]
+    acls: Sequence[AclReply]
+    parents: Sequence[bytes]
+    """Those that have children, as the ACLs' stats tell."""
     zxid: int = 0
     data: Sequence[Reply] = ()
     lists: dict[bytes, list[bytes]] = field(default_factory=dict)
@@ -113,11 +115,21 @@ class Reads:
     def multi_read(
         self, data: Sequence[bytes], done: Callable[[int, list[Reply]], None], lists: Sequence[bytes] = ()
     ) -> None:
-        """Ask for data and lists; `done` is called with the zxid and the replies, marks are cleared before."""
+        """Ask for data and lists; `done` is to keep the replies, which come with their zxid: marks are cleared."""
+
+        def on_reply(zxid: int, replies: list[Reply]) -> None:
+            self.marks.clear(data)
+            done(zxid, replies)
+
+        self.look(data, on_reply, lists)
+
+    def look(
+        self, data: Sequence[bytes], done: Callable[[int, list[Reply]], None], lists: Sequence[bytes] = ()
+    ) -> None:
+        """The same for replies that are not kept: what is marked stays so."""
 
         def on_reply(zxid: int, replies: list[Reply]) -> None:
             self.marks.reply(zxid)
-            self.marks.clear(data)
             done(zxid, replies)
 
         MultiRead(self._wire, self._unsupported, data, lists, on_reply)
@@ -160,24 +172,13 @@ class Reads:
                 self.wires.pump()
 
     def _send(self, part: Part, *, children: bool) -> None:
-        lists = []
-        if children:
-            lists = [
-                path
-                for path, acl in zip(part.paths, part.acls, strict=True)
-                if type(acl) is AclReply and jute.child_count(acl.stat)
-            ]
+        lists = part.parents if children else ()
 
         def done(zxid: int, replies: list[Reply]) -> None:
             number = len(part.paths)
             part.zxid, part.data = zxid, replies[:number]
             self._keep_lists(part, lists, replies[number:])
-            missing = [
-                path
-                for path, reply in zip(part.paths, part.data, strict=True)
-                if children and type(reply) is DataReply and jute.child_count(reply.stat) and path not in part.lists
-            ]
-            if missing:
+            if children and (missing := _unlisted(part)):
                 self._list(part, missing)
             else:
                 part.done = True
@@ -214,18 +215,29 @@ class _Batch:
         self._request_bytes = gentleness.request_bytes
         acls.ask(paths, self._split)
 
-    def _split(self, replies: list[AclReply | Refusal]) -> None:
+    def _split(self, replies: list[AclReply]) -> None:
         begin = asks = gets = 0
+        parents: list[bytes] = []
         for number, (path, acl) in enumerate(zip(self._paths, replies, strict=True)):
-            its_asks, its_gets = 2 * (len(path) + protocol.OP_BYTES), READ_BYTES
-            if type(acl) is AclReply:
-                its_gets += jute.data_size(acl.stat) + _NAME_BYTES * jute.child_count(acl.stat)
+            data, children = sizes(acl) if type(acl) is bytes else (0, 0)
+            its_asks, its_gets = 2 * (len(path) + OP_BYTES), READ_BYTES + data + _NAME_BYTES * children
             if number > begin and (asks + its_asks > self._request_bytes or gets + its_gets > REPLY_BYTES):
-                self.parts.append(Part(self._paths[begin:number], replies[begin:number]))
-                begin, asks, gets = number, 0, 0
+                self.parts.append(Part(self._paths[begin:number], replies[begin:number], parents))
+                begin, asks, gets, parents = number, 0, 0, []
+            if children:
+                parents.append(path)
             asks, gets = asks + its_asks, gets + its_gets
-        self.parts.append(Part(self._paths[begin:], replies[begin:]))
+        self.parts.append(Part(self._paths[begin:], replies[begin:], parents))
         self.answered = True
+
+
+def _unlisted(part: Part) -> list[bytes]:
+    """Those that turn out to have children, though nobody expected it."""
+    return [
+        path
+        for path, reply in zip(part.paths, part.data, strict=True)
+        if type(reply) is DataReply and jute.has_children(reply.stat) and path not in part.lists
+    ]
 
 
 def _batches(paths: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
@@ -234,15 +246,15 @@ def _batches(paths: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
         yield batch
 
 
-def encoded(path: bytes, reply: DataReply, acl: AclReply | Refusal | None, table: AclTable) -> bytes:
-    """A znode as a snapshot has it; UNKNOWN is the key of its ACL if that does not fit. Of an ephemeral none is wanted.
+def encoded(path: bytes, reply: DataReply, acl: AclReply | None, table: AclTable) -> tuple[bytes, int]:
+    """A znode as a snapshot has it, and the key of its ACL: UNKNOWN if that does not fit. An ephemeral needs none.
 
     Raises:
         ZnodeUnreadable: the server hid part of the ACL.
     """
     data, stat = reply
     key = OPEN_ACL_KEY if jute.is_ephemeral(stat) else table.fitting(path, stat, acl)
-    return encode_sliced(path, data, key, jute.stored_stat(stat))
+    return encode_sliced(path, data, key, jute.stored_stat(stat)), key
 
 
 def require_gone(path: bytes, refusal: Refusal) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from kazoo import exceptions as kazoo_errors
@@ -25,6 +26,7 @@ from metadata_tool.errors import (
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.protocol import DataReply
+from metadata_tool.zookeeper.sasl import Sasl, log_in
 from metadata_tool.zookeeper.tls import Tls
 from metadata_tool.zookeeper.wire import Wire, WireError, Wires
 
@@ -52,12 +54,13 @@ class Login:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Its servers, `host:port,…`; a login and TLS, if any; seconds to wait for it."""
+    """Its servers, `host:port,…`; a login, TLS and SASL, if any; seconds to wait for it."""
 
     servers: str
     login: Login | None = None
     patience: float = 30.0
     tls: Tls | None = None
+    sasl: Sasl | None = None
 
     def client(self) -> KazooClient:
         """A kazoo client that knows all this, not started."""
@@ -65,6 +68,7 @@ class Ensemble:
             hosts=self.servers,
             timeout=_SESSION_TIMEOUT,
             auth_data=[(self.login.scheme, self.login.credential)] if self.login else None,
+            sasl_options={} if self.sasl else None,  # its handshake then does SASL, which `_open` replaces by ours
             **_secured(self.tls),
         )
 
@@ -158,10 +162,13 @@ def connect(ensemble: Ensemble, checkpoint: Checkpoint) -> Iterator[Session]:
     Raises:
         ZooKeeperUnreachable: no server took the session in that time.
         ZooKeeperUnsupported: the server is older than 3.6.
-        ZooKeeperLoginFailed: the server refused the login.
+        ZooKeeperLoginFailed: the server refused the login, or demands one.
         ZooKeeperUntrusted: TLS failed.
+        SettingError: what TLS or SASL needs is missing on this machine.
         ZooKeeperSessionLost: the connection broke while it was used.
     """
+    if ensemble.sasl:
+        ensemble.sasl.require()
     if ensemble.tls:
         ensemble.tls.require_trust(collect_hosts(ensemble.servers)[0])
     endpoint, wire = _patiently(ensemble, checkpoint)
@@ -170,11 +177,19 @@ def connect(ensemble: Ensemble, checkpoint: Checkpoint) -> Iterator[Session]:
         parsed = _parse_version(session.server_version)
         if parsed is not None and parsed < OLDEST:
             raise session.unsupported()
+        _require_admission(session, ensemble)
         yield session
     except WireError as error:
         raise ZooKeeperSessionLost(f"the ZooKeeper session was lost while reading: {error}", _AGAIN) from error
     finally:
         session.close()
+
+
+def _require_admission(session: Session, ensemble: Ensemble) -> None:
+    """A server that demands a login takes the session without one, answers the first request so, and hangs up."""
+    answer = session.ask(protocol.GET_ACL, protocol.on_wire(b""))
+    if answer.error == kazoo_errors.SessionClosedRequireSaslError.code:
+        raise _login_demanded(ensemble)
 
 
 def _patiently(ensemble: Ensemble, checkpoint: Checkpoint) -> tuple[Endpoint, Wire]:
@@ -201,25 +216,32 @@ def _open(ensemble: Ensemble, endpoint: Endpoint) -> Wire:
     """One session with this server.
 
     Raises:
-        ZooKeeperLoginFailed: the server refused the login.
+        ZooKeeperLoginFailed: the server refused the login, or demands another.
+        SettingError: what SASL needs is missing on this machine.
         KazooException, OSError, WireError: it cannot be had.
     """
     client = ensemble.client()
     connection = client._connection  # noqa: SLF001  # what it does in a thread of its own, up to the first request
+    if ensemble.sasl:
+        connection._authenticate_with_sasl = partial(log_in, connection, ensemble.sasl)  # noqa: SLF001
     try:
-        connection._connect(*endpoint)  # noqa: SLF001
-    except kazoo_errors.AuthFailedError as error:
-        _hang_up(connection._socket)  # noqa: SLF001
-        raise _login_failed() from error
-    except (kazoo_errors.KazooException, OSError, client.handler.timeout_exception) as error:
-        _hang_up(connection._socket)  # noqa: SLF001
-        raise WireError(_reason(error)) from error
+        _shake_hands(client, ensemble, endpoint)
+    except BaseException:
+        if connection._socket is not None:  # noqa: SLF001
+            connection._socket.close()  # noqa: SLF001
+        raise
     return Wire(connection._socket, _SESSION_TIMEOUT)  # noqa: SLF001
 
 
-def _hang_up(connection: socket.socket | None) -> None:
-    if connection is not None:
-        connection.close()
+def _shake_hands(client: KazooClient, ensemble: Ensemble, endpoint: Endpoint) -> None:
+    try:
+        client._connection._connect(*endpoint)  # noqa: SLF001
+    except kazoo_errors.AuthFailedError as error:
+        raise _login_failed() from error
+    except kazoo_errors.SessionClosedRequireSaslError as error:
+        raise _login_demanded(ensemble) from error
+    except (kazoo_errors.KazooException, OSError, client.handler.timeout_exception) as error:
+        raise WireError(_reason(error)) from error
 
 
 def _reason(error: BaseException) -> str:
@@ -280,3 +302,11 @@ def _unsupported(version: str) -> ZooKeeperUnsupported:
 
 def _login_failed() -> ZooKeeperLoginFailed:
     return ZooKeeperLoginFailed("ZooKeeper refused the login", "check ZOOKEEPER_AUTH")
+
+
+def _login_demanded(ensemble: Ensemble) -> ZooKeeperLoginFailed:
+    if ensemble.sasl:
+        hint = "it logged in by SASL: look for enforce.auth.schemes in the servers' configuration"
+    else:
+        hint = "set ZOOKEEPER_SASL_MECHANISM, or ZOOKEEPER_AUTH where the servers' enforce.auth.schemes has digest"
+    return ZooKeeperLoginFailed("ZooKeeper demands a login, and closes sessions that have none it takes", hint)

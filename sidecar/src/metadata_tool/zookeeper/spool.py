@@ -5,7 +5,7 @@ Merging the levels gives the tree in tree order with the memory of one buffer a 
 
 import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -32,15 +32,13 @@ class Spool:
         """What is appended from here on belongs to the next level of the tree."""
         self._levels.append(self._size)
 
-    def begin_batch(self, zxid: int) -> None:
-        """What is appended from here on was read at this zxid."""
+    def append(self, zxid: int, nodes: Sequence[bytes]) -> None:
+        """Add encoded znodes that were read at this zxid; within a level they come in tree order."""
         self._batches.append((self._size, zxid))
-
-    def append(self, node: bytes) -> None:
-        """Add an encoded znode; within a level they come in tree order."""
-        self._file.write(INT.pack(len(node)) + node)
-        self._size += 4 + len(node)
-        self.nodes += 1
+        content = b"".join([INT.pack(len(node)) + node for node in nodes])
+        self._file.write(content)
+        self._size += len(content)
+        self.nodes += len(nodes)
 
     def batches(self) -> Iterator[tuple[int, Iterator[bytes]]]:
         """The zxid of each batch, and its znodes."""
@@ -159,24 +157,27 @@ _NO_MORE: tuple[None, None] = (None, None)
 
 
 class PathQueue:
-    """Paths on disk, first in, first out: the znodes of the next level, which may be millions."""
+    """Paths on disk, first in, first out: the znodes of the next level, which may be millions. No path holds a NUL."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb+", buffering=_WRITE_BUFFER)
         self._path = path
-        self.size = 0
+        self.empty = True
 
-    def put(self, path: bytes) -> None:
-        """Add a path at the end."""
-        self._file.write(INT.pack(len(path)) + path)
-        self.size += 1
+    def put(self, paths: Iterable[bytes]) -> None:
+        """Add paths at the end."""
+        content = b"".join([path + b"\0" for path in paths])
+        self._file.write(content)
+        self.empty = self.empty and not content
 
     def drain(self) -> Iterator[bytes]:
         """All paths in the order they were put; the file is gone afterwards."""
         self._file.seek(0)
+        rest = b""
         try:
-            for _ in range(self.size):
-                yield self._file.read(INT.unpack(self._file.read(4))[0])
+            while chunk := self._file.read(_BUFFER):
+                *paths, rest = (rest + chunk).split(b"\0")
+                yield from paths
         finally:
             self.close()
 

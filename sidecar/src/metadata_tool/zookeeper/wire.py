@@ -45,7 +45,7 @@ class Wire:
         self._next, self._due = 1, 1
         self._unsent = bytearray()
         self._received: list[bytes] = []
-        self._have, self._need = 0, INT.size
+        self._have, self._need = 0, REPLY.size
         self._wrote = self._heard = time.monotonic()
         self.on_event: OnEvent = lambda _kind, _path, _zxid: None
 
@@ -129,35 +129,30 @@ class Wire:
     def _deliver(self) -> None:
         self._heard = time.monotonic()
         received = b"".join(self._received)
-        at, end = 0, len(received)
-        while True:
-            if end - at < INT.size:
-                need = INT.size
-                break
-            (size,) = INT.unpack_from(received, at)
-            if not REPLY.size <= size <= LIMIT:
-                raise WireError(f"a reply claims {size} bytes, and {LIMIT} is the most")
-            need = INT.size + size
-            if end - at < need:
-                break
-            self._frame(received, at + INT.size, at + need)
-            at += need
+        at, end, need = 0, len(received), REPLY.size
+        try:
+            while end - at >= REPLY.size:
+                size, xid, zxid, error = REPLY.unpack_from(received, at)
+                if not REPLY.size - INT.size <= size <= LIMIT:
+                    raise WireError(f"a reply claims {size} bytes, and {LIMIT} is the most")
+                need = INT.size + size
+                if end - at < need:
+                    break
+                self._frame(xid, zxid, error, received[at + REPLY.size : at + need])
+                at, need = at + need, REPLY.size
+        except (ValueError, struct.error) as problem:
+            raise WireError(f"what came cannot be read ({problem})") from problem
         self._received = [received[at:]]
         self._have, self._need = end - at, need
 
-    def _frame(self, received: bytes, begin: int, end: int) -> None:
-        xid, zxid, error = REPLY.unpack_from(received, begin)
-        body = received[begin + REPLY.size : end]
-        try:
-            if xid == self._due & 0x7FFF_FFFF and self._waiting:
-                self._due += 1
-                self._waiting.popleft()(zxid, error, body)
-            elif xid == EVENT_XID:
-                self._event(zxid, body)
-            elif xid != PING_XID:
-                raise WireError(f"reply {xid} came where {self._due} was due")
-        except (ValueError, struct.error) as problem:
-            raise WireError(f"what came cannot be read ({problem})") from problem
+    def _frame(self, xid: int, zxid: int, error: int, body: bytes) -> None:
+        if xid == self._due and self._waiting:
+            self._due = self._due + 1 & 0x7FFF_FFFF
+            self._waiting.popleft()(zxid, error, body)
+        elif xid == EVENT_XID:
+            self._event(zxid, body)
+        elif xid != PING_XID:
+            raise WireError(f"reply {xid} came where {self._due} was due")
 
     def _event(self, zxid: int, body: bytes) -> None:
         kind, path = protocol.event(body)

@@ -1,0 +1,194 @@
+"""What a ZooKeeper's tree really was at a zxid, by its own transaction log; and a load that keeps changing the tree."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from ci.parts.java import java
+from ci.parts.zookeeper import NEWEST, zookeeper
+from metadata_tool.zookeeper.jute import Acl, Stat, unpack_acls
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, SnapshotReader
+from support.processes import READY_WITHIN
+from support.seed import ADMIN
+
+CONFIG = "/zookeeper/config"
+"""Each server writes this one from its own configuration, and logs nothing of it."""
+
+_JAVA = Path(__file__).parent / "java"
+_OPEN = [Acl(31, "world", "anyone")]
+_CONTAINER = -(1 << 63)
+_TTL = 0xFF
+
+
+class Difference(NamedTuple):
+    """Of one znode: `field` is "missing", "extra", "data", "acl", or a field of Stat. Where there is none, None."""
+
+    path: str
+    field: str
+    captured: object
+    truth: object
+
+
+class Comparison(NamedTuple):
+    """How many znodes are on both sides, and all that differs."""
+
+    znodes: int
+    differences: list[Difference]
+
+
+class _Znode(NamedTuple):
+    data: bytes | None
+    acl: list[Acl]
+    stat: Stat
+
+
+def replay(version: str, data_dir: Path, zxids: Iterable[int], out: Path) -> dict[int, Path]:
+    """A snapshot of the tree at each of these zxids, from the log of a server that may still run.
+
+    `data_dir` is the server's dataLogDir, or dataDir where it has no other. The log has to begin with the first
+    transaction, and each zxid must be in it. The digests that the server logged prove each step, but for ACLs and what
+    is below /zookeeper; they are wrong, and nothing is given, where somebody has set the root's data.
+    """
+    wanted = sorted(set(zxids))
+    out.mkdir(parents=True, exist_ok=True)
+    arguments = [str(data_dir), str(out), *(f"{zxid:x}" for zxid in wanted)]
+    done = subprocess.run(
+        _command(version, "Replay", arguments, heap="2g"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return {zxid: out / f"snapshot.{zxid:x}" for zxid in wanted}
+
+
+def differences(captured: Path, truth: Path) -> Iterator[Difference]:
+    """All that differs between two snapshot files; see `compare`."""
+    yield from compare(captured, truth).differences
+
+
+def compare(captured: Path, truth: Path) -> Comparison:
+    """Compare a snapshot file of this project with one of `replay`.
+
+    A backup has no ephemerals and cannot see who owns containers and TTL znodes: so has the truth here. ACLs are
+    compared as they read, whatever their keys.
+    """
+    ours, theirs = _read(captured), dict(_persistent(_read(truth)))
+    found = [Difference(path, "missing", None, theirs[path]) for path in theirs.keys() - ours.keys()]
+    found += [Difference(path, "extra", ours[path], None) for path in ours.keys() - theirs.keys()]
+    both = ours.keys() & theirs.keys()
+    for path in both:
+        found += _fields(path, ours[path], theirs[path])
+    return Comparison(len(both), sorted(found, key=lambda difference: difference[:2]))
+
+
+def _fields(path: str, ours: _Znode, theirs: _Znode) -> Iterator[Difference]:
+    if ours != theirs:
+        names = ("data", "acl", *Stat._fields)
+        pairs = zip(names, (*ours[:2], *ours.stat), (*theirs[:2], *theirs.stat), strict=True)
+        yield from (Difference(path, name, our, their) for name, our, their in pairs if our != their)
+
+
+def _read(snapshot: Path) -> dict[str, _Znode]:
+    with snapshot.open("rb") as file:
+        reader = SnapshotReader(file)
+        acls = {key: unpack_acls(encoded)[0] for key, encoded in reader.header.acls.items()} | {OPEN_ACL_KEY: _OPEN}
+        tree = {node.path.decode() or "/": _znode(node, acls[node.acl]) for node in reader.nodes()}
+    tree.pop(CONFIG, None)
+    return tree
+
+
+def _znode(node: Node, acl: list[Acl]) -> _Znode:
+    return _Znode(node.data, acl, Stat.unpack(node.stat))
+
+
+def _persistent(tree: dict[str, _Znode]) -> Iterator[tuple[str, _Znode]]:
+    """Without ephemerals; an owner that is none but a mark (EphemeralType) is left out of its znode."""
+    for path, znode in tree.items():
+        owner = znode.stat.ephemeral_owner
+        if owner == _CONTAINER or owner >> 56 & 0xFF == _TTL:
+            yield path, znode._replace(stat=znode.stat._replace(ephemeral_owner=0))
+        elif not owner:
+            yield path, znode
+
+
+@dataclass
+class Load:
+    """A load under way, and once it has ended, what it did: writes of each kind, and errors by their names."""
+
+    pid: int
+    seconds: float = 0
+    succeeded: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Writes per second, failed ones too."""
+        return (sum(self.succeeded.values()) + sum(self.failed.values())) / self.seconds
+
+
+@contextlib.contextmanager
+def load(
+    address: str, rate: float, seed: int, znodes: int = 5000, login: str = ADMIN, **options: float
+) -> Iterator[Load]:
+    """Write to this server until the end of the block, at so many writes per second.
+
+    It begins once the tree of so many znodes is made. `login` has all rights on every znode, others have not. Options
+    are those of Load.java: shares of each kind of write, as `setacl=0`, and `hot`, `sessions`, `deletes`.
+    """
+    arguments = [address, str(rate), str(seed), str(znodes), login]
+    arguments += [f"{name}={value}" for name, value in options.items()]
+    with tempfile.TemporaryFile("w+") as trouble:
+        child = subprocess.Popen(
+            _command(NEWEST, "Load", arguments, heap="256m"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=trouble,
+            start_new_session=True,
+        )
+        try:
+            _await_ready(child)
+            running = Load(child.pid)
+            yield running
+            said, _ = child.communicate(timeout=READY_WITHIN)
+            assert child.returncode == 0
+            for name, value in json.loads(said).items():
+                setattr(running, name, value)
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            trouble.seek(0)
+            error.add_note(f"the load said: {trouble.read()[-3000:]}")
+            raise
+        finally:
+            _end(child)
+
+
+def _await_ready(child: subprocess.Popen[bytes]) -> None:
+    assert child.stdout
+    ready, _, _ = select.select([child.stdout], [], [], READY_WITHIN)
+    assert ready, "the load made no tree in time"
+    assert child.stdout.readline() == b"ready\n", "the load could not make its tree"
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+    for pipe in (child.stdin, child.stdout):
+        assert pipe
+        pipe.close()
+    child.wait()
+
+
+def _command(version: str, program: str, arguments: list[str], heap: str) -> list[str]:
+    """Run a Java source file as it is. Without logback, which with no configuration prints all that it is told."""
+    folder = Path(zookeeper(version)).parent
+    jars = [str(jar) for jar in folder.glob("*.jar") if not jar.name.startswith("logback")]
+    options = [f"-Xmx{heap}", "-XX:-UsePerfData", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    options += ["-Dzookeeper.extendedTypesEnabled=true"]
+    return [java(), *options, "-cp", os.pathsep.join(jars), str(_JAVA / f"{program}.java"), *arguments]

@@ -1,0 +1,73 @@
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadata_tool.zookeeper import protocol
+from metadata_tool.zookeeper.jute import buffer
+from metadata_tool.zookeeper.protocol import DataReply, Refusal, Reply
+from support.trees import PATIENT
+
+LAST = struct.pack(">i?i", -1, True, -1)
+stats = st.binary(min_size=68, max_size=68)
+data = st.none() | st.binary(max_size=300)
+replies = st.one_of(
+    st.builds(DataReply, data.map(buffer), stats),
+    st.lists(st.binary(min_size=1, max_size=30)),
+    st.builds(Refusal, st.integers(-200, -1)),
+)
+
+
+def answer(reply: Reply) -> bytes:
+    """As a server sends it (MultiResponse)."""
+    if isinstance(reply, DataReply):
+        return struct.pack(">i?i", 4, False, 0) + reply.data + reply.stat
+    if isinstance(reply, Refusal):
+        return struct.pack(">i?ii", -1, False, reply.code, reply.code)
+    return struct.pack(">i?ii", 8, False, 0, len(reply)) + b"".join(map(buffer, reply))
+
+
+@PATIENT
+@given(st.lists(replies))
+def test_replies(expected: list[Reply]) -> None:
+    """What a server answers to a multi-read is taken apart as it was: data null or empty, lists, refusals."""
+    assert expected == protocol.read_replies(b"".join(map(answer, expected)) + LAST)
+
+
+@PATIENT
+@given(st.lists(replies, min_size=1), st.data())
+def test_cut_replies(whole: list[Reply], choice: st.DataObject) -> None:
+    """An answer that was cut gives an error, or fewer replies, never others."""
+    content = b"".join(map(answer, whole)) + LAST
+    cut = content[: choice.draw(st.integers(0, len(content) - 1))]
+    try:
+        found = protocol.read_replies(cut)
+    except (ValueError, struct.error):
+        return
+    assert whole[: len(found)] == found
+    assert len(found) < len(whole)
+
+
+def test_unknown_type() -> None:
+    """An answer of a type that nobody asked for is an error."""
+    with pytest.raises(ValueError, match="unknown type 12"):
+        protocol.read_replies(struct.pack(">i?ii", 12, False, 0, 0) + LAST)
+
+
+def test_multi_read() -> None:
+    """Data first, then lists, each as MultiOperationRecord has it; the root is a slash."""
+    expected = struct.pack(">i?ii", 4, False, -1, 1) + b"/\0" + struct.pack(">i?ii", 8, False, -1, 2) + b"/a\0" + LAST
+    assert expected == protocol.multi_read([b""], [b"/a"])
+
+
+def test_sizes() -> None:
+    """How much data and how many children there are is told by the stat at an ACL's end."""
+    stat = struct.pack(">qqqqiiiqiiq", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+    assert (9, 10) == protocol.sizes(b"acl, however long" + stat)
+
+
+@pytest.mark.parametrize(("path", "expected"), [(b"/", b""), (b"/a", b"/a"), (None, b"")])
+def test_event(path: bytes | None, expected: bytes) -> None:
+    """Type and path, the root's as a snapshot has it."""
+    assert (3, expected) == protocol.event(struct.pack(">ii", 3, 3) + buffer(path))
