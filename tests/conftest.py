@@ -12,6 +12,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for w
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that are tested would inherit it
 
 
+_TELLING = ("tests/faults/", "tests/proof/")
+"""Suites that count: what their tests print is printed at the end, whether they passed or not."""
+_TOLD: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep what a test printed."""
+    if report.when == "call" and report.nodeid.startswith(_TELLING):
+        _TOLD.extend(f"{report.nodeid.rpartition('::')[2]}: {line}" for line in report.capstdout.splitlines())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print it."""
+    if _TOLD:
+        terminalreporter.section("counted")
+        for line in _TOLD:
+            terminalreporter.write_line(line)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of the whole suite."""
     parser.addoption("--soak", action="store_true", help="the long form of tests that have one")

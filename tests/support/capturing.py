@@ -1,7 +1,7 @@
 """Captures taken one after the other while others write, each to be held against the truth."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,10 +62,14 @@ class Verdict:
         )
 
 
-def judge(version: str, data_dir: Path, taken: Iterable[Taken], out: Path) -> Verdict:
-    """Hold captures against a server's own log."""
-    captures = list(taken)
-    truths = truth.replay(version, data_dir, (capture.zxid for capture in captures), out)
+def judge(version: str, data_dir: Path, taken: Mapping[str, Sequence[Taken]], out: Path) -> dict[str, Verdict]:
+    """Hold captures, by some name, against a server's own log, which is replayed once."""
+    zxids = [capture.zxid for captures in taken.values() for capture in captures]
+    truths = truth.replay(version, data_dir, zxids, out)
+    return {name: _verdict(captures, truths) for name, captures in taken.items()}
+
+
+def _verdict(captures: Sequence[Taken], truths: Mapping[int, Path]) -> Verdict:
     verdict = Verdict()
     for capture in captures:
         comparison = truth.compare(capture.snapshot, truths[capture.zxid])

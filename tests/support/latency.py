@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,4 +80,5 @@ async def _deliver(under_way: asyncio.Queue[tuple[float, bytes]], writer: asynci
 
 
 if __name__ == "__main__":
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # both sides come and go
     asyncio.run(_serve(sys.argv[1], float(sys.argv[2])))

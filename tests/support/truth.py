@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ci.parts.java import java
-from ci.parts.zookeeper import NEWEST, zookeeper
+from ci.parts.zookeeper import NEWEST
 from metadata_tool.zookeeper.jute import Acl, Stat, unpack_acls
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, SnapshotReader
 from support.processes import READY_WITHIN
 from support.seed import ADMIN
+from support.zookeeper import class_path
 
 CONFIG = "/zookeeper/config"
 """Each server writes this one from its own configuration, and logs nothing of it."""
@@ -186,9 +187,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _command(version: str, program: str, arguments: list[str], heap: str) -> list[str]:
-    """Run a Java source file as it is. Without logback, which with no configuration prints all that it is told."""
-    folder = Path(zookeeper(version)).parent
-    jars = [str(jar) for jar in folder.glob("*.jar") if not jar.name.startswith("logback")]
+    """Run a Java source file as it is."""
     options = [f"-Xmx{heap}", "-XX:-UsePerfData", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     options += ["-Dzookeeper.extendedTypesEnabled=true"]
-    return [java(), *options, "-cp", os.pathsep.join(jars), str(_JAVA / f"{program}.java"), *arguments]
+    return [java(), *options, "-cp", class_path(version), str(_JAVA / f"{program}.java"), *arguments]

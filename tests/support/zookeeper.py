@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import os
 import signal
 import socket
 import struct
@@ -26,6 +27,12 @@ def digest_id(login: str) -> str:
     """What an ACL holds for `user:password` (DigestAuthenticationProvider.generateDigest)."""
     user = login.partition(":")[0]
     return f"{user}:{base64.b64encode(hashlib.sha1(login.encode()).digest()).decode()}"
+
+
+def class_path(version: str) -> str:
+    """All jars of a version but logback, which with no configuration writes down all that it is told."""
+    jars = Path(zookeeper(version)).parent.glob("*.jar")
+    return os.pathsep.join(str(jar) for jar in jars if not jar.name.startswith("logback"))
 
 
 class ZooKeeper:
@@ -85,7 +92,7 @@ class ZooKeeper:
             f"-Dmetadata-backup.restored={self._origin()}",
         ]
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        command = [java(), *options, "-cp", zookeeper(self.version), main, str(file)]
+        command = [java(), *options, "-cp", class_path(self.version), main, str(file)]
         self._process = Process(command, self._directory / "log")
 
     def wait(self) -> None:

@@ -10,7 +10,7 @@ from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper import jute, protocol
 from metadata_tool.zookeeper.jute import WIRE_STAT_SIZE
 from metadata_tool.zookeeper.protocol import AclReply, acl_reply, on_wire
-from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable, version_of
 from metadata_tool.zookeeper.wire import Wire, WireError
 
 UNKNOWN = -2
@@ -47,6 +47,15 @@ class AclTable:
         if not isinstance(reply, bytes) or reply[_CZXID] != stat[:8] or reply[_AVERSION] != stat[40:44]:
             return UNKNOWN
         return self.key(path, reply[:-WIRE_STAT_SIZE])
+
+    def of_stored(self, path: bytes, node: bytes, reply: AclReply) -> int:
+        """The same for an encoded znode."""
+        fits = isinstance(reply, bytes) and (reply[_CZXID], reply[_AVERSION]) == version_of(node)
+        return self.any_version(path, reply, UNKNOWN) if fits else UNKNOWN
+
+    def any_version(self, path: bytes, reply: AclReply, otherwise: int) -> int:
+        """The key of a reply whatever version it is of; another key if it is a refusal. Raises as `key`."""
+        return self.key(path, reply[:-WIRE_STAT_SIZE]) if isinstance(reply, bytes) else otherwise
 
     def encoded(self) -> dict[int, bytes]:
         """Encoded ACLs by key, those that a snapshot has to hold."""

@@ -5,6 +5,7 @@ changed is read again, until a reply closes the capture at its zxid. docs/captur
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,7 +35,8 @@ _ATTEMPTS = 4
 _PAUSE = 1.0
 _FEW = 64
 """So few marked znodes fit into the replies that close a capture."""
-_MAX_CATCH_UPS = 100
+_LESS = 0.75
+"""By this a round of catching up must help."""
 _SAY_EVERY = 10.0
 
 
@@ -250,10 +252,9 @@ class _Taking:
 
     def _catch_up(self) -> None:
         """Read again what is marked, until few are, or it does not help any more."""
-        for _ in range(_MAX_CATCH_UPS):
+        before = math.inf
+        while _FEW < len(self._marks.dirty) < before * _LESS:
             before = len(self._marks.dirty)
-            if before <= _FEW:
-                return
             for part in self._reads.read(list(self._marks.dirty), children=False):
                 self._change(part)
                 self._say_progress()

@@ -8,6 +8,7 @@ read counts as any other read, and what broke it joins a bounded hot set that ea
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from metadata_tool.errors import CaptureStarved
@@ -19,8 +20,12 @@ from metadata_tool.zookeeper.snapshot import acl_of, version_of, with_acl
 from metadata_tool.zookeeper.spool import Change, Changes
 
 MAX_ROUNDS = 500
-_MOST = 512
-"""Znodes in a request; the hot set is half as large."""
+_MOST = 2048
+"""Znodes in a request."""
+_HOTTEST = 512
+_QUOTAS = 1024
+_COUNTER_BYTES = 256
+"""More than the counters of a quota take."""
 _STRANGER_BYTES = 16 << 10
 """What a znode is taken to have that was never read: so few of them share a request that a wrong guess is bounded."""
 
@@ -52,7 +57,8 @@ class _Attempt:
     growth: int = 0
     waiting: int = 1
     unsound: bool = False
-    unknown: set[bytes] = field(default_factory=set)
+    unknown: dict[bytes, int] = field(default_factory=dict)
+    """Znodes whose ACL is not known in the version that they had, and the key of an earlier one, if that is."""
     doubtful: set[bytes] = field(default_factory=set)
 
 
@@ -80,8 +86,11 @@ class Closing:
             attempt = _Attempt()
             self._begin(attempt)
             self._reads.wires.until(lambda attempt=attempt: not attempt.waiting)  # type: ignore[misc]
-            if attempt.zxid is not None and not (attempt.unsound or attempt.unknown or self._marks.broken):
+            holds = not (attempt.unsound or self._marks.broken)
+            if holds and attempt.zxid is not None and self._settled(attempt):
                 return Closed(attempt.zxid, attempt.last_silent, attempt.growth, rounds, frozenset(attempt.doubtful))
+            for path in attempt.unknown:
+                self._marks.mark(path)
             self._heat(self._marks.broken)
         raise CaptureStarved(
             f"the tree changed faster than it could be read, {MAX_ROUNDS} times in a row",
@@ -90,19 +99,23 @@ class Closing:
 
     def _begin(self, attempt: _Attempt) -> None:
         """Read what is marked, hot, or changes unseen, all in one reply; its zxid is the one to close at."""
-        wanted = dict.fromkeys([b"", *self._quotas, *self._hot, *self._marks.dirty])
+        wanted = dict.fromkeys([b"", *self._hot, *islice(self._quotas, _QUOTAS), *self._marks.dirty])
         first = next(self._portions(list(wanted)))
 
         def done(zxid: int) -> None:
             attempt.zxid = zxid
             attempt.last_silent, attempt.growth = self._marks.last_silent, self._marks.growth
-            late = list(self._marks.dirty)
+            late = self._late()
             self._marks.await_late(late)
             for portion in self._portions(late):
                 attempt.waiting += 1
                 self._read(portion, attempt)
 
         self._read(first, attempt, done)
+
+    def _late(self) -> list[bytes]:
+        """What the reply at Z did not bring, and has changed before it."""
+        return list(self._marks.dirty)
 
     def _read(self, paths: list[bytes], attempt: _Attempt, done: Callable[[int], None] | None = None) -> None:
         acls: dict[bytes, AclReply] = {}
@@ -123,27 +136,48 @@ class Closing:
         self._reads.multi_read(paths, on_replies)
 
     def _keep(self, path: bytes, reply: Reply, acl: AclReply | None, zxid: int, attempt: _Attempt) -> None:
-        if is_quota_stats(path):
-            self._quotas[path] = None
-            attempt.unsound |= attempt.zxid is not None
         if isinstance(reply, Refusal):
             require_gone(path, reply)
             self._changes.remove(path)
-            attempt.unknown.discard(path)
+            self._quotas.pop(path, None)
+            self._hot.pop(path, None)
+            attempt.unknown.pop(path, None)
         elif isinstance(reply, DataReply):
+            if is_quota_stats(path):
+                self._quotas[path] = None
+                attempt.unsound |= attempt.zxid is not None
             before = self._changes.get(path)
             node, key = encoded(path, reply, acl, self._table)
             if key == UNKNOWN and before and version_of(before.node) == version_of(node):
                 key = acl_of(before.node)
                 node = with_acl(node, key)
             if key == UNKNOWN:
-                self._marks.mark(path)
-                attempt.unknown.add(path)
+                attempt.unknown[path] = acl_of(before.node) if before else UNKNOWN
             else:
-                attempt.unknown.discard(path)
+                attempt.unknown.pop(path, None)
             if attempt.zxid is not None and not self._holds(reply.stat, before, node, attempt.zxid):
                 attempt.doubtful.add(path)
             self._changes.put(path, Change(zxid, node))
+
+    def _settled(self, attempt: _Attempt) -> bool:
+        """Ask for the ACLs that are not known: of another version by now, or gone, an ACL is one of before or after."""
+        if not attempt.unknown:
+            return True
+        paths, replies = list(attempt.unknown), list[AclReply]()
+        self._reads.ask_acls_here(paths, lambda _zxid, error, body: replies.append(acl_reply(error, body)))
+        self._reads.wires.until(lambda: len(replies) == len(paths))
+        for path, reply in zip(paths, replies, strict=True):
+            change = self._changes.get(path)
+            if change is None:
+                continue
+            key = self._table.of_stored(path, change.node, reply)
+            if key == UNKNOWN:
+                key = self._table.any_version(path, reply, attempt.unknown[path])
+                attempt.doubtful.add(path)
+            if key == UNKNOWN:
+                return False
+            self._changes.put(path, Change(change.zxid, with_acl(change.node, key)))
+        return True
 
     def _holds(self, stat: bytes, before: Change | None, node: bytes, closed: int) -> bool:
         """Whether a znode that was read late had this ACL version when it was closed.
@@ -161,8 +195,14 @@ class Closing:
         for path in paths:
             self._hot.pop(path, None)
             self._hot[path] = None
-        while len(self._hot) > _MOST // 2:
+        while len(self._hot) > _HOTTEST:
             del self._hot[next(iter(self._hot))]
+
+    def _size_of(self, path: bytes) -> int:
+        before = self._changes.get(path)
+        if before is None:
+            return _COUNTER_BYTES if is_quota_stats(path) else _STRANGER_BYTES
+        return len(before.node)
 
     def _portions(self, paths: list[bytes]) -> Iterator[list[bytes]]:
         """In their order, each bounded: in number, in the bytes of the request and, as far as known, of the reply."""
@@ -170,8 +210,7 @@ class Closing:
         asks = gets = 0
         for path in paths:
             its_asks = len(path) + protocol.OP_BYTES
-            before = self._changes.get(path)
-            its_gets = len(before.node) if before else _STRANGER_BYTES
+            its_gets = self._size_of(path)
             over = asks + its_asks > self._reads.gentleness.request_bytes or gets + its_gets > REPLY_BYTES
             if portion and (over or len(portion) >= _MOST):
                 yield portion

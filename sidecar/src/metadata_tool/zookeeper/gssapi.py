@@ -196,7 +196,8 @@ class _Library:
         major = _U32(self._loaded[function](ctypes.byref(minor), *arguments)).value
         if major & _ERRORS:
             defective = (major >> 16) & 0xFF in _DEFECTIVE
-            raise GssError(self._words(major, minor.value), ctypes.c_int32(minor.value).value, defective=defective)
+            words = self._words(major, 0 if defective else minor.value)
+            raise GssError(words, ctypes.c_int32(minor.value).value, defective=defective)
         return major
 
     def name(self, text: str, kind: _Oid) -> ctypes.c_void_p:

@@ -1,0 +1,155 @@
+"""Captures while others write, each held against the server's own transaction log: not a byte may differ."""
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
+from support.capturing import Taken, judge, take
+from support.latency import delayed
+from support.truth import load
+from support.zookeeper import Ensemble, ZooKeeper, standalone
+
+WRITES = 2000
+"""Per second."""
+ZNODES = 8000
+ROUNDS = 100
+"""In which a capture is closed, at most, under this load."""
+VERSIONS = (NEWEST, OLDER, OLDEST)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A version, a round trip's milliseconds, captures to take."""
+
+    version: str
+    latency: float
+    captures: int
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each version and each latency once; in the long form each with each, and longer."""
+    soak = metafunc.config.getoption("--soak")
+    if "case" in metafunc.fixturenames:
+        pairs = itertools.product(VERSIONS, (0, 4, 20)) if soak else zip(VERSIONS, (0, 4, 20), strict=True)
+        cases = [Case(version, latency, 40 if soak else 5) for version, latency in pairs]
+        metafunc.parametrize("case", cases, ids=lambda case: f"{case.version}-{case.latency}ms")
+    if "version" in metafunc.fixturenames:
+        metafunc.parametrize("version", VERSIONS if soak else [NEWEST])
+
+
+def take_some(address: str, directory: Path, number: int) -> list[Taken]:
+    """Captures one after the other."""
+    return [take(address, directory / f"capture-{each}") for each in range(number)]
+
+
+def require_exact(version: str, server: ZooKeeper, taken: list[Taken], directory: Path) -> None:
+    """Print what the truth says of them, which must be nothing."""
+    verdict = judge(version, server.data_dir, {"all": taken}, directory / "truth")["all"]
+    print(verdict)
+    assert (len(taken), {}, []) == (verdict.captures, dict(verdict.wrong), verdict.examples)
+    assert verdict.rounds <= ROUNDS
+
+
+def test_standalone(case: Case, tmp_path: Path) -> None:
+    """Everything that can be written is, fast, and each capture is the tree at its zxid."""
+    with (
+        standalone(case.version, tmp_path) as server,
+        delayed(server.address, case.latency) as address,
+        load(server.address, WRITES, seed=case.captures, znodes=ZNODES, quota=5),
+    ):
+        taken = take_some(address, tmp_path, case.captures)
+    require_exact(case.version, server, taken, tmp_path)
+
+
+@pytest.fixture
+def ensemble(version: str, tmp_path: Path) -> Iterator[Ensemble]:
+    """Three members that serve."""
+    made = Ensemble(version, tmp_path)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def test_leader(version: str, ensemble: Ensemble, tmp_path: Path, *, soak: bool) -> None:
+    """On a leader, too."""
+    leader = next(server for server in ensemble.servers if server.mode() == "leader")
+    with load(ensemble.address, WRITES, seed=1, znodes=ZNODES):
+        taken = take_some(leader.address, tmp_path, 20 if soak else 3)
+    require_exact(version, leader, taken, tmp_path)
+
+
+def test_follower_whose_leader_is_killed(
+    version: str, ensemble: Ensemble, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, soak: bool
+) -> None:
+    """On a follower, before, while and after another leader is elected: the capture starts again, and is exact."""
+    follower, leader = (
+        next(server for server in ensemble.servers if server.mode() == mode) for mode in ("follower", "leader")
+    )
+    with load(ensemble.address, WRITES, seed=2, znodes=4 * ZNODES), ThreadPoolExecutor(1) as pool:
+        taken = take_some(follower.address, tmp_path / "before", 5 if soak else 1)
+        first = pool.submit(take, follower.address, tmp_path / "while")
+        time.sleep(taken[0].seconds["walk"] / 2)
+        leader.kill()
+        taken += [first.result(), *take_some(follower.address, tmp_path / "after", 10 if soak else 1)]
+    assert "starting again" in caplog.text
+    require_exact(version, follower, taken, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("calm_version", "options"),
+    [
+        (NEWEST, {"setacl": 0, "failing": 0, "sessions": 0}),
+        (NEWEST, {"setacl": 0, "deletes": 0}),
+        (OLDEST, {"setacl": 0, "deletes": 0}),
+    ],
+    ids=["only what events tell of", "nothing deleted", "nothing deleted, no zxids in events"],
+)
+def test_nothing_unproven(calm_version: str, options: dict[str, float], tmp_path: Path) -> None:
+    """Where nobody sets ACLs every ACL is proven, if events tell of each zxid, or if nothing is deleted."""
+    with (
+        standalone(calm_version, tmp_path) as server,
+        load(server.address, WRITES, seed=3, znodes=ZNODES, recreate=0, subtree=0, **options),
+    ):
+        taken = take_some(server.address, tmp_path, 3)
+    require_exact(calm_version, server, taken, tmp_path)
+    assert [0, 0, 0] == [len(capture.unproven) for capture in taken]
+
+
+def test_never_starves(tmp_path: Path, *, soak: bool) -> None:
+    """5,000 writes a second, nearly all at few parents, seen through 20 ms: captures end, in so many rounds."""
+    with (
+        standalone(NEWEST, tmp_path) as server,
+        delayed(server.address, 20) as address,
+        load(server.address, 5000, seed=4, znodes=ZNODES, hot=0.9) as writes,
+    ):
+        taken = take_some(address, tmp_path, 20 if soak else 2)
+    print(f"{writes.rate:,.0f} writes per second; rounds: {', '.join(str(capture.rounds) for capture in taken)}")
+    require_exact(NEWEST, server, taken, tmp_path)
+
+
+def test_connection_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """When the server is gone in the middle, what was read is thrown away, and the capture starts again."""
+    server = ZooKeeper(NEWEST, tmp_path)
+    server.start()
+    server.wait()
+    try:
+        with load(server.address, 500, seed=5, znodes=4 * ZNODES):
+            (before,) = take_some(server.address, tmp_path / "before", 1)
+            restart = threading.Timer(before.seconds["walk"] / 2, lambda: (server.kill(), server.start()))
+            restart.start()
+            taken = take(server.address, tmp_path / "while")
+            restart.join()
+            server.wait()
+    finally:
+        server.stop()
+    assert "starting again" in caplog.text
+    require_exact(NEWEST, server, [before, taken], tmp_path)

@@ -1,0 +1,174 @@
+"""Negative controls: with any rule of the capture taken out, the proof fails. A proof that cannot fail proves nothing."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ci.parts.zookeeper import NEWEST
+from metadata_tool.errors import ZnodeUnreadable
+from metadata_tool.zookeeper import capture, closing, marks
+from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
+from metadata_tool.zookeeper.closing import Closing
+from metadata_tool.zookeeper.marks import Marks
+from metadata_tool.zookeeper.proof import Proof
+from metadata_tool.zookeeper.protocol import CREATED
+from metadata_tool.zookeeper.reads import MultiRead, Reads
+from support.capturing import Taken, Verdict, judge, take
+from support.latency import delayed
+from support.truth import load
+from support.zookeeper import standalone
+
+CAPTURES = 2
+Take = Callable[[pytest.MonkeyPatch], None]
+
+
+def no_events(patch: pytest.MonkeyPatch) -> None:
+    """What changes is not read again."""
+    patch.setattr(Marks, "event", lambda *_: None)
+
+
+def no_parents(patch: pytest.MonkeyPatch) -> None:
+    """A create or a delete does not mark the parent."""
+    patch.setattr(marks, "parent_of", lambda path: path)
+
+
+def only_creates_mark_parents(patch: pytest.MonkeyPatch) -> None:
+    """A delete does not mark the parent."""
+    original = Marks.event
+
+    def event(self: Marks, kind: int, path: bytes, zxid: int) -> None:
+        original(self, kind, path, zxid) if kind == CREATED else self.mark(path)
+
+    patch.setattr(Marks, "event", event)
+
+
+def nothing_is_late(patch: pytest.MonkeyPatch) -> None:
+    """What is marked when the capture is closed is not read."""
+    patch.setattr(Closing, "_late", lambda _: [])
+
+
+def nothing_breaks(patch: pytest.MonkeyPatch) -> None:
+    """What changes again before its late read is taken all the same."""
+    original = Marks.mark
+
+    def mark(self: Marks, path: bytes) -> None:
+        original(self, path)
+        self.broken.clear()
+
+    patch.setattr(Marks, "mark", mark)
+
+
+def no_quotas(patch: pytest.MonkeyPatch) -> None:
+    """The counters of quotas are not part of the reply at Z."""
+    for module in (capture, closing):
+        patch.setattr(module, "is_quota_stats", lambda _: False)
+
+
+def any_version_of_an_acl(patch: pytest.MonkeyPatch) -> None:
+    """An ACL is taken whatever version of its znode it is of."""
+    patch.setattr(AclTable, "fitting", lambda self, path, _, reply: self.any_version(path, reply, UNKNOWN))
+    patch.setattr(closing, "version_of", lambda _: b"")
+
+
+def no_proof(patch: pytest.MonkeyPatch) -> None:
+    """ACLs are not read once more."""
+    patch.setattr(Proof, "run", lambda *_: set())
+
+
+def nothing_is_silent(patch: pytest.MonkeyPatch) -> None:
+    """Every zxid is taken for one that an event told of."""
+
+    def reply(self: Marks, zxid: int) -> None:
+        self.zxid = max(self.zxid, zxid)
+
+    def event(self: Marks, kind: int, path: bytes, zxid: int) -> None:
+        self.zxid = max(self.zxid, zxid - 1)
+        original(self, kind, path, zxid)
+
+    original = Marks.event
+    patch.setattr(Marks, "reply", reply)
+    patch.setattr(Marks, "event", event)
+
+
+def the_proof_clears(patch: pytest.MonkeyPatch) -> None:
+    """A read that keeps nothing takes marks away."""
+
+    def look(self: Reads, data: Any, done: Any, lists: Any = ()) -> None:
+        def on_reply(zxid: int, replies: Any) -> None:
+            self.marks.reply(zxid)
+            self.marks.clear(data)
+            done(zxid, replies)
+
+        MultiRead(self._wire, self._unsupported, data, lists, on_reply)
+
+    patch.setattr(Reads, "look", look)
+
+
+RULES: tuple[Take, ...] = (
+    no_events,
+    no_parents,
+    only_creates_mark_parents,
+    nothing_is_late,
+    nothing_breaks,
+    no_quotas,
+    any_version_of_an_acl,
+    no_proof,
+    nothing_is_silent,
+    the_proof_clears,
+)
+WHOLE = "all rules"
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
+    """What the truth says of captures under one load, with each rule taken out, and with none."""
+    directory = tmp_path_factory.mktemp("rules")
+    taken: dict[str, list[Taken]] = {}
+    with (
+        standalone(NEWEST, directory) as server,
+        delayed(server.address, 6) as address,
+        load(server.address, 3000, seed=1, znodes=3000, setacl=150, quota=3, hot=0.3),
+    ):
+        for rule in (None, *RULES):
+            name = rule.__name__ if rule else WHOLE
+            with taken_out(rule):
+                taken[name] = [take(address, directory / f"{name}-{number}") for number in range(CAPTURES)]
+    return judge(NEWEST, server.data_dir, taken, directory / "truth")
+
+
+@contextmanager
+def taken_out(rule: Take | None) -> Iterator[None]:
+    """Without a rule; and without the count of znodes, which would stop some captures before the proof sees them."""
+    with pytest.MonkeyPatch.context() as patch:
+        if rule:
+            patch.setattr(capture.Capture, "_require_all", lambda *_: None)
+            rule(patch)
+        yield
+
+
+def test_with_all_rules(verdicts: dict[str, Verdict]) -> None:
+    """Under the same load, with all rules, nothing differs."""
+    print(verdicts[WHOLE])
+    assert {} == dict(verdicts[WHOLE].wrong)
+
+
+@pytest.mark.parametrize("rule", [rule.__name__ for rule in RULES])
+def test_without(rule: str, verdicts: dict[str, Verdict]) -> None:
+    """Without any one of them something does."""
+    print(f"{verdicts[rule].wrong.total()} differences: {dict(verdicts[rule].wrong)}")
+    assert verdicts[rule].wrong
+
+
+def test_without_the_count(tmp_path: Path) -> None:
+    """With events lost, the count of znodes alone finds out that some were not seen."""
+    with (
+        standalone(NEWEST, tmp_path) as server,
+        load(server.address, 2000, seed=1, znodes=4000, delete=0, setacl=0),
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(ZnodeUnreadable, match="can be seen"),
+    ):
+        no_events(patch)
+        take(server.address, tmp_path / "capture")
