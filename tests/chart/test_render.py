@@ -25,6 +25,10 @@ SETS = {
     "restore": RESTORE,
     "initialize": {"initialize": True},
     "external ensemble": merged(EXTERNAL, BACKUP),
+    "login by password": merged(
+        BACKUP, nested(f"{TOOLS}.backup.sasl", {"mechanism": "DIGEST-MD5", "secretName": "login"})
+    ),
+    "login by keytab": merged(BACKUP, nested(f"{TOOLS}.backup.sasl", {"mechanism": "GSSAPI", "secretName": "login"})),
     "example": yaml.safe_load(EXAMPLE.read_text()),
     "everything": EVERYTHING,
 }
@@ -203,6 +207,22 @@ REFUSED = [
     ),
     (merged({"restore": {"enable": True, "restorePoint": POINT, "restoreVersion": ""}}), "restoreVersion is empty"),
     ({"restore": {"enable": True, "restorePoint": POINT, "scope": "all"}}, "scope"),
+    (nested("backup.sasl.mechanism", "PLAIN"), "mechanism"),
+    (nested("backup.sasl.mechanism", "DIGEST-MD5"), "sasl.secretName is empty, and sasl.mechanism is DIGEST-MD5"),
+    (nested("backup.sasl.mechanism", "GSSAPI"), "set it to the name of a Secret with keytab and krb5.conf"),
+    (nested("backup.sasl.principal", "backup@A"), "sasl.principal is set, and sasl.mechanism is empty"),
+    (
+        nested("backup.sasl", {"mechanism": "DIGEST-MD5", "secretName": "login", "krb5ConfigMap": "krb5"}),
+        "sasl.krb5ConfigMap is set, and sasl.mechanism is DIGEST-MD5: it belongs to GSSAPI",
+    ),
+    (
+        nested("backup.sasl", {"mechanism": "GSSAPI", "secretName": "login", "service": "zk/host"}),
+        'sasl.service is "zk/host"',
+    ),
+    (nested("backup.sasl.password", "x"), "password"),
+    (nested("backup.configData", {"ZOOKEEPER_SASL_PASSWORD": "x"}), "configData.ZOOKEEPER_SASL_PASSWORD is a secret"),
+    (nested("backup.configData", {"ZOOKEEPER_SASL_USER": "x"}), "configData.ZOOKEEPER_SASL_USER is set by the chart"),
+    (nested("backup.configData", {"KRB5_CONFIG": "/x"}), "configData.KRB5_CONFIG is set by the chart"),
     (
         {"restore": {"enable": True, "restorePoint": POINT.replace("team", "..")}},
         "restore.restorePoint is no backup's address",
@@ -367,6 +387,56 @@ def test_tls(*, own: bool) -> None:
     assert ("true", "/etc/zookeeper-tls/ca.crt") == (told["ZOOKEEPER_TLS"], told["ZOOKEEPER_TLS_CA"])
     assert own == (told.get("ZOOKEEPER_TLS_KEY") == "/etc/zookeeper-tls/tls.key")
     assert str(own).lower() == told["ZOOKEEPER_TLS_CHECK_HOSTNAME"]
+
+
+def sasl(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the program is told in plain, and its pod."""
+    manifests = render(merged(BACKUP, EXTERNAL, nested(f"{TOOLS}.backup.sasl", values)))
+    pod = one(manifests, "StatefulSet", "snpe-pulsar-backup")["spec"]["template"]["spec"]
+    told = one(manifests, "ConfigMap", "snpe-pulsar-backup")["data"]
+    return {name: value for name, value in told.items() if "SASL" in name or "KRB5" in name}, pod
+
+
+def test_sasl_digest() -> None:
+    """User and password come from a Secret; a ConfigMap has the mechanism alone."""
+    told, pod = sasl({"mechanism": "DIGEST-MD5", "secretName": "login"})
+    assert {"ZOOKEEPER_SASL_MECHANISM": "DIGEST-MD5"} == told
+    assert [
+        {"name": f"ZOOKEEPER_SASL_{key.upper()}", "valueFrom": {"secretKeyRef": {"name": "login", "key": key}}}
+        for key in ("password", "user")
+    ] == pod["containers"][0]["env"]
+    assert ["spool"] == [volume["name"] for volume in pod["volumes"]]
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_sasl_kerberos(*, apart: bool) -> None:
+    """The keytab comes from a Secret, krb5.conf from there, too, or from a ConfigMap; both are files."""
+    more = {"krb5ConfigMap": "krb5"} if apart else {}
+    told, pod = sasl({"mechanism": "GSSAPI", "secretName": "login", "principal": "backup@EXAMPLE.TEST", **more})
+    assert {
+        "KRB5_CONFIG": "/etc/zookeeper-sasl/krb5.conf",
+        "ZOOKEEPER_SASL_KEYTAB": "/etc/zookeeper-sasl/keytab",
+        "ZOOKEEPER_SASL_MECHANISM": "GSSAPI",
+        "ZOOKEEPER_SASL_PRINCIPAL": "backup@EXAMPLE.TEST",
+        "ZOOKEEPER_SASL_SERVICE": "zookeeper",
+    } == told
+    assert "/etc/zookeeper-sasl" in [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
+    (sources,) = [volume["projected"]["sources"] for volume in pod["volumes"] if "projected" in volume]
+    files = {
+        (kind, place["name"], item["key"], item["path"])
+        for source in sources
+        for kind, place in source.items()
+        for item in place["items"]
+    }
+    krb5 = ("configMap", "krb5") if apart else ("secret", "login")
+    assert {("secret", "login", "keytab", "keytab"), (*krb5, "krb5.conf", "krb5.conf")} == files
+
+
+def test_no_sasl_by_default() -> None:
+    """Nothing of SASL is there unless it is asked for."""
+    told, pod = sasl({})
+    assert {} == told
+    assert "env" not in pod["containers"][0]
 
 
 def test_numbers_and_nulls() -> None:

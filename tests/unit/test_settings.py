@@ -15,9 +15,10 @@ from metadata_tool.pulsar.rules import Scope
 from metadata_tool.pulsar.wishes import Wishes
 from metadata_tool.restore import Plan as RestorePlan
 from metadata_tool.settings import VARIABLES, ServeSettings, Settings, StoreSettings
-from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.capture import Source
+from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.reads import Gentleness
+from metadata_tool.zookeeper.sasl import Sasl
 from metadata_tool.zookeeper.session import Ensemble, Login
 from support.trees import PATIENT
 
@@ -319,6 +320,61 @@ def test_wrong_login(value: str) -> None:
 def test_login_is_hidden() -> None:
     """A login is not shown with the settings."""
     assert SECRET not in repr(Settings(SERVE | {"ZOOKEEPER_AUTH": f"digest:user:{SECRET}"}).serve())
+
+
+DIGEST_MD5 = {"ZOOKEEPER_SASL_MECHANISM": "DIGEST-MD5", "ZOOKEEPER_SASL_USER": "u", "ZOOKEEPER_SASL_PASSWORD": SECRET}
+GSSAPI = {"ZOOKEEPER_SASL_MECHANISM": "GSSAPI", "ZOOKEEPER_SASL_KEYTAB": "/etc/keytab"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        (DIGEST_MD5, Sasl("DIGEST-MD5", user="u", password=SECRET)),
+        (GSSAPI, Sasl("GSSAPI", service="zookeeper", keytab="/etc/keytab")),
+        (
+            GSSAPI | {"ZOOKEEPER_SASL_PRINCIPAL": "a/b@C.D", "ZOOKEEPER_SASL_SERVICE": "zk"},
+            Sasl("GSSAPI", service="zk", principal="a/b@C.D", keytab="/etc/keytab"),
+        ),
+    ],
+)
+def test_sasl(environment: Environment, expected: Sasl | None) -> None:
+    """A login by SASL is taken as given, beside another login or without one."""
+    for more in ({}, {"ZOOKEEPER_AUTH": "digest:user:password"}):
+        assert expected == Settings(SERVE | environment | more).plan().source.ensemble.sasl
+
+
+@pytest.mark.parametrize(
+    ("environment", "name", "hint"),
+    [
+        ({"ZOOKEEPER_SASL_MECHANISM": "PLAIN"}, "ZOOKEEPER_SASL_MECHANISM", "one of DIGEST-MD5, GSSAPI"),
+        ({"ZOOKEEPER_SASL_MECHANISM": "digest-md5"}, "ZOOKEEPER_SASL_MECHANISM", "one of DIGEST-MD5, GSSAPI"),
+        ({"ZOOKEEPER_SASL_USER": "u"}, "ZOOKEEPER_SASL_USER", "set ZOOKEEPER_SASL_MECHANISM=DIGEST-MD5"),
+        ({"ZOOKEEPER_SASL_PASSWORD": SECRET}, "ZOOKEEPER_SASL_PASSWORD", "set ZOOKEEPER_SASL_MECHANISM=DIGEST-MD5"),
+        ({"ZOOKEEPER_SASL_KEYTAB": "/k"}, "ZOOKEEPER_SASL_KEYTAB", "set ZOOKEEPER_SASL_MECHANISM=GSSAPI"),
+        ({"ZOOKEEPER_SASL_SERVICE": "zk"}, "ZOOKEEPER_SASL_SERVICE", "set ZOOKEEPER_SASL_MECHANISM=GSSAPI"),
+        (DIGEST_MD5 | {"ZOOKEEPER_SASL_USER": ""}, "ZOOKEEPER_SASL_USER", "needs a user and a password"),
+        (DIGEST_MD5 | {"ZOOKEEPER_SASL_PASSWORD": ""}, "ZOOKEEPER_SASL_PASSWORD", "needs a user and a password"),
+        (DIGEST_MD5 | {"ZOOKEEPER_SASL_USER": "u\nv"}, "ZOOKEEPER_SASL_USER", "cannot be printed"),
+        (DIGEST_MD5 | {"ZOOKEEPER_SASL_PASSWORD": f"\udcff{SECRET}"}, "ZOOKEEPER_SASL_PASSWORD", "not UTF-8"),
+        (DIGEST_MD5 | {"ZOOKEEPER_SASL_KEYTAB": "/k"}, "ZOOKEEPER_SASL_KEYTAB", "ZOOKEEPER_SASL_MECHANISM is DIGEST"),
+        (GSSAPI | {"ZOOKEEPER_SASL_KEYTAB": ""}, "ZOOKEEPER_SASL_KEYTAB", "needs a keytab"),
+        (GSSAPI | {"ZOOKEEPER_SASL_PASSWORD": SECRET}, "ZOOKEEPER_SASL_PASSWORD", "ZOOKEEPER_SASL_MECHANISM is GSSAPI"),
+        (GSSAPI | {"ZOOKEEPER_SASL_PRINCIPAL": "a@b@c"}, "ZOOKEEPER_SASL_PRINCIPAL", "backup@REALM"),
+        (GSSAPI | {"ZOOKEEPER_SASL_SERVICE": "zk/host"}, "ZOOKEEPER_SASL_SERVICE", "letters, digits"),
+    ],
+)
+def test_wrong_sasl(environment: Environment, name: str, hint: str) -> None:
+    """What does not belong together, or is missing, is named, and no password is shown."""
+    with refused(name) as caught:
+        Settings(SERVE | environment).serve()
+    assert hint in str(caught.value)
+    assert SECRET not in said(caught.value)
+
+
+def test_sasl_password_is_hidden() -> None:
+    """A password is not shown with the settings."""
+    assert SECRET not in repr(Settings(SERVE | DIGEST_MD5).serve())
 
 
 @pytest.mark.parametrize(

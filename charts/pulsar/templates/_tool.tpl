@@ -24,13 +24,20 @@ envFrom:
   {{- with $values.extraEnvFrom }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- if or ($values.secrets).use $values.extraEnv }}
+{{- $digest := eq (($values.sasl).mechanism | default "") "DIGEST-MD5" }}
+{{- if or ($values.secrets).use $digest $values.extraEnv }}
 env:
   {{- if ($values.secrets).use }}
   {{- $name := $values.secrets.aws.secretName }}
   {{- range list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
   - name: {{ . }}
     valueFrom: {secretKeyRef: {name: {{ $name | quote }}, key: {{ . }}}}
+  {{- end }}
+  {{- end }}
+  {{- if $digest }}
+  {{- range $name, $key := dict "ZOOKEEPER_SASL_USER" "user" "ZOOKEEPER_SASL_PASSWORD" "password" }}
+  - name: {{ $name }}
+    valueFrom: {secretKeyRef: {name: {{ $values.sasl.secretName | quote }}, key: {{ $key }}}}
   {{- end }}
   {{- end }}
   {{- with $values.extraEnv }}

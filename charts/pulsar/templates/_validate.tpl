@@ -9,6 +9,7 @@
 {{- include "pulsar.validate.tool" (dict "tool" "backup" "values" $tools.backup) }}
 {{- include "pulsar.validate.backup" $tools.backup }}
 {{- include "pulsar.validate.tls" . }}
+{{- include "pulsar.validate.sasl" (.Values.zookeeper.customTools.backup.sasl | default dict) }}
 {{- end }}
 {{- if $tools.restore.enable }}
 {{- include "pulsar.validate.tool" (dict "tool" "restore" "values" $tools.restore) }}
@@ -26,6 +27,22 @@
 {{- end }}
 {{- if and $tls.use (not $tls.secretName) }}
 {{- fail "zookeeper.customTools.backup.tls.secretName is empty, and tls.use is true: set it to the name of a Secret with ca.crt" }}
+{{- end }}
+{{- end }}
+
+{{- define "pulsar.validate.sasl" -}}
+{{- $key := "zookeeper.customTools.backup.sasl" }}
+{{- $keys := dict "DIGEST-MD5" "user and password" "GSSAPI" "keytab and krb5.conf" }}
+{{- if and .mechanism (not .secretName) }}
+{{- fail (printf "%s.secretName is empty, and sasl.mechanism is %s: set it to the name of a Secret with %s" $key .mechanism (get $keys .mechanism)) }}
+{{- end }}
+{{- range $name := list "krb5ConfigMap" "principal" }}
+{{- if and (get $ $name) (ne ($.mechanism | default "") "GSSAPI") }}
+{{- fail (printf "%s.%s is set, and sasl.mechanism is %s: it belongs to GSSAPI" $key $name ($.mechanism | default "empty")) }}
+{{- end }}
+{{- end }}
+{{- if and (eq (.mechanism | default "") "GSSAPI") (not (regexMatch "^[A-Za-z0-9._-]+$" .service)) }}
+{{- fail (printf "%s.service is %q: set it to the first part of the servers' principals, such as zookeeper" $key .service) }}
 {{- end }}
 {{- end }}
 
@@ -97,7 +114,7 @@
 {{- define "pulsar.validate.environment" -}}
 {{- $key := .key }}
 {{- range $name, $value := .values }}
-{{- if or (has $name (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "ZOOKEEPER_AUTH" "ZOOKEEPER_TLS_KEY_PASSWORD")) (regexMatch "://[^/]*@" (toString $value)) }}
+{{- if or (has $name (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "ZOOKEEPER_AUTH" "ZOOKEEPER_TLS_KEY_PASSWORD" "ZOOKEEPER_SASL_PASSWORD")) (regexMatch "://[^/]*@" (toString $value)) }}
 {{- fail (printf "%s.%s is a secret, which a ConfigMap must not hold: use secrets, or extraEnv with a secretKeyRef" $key $name) }}
 {{- end }}
 {{- end }}
@@ -111,7 +128,7 @@
 {{- end }}
 {{- include "pulsar.validate.environment" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
 {{- range $name, $_ := .values.configData }}
-{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "ZOOKEEPER_TLS" "ZOOKEEPER_TLS_CA" "ZOOKEEPER_TLS_CERT" "ZOOKEEPER_TLS_KEY" "ZOOKEEPER_TLS_CHECK_HOSTNAME" "ZOOKEEPER_DATA_LOG_DIR" "ZOOKEEPER_ADMIN_PORT" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "OVERWRITE_EXISTING" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR") }}
+{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "ZOOKEEPER_TLS" "ZOOKEEPER_TLS_CA" "ZOOKEEPER_TLS_CERT" "ZOOKEEPER_TLS_KEY" "ZOOKEEPER_TLS_CHECK_HOSTNAME" "ZOOKEEPER_SASL_MECHANISM" "ZOOKEEPER_SASL_USER" "ZOOKEEPER_SASL_SERVICE" "ZOOKEEPER_SASL_PRINCIPAL" "ZOOKEEPER_SASL_KEYTAB" "KRB5_CONFIG" "ZOOKEEPER_DATA_LOG_DIR" "ZOOKEEPER_ADMIN_PORT" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "OVERWRITE_EXISTING" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR") }}
 {{- fail (printf "%s.configData.%s is set by the chart from the other values: remove it" $key $name) }}
 {{- end }}
 {{- end }}

@@ -1,0 +1,37 @@
+"""A Kerberos server from Maven Central: Hadoop's MiniKdc, which is Apache Kerby; and the library that logs in by it."""
+
+import ctypes
+from pathlib import Path
+
+from ci.parts.cache import PartMissing, cached
+from ci.parts.maven import fetch_jars
+from metadata_tool.zookeeper.gssapi import LIBRARY
+
+VERSION = "3.4.1"
+MAIN = "org.apache.hadoop.minikdc.MiniKdc"
+_UNUSED = ("hamcrest", "jline", "jsch", "junit")
+
+
+def kdc() -> str:
+    """The class path of a KDC.
+
+    Raises:
+        PartMissing: it cannot be fetched.
+    """
+
+    def make(target: Path) -> None:
+        fetch_jars([f"org.apache.hadoop:hadoop-minikdc:{VERSION}"], target, f"MiniKdc {VERSION}", _UNUSED)
+
+    return f"{cached(f'minikdc-{VERSION}', make)}/*"
+
+
+def require_kerberos() -> None:
+    """See that the library is there that the program logs in by.
+
+    Raises:
+        PartMissing: it is not.
+    """
+    try:
+        ctypes.CDLL(LIBRARY)
+    except OSError as error:
+        raise PartMissing(f"{LIBRARY} is missing, which Kerberos needs: apt-get install libgssapi-krb5-2") from error

@@ -1,0 +1,205 @@
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kazoo.exceptions import ConnectionDropped
+from kazoo.protocol.serialization import SASL, ReplyHeader
+
+from metadata_tool.errors import SettingError, ToolError, ZooKeeperLoginFailed
+from metadata_tool.zookeeper import gssapi
+from metadata_tool.zookeeper.sasl import DIGEST_MD5, GSSAPI, Sasl, digest, fields, log_in
+from support.trees import PATIENT
+
+SECRET = "zq7secret"
+DIGEST = Sasl(DIGEST_MD5, user="backup", password=SECRET)
+KERBEROS = Sasl(GSSAPI, principal="backup@EXAMPLE.TEST", keytab="/nowhere")
+CHALLENGE = b'realm="zk-sasl-md5",nonce="abc",charset=utf-8,algorithm=md5-sess'
+
+
+@dataclass
+class Connection:
+    """What a login sees of kazoo's connection: each request is answered with the next reply, the last one for ever."""
+
+    replies: Sequence[tuple[int, bytes]]
+    """Error, and the body."""
+    sent: list[SASL] = field(default_factory=list)
+
+    def _submit(self, request: SASL, _timeout: float, xid: int) -> None:
+        self.sent.append(request)
+        self._xid = xid
+
+    def _read_header(self, _timeout: float) -> tuple[Any, bytes, int]:
+        error, body = self.replies[min(len(self.sent), len(self.replies)) - 1]
+        return ReplyHeader(self._xid, 0, error), body, 0
+
+
+def token(data: bytes | None) -> bytes:
+    """A reply's body with a token, or with none."""
+    return bytes(SASL(data).serialize())
+
+
+def refusal(*replies: tuple[int, bytes]) -> str:
+    """What a login says that such replies make fail."""
+    with pytest.raises(ZooKeeperLoginFailed) as caught:
+        log_in(Connection(replies), DIGEST, "zk-0", 1)
+    return str(caught.value)
+
+
+def test_rfc_example() -> None:
+    """The example of RFC 2831, section 4."""
+    challenge = b'realm="elwood.innosoft.com",nonce="OA6MG9tEQGm2hh",qop="auth",algorithm=md5-sess,charset=utf-8'
+    response, proof = digest("chris", "secret", fields(challenge), b"imap/elwood.innosoft.com", b"OA6MHXh6VqTrRk")
+    assert {
+        b"charset": b"utf-8",
+        b"username": b"chris",
+        b"realm": b"elwood.innosoft.com",
+        b"nonce": b"OA6MG9tEQGm2hh",
+        b"nc": b"00000001",
+        b"cnonce": b"OA6MHXh6VqTrRk",
+        b"digest-uri": b"imap/elwood.innosoft.com",
+        b"response": b"d388dad90d4bbd760a152321f2143af7",
+        b"qop": b"auth",
+    } == fields(response)
+    assert b"ea40f60335c427b5527b84dbabcdfffd" == proof
+
+
+@pytest.mark.parametrize(
+    ("challenge", "expected"),
+    [
+        (b"", {}),
+        (b" , ,", {}),
+        (b"a=b", {b"a": b"b"}),
+        (b'A="b",', {b"a": b"b"}),
+        (b'a = "b" , c=d', {b"a": b"b", b"c": b"d"}),
+        (b'a="b, c=d"', {b"a": b"b, c=d"}),
+        (rb'a="q\"u\\o"', {b"a": b'q"u\\o'}),
+        (b'realm="one",realm="two"', {b"realm": b"one"}),
+        (b'a=""', {b"a": b""}),
+    ],
+)
+def test_fields(challenge: bytes, expected: dict[bytes, bytes]) -> None:
+    """A challenge is read as its grammar has it."""
+    assert expected == fields(challenge)
+
+
+MALFORMED = [b"a", b"=", b"a=", b'a="', b'a="b', b'a="b" c=d', b"a=b c=d", b'a=b"c"', b"\xff=a", b"a;b=c", b"a" * 3000]
+
+
+@pytest.mark.parametrize("challenge", MALFORMED, ids=lambda value: ascii(value)[:12])
+def test_malformed(challenge: bytes) -> None:
+    """What is no challenge is refused, and so is the login."""
+    with pytest.raises(ValueError, match="challenge"):
+        fields(challenge)
+    assert "zk-0 does not speak SASL DIGEST-MD5" in refusal((0, token(challenge)))
+
+
+words = st.binary(min_size=1, max_size=20)
+names = st.from_regex(r"[a-z][a-z0-9-]{0,9}", fullmatch=True).map(str.encode)
+
+
+def quoted(data: bytes) -> bytes:
+    """As a challenge has it."""
+    return b'"' + re.sub(rb'(["\\])', rb"\\\1", data) + b'"'
+
+
+@settings(PATIENT)
+@given(st.dictionaries(names, words, max_size=8), st.sampled_from([b",", b", ", b" ,\r\n", b",,"]))
+def test_fields_read_what_was_written(expected: dict[bytes, bytes], separator: bytes) -> None:
+    """Whatever values are, they are read as they were quoted."""
+    assert expected == fields(separator.join(name + b"=" + quoted(value) for name, value in expected.items()))
+
+
+pieces = st.lists(
+    st.sampled_from([b'"', b"=", b",", b"\\", b" ", b"nonce", b"realm", b"algorithm=md5-sess", b"qop", b"auth", b"\0"])
+    | st.binary(max_size=4),
+    max_size=12,
+).map(b"".join)
+
+
+@settings(PATIENT, max_examples=300)
+@given(st.lists(st.tuples(st.sampled_from([0, 0, 0, -4, -115, -124, 7]), pieces | st.none()), min_size=1, max_size=4))
+def test_any_answer(answers: list[tuple[int, bytes | None]]) -> None:
+    """Whatever a server answers, the login ends, by an error that shows no password; for none of these knows it."""
+    connection = Connection([(error, token(answer)) for error, answer in answers])
+    with pytest.raises((ToolError, ConnectionDropped)) as caught:
+        log_in(connection, DIGEST, "zk-0", 1)
+    assert SECRET not in f"{caught.value}{caught.value!r}"
+    assert len(connection.sent) <= 6
+
+
+@settings(PATIENT)
+@given(st.binary(max_size=8))
+def test_truncated_reply(body: bytes) -> None:
+    """A reply that is cut off is a connection that broke, or a login that failed."""
+    with pytest.raises((ToolError, ConnectionDropped)):
+        log_in(Connection([(0, body)]), DIGEST, "zk-0", 1)
+
+
+@pytest.mark.parametrize(
+    ("replies", "said"),
+    [
+        ([(0, token(None))], "offers no SASL"),
+        ([(-115, b"")], "refused the login by SASL DIGEST-MD5: check ZOOKEEPER_SASL_USER"),
+        ([(-124, b"")], "refused the login by SASL DIGEST-MD5: check ZOOKEEPER_SASL_USER"),
+        ([(0, token(CHALLENGE)), (-115, b"")], "refused the login by SASL DIGEST-MD5: check ZOOKEEPER_SASL_USER"),
+        ([(0, token(CHALLENGE)), (0, token(None))], "refused the login by SASL DIGEST-MD5: check ZOOKEEPER_SASL_USER"),
+        ([(0, token(b""))], "no challenge of DIGEST-MD5"),
+        ([(0, token(CHALLENGE.replace(b"md5-sess", b"md5")))], "no challenge of DIGEST-MD5"),
+        ([(0, token(CHALLENGE + b',qop="auth-int,auth-conf"'))], "it wants all traffic signed or encrypted"),
+        ([(0, token(CHALLENGE)), (0, token(b"rspauth=0123"))], "it does not prove that it knows the password"),
+        ([(0, token(CHALLENGE)), (0, token(CHALLENGE))], "it does not prove that it knows the password"),
+    ],
+)
+def test_refusals(replies: list[tuple[int, bytes]], said: str) -> None:
+    """What a server may answer is told in a line that names the server and the setting."""
+    error = refusal(*replies)
+    assert said in error
+    assert error.startswith("ZooKeeper at zk-0 ")
+    assert SECRET not in error
+
+
+def test_secrets_are_hidden() -> None:
+    """Neither a password nor a token is in what Python shows of its objects."""
+    connection = Connection([(0, token(CHALLENGE)), (0, token(None))])
+    with pytest.raises(ZooKeeperLoginFailed):
+        log_in(connection, DIGEST, "zk-0", 1)
+    assert SECRET not in repr(DIGEST)
+    assert ["SASL(…)"] * 2 == [f"{request}" for request in connection.sent]
+    assert b"response=" in connection.sent[1].serialize()
+
+
+@pytest.mark.parametrize("user", ["backup", "b\u00e4ckup", "\u65e5\u672c", 'q"u\\o', "a,b=c"])
+def test_any_user(user: str) -> None:
+    """A user's name is sent as UTF-8, quoted."""
+    response, _ = digest(user, SECRET, fields(CHALLENGE), b"uri", b"cnonce")
+    assert user.encode() == fields(response)[b"username"]
+
+
+@pytest.fixture
+def missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without Kerberos."""
+    monkeypatch.setattr(gssapi, "LIBRARY", "libnowhere.so.2")
+
+
+@pytest.mark.usefixtures("missing_library")
+def test_no_library(tmp_path: Path) -> None:
+    """GSSAPI without its library tells what to install, before any server is asked; DIGEST-MD5 needs none."""
+    (tmp_path / "keytab").touch()
+    for attempt in (
+        Sasl(GSSAPI, keytab=str(tmp_path / "keytab")).require,
+        lambda: log_in(Connection([(0, b"")]), KERBEROS, "zk-0", 1),
+    ):
+        with pytest.raises(SettingError, match=r"libnowhere.so.2 is missing: install .* libgssapi-krb5-2"):
+            attempt()
+    DIGEST.require()
+
+
+def test_no_keytab() -> None:
+    """A keytab that is not there is named."""
+    with pytest.raises(SettingError, match=r"ZOOKEEPER_SASL_KEYTAB \(/nowhere\) cannot be read: No such file"):
+        KERBEROS.require()
