@@ -12,15 +12,15 @@ from itertools import islice
 from typing import NamedTuple
 
 from metadata_tool.errors import CaptureStarved
-from metadata_tool.zookeeper import jute, protocol
+from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply, acl_reply
 from metadata_tool.zookeeper.reads import REPLY_BYTES, Reads, encoded, require_gone
-from metadata_tool.zookeeper.snapshot import acl_of, version_of, with_acl
+from metadata_tool.zookeeper.snapshot import NEVER_SET, acl_of, tail_of, version_of, with_acl
 from metadata_tool.zookeeper.spool import Change, Changes
 
 MAX_ROUNDS = 500
-_MOST = 2048
+_MOST = 4096
 """Znodes in a request."""
 _HOTTEST = 512
 _QUOTAS = 1024
@@ -56,6 +56,7 @@ class _Attempt:
     last_silent: int = 0
     growth: int = 0
     waiting: int = 1
+    late: list[bytes] = field(default_factory=list)
     unsound: bool = False
     unknown: dict[bytes, int] = field(default_factory=dict)
     """Znodes whose ACL is not known in the version that they had, and the key of an earlier one, if that is."""
@@ -73,6 +74,9 @@ class Closing:
         self._changes = changes
         self._quotas = quotas
         self._hot: dict[bytes, None] = {}
+        """What changed lately, the latest last."""
+        self._seen: dict[bytes, bytes] = {}
+        """Key and stat of what was read here, so that what is still the same is not written again."""
 
     def run(self) -> Closed:
         """Close.
@@ -105,9 +109,9 @@ class Closing:
         def done(zxid: int) -> None:
             attempt.zxid = zxid
             attempt.last_silent, attempt.growth = self._marks.last_silent, self._marks.growth
-            late = self._late()
-            self._marks.await_late(late)
-            for portion in self._portions(late):
+            attempt.late = self._late()
+            self._marks.await_late(attempt.late)
+            for portion in self._portions(attempt.late):
                 attempt.waiting += 1
                 self._read(portion, attempt)
 
@@ -118,24 +122,25 @@ class Closing:
         return list(self._marks.dirty)
 
     def _read(self, paths: list[bytes], attempt: _Attempt, done: Callable[[int], None] | None = None) -> None:
-        acls: dict[bytes, AclReply] = {}
         unknown = [path for path in paths if self._needs_acl(path)]
         answered = iter(unknown)
 
         def on_acl(_zxid: int, error: int, body: bytes) -> None:
-            acls[next(answered)] = acl_reply(error, body)
+            self._learn(next(answered), acl_reply(error, body), attempt)
+            attempt.waiting -= 1
 
         def on_replies(zxid: int, replies: list[Reply]) -> None:
             for path, reply in zip(paths, replies, strict=True):
-                self._keep(path, reply, acls.get(path), zxid, attempt)
+                self._keep(path, reply, zxid, attempt)
             attempt.waiting -= 1
             if done:
                 done(zxid)
 
-        self._reads.ask_acls_here(unknown, on_acl)
         self._reads.multi_read(paths, on_replies)
+        attempt.waiting += len(unknown)
+        self._reads.ask_acls_here(unknown, on_acl)  # after it, for what is read late must be read soon
 
-    def _keep(self, path: bytes, reply: Reply, acl: AclReply | None, zxid: int, attempt: _Attempt) -> None:
+    def _keep(self, path: bytes, reply: Reply, zxid: int, attempt: _Attempt) -> None:
         if isinstance(reply, Refusal):
             require_gone(path, reply)
             self._changes.remove(path)
@@ -146,18 +151,42 @@ class Closing:
             if is_quota_stats(path):
                 self._quotas[path] = None
                 attempt.unsound |= attempt.zxid is not None
-            before = self._changes.get(path)
-            node, key = encoded(path, reply, acl, self._table)
-            if key == UNKNOWN and before and version_of(before.node) == version_of(node):
-                key = acl_of(before.node)
+            before = self._before(path)
+            node, key = encoded(path, reply, None, self._table)
+            if key == UNKNOWN and before and version_of(before) == version_of(node):
+                key = acl_of(before)
                 node = with_acl(node, key)
             if key == UNKNOWN:
-                attempt.unknown[path] = acl_of(before.node) if before else UNKNOWN
+                attempt.unknown[path] = acl_of(before) if before else UNKNOWN
             else:
                 attempt.unknown.pop(path, None)
-            if attempt.zxid is not None and not self._holds(reply.stat, before, node, attempt.zxid):
+            if attempt.zxid is not None and not self._holds(node, before, attempt.zxid):
                 attempt.doubtful.add(path)
-            self._changes.put(path, Change(zxid, node))
+            self._put(path, Change(zxid, node), before)
+
+    def _learn(self, path: bytes, reply: AclReply, attempt: _Attempt) -> None:
+        """The ACL of a znode that was read just before."""
+        if path in attempt.unknown and (change := self._changes.get(path)):
+            key = self._table.of_stored(path, change.node, reply)
+            if key != UNKNOWN:
+                self._put(path, Change(change.zxid, with_acl(change.node, key)), None)
+                del attempt.unknown[path]
+
+    def _put(self, path: bytes, change: Change, before: bytes | None) -> None:
+        tail = tail_of(change.node)
+        if tail == before and not is_quota_stats(path):  # the same mzxid: the same data
+            self._changes.seen_again(path, change.zxid)
+        else:
+            self._changes.put(path, change)
+        self._seen[path] = tail
+
+    def _before(self, path: bytes) -> bytes | None:
+        """Key and stat of what was read of a znode again before."""
+        if self._changes.size(path) is None:
+            return None
+        if path not in self._seen and (change := self._changes.get(path)):
+            self._seen[path] = tail_of(change.node)
+        return self._seen[path]
 
     def _settled(self, attempt: _Attempt) -> bool:
         """Ask for the ACLs that are not known: of another version by now, or gone, an ACL is one of before or after."""
@@ -176,33 +205,34 @@ class Closing:
                 attempt.doubtful.add(path)
             if key == UNKNOWN:
                 return False
-            self._changes.put(path, Change(change.zxid, with_acl(change.node, key)))
+            self._put(path, Change(change.zxid, with_acl(change.node, key)), None)
         return True
 
-    def _holds(self, stat: bytes, before: Change | None, node: bytes, closed: int) -> bool:
+    def _holds(self, node: bytes, before: bytes | None, closed: int) -> bool:
         """Whether a znode that was read late had this ACL version when it was closed.
 
         It never goes back: so none at all, or the same as before, or nothing happened since that no event told.
         """
-        same = before is not None and before.zxid <= closed and version_of(before.node) == version_of(node)
-        return same or not jute.acl_version(stat)[1] or self._marks.last_silent <= closed
+        same = before is not None and version_of(before) == version_of(node)
+        return same or version_of(node)[1] == NEVER_SET or self._marks.last_silent <= closed
 
     def _needs_acl(self, path: bytes) -> bool:
-        before = self._changes.get(path)
-        return before is None or acl_of(before.node) == UNKNOWN
+        before = self._before(path)
+        return before is None or acl_of(before) == UNKNOWN
 
     def _heat(self, paths: set[bytes]) -> None:
         for path in paths:
             self._hot.pop(path, None)
-            self._hot[path] = None
+            if self._changes.size(path) is not None:
+                self._hot[path] = None
         while len(self._hot) > _HOTTEST:
             del self._hot[next(iter(self._hot))]
 
     def _size_of(self, path: bytes) -> int:
-        before = self._changes.get(path)
-        if before is None:
+        size = self._changes.size(path)
+        if size is None:
             return _COUNTER_BYTES if is_quota_stats(path) else _STRANGER_BYTES
-        return len(before.node)
+        return size
 
     def _portions(self, paths: list[bytes]) -> Iterator[list[bytes]]:
         """In their order, each bounded: in number, in the bytes of the request and, as far as known, of the reply."""

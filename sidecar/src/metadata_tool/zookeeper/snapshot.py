@@ -36,6 +36,8 @@ _END = buffer(b"/")
 _CHUNK = 1 << 18
 _TAIL = LONG.size + STORED_STAT_SIZE
 _NO_OWNER = LONG.pack(0)
+NEVER_SET = INT.pack(0)
+"""The aversion, encoded, of a znode whose ACL is that of its create."""
 _SEAL_SIZE = LONG.size + len(_END)
 _DIGEST_SIZE = LONG.size + INT.size + LONG.size + _SEAL_SIZE
 _LAST_ZXID_SIZE = LONG.size + _SEAL_SIZE
@@ -78,6 +80,11 @@ def encode_sliced(path: bytes, data: bytes, acl: int, stat: bytes) -> bytes:
 def path_of(node: bytes) -> bytes:
     """The path of an encoded znode."""
     return node[4 : 4 + INT.unpack_from(node)[0]]
+
+
+def tail_of(node: bytes) -> bytes:
+    """What follows the data of an encoded znode: the key of its ACL, its stat. It does for what is asked here."""
+    return node[-_TAIL:]
 
 
 def acl_of(node: bytes) -> int:

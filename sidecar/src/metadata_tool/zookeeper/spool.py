@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from metadata_tool.zookeeper.jute import INT, LONG
+from metadata_tool.zookeeper.jute import INT
 from metadata_tool.zookeeper.snapshot import path_of, tree_key
 
 _BUFFER = 1 << 16
@@ -83,13 +83,19 @@ class Change(NamedTuple):
     node: bytes
 
 
+class _Place(NamedTuple):
+    begin: int
+    size: int
+    zxid: int
+
+
 class Changes:
-    """What was read again: the latest of each znode, or that it has gone. Only paths are in memory."""
+    """What was read again: the latest of each znode, or that it has gone. Paths and zxids are in memory, no more."""
 
     def __init__(self, path: Path) -> None:
         """Begin with nothing; `path` is a file that does not exist yet."""
         self._file = path.open("xb+", buffering=_WRITE_BUFFER)
-        self._places: dict[bytes, tuple[int, int] | None] = {}
+        self._places: dict[bytes, _Place | None] = {}
         self._size = 0
 
     def __contains__(self, path: bytes) -> bool:
@@ -100,14 +106,23 @@ class Changes:
 
     def put(self, path: bytes, change: Change) -> None:
         """This is how a znode is now."""
-        content = LONG.pack(change.zxid) + change.node
-        self._file.write(content)
-        self._places[path] = self._size, len(content)
-        self._size += len(content)
+        self._file.write(change.node)
+        self._places[path] = _Place(self._size, len(change.node), change.zxid)
+        self._size += len(change.node)
+
+    def seen_again(self, path: bytes, zxid: int) -> None:
+        """A znode, which was put, is still the same at a later zxid."""
+        if place := self._places[path]:
+            self._places[path] = place._replace(zxid=zxid)
 
     def remove(self, path: bytes) -> None:
         """There is no such znode now."""
         self._places[path] = None
+
+    def size(self, path: bytes) -> int | None:
+        """Bytes of an encoded znode; None if it was not read again, or has gone."""
+        place = self._places.get(path)
+        return place.size if place else None
 
     def get(self, path: bytes) -> Change | None:
         """How a znode was when it was read again; None if it was not, or has gone."""
@@ -115,10 +130,10 @@ class Changes:
         if place is None:
             return None
         self._file.flush()
-        content = os.pread(self._file.fileno(), place[1], place[0])
-        if len(content) != place[1]:
+        node = os.pread(self._file.fileno(), place.size, place.begin)
+        if len(node) != place.size:
             raise OSError("the spool file was cut while it was in use")
-        return Change(LONG.unpack_from(content)[0], content[LONG.size :])
+        return Change(place.zxid, node)
 
     def live(self) -> Iterator[tuple[bytes, Change]]:
         """Those that have not gone, with their paths."""
