@@ -19,10 +19,10 @@ demo: install ## Back up a real ZooKeeper to an embedded S3, and start a new one
 	@PYTHONPATH=tests $(BIN)/python -m ci.demo
 
 test: install ## Unit, chart and integration tests, on real ZooKeepers and a real S3 server
-	@$(PYTEST) tests/unit tests/chart tests/integration tests/faults
+	@$(PYTEST) tests/unit tests/chart tests/integration tests/faults tests/proof
 
-soak: install ## The long form of what is random in the tests: faults, again and again
-	@$(PYTEST) -s --soak --timeout 3600 tests/faults
+soak: install ## The long form of what is random in the tests: faults, and captures under load, again and again
+	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof
 
 test-unit: install ## Unit tests alone: seconds, no server
 	@$(PYTEST) tests/unit

@@ -13,6 +13,7 @@ import pytest
 from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
 from support.capturing import Taken, judge, take
 from support.latency import delayed
+from support.seed import ADMIN
 from support.truth import load
 from support.zookeeper import Ensemble, ZooKeeper, standalone
 
@@ -117,7 +118,7 @@ def test_nothing_unproven(calm_version: str, options: dict[str, float], tmp_path
     """Where nobody sets ACLs every ACL is proven, if events tell of each zxid, or if nothing is deleted."""
     with (
         standalone(calm_version, tmp_path) as server,
-        load(server.address, WRITES, seed=3, znodes=ZNODES, recreate=0, subtree=0, **options),
+        load(server.address, WRITES, seed=3, znodes=ZNODES, login=ADMIN, **{"recreate": 0, "subtree": 0, **options}),
     ):
         taken = take_some(server.address, tmp_path, 3)
     require_exact(calm_version, server, taken, tmp_path)
@@ -136,6 +137,12 @@ def test_never_starves(tmp_path: Path, *, soak: bool) -> None:
     require_exact(NEWEST, server, taken, tmp_path)
 
 
+def restarted(server: ZooKeeper) -> None:
+    """End a server, and start it again."""
+    server.kill()
+    server.start()
+
+
 def test_connection_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """When the server is gone in the middle, what was read is thrown away, and the capture starts again."""
     server = ZooKeeper(NEWEST, tmp_path)
@@ -144,7 +151,7 @@ def test_connection_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     try:
         with load(server.address, 500, seed=5, znodes=4 * ZNODES):
             (before,) = take_some(server.address, tmp_path / "before", 1)
-            restart = threading.Timer(before.seconds["walk"] / 2, lambda: (server.kill(), server.start()))
+            restart = threading.Timer(before.seconds["walk"] / 2, restarted, [server])
             restart.start()
             taken = take(server.address, tmp_path / "while")
             restart.join()

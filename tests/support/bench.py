@@ -4,16 +4,14 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ci.parts.zookeeper import NEWEST
-from metadata_tool.lifecycle import Checkpoint
-from metadata_tool.zookeeper.capture import Capture, Source, captured
-from metadata_tool.zookeeper.session import Ensemble
 from support.large import ZXID, make_snapshot
-from support.zookeeper import ZooKeeper, standalone
+from support.processes import free_port
+from support.zookeeper import LIKE_IN_PRODUCTION, ZooKeeper, standalone
 
 
 @dataclass(frozen=True)
@@ -46,17 +44,13 @@ def measured(work: Callable[[], object]) -> Cost:
 
 
 @contextmanager
-def captured(znodes: int, directory: Path) -> Iterator[tuple[ZooKeeper, Spool, Cost]]:
-    """A large server, its tree as it was captured, and what that cost."""
+def large_server(znodes: int, directory: Path) -> Iterator[ZooKeeper]:
+    """A server that holds so many znodes, as in production, its AdminServer included."""
     (directory / "data" / "version-2").mkdir(parents=True)
     make_snapshot(directory / "data" / "version-2" / f"snapshot.{ZXID:x}", znodes)
-    with standalone(NEWEST, directory, heap="4g") as server, closing(Spool(directory / "spool")) as spool:
-
-        def work() -> None:
-            with session.connect(server.address, None, 60, Checkpoint()) as zookeeper:
-                capture(zookeeper, spool, directory, b"", Checkpoint())
-
-        yield server, spool, measured(work)
+    admin = {"admin.enableServer": "true", "admin.serverPort": str(free_port()), "admin.serverAddress": "127.0.0.1"}
+    with standalone(NEWEST, directory, admin, heap="4g", java_options=LIKE_IN_PRODUCTION) as server:
+        yield server
 
 
 def table(title: str, rows: Mapping[str, Cost], unit: Cost) -> None:

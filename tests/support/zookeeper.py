@@ -105,10 +105,15 @@ class ZooKeeper:
         return self._srvr().partition("Mode: ")[2].partition("\n")[0]
 
     @property
+    def admin_address(self) -> str:
+        """Where its AdminServer listens: `host:port`."""
+        return f"{self._settings['admin.serverAddress']}:{self._settings['admin.serverPort']}"
+
+    @property
     def runs(self) -> bool:
         """Whether it answers, and its AdminServer does, serving or not."""
-        admin = int(self._settings["admin.serverPort"])
-        with contextlib.suppress(OSError), socket.create_connection((self.host, admin), timeout=5):
+        host, _, port = self.admin_address.rpartition(":")
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=5):
             return bool(self._srvr())
         return False
 

@@ -1,0 +1,81 @@
+"""One capture in a process of its own, so that what it takes can be measured: prints it as a line of JSON.
+
+Arguments: a server's address, an empty directory, and `acls` or `no-acls`. Without ACLs it is the walk alone, by the
+same code, of data, stats and lists of children.
+"""
+
+import json
+import resource
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.zookeeper.acls import AclReader, AclTable
+from metadata_tool.zookeeper.capture import Source, captured
+from metadata_tool.zookeeper.marks import Marks
+from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal
+from metadata_tool.zookeeper.reads import Gentleness, Reads, encoded
+from metadata_tool.zookeeper.session import Ensemble, connect
+from metadata_tool.zookeeper.spool import PathQueue, Spool
+
+
+class Stopwatch:
+    """Seconds by the wall and of this process, since it was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def told(self, znodes: int, **more: object) -> dict[str, object]:
+        """What was measured; MiB at the peak of the process."""
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        cost = {"seconds": time.monotonic() - self._wall, "cpu": time.process_time() - self._cpu, "memory": memory}
+        return {"znodes": znodes, **cost, **more}
+
+
+def with_acls(address: str, directory: Path) -> dict[str, object]:
+    """A capture as a backup takes it, and its tree once in order."""
+    stopwatch = Stopwatch()
+    with captured(Source(Ensemble(address)), directory, Checkpoint()) as capture:
+        znodes = sum(1 for _ in capture.nodes())
+        return stopwatch.told(znodes + capture.ephemerals, phases=capture.seconds, unproven=len(capture.unproven))
+
+
+def without_acls(address: str, directory: Path) -> dict[str, object]:
+    """The walk of a capture with ACLs taken for refused; into a spool, too."""
+    stopwatch = Stopwatch()
+    with pytest.MonkeyPatch.context() as patch, connect(Ensemble(address), Checkpoint()) as session:
+        patch.setattr(AclReader, "ask", _refuse)
+        reads = Reads(session, Marks(lambda _: False, lambda _: False), Gentleness(connections=0))
+        spool, table = Spool(directory / "walk"), AclTable()
+        level = PathQueue(directory / "level-0")
+        level.put([b""])
+        for depth in count(1):
+            below = PathQueue(directory / f"level-{depth}")
+            spool.begin_level()
+            for part in reads.read(level.drain(), children=True):
+                pairs = zip(part.paths, part.data, strict=True)
+                nodes = [encoded(path, data, None, table)[0] for path, data in pairs if isinstance(data, DataReply)]
+                spool.append(part.zxid, nodes)
+                for path, names in part.lists.items():
+                    below.put(path + b"/" + name for name in sorted(names))
+            if below.empty:
+                break
+            level = below
+        deque(spool.in_tree_order(), maxlen=0)
+        return stopwatch.told(spool.nodes)
+
+
+def _refuse(_self: AclReader, paths: Sequence[bytes], then: Callable[[list[AclReply]], Any]) -> None:
+    then([Refusal(0)] * len(paths))
+
+
+if __name__ == "__main__":
+    work = {"acls": with_acls, "no-acls": without_acls}[sys.argv[3]]
+    print(json.dumps(work(sys.argv[1], Path(sys.argv[2]))))
