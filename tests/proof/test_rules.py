@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,8 @@ from metadata_tool.zookeeper.closing import Closing
 from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.proof import Proof
 from metadata_tool.zookeeper.protocol import CREATED
-from metadata_tool.zookeeper.reads import MultiRead, Reads
+from metadata_tool.zookeeper.reads import Reads
+from metadata_tool.zookeeper.snapshot import NEVER_SET
 from support.capturing import Taken, Verdict, judge, take
 from support.latency import delayed
 from support.truth import load
@@ -70,7 +70,7 @@ def no_quotas(patch: pytest.MonkeyPatch) -> None:
 def any_version_of_an_acl(patch: pytest.MonkeyPatch) -> None:
     """An ACL is taken whatever version of its znode it is of."""
     patch.setattr(AclTable, "fitting", lambda self, path, _, reply: self.any_version(path, reply, UNKNOWN))
-    patch.setattr(closing, "version_of", lambda _: b"")
+    patch.setattr(closing, "version_of", lambda _: (b"", NEVER_SET))
 
 
 def no_proof(patch: pytest.MonkeyPatch) -> None:
@@ -95,16 +95,7 @@ def nothing_is_silent(patch: pytest.MonkeyPatch) -> None:
 
 def the_proof_clears(patch: pytest.MonkeyPatch) -> None:
     """A read that keeps nothing takes marks away."""
-
-    def look(self: Reads, data: Any, done: Any, lists: Any = ()) -> None:
-        def on_reply(zxid: int, replies: Any) -> None:
-            self.marks.reply(zxid)
-            self.marks.clear(data)
-            done(zxid, replies)
-
-        MultiRead(self._wire, self._unsupported, data, lists, on_reply)
-
-    patch.setattr(Reads, "look", look)
+    patch.setattr(Reads, "look", Reads.multi_read)
 
 
 RULES: tuple[Take, ...] = (

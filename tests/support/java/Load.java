@@ -66,7 +66,7 @@ public final class Load {
         System.out.println("ready");
 
         long begin = System.nanoTime();
-        Thread churn = new Churn(world, options.get("sessions"), new Random(random.nextLong()), counts);
+        Churn churn = new Churn(world, options.get("sessions"), new Random(random.nextLong()), counts);
         churn.start();
         pace.limit(Double.parseDouble(arguments[1]));
         Thread main = Thread.currentThread();
@@ -77,8 +77,7 @@ public final class Load {
         }
         pace.drain();
         double seconds = (System.nanoTime() - begin) / 1e9;
-        churn.interrupt();
-        churn.join();
+        churn.end();
         for (Writer writer : writers) {
             writer.close();
         }
@@ -716,7 +715,7 @@ final class Writer {
     }
 }
 
-/** Sessions that come, leave ephemerals, and go with them; until it is interrupted. */
+/** Sessions that come, leave ephemerals, and go with them. */
 final class Churn extends Thread {
     private static final int EPHEMERALS = 5;
 
@@ -724,6 +723,7 @@ final class Churn extends Thread {
     private final double perSecond;
     private final Random random;
     private final Counts counts;
+    private final CountDownLatch ended = new CountDownLatch(1); // a session's close swallows interrupts
 
     Churn(World world, double perSecond, Random random, Counts counts) {
         this.world = world;
@@ -736,17 +736,22 @@ final class Churn extends Thread {
     @Override
     public void run() {
         try {
-            for (int session = 0; perSecond > 0; session++) {
+            for (int session = 0; perSecond > 0 && ended.getCount() > 0; session++) {
                 try (ZooKeeper zookeeper = world.connect()) {
                     for (int number = 0; number < EPHEMERALS; number++) {
                         create(zookeeper, "/ephemeral-churn-" + session + "-" + number);
                     }
-                    Thread.sleep((long) (1000 / perSecond));
+                    ended.await((long) (1000 / perSecond), TimeUnit.MILLISECONDS);
                 }
             }
-        } catch (InterruptedException ended) {
-            return;
+        } catch (InterruptedException unwanted) {
+            throw new IllegalStateException(unwanted);
         }
+    }
+
+    void end() throws InterruptedException {
+        ended.countDown();
+        join();
     }
 
     private void create(ZooKeeper zookeeper, String name) throws InterruptedException {

@@ -1,8 +1,8 @@
 """Closing: the moment that a capture is of, once few znodes are marked.
 
 Z is the zxid of a reply. What that reply brought is so at Z. What was marked still, D, is read next: if nothing of D is
-marked again before its own read, its values were so at Z as well. If something is, the attempt has failed, what was
-read counts as any other read, and what broke it joins a bounded hot set that each first reply is to bring.
+marked again before its own read, its values were so at Z as well. If something is, the attempt has failed, and what was
+read counts as any other read. What changed lately is likely to change again, so each first reply brings it, too.
 (One reply for everything that is marked would do, too, and starves behind a slow network.)
 """
 
@@ -19,10 +19,11 @@ from metadata_tool.zookeeper.reads import REPLY_BYTES, Reads, encoded, require_g
 from metadata_tool.zookeeper.snapshot import NEVER_SET, acl_of, tail_of, version_of, with_acl
 from metadata_tool.zookeeper.spool import Change, Changes
 
-MAX_ROUNDS = 500
+MAX_ROUNDS = 2000
 _MOST = 4096
 """Znodes in a request."""
-_HOTTEST = 512
+_HOT = 512
+"""Znodes that changed lately, in a first request: with more of them its reply would take too long."""
 _QUOTAS = 1024
 _COUNTER_BYTES = 256
 """More than the counters of a quota take."""
@@ -56,7 +57,6 @@ class _Attempt:
     last_silent: int = 0
     growth: int = 0
     waiting: int = 1
-    late: list[bytes] = field(default_factory=list)
     unsound: bool = False
     unknown: dict[bytes, int] = field(default_factory=dict)
     """Znodes whose ACL is not known in the version that they had, and the key of an earlier one, if that is."""
@@ -95,33 +95,38 @@ class Closing:
                 return Closed(attempt.zxid, attempt.last_silent, attempt.growth, rounds, frozenset(attempt.doubtful))
             for path in attempt.unknown:
                 self._marks.mark(path)
-            self._heat(self._marks.broken)
         raise CaptureStarved(
             f"the tree changed faster than it could be read, {MAX_ROUNDS} times in a row",
             "nothing was uploaded; find out which client writes so much, or give the backup a faster way to ZooKeeper",
         )
 
     def _begin(self, attempt: _Attempt) -> None:
-        """Read what is marked, hot, or changes unseen, all in one reply; its zxid is the one to close at."""
-        wanted = dict.fromkeys([b"", *self._hot, *islice(self._quotas, _QUOTAS), *self._marks.dirty])
-        first = next(self._portions(list(wanted)))
+        """Read what changes unseen, is marked, or is hot, all in one reply; its zxid is the one to close at."""
+        wanted = dict.fromkeys([b"", *islice(self._quotas, _QUOTAS), *self._marks.dirty, *reversed(self._hot)])
 
-        def done(zxid: int) -> None:
+        def arrived(zxid: int) -> None:
             attempt.zxid = zxid
             attempt.last_silent, attempt.growth = self._marks.last_silent, self._marks.growth
-            attempt.late = self._late()
-            self._marks.await_late(attempt.late)
-            for portion in self._portions(attempt.late):
+            late = self._late()
+            self._marks.await_late(late)
+            for portion in self._portions(sorted(late, key=self._is_stranger)):
                 attempt.waiting += 1
-                self._read(portion, attempt)
+                self._read(portion, attempt, late=True)
 
-        self._read(first, attempt, done)
+        self._read(next(self._portions(sorted(wanted, key=self._is_stranger))), attempt, arrived=arrived)
 
     def _late(self) -> list[bytes]:
         """What the reply at Z did not bring, and has changed before it."""
         return list(self._marks.dirty)
 
-    def _read(self, paths: list[bytes], attempt: _Attempt, done: Callable[[int], None] | None = None) -> None:
+    def _read(
+        self,
+        paths: list[bytes],
+        attempt: _Attempt,
+        arrived: Callable[[int], None] = lambda _: None,
+        *,
+        late: bool = False,
+    ) -> None:
         unknown = [path for path in paths if self._needs_acl(path)]
         answered = iter(unknown)
 
@@ -131,38 +136,38 @@ class Closing:
 
         def on_replies(zxid: int, replies: list[Reply]) -> None:
             for path, reply in zip(paths, replies, strict=True):
-                self._keep(path, reply, zxid, attempt)
+                if isinstance(reply, Refusal):
+                    require_gone(path, reply)
+                    self._forget(path, attempt)
+                elif isinstance(reply, DataReply):
+                    self._keep(path, reply, zxid, attempt, late=late)
             attempt.waiting -= 1
-            if done:
-                done(zxid)
 
-        self._reads.multi_read(paths, on_replies)
+        self._reads.multi_read(paths, on_replies, arrived=arrived)
         attempt.waiting += len(unknown)
         self._reads.ask_acls_here(unknown, on_acl)  # after it, for what is read late must be read soon
 
-    def _keep(self, path: bytes, reply: Reply, zxid: int, attempt: _Attempt) -> None:
-        if isinstance(reply, Refusal):
-            require_gone(path, reply)
-            self._changes.remove(path)
-            self._quotas.pop(path, None)
-            self._hot.pop(path, None)
+    def _forget(self, path: bytes, attempt: _Attempt) -> None:
+        self._changes.remove(path)
+        for known in (self._quotas, self._hot, attempt.unknown):
+            known.pop(path, None)
+
+    def _keep(self, path: bytes, reply: DataReply, zxid: int, attempt: _Attempt, *, late: bool) -> None:
+        if is_quota_stats(path):
+            self._quotas[path] = None
+            attempt.unsound |= late
+        before = self._before(path)
+        node, key = encoded(path, reply, None, self._table)
+        if key == UNKNOWN and before and version_of(before) == version_of(node):
+            key = acl_of(before)
+            node = with_acl(node, key)
+        if key == UNKNOWN:
+            attempt.unknown[path] = acl_of(before) if before else UNKNOWN
+        else:
             attempt.unknown.pop(path, None)
-        elif isinstance(reply, DataReply):
-            if is_quota_stats(path):
-                self._quotas[path] = None
-                attempt.unsound |= attempt.zxid is not None
-            before = self._before(path)
-            node, key = encoded(path, reply, None, self._table)
-            if key == UNKNOWN and before and version_of(before) == version_of(node):
-                key = acl_of(before)
-                node = with_acl(node, key)
-            if key == UNKNOWN:
-                attempt.unknown[path] = acl_of(before) if before else UNKNOWN
-            else:
-                attempt.unknown.pop(path, None)
-            if attempt.zxid is not None and not self._holds(node, before, attempt.zxid):
-                attempt.doubtful.add(path)
-            self._put(path, Change(zxid, node), before)
+        if late and not self._holds(node, before, attempt):
+            attempt.doubtful.add(path)
+        self._put(path, Change(zxid, node), before)
 
     def _learn(self, path: bytes, reply: AclReply, attempt: _Attempt) -> None:
         """The ACL of a znode that was read just before."""
@@ -178,6 +183,7 @@ class Closing:
             self._changes.seen_again(path, change.zxid)
         else:
             self._changes.put(path, change)
+            self._heat(path)
         self._seen[path] = tail
 
     def _before(self, path: bytes) -> bytes | None:
@@ -208,31 +214,31 @@ class Closing:
             self._put(path, Change(change.zxid, with_acl(change.node, key)), None)
         return True
 
-    def _holds(self, node: bytes, before: bytes | None, closed: int) -> bool:
+    def _holds(self, node: bytes, before: bytes | None, attempt: _Attempt) -> bool:
         """Whether a znode that was read late had this ACL version when it was closed.
 
         It never goes back: so none at all, or the same as before, or nothing happened since that no event told.
         """
         same = before is not None and version_of(before) == version_of(node)
-        return same or version_of(node)[1] == NEVER_SET or self._marks.last_silent <= closed
+        return same or version_of(node)[1] == NEVER_SET or self._marks.last_silent <= (attempt.zxid or 0)
 
     def _needs_acl(self, path: bytes) -> bool:
         before = self._before(path)
         return before is None or acl_of(before) == UNKNOWN
 
-    def _heat(self, paths: set[bytes]) -> None:
-        for path in paths:
-            self._hot.pop(path, None)
-            if self._changes.size(path) is not None:
-                self._hot[path] = None
-        while len(self._hot) > _HOTTEST:
+    def _heat(self, path: bytes) -> None:
+        self._hot.pop(path, None)
+        self._hot[path] = None
+        if len(self._hot) > _HOT:
             del self._hot[next(iter(self._hot))]
 
+    def _is_stranger(self, path: bytes) -> bool:
+        return self._changes.size(path) is None and not is_quota_stats(path)
+
     def _size_of(self, path: bytes) -> int:
-        size = self._changes.size(path)
-        if size is None:
-            return _COUNTER_BYTES if is_quota_stats(path) else _STRANGER_BYTES
-        return size
+        if self._is_stranger(path):
+            return _STRANGER_BYTES
+        return self._changes.size(path) or _COUNTER_BYTES
 
     def _portions(self, paths: list[bytes]) -> Iterator[list[bytes]]:
         """In their order, each bounded: in number, in the bytes of the request and, as far as known, of the reply."""

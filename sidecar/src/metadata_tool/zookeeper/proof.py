@@ -40,14 +40,15 @@ class Proof:
         return self._unproven
 
     def _candidates(self, closed: Closed) -> Iterator[bytes]:
+        """What changed lately first: it is likely to be gone soon, and what has gone cannot be proven."""
+        for path, change in self._changes.live():
+            if change.zxid < closed.last_silent and path not in closed.doubtful and not is_ephemeral(change.node):
+                yield change.node
         for zxid, nodes in self._spool.batches():
             if zxid < closed.last_silent:
                 for node in nodes:
                     if path_of(node) not in self._changes and not is_ephemeral(node):
                         yield node
-        for path, change in self._changes.live():
-            if change.zxid < closed.last_silent and path not in closed.doubtful and not is_ephemeral(change.node):
-                yield change.node
 
     def _compare(self, nodes: Sequence[bytes]) -> None:
         def done(_zxid: int, replies: list[Reply]) -> None:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from metadata_tool.errors import ToolError, ZnodeUnreadable
 from metadata_tool.zookeeper import jute, protocol
@@ -48,8 +49,15 @@ class Gentleness:
         )
 
 
+class Then(NamedTuple):
+    """What is called with a reply: `arrived` at once, with its zxid, and `done` with what was read, too."""
+
+    arrived: Callable[[int], None]
+    done: Callable[[int, list[Reply]], None]
+
+
 class MultiRead:
-    """One multi-read. `done` is called at the moment when its reply comes, with the zxid and what was read."""
+    """One multi-read, asked again where the server throttles."""
 
     def __init__(
         self,
@@ -57,13 +65,13 @@ class MultiRead:
         unsupported: Callable[[], ToolError],
         data: Sequence[bytes],
         lists: Sequence[bytes],
-        done: Callable[[int, list[Reply]], None],
+        then: Then,
     ) -> None:
         self._wire = wire
         self._unsupported = unsupported
         self._body = protocol.multi_read(data, lists)
         self._expected = len(data) + len(lists)
-        self._done = done
+        self._then = then
         self._tries = 0
         self._send()
 
@@ -80,10 +88,11 @@ class MultiRead:
             raise self._unsupported()
         if error:
             raise WireError(f"ZooKeeper's error {error}")
+        self._then.arrived(zxid)
         replies = protocol.read_replies(body)
         if len(replies) != self._expected:
             raise WireError(f"{len(replies)} answers came to {self._expected} reads")
-        self._done(zxid, replies)
+        self._then.done(zxid, replies)
 
 
 @dataclass
@@ -113,26 +122,27 @@ class Reads:
         self._unsupported = session.unsupported
 
     def multi_read(
-        self, data: Sequence[bytes], done: Callable[[int, list[Reply]], None], lists: Sequence[bytes] = ()
+        self,
+        data: Sequence[bytes],
+        done: Callable[[int, list[Reply]], None],
+        lists: Sequence[bytes] = (),
+        arrived: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Ask for data and lists; `done` is to keep the replies, which come with their zxid: marks are cleared."""
+        """Ask for data and lists; `done` is to keep the replies, which come with their zxid.
 
-        def on_reply(zxid: int, replies: list[Reply]) -> None:
-            self.marks.clear(data)
-            done(zxid, replies)
+        Marks are cleared at once; then `arrived` is called, for what must not wait until the replies are taken apart.
+        """
 
-        self.look(data, on_reply, lists)
-
-    def look(
-        self, data: Sequence[bytes], done: Callable[[int, list[Reply]], None], lists: Sequence[bytes] = ()
-    ) -> None:
-        """The same for replies that are not kept: what is marked stays so."""
-
-        def on_reply(zxid: int, replies: list[Reply]) -> None:
+        def on_arrival(zxid: int) -> None:
             self.marks.reply(zxid)
-            done(zxid, replies)
+            self.marks.clear(data)
+            arrived(zxid)
 
-        MultiRead(self._wire, self._unsupported, data, lists, on_reply)
+        MultiRead(self._wire, self._unsupported, data, lists, Then(on_arrival, done))
+
+    def look(self, data: Sequence[bytes], done: Callable[[int, list[Reply]], None]) -> None:
+        """The same for replies that are not kept: what is marked stays so."""
+        MultiRead(self._wire, self._unsupported, data, (), Then(self.marks.reply, done))
 
     def ask_acls_here(self, paths: Sequence[bytes], done: Callable[[int, int, bytes], None]) -> None:
         """Ask for ACLs on the connection of the multi-reads, so that they are answered just before what follows."""
@@ -192,7 +202,7 @@ class Reads:
             self._keep_lists(part, paths, replies)
             part.done = True
 
-        MultiRead(self._wire, self._unsupported, (), paths, done)
+        self.multi_read((), done, paths)
 
     def _keep_lists(self, part: Part, paths: Sequence[bytes], replies: Sequence[Reply]) -> None:
         for path, reply in zip(paths, replies, strict=True):
