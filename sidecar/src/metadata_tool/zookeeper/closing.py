@@ -6,9 +6,9 @@ read counts as any other read. What changed lately is likely to change again, so
 (One reply for everything that is marked would do, too, and starves behind a slow network.)
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import NamedTuple
 
 from metadata_tool.errors import CaptureStarved
@@ -19,12 +19,13 @@ from metadata_tool.zookeeper.reads import REPLY_BYTES, Reads, encoded, require_g
 from metadata_tool.zookeeper.snapshot import NEVER_SET, acl_of, tail_of, version_of, with_acl
 from metadata_tool.zookeeper.spool import Change, Changes
 
+log = logging.getLogger(__name__)
+
 MAX_ROUNDS = 2000
 _MOST = 4096
 """Znodes in a request."""
 _HOT = 512
 """Znodes that changed lately, in a first request: with more of them its reply would take too long."""
-_QUOTAS = 1024
 _COUNTER_BYTES = 256
 """More than the counters of a quota take."""
 _STRANGER_BYTES = 16 << 10
@@ -58,6 +59,8 @@ class _Attempt:
     growth: int = 0
     waiting: int = 1
     unsound: bool = False
+    stale: int = 0
+    """Counters of quotas that its first request has no room for."""
     unknown: dict[bytes, int] = field(default_factory=dict)
     """Znodes whose ACL is not known in the version that they had, and the key of an earlier one, if that is."""
     doubtful: set[bytes] = field(default_factory=set)
@@ -92,6 +95,8 @@ class Closing:
             self._reads.wires.until(lambda attempt=attempt: not attempt.waiting)  # type: ignore[misc]
             holds = not (attempt.unsound or self._marks.broken)
             if holds and attempt.zxid is not None and self._settled(attempt):
+                if attempt.stale:
+                    log.warning("%d counters of quotas are of shortly before: they fit into no request", attempt.stale)
                 return Closed(attempt.zxid, attempt.last_silent, attempt.growth, rounds, frozenset(attempt.doubtful))
             for path in attempt.unknown:
                 self._marks.mark(path)
@@ -102,7 +107,9 @@ class Closing:
 
     def _begin(self, attempt: _Attempt) -> None:
         """Read what changes unseen, is marked, or is hot, all in one reply; its zxid is the one to close at."""
-        wanted = dict.fromkeys([b"", *islice(self._quotas, _QUOTAS), *self._marks.dirty, *reversed(self._hot)])
+        wanted = dict.fromkeys([*self._quotas, b"", *self._marks.dirty, *reversed(self._hot)])
+        first = next(self._portions(sorted(wanted, key=self._is_stranger)))
+        attempt.stale = len(self._quotas.keys() - set(first))
 
         def arrived(zxid: int) -> None:
             attempt.zxid = zxid
@@ -113,7 +120,7 @@ class Closing:
                 attempt.waiting += 1
                 self._read(portion, attempt, late=True)
 
-        self._read(next(self._portions(sorted(wanted, key=self._is_stranger))), attempt, arrived=arrived)
+        self._read(first, attempt, arrived=arrived)
 
     def _late(self) -> list[bytes]:
         """What the reply at Z did not bring, and has changed before it."""
