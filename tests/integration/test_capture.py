@@ -134,10 +134,10 @@ def between_acls_and_data(monkeypatch: pytest.MonkeyPatch, change: Callable[[], 
     """Change the tree once, after the ACLs of the second level were read and before its data is."""
     original, calls = Reads.multi_read, iter(range(100))
 
-    def multi_read(self: Reads, *arguments: Any) -> None:
+    def multi_read(self: Reads, *arguments: Any, **named: Any) -> None:
         if next(calls) == 1:
             change()
-        original(self, *arguments)
+        original(self, *arguments, **named)
 
     monkeypatch.setattr(Reads, "multi_read", multi_read)
 

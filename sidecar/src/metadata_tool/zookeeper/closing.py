@@ -57,7 +57,8 @@ class _Attempt:
     zxid: int | None = None
     last_silent: int = 0
     growth: int = 0
-    waiting: int = 1
+    waiting: int = 0
+    asked: set[bytes] = field(default_factory=set)
     unsound: bool = False
     stale: int = 0
     """Counters of quotas that its first request has no room for."""
@@ -92,8 +93,11 @@ class Closing:
         for rounds in range(1, MAX_ROUNDS + 1):
             attempt = _Attempt()
             self._begin(attempt)
-            self._reads.wires.until(lambda attempt=attempt: not attempt.waiting)  # type: ignore[misc]
-            holds = not (attempt.unsound or self._marks.broken)
+            while attempt.waiting:
+                self._reads.wires.pump()
+                if attempt.zxid is None:
+                    self._read_late(attempt)
+            holds = not (attempt.unsound or self._marks.broken or self._marks.pending)
             if holds and attempt.zxid is not None and self._settled(attempt):
                 if attempt.stale:
                     log.warning("%d counters of quotas are of shortly before: they fit into no request", attempt.stale)
@@ -114,16 +118,19 @@ class Closing:
         def arrived(zxid: int) -> None:
             attempt.zxid = zxid
             attempt.last_silent, attempt.growth = self._marks.last_silent, self._marks.growth
-            late = self._late()
-            self._marks.await_late(late)
-            for portion in self._portions(sorted(late, key=self._is_stranger)):
-                attempt.waiting += 1
-                self._read(portion, attempt, late=True)
+            self._marks.await_late(self._late())
+            self._read_late(attempt)
 
         self._read(first, attempt, arrived=arrived)
 
+    def _read_late(self, attempt: _Attempt) -> None:
+        """Ask for what is marked by now, and was not asked for since the first request."""
+        late = [path for path in self._late() if path not in attempt.asked]
+        for portion in self._portions(sorted(late, key=self._is_stranger)):
+            self._read(portion, attempt, late=True)
+
     def _late(self) -> list[bytes]:
-        """What the reply at Z did not bring, and has changed before it."""
+        """What has changed and was not read since: when the reply at Z has come, that is D."""
         return list(self._marks.dirty)
 
     def _read(
@@ -134,6 +141,7 @@ class Closing:
         *,
         late: bool = False,
     ) -> None:
+        attempt.asked.update(paths)
         unknown = [path for path in paths if self._needs_acl(path)]
         answered = iter(unknown)
 
@@ -151,7 +159,7 @@ class Closing:
             attempt.waiting -= 1
 
         self._reads.multi_read(paths, on_replies, arrived=arrived)
-        attempt.waiting += len(unknown)
+        attempt.waiting += 1 + len(unknown)
         self._reads.ask_acls_here(unknown, on_acl)  # after it, for what is read late must be read soon
 
     def _forget(self, path: bytes, attempt: _Attempt) -> None:
