@@ -27,18 +27,19 @@ class Taken:
     unproven: frozenset[str]
     rounds: int
     seconds: dict[str, float]
+    chroot: str = ""
 
 
-def take(address: str, directory: Path, gentleness: Gentleness | None = None) -> Taken:
+def take(address: str, directory: Path, gentleness: Gentleness | None = None, chroot: str = "") -> Taken:
     """One capture, by the program's own code."""
     directory.mkdir(parents=True)
-    source = Source(Ensemble(address, LOGIN), gentleness=gentleness or Gentleness())
+    source = Source(Ensemble(address, LOGIN), chroot, gentleness or Gentleness())
     with captured(source, directory, Checkpoint()) as capture:
         path = directory / "snapshot"
         with path.open("wb") as file:
             snapshot.write(file, capture.acls, capture.nodes())
         unproven = frozenset(path.decode() or "/" for path in capture.unproven)
-        return Taken(capture.zxid, path, unproven, capture.rounds, capture.seconds)
+        return Taken(capture.zxid, path, unproven, capture.rounds, capture.seconds, chroot)
 
 
 @dataclass
@@ -72,7 +73,7 @@ def judge(version: str, data_dir: Path, taken: Mapping[str, Sequence[Taken]], ou
 def _verdict(captures: Sequence[Taken], truths: Mapping[int, Path]) -> Verdict:
     verdict = Verdict()
     for capture in captures:
-        comparison = truth.compare(capture.snapshot, truths[capture.zxid])
+        comparison = truth.compare(capture.snapshot, truths[capture.zxid], capture.chroot)
         wrong = list(_inexcusable(comparison.differences, capture.unproven))
         verdict.captures += 1
         verdict.compared += comparison.znodes

@@ -73,19 +73,26 @@ def differences(captured: Path, truth: Path) -> Iterator[Difference]:
     yield from compare(captured, truth).differences
 
 
-def compare(captured: Path, truth: Path) -> Comparison:
+def compare(captured: Path, truth: Path, chroot: str = "") -> Comparison:
     """Compare a snapshot file of this project with one of `replay`.
 
     A backup has no ephemerals and cannot see who owns containers and TTL znodes: so has the truth here. ACLs are
-    compared as they read, whatever their keys.
+    compared as they read, whatever their keys. With a chroot, the truth is what lies under it, the znodes above it, and
+    ZooKeeper's own.
     """
     ours, theirs = _read(captured), dict(_persistent(_read(truth)))
+    theirs = {path: znode for path, znode in theirs.items() if _in_scope(path, chroot)}
     found = [Difference(path, "missing", None, theirs[path]) for path in theirs.keys() - ours.keys()]
     found += [Difference(path, "extra", ours[path], None) for path in ours.keys() - theirs.keys()]
     both = ours.keys() & theirs.keys()
     for path in both:
         found += _fields(path, ours[path], theirs[path])
     return Comparison(len(both), sorted(found, key=lambda difference: difference[:2]))
+
+
+def _in_scope(path: str, chroot: str) -> bool:
+    path = f"{path.rstrip('/')}/"
+    return path.startswith((f"{chroot}/", "/zookeeper/")) or chroot.startswith(path)
 
 
 def _fields(path: str, ours: _Znode, theirs: _Znode) -> Iterator[Difference]:

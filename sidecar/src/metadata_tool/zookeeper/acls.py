@@ -11,7 +11,7 @@ from metadata_tool.zookeeper import jute, protocol
 from metadata_tool.zookeeper.jute import WIRE_STAT_SIZE
 from metadata_tool.zookeeper.protocol import AclReply, acl_reply, on_wire
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable, version_of
-from metadata_tool.zookeeper.wire import Wire, WireError
+from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
 
 UNKNOWN = -2
 """The key of an ACL that was not read, or not in the version that the znode has."""
@@ -74,9 +74,18 @@ def _require_unmasked(path: bytes, acl: bytes) -> None:
     if digests and all(digest.endswith(":x") for digest in digests):
         raise ZnodeUnreadable(
             f"the ACL of znode {printable(path)} comes back masked",
-            "give ZOOKEEPER_AUTH a user with ADMIN on it (or, if its digest really is 'x', a digest that is one); "
-            "nothing was uploaded",
+            "give the backup a login (ZOOKEEPER_AUTH or SASL) with ADMIN on it (or, if its digest really is 'x', "
+            "a digest that is one); nothing was uploaded",
         )
+
+
+def ask_acls(wire: Wire, paths: Sequence[bytes], done: Callable[[list[AclReply]], None]) -> None:
+    """Ask for the ACLs of these; `done` gets them in their order, once all are there."""
+
+    def on_replies(answers: Answers) -> None:
+        done([acl_reply(error, body) for _, error, body in answers])
+
+    Requests(wire, protocol.GET_ACL, [on_wire(path) for path in paths], on_replies)
 
 
 class _Asked:
@@ -90,18 +99,17 @@ class _Asked:
 
     def portion(self, wire: Wire, begin: int, size: int, filled: Callable[[Wire], None]) -> None:
         paths = self.paths[begin : begin + size]
-        replies: list[AclReply] = []
-        self.replies.append(replies)
+        number = len(self.replies)
+        self.replies.append([])
 
-        def on_reply(_zxid: int, error: int, body: bytes) -> None:
-            replies.append(acl_reply(error, body))
-            if len(replies) == len(paths):
-                self._missing -= len(paths)
-                filled(wire)
-                if not self._missing:
-                    self._then([reply for portion in self.replies for reply in portion])
+        def done(replies: list[AclReply]) -> None:
+            self.replies[number] = replies
+            self._missing -= len(paths)
+            filled(wire)
+            if not self._missing:
+                self._then([reply for portion in self.replies for reply in portion])
 
-        wire.ask(protocol.GET_ACL, [on_wire(path) for path in paths], on_reply)
+        ask_acls(wire, paths, done)
 
 
 class AclReader:

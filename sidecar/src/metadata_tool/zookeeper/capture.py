@@ -26,7 +26,7 @@ from metadata_tool.zookeeper.reads import Gentleness, Part, Reads, encoded, requ
 from metadata_tool.zookeeper.session import Ensemble, Session, connect
 from metadata_tool.zookeeper.snapshot import is_ephemeral, path_of, printable
 from metadata_tool.zookeeper.spool import Change, Changes, PathQueue, Spool, merged
-from metadata_tool.zookeeper.wire import WireError
+from metadata_tool.zookeeper.wire import Answers, Requests, WireError
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,8 @@ class Capture:
         if found != self.counted:
             raise ZnodeUnreadable(
                 f"ZooKeeper has {self.counted} znodes, and {found} can be seen: some are hidden by their ACLs",
-                "give ZOOKEEPER_AUTH a user with READ and ADMIN on every znode; nothing was uploaded",
+                "give the backup a login (ZOOKEEPER_AUTH or SASL) with READ and ADMIN on every znode; "
+                "nothing was uploaded",
             )
 
 
@@ -207,7 +208,7 @@ class _Taking:
         if self._chroot and self._session.read(self._chroot) is None:
             raise SettingError(
                 f"ZOOKEEPER_SERVERS: the chroot {printable(self._chroot)} does not exist, or may not be read",
-                "check its spelling, and ZOOKEEPER_AUTH",
+                "check its spelling, and the login (ZOOKEEPER_AUTH or SASL)",
             )
 
     def _walk(self) -> None:
@@ -275,16 +276,17 @@ class _Taking:
         """How many znodes the server had at the capture's zxid: what is hidden from us is in its number alone."""
         counted: list[int] = []
 
-        def on_reply(zxid: int, error: int, body: bytes) -> None:
+        def on_reply(answers: Answers) -> None:
+            ((zxid, error, body),) = answers
             if error:
                 raise ZnodeUnreadable(
                     f"the znodes below {printable(self._chroot)} cannot be counted: ZooKeeper error {error}",
-                    "give ZOOKEEPER_AUTH a user with READ on it; nothing was uploaded",
+                    "give the backup a login (ZOOKEEPER_AUTH or SASL) with READ on it; nothing was uploaded",
                 )
             self._marks.reply(zxid)
             counted.append(protocol.count(body) - (self._marks.growth - closed.growth))
 
-        self._session.wire.ask(protocol.COUNT_BELOW, [protocol.on_wire(self._chroot)], on_reply)
+        Requests(self._session.wire, protocol.COUNT_BELOW, [protocol.on_wire(self._chroot)], on_reply)
         self._reads.wires.until(lambda: bool(counted))
         return counted[0]
 

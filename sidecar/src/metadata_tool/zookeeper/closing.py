@@ -14,7 +14,7 @@ from typing import NamedTuple
 from metadata_tool.errors import CaptureStarved
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
-from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply, acl_reply
+from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply
 from metadata_tool.zookeeper.reads import REPLY_BYTES, Reads, encoded, require_gone
 from metadata_tool.zookeeper.snapshot import NEVER_SET, acl_of, tail_of, version_of, with_acl
 from metadata_tool.zookeeper.spool import Change, Changes
@@ -143,10 +143,10 @@ class Closing:
     ) -> None:
         attempt.asked.update(paths)
         unknown = [path for path in paths if self._needs_acl(path)]
-        answered = iter(unknown)
 
-        def on_acl(_zxid: int, error: int, body: bytes) -> None:
-            self._learn(next(answered), acl_reply(error, body), attempt)
+        def on_acls(acls: list[AclReply]) -> None:
+            for path, acl in zip(unknown, acls, strict=True):
+                self._learn(path, acl, attempt)
             attempt.waiting -= 1
 
         def on_replies(zxid: int, replies: list[Reply]) -> None:
@@ -158,9 +158,11 @@ class Closing:
                     self._keep(path, reply, zxid, attempt, late=late)
             attempt.waiting -= 1
 
+        attempt.waiting += 1
         self._reads.multi_read(paths, on_replies, arrived=arrived)
-        attempt.waiting += 1 + len(unknown)
-        self._reads.ask_acls_here(unknown, on_acl)  # after it, for what is read late must be read soon
+        if unknown:
+            attempt.waiting += 1
+            self._reads.ask_acls_here(unknown, on_acls)  # after it, for what is read late must be read soon
 
     def _forget(self, path: bytes, attempt: _Attempt) -> None:
         self._changes.remove(path)
@@ -214,7 +216,7 @@ class Closing:
         if not attempt.unknown:
             return True
         paths, replies = list(attempt.unknown), list[AclReply]()
-        self._reads.ask_acls_here(paths, lambda _zxid, error, body: replies.append(acl_reply(error, body)))
+        self._reads.ask_acls_here(paths, replies.extend)
         self._reads.wires.until(lambda: len(replies) == len(paths))
         for path, reply in zip(paths, replies, strict=True):
             change = self._changes.get(path)

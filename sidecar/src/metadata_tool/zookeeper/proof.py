@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from metadata_tool.zookeeper.closing import Closed
 from metadata_tool.zookeeper.protocol import OP_BYTES, DataReply, Reply
-from metadata_tool.zookeeper.reads import READ_BYTES, REPLY_BYTES, Reads
+from metadata_tool.zookeeper.reads import READ_BYTES, REPLY_BYTES, Gentleness, Reads
 from metadata_tool.zookeeper.snapshot import is_ephemeral, path_of, version_of
 from metadata_tool.zookeeper.spool import Changes, Spool
 
@@ -33,7 +33,7 @@ class Proof:
         """
         self._unproven = set(closed.doubtful)
         if proven_at < closed.last_silent:
-            for nodes in _portions(self._candidates(closed), self._reads.gentleness.batch):
+            for nodes in _portions(self._candidates(closed), self._reads.gentleness):
                 self._reads.wires.until(lambda: self._waiting < self._reads.gentleness.in_flight)
                 self._compare(nodes)
             self._reads.wires.until(lambda: not self._waiting)
@@ -62,16 +62,17 @@ class Proof:
         self._reads.look([path_of(node) for node in nodes], done)
 
 
-def _portions(nodes: Iterator[bytes], most: int) -> Iterator[list[bytes]]:
-    """Bounded by what they had when they were read before."""
+def _portions(nodes: Iterator[bytes], gentleness: Gentleness) -> Iterator[list[bytes]]:
+    """Bounded in number, in the bytes of the request, and by what they had when they were read before."""
     portion: list[bytes] = []
-    gets = 0
+    asks = gets = 0
     for node in nodes:
-        its = len(node) + READ_BYTES + OP_BYTES
-        if portion and (gets + its > REPLY_BYTES or len(portion) >= most):
+        its_asks, its_gets = len(path_of(node)) + OP_BYTES, len(node) + READ_BYTES
+        over = asks + its_asks > gentleness.request_bytes or gets + its_gets > REPLY_BYTES
+        if portion and (over or len(portion) >= gentleness.batch):
             yield portion
-            portion, gets = [], 0
+            portion, asks, gets = [], 0, 0
         portion.append(node)
-        gets += its
+        asks, gets = asks + its_asks, gets + its_gets
     if portion:
         yield portion

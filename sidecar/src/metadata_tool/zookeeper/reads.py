@@ -4,7 +4,6 @@ Data and lists come by multi-reads, on the one connection that events come by, s
 brings. Nothing is asked for that the server could not gather in its heap.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +12,12 @@ from typing import NamedTuple
 
 from metadata_tool.errors import ToolError, ZnodeUnreadable
 from metadata_tool.zookeeper import jute, protocol
-from metadata_tool.zookeeper.acls import AclReader, AclTable
+from metadata_tool.zookeeper.acls import AclReader, AclTable, ask_acls
 from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, DataReply, Refusal, Reply, sizes
 from metadata_tool.zookeeper.session import Session
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, encode_sliced, printable
-from metadata_tool.zookeeper.wire import Wire, WireError
+from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
 
 REPLY_BYTES = 1 << 20
 """What a server may have to gather for one reply, which it builds in its heap."""
@@ -26,7 +25,6 @@ _NAME_BYTES = 64
 READ_BYTES = 100
 """Of a reply, besides the data."""
 _ASKED_AHEAD = 3
-_THROTTLED_TRIES, _THROTTLED_PAUSE = 100, 0.05
 
 
 @dataclass(frozen=True)
@@ -67,23 +65,13 @@ class MultiRead:
         lists: Sequence[bytes],
         then: Then,
     ) -> None:
-        self._wire = wire
         self._unsupported = unsupported
-        self._body = protocol.multi_read(data, lists)
         self._expected = len(data) + len(lists)
         self._then = then
-        self._tries = 0
-        self._send()
+        Requests(wire, protocol.MULTI_READ, [protocol.multi_read(data, lists)], self._on_reply)
 
-    def _send(self) -> None:
-        self._wire.ask(protocol.MULTI_READ, [self._body], self._on_reply)
-
-    def _on_reply(self, zxid: int, error: int, body: bytes) -> None:
-        if error == protocol.THROTTLED and self._tries < _THROTTLED_TRIES:
-            self._tries += 1
-            time.sleep(_THROTTLED_PAUSE)
-            self._send()
-            return
+    def _on_reply(self, answers: Answers) -> None:
+        ((zxid, error, body),) = answers
         if error == protocol.UNIMPLEMENTED:
             raise self._unsupported()
         if error:
@@ -144,9 +132,9 @@ class Reads:
         """The same for replies that are not kept: what is marked stays so."""
         MultiRead(self._wire, self._unsupported, data, (), Then(self.marks.reply, done))
 
-    def ask_acls_here(self, paths: Sequence[bytes], done: Callable[[int, int, bytes], None]) -> None:
+    def ask_acls_here(self, paths: Sequence[bytes], done: Callable[[list[AclReply]], None]) -> None:
         """Ask for ACLs on the connection of the multi-reads, so that they are answered just before what follows."""
-        self._wire.ask(protocol.GET_ACL, [protocol.on_wire(path) for path in paths], done)
+        ask_acls(self._wire, paths, done)
 
     def read(self, paths: Iterable[bytes], *, children: bool) -> Iterator[Part]:
         """ACL, data and stat of each, and, if wanted, lists of children; in the order of the paths.
@@ -279,7 +267,8 @@ def require_gone(path: bytes, refusal: Refusal) -> None:
     if refusal.code == protocol.NO_AUTH:
         raise ZnodeUnreadable(
             f"znode {printable(path)} may not be read",
-            "give ZOOKEEPER_AUTH a user with READ and ADMIN on it, and the right password; nothing was uploaded",
+            "give the backup a login (ZOOKEEPER_AUTH or SASL) with READ and ADMIN on it, and the right password; "
+            "nothing was uploaded",
         )
     if refusal.code == protocol.THROTTLED:
         raise WireError("the server throttles every read")

@@ -28,7 +28,7 @@ from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.protocol import DataReply
 from metadata_tool.zookeeper.sasl import Sasl, log_in
 from metadata_tool.zookeeper.tls import Tls
-from metadata_tool.zookeeper.wire import Wire, WireError, Wires
+from metadata_tool.zookeeper.wire import Requests, Wire, WireError, Wires
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,10 @@ _SESSION_TIMEOUT = 15.0
 _COMMAND_TIMEOUT = 3.0
 _PAUSES = (0.2, 0.4, 0.8, 1.6, 2.0)
 _SAY_EVERY = 10.0
-_AGAIN = "nothing was uploaded; check the ensemble's health, the next backup starts afresh"
+_AGAIN = (
+    "nothing was uploaded, the next backup starts afresh; check the ensemble's health, and whether its logs complain "
+    "of requests larger than jute.maxbuffer"
+)
 
 Endpoint = tuple[str, str, int]
 """A server's name, address and port."""
@@ -106,7 +109,7 @@ class Session:
             WireError: the connection broke.
         """
         answers: list[Answer] = []
-        self.wire.ask(kind, [body], lambda *reply: answers.append(Answer(*reply)))
+        Requests(self.wire, kind, [body], lambda replies: answers.append(Answer(*replies[0])))
         self.wires().until(lambda: bool(answers))
         return answers[0]
 
@@ -225,23 +228,25 @@ def _open(ensemble: Ensemble, endpoint: Endpoint) -> Wire:
     if ensemble.sasl:
         connection._authenticate_with_sasl = partial(log_in, connection, ensemble.sasl)  # noqa: SLF001
     try:
-        _shake_hands(client, ensemble, endpoint)
+        session_timeout = _shake_hands(client, ensemble, endpoint)
     except BaseException:
         if connection._socket is not None:  # noqa: SLF001
             connection._socket.close()  # noqa: SLF001
         raise
-    return Wire(connection._socket, _SESSION_TIMEOUT)  # noqa: SLF001
+    return Wire(connection._socket, session_timeout)  # noqa: SLF001
 
 
-def _shake_hands(client: KazooClient, ensemble: Ensemble, endpoint: Endpoint) -> None:
+def _shake_hands(client: KazooClient, ensemble: Ensemble, endpoint: Endpoint) -> float:
+    """The session's timeout in seconds, as the server grants it."""
     try:
-        client._connection._connect(*endpoint)  # noqa: SLF001
+        read_timeout, _ = client._connection._connect(*endpoint)  # noqa: SLF001
     except kazoo_errors.AuthFailedError as error:
         raise _login_failed() from error
     except kazoo_errors.SessionClosedRequireSaslError as error:
         raise _login_demanded(ensemble) from error
     except (kazoo_errors.KazooException, OSError, client.handler.timeout_exception) as error:
         raise WireError(_reason(error)) from error
+    return float(read_timeout) * 1.5 / 1000  # kazoo's is two thirds of the session's
 
 
 def _reason(error: BaseException) -> str:

@@ -18,7 +18,9 @@ from metadata_tool.zookeeper.jute import INT
 from metadata_tool.zookeeper.protocol import EVENT_XID, PING_XID, REPLY
 
 _REPLY_TIMEOUT = 120.0
-_POLL_MS = 200
+_POLL_MS, _POLL_SOON_MS = 200, 5
+_THROTTLED_TRIES = 50
+_THROTTLED_PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.1)
 _CHUNK = 1 << 20
 LIMIT = 128 << 20
 """No reply may claim more bytes than this."""
@@ -27,6 +29,8 @@ Handler = Callable[[int, int, bytes], None]
 """Called with a reply's zxid, its error (0: none) and its body."""
 OnEvent = Callable[[int, bytes, int], None]
 """Called with an event's type, its path and its zxid (-1 before 3.9)."""
+Answers = Sequence[tuple[int, int, bytes]]
+"""Of each: its zxid, its error (0: none) and its body."""
 
 
 class WireError(Exception):
@@ -44,6 +48,7 @@ class Wire:
         self._waiting: deque[Handler] = deque()
         self._next, self._due = 1, 1
         self._unsent = bytearray()
+        self._later: list[tuple[float, Callable[[], None]]] = []
         self._received: list[bytes] = []
         self._have, self._need = 0, REPLY.size
         self._wrote = self._heard = time.monotonic()
@@ -63,6 +68,15 @@ class Wire:
         """Whether something waits for the socket to take it."""
         return bool(self._unsent)
 
+    @property
+    def has_later(self) -> bool:
+        """Whether something is to be done a little later."""
+        return bool(self._later)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have this called by `keep_alive` so much later."""
+        self._later.append((time.monotonic() + seconds, call))
+
     def ask(self, kind: int, bodies: Sequence[bytes], then: Handler) -> None:
         """Send a request of this kind for each body; `then` is called with each reply, in order."""
         frames = protocol.requests(self._next, kind, bodies)
@@ -79,13 +93,18 @@ class Wire:
         self._socket.close()
 
     def keep_alive(self, now: float) -> None:
-        """Send a ping if nothing else was sent for a while.
+        """Send a ping if nothing else was sent for a while, and do what was to be done later.
 
         Raises:
             WireError: no reply came for too long.
         """
         if self._waiting and now - self._heard > _REPLY_TIMEOUT:
             raise WireError(f"no reply came for {_REPLY_TIMEOUT:.0f} s")
+        if self._later:
+            due = [call for when, call in self._later if when <= now]
+            self._later = [(when, call) for when, call in self._later if when > now]
+            for call in due:
+                call()
         if now - self._wrote > self._ping_after:
             self._send(protocol.special(PING_XID, protocol.PING))
 
@@ -161,6 +180,44 @@ class Wire:
         self.on_event(kind, path, zxid)
 
 
+class Requests:
+    """Requests of one kind: those that the server throttles are sent again, a little later and not for ever.
+
+    `then` is called at the moment when the last of the answers comes, with all of them in the order of the requests.
+    """
+
+    def __init__(self, wire: Wire, kind: int, bodies: Sequence[bytes], then: Callable[[Answers], None]) -> None:
+        self._wire = wire
+        self._kind = kind
+        self._bodies = bodies
+        self._then = then
+        self._answers: list[tuple[int, int, bytes]] = [(0, protocol.THROTTLED, b"")] * len(bodies)
+        self._missing: Sequence[int] = range(len(bodies))
+        self._came: list[tuple[int, int, bytes]] = []
+        self._tries = 0
+        self._send()
+
+    def _send(self) -> None:
+        self._wire.ask(self._kind, [self._bodies[number] for number in self._missing], self._on_reply)
+
+    def _on_reply(self, zxid: int, error: int, body: bytes) -> None:
+        self._came.append((zxid, error, body))
+        if len(self._came) < len(self._missing):
+            return
+        for number, answer in zip(self._missing, self._came, strict=True):
+            self._answers[number] = answer
+        self._came = []
+        missing = [number for number in self._missing if self._answers[number][1] == protocol.THROTTLED]
+        self._tries = self._tries + 1 if len(missing) == len(self._missing) else 1
+        self._missing = missing
+        if not missing:
+            self._then(self._answers)
+        elif self._tries < _THROTTLED_TRIES:
+            self._wire.later(_THROTTLED_PAUSES[min(self._tries, len(_THROTTLED_PAUSES)) - 1], self._send)
+        else:
+            raise WireError("the server throttles a request whenever it is sent")
+
+
 def _reason(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
@@ -185,7 +242,8 @@ class Wires:
         blocked = [number for number, wire in self._wires.items() if wire.has_unsent]
         for number in blocked:
             self._poll.modify(number, select.POLLIN | select.POLLOUT)
-        for number, what in self._poll.poll(_POLL_MS):
+        soon = any(wire.has_later for wire in self._wires.values())
+        for number, what in self._poll.poll(_POLL_SOON_MS if soon else _POLL_MS):
             if what & select.POLLOUT:
                 self._wires[number].write()
             if what & ~select.POLLOUT:

@@ -1,0 +1,298 @@
+"""What a capture does with a server's oddities: each is exact at one zxid, or refused with one line."""
+
+import socket
+from collections import Counter
+from collections.abc import Callable, Container
+from functools import partial
+from itertools import count
+from operator import eq
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.security import make_acl, make_digest_acl
+
+from ci.parts.zookeeper import NEWEST, OLDEST
+from metadata_tool import errors
+from metadata_tool.zookeeper import capture as capturing
+from metadata_tool.zookeeper import wire
+from metadata_tool.zookeeper.protocol import ADD_WATCH, COUNT_BELOW, GET_ACL, MULTI_READ, SYNC
+from metadata_tool.zookeeper.reads import Gentleness, Reads
+from support.capturing import Taken, judge, take
+from support.latency import delayed
+from support.processes import free_port
+from support.relay import relay
+from support.seed import ADMIN
+from support.tool import Outcome, assert_refused, run
+from support.truth import load
+from support.zookeeper import ZooKeeper, client, standalone
+
+AGAIN = "starting again"
+KINDS = (ADD_WATCH, SYNC, GET_ACL, MULTI_READ, COUNT_BELOW)
+LARGEST = (1 << 20) - 1
+"""Bytes of a request that a server takes, unless it is told otherwise."""
+SMALL = 20_000
+THROTTLING = (
+    "-Dzookeeper.request_throttle_max_requests=1",
+    "-Dzookeeper.request_throttle_stall_time=1",
+    "-Dzookeeper.throttled_op_wait_time=1",
+)
+
+
+def require_exact(server: ZooKeeper, directory: Path, *taken: Taken) -> None:
+    """Nothing differs from the truth that the server's own log tells."""
+    verdict = judge(server.version, server.data_dir, {"all": taken}, directory / "truth")["all"]
+    assert (len(taken), {}, []) == (verdict.captures, dict(verdict.wrong), verdict.examples)
+
+
+def back_up(address: str, folder: Path, **settings: str) -> Outcome:
+    """One backup, which does not wait long for a server."""
+    given = {"BUCKET": f"file://{folder}", "ZOOKEEPER_SERVERS": address, "ZOOKEEPER_CONNECT_TIMEOUT": "2"}
+    return run("backup", settings={**given, **settings})
+
+
+def create(source: KazooClient, paths: list[str], data: bytes = b"") -> None:
+    """Many znodes, a thousand in a transaction."""
+    for begin in range(0, len(paths), 1000):
+        transaction = source.transaction()
+        for path in paths[begin : begin + 1000]:
+            transaction.create(path, data)
+        assert set(paths[begin : begin + 1000]) == set(transaction.commit())
+
+
+def test_small_jute_maxbuffer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that takes small requests only hangs up on larger ones; the capture starts again with less."""
+    monkeypatch.setattr(capturing, "_PAUSE", 0)
+    small = (f"-Djute.maxbuffer={SMALL}",)
+    with standalone(NEWEST, tmp_path, java_options=small) as server, client(server.address) as source:
+        for number in range(40):
+            source.create(f"/{number:02}-{'x' * 6000}", b"")
+        source.create("/changing", b"")
+        acl = [make_acl("world", "anyone", all=True)]
+        after_multi_read(monkeypatch, range(1000), lambda: source.set_acls("/changing", acl))  # so ACLs are proven
+        taken = take(server.address, tmp_path / "capture")
+    assert AGAIN in caplog.text
+    require_exact(server, tmp_path, taken)
+
+
+def test_tiny_jute_maxbuffer(tmp_path: Path, folder: Path) -> None:
+    """Where no request is small enough, the error names what to look at, and nothing is uploaded."""
+    with standalone(NEWEST, tmp_path, java_options=("-Djute.maxbuffer=4096",)) as server:
+        with client(server.address) as source:
+            source.create("/" + "x" * 2500, b"")
+            source.create("/" + "x" * 2500 + "/child", b"")
+        outcome = back_up(server.address, folder)
+    assert_refused(errors.ZooKeeperSessionLost, "jute.maxbuffer", outcome)
+    assert [3, []] == [outcome.said.count(AGAIN), list(folder.iterdir())]
+
+
+def test_large_replies_of_a_small_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The largest data that a znode can have, and 2 MiB of names of its children: a small heap is enough."""
+    path = "/largest"
+    around = len(path) + 60  # the rest of a request that creates it
+    with standalone(NEWEST, tmp_path, heap="96m") as server:
+        with client(server.address) as source:
+            source.create(path, bytes(LARGEST - around))
+            source.create("/wide", b"")
+            create(source, [f"/wide/{number:05}-{'n' * 100}" for number in range(20_000)])
+        taken = take(server.address, tmp_path / "capture")
+        assert "standalone" == server.mode()
+    assert AGAIN not in caplog.text
+    require_exact(server, tmp_path, taken)
+
+
+def told(server: ZooKeeper, word: str, name: str) -> str:
+    """What a server tells of this by a four-letter word."""
+    with socket.create_connection((server.host, server.port), timeout=5) as connection:
+        connection.sendall(word.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    return next(line.split("\t")[1] for line in answer.splitlines() if line.startswith(f"{name}\t"))
+
+
+def test_server_throttles(tmp_path: Path) -> None:
+    """A server that answers -127 to what has waited too long, many times, is asked again."""
+    with standalone(NEWEST, tmp_path) as server, client(server.address, ADMIN) as source:
+        acl = [make_digest_acl(*ADMIN.split(":"), all=True)]
+        for number in range(1000):
+            source.create_async(f"/{number}", b"", acl=acl)
+        source.get("/")
+    server = ZooKeeper(NEWEST, tmp_path, {"4lw.commands.whitelist": "*"}, java_options=THROTTLING)
+    try:
+        server.start()
+        server.wait()
+        taken = take(server.address, tmp_path / "capture")
+        throttled = int(told(server, "mntr", "zk_throttled_ops"))
+    finally:
+        server.stop()
+    assert throttled > 100
+    require_exact(server, tmp_path, taken)
+
+
+def some() -> Callable[[int], bool]:
+    """The first request of each kind, and every third one from then on."""
+    seen: Counter[int] = Counter()
+
+    def throttles(kind: int) -> bool:
+        seen[kind] += 1
+        return kind in KINDS and seen[kind] % 3 == 1
+
+    return throttles
+
+
+def test_anything_is_throttled_at_times(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is throttled, under load: it is asked again, nothing begins anew, and the capture is exact."""
+    with (
+        standalone(NEWEST, tmp_path) as server,
+        load(server.address, 500, seed=2, znodes=500, quota=5),
+        relay(server.address) as (address, meddling),
+    ):
+        meddling.throttles = some()
+        taken = [take(address, tmp_path / f"capture-{number}") for number in range(2)]
+    assert AGAIN not in caplog.text
+    require_exact(server, tmp_path, *taken)
+
+
+def test_all_of_a_kind_is_throttled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is, it is not asked for ever: the error says that the server throttles."""
+    monkeypatch.setattr(wire, "_THROTTLED_TRIES", 5)
+    monkeypatch.setattr(capturing, "_PAUSE", 0)
+    with standalone(NEWEST, tmp_path) as server, relay(server.address) as (address, meddling):
+        for throttled in KINDS:
+            meddling.throttles = partial(eq, throttled)
+            with pytest.raises(errors.ZooKeeperSessionLost, match="throttles"):
+                take(address, tmp_path / f"capture-{throttled}")
+
+
+def test_chroot_under_load(tmp_path: Path) -> None:
+    """What lies under it, the znodes above it and ZooKeeper's own are exact, and nothing else is there."""
+    with standalone(NEWEST, tmp_path) as server, load(server.address, 1000, seed=3, znodes=3000, quota=5):
+        taken = [
+            take(server.address, tmp_path / f"capture-{number}", chroot=chroot)
+            for number, chroot in enumerate(2 * ("/load", "/load/branch-1"))
+        ]
+    require_exact(server, tmp_path, *taken)
+
+
+def nth_multi_read(number: int) -> Callable[[int], bool]:
+    """The one of this number."""
+    seen: Counter[int] = Counter()
+
+    def mutes(kind: int) -> bool:
+        seen[kind] += 1
+        return kind == MULTI_READ and seen[kind] == number
+
+    return mutes
+
+
+def test_session_expires(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In the middle of a capture it starts again, and is exact."""
+    with (
+        standalone(NEWEST, tmp_path, {"maxSessionTimeout": "3000"}) as server,
+        load(server.address, 500, seed=4, znodes=3000),
+        relay(server.address) as (address, meddling),
+    ):
+        meddling.mutes = nth_multi_read(6)
+        taken = take(address, tmp_path / "capture")
+    assert 1 == caplog.text.count(AGAIN)
+    require_exact(server, tmp_path, taken)
+
+
+def test_session_expires_again_and_again(tmp_path: Path, folder: Path) -> None:
+    """After four times the backup fails, and nothing is uploaded."""
+    with (
+        standalone(NEWEST, tmp_path, {"maxSessionTimeout": "1000"}) as server,
+        relay(server.address) as (address, meddling),
+    ):
+        meddling.mutes = lambda kind: kind == MULTI_READ
+        outcome = back_up(address, folder)
+    assert_refused(errors.ZooKeeperSessionLost, "the server has closed the connection", outcome)
+    assert [3, []] == [outcome.said.count(AGAIN), list(folder.iterdir())]
+
+
+def after_multi_read(patch: pytest.MonkeyPatch, which: Container[int], change: Callable[[], object]) -> None:
+    """Change the tree when the multi-reads of these numbers were sent."""
+    original, numbers = Reads.multi_read, count(1)
+
+    def multi_read(self: Reads, *arguments: Any, **named: Any) -> None:
+        original(self, *arguments, **named)
+        if next(numbers) in which:
+            change()
+
+    patch.setattr(Reads, "multi_read", multi_read)
+
+
+def test_server_grants_short_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Sessions that a server wants to hear of every second live as long as a capture."""
+    with (
+        standalone(OLDEST, tmp_path, {"maxSessionTimeout": "1000"}) as server,
+        client(server.address) as source,
+        delayed(server.address, 40) as far,
+    ):
+        create(source, [f"/{number}" for number in range(800)])
+        after_multi_read(monkeypatch, [48], lambda: source.set("/1", b"x"))  # so ACLs are proven, in as many reads
+        taken = take(far, tmp_path / "capture", Gentleness(batch=16, in_flight=1))
+    assert AGAIN not in caplog.text
+    require_exact(server, tmp_path, taken)
+
+
+def test_server_has_lost_its_quorum(tmp_path: Path, folder: Path) -> None:
+    """One of three that still lets read (readonlymode) tells an older tree: it is refused, and why."""
+    members = {f"server.{number}": f"127.0.0.{number}:{free_port()}:{free_port()}" for number in (1, 2, 3)}
+    server = ZooKeeper(NEWEST, tmp_path, members, java_options=("-Dreadonlymode.enabled=true",))
+    (server.data_dir / "myid").write_text("1\n")
+    try:
+        server.start()
+        server.wait()
+        outcome = back_up(server.address, folder)
+    finally:
+        server.stop()
+    assert_refused(errors.ZooKeeperUnreachable, "it has lost its quorum, and only lets read", outcome)
+    assert [] == list(folder.iterdir())
+
+
+def test_server_cannot_watch_a_tree(tmp_path: Path, folder: Path) -> None:
+    """With WatchManagerOptimized nothing tells what changes: it is refused, and what to do."""
+    optimized = "org.apache.zookeeper.server.watch.WatchManagerOptimized"
+    with standalone(NEWEST, tmp_path, java_options=(f"-Dzookeeper.watchManagerName={optimized}",)) as server:
+        outcome = back_up(server.address, folder)
+    assert_refused(errors.ZooKeeperUnsupported, "it runs with WatchManagerOptimized", outcome)
+    assert "remove the Java property zookeeper.watchManagerName" in outcome.error
+
+
+def test_znode_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that may not be read, and came after its parent's children were read, is told by the number of all."""
+    with standalone(NEWEST, tmp_path) as server, client(server.address, "other:password") as source:
+        source.create("/parent", b"")
+        acl = [make_digest_acl("other", "password", all=True)]
+        after_multi_read(monkeypatch, [3], lambda: source.create("/parent/hidden", b"", acl=acl))
+        with pytest.raises(errors.ZnodeUnreadable, match=r"has 5 znodes, and 4 can be seen: some are hidden.*") as told:
+            take(server.address, tmp_path / "capture")
+    assert "READ and ADMIN on every znode" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    ("acl", "said", "granted"),
+    [
+        ([make_digest_acl("other", "password", all=True)], "znode /a/b/c may not be read", "READ and ADMIN"),
+        (
+            [make_acl("world", "anyone", read=True), make_digest_acl("other", "password", all=True)],
+            "the ACL of znode /a/b/c comes back masked",
+            "ADMIN",
+        ),
+    ],
+    ids=["READ", "ADMIN"],
+)
+def test_login_lacks(acl: list[object], said: str, granted: str, tmp_path: Path, folder: Path) -> None:
+    """A login that may not do all on a znode far below is told the path, and what it needs there."""
+    with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
+        source.create("/a/b", b"", makepath=True)
+        source.create("/a/b/c", b"", acl=acl)
+        outcome = back_up(server.address, folder, ZOOKEEPER_AUTH=f"digest:{ADMIN}")
+    assert_refused(errors.ZnodeUnreadable, said, outcome)
+    assert f"a login (ZOOKEEPER_AUTH or SASL) with {granted} on it" in outcome.error
+    assert [] == list(folder.iterdir())
