@@ -17,6 +17,7 @@ from support.other_client import Latency, reading
 from support.tool import environment
 from support.zookeeper import SUPERUSER, ZooKeeper, client
 
+TESTS = Path(__file__).parents[1]
 WINDOW = 1000
 IDLE = 3.0
 """Seconds for which another client is measured on an idle server."""
@@ -50,7 +51,7 @@ def capture(server: ZooKeeper, directory: Path, acls: str) -> tuple[Cost, dict[s
     """One capture in a process of its own: its cost, and what else it told."""
     directory.mkdir()
     command = [sys.executable, "-m", "support.one_capture", server.address, str(directory), acls]
-    told = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    told = json.loads(subprocess.run(command, cwd=TESTS, stdout=subprocess.PIPE, check=True).stdout)
     return Cost(told.pop("seconds"), told.pop("cpu"), told.pop("memory")), told
 
 

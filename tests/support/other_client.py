@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper import protocol
@@ -35,7 +36,10 @@ class Latency:
 def reading(address: str) -> Iterator[Latency]:
     """Read from this server until the end of the block."""
     command = [sys.executable, "-m", "support.other_client", address]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as child:
+    tests = Path(__file__).parents[1]
+    with subprocess.Popen(
+        command, cwd=tests, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as child:
         assert child.stdout
         try:
             assert child.stdout.readline() == b"ready\n"
