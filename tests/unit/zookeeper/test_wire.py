@@ -1,5 +1,6 @@
 """A connection whose other end is no ZooKeeper."""
 
+import select
 import socket
 import struct
 import threading
@@ -10,7 +11,8 @@ import pytest
 from metadata_tool.errors import Stopped
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper import wire as module
-from metadata_tool.zookeeper.wire import Wire, WireError, Wires
+from metadata_tool.zookeeper.protocol import THROTTLED
+from metadata_tool.zookeeper.wire import Requests, Wire, WireError, Wires
 
 GET_ACL = 6
 
@@ -45,17 +47,54 @@ def test_order(ends: tuple[Wire, socket.socket]) -> None:
     wire, theirs = ends
     seen: list[object] = []
     wire.on_event = lambda *event: seen.append(event)
-    wire.ask(GET_ACL, [b"one", b"two"], lambda *reply: seen.append(reply))
-    assert frame(struct.pack(">ii", 1, 6) + b"one") + frame(struct.pack(">ii", 2, 6) + b"two") == theirs.recv(100)
-    answers = (
-        reply(1, b"first", zxid=7) + event(3, b"/a", 8) + reply(-2, b"") + reply(2, b"", -101, 8) + event(1, b"/", 9)
-    )
+    wire.ask(GET_ACL, [b"one"], seen.extend)
+    wire.ask(GET_ACL, [b"two", b"three"], seen.extend)
+    sent = b"".join(frame(struct.pack(">ii", xid, 6) + body) for xid, body in enumerate((b"one", b"two", b"three"), 1))
+    assert sent == theirs.recv(100)
+    answers = reply(1, b"first", zxid=7) + event(3, b"/a", 8) + reply(-2, b"") + reply(2, b"", -101, 8)
+    answers += event(1, b"/", 9) + reply(3, b"last", zxid=9)
     wires = Wires([wire], Checkpoint())
     for at in range(len(answers)):
         theirs.sendall(answers[at : at + 1])
         wires.pump()
-    assert [(7, 0, b"first"), (3, b"/a", 8), (8, -101, b""), (1, b"", 9)] == seen
-    assert 0 == wire.waiting
+    assert [(7, 0, b"first"), (3, b"/a", 8), (1, b"", 9), (8, -101, b""), (9, 0, b"last")] == seen
+
+
+def pumped(wires: Wires, theirs: socket.socket) -> bytes:
+    """What we send next."""
+    while not select.select([theirs], [], [], 0)[0]:
+        wires.pump()
+    return theirs.recv(100)
+
+
+def test_throttled(ends: tuple[Wire, socket.socket]) -> None:
+    """What is throttled is asked again, that alone, until all is answered; answers are in the order of the requests."""
+    wire, theirs = ends
+    seen: list[object] = []
+    Requests(wire, GET_ACL, [b"one", b"two", b"three"], seen.extend)
+    wires = Wires([wire], Checkpoint())
+    theirs.recv(100)
+    theirs.sendall(reply(1, b"", THROTTLED) + reply(2, b"second") + reply(3, b"", THROTTLED))
+    asked = pumped(wires, theirs)
+    assert frame(struct.pack(">ii", 4, 6) + b"one") + frame(struct.pack(">ii", 5, 6) + b"three") == asked
+    theirs.sendall(reply(4, b"first") + reply(5, b"third"))
+    wires.pump()
+    assert [(5, 0, b"first"), (5, 0, b"second"), (5, 0, b"third")] == seen
+
+
+def test_throttled_for_ever(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not asked without end."""
+    monkeypatch.setattr(module, "_THROTTLED_TRIES", 4)
+    wire, theirs = ends
+    wires = Wires([wire], Checkpoint())
+    Requests(wire, GET_ACL, [b"one"], lambda _: None)
+    for xid in (1, 2, 3):
+        assert frame(struct.pack(">ii", xid, 6) + b"one") == pumped(wires, theirs)
+        theirs.sendall(reply(xid, b"", THROTTLED))
+    pumped(wires, theirs)
+    theirs.sendall(reply(4, b"", THROTTLED))
+    with pytest.raises(WireError, match="throttles"):
+        wires.until(lambda: False)
 
 
 @pytest.mark.parametrize(
@@ -121,11 +160,11 @@ def test_large_requests(ends: tuple[Wire, socket.socket]) -> None:
 
     thread = threading.Thread(target=take)
     thread.start()
-    seen: list[bytes] = []
-    wire.ask(GET_ACL, [body], lambda _zxid, _error, answer: seen.append(answer))
+    seen: list[object] = []
+    wire.ask(GET_ACL, [body], seen.extend)
     Wires([wire], Checkpoint()).until(lambda: bool(seen))
     thread.join()
-    assert ([b"thanks"], frame(struct.pack(">ii", 1, 6) + body)) == (seen, bytes(received))
+    assert ([(5, 0, b"thanks")], frame(struct.pack(">ii", 1, 6) + body)) == (seen, bytes(received))
 
 
 def test_stop(ends: tuple[Wire, socket.socket]) -> None:

@@ -23,6 +23,10 @@ _AHEAD = 2
 """Portions asked for at once on each connection: while one is answered, the next waits at the server."""
 
 
+def _version(reply: bytes) -> tuple[bytes, bytes]:
+    return reply[_CZXID], reply[_AVERSION]
+
+
 class AclTable:
     """The different ACLs, each with a key, as a snapshot has them."""
 
@@ -44,13 +48,13 @@ class AclTable:
 
     def fitting(self, path: bytes, stat: bytes, reply: AclReply | None) -> int:
         """The key of a reply that is of this client's stat; UNKNOWN if it is of another version. Raises as `key`."""
-        if not isinstance(reply, bytes) or reply[_CZXID] != stat[:8] or reply[_AVERSION] != stat[40:44]:
-            return UNKNOWN
-        return self.key(path, reply[:-WIRE_STAT_SIZE])
+        if type(reply) is bytes and (reply.endswith(stat) or _version(reply) == (stat[:8], stat[40:44])):
+            return self.key(path, reply[:-WIRE_STAT_SIZE])
+        return UNKNOWN
 
     def of_stored(self, path: bytes, node: bytes, reply: AclReply) -> int:
         """The same for an encoded znode."""
-        fits = isinstance(reply, bytes) and (reply[_CZXID], reply[_AVERSION]) == version_of(node)
+        fits = isinstance(reply, bytes) and _version(reply) == version_of(node)
         return self.any_version(path, reply, UNKNOWN) if fits else UNKNOWN
 
     def any_version(self, path: bytes, reply: AclReply, otherwise: int) -> int:

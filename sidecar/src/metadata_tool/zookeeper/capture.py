@@ -226,7 +226,8 @@ class _Taking:
                     return
 
     def _keep(self, part: Part, below: PathQueue) -> None:
-        nodes = []
+        nodes: list[bytes] = []
+        children: list[bytes] = []
         for path, reply, acl in zip(part.paths, part.data, part.acls, strict=True):
             if type(reply) is DataReply:
                 node, key = encoded(path, reply, acl, self._table)
@@ -234,12 +235,13 @@ class _Taking:
                     self._marks.mark(path)
                 nodes.append(node)
                 if names := part.lists.get(path):
-                    below.put(child for name in sorted(names) if self._in_scope(child := path + b"/" + name))
+                    children += [path + b"/" + name for name in sorted(names)]
                 if path.startswith(SYSTEM):
                     self._note_quota(path)
             elif isinstance(reply, Refusal):
                 require_gone(path, reply)
         self._spool.append(part.zxid, nodes)
+        below.put(filter(self._in_scope, children) if self._chroot else children)
 
     def _note_quota(self, path: bytes) -> None:
         if is_quota_stats(path):

@@ -94,13 +94,18 @@ def read_replies(body: bytes) -> list[Reply]:
 
 
 def _names(body: bytes, at: int) -> tuple[list[bytes], int]:
-    (count,) = INT.unpack_from(body, at)
+    unpack = INT.unpack_from
+    (count,) = unpack(body, at)
     at += 4
     names = []
     for _ in range(count):
-        name, at = read_buffer(body, at)
-        names.append(name or b"")
-    return names, at
+        (size,) = unpack(body, at)
+        at += 4
+        if size < 1:
+            raise ValueError(f"the name of a child claims {size} bytes")
+        names.append(body[at : at + size])
+        at += size
+    return names, at  # beyond the end, if the last was cut off: who reads what follows finds out
 
 
 AclReply = bytes | Refusal

@@ -36,6 +36,7 @@ _END = buffer(b"/")
 _CHUNK = 1 << 18
 _TAIL = LONG.size + STORED_STAT_SIZE
 _NO_OWNER = LONG.pack(0)
+_INT, _LONG = INT.pack, LONG.pack
 NEVER_SET = INT.pack(0)
 """The aversion, encoded, of a znode whose ACL is that of its create."""
 _SEAL_SIZE = LONG.size + len(_END)
@@ -74,7 +75,7 @@ class Node(NamedTuple):
 
 def encode_sliced(path: bytes, data: bytes, acl: int, stat: bytes) -> bytes:
     """What `Node.encode` gives, of data that is a field already: its length, and its bytes."""
-    return b"".join((INT.pack(len(path)), path, data, LONG.pack(acl), stat))
+    return _INT(len(path)) + path + data + _LONG(acl) + stat
 
 
 def path_of(node: bytes) -> bytes:

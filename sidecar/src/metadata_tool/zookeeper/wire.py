@@ -25,12 +25,21 @@ _CHUNK = 1 << 20
 LIMIT = 128 << 20
 """No reply may claim more bytes than this."""
 
-Handler = Callable[[int, int, bytes], None]
-"""Called with a reply's zxid, its error (0: none) and its body."""
 OnEvent = Callable[[int, bytes, int], None]
 """Called with an event's type, its path and its zxid (-1 before 3.9)."""
-Answers = Sequence[tuple[int, int, bytes]]
-"""Of each: its zxid, its error (0: none) and its body."""
+Answers = list[tuple[int, int, bytes]]
+"""Of each request: its reply's zxid, its error (0: none) and its body."""
+
+
+class _Asked:
+    """Requests that were sent together, and what was answered so far."""
+
+    __slots__ = ("answers", "number", "then")
+
+    def __init__(self, number: int, then: Callable[[Answers], None]) -> None:
+        self.number = number
+        self.then = then
+        self.answers: Answers = []
 
 
 class WireError(Exception):
@@ -45,7 +54,7 @@ class Wire:
         connection.setblocking(False)
         self._socket = connection
         self._ping_after = session_timeout / 3
-        self._waiting: deque[Handler] = deque()
+        self._waiting: deque[_Asked] = deque()
         self._next, self._due = 1, 1
         self._unsent = bytearray()
         self._later: list[tuple[float, Callable[[], None]]] = []
@@ -57,11 +66,6 @@ class Wire:
     def fileno(self) -> int:
         """For poll."""
         return self._socket.fileno()
-
-    @property
-    def waiting(self) -> int:
-        """How many replies are still to come."""
-        return len(self._waiting)
 
     @property
     def has_unsent(self) -> bool:
@@ -77,13 +81,13 @@ class Wire:
         """Have this called by `keep_alive` so much later."""
         self._later.append((time.monotonic() + seconds, call))
 
-    def ask(self, kind: int, bodies: Sequence[bytes], then: Handler) -> None:
-        """Send a request of this kind for each body; `then` is called with each reply, in order."""
+    def ask(self, kind: int, bodies: Sequence[bytes], then: Callable[[Answers], None]) -> None:
+        """Send a request of this kind for each body, at least one; `then` is called once the last reply has come."""
         frames = protocol.requests(self._next, kind, bodies)
         self._next += len(bodies)
         if not self._waiting:
             self._heard = time.monotonic()
-        self._waiting.extend([then] * len(bodies))
+        self._waiting.append(_Asked(len(bodies), then))
         self._send(frames)
 
     def close(self) -> None:
@@ -167,7 +171,11 @@ class Wire:
     def _frame(self, xid: int, zxid: int, error: int, body: bytes) -> None:
         if xid == self._due and self._waiting:
             self._due = self._due + 1 & 0x7FFF_FFFF
-            self._waiting.popleft()(zxid, error, body)
+            asked = self._waiting[0]
+            asked.answers.append((zxid, error, body))
+            if len(asked.answers) == asked.number:
+                self._waiting.popleft()
+                asked.then(asked.answers)
         elif xid == EVENT_XID:
             self._event(zxid, body)
         elif xid != PING_XID:
@@ -191,31 +199,32 @@ class Requests:
         self._kind = kind
         self._bodies = bodies
         self._then = then
-        self._answers: list[tuple[int, int, bytes]] = [(0, protocol.THROTTLED, b"")] * len(bodies)
-        self._missing: Sequence[int] = range(len(bodies))
-        self._came: list[tuple[int, int, bytes]] = []
         self._tries = 0
-        self._send()
+        self._wire.ask(kind, bodies, self._on_answers)
 
-    def _send(self) -> None:
-        self._wire.ask(self._kind, [self._bodies[number] for number in self._missing], self._on_reply)
-
-    def _on_reply(self, zxid: int, error: int, body: bytes) -> None:
-        self._came.append((zxid, error, body))
-        if len(self._came) < len(self._missing):
-            return
-        for number, answer in zip(self._missing, self._came, strict=True):
-            self._answers[number] = answer
-        self._came = []
-        missing = [number for number in self._missing if self._answers[number][1] == protocol.THROTTLED]
-        self._tries = self._tries + 1 if len(missing) == len(self._missing) else 1
-        self._missing = missing
-        if not missing:
-            self._then(self._answers)
-        elif self._tries < _THROTTLED_TRIES:
-            self._wire.later(_THROTTLED_PAUSES[min(self._tries, len(_THROTTLED_PAUSES)) - 1], self._send)
+    def _on_answers(self, answers: Answers) -> None:
+        throttled = [number for number, answer in enumerate(answers) if answer[1] == protocol.THROTTLED]
+        if throttled:
+            self._later(answers, throttled)
         else:
+            self._then(answers)
+
+    def _later(self, answers: Answers, throttled: list[int]) -> None:
+        """Send these again: without any progress the next pause is longer, and there is an end to it."""
+        self._tries += 1
+        if self._tries >= _THROTTLED_TRIES:
             raise WireError("the server throttles a request whenever it is sent")
+
+        def on_answers(again: Answers) -> None:
+            if any(answer[1] != protocol.THROTTLED for answer in again):
+                self._tries = 0
+            for number, answer in zip(throttled, again, strict=True):
+                answers[number] = answer
+            self._on_answers(answers)
+
+        bodies = [self._bodies[number] for number in throttled]
+        pause = _THROTTLED_PAUSES[min(self._tries, len(_THROTTLED_PAUSES)) - 1]
+        self._wire.later(pause, lambda: self._wire.ask(self._kind, bodies, on_answers))
 
 
 def _reason(error: OSError) -> str:
