@@ -19,6 +19,8 @@ from support.zookeeper import SUPERUSER, ZooKeeper, client
 
 TESTS = Path(__file__).parents[1]
 WINDOW = 1000
+FEW = 200_000
+"""Znodes that kazoo's calls are tried with."""
 IDLE = 3.0
 """Seconds for which another client is measured on an idle server."""
 MEMORY = 128
@@ -89,18 +91,22 @@ def test_capture(znodes: int, tmp_path: Path) -> None:
         rows[ADMIN_SERVER] = measured(lambda: sizes.append(admin_snapshot(server)))
         rows[BACKUP] = backup(server, tmp_path / "bucket")
         found: list[int] = []
-        with client(server.address) as other:
-            rows[KAZOO] = measured(lambda: found.append(walk(other)))
+        if znodes <= FEW:
+            with client(server.address) as other:
+                rows[KAZOO] = measured(lambda: found.append(walk(other)))
     table(f"{told['znodes']:,} znodes, a snapshot of {sizes[0] >> 20} MiB", rows, ours)
     _say(rows, idle, meanwhile, told)
-    assert [told["znodes"]] == found
+    assert set(found) <= {told["znodes"]}
     assert max(ours.memory, rows[BACKUP].memory) <= MEMORY
 
 
 def _say(rows: dict[str, Cost], idle: Latency, meanwhile: Latency, told: dict[str, Any]) -> None:
     phases = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in told["phases"].items())
     print(f"the capture's phases: {phases}; {told['unproven']} ACLs unproven")
-    print(f"kazoo's calls take {rows[KAZOO].seconds / rows[OURS].seconds:.1f} times as long as the capture")
+    if KAZOO in rows:
+        print(f"kazoo's calls take {rows[KAZOO].seconds / rows[OURS].seconds:.1f} times as long as the capture")
+    else:
+        print("NOT RUN: kazoo's calls, which take five minutes and more for so many")
     times = rows[PLAIN].seconds / rows[ADMIN_SERVER].seconds
     print(f"data and stats take {times:.2f} times as long as the AdminServer's snapshot")
     print(f"another client, idle server:        {idle}")
