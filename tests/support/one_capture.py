@@ -19,8 +19,8 @@ from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper.acls import AclReader, AclTable
 from metadata_tool.zookeeper.capture import Source, captured
 from metadata_tool.zookeeper.marks import Marks
-from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal
-from metadata_tool.zookeeper.reads import Gentleness, Reads, encoded
+from metadata_tool.zookeeper.protocol import AclReply, Refusal
+from metadata_tool.zookeeper.reads import Gentleness, Reads
 from metadata_tool.zookeeper.session import Ensemble, connect
 from metadata_tool.zookeeper.spool import PathQueue, Spool
 
@@ -51,17 +51,15 @@ def without_acls(address: str, directory: Path) -> dict[str, object]:
     stopwatch = Stopwatch()
     with pytest.MonkeyPatch.context() as patch, connect(Ensemble(address), Checkpoint()) as session:
         patch.setattr(AclReader, "ask", _refuse)
-        reads = Reads(session, Marks(lambda _: False, lambda _: False), Gentleness(connections=0))
-        spool, table = Spool(directory / "walk"), AclTable()
+        reads = Reads(session, Marks(lambda _: False, lambda _: False), AclTable(), Gentleness(connections=0))
+        spool = Spool(directory / "walk")
         level = PathQueue(directory / "level-0")
         level.put([b""])
         for depth in count(1):
             below = PathQueue(directory / f"level-{depth}")
             spool.begin_level()
             for part in reads.read(level.drain(), children=True):
-                pairs = zip(part.paths, part.data, strict=True)
-                nodes = [encoded(path, data, None, table)[0] for path, data in pairs if isinstance(data, DataReply)]
-                spool.append(part.zxid, nodes)
+                spool.append(part.zxid, [node for node in part.nodes if node is not None])
                 below.put([path + b"/" + name for path, names in part.lists.items() for name in sorted(names)])
             if below.empty:
                 break

@@ -38,6 +38,14 @@ acl_tables = st.dictionaries(int64s.filter(lambda key: key != OPEN_ACL_KEY), acl
 stats = st.builds(Stat, int64s, int64s, int64s, int64s, int32s, int32s, int32s, int64s, int64s)
 
 
+def client_stat(stat: Stat, length: int = 0, children: int = 0) -> bytes:
+    """The 68 bytes that a client gets for a stored Stat, as DataNode.copyStat makes them with Java's int."""
+    cversion = (2 * stat.cversion - children + (1 << 31)) % (1 << 32) - (1 << 31)
+    zxids_and_times = (stat.czxid, stat.mzxid, stat.ctime, stat.mtime)
+    versions = (stat.version, cversion, stat.aversion)
+    return struct.pack(">qqqqiiiqiiq", *zxids_and_times, *versions, stat.ephemeral_owner, length, children, stat.pzxid)
+
+
 @st.composite
 def paths(draw: st.DrawFn) -> list[bytes]:
     """The paths of a tree, in tree order."""

@@ -8,26 +8,16 @@ from metadata_tool.zookeeper.jute import (
     OPEN_ACL,
     Acl,
     Stat,
-    acl_version,
     buffer,
-    has_children,
     is_ephemeral,
     pack_acls,
     read_buffer,
     stored_stat,
     unpack_acls,
 )
-from support.trees import PATIENT, acls, int32s, int64s, stats
+from support.trees import PATIENT, acls, client_stat, int64s, stats
 
 counts = st.integers(0, (1 << 31) - 1)
-
-
-def client_stat(stat: Stat, length: int = 0, children: int = 0) -> bytes:
-    """The 68 bytes that a client gets for a stored Stat, as DataNode.copyStat makes them with Java's int."""
-    cversion = (2 * stat.cversion - children + (1 << 31)) % (1 << 32) - (1 << 31)
-    zxids_and_times = (stat.czxid, stat.mzxid, stat.ctime, stat.mtime)
-    versions = (stat.version, cversion, stat.aversion)
-    return struct.pack(">qqqqiiiqiiq", *zxids_and_times, *versions, stat.ephemeral_owner, length, children, stat.pzxid)
 
 
 @PATIENT
@@ -133,21 +123,7 @@ def test_stored_cversion(seen: int, children: int, expected: int) -> None:
 
 
 @PATIENT
-@given(stats, counts, counts)
-def test_has_children(stat: Stat, length: int, children: int) -> None:
-    """The number of children is read from a client's Stat."""
-    assert (children > 0) == has_children(client_stat(stat, length, children))
-
-
-@PATIENT
 @given(stats, int64s | st.just(0))
 def test_is_ephemeral(stat: Stat, owner: int) -> None:
     """A znode is ephemeral if it has an owner, whichever."""
     assert (owner != 0) == is_ephemeral(client_stat(stat._replace(ephemeral_owner=owner)))
-
-
-@PATIENT
-@given(stats, int64s, int32s)
-def test_acl_version(stat: Stat, czxid: int, aversion: int) -> None:
-    """The version of an ACL is that of its znode's creation and its own."""
-    assert (czxid, aversion) == acl_version(client_stat(stat._replace(czxid=czxid, aversion=aversion)))

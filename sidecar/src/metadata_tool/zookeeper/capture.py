@@ -17,12 +17,11 @@ from tempfile import TemporaryDirectory
 from metadata_tool.errors import SettingError, ZnodeUnreadable, ZooKeeperSessionLost, ZooKeeperUnsupported
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper import jute, protocol
-from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
+from metadata_tool.zookeeper.acls import AclTable
 from metadata_tool.zookeeper.closing import Closed, Closing, is_quota_stats
 from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.proof import Proof
-from metadata_tool.zookeeper.protocol import DataReply, Refusal
-from metadata_tool.zookeeper.reads import Gentleness, Part, Reads, encoded, require_gone
+from metadata_tool.zookeeper.reads import Gentleness, Part, Reads
 from metadata_tool.zookeeper.session import Ensemble, Session, connect
 from metadata_tool.zookeeper.snapshot import is_ephemeral, path_of, printable
 from metadata_tool.zookeeper.spool import Change, Changes, PathQueue, Spool, merged
@@ -156,7 +155,7 @@ class _Taking:
         self._seconds: dict[str, float] = {}
         self._said = time.monotonic()
         self._marks = Marks(self._in_scope, self._is_counted)
-        self._reads = Reads(session, self._marks, source.gentleness)
+        self._reads = Reads(session, self._marks, self._table, source.gentleness)
 
     def run(self) -> Capture:
         first_zxid = self._watch()
@@ -226,26 +225,12 @@ class _Taking:
                     return
 
     def _keep(self, part: Part, below: PathQueue) -> None:
-        nodes: list[bytes] = []
-        children: list[bytes] = []
-        for path, reply, acl in zip(part.paths, part.data, part.acls, strict=True):
-            if type(reply) is DataReply:
-                node, key = encoded(path, reply, acl, self._table)
-                if key == UNKNOWN:
-                    self._marks.mark(path)
-                nodes.append(node)
-                if names := part.lists.get(path):
-                    children += [path + b"/" + name for name in sorted(names)]
-                if path.startswith(SYSTEM):
-                    self._note_quota(path)
-            elif isinstance(reply, Refusal):
-                require_gone(path, reply)
-        self._spool.append(part.zxid, nodes)
+        for path in part.unknown:
+            self._marks.mark(path)
+        self._spool.append(part.zxid, [node for node in part.nodes if node is not None])
+        children = [path + b"/" + name for path in part.paths for name in sorted(part.lists.get(path, ()))]
         below.put(filter(self._in_scope, children) if self._chroot else children)
-
-    def _note_quota(self, path: bytes) -> None:
-        if is_quota_stats(path):
-            self._quotas[path] = None
+        self._quotas.update(dict.fromkeys(filter(is_quota_stats, part.paths)))
 
     def _close(self) -> Closed:
         with self._phase("catch up"):
@@ -263,16 +248,14 @@ class _Taking:
                 self._say_progress()
 
     def _change(self, part: Part) -> None:
-        for path, reply, acl in zip(part.paths, part.data, part.acls, strict=True):
-            if type(reply) is DataReply:
-                node, key = encoded(path, reply, acl, self._table)
-                if key == UNKNOWN:
-                    self._marks.mark(path)
-                self._changes.put(path, Change(part.zxid, node))
-                self._note_quota(path)
-            elif isinstance(reply, Refusal):
-                require_gone(path, reply)
+        for path in part.unknown:
+            self._marks.mark(path)
+        for path, node in zip(part.paths, part.nodes, strict=True):
+            if node is None:
                 self._changes.remove(path)
+            else:
+                self._changes.put(path, Change(part.zxid, node))
+        self._quotas.update(dict.fromkeys(filter(is_quota_stats, part.paths)))
 
     def _count(self, closed: Closed) -> int:
         """How many znodes the server had at the capture's zxid: what is hidden from us is in its number alone."""

@@ -12,12 +12,21 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from metadata_tool.errors import CaptureStarved
-from metadata_tool.zookeeper import protocol
+from metadata_tool.zookeeper import jute, protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply
-from metadata_tool.zookeeper.reads import REPLY_BYTES, Reads, encoded, require_gone
-from metadata_tool.zookeeper.snapshot import NEVER_SET, acl_of, tail_of, version_of, with_acl
+from metadata_tool.zookeeper.reads import REPLY_BYTES, Reads
+from metadata_tool.zookeeper.snapshot import (
+    NEVER_SET,
+    OPEN_ACL_KEY,
+    acl_of,
+    encode_sliced,
+    tail_of,
+    version_of,
+    with_acl,
+)
 from metadata_tool.zookeeper.spool import Change, Changes
+from metadata_tool.zookeeper.transcript import require_gone
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +183,8 @@ class Closing:
             self._quotas[path] = None
             attempt.unsound |= late
         before = self._before(path)
-        node, key = encoded(path, reply, None, self._table)
+        key = OPEN_ACL_KEY if jute.is_ephemeral(reply.stat) else UNKNOWN
+        node = encode_sliced(path, reply.data, key, jute.stored_stat(reply.stat))
         if key == UNKNOWN and before and version_of(before) == version_of(node):
             key = acl_of(before)
             node = with_acl(node, key)

@@ -14,9 +14,8 @@ STORED_STAT_SIZE = 60
 
 _STORED = struct.Struct(">qqqqiiiqq")
 _WIRE_CHILDREN = struct.Struct(">i16xi")
-_NONE = bytes(4)
-_NO_OWNER = bytes(8)
-_CZXID_AVERSION = struct.Struct(">q32xi")
+NONE = bytes(4)
+NO_OWNER = bytes(8)
 
 READ = 1
 ALL_PERMISSIONS = 31
@@ -130,24 +129,13 @@ def stored_stat(wire: bytes) -> bytes:
     A client sees cversion as `2 * stored - numChildren` (DataNode.copyStat), modulo 2^32; stored counts creates and
     is never negative, so it comes back exactly.
     """
-    if wire[36:40] == wire[56:60] == _NONE:
+    if wire[56:60] == NONE == wire[36:40]:
         return wire[:52] + wire[60:]
     cversion, children = _WIRE_CHILDREN.unpack_from(wire, 36)
     stored = ((cversion + children) & 0xFFFFFFFF) >> 1
     return b"".join((wire[:36], INT.pack(stored), wire[40:52], wire[60:]))
 
 
-def has_children(wire: bytes) -> bool:
-    """Whether a client's Stat tells of any."""
-    return wire[56:60] != _NONE
-
-
 def is_ephemeral(wire: bytes) -> bool:
     """Whether a client's Stat is that of an ephemeral znode. Container and TTL owners reach clients as 0."""
-    return wire[44:52] != _NO_OWNER
-
-
-def acl_version(wire: bytes) -> tuple[int, int]:
-    """(czxid, aversion) of a client's Stat: as long as these are the same, so is the ACL."""
-    czxid, aversion = _CZXID_AVERSION.unpack_from(wire, 0)
-    return czxid, aversion
+    return wire[44:52] != NO_OWNER

@@ -26,9 +26,9 @@ _READ = struct.Struct(">i?ii")
 _LAST_OP = _OP.pack(-1, True, -1)
 _NO_WATCH = b"\0"
 _ROOT = buffer(b"/")
-_ITEM = struct.Struct(">i5xi")
+ITEM = struct.Struct(">i5xi")
 """Of one result: its type, and then the length of its data, its number of names, or its error."""
-_ERROR = -1
+REFUSED = -1
 _EVENT = struct.Struct(">ii")
 OP_BYTES = 14
 """Of a read in a multi-read, besides its path."""
@@ -64,15 +64,15 @@ def multi_read(data: Iterable[bytes], lists: Iterable[bytes] = ()) -> bytes:
     return b"".join(parts)
 
 
-def read_replies(body: bytes) -> list[Reply]:
-    """What a multi-read was answered, read by read.
+def read_replies(body: bytes, at: int = 0) -> list[Reply]:
+    """What a multi-read was answered, read by read, from here on.
 
     Raises:
         ValueError, struct.error: that is not what it is.
     """
     replies: list[Reply] = []
-    keep, item, new = replies.append, _ITEM.unpack_from, tuple.__new__  # which is what DataReply(...) does
-    at, end = 0, len(body) - _OP.size
+    keep, item, new = replies.append, ITEM.unpack_from, tuple.__new__  # which is what DataReply(...) does
+    end = len(body) - _OP.size
     while at < end:
         kind, size = item(body, at)
         at += 9
@@ -83,7 +83,7 @@ def read_replies(body: bytes) -> list[Reply]:
         elif kind == GET_CHILDREN:
             names, at = _names(body, at)
             keep(names)
-        elif kind == _ERROR:
+        elif kind == REFUSED:
             keep(Refusal(size))
             at += 4
         else:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from metadata_tool.errors import ToolError, ZnodeUnreadable
-from metadata_tool.zookeeper import jute, protocol
+from metadata_tool.errors import ToolError
+from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import AclReader, AclTable, ask_acls
 from metadata_tool.zookeeper.marks import Marks
-from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, DataReply, Refusal, Reply, sizes
+from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Refusal, Reply, sizes
 from metadata_tool.zookeeper.session import Session
-from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, encode_sliced, printable
+from metadata_tool.zookeeper.transcript import require_gone, transcribed
 from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
 
 REPLY_BYTES = 1 << 20
@@ -48,27 +48,19 @@ class Gentleness:
 
 
 class Then(NamedTuple):
-    """What is called with a reply: `arrived` at once, with its zxid, and `done` with what was read, too."""
+    """What is called with a reply's zxid: `arrived` at once; `done` with the answers to all reads, too."""
 
     arrived: Callable[[int], None]
-    done: Callable[[int, list[Reply]], None]
+    done: Callable[[int, bytes], None]
 
 
 class MultiRead:
     """One multi-read, asked again where the server throttles."""
 
-    def __init__(
-        self,
-        wire: Wire,
-        unsupported: Callable[[], ToolError],
-        data: Sequence[bytes],
-        lists: Sequence[bytes],
-        then: Then,
-    ) -> None:
+    def __init__(self, wire: Wire, unsupported: Callable[[], ToolError], request: bytes, then: Then) -> None:
         self._unsupported = unsupported
-        self._expected = len(data) + len(lists)
         self._then = then
-        Requests(wire, protocol.MULTI_READ, [protocol.multi_read(data, lists)], self._on_reply)
+        Requests(wire, protocol.MULTI_READ, [request], self._on_reply)
 
     def _on_reply(self, answers: Answers) -> None:
         ((zxid, error, body),) = answers
@@ -77,22 +69,23 @@ class MultiRead:
         if error:
             raise WireError(f"ZooKeeper's error {error}")
         self._then.arrived(zxid)
-        replies = protocol.read_replies(body)
-        if len(replies) != self._expected:
-            raise WireError(f"{len(replies)} answers came to {self._expected} reads")
-        self._then.done(zxid, replies)
+        self._then.done(zxid, body)
 
 
 @dataclass
 class Part:
-    """Some znodes that were read at one zxid: what came of each, in their order; lists of children by path."""
+    """Some znodes that were read at one zxid: what came of each, in their order; lists of children by path.
+
+    `nodes` are encoded, None for what has gone; of the `unknown` the ACL is not of the version that was read.
+    """
 
     paths: Sequence[bytes]
     acls: Sequence[AclReply]
     parents: Sequence[bytes]
     """Those that have children, as the ACLs' stats tell."""
     zxid: int = 0
-    data: Sequence[Reply] = ()
+    nodes: Sequence[bytes | None] = ()
+    unknown: Sequence[bytes] = ()
     lists: dict[bytes, list[bytes]] = field(default_factory=dict)
     done: bool = False
 
@@ -100,11 +93,12 @@ class Part:
 class Reads:
     """Reads over a session's connections."""
 
-    def __init__(self, session: Session, marks: Marks, gentleness: Gentleness) -> None:
+    def __init__(self, session: Session, marks: Marks, table: AclTable, gentleness: Gentleness) -> None:
         more = session.more(gentleness.connections) or [session.wire]
         self.wires = session.wires()
         self.marks = marks
         self.gentleness = gentleness
+        self._table = table
         self._wire = session.wire
         self._acls = AclReader(more, gentleness.acls)
         self._unsupported = session.unsupported
@@ -113,24 +107,29 @@ class Reads:
         self,
         data: Sequence[bytes],
         done: Callable[[int, list[Reply]], None],
-        lists: Sequence[bytes] = (),
         arrived: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Ask for data and lists; `done` is to keep the replies, which come with their zxid.
+        """Ask for data; `done` is to keep the replies, which come with their zxid.
 
         Marks are cleared at once; then `arrived` is called, for what must not wait until the replies are taken apart.
         """
 
         def on_arrival(zxid: int) -> None:
-            self.marks.reply(zxid)
-            self.marks.clear(data)
+            self._clear(zxid, data)
             arrived(zxid)
 
-        MultiRead(self._wire, self._unsupported, data, lists, Then(on_arrival, done))
+        self._ask(data, (), Then(on_arrival, _parsed(len(data), done)))
 
     def look(self, data: Sequence[bytes], done: Callable[[int, list[Reply]], None]) -> None:
         """The same for replies that are not kept: what is marked stays so."""
-        MultiRead(self._wire, self._unsupported, data, (), Then(self.marks.reply, done))
+        self._ask(data, (), Then(self.marks.reply, _parsed(len(data), done)))
+
+    def _ask(self, data: Sequence[bytes], lists: Sequence[bytes], then: Then) -> None:
+        MultiRead(self._wire, self._unsupported, protocol.multi_read(data, lists), then)
+
+    def _clear(self, zxid: int, paths: Sequence[bytes]) -> None:
+        self.marks.reply(zxid)
+        self.marks.clear(paths)
 
     def ask_acls_here(self, paths: Sequence[bytes], done: Callable[[list[AclReply]], None]) -> None:
         """Ask for ACLs on the connection of the multi-reads, so that they are answered just before what follows."""
@@ -172,35 +171,49 @@ class Reads:
     def _send(self, part: Part, *, children: bool) -> None:
         lists = part.parents if children else ()
 
-        def done(zxid: int, replies: list[Reply]) -> None:
-            number = len(part.paths)
-            part.zxid, part.data = zxid, replies[:number]
-            self._keep_lists(part, lists, replies[number:])
-            if children and (missing := _unlisted(part)):
+        def done(zxid: int, body: bytes) -> None:
+            transcript = transcribed(part.paths, part.acls, body, self._table)
+            part.zxid, part.nodes, part.unknown = zxid, transcript.nodes, transcript.unknown
+            _keep_lists(part, lists, protocol.read_replies(body, transcript.end))
+            missing = [path for path in transcript.parents if path not in part.lists] if children else []
+            if missing:
                 self._list(part, missing)
             else:
                 part.done = True
 
-        self.multi_read(part.paths, done, lists)
+        self._ask(part.paths, lists, Then(lambda zxid: self._clear(zxid, part.paths), done))
 
     def _list(self, part: Part, paths: list[bytes]) -> None:
         """Ask for lists that nobody expected: they have appeared since the ACL was read, of a lagging server say."""
 
-        def done(_zxid: int, replies: list[Reply]) -> None:
-            self._keep_lists(part, paths, replies)
+        def done(_zxid: int, body: bytes) -> None:
+            _keep_lists(part, paths, protocol.read_replies(body))
             part.done = True
 
-        self.multi_read((), done, paths)
+        self._ask((), paths, Then(self.marks.reply, done))
 
-    def _keep_lists(self, part: Part, paths: Sequence[bytes], replies: Sequence[Reply]) -> None:
-        for path, reply in zip(paths, replies, strict=True):
-            if isinstance(reply, Refusal):
-                require_gone(path, reply)  # since the data was read: an event tells so
-                part.lists[path] = []
-            elif isinstance(reply, list):
-                part.lists[path] = reply
-            else:
-                raise WireError("data came where a list of children was due")
+
+def _parsed(number: int, done: Callable[[int, list[Reply]], None]) -> Callable[[int, bytes], None]:
+    def parse(zxid: int, body: bytes) -> None:
+        replies = protocol.read_replies(body)
+        if len(replies) != number:
+            raise WireError(f"{len(replies)} answers came to {number} reads")
+        done(zxid, replies)
+
+    return parse
+
+
+def _keep_lists(part: Part, paths: Sequence[bytes], replies: Sequence[Reply]) -> None:
+    if len(replies) != len(paths):
+        raise WireError(f"{len(replies)} lists of children came where {len(paths)} were due")
+    for path, reply in zip(paths, replies, strict=True):
+        if isinstance(reply, Refusal):
+            require_gone(path, reply)  # since the data was read: an event tells so
+            part.lists[path] = []
+        elif isinstance(reply, list):
+            part.lists[path] = reply
+        else:
+            raise WireError("data came where a list of children was due")
 
 
 class _Batch:
@@ -229,47 +242,7 @@ class _Batch:
         self.answered = True
 
 
-def _unlisted(part: Part) -> list[bytes]:
-    """Those that turn out to have children, though nobody expected it."""
-    return [
-        path
-        for path, reply in zip(part.paths, part.data, strict=True)
-        if type(reply) is DataReply and jute.has_children(reply.stat) and path not in part.lists
-    ]
-
-
 def _batches(paths: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
     remaining = iter(paths)
     while batch := list(islice(remaining, size)):
         yield batch
-
-
-def encoded(path: bytes, reply: DataReply, acl: AclReply | None, table: AclTable) -> tuple[bytes, int]:
-    """A znode as a snapshot has it, and the key of its ACL: UNKNOWN if that does not fit. An ephemeral needs none.
-
-    Raises:
-        ZnodeUnreadable: the server hid part of the ACL.
-    """
-    data, stat = reply
-    key = OPEN_ACL_KEY if jute.is_ephemeral(stat) else table.fitting(path, stat, acl)
-    return encode_sliced(path, data, key, jute.stored_stat(stat)), key
-
-
-def require_gone(path: bytes, refusal: Refusal) -> None:
-    """A znode that has gone needs no reading.
-
-    Raises:
-        ZnodeUnreadable: it is refused for another reason.
-        WireError: the server is too busy.
-    """
-    if refusal.code == protocol.NO_NODE:
-        return
-    if refusal.code == protocol.NO_AUTH:
-        raise ZnodeUnreadable(
-            f"znode {printable(path)} may not be read",
-            "give the backup a login (ZOOKEEPER_AUTH or SASL) with READ and ADMIN on it, and the right password; "
-            "nothing was uploaded",
-        )
-    if refusal.code == protocol.THROTTLED:
-        raise WireError("the server throttles every read")
-    raise ZnodeUnreadable(f"znode {printable(path)} cannot be read: ZooKeeper error {refusal.code}")

@@ -1,0 +1,120 @@
+"""What a multi-read's answer becomes: the znodes of a snapshot."""
+
+import struct
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadata_tool.errors import ZnodeUnreadable
+from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
+from metadata_tool.zookeeper.jute import OPEN_ACL, Stat, buffer, pack_acls
+from metadata_tool.zookeeper.protocol import AclReply, Refusal
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
+from metadata_tool.zookeeper.transcript import Transcript, transcribed
+from metadata_tool.zookeeper.wire import WireError
+from support.trees import PATIENT, acls, client_stat, stats
+
+LAST = struct.pack(">i?i", -1, True, -1)
+GONE = struct.pack(">i?ii", -1, False, -101, -101)
+AT = struct.pack(">i?i", 4, False, 0)
+OLD_ACL = buffer(b"of an earlier version")
+
+
+class Znode(NamedTuple):
+    """One that is there; `current` tells whether its ACL is of the version that was read."""
+
+    path: bytes
+    data: bytes | None
+    stat: Stat
+    children: int
+    acl: bytes
+    current: bool
+
+
+znodes = st.builds(
+    Znode,
+    st.binary(max_size=20),
+    st.none() | st.binary(max_size=50),
+    st.builds(lambda stat, owner: stat._replace(ephemeral_owner=owner, cversion=3), stats, st.sampled_from([0, 0, 7])),
+    st.integers(0, 5),
+    st.just(OPEN_ACL) | acls.filter(bool).map(pack_acls),
+    st.booleans(),
+)
+
+
+def answers(asked: list[Znode | None]) -> bytes:
+    """What a server answers."""
+    parts = [AT + buffer(znode.data) + wire(znode) if znode else GONE for znode in asked]
+    return b"".join(parts) + LAST
+
+
+def wire(znode: Znode) -> bytes:
+    """Its stat, as a client gets it."""
+    return client_stat(znode.stat, len(znode.data or b""), znode.children)
+
+
+def acl_of(znode: Znode | None) -> AclReply:
+    """What was answered when its ACL was asked for."""
+    if znode is None:
+        return Refusal(-101)
+    stat = znode.stat if znode.current else znode.stat._replace(aversion=znode.stat.aversion ^ 1)
+    return znode.acl + client_stat(stat, 1000, 3)
+
+
+def transcript(asked: list[Znode | None], body: bytes, table: AclTable) -> Transcript:
+    """Take the answer apart."""
+    return transcribed([each.path if each else b"/gone" for each in asked], list(map(acl_of, asked)), body, table)
+
+
+@PATIENT
+@given(st.lists(znodes | st.none(), max_size=6))
+def test_all_kinds(asked: list[Znode | None]) -> None:
+    """Each comes as a snapshot has it, None if it has gone; ACLs of another version are told, and who has children."""
+    table = AclTable()
+    found = transcript(asked, answers(asked), table)
+    unknown = [znode for znode in asked if znode and not znode.current and not znode.stat.ephemeral_owner]
+    expected = [
+        znode and Node(znode.path, znode.data, key(znode, table), znode.stat.pack()).encode() for znode in asked
+    ]
+    assert expected == found.nodes
+    assert [znode.path for znode in unknown] == found.unknown
+    assert [znode.path for znode in asked if znode and znode.children] == found.parents
+    assert len(answers(asked)) - len(LAST) == found.end
+
+
+def key(znode: Znode, table: AclTable) -> int:
+    """Of its ACL: an ephemeral needs none."""
+    if znode.stat.ephemeral_owner:
+        return OPEN_ACL_KEY
+    return table.key(znode.path, znode.acl) if znode.current else UNKNOWN
+
+
+@PATIENT
+@given(st.lists(znodes, min_size=1, max_size=4), st.data())
+def test_cut_answers(asked: list[Znode | None], choice: st.DataObject) -> None:
+    """Of an answer that was cut the end is not where it should be, or it is an error."""
+    whole = answers(asked)
+    cut = whole[: choice.draw(st.integers(0, len(whole) - len(LAST) - 1))]
+    try:
+        found = transcript(asked, cut, AclTable())
+    except (ValueError, struct.error, WireError):
+        return
+    assert found.end > len(cut)
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "said"),
+    [(-102, ZnodeUnreadable, "may not be read"), (-127, WireError, "throttles"), (-1, ZnodeUnreadable, "error -1")],
+)
+def test_refused(code: int, error: type[Exception], said: str) -> None:
+    """A read that is refused for another reason than that the znode has gone is an error that says so."""
+    with pytest.raises(error, match=said):
+        transcribed([b"/a"], [Refusal(code)], struct.pack(">i?ii", -1, False, code, code) + LAST, AclTable())
+
+
+def test_another_type() -> None:
+    """An answer to another request is an error."""
+    with pytest.raises(ValueError, match="type 8 came"):
+        transcribed([b"/a"], [OLD_ACL], struct.pack(">i?ii", 8, False, 0, 0) + LAST, AclTable())
