@@ -132,14 +132,14 @@ def test_children_that_appear_meanwhile_are_read(
 
 def between_acls_and_data(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Change the tree once, after the ACLs of the second level were read and before its data is."""
-    original, calls = Reads.multi_read, iter(range(100))
+    original, calls = Reads._ask, iter(range(100))
 
-    def multi_read(self: Reads, *arguments: Any, **named: Any) -> None:
+    def ask(self: Reads, *arguments: Any) -> None:
         if next(calls) == 1:
             change()
-        original(self, *arguments, **named)
+        original(self, *arguments)
 
-    monkeypatch.setattr(Reads, "multi_read", multi_read)
+    monkeypatch.setattr(Reads, "_ask", ask)
 
 
 @pytest.mark.parametrize("version", [NEWEST, OLDEST])

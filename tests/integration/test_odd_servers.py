@@ -214,14 +214,14 @@ def test_session_expires_again_and_again(tmp_path: Path, folder: Path) -> None:
 
 def after_multi_read(patch: pytest.MonkeyPatch, which: Container[int], change: Callable[[], object]) -> None:
     """Change the tree when the multi-reads of these numbers were sent."""
-    original, numbers = Reads.multi_read, count(1)
+    original, numbers = Reads._ask, count(1)
 
-    def multi_read(self: Reads, *arguments: Any, **named: Any) -> None:
-        original(self, *arguments, **named)
+    def ask(self: Reads, *arguments: Any) -> None:
+        original(self, *arguments)
         if next(numbers) in which:
             change()
 
-    patch.setattr(Reads, "multi_read", multi_read)
+    patch.setattr(Reads, "_ask", ask)
 
 
 def test_server_grants_short_sessions(
