@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     soak = metafunc.config.getoption("--soak")
     if "case" in metafunc.fixturenames:
         pairs = itertools.product(VERSIONS, (0, 4, 20)) if soak else zip(VERSIONS, (0, 4, 20), strict=True)
-        cases = [Case(version, latency, 40 if soak else 5) for version, latency in pairs]
+        cases = [Case(version, latency, 40 if soak else 3) for version, latency in pairs]
         metafunc.parametrize("case", cases, ids=lambda case: f"{case.version}-{case.latency}ms")
     if "version" in metafunc.fixturenames:
         metafunc.parametrize("version", VERSIONS if soak else [NEWEST])
@@ -60,7 +60,7 @@ def test_standalone(case: Case, tmp_path: Path) -> None:
     with (
         standalone(case.version, tmp_path) as server,
         delayed(server.address, case.latency) as address,
-        load(server.address, WRITES, seed=case.captures, znodes=ZNODES, quota=5),
+        load(server.address, WRITES, seed=6, znodes=ZNODES, quota=5),
     ):
         taken = take_some(address, tmp_path, case.captures)
     require_exact(case.version, server, taken, tmp_path)
@@ -92,7 +92,7 @@ def test_follower_whose_leader_is_killed(
     follower, leader = (
         next(server for server in ensemble.servers if server.mode() == mode) for mode in ("follower", "leader")
     )
-    with load(ensemble.address, WRITES, seed=2, znodes=4 * ZNODES), ThreadPoolExecutor(1) as pool:
+    with load(ensemble.address, WRITES, seed=2, znodes=3 * ZNODES), ThreadPoolExecutor(1) as pool:
         taken = take_some(follower.address, tmp_path / "before", 5 if soak else 1)
         first = pool.submit(take, follower.address, tmp_path / "while")
         time.sleep(taken[0].seconds["walk"] / 2)
@@ -129,7 +129,7 @@ def test_never_starves(tmp_path: Path, *, soak: bool) -> None:
         delayed(server.address, 20) as address,
         load(server.address, 5000, seed=4, znodes=ZNODES, hot=0.9) as writes,
     ):
-        taken = take_some(address, tmp_path, 30 if soak else 3)
+        taken = take_some(address, tmp_path, 30 if soak else 2)
     print(f"{writes.rate:,.0f} writes per second; rounds: {', '.join(str(capture.rounds) for capture in taken)}")
     require_exact(NEWEST, server, taken, tmp_path)
 
@@ -146,7 +146,7 @@ def test_connection_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     server.start()
     server.wait()
     try:
-        with load(server.address, 500, seed=5, znodes=4 * ZNODES):
+        with load(server.address, 500, seed=5, znodes=3 * ZNODES):
             (before,) = take_some(server.address, tmp_path / "before", 1)
             restart = threading.Timer(before.seconds["walk"] / 2, restarted, [server])
             restart.start()

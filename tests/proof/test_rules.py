@@ -21,7 +21,7 @@ from support.latency import delayed
 from support.truth import load
 from support.zookeeper import standalone
 
-CAPTURES, MANY = 2, 10
+CAPTURES, MANY = 2, 6
 Take = Callable[[pytest.MonkeyPatch], None]
 
 
