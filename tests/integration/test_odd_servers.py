@@ -275,6 +275,20 @@ def test_znode_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "READ and ADMIN on every znode" in told.value.hint
 
 
+def test_znode_was_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that may not be read, and came and went meanwhile, has changed its parent: that is found."""
+    with standalone(NEWEST, tmp_path) as server, client(server.address, "other:password") as source:
+        source.create("/parent", b"")
+
+        def hidden() -> None:
+            source.create("/parent/hidden", b"", acl=[make_digest_acl("other", "password", all=True)])
+            source.delete("/parent/hidden")
+
+        after_multi_read(monkeypatch, [3], hidden)
+        with pytest.raises(errors.ZnodeUnreadable, match=r"znode /parent has changed, and no event told so.*"):
+            take(server.address, tmp_path / "capture")
+
+
 @pytest.mark.parametrize(
     ("acl", "said", "granted"),
     [

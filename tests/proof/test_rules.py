@@ -21,7 +21,7 @@ from support.latency import delayed
 from support.truth import load
 from support.zookeeper import standalone
 
-CAPTURES, MANY = 2, 6
+CAPTURES, MANY = 2, 10
 Take = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -135,10 +135,11 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
 
 @contextmanager
 def taken_out(rule: Take | None) -> Iterator[None]:
-    """Without a rule; and without the count of znodes, which would stop some captures before the proof sees them."""
+    """Without a rule; and without what else finds changes of which nobody told, and would stop some captures."""
     with pytest.MonkeyPatch.context() as patch:
         if rule:
             patch.setattr(capture.Capture, "_require_all", lambda *_: None)
+            patch.setattr(Proof, "_require_told", lambda *_: None)
             rule(patch)
         yield
 
@@ -164,5 +165,18 @@ def test_without_the_count(tmp_path: Path) -> None:
         pytest.MonkeyPatch.context() as patch,
     ):
         no_events(patch)
+        patch.setattr(Proof, "_require_told", lambda *_: None)
         with pytest.raises(ZnodeUnreadable, match="can be seen"):
+            take(server.address, tmp_path / "capture")
+
+
+def test_without_events(tmp_path: Path) -> None:
+    """With events lost, the proof finds out that something has changed."""
+    with (
+        standalone(NEWEST, tmp_path) as server,
+        load(server.address, 2000, seed=1, znodes=4000),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        no_events(patch)
+        with pytest.raises(ZnodeUnreadable, match="no event told"):
             take(server.address, tmp_path / "capture")

@@ -32,10 +32,11 @@ log = logging.getLogger(__name__)
 SYSTEM = b"/zookeeper"
 _ATTEMPTS = 4
 _PAUSE = 1.0
-_FEW = 64
-"""So few marked znodes fit into the replies that close a capture."""
+_FEW, _MANY = 64, 4096
+"""Of so few marked znodes the closing is quick; with so many it is not tried."""
 _LESS = 0.75
 """By this a round of catching up must help."""
+_ROUNDS = 10
 _SAY_EVERY = 10.0
 
 
@@ -239,10 +240,13 @@ class _Taking:
             return Closing(self._reads, self._table, self._changes, self._quotas).run()
 
     def _catch_up(self) -> None:
-        """Read again what is marked, until few are, or it does not help any more."""
+        """Read again what is marked, once at least, so that its size is known; until few are, or it helps no more."""
         before = math.inf
-        while _FEW < len(self._marks.dirty) < before * _LESS:
-            before = len(self._marks.dirty)
+        for _ in range(_ROUNDS):
+            number = len(self._marks.dirty)
+            if not number or (before < math.inf and (number <= _FEW or before * _LESS <= number <= _MANY)):
+                return
+            before = number
             for part in self._reads.read(list(self._marks.dirty), children=False):
                 self._change(part)
                 self._say_progress()
@@ -263,6 +267,10 @@ class _Taking:
 
         def on_reply(answers: Answers) -> None:
             ((zxid, error, body),) = answers
+            if error == protocol.NO_NODE:
+                raise SettingError(
+                    f"ZOOKEEPER_SERVERS: the chroot {printable(self._chroot)} was deleted meanwhile", "check who did so"
+                )
             if error:
                 raise ZnodeUnreadable(
                     f"the znodes below {printable(self._chroot)} cannot be counted: ZooKeeper error {error}",

@@ -7,6 +7,7 @@ read counts as any other read. What changed lately is likely to change again, so
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -30,6 +31,9 @@ from metadata_tool.zookeeper.transcript import require_gone
 
 log = logging.getLogger(__name__)
 
+_SAY_EVERY = 10.0
+_AHEAD = 200
+"""Replies under way up to which more is asked for before Z is known."""
 MAX_ROUNDS = 2000
 _MOST = 4096
 """Znodes in a request."""
@@ -37,7 +41,7 @@ _HOT = 512
 """Znodes that changed lately, in a first request: with more of them its reply would take too long."""
 _COUNTER_BYTES = 256
 """More than the counters of a quota take."""
-_STRANGER_BYTES = 16 << 10
+_STRANGER_BYTES = REPLY_BYTES // 16
 """What a znode is taken to have that was never read: so few of them share a request that a wrong guess is bounded."""
 
 
@@ -88,6 +92,7 @@ class Closing:
         self._quotas = quotas
         self._hot: dict[bytes, None] = {}
         """What changed lately, the latest last."""
+        self._said = time.monotonic()
         self._seen: dict[bytes, bytes] = {}
         """Key and stat of what was read here, so that what is still the same is not written again."""
 
@@ -104,8 +109,9 @@ class Closing:
             self._begin(attempt)
             while attempt.waiting:
                 self._reads.wires.pump()
-                if attempt.zxid is None:
+                if attempt.zxid is None and attempt.waiting < _AHEAD:
                     self._read_late(attempt)
+            self._say_progress(rounds)
             holds = not (attempt.unsound or self._marks.broken or self._marks.pending)
             if holds and attempt.zxid is not None and self._settled(attempt):
                 if attempt.stale:
@@ -117,6 +123,12 @@ class Closing:
             f"the tree changed faster than it could be read, {MAX_ROUNDS} times in a row",
             "nothing was uploaded; find out which client writes so much, or give the backup a faster way to ZooKeeper",
         )
+
+    def _say_progress(self, rounds: int) -> None:
+        now = time.monotonic()
+        if now - self._said > _SAY_EVERY:
+            log.info("not closed yet, after %d rounds: %d znodes changed meanwhile", rounds, len(self._marks.broken))
+            self._said = now
 
     def _begin(self, attempt: _Attempt) -> None:
         """Read what changes unseen, is marked, or is hot, all in one reply; its zxid is the one to close at."""
@@ -189,7 +201,9 @@ class Closing:
             key = acl_of(before)
             node = with_acl(node, key)
         if key == UNKNOWN:
-            attempt.unknown[path] = acl_of(before) if before else UNKNOWN
+            attempt.unknown[path] = (
+                acl_of(before) if before and version_of(before)[0] == version_of(node)[0] else UNKNOWN
+            )
         else:
             attempt.unknown.pop(path, None)
         if late and not self._holds(node, before, attempt):
@@ -206,11 +220,13 @@ class Closing:
 
     def _put(self, path: bytes, change: Change, before: bytes | None) -> None:
         tail = tail_of(change.node)
-        if tail == before and not is_quota_stats(path):  # the same mzxid: the same data
-            self._changes.seen_again(path, change.zxid)
-        else:
+        if tail != before:
             self._changes.put(path, change)
             self._heat(path)
+        elif is_quota_stats(path) and (known := self._changes.get(path)) and known.node != change.node:
+            self._changes.put(path, change)
+        else:  # the same mzxid: the same data
+            self._changes.seen_again(path, change.zxid)
         self._seen[path] = tail
 
     def _before(self, path: bytes) -> bytes | None:

@@ -31,7 +31,6 @@ class Marks:
         self.broken: set[bytes] = set()
         """What was marked again while it was pending."""
         self.pending: set[bytes] = set()
-        self.events = 0
         self._in_scope = in_scope
         self._counted = counted
 
@@ -41,7 +40,6 @@ class Marks:
 
     def event(self, kind: int, path: bytes, zxid: int) -> None:
         """An event came: mark its znode; with a create or delete its parent, too, whose cversion and pzxid changed."""
-        self.events += 1
         if zxid > self.zxid:
             if zxid > self.zxid + 1:
                 self.last_silent = zxid - 1

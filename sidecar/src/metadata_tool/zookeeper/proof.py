@@ -6,11 +6,14 @@ read at or after the last zxid, up to the capture's, of which no event told.
 
 from collections.abc import Iterator, Sequence
 
+from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper.closing import Closed
-from metadata_tool.zookeeper.protocol import OP_BYTES, DataReply, Reply
+from metadata_tool.zookeeper.jute import STORED_STAT_SIZE, stored_stat
+from metadata_tool.zookeeper.protocol import OP_BYTES, DataReply, Refusal, Reply
 from metadata_tool.zookeeper.reads import READ_BYTES, REPLY_BYTES, Gentleness, Reads
-from metadata_tool.zookeeper.snapshot import is_ephemeral, path_of, version_of
+from metadata_tool.zookeeper.snapshot import is_ephemeral, path_of, printable, version_of
 from metadata_tool.zookeeper.spool import Changes, Spool
+from metadata_tool.zookeeper.transcript import require_gone
 
 
 class Proof:
@@ -22,8 +25,6 @@ class Proof:
         self._changes = changes
         self._waiting = 0
         self._unproven: set[bytes] = set()
-        self.read = 0
-        """Znodes read again so far."""
 
     def run(self, closed: Closed, proven_at: int) -> set[bytes]:
         """The znodes whose ACL may be another at the capture's zxid; all were proven at an earlier zxid, or at 0.
@@ -54,12 +55,37 @@ class Proof:
         def done(_zxid: int, replies: list[Reply]) -> None:
             self._waiting -= 1
             for node, reply in zip(nodes, replies, strict=True):
-                if type(reply) is not DataReply or (reply.stat[:8], reply.stat[40:44]) != version_of(node):
-                    self._unproven.add(path_of(node))
+                if type(reply) is not DataReply or stored_stat(reply.stat) != node[-STORED_STAT_SIZE:]:
+                    self._differs(path_of(node), node, reply)
 
         self._waiting += 1
-        self.read += len(nodes)
         self._reads.look([path_of(node) for node in nodes], done)
+
+    def _differs(self, path: bytes, node: bytes, reply: Reply) -> None:
+        if isinstance(reply, Refusal):
+            require_gone(path, reply)
+            self._require_told(path)
+            self._unproven.add(path)
+        elif isinstance(reply, DataReply):
+            stat = stored_stat(reply.stat)
+            if without_aversion(stat) != without_aversion(node[-STORED_STAT_SIZE:]):
+                self._require_told(path)
+            if (stat[:8], reply.stat[40:44]) != version_of(node):
+                self._unproven.add(path)
+
+    def _require_told(self, path: bytes) -> None:
+        """A change that no event told of: events of what a login may not read are withheld (ZOOKEEPER-4799)."""
+        if path not in self._reads.marks.dirty:
+            raise ZnodeUnreadable(
+                f"znode {printable(path)} has changed, and no event told so: it was hidden, or a child of it is",
+                "give the backup a login (ZOOKEEPER_AUTH or SASL) with READ and ADMIN on every znode; "
+                "nothing was uploaded",
+            )
+
+
+def without_aversion(stat: bytes) -> bytes:
+    """A stored stat but for the number that setACL, of which no event tells, changes."""
+    return stat[:40] + stat[44:]
 
 
 def _portions(nodes: Iterator[bytes], gentleness: Gentleness) -> Iterator[list[bytes]]:

@@ -132,7 +132,7 @@ class Reads:
         self.marks.clear(paths)
 
     def ask_acls_here(self, paths: Sequence[bytes], done: Callable[[list[AclReply]], None]) -> None:
-        """Ask for ACLs on the connection of the multi-reads, so that they are answered just before what follows."""
+        """Ask for ACLs on the connection of the multi-reads, so that they are answered in turn with those."""
         ask_acls(self._wire, paths, done)
 
     def read(self, paths: Iterable[bytes], *, children: bool) -> Iterator[Part]:

@@ -246,6 +246,8 @@ def _shake_hands(client: KazooClient, ensemble: Ensemble, endpoint: Endpoint) ->
         raise _login_demanded(ensemble) from error
     except (kazoo_errors.KazooException, OSError, client.handler.timeout_exception) as error:
         raise WireError(_reason(error)) from error
+    except (RuntimeError, struct.error) as error:  # what kazoo makes of an answer that is not the protocol
+        raise WireError(f"what came cannot be read ({error})") from error
     return float(read_timeout) * 1.5 / 1000  # kazoo's is two thirds of the session's
 
 

@@ -101,9 +101,6 @@ class Changes:
     def __contains__(self, path: bytes) -> bool:
         return path in self._places
 
-    def __len__(self) -> int:
-        return len(self._places)
-
     def put(self, path: bytes, change: Change) -> None:
         """This is how a znode is now."""
         self._file.write(change.node)
