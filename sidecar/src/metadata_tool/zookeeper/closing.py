@@ -16,7 +16,7 @@ from metadata_tool.errors import CaptureStarved
 from metadata_tool.zookeeper import jute, protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply
-from metadata_tool.zookeeper.reads import REPLY_BYTES, Reads
+from metadata_tool.zookeeper.reads import REPLY_BYTES, Reads, portions
 from metadata_tool.zookeeper.snapshot import (
     NEVER_SET,
     OPEN_ACL_KEY,
@@ -284,17 +284,6 @@ class Closing:
         return self._changes.size(path) or _COUNTER_BYTES
 
     def _portions(self, paths: list[bytes]) -> Iterator[list[bytes]]:
-        """In their order, each bounded: in number, in the bytes of the request and, as far as known, of the reply."""
-        portion: list[bytes] = []
-        asks = gets = 0
-        for path in paths:
-            its_asks = len(path) + protocol.OP_BYTES
-            its_gets = self._size_of(path)
-            over = asks + its_asks > self._reads.gentleness.request_bytes or gets + its_gets > REPLY_BYTES
-            if portion and (over or len(portion) >= _MOST):
-                yield portion
-                portion, asks, gets = [], 0, 0
-            portion.append(path)
-            asks, gets = asks + its_asks, gets + its_gets
-        if portion:
-            yield portion
+        """In their order, each bounded, as far as sizes are known."""
+        sized = ((path, len(path) + protocol.OP_BYTES, self._size_of(path)) for path in paths)
+        return portions(sized, _MOST, self._reads.gentleness.request_bytes)

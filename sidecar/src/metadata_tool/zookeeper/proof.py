@@ -10,7 +10,7 @@ from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper.closing import Closed
 from metadata_tool.zookeeper.jute import STORED_STAT_SIZE, stored_stat
 from metadata_tool.zookeeper.protocol import OP_BYTES, DataReply, Refusal, Reply
-from metadata_tool.zookeeper.reads import READ_BYTES, REPLY_BYTES, Gentleness, Reads
+from metadata_tool.zookeeper.reads import READ_BYTES, Reads, portions
 from metadata_tool.zookeeper.snapshot import is_ephemeral, path_of, printable, version_of
 from metadata_tool.zookeeper.spool import Changes, Spool
 from metadata_tool.zookeeper.transcript import require_gone
@@ -34,7 +34,8 @@ class Proof:
         """
         self._unproven = set(closed.doubtful)
         if proven_at < closed.last_silent:
-            for nodes in _portions(self._candidates(closed), self._reads.gentleness):
+            gentle = self._reads.gentleness
+            for nodes in portions(map(_sized, self._candidates(closed)), gentle.batch, gentle.request_bytes):
                 self._reads.wires.until(lambda: self._waiting < self._reads.gentleness.in_flight)
                 self._compare(nodes)
             self._reads.wires.until(lambda: not self._waiting)
@@ -88,17 +89,6 @@ def without_aversion(stat: bytes) -> bytes:
     return stat[:40] + stat[44:]
 
 
-def _portions(nodes: Iterator[bytes], gentleness: Gentleness) -> Iterator[list[bytes]]:
-    """Bounded in number, in the bytes of the request, and by what they had when they were read before."""
-    portion: list[bytes] = []
-    asks = gets = 0
-    for node in nodes:
-        its_asks, its_gets = len(path_of(node)) + OP_BYTES, len(node) + READ_BYTES
-        over = asks + its_asks > gentleness.request_bytes or gets + its_gets > REPLY_BYTES
-        if portion and (over or len(portion) >= gentleness.batch):
-            yield portion
-            portion, asks, gets = [], 0, 0
-        portion.append(node)
-        asks, gets = asks + its_asks, gets + its_gets
-    if portion:
-        yield portion
+def _sized(node: bytes) -> tuple[bytes, int, int]:
+    """With its bytes in a request, and those of the reply as when it was read before."""
+    return node, len(path_of(node)) + OP_BYTES, len(node) + READ_BYTES

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from metadata_tool.errors import ToolError
 from metadata_tool.zookeeper import protocol
@@ -240,6 +240,24 @@ class _Batch:
             asks, gets = asks + its_asks, gets + its_gets
         self.parts.append(Part(self._paths[begin:], replies[begin:], parents))
         self.answered = True
+
+
+T = TypeVar("T")
+
+
+def portions(sized: Iterable[tuple[T, int, int]], most: int, request_bytes: int) -> Iterator[list[T]]:
+    """What is to be read, in its order, each with its bytes in the request and in the reply: bounded in all three."""
+    portion: list[T] = []
+    asks = gets = 0
+    for item, its_asks, its_gets in sized:
+        over = asks + its_asks > request_bytes or gets + its_gets > REPLY_BYTES
+        if portion and (over or len(portion) >= most):
+            yield portion
+            portion, asks, gets = [], 0, 0
+        portion.append(item)
+        asks, gets = asks + its_asks, gets + its_gets
+    if portion:
+        yield portion
 
 
 def _batches(paths: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
