@@ -19,7 +19,7 @@ from metadata_tool.store import open_store
 from metadata_tool.zookeeper import jute
 from metadata_tool.zookeeper.jute import Acl
 from support import seed
-from support.certificates import Authority
+from support.certificates import Authority, server_settings
 from support.kerberos import SERVICE, USER, Realm, realm
 from support.processes import free_port
 from support.tool import Outcome, assert_refused, run, succeed
@@ -102,14 +102,7 @@ def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """Servers that know DIGEST-MD5."""
     directory, version = tmp_path_factory.mktemp("sasl"), request.param
     authority, port = Authority(directory / "authority"), free_port()
-    tls = {
-        "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
-        "secureClientPort": str(port),
-        "secureClientPortAddress": "127.0.0.1",
-        "ssl.keyStore.location": str(authority.issue("server").both),
-        "ssl.trustStore.location": str(authority.path),
-        "ssl.clientAuth": "none",
-    }
+    tls = server_settings(authority, port, client_auth="none")
     with server_with(version, directory / "welcome", DIGEST, PROVIDER | tls) as welcome:
         fill(welcome, "backup")
         demanded = ENFORCED if version == NEWEST else DEMANDED

@@ -9,7 +9,7 @@ import pytest
 from ci.parts.zookeeper import NEWEST, OLDEST
 from metadata_tool.errors import SettingError, ZooKeeperUnreachable, ZooKeeperUntrusted
 from support import seed
-from support.certificates import Authority
+from support.certificates import Authority, server_settings
 from support.processes import free_port
 from support.tool import assert_refused, run, succeed
 from support.zookeeper import client, standalone
@@ -31,14 +31,7 @@ def secured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A server with a small tree that takes clients of its authority alone."""
     directory = tmp_path_factory.mktemp("tls")
     authority, port = Authority(directory / "authority"), free_port()
-    settings = {
-        "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
-        "secureClientPort": str(port),
-        "secureClientPortAddress": "127.0.0.1",
-        "ssl.keyStore.location": str(authority.issue("server").both),
-        "ssl.trustStore.location": str(authority.path),
-        "ssl.clientAuth": "need",
-    }
+    settings = server_settings(authority, port, client_auth="need")
     with standalone(request.param, directory, settings) as server, client(server.address) as filling:
         seed.pulsar(filling, topics=3)
         yield Secured(server.address, f"127.0.0.1:{port}", authority)

@@ -81,3 +81,15 @@ class Authority:
     @staticmethod
     def _write(path: Path, certificate: x509.Certificate) -> None:
         path.write_bytes(certificate.public_bytes(Encoding.PEM))
+
+
+def server_settings(authority: Authority, port: int, client_auth: str) -> dict[str, str]:
+    """Lines of zoo.cfg: TLS at this port, for clients of this authority; whether certificates of theirs are wanted."""
+    return {
+        "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
+        "secureClientPort": str(port),
+        "secureClientPortAddress": "127.0.0.1",
+        "ssl.keyStore.location": str(authority.issue("server").both),
+        "ssl.trustStore.location": str(authority.path),
+        "ssl.clientAuth": client_auth,
+    }

@@ -23,6 +23,11 @@ _AHEAD = 2
 """Portions asked for at once on each connection: while one is answered, the next waits at the server."""
 
 
+def login_with(rights: str) -> str:
+    """What to do about a znode that cannot be read, or not all of it."""
+    return f"give the backup a login (ZOOKEEPER_AUTH or SASL) with {rights}; nothing was uploaded"
+
+
 def _version(reply: bytes) -> tuple[bytes, bytes]:
     return reply[_CZXID], reply[_AVERSION]
 
@@ -78,8 +83,7 @@ def _require_unmasked(path: bytes, acl: bytes) -> None:
     if digests and all(digest.endswith(":x") for digest in digests):
         raise ZnodeUnreadable(
             f"the ACL of znode {printable(path)} comes back masked",
-            "give the backup a login (ZOOKEEPER_AUTH or SASL) with ADMIN on it (or, if its digest really is 'x', "
-            "a digest that is one); nothing was uploaded",
+            login_with("ADMIN on it (or, if its digest really is 'x', a digest that is one)"),
         )
 
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from metadata_tool.errors import SettingError, ZnodeUnreadable, ZooKeeperSessionLost, ZooKeeperUnsupported
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper import jute, protocol
-from metadata_tool.zookeeper.acls import AclTable
+from metadata_tool.zookeeper.acls import AclTable, login_with
 from metadata_tool.zookeeper.closing import Closed, Closing, is_quota_stats
 from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.proof import Proof
@@ -85,8 +85,7 @@ class Capture:
         if found != self.counted:
             raise ZnodeUnreadable(
                 f"ZooKeeper has {self.counted} znodes, and {found} can be seen: some are hidden by their ACLs",
-                "give the backup a login (ZOOKEEPER_AUTH or SASL) with READ and ADMIN on every znode; "
-                "nothing was uploaded",
+                login_with("READ and ADMIN on every znode"),
             )
 
 
@@ -225,13 +224,16 @@ class _Taking:
                 if below.empty:
                     return
 
-    def _keep(self, part: Part, below: PathQueue) -> None:
+    def _note(self, part: Part) -> None:
         for path in part.unknown:
             self._marks.mark(path)
+        self._quotas.update(dict.fromkeys(filter(is_quota_stats, part.paths)))
+
+    def _keep(self, part: Part, below: PathQueue) -> None:
+        self._note(part)
         self._spool.append(part.zxid, [node for node in part.nodes if node is not None])
         children = [path + b"/" + name for path in part.paths for name in sorted(part.lists.get(path, ()))]
         below.put(filter(self._in_scope, children) if self._chroot else children)
-        self._quotas.update(dict.fromkeys(filter(is_quota_stats, part.paths)))
 
     def _close(self) -> Closed:
         with self._phase("catch up"):
@@ -252,14 +254,12 @@ class _Taking:
                 self._say_progress()
 
     def _change(self, part: Part) -> None:
-        for path in part.unknown:
-            self._marks.mark(path)
+        self._note(part)
         for path, node in zip(part.paths, part.nodes, strict=True):
             if node is None:
                 self._changes.remove(path)
             else:
                 self._changes.put(path, Change(part.zxid, node))
-        self._quotas.update(dict.fromkeys(filter(is_quota_stats, part.paths)))
 
     def _count(self, closed: Closed) -> int:
         """How many znodes the server had at the capture's zxid: what is hidden from us is in its number alone."""
@@ -274,7 +274,7 @@ class _Taking:
             if error:
                 raise ZnodeUnreadable(
                     f"the znodes below {printable(self._chroot)} cannot be counted: ZooKeeper error {error}",
-                    "give the backup a login (ZOOKEEPER_AUTH or SASL) with READ on it; nothing was uploaded",
+                    login_with("READ on it"),
                 )
             self._marks.reply(zxid)
             counted.append(protocol.count(body) - (self._marks.growth - closed.growth))

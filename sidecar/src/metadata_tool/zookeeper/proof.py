@@ -7,6 +7,7 @@ read at or after the last zxid, up to the capture's, of which no event told.
 from collections.abc import Iterator, Sequence
 
 from metadata_tool.errors import ZnodeUnreadable
+from metadata_tool.zookeeper.acls import login_with
 from metadata_tool.zookeeper.closing import Closed
 from metadata_tool.zookeeper.jute import STORED_STAT_SIZE, stored_stat
 from metadata_tool.zookeeper.protocol import OP_BYTES, DataReply, Refusal, Reply
@@ -69,9 +70,9 @@ class Proof:
             self._unproven.add(path)
         elif isinstance(reply, DataReply):
             stat = stored_stat(reply.stat)
-            if without_aversion(stat) != without_aversion(node[-STORED_STAT_SIZE:]):
+            if _without_aversion(stat) != _without_aversion(node[-STORED_STAT_SIZE:]):
                 self._require_told(path)
-            if (stat[:8], reply.stat[40:44]) != version_of(node):
+            if version_of(stat) != version_of(node):
                 self._unproven.add(path)
 
     def _require_told(self, path: bytes) -> None:
@@ -79,12 +80,11 @@ class Proof:
         if path not in self._reads.marks.dirty:
             raise ZnodeUnreadable(
                 f"znode {printable(path)} has changed, and no event told so: it was hidden, or a child of it is",
-                "give the backup a login (ZOOKEEPER_AUTH or SASL) with READ and ADMIN on every znode; "
-                "nothing was uploaded",
+                login_with("READ and ADMIN on every znode"),
             )
 
 
-def without_aversion(stat: bytes) -> bytes:
+def _without_aversion(stat: bytes) -> bytes:
     """A stored stat but for the number that setACL, of which no event tells, changes."""
     return stat[:40] + stat[44:]
 

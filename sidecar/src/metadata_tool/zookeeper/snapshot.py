@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
-from metadata_tool.zookeeper.jute import INT, LONG, STORED_STAT_SIZE, Stat, buffer, unpack_stat
+from metadata_tool.zookeeper.jute import INT, LONG, NO_OWNER, STORED_STAT_SIZE, Stat, buffer, unpack_stat
 
 MAGIC = int.from_bytes(b"ZKSN", "big")
 VERSION = 2
@@ -35,8 +35,6 @@ _NULL = INT.pack(-1)
 _END = buffer(b"/")
 _CHUNK = 1 << 18
 _TAIL = LONG.size + STORED_STAT_SIZE
-_NO_OWNER = LONG.pack(0)
-_INT, _LONG = INT.pack, LONG.pack
 NEVER_SET = INT.pack(0)
 """The aversion, encoded, of a znode whose ACL is that of its create."""
 _SEAL_SIZE = LONG.size + len(_END)
@@ -75,7 +73,7 @@ class Node(NamedTuple):
 
 def encode_sliced(path: bytes, data: bytes, acl: int, stat: bytes) -> bytes:
     """What `Node.encode` gives, of data that is a field already: its length, and its bytes."""
-    return _INT(len(path)) + path + data + _LONG(acl) + stat
+    return INT.pack(len(path)) + path + data + LONG.pack(acl) + stat
 
 
 def path_of(node: bytes) -> bytes:
@@ -105,7 +103,7 @@ def version_of(node: bytes) -> tuple[bytes, bytes]:
 
 def is_ephemeral(node: bytes) -> bool:
     """Whether an encoded znode belongs to a session."""
-    return node[-16:-8] != _NO_OWNER
+    return node[-16:-8] != NO_OWNER
 
 
 class Written(NamedTuple):

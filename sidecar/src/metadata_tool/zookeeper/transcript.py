@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper import jute, protocol
-from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
-from metadata_tool.zookeeper.jute import INT, LONG, NO_OWNER, NONE, WIRE_STAT_SIZE
+from metadata_tool.zookeeper.acls import UNKNOWN, AclTable, login_with
+from metadata_tool.zookeeper.jute import NONE, WIRE_STAT_SIZE
 from metadata_tool.zookeeper.protocol import GET_DATA, ITEM, AclReply, Refusal
-from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, encode_sliced, printable
 from metadata_tool.zookeeper.wire import WireError
 
 
@@ -34,7 +34,7 @@ def transcribed(paths: Sequence[bytes], acls: Sequence[AclReply], body: bytes, t
     nodes: list[bytes | None] = []
     unknown: list[bytes] = []
     parents: list[bytes] = []
-    keep, item, key_of, pack, pack_key = nodes.append, ITEM.unpack_from, table.key, INT.pack, LONG.pack
+    keep, item, fitting = nodes.append, ITEM.unpack_from, table.fitting
     at = 0
     for path, acl in zip(paths, acls, strict=True):
         kind, size = item(body, at)
@@ -49,17 +49,15 @@ def transcribed(paths: Sequence[bytes], acls: Sequence[AclReply], body: bytes, t
         data_end = begin + 4 + size if size > 0 else begin + 4
         at = data_end + WIRE_STAT_SIZE
         stat = body[data_end:at]
-        if stat[44:52] != NO_OWNER:
+        if jute.is_ephemeral(stat):
             key = OPEN_ACL_KEY
-        elif type(acl) is bytes and acl.endswith(stat):
-            key = key_of(path, acl[:-WIRE_STAT_SIZE])
         else:
-            key = table.fitting(path, stat, acl)
+            key = fitting(path, stat, acl)
             if key == UNKNOWN:
                 unknown.append(path)
         if stat[56:60] != NONE:
             parents.append(path)
-        keep(pack(len(path)) + path + body[begin:data_end] + pack_key(key) + jute.stored_stat(stat))
+        keep(encode_sliced(path, body[begin:data_end], key, jute.stored_stat(stat)))
     return Transcript(nodes, unknown, parents, at)
 
 
@@ -75,8 +73,7 @@ def require_gone(path: bytes, refusal: Refusal) -> None:
     if refusal.code == protocol.NO_AUTH:
         raise ZnodeUnreadable(
             f"znode {printable(path)} may not be read",
-            "give the backup a login (ZOOKEEPER_AUTH or SASL) with READ and ADMIN on it, and the right password; "
-            "nothing was uploaded",
+            login_with("READ and ADMIN on it, and the right password"),
         )
     if refusal.code == protocol.THROTTLED:
         raise WireError("the server throttles every read")
