@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 from collections import deque
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,21 @@ def walk(reading: KazooClient) -> int:
     return found
 
 
-def capture(server: ZooKeeper, directory: Path, acls: str) -> tuple[Cost, dict[str, Any]]:
-    """One capture in a process of its own: its cost, and what else it told."""
+def capture(
+    server: ZooKeeper, directory: Path, acls: str, meanwhile: AbstractContextManager[Any] | None = None
+) -> tuple[Cost, dict[str, Any]]:
+    """One capture in a process of its own: its cost, and what else it told; `meanwhile` lasts as long as it does."""
     directory.mkdir()
     command = [sys.executable, "-m", "support.one_capture", server.address, str(directory), acls]
-    told = json.loads(subprocess.run(command, cwd=TESTS, stdout=subprocess.PIPE, check=True).stdout)
+    with subprocess.Popen(command, cwd=TESTS, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        try:
+            assert child.stdout.readline() == b"ready\n"
+            with meanwhile or nullcontext():
+                said, _ = child.communicate(b"go\n")
+        finally:
+            child.kill()
+    told = json.loads(said)
     return Cost(told.pop("seconds"), told.pop("cpu"), told.pop("memory")), told
 
 
@@ -80,10 +91,11 @@ def test_capture(znodes: int, tmp_path: Path) -> None:
     rows: dict[str, Cost] = {}
     with large_server(znodes, tmp_path) as server:
         capture(server, tmp_path / "warm-up", "acls")
-        with reading(server.address) as idle:
+        idle = Latency()
+        with reading(server.address, idle):
             time.sleep(IDLE)
-        with reading(server.address) as meanwhile:
-            capture(server, tmp_path / "beside", "acls")
+        meanwhile = Latency()
+        capture(server, tmp_path / "beside", "acls", reading(server.address, meanwhile))
         ours, told = capture(server, tmp_path / "with", "acls")
         rows[OURS] = ours
         rows[PLAIN], _ = capture(server, tmp_path / "without", "no-acls")

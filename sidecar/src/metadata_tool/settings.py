@@ -84,12 +84,12 @@ ZOOKEEPER_CONNECT_TIMEOUT = Variable(
     "Seconds that `backup` waits for ZooKeeper; `serve` waits until the next interval",
 )
 ZOOKEEPER_BATCH = Variable("ZOOKEEPER_BATCH", "256", "serve, backup", "Znodes in one request to ZooKeeper, at most")
-ZOOKEEPER_REQUESTS = Variable("ZOOKEEPER_REQUESTS", "2", "serve, backup", "So many such requests are under way at once")
+ZOOKEEPER_REQUESTS = Variable("ZOOKEEPER_REQUESTS", "4", "serve, backup", "So many such requests are under way at once")
 ZOOKEEPER_CONNECTIONS = Variable(
     "ZOOKEEPER_CONNECTIONS", "8", "serve, backup", "Sessions for ACLs, besides the one for everything else"
 )
 ZOOKEEPER_ACLS = Variable(
-    "ZOOKEEPER_ACLS", "16", "serve, backup", "ACLs are asked for in portions of so many; two wait on each connection"
+    "ZOOKEEPER_ACLS", "12", "serve, backup", "ACLs are asked for in portions of so many; two wait on each connection"
 )
 BUCKET = Variable(
     "BUCKET",

@@ -117,7 +117,7 @@ def test_batches(tmp_path: Path) -> None:
     batches = [(5, [node(b"")]), (7, []), (7, [node(b"/a"), node(b"/b")])]
     for zxid, nodes in batches:
         spool.append(zxid, [found.encode() for found in nodes])
-    actual = [(zxid, [Node.decode(found) for found in nodes]) for zxid, nodes in spool.batches()]
+    actual = [(zxid, [Node.decode(found) for _, found in nodes]) for zxid, nodes in spool.batches()]
     spool.close()
     assert batches == actual
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper import jute, protocol
-from metadata_tool.zookeeper.jute import WIRE_STAT_SIZE
-from metadata_tool.zookeeper.protocol import AclReply, acl_reply, on_wire
+from metadata_tool.zookeeper.jute import LONG, WIRE_STAT_SIZE
+from metadata_tool.zookeeper.protocol import AclReply, acl_replies, on_wire_each
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable, version_of
 from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
 
@@ -37,6 +37,8 @@ class AclTable:
 
     def __init__(self) -> None:
         self._keys: dict[bytes, int] = {jute.OPEN_ACL: OPEN_ACL_KEY}
+        self.encoded_keys = {jute.OPEN_ACL: LONG.pack(OPEN_ACL_KEY)}
+        """The same as a snapshot has them, for where there are millions."""
 
     def key(self, path: bytes, acl: bytes) -> int:
         """The key of an ACL.
@@ -49,6 +51,7 @@ class AclTable:
         if found is None:
             _require_unmasked(path, acl)
             found = self._keys[acl] = len(self._keys)
+            self.encoded_keys[acl] = LONG.pack(found)
         return found
 
     def fitting(self, path: bytes, stat: bytes, reply: AclReply | None) -> int:
@@ -91,9 +94,9 @@ def ask_acls(wire: Wire, paths: Sequence[bytes], done: Callable[[list[AclReply]]
     """Ask for the ACLs of these; `done` gets them in their order, once all are there."""
 
     def on_replies(answers: Answers) -> None:
-        done([acl_reply(error, body) for _, error, body in answers])
+        done(acl_replies(answers))
 
-    Requests(wire, protocol.GET_ACL, [on_wire(path) for path in paths], on_replies)
+    Requests(wire, protocol.GET_ACL, on_wire_each(paths), on_replies)
 
 
 class _Asked:

@@ -227,12 +227,12 @@ class _Taking:
     def _note(self, part: Part) -> None:
         for path in part.unknown:
             self._marks.mark(path)
-        self._quotas.update(dict.fromkeys(filter(is_quota_stats, part.paths)))
+        self._quotas.update({path: None for path in part.paths if is_quota_stats(path)})
 
     def _keep(self, part: Part, below: PathQueue) -> None:
         self._note(part)
         self._spool.append(part.zxid, [node for node in part.nodes if node is not None])
-        children = [path + b"/" + name for path in part.paths for name in sorted(part.lists.get(path, ()))]
+        children = part.children()
         below.put(filter(self._in_scope, children) if self._chroot else children)
 
     def _close(self) -> Closed:

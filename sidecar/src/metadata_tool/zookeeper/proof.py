@@ -49,8 +49,8 @@ class Proof:
                 yield change.node
         for zxid, nodes in self._spool.batches():
             if zxid < closed.last_silent:
-                for node in nodes:
-                    if path_of(node) not in self._changes and not is_ephemeral(node):
+                for path, node in nodes:
+                    if path not in self._changes and not is_ephemeral(node):
                         yield node
 
     def _compare(self, nodes: Sequence[bytes]) -> None:

@@ -21,13 +21,14 @@ CREATED, DELETED, CHANGED = 1, 2, 3
 
 _PERSISTENT_RECURSIVE = 1
 _OP = struct.Struct(">i?i")
-_READ = struct.Struct(">i?ii")
-"""One read of a multi-read: its type, not the last one, no error, and the length of the path that follows."""
+_GET_DATA, _GET_CHILDREN = _OP.pack(GET_DATA, False, -1), _OP.pack(GET_CHILDREN, False, -1)
 _LAST_OP = _OP.pack(-1, True, -1)
 _NO_WATCH = b"\0"
 _ROOT = buffer(b"/")
 ITEM = struct.Struct(">i5xi")
 """Of one result: its type, and then the length of its data, its number of names, or its error."""
+ITEM_SIZE = 9
+"""Before its length, number or error, which belongs to what follows."""
 REFUSED = -1
 _EVENT = struct.Struct(">ii")
 OP_BYTES = 14
@@ -55,13 +56,17 @@ def on_wire(path: bytes) -> bytes:
     return INT.pack(len(path)) + path if path else _ROOT
 
 
+def on_wire_each(paths: Iterable[bytes]) -> list[bytes]:
+    """The same of many, of which there may be millions."""
+    pack = INT.pack
+    return [pack(len(path)) + path if path else _ROOT for path in paths]
+
+
 def multi_read(data: Iterable[bytes], lists: Iterable[bytes] = ()) -> bytes:
     """A request for the data of some znodes and the children of some, all at one instant."""
-    pack = _READ.pack
-    parts = [pack(GET_DATA, False, -1, len(path) or 1) + (path or b"/") + _NO_WATCH for path in data]
-    parts += [pack(GET_CHILDREN, False, -1, len(path) or 1) + (path or b"/") + _NO_WATCH for path in lists]
-    parts.append(_LAST_OP)
-    return b"".join(parts)
+    reads = [_GET_DATA + path for path in on_wire_each(data)]
+    reads += [_GET_CHILDREN + path for path in on_wire_each(lists)]
+    return _NO_WATCH.join([*reads, _LAST_OP])
 
 
 def read_replies(body: bytes, at: int = 0) -> list[Reply]:
@@ -75,7 +80,7 @@ def read_replies(body: bytes, at: int = 0) -> list[Reply]:
     end = len(body) - _OP.size
     while at < end:
         kind, size = item(body, at)
-        at += 9
+        at += ITEM_SIZE
         if kind == GET_DATA:
             stat = at + 4 + size if size > 0 else at + 4
             keep(new(DataReply, (body[at:stat], body[stat : stat + WIRE_STAT_SIZE])))
@@ -114,17 +119,16 @@ AclReply = bytes | Refusal
 _SIZES = struct.Struct(">ii8x")
 
 
-def acl_reply(error: int, body: bytes) -> AclReply:
-    """What getACL was answered.
+def acl_replies(answers: Iterable[tuple[int, int, bytes]]) -> list[AclReply]:
+    """What several getACL were answered, each with a zxid, an error (0: none) and a body.
 
     Raises:
-        ValueError: it is cut off.
+        ValueError: one is cut off.
     """
-    if error:
-        return Refusal(error)
-    if len(body) < INT.size + WIRE_STAT_SIZE:
+    replies = [Refusal(error) if error else body for _, error, body in answers]
+    if any(len(reply) < INT.size + WIRE_STAT_SIZE for reply in replies if type(reply) is bytes):
         raise ValueError("an ACL is cut off")
-    return body
+    return replies
 
 
 def sizes(acl: bytes) -> tuple[int, int]:
@@ -157,11 +161,7 @@ def count(body: bytes) -> int:
 def requests(first: int, kind: int, bodies: Sequence[bytes]) -> bytes:
     """Frames of requests, numbered from `first`."""
     pack = _REQUEST.pack
-    parts = []
-    for xid, body in enumerate(bodies, first):
-        parts.append(pack(8 + len(body), xid & 0x7FFF_FFFF, kind))
-        parts.append(body)
-    return b"".join(parts)
+    return b"".join([pack(8 + len(body), xid & 0x7FFF_FFFF, kind) + body for xid, body in enumerate(bodies, first)])
 
 
 def special(xid: int, kind: int) -> bytes:

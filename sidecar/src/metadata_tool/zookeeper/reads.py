@@ -25,6 +25,8 @@ _NAME_BYTES = 64
 READ_BYTES = 100
 """Of a reply, besides the data."""
 _ASKED_AHEAD = 3
+_REST = 0.001
+"""Seconds between looks for ACLs: so several are read at once, which leaves the processor to the server."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class Gentleness:
     """
 
     batch: int = 256
-    in_flight: int = 2
+    in_flight: int = 4
     connections: int = 8
-    acls: int = 16
+    acls: int = 12
     request_bytes: int = 256 << 10
 
     def gentler(self) -> "Gentleness":
@@ -82,12 +84,20 @@ class Part:
     paths: Sequence[bytes]
     acls: Sequence[AclReply]
     parents: Sequence[bytes]
-    """Those that have children, as the ACLs' stats tell."""
+    """Those that have children: as the ACLs' stats tell, and once it is done as their own do."""
     zxid: int = 0
     nodes: Sequence[bytes | None] = ()
     unknown: Sequence[bytes] = ()
     lists: dict[bytes, list[bytes]] = field(default_factory=dict)
     done: bool = False
+
+    def children(self) -> list[bytes]:
+        """The znodes below, sorted below each."""
+        children: list[bytes] = []
+        for path in self.parents:
+            above = path + b"/"
+            children += [above + name for name in sorted(self.lists[path])]
+        return children
 
 
 class Reads:
@@ -166,16 +176,16 @@ class Reads:
             if exhausted and not asking and not reading:
                 return
             if not (asking and asking[0].answered and not reading):
-                self.wires.pump()
+                self.wires.pump(_REST if any(not batch.answered for batch in asking) else 0.0)
 
     def _send(self, part: Part, *, children: bool) -> None:
         lists = part.parents if children else ()
 
         def done(zxid: int, body: bytes) -> None:
             transcript = transcribed(part.paths, part.acls, body, self._table)
-            part.zxid, part.nodes, part.unknown = zxid, transcript.nodes, transcript.unknown
+            part.zxid, (part.nodes, part.unknown, part.parents, _) = zxid, transcript
             _keep_lists(part, lists, protocol.read_replies(body, transcript.end))
-            missing = [path for path in transcript.parents if path not in part.lists] if children else []
+            missing = [path for path in part.parents if path not in part.lists] if children else []
             if missing:
                 self._list(part, missing)
             else:

@@ -81,6 +81,25 @@ def path_of(node: bytes) -> bytes:
     return node[4 : 4 + INT.unpack_from(node)[0]]
 
 
+def split(content: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
+    """Encoded znodes that follow one another, each with its path, up to one that is cut; and where that begins."""
+    nodes: list[tuple[bytes, bytes]] = []
+    keep, unpack = nodes.append, INT.unpack_from
+    begin, end = 0, len(content)
+    while begin + 8 <= end:
+        (size,) = unpack(content, begin)
+        data = begin + 4 + size
+        if data + 4 > end:
+            break
+        (size,) = unpack(content, data)
+        following = data + 4 + size + _TAIL if size > 0 else data + 4 + _TAIL
+        if following > end:
+            break
+        keep((content[begin + 4 : data], content[begin:following]))
+        begin = following
+    return nodes, begin
+
+
 def tail_of(node: bytes) -> bytes:
     """What follows the data of an encoded znode: the key of its ACL, its stat. It does for what is asked here."""
     return node[-_TAIL:]

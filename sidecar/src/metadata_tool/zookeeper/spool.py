@@ -10,8 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from metadata_tool.zookeeper.jute import INT
-from metadata_tool.zookeeper.snapshot import path_of, tree_key
+from metadata_tool.zookeeper.snapshot import split, tree_key
 
 _BUFFER = 1 << 16
 _WRITE_BUFFER = 1 << 20
@@ -35,13 +34,13 @@ class Spool:
     def append(self, zxid: int, nodes: Sequence[bytes]) -> None:
         """Add encoded znodes that were read at this zxid; within a level they come in tree order."""
         self._batches.append((self._size, zxid))
-        content = b"".join([INT.pack(len(node)) + node for node in nodes])
+        content = b"".join(nodes)
         self._file.write(content)
         self._size += len(content)
         self.nodes += len(nodes)
 
-    def batches(self) -> Iterator[tuple[int, Iterator[bytes]]]:
-        """The zxid of each batch, and its znodes."""
+    def batches(self) -> Iterator[tuple[int, Iterator[tuple[bytes, bytes]]]]:
+        """The zxid of each batch, and its znodes, each with its path."""
         self._file.flush()
         for (start, zxid), (end, _) in pairwise([*self._batches, (self._size, 0)]):
             yield zxid, self._run(start, end)
@@ -52,28 +51,26 @@ class Spool:
         bounds = pairwise([*self._levels, self._size])
         return heapq.merge(*(_keyed(self._run(start, end)) for start, end in bounds if end > start))
 
-    def _run(self, start: int, end: int) -> Iterator[bytes]:
+    def _run(self, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
         descriptor = self._file.fileno()
-        window, at = b"", 0
-        while start < end or at < len(window):
-            while len(window) - at < 4 or len(window) - at - 4 < INT.unpack_from(window, at)[0]:
-                chunk = os.pread(descriptor, min(_BUFFER, end - start), start)
-                if not chunk:
-                    raise OSError("the spool file was cut while it was in use")
-                start += len(chunk)
-                window, at = window[at:] + chunk, 0
-            size = INT.unpack_from(window, at)[0]
-            yield window[at + 4 : at + 4 + size]
-            at += 4 + size
+        window = b""
+        while start < end:
+            chunk = os.pread(descriptor, min(_BUFFER, end - start), start)
+            if not chunk:
+                raise OSError("the spool file was cut while it was in use")
+            start += len(chunk)
+            window += chunk
+            nodes, rest = split(window)
+            yield from nodes
+            window = window[rest:]
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
 
 
-def _keyed(nodes: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    for node in nodes:
-        yield tree_key(path_of(node)), node
+def _keyed(nodes: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    return ((tree_key(path), node) for path, node in nodes)
 
 
 class Change(NamedTuple):
@@ -178,7 +175,7 @@ class PathQueue:
 
     def put(self, paths: Iterable[bytes]) -> None:
         """Add paths at the end."""
-        content = b"".join([path + b"\0" for path in paths])
+        content = b"\0".join([*paths, b""])
         self._file.write(content)
         self.empty = self.empty and not content
 

@@ -1,14 +1,15 @@
 """From the reply to a multi-read to encoded znodes: in one loop, for a million of them go through it."""
 
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from metadata_tool.errors import ZnodeUnreadable
-from metadata_tool.zookeeper import jute, protocol
+from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable, login_with
-from metadata_tool.zookeeper.jute import NONE, WIRE_STAT_SIZE
-from metadata_tool.zookeeper.protocol import GET_DATA, ITEM, AclReply, Refusal
-from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, encode_sliced, printable
+from metadata_tool.zookeeper.jute import INT, LONG, NO_OWNER, NONE, WIRE_STAT_SIZE, stored_stat
+from metadata_tool.zookeeper.protocol import GET_DATA, ITEM, ITEM_SIZE, AclReply, Refusal
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable
 from metadata_tool.zookeeper.wire import WireError
 
 
@@ -34,31 +35,46 @@ def transcribed(paths: Sequence[bytes], acls: Sequence[AclReply], body: bytes, t
     nodes: list[bytes | None] = []
     unknown: list[bytes] = []
     parents: list[bytes] = []
-    keep, item, fitting = nodes.append, ITEM.unpack_from, table.fitting
-    at = 0
+    keep, known, length, join = nodes.append, table.encoded_keys.get, INT.pack, b"".join
+    item, stat_and_item = ITEM.unpack_from, _STAT_AND_ITEM.unpack_from
+    body += _PADDING
+    (kind, size), at = item(body), ITEM_SIZE
     for path, acl in zip(paths, acls, strict=True):
-        kind, size = item(body, at)
-        begin = at + 9
         if kind != GET_DATA:
             if kind != protocol.REFUSED:
                 raise ValueError(f"data was asked for, and type {kind} came")
             require_gone(path, Refusal(size))
             keep(None)
-            at = begin + 4
+            (kind, size), at = item(body, at + 4), at + 4 + ITEM_SIZE
             continue
-        data_end = begin + 4 + size if size > 0 else begin + 4
-        at = data_end + WIRE_STAT_SIZE
-        stat = body[data_end:at]
-        if jute.is_ephemeral(stat):
-            key = OPEN_ACL_KEY
-        else:
-            key = fitting(path, stat, acl)
-            if key == UNKNOWN:
-                unknown.append(path)
-        if stat[56:60] != NONE:
+        end = at + 4 + size if size > 0 else at + 4
+        data = body[at:end]
+        times, versions, owner, children, pzxid, kind, size = stat_and_item(body, end)
+        at = end + _STAT_AND_ITEM_SIZE
+        stat = body[end : end + WIRE_STAT_SIZE]
+        if owner != NO_OWNER:
+            key = _OPEN
+        elif type(acl) is not bytes:
+            key = _UNKNOWN
+        elif not (acl.endswith(stat) and (key := known(acl[:-WIRE_STAT_SIZE]))):
+            key = LONG.pack(table.fitting(path, stat, acl))
+        if key == _UNKNOWN:
+            unknown.append(path)
+        if children != NONE:
             parents.append(path)
-        keep(encode_sliced(path, body[begin:data_end], key, jute.stored_stat(stat)))
-    return Transcript(nodes, unknown, parents, at)
+        if versions != _NEVER or children != NONE:
+            versions = stored_stat(stat)[36:44]
+        keep(join((length(len(path)), path, data, key, times, versions, owner, pzxid)))
+    return Transcript(nodes, unknown, parents, at - ITEM_SIZE)
+
+
+_STAT_AND_ITEM = struct.Struct(">36s8s8s4x4s8si5xi")
+"""A stat: up to cversion; that and aversion; owner; number of children; pzxid. Then how the next answer begins."""
+_STAT_AND_ITEM_SIZE = WIRE_STAT_SIZE + ITEM_SIZE
+_PADDING = bytes(4)
+"""What ends all answers is shorter than the beginning of one."""
+_NEVER = bytes(8)
+_OPEN, _UNKNOWN = LONG.pack(OPEN_ACL_KEY), LONG.pack(UNKNOWN)
 
 
 def require_gone(path: bytes, refusal: Refusal) -> None:
