@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from metadata_tool.zookeeper import protocol
-from metadata_tool.zookeeper.jute import INT
 from metadata_tool.zookeeper.protocol import EVENT_XID, PING_XID, REPLY
 
 _REPLY_TIMEOUT = 120.0
