@@ -32,19 +32,21 @@ class Stopwatch:
     def __init__(self) -> None:
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
-    def told(self, znodes: int, **more: object) -> dict[str, object]:
+    def told(self, **more: object) -> dict[str, object]:
         """What was measured; MiB at the peak of the process."""
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         cost = {"seconds": time.monotonic() - self._wall, "cpu": time.process_time() - self._cpu, "memory": memory}
-        return {"znodes": znodes, **cost, **more}
+        return {**cost, **more}
 
 
 def with_acls(address: str, directory: Path) -> dict[str, object]:
-    """A capture as a backup takes it, and its tree once in order."""
+    """A capture as a backup takes it; `in_order` are the seconds for its tree, once in order."""
     stopwatch = Stopwatch()
     with captured(Source(Ensemble(address)), directory, Checkpoint()) as capture:
-        znodes = sum(1 for _ in capture.nodes())
-        return stopwatch.told(znodes + capture.ephemerals, phases=capture.seconds, unproven=len(capture.unproven))
+        told = stopwatch.told(phases=capture.seconds, unproven=len(capture.unproven))
+        in_order = Stopwatch()
+        znodes = sum(1 for _ in capture.nodes()) + capture.ephemerals
+        return told | {"znodes": znodes, "in_order": in_order.told()["seconds"]}
 
 
 def without_acls(address: str, directory: Path) -> dict[str, object]:
@@ -65,7 +67,7 @@ def without_acls(address: str, directory: Path) -> dict[str, object]:
             if below.empty:
                 break
             level = below
-        return stopwatch.told(spool.nodes)
+        return stopwatch.told(znodes=spool.nodes)
 
 
 def _refuse(_self: AclReader, paths: Sequence[bytes], then: Callable[[list[AclReply]], Any]) -> None:

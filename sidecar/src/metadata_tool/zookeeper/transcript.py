@@ -56,7 +56,7 @@ def transcribed(paths: Sequence[bytes], acls: Sequence[AclReply], body: bytes, t
             key = _OPEN
         elif type(acl) is not bytes:
             key = _UNKNOWN
-        elif not (acl.endswith(stat) and (key := known(acl[:-WIRE_STAT_SIZE]))):
+        elif not (acl.endswith(stat) and (key := known(acl[:-WIRE_STAT_SIZE], b""))):
             key = LONG.pack(table.fitting(path, stat, acl))
         if key == _UNKNOWN:
             unknown.append(path)
