@@ -121,10 +121,9 @@ def _say(rows: dict[str, Cost], idle: Latency, meanwhile: Latency, told: dict[st
         f"the capture's phases: {phases}; {told['unproven']} ACLs unproven; in tree order {told['in_order']:.2f} s more"
     )
     if KAZOO in rows:
-        times, in_order = rows[KAZOO].seconds / rows[OURS].seconds, rows[OURS].seconds + told["in_order"]
-        print(
-            f"kazoo's calls take {times:.1f} times as long as the capture, {rows[KAZOO].seconds / in_order:.1f} in order"
-        )
+        times = rows[KAZOO].seconds / rows[OURS].seconds
+        in_order = rows[KAZOO].seconds / (rows[OURS].seconds + told["in_order"])
+        print(f"kazoo's calls take {times:.1f} times as long as the capture, {in_order:.1f} with tree order")
     else:
         print("NOT RUN: kazoo's calls, which take five minutes and more for so many")
     times = rows[PLAIN].seconds / rows[ADMIN_SERVER].seconds
