@@ -43,6 +43,11 @@ def measured(work: Callable[[], object]) -> Cost:
     return Cost(time.monotonic() - begin, time.process_time() - cpu)
 
 
+def middle_of(costs: Sequence[Cost]) -> Cost:
+    """The one of the middle, by the wall: of a noisy machine one measurement tells little."""
+    return sorted(costs, key=lambda cost: cost.seconds)[len(costs) // 2]
+
+
 @contextmanager
 def large_server(znodes: int, directory: Path) -> Iterator[ZooKeeper]:
     """A server that holds so many znodes, as in production, its AdminServer included."""

@@ -19,8 +19,8 @@ UNKNOWN = -2
 _CZXID, _AVERSION = slice(-WIRE_STAT_SIZE, 8 - WIRE_STAT_SIZE), slice(40 - WIRE_STAT_SIZE, 44 - WIRE_STAT_SIZE)
 """Where a getACL's answer, which ends with a stat, has them."""
 
-_AHEAD = 2
-"""Portions asked for at once on each connection: while one is answered, the next waits at the server."""
+_AHEAD = 3
+"""Portions asked for at once on each connection: while one is answered, the next wait at the server."""
 
 
 def login_with(rights: str) -> str:

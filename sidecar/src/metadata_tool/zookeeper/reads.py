@@ -25,7 +25,7 @@ _NAME_BYTES = 64
 READ_BYTES = 100
 """Of a reply, besides the data."""
 _ASKED_AHEAD = 3
-_REST = 0.001
+_REST = 0.0005
 """Seconds between looks for ACLs: so several are read at once, which leaves the processor to the server."""
 
 
@@ -39,7 +39,7 @@ class Gentleness:
     batch: int = 256
     in_flight: int = 4
     connections: int = 8
-    acls: int = 12
+    acls: int = 8
     request_bytes: int = 256 << 10
 
     def gentler(self) -> "Gentleness":
