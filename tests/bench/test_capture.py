@@ -24,8 +24,8 @@ FEW = 200_000
 """Znodes that kazoo's calls are tried with."""
 IDLE = 3.0
 """Seconds for which another client is measured on an idle server."""
-WARM_UPS = 3
-"""Java is fast only after a while, and servers that people run have had one."""
+WARM_UP = 1_200_000
+"""So many znodes are captured before: Java is fast only after a while, and servers that people run have had one."""
 TIMES = range(3)
 """What takes seconds is measured so often, and the middle one counts."""
 MEMORY = 128
@@ -95,7 +95,7 @@ def test_capture(znodes: int, tmp_path: Path) -> None:
     """A capture, in times of itself: a plain pipelined walk with ACLs takes many. Memory is bounded."""
     rows: dict[str, Cost] = {}
     with large_server(znodes, tmp_path) as server:
-        for number in range(WARM_UPS):
+        for number in range(WARM_UP // znodes):
             capture(server, tmp_path / f"warm-up-{number}", "acls")
         idle = Latency()
         with reading(server.address, idle):

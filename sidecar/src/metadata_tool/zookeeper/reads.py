@@ -40,7 +40,7 @@ class Gentleness:
     batch: int = 256
     in_flight: int = 4
     connections: int = 8
-    acls: int = 8
+    acls: int = 6
     request_bytes: int = 256 << 10
 
     def gentler(self) -> "Gentleness":
