@@ -9,12 +9,10 @@ from kazoo.client import KazooClient
 from kazoo.security import make_acl
 
 from ci.parts.zookeeper import NEWEST
-from metadata_tool.zookeeper import acls, capture
+from metadata_tool.zookeeper import acls
 from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, Stat, pack_acls
 from metadata_tool.zookeeper.known_acls import KnownAcls
-from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.protocol import GET_ACL
-from metadata_tool.zookeeper.reads import Gentleness
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, SnapshotReader
 from support.capturing import Taken, take
 from support.relay import relay
@@ -82,28 +80,6 @@ def change(source: KazooClient) -> None:
     source.create("/2", b"", acl=CLOSED)
     source.delete("/3")
     source.create("/3", b"")
-
-
-def test_all_acls_are_set_meanwhile(tmp_path: Path, known: KnownAcls, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where hardly anything is still so, the rest is asked for, and not marked to be read again."""
-    monkeypatch.setattr(capture, "_MISTAKEN", 20)
-    marked: list[bytes] = []
-    original = Marks.mark
-
-    def mark(self: Marks, path: bytes) -> None:
-        marked.append(path)
-        original(self, path)
-
-    monkeypatch.setattr(Marks, "mark", mark)
-    with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
-        for number in range(ZNODES):
-            source.create(f"/{number}", b"")
-        take(server.address, tmp_path / "first", known=known)
-        for number in range(ZNODES):
-            source.set_acls(f"/{number}", CLOSED)
-        second = read(take(server.address, tmp_path / "second", Gentleness(batch=4), known=known))
-    assert {CLOSED_ACL} == {second[f"/{number}"][0] for number in range(ZNODES)}
-    assert 20 < len(marked) < ZNODES / 3
 
 
 def captured_anew(tmp_path: Path, known: KnownAcls) -> tuple[bytes, bytes]:

@@ -1,4 +1,3 @@
-from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -81,42 +80,6 @@ def test_cut_spool(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cut"):
         list(spool.in_tree_order())
     spool.close()
-
-
-@PATIENT
-@given(st.integers(0, 31), st.sampled_from([0x00, 0x7F, 0x80, 0xFF]))
-def test_damaged_spool(place: int, value: int) -> None:
-    """Reading a spool file that was damaged is an error unless the damage moved no znode; and always ends."""
-    nodes = [node(b""), node(b"/a", bytes(10)), node(b"/b", bytes(10))]
-    with TemporaryDirectory() as directory:
-        path = Path(directory, "spool")
-        spool = Spool(path)
-        spool.begin_level()
-        spool.append(1, [found.encode() for found in nodes])
-        next(spool.level(0))
-        with path.open("r+b") as file:
-            file.seek(len(nodes[0].encode()) + place)
-            file.write(bytes([value]))
-        with suppress(OSError):
-            number = sum(1 for _ in spool.level(0))
-            assert 3 == number
-        spool.close()
-
-
-def test_kept(tmp_path: Path) -> None:
-    """What is kept of a spool is there when the spool was closed, and its file has no name any more."""
-    path = tmp_path / "spool"
-    nodes = [node(b""), node(b"/a"), node(b"/b")]
-    spool = Spool(path)
-    for level in by_level(nodes):
-        spool.begin_level()
-        spool.append(1, [found.encode() for found in level])
-    kept = spool.kept()
-    spool.close()
-    path.unlink()
-    levels = [[found for _, found in kept.level(depth)] for depth in range(3)]
-    kept.close()
-    assert [[nodes[0].encode()], [nodes[1].encode(), nodes[2].encode()], []] == levels
 
 
 @PATIENT

@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 SYSTEM = b"/zookeeper"
 _ATTEMPTS = 4
 _PAUSE = 1.0
-_MISTAKEN = 16_384
-"""With so many marked, ACLs are no longer taken for known from the walk before."""
 _FEW, _MANY = 64, 4096
 """Of so few marked znodes the closing is quick; with so many it is not tried."""
 _LESS = 0.75
@@ -229,13 +227,9 @@ class _Taking:
                 level, below = below, PathQueue(self._directory / f"level-{depth + 1}")
                 queues.callback(below.close)
                 self._spool.begin_level()
-                known = self._known.level(depth)
-                for part in self._reads.read(level.drain(), children=True, known=known):
+                for part in self._reads.read(level.drain(), children=True, known=self._known.level(depth)):
                     self._keep(part, below)
                     self._say_progress()
-                    if len(self._marks.dirty) > _MISTAKEN:  # all ACLs were set, say: marks are in memory
-                        known.forget()
-                        self._known.forget()
                 if below.empty:
                     break
         self._known.learn(self._spool, self._table)

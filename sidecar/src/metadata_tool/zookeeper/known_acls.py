@@ -51,11 +51,6 @@ class KnownLevel:
         """What getACL would answer if nothing had changed; None where it must be asked. The paths are in tree order."""
         return [self._reply() if path == self._path or self._seek(path) else None for path in paths]
 
-    def forget(self) -> None:
-        """Know nothing more."""
-        self._nodes = iter(())
-        self._path, self._node = _NO_MORE
-
     def _seek(self, path: bytes) -> bool:
         wanted = tree_key(path)
         while self._path is not None and tree_key(self._path) < wanted:
