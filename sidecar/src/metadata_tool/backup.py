@@ -19,7 +19,6 @@ from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.capture import Source, captured
-from metadata_tool.zookeeper.known_acls import KnownAcls
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +61,8 @@ class Report:
     seconds: Seconds
 
 
-def run(plan: Plan, store: Store, checkpoint: Checkpoint, known: KnownAcls | None = None) -> Report:
-    """Make one backup now; what is `known` from the one before makes it quicker.
+def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Report:
+    """Make one backup now.
 
     Raises:
         ToolError: it failed, and the bucket holds nothing of it; the type says how.
@@ -72,7 +71,7 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint, known: KnownAcls | Non
     name = _new_name(plan.prefix, before)
     with workspace(plan.spool_dir) as workdir:
         clock = [time.monotonic()]
-        manifest, snapshot_path, coverage = _prepare(plan, name, workdir, checkpoint, known)
+        manifest, snapshot_path, coverage = _prepare(plan, name, workdir, checkpoint)
         clock.append(time.monotonic())
         packed = workdir / str(name)
         size_non_compressed = archive.pack(packed, manifest, snapshot_path, checkpoint)
@@ -103,14 +102,12 @@ def _new_name(prefix: str, existing: list[Backup]) -> BackupName:
     return BackupName(prefix, timestamp)
 
 
-def _prepare(
-    plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint, known: KnownAcls | None
-) -> tuple[Manifest, Path, Coverage]:
+def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint) -> tuple[Manifest, Path, Coverage]:
     """Capture the tree and write it as a snapshot; the manifest to go with it, the snapshot's path, what it covers."""
     source = plan.source
     path = workdir / "snapshot"
     survey = Survey(Layout(source.chroot, plan.managed_ledger_path))
-    with captured(source, workdir, checkpoint, known) as capture, path.open("xb") as file:
+    with captured(source, workdir, checkpoint) as capture, path.open("xb") as file:
         written = snapshot.write(file, capture.acls, survey.watch(capture.nodes()))
     findings = survey.findings()
     manifest = Manifest(

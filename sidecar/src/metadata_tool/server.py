@@ -21,7 +21,6 @@ from metadata_tool.settings import ServeSettings
 from metadata_tool.store import Store, open_store
 from metadata_tool.web import create_app
 from metadata_tool.workspace import workspace
-from metadata_tool.zookeeper.known_acls import KnownAcls
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         settings = self._settings
         existing = partial(backups, self._store, settings.plan.prefix)
         metrics = Metrics()
-        back_up = partial(backup.run, settings.plan, self._store, known=KnownAcls())
+        back_up = partial(backup.run, settings.plan, self._store)
         self._service = Service(back_up, existing, settings.interval, metrics)
         return create_app(existing, metrics, self._service)
 

@@ -13,7 +13,6 @@ from typing import NamedTuple, TypeVar
 from metadata_tool.errors import ToolError
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import AclReader, AclTable, ask_acls
-from metadata_tool.zookeeper.known_acls import KnownLevel
 from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Refusal, Reply, sizes
 from metadata_tool.zookeeper.session import Session
@@ -146,10 +145,8 @@ class Reads:
         """Ask for ACLs on the connection of the multi-reads, so that they are answered in turn with those."""
         ask_acls(self._wire, paths, done)
 
-    def read(self, paths: Iterable[bytes], *, children: bool, known: KnownLevel | None = None) -> Iterator[Part]:
+    def read(self, paths: Iterable[bytes], *, children: bool) -> Iterator[Part]:
         """ACL, data and stat of each, and, if wanted, lists of children; in the order of the paths.
-
-        What is `known` of these is not asked for.
 
         Raises:
             ToolError: the server knows no multi-read.
@@ -165,7 +162,7 @@ class Reads:
                 if batch is None:
                     exhausted = True
                 else:
-                    asking.append(_Batch(batch, self.gentleness, self._acls, known))
+                    asking.append(_Batch(batch, self.gentleness, self._acls))
             busy = sum(not part.done for part in reading)
             while asking and asking[0].answered and busy < self.gentleness.in_flight:
                 part = asking[0].parts.popleft()
@@ -230,23 +227,14 @@ def _keep_lists(part: Part, paths: Sequence[bytes], replies: Sequence[Reply]) ->
 
 
 class _Batch:
-    """Znodes whose ACLs are asked for if not known; once answered, the parts in which their data is to be read."""
+    """Znodes whose ACLs are asked for; once answered, the parts in which their data is to be read."""
 
-    def __init__(self, paths: list[bytes], gentleness: Gentleness, acls: AclReader, known: KnownLevel | None) -> None:
+    def __init__(self, paths: list[bytes], gentleness: Gentleness, acls: AclReader) -> None:
         self.answered = False
         self.parts: deque[Part] = deque()
         self._paths = paths
         self._request_bytes = gentleness.request_bytes
-        self._known = known.replies(paths) if known else [None] * len(paths)
-        missing = [path for path, acl in zip(paths, self._known, strict=True) if acl is None]
-        if missing:
-            acls.ask(missing, self._complete)
-        else:
-            self._complete([])
-
-    def _complete(self, replies: list[AclReply]) -> None:
-        asked = iter(replies)
-        self._split([next(asked) if acl is None else acl for acl in self._known])
+        acls.ask(paths, self._split)
 
     def _split(self, replies: list[AclReply]) -> None:
         begin = asks = gets = 0

@@ -6,7 +6,6 @@ Merging the levels gives the tree in tree order with the memory of one buffer a 
 import heapq
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -51,19 +50,6 @@ class Spool:
         self._file.flush()
         bounds = pairwise([*self._levels, self._size])
         return heapq.merge(*(_keyed(self._run(start, end)) for start, end in bounds if end > start))
-
-    def level(self, depth: int) -> Iterator[tuple[bytes, bytes]]:
-        """The znodes of one level in tree order, each with its path; the root's is 0."""
-        self._file.flush()
-        bounds = [*self._levels, self._size]
-        return self._run(*bounds[depth : depth + 2]) if depth + 1 < len(bounds) else iter(())
-
-    def kept(self) -> "Spool":
-        """The same to be read later, until it is closed, also when this one is closed and its file has no name."""
-        self._file.flush()
-        kept = copy(self)
-        kept._file = os.fdopen(os.dup(self._file.fileno()), "rb+")  # noqa: SLF001  # another one of ours
-        return kept
 
     def _run(self, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
         descriptor = self._file.fileno()
