@@ -1,3 +1,4 @@
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,6 +81,26 @@ def test_cut_spool(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="cut"):
         list(spool.in_tree_order())
     spool.close()
+
+
+@PATIENT
+@given(st.integers(0, 31), st.sampled_from([0x00, 0x7F, 0x80, 0xFF]))
+def test_damaged_spool(place: int, value: int) -> None:
+    """Reading a spool file that was damaged is an error unless the damage moved no znode; and always ends."""
+    nodes = [node(b""), node(b"/a", bytes(10)), node(b"/b", bytes(10))]
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "spool")
+        spool = Spool(path)
+        spool.begin_level()
+        spool.append(1, [found.encode() for found in nodes])
+        next(spool.batches())
+        with path.open("r+b") as file:
+            file.seek(len(nodes[0].encode()) + place)
+            file.write(bytes([value]))
+        with suppress(OSError):
+            number = sum(1 for _, batch in spool.batches() for _ in batch)
+            assert 3 == number
+        spool.close()
 
 
 @PATIENT

@@ -118,3 +118,9 @@ def test_another_type() -> None:
     """An answer to another request is an error."""
     with pytest.raises(ValueError, match="type 8 came"):
         transcribed([b"/a"], [OLD_ACL], struct.pack(">i?ii", 8, False, 0, 0) + LAST, AclTable())
+
+
+def test_too_few() -> None:
+    """An answer that ends before all was answered is an error, and nothing that is refused."""
+    with pytest.raises(ValueError, match="type -1 came"):
+        transcribed([b"/a"], [OLD_ACL], LAST, AclTable())

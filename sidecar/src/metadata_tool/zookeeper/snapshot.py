@@ -89,7 +89,7 @@ def split(content: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
     while begin + 8 <= end:
         (size,) = unpack(content, begin)
         data = begin + 4 + size
-        if data + 4 > end:
+        if size < 0 or data + 4 > end:
             break
         (size,) = unpack(content, data)
         following = data + 4 + size + _TAIL if size > 0 else data + 4 + _TAIL

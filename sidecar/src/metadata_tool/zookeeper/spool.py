@@ -63,6 +63,8 @@ class Spool:
             nodes, rest = split(window)
             yield from nodes
             window = window[rest:]
+        if window:
+            raise OSError("the spool file was damaged while it was in use")
 
     def close(self) -> None:
         """Let go of the file."""

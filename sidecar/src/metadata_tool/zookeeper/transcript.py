@@ -41,7 +41,7 @@ def transcribed(paths: Sequence[bytes], acls: Sequence[AclReply], body: bytes, t
     (kind, size), at = item(body), ITEM_SIZE
     for path, acl in zip(paths, acls, strict=True):
         if kind != GET_DATA:
-            if kind != protocol.REFUSED:
+            if kind != protocol.REFUSED or not size:
                 raise ValueError(f"data was asked for, and type {kind} came")
             require_gone(path, Refusal(size))
             keep(None)

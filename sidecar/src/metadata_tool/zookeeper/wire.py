@@ -128,6 +128,7 @@ class Wire:
         Raises:
             WireError: the connection broke, or what came is not the protocol.
         """
+        taken = 0
         while True:
             try:
                 chunk = self._socket.recv(_CHUNK)
@@ -141,8 +142,9 @@ class Wire:
             self._have += len(chunk)
             if self._have >= self._need:
                 self._deliver()
-            if not (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
-                return
+            taken += len(chunk)
+            if not isinstance(self._socket, ssl.SSLSocket) or taken >= _CHUNK:
+                return  # what TLS gives is one record, of one reply perhaps; more may have come
 
     def _send(self, content: bytes) -> None:
         self._wrote = time.monotonic()
