@@ -36,9 +36,8 @@ class AclTable:
     """The different ACLs, each with a key, as a snapshot has them."""
 
     def __init__(self) -> None:
-        self._keys: dict[bytes, int] = {jute.OPEN_ACL: OPEN_ACL_KEY}
         self.encoded_keys = {jute.OPEN_ACL: LONG.pack(OPEN_ACL_KEY)}
-        """The same as a snapshot has them, for where there are millions."""
+        """As a snapshot has them, by ACL."""
 
     def key(self, path: bytes, acl: bytes) -> int:
         """The key of an ACL.
@@ -47,12 +46,11 @@ class AclTable:
             ZnodeUnreadable: the server hid part of it.
             WireError: it is no ACL.
         """
-        found = self._keys.get(acl)
+        found = self.encoded_keys.get(acl)
         if found is None:
             _require_unmasked(path, acl)
-            found = self._keys[acl] = len(self._keys)
-            self.encoded_keys[acl] = LONG.pack(found)
-        return found
+            found = self.encoded_keys[acl] = LONG.pack(len(self.encoded_keys))
+        return int(LONG.unpack(found)[0])
 
     def fitting(self, path: bytes, stat: bytes, reply: AclReply | None) -> int:
         """The key of a reply that is of this client's stat; UNKNOWN if it is of another version. Raises as `key`."""
@@ -71,7 +69,7 @@ class AclTable:
 
     def encoded(self) -> dict[int, bytes]:
         """Encoded ACLs by key, those that a snapshot has to hold."""
-        return {key: acl for acl, key in self._keys.items() if key != OPEN_ACL_KEY}
+        return {LONG.unpack(key)[0]: acl for acl, key in self.encoded_keys.items() if acl != jute.OPEN_ACL}
 
 
 def _require_unmasked(path: bytes, acl: bytes) -> None:

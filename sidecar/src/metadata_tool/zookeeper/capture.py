@@ -227,7 +227,7 @@ class _Taking:
     def _note(self, part: Part) -> None:
         for path in part.unknown:
             self._marks.mark(path)
-        self._quotas.update({path: None for path in part.paths if is_quota_stats(path)})
+        self._quotas.update(dict.fromkeys(filter(is_quota_stats, part.paths)))
 
     def _keep(self, part: Part, below: PathQueue) -> None:
         self._note(part)

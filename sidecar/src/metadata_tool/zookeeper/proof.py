@@ -12,7 +12,7 @@ from metadata_tool.zookeeper.closing import Closed
 from metadata_tool.zookeeper.jute import STORED_STAT_SIZE, stored_stat
 from metadata_tool.zookeeper.protocol import OP_BYTES, DataReply, Refusal, Reply
 from metadata_tool.zookeeper.reads import READ_BYTES, Reads, portions
-from metadata_tool.zookeeper.snapshot import is_ephemeral, path_of, printable, version_of
+from metadata_tool.zookeeper.snapshot import is_ephemeral, printable, version_of
 from metadata_tool.zookeeper.spool import Changes, Spool
 from metadata_tool.zookeeper.transcript import require_gone
 
@@ -42,26 +42,26 @@ class Proof:
             self._reads.wires.until(lambda: not self._waiting)
         return self._unproven
 
-    def _candidates(self, closed: Closed) -> Iterator[bytes]:
-        """What changed lately first: it is likely to be gone soon, and what has gone cannot be proven."""
+    def _candidates(self, closed: Closed) -> Iterator[tuple[bytes, bytes]]:
+        """Paths and znodes, what changed lately first: it may be gone soon, and what has gone cannot be proven."""
         for path, change in self._changes.live():
             if change.zxid < closed.last_silent and path not in closed.doubtful and not is_ephemeral(change.node):
-                yield change.node
+                yield path, change.node
         for zxid, nodes in self._spool.batches():
             if zxid < closed.last_silent:
                 for path, node in nodes:
                     if path not in self._changes and not is_ephemeral(node):
-                        yield node
+                        yield path, node
 
-    def _compare(self, nodes: Sequence[bytes]) -> None:
+    def _compare(self, nodes: Sequence[tuple[bytes, bytes]]) -> None:
         def done(_zxid: int, replies: list[Reply]) -> None:
             self._waiting -= 1
-            for node, reply in zip(nodes, replies, strict=True):
+            for (path, node), reply in zip(nodes, replies, strict=True):
                 if type(reply) is not DataReply or stored_stat(reply.stat) != node[-STORED_STAT_SIZE:]:
-                    self._differs(path_of(node), node, reply)
+                    self._differs(path, node, reply)
 
         self._waiting += 1
-        self._reads.look([path_of(node) for node in nodes], done)
+        self._reads.look([path for path, _ in nodes], done)
 
     def _differs(self, path: bytes, node: bytes, reply: Reply) -> None:
         if isinstance(reply, Refusal):
@@ -89,6 +89,7 @@ def _without_aversion(stat: bytes) -> bytes:
     return stat[:40] + stat[44:]
 
 
-def _sized(node: bytes) -> tuple[bytes, int, int]:
+def _sized(found: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes], int, int]:
     """With its bytes in a request, and those of the reply as when it was read before."""
-    return node, len(path_of(node)) + OP_BYTES, len(node) + READ_BYTES
+    path, node = found
+    return found, len(path) + OP_BYTES, len(node) + READ_BYTES

@@ -53,7 +53,7 @@ Reply = DataReply | list[bytes] | Refusal
 
 def on_wire(path: bytes) -> bytes:
     """A snapshot's path as the protocol has it: the root is `/`, not empty."""
-    return INT.pack(len(path)) + path if path else _ROOT
+    return on_wire_each([path])[0]
 
 
 def on_wire_each(paths: Iterable[bytes]) -> list[bytes]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from metadata_tool.zookeeper import protocol
+from metadata_tool.zookeeper.jute import INT
 from metadata_tool.zookeeper.protocol import EVENT_XID, PING_XID, REPLY
 
 _REPLY_TIMEOUT = 120.0
@@ -21,7 +22,6 @@ _POLL_MS, _POLL_SOON_MS = 200, 5
 _THROTTLED_TRIES = 50
 _THROTTLED_PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.1)
 _CHUNK = 1 << 20
-_HEAD = REPLY.size
 LIMIT = 128 << 20
 """No reply may claim more bytes than this."""
 
@@ -154,33 +154,34 @@ class Wire:
     def _deliver(self) -> None:
         self._heard = time.monotonic()
         received = b"".join(self._received)
-        at, end, need = 0, len(received), _HEAD
-        unpack, waiting = REPLY.unpack_from, self._waiting
+        at, end, need = 0, len(received), REPLY.size
         try:
-            while end - at >= _HEAD:
-                size, xid, zxid, error = unpack(received, at)
-                if not _HEAD - 4 <= size <= LIMIT:
+            while end - at >= REPLY.size:
+                size, xid, zxid, error = REPLY.unpack_from(received, at)
+                if not REPLY.size - INT.size <= size <= LIMIT:
                     raise WireError(f"a reply claims {size} bytes, and {LIMIT} is the most")
-                if end - at < size + 4:
-                    need = size + 4
+                need = INT.size + size
+                if end - at < need:
                     break
-                body = received[at + _HEAD : at + size + 4]
-                at += size + 4
-                if xid == self._due and waiting:
-                    self._due = xid + 1 & 0x7FFF_FFFF
-                    asked = waiting[0]
-                    asked.answers.append((zxid, error, body))
-                    if len(asked.answers) == asked.number:
-                        waiting.popleft()
-                        asked.then(asked.answers)
-                elif xid == EVENT_XID:
-                    self._event(zxid, body)
-                elif xid != PING_XID:
-                    raise WireError(f"reply {xid} came where {self._due} was due")
+                self._frame(xid, zxid, error, received[at + REPLY.size : at + need])
+                at, need = at + need, REPLY.size
         except (ValueError, struct.error) as problem:
             raise WireError(f"what came cannot be read ({problem})") from problem
         self._received = [received[at:]]
         self._have, self._need = end - at, need
+
+    def _frame(self, xid: int, zxid: int, error: int, body: bytes) -> None:
+        if xid == self._due and self._waiting:
+            self._due = self._due + 1 & 0x7FFF_FFFF
+            asked = self._waiting[0]
+            asked.answers.append((zxid, error, body))
+            if len(asked.answers) == asked.number:
+                self._waiting.popleft()
+                asked.then(asked.answers)
+        elif xid == EVENT_XID:
+            self._event(zxid, body)
+        elif xid != PING_XID:
+            raise WireError(f"reply {xid} came where {self._due} was due")
 
     def _event(self, zxid: int, body: bytes) -> None:
         kind, path = protocol.event(body)
