@@ -58,7 +58,7 @@ def test_unknown_type() -> None:
 def test_multi_read() -> None:
     """Data first, then lists, each as MultiOperationRecord has it; the root is a slash."""
     expected = struct.pack(">i?ii", 4, False, -1, 1) + b"/\0" + struct.pack(">i?ii", 8, False, -1, 2) + b"/a\0" + LAST
-    assert expected == protocol.multi_read([b""], [b"/a"])
+    assert expected == protocol.multi_read([protocol.on_wire(b"")], [protocol.on_wire(b"/a")])
 
 
 def test_sizes() -> None:

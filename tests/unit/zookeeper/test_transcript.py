@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadata_tool.errors import ZnodeUnreadable
+from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.jute import OPEN_ACL, Stat, buffer, pack_acls
 from metadata_tool.zookeeper.protocol import AclReply, Refusal
@@ -65,7 +66,13 @@ def acl_of(znode: Znode | None) -> AclReply:
 
 def transcript(asked: list[Znode | None], body: bytes, table: AclTable) -> Transcript:
     """Take the answer apart."""
-    return transcribed([each.path if each else b"/gone" for each in asked], list(map(acl_of, asked)), body, table)
+    paths = [each.path if each else b"/gone" for each in asked]
+    return transcribed(paths, protocol.on_wire_each(paths), list(map(acl_of, asked)), body, table)
+
+
+def of_one(acl: AclReply, body: bytes) -> Transcript:
+    """Take the answer about a single znode apart."""
+    return transcribed([b"/a"], [protocol.on_wire(b"/a")], [acl], body, AclTable())
 
 
 @PATIENT
@@ -111,16 +118,16 @@ def test_cut_answers(asked: list[Znode | None], choice: st.DataObject) -> None:
 def test_refused(code: int, error: type[Exception], said: str) -> None:
     """A read that is refused for another reason than that the znode has gone is an error that says so."""
     with pytest.raises(error, match=said):
-        transcribed([b"/a"], [Refusal(code)], struct.pack(">i?ii", -1, False, code, code) + LAST, AclTable())
+        of_one(Refusal(code), struct.pack(">i?ii", -1, False, code, code) + LAST)
 
 
 def test_another_type() -> None:
     """An answer to another request is an error."""
     with pytest.raises(ValueError, match="type 8 came"):
-        transcribed([b"/a"], [OLD_ACL], struct.pack(">i?ii", 8, False, 0, 0) + LAST, AclTable())
+        of_one(OLD_ACL, struct.pack(">i?ii", 8, False, 0, 0) + LAST)
 
 
 def test_too_few() -> None:
     """An answer that ends before all was answered is an error, and nothing that is refused."""
     with pytest.raises(ValueError, match="type -1 came"):
-        transcribed([b"/a"], [OLD_ACL], LAST, AclTable())
+        of_one(OLD_ACL, LAST)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper import jute, protocol
 from metadata_tool.zookeeper.jute import LONG, WIRE_STAT_SIZE
-from metadata_tool.zookeeper.protocol import AclReply, acl_replies, on_wire_each
+from metadata_tool.zookeeper.protocol import AclReply, acl_replies
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable, version_of
 from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
 
@@ -89,12 +89,12 @@ def _require_unmasked(path: bytes, acl: bytes) -> None:
 
 
 def ask_acls(wire: Wire, paths: Sequence[bytes], done: Callable[[list[AclReply]], None]) -> None:
-    """Ask for the ACLs of these; `done` gets them in their order, once all are there."""
+    """Ask for the ACLs of these, paths as on the wire; `done` gets them in their order, once all are there."""
 
     def on_replies(answers: Answers) -> None:
         done(acl_replies(answers))
 
-    Requests(wire, protocol.GET_ACL, on_wire_each(paths), on_replies)
+    Requests(wire, protocol.GET_ACL, paths, on_replies)
 
 
 class _Asked:
@@ -130,7 +130,7 @@ class AclReader:
         self._todo: deque[tuple[_Asked, int]] = deque()
 
     def ask(self, paths: Sequence[bytes], then: Callable[[list[AclReply]], None]) -> None:
-        """Ask for the ACLs of these; `then` gets them in their order, each as of a moment of its own."""
+        """Ask for the ACLs of these, paths as on the wire; `then` gets them in order, each as of its own moment."""
         asked = _Asked(paths, then)
         self._todo.extend((asked, begin) for begin in range(0, len(paths), self._portion))
         while self._todo and self._idle:

@@ -62,11 +62,13 @@ def on_wire_each(paths: Iterable[bytes]) -> list[bytes]:
     return [pack(len(path)) + path if path else _ROOT for path in paths]
 
 
-def multi_read(data: Iterable[bytes], lists: Iterable[bytes] = ()) -> bytes:
-    """A request for the data of some znodes and the children of some, all at one instant."""
-    reads = [_GET_DATA + path for path in on_wire_each(data)]
-    reads += [_GET_CHILDREN + path for path in on_wire_each(lists)]
-    return _NO_WATCH.join([*reads, _LAST_OP])
+def multi_read(data: Sequence[bytes], lists: Sequence[bytes] = ()) -> bytes:
+    """A request for the data of some znodes and the children of some, paths as on the wire, all at one instant."""
+    return _reads(_GET_DATA, data) + _reads(_GET_CHILDREN, lists) + _LAST_OP
+
+
+def _reads(op: bytes, paths: Sequence[bytes]) -> bytes:
+    return op + (_NO_WATCH + op).join(paths) + _NO_WATCH if paths else b""
 
 
 def read_replies(body: bytes, at: int = 0) -> list[Reply]:

@@ -14,7 +14,7 @@ from metadata_tool.errors import ToolError
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import AclReader, AclTable, ask_acls
 from metadata_tool.zookeeper.marks import Marks
-from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Refusal, Reply, sizes
+from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Refusal, Reply, on_wire_each, sizes
 from metadata_tool.zookeeper.session import Session
 from metadata_tool.zookeeper.transcript import require_gone, transcribed
 from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
@@ -82,6 +82,8 @@ class Part:
     """
 
     paths: Sequence[bytes]
+    on_wire: Sequence[bytes]
+    """The same as the protocol has them."""
     acls: Sequence[AclReply]
     parents: Sequence[bytes]
     """Those that have children: as the ACLs' stats tell, and once it is done as their own do."""
@@ -128,11 +130,11 @@ class Reads:
             self._clear(zxid, data)
             arrived(zxid)
 
-        self._ask(data, (), Then(on_arrival, _parsed(len(data), done)))
+        self._ask(on_wire_each(data), (), Then(on_arrival, _parsed(len(data), done)))
 
     def look(self, data: Sequence[bytes], done: Callable[[int, list[Reply]], None]) -> None:
         """The same for replies that are not kept: what is marked stays so."""
-        self._ask(data, (), Then(self.marks.reply, _parsed(len(data), done)))
+        self._ask(on_wire_each(data), (), Then(self.marks.reply, _parsed(len(data), done)))
 
     def _ask(self, data: Sequence[bytes], lists: Sequence[bytes], then: Then) -> None:
         MultiRead(self._wire, self._unsupported, protocol.multi_read(data, lists), then)
@@ -143,7 +145,7 @@ class Reads:
 
     def ask_acls_here(self, paths: Sequence[bytes], done: Callable[[list[AclReply]], None]) -> None:
         """Ask for ACLs on the connection of the multi-reads, so that they are answered in turn with those."""
-        ask_acls(self._wire, paths, done)
+        ask_acls(self._wire, on_wire_each(paths), done)
 
     def read(self, paths: Iterable[bytes], *, children: bool) -> Iterator[Part]:
         """ACL, data and stat of each, and, if wanted, lists of children; in the order of the paths.
@@ -182,7 +184,7 @@ class Reads:
         lists = part.parents if children else ()
 
         def done(zxid: int, body: bytes) -> None:
-            transcript = transcribed(part.paths, part.acls, body, self._table)
+            transcript = transcribed(part.paths, part.on_wire, part.acls, body, self._table)
             part.zxid, (part.nodes, part.unknown, part.parents, _) = zxid, transcript
             _keep_lists(part, lists, protocol.read_replies(body, transcript.end))
             missing = [path for path in part.parents if path not in part.lists] if children else []
@@ -191,7 +193,7 @@ class Reads:
             else:
                 part.done = True
 
-        self._ask(part.paths, lists, Then(lambda zxid: self._clear(zxid, part.paths), done))
+        self._ask(part.on_wire, on_wire_each(lists), Then(lambda zxid: self._clear(zxid, part.paths), done))
 
     def _list(self, part: Part, paths: list[bytes]) -> None:
         """Ask for lists that nobody expected: they have appeared since the ACL was read, of a lagging server say."""
@@ -200,7 +202,7 @@ class Reads:
             _keep_lists(part, paths, protocol.read_replies(body))
             part.done = True
 
-        self._ask((), paths, Then(self.marks.reply, done))
+        self._ask((), on_wire_each(paths), Then(self.marks.reply, done))
 
 
 def _parsed(number: int, done: Callable[[int, list[Reply]], None]) -> Callable[[int, bytes], None]:
@@ -232,9 +234,9 @@ class _Batch:
     def __init__(self, paths: list[bytes], gentleness: Gentleness, acls: AclReader) -> None:
         self.answered = False
         self.parts: deque[Part] = deque()
-        self._paths = paths
+        self._paths, self._on_wire = paths, on_wire_each(paths)
         self._request_bytes = gentleness.request_bytes
-        acls.ask(paths, self._split)
+        acls.ask(self._on_wire, self._split)
 
     def _split(self, replies: list[AclReply]) -> None:
         begin = asks = gets = 0
@@ -243,13 +245,16 @@ class _Batch:
             data, children = sizes(acl) if type(acl) is bytes else (0, 0)
             its_asks, its_gets = 2 * (len(path) + OP_BYTES), READ_BYTES + data + _NAME_BYTES * children
             if number > begin and (asks + its_asks > self._request_bytes or gets + its_gets > REPLY_BYTES):
-                self.parts.append(Part(self._paths[begin:number], replies[begin:number], parents))
+                self._add(replies, begin, number, parents)
                 begin, asks, gets, parents = number, 0, 0, []
             if children:
                 parents.append(path)
             asks, gets = asks + its_asks, gets + its_gets
-        self.parts.append(Part(self._paths[begin:], replies[begin:], parents))
+        self._add(replies, begin, len(replies), parents)
         self.answered = True
+
+    def _add(self, replies: list[AclReply], begin: int, end: int, parents: list[bytes]) -> None:
+        self.parts.append(Part(self._paths[begin:end], self._on_wire[begin:end], replies[begin:end], parents))
 
 
 T = TypeVar("T")

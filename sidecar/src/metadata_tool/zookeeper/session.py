@@ -119,7 +119,7 @@ class Session:
         Raises:
             WireError: the connection broke.
         """
-        answer = self.ask(protocol.MULTI_READ, protocol.multi_read([path]))
+        answer = self.ask(protocol.MULTI_READ, protocol.multi_read([protocol.on_wire(path)]))
         if answer.error:
             raise WireError(f"ZooKeeper's error {answer.error}")
         try:

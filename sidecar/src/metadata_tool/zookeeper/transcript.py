@@ -7,7 +7,7 @@ from typing import NamedTuple
 from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable, login_with
-from metadata_tool.zookeeper.jute import INT, LONG, NO_OWNER, NONE, WIRE_STAT_SIZE, stored_stat
+from metadata_tool.zookeeper.jute import LONG, NO_OWNER, WIRE_STAT_SIZE, stored_stat
 from metadata_tool.zookeeper.protocol import GET_DATA, ITEM, ITEM_SIZE, AclReply, Refusal
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable
 from metadata_tool.zookeeper.wire import WireError
@@ -25,8 +25,12 @@ class Transcript(NamedTuple):
     """Where in the reply the next answer begins."""
 
 
-def transcribed(paths: Sequence[bytes], acls: Sequence[AclReply], body: bytes, table: AclTable) -> Transcript:
+def transcribed(
+    paths: Sequence[bytes], on_wire: Sequence[bytes], acls: Sequence[AclReply], body: bytes, table: AclTable
+) -> Transcript:
     """What a multi-read of data, whose ACLs were asked for before it, was answered. An ephemeral needs no ACL.
+
+    `on_wire` are the paths as they were sent: but for the root's, a snapshot has them so, too.
 
     Raises:
         ZnodeUnreadable: the server refused one, or hid part of its ACL.
@@ -35,11 +39,11 @@ def transcribed(paths: Sequence[bytes], acls: Sequence[AclReply], body: bytes, t
     nodes: list[bytes | None] = []
     unknown: list[bytes] = []
     parents: list[bytes] = []
-    keep, known, length, join = nodes.append, table.encoded_keys.get, INT.pack, b"".join
+    keep, known, join = nodes.append, table.encoded_keys.get, b"".join
     item, stat_and_item = ITEM.unpack_from, _STAT_AND_ITEM.unpack_from
     body += _PADDING
     (kind, size), at = item(body), ITEM_SIZE
-    for path, acl in zip(paths, acls, strict=True):
+    for path, stored_path, acl in zip(paths, on_wire, acls, strict=True):
         if kind != GET_DATA:
             if kind != protocol.REFUSED or not size:
                 raise ValueError(f"data was asked for, and type {kind} came")
@@ -49,31 +53,35 @@ def transcribed(paths: Sequence[bytes], acls: Sequence[AclReply], body: bytes, t
             continue
         end = at + 4 + size if size > 0 else at + 4
         data = body[at:end]
-        times, versions, owner, children, pzxid, kind, size = stat_and_item(body, end)
+        head, children, pzxid, kind, size = stat_and_item(body, end)
         at = end + _STAT_AND_ITEM_SIZE
-        stat = body[end : end + WIRE_STAT_SIZE]
-        if owner != NO_OWNER:
+        if children or not head.endswith(_PLAIN):
+            head = stored_stat(body[end : end + WIRE_STAT_SIZE])[:_HEAD_SIZE]
+        if not head.endswith(NO_OWNER):
             key = _OPEN
         elif type(acl) is not bytes:
             key = _UNKNOWN
-        elif not (acl.endswith(stat) and (key := known(acl[:-WIRE_STAT_SIZE], b""))):
-            key = LONG.pack(table.fitting(path, stat, acl))
+        else:
+            stat = body[end : end + WIRE_STAT_SIZE]
+            if not (acl.endswith(stat) and (key := known(acl[:-WIRE_STAT_SIZE], b""))):
+                key = LONG.pack(table.fitting(path, stat, acl))
         if key == _UNKNOWN:
             unknown.append(path)
-        if children != NONE:
+        if children:
             parents.append(path)
-        if versions != _NEVER or children != NONE:
-            versions = stored_stat(stat)[36:44]
-        keep(join((length(len(path)), path, data, key, times, versions, owner, pzxid)))
+        keep(join((stored_path if path else _ROOT, data, key, head, pzxid)))
     return Transcript(nodes, unknown, parents, at - ITEM_SIZE)
 
 
-_STAT_AND_ITEM = struct.Struct(">36s8s8s4x4s8si5xi")
-"""A stat: up to cversion; that and aversion; owner; number of children; pzxid. Then how the next answer begins."""
+_STAT_AND_ITEM = struct.Struct(">52s4xi8si5xi")
+"""A stat: up to its owner; number of children; pzxid. Then how the next answer begins."""
 _STAT_AND_ITEM_SIZE = WIRE_STAT_SIZE + ITEM_SIZE
 _PADDING = bytes(4)
 """What ends all answers is shorter than the beginning of one."""
-_NEVER = bytes(8)
+_HEAD_SIZE = 52
+_PLAIN = bytes(8) + NO_OWNER
+"""How the head of a stat ends, cversion first, where a snapshot has the same but for children: most have."""
+_ROOT = bytes(4)
 _OPEN, _UNKNOWN = LONG.pack(OPEN_ACL_KEY), LONG.pack(UNKNOWN)
 
 
