@@ -31,6 +31,7 @@ TIMES = range(3)
 MEMORY = 128
 """MiB that the program may take, however large the tree."""
 OURS = "capture, ACLs included"
+AGAIN = "the next one, ACLs known but for new ones"
 PLAIN = "the same walk without ACLs"
 ADMIN_SERVER = "AdminServer's snapshot, streamed (fuzzy)"
 BACKUP = "metadata-tool backup, all of it"
@@ -102,12 +103,13 @@ def test_capture(znodes: int, tmp_path: Path) -> None:
         meanwhile = Latency()
         capture(server, tmp_path / "beside", "acls", reading(server.address, meanwhile))
         captures = [capture(server, tmp_path / f"with-{each}", "acls") for each in TIMES]
+        next_ones = [capture(server, tmp_path / f"again-{each}", "again")[0] for each in TIMES]
         sizes: list[int] = []
         plain, snapshots = [], []
         for each in TIMES:
             plain.append(capture(server, tmp_path / f"without-{each}", "no-acls")[0])
             snapshots.append(measured(lambda: sizes.append(admin_snapshot(server, tmp_path / "streamed"))))
-        rows[PLAIN], rows[ADMIN_SERVER] = middle_of(plain), middle_of(snapshots)
+        rows[AGAIN], rows[PLAIN], rows[ADMIN_SERVER] = map(middle_of, (next_ones, plain, snapshots))
         rows[BACKUP] = backup(server, tmp_path / "bucket")
         found: list[int] = []
         if znodes <= FEW:
@@ -119,7 +121,7 @@ def test_capture(znodes: int, tmp_path: Path) -> None:
     table(f"{told['znodes']:,} znodes, a snapshot of {sizes[0] >> 20} MiB", rows, ours)
     _say(rows, idle, meanwhile, told)
     assert set(found) <= {told["znodes"]}
-    assert max(ours.memory, rows[BACKUP].memory) <= MEMORY
+    assert max(ours.memory, rows[AGAIN].memory, rows[BACKUP].memory) <= MEMORY
 
 
 def _say(rows: dict[str, Cost], idle: Latency, meanwhile: Latency, told: dict[str, Any]) -> None:
@@ -131,6 +133,7 @@ def _say(rows: dict[str, Cost], idle: Latency, meanwhile: Latency, told: dict[st
         times = rows[KAZOO].seconds / rows[OURS].seconds
         in_order = rows[KAZOO].seconds / (rows[OURS].seconds + told["in_order"])
         print(f"kazoo's calls take {times:.1f} times as long as the capture, {in_order:.1f} with tree order")
+        print(f"and {rows[KAZOO].seconds / rows[AGAIN].seconds:.1f} times as long as the next one")
     else:
         print("NOT RUN: kazoo's calls, which take five minutes and more for so many")
     times = rows[PLAIN].seconds / rows[ADMIN_SERVER].seconds

@@ -206,6 +206,15 @@ def test_stops_in_mid_upload_and_leaves_nothing_half(
     assert [] == list((tmp_path / "spool").iterdir())
 
 
+def test_keeps_what_it_knows_in_the_spool_directory(service: Service, tmp_path: Path) -> None:
+    """The walk of the last backup lies there between two, for its ACLs, and nothing does when the service has ended."""
+    spool = tmp_path / "spool"
+    service.wait_for("backup_count", 2)
+    assert 1 == len(list(spool.glob("*/known")))
+    service.process.stop()
+    assert [] == list(spool.iterdir())
+
+
 def test_stops_while_it_waits(service: Service) -> None:
     """Between two backups SIGTERM ends it at once, with 0."""
     service.wait_for("backup_count", 1)

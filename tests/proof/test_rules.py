@@ -11,6 +11,7 @@ from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper import capture, closing, marks
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.closing import Closing
+from metadata_tool.zookeeper.known_acls import KnownAcls
 from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.proof import Proof
 from metadata_tool.zookeeper.protocol import CREATED
@@ -129,7 +130,9 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
             name = rule.__name__ if rule else WHOLE
             with taken_out(rule):
                 captures = MANY if rule in SELDOM else CAPTURES
-                taken[name] = [take(address, directory / f"{name}-{number}") for number in range(captures)]
+                known = KnownAcls(directory)
+                taken[name] = [take(address, directory / f"{name}-{number}", known=known) for number in range(captures)]
+                known.forget()
     return judge(NEWEST, server.data_dir, taken, directory / "truth")
 
 

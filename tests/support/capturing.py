@@ -8,6 +8,7 @@ from pathlib import Path
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.capture import Source, captured
+from metadata_tool.zookeeper.known_acls import KnownAcls
 from metadata_tool.zookeeper.reads import Gentleness
 from metadata_tool.zookeeper.session import Ensemble, Login
 from support import truth
@@ -30,11 +31,17 @@ class Taken:
     chroot: str = ""
 
 
-def take(address: str, directory: Path, gentleness: Gentleness | None = None, chroot: str = "") -> Taken:
+def take(
+    address: str,
+    directory: Path,
+    gentleness: Gentleness | None = None,
+    chroot: str = "",
+    known: KnownAcls | None = None,
+) -> Taken:
     """One capture, by the program's own code."""
     directory.mkdir(parents=True)
     source = Source(Ensemble(address, LOGIN), chroot, gentleness or Gentleness())
-    with captured(source, directory, Checkpoint()) as capture:
+    with captured(source, directory, Checkpoint(), known) as capture:
         path = directory / "snapshot"
         with path.open("wb") as file:
             snapshot.write(file, capture.acls, capture.nodes())

@@ -18,35 +18,37 @@ from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 
 ZXID = 0x5_0000_0064
 TIMESTAMP = 1_623_721_488_825
-_STAT = Stat(1, 1, TIMESTAMP, TIMESTAMP, 0, 0, 0, 0, 1).pack()
+_STAT = Stat(1, 1, TIMESTAMP, TIMESTAMP, 0, 0, 0, 0, 1)
 _TOPICS_PER_NAMESPACE = 1000
 _LEDGERS = 10
 
 
 def pulsar_shaped(znodes: int) -> Iterator[Node]:
     """About so many znodes, in tree order: of each five a topic, its two cursors, and two ledgers."""
-    yield _node("", b"")
     topics = znodes // 5
-    yield _node("/ledgers", b"")
-    for high in range(-(-2 * topics // 10_000)):
-        yield _node(f"/ledgers/{high:03d}", b"")
-        for low in range(min(10_000, 2 * topics - high * 10_000)):
+    yield _node("", b"", children=2)
+    groups = -(-2 * topics // 10_000)
+    yield _node("/ledgers", b"", groups)
+    for high in range(groups):
+        ledgers = min(10_000, 2 * topics - high * 10_000)
+        yield _node(f"/ledgers/{high:03d}", b"", ledgers)
+        for low in range(ledgers):
             yield _node(f"/ledgers/{high:03d}/L{low:04d}", _ledger_metadata(high, low))
-    yield _node("/managed-ledgers", b"")
-    yield _node("/managed-ledgers/tenant", b"")
+    yield _node("/managed-ledgers", b"", children=1)
+    yield _node("/managed-ledgers/tenant", b"", -(-topics // _TOPICS_PER_NAMESPACE))
     for number in range(topics):
         namespace, topic = divmod(number, _TOPICS_PER_NAMESPACE)
         root = f"/managed-ledgers/tenant/namespace-{namespace:04d}"
         if not topic:
-            yield _node(root, b"")
-            yield _node(f"{root}/persistent", b"")
-        yield _node(f"{root}/persistent/topic-{topic:04d}", _ledgers(number))
+            yield _node(root, b"", children=1)
+            yield _node(f"{root}/persistent", b"", min(_TOPICS_PER_NAMESPACE, topics - number))
+        yield _node(f"{root}/persistent/topic-{topic:04d}", _ledgers(number), children=2)
         for name in ("billing", "shipping"):
             yield _node(f"{root}/persistent/topic-{topic:04d}/{name}", _cursor(number))
 
 
-def _node(path: str, data: bytes) -> Node:
-    return Node(path.encode(), data, OPEN_ACL_KEY, _STAT)
+def _node(path: str, data: bytes, children: int = 0) -> Node:
+    return Node(path.encode(), data, OPEN_ACL_KEY, _STAT._replace(cversion=children).pack())
 
 
 def _ledger_metadata(high: int, low: int) -> bytes:

@@ -1,7 +1,8 @@
 """One capture in a process of its own, so that what it takes can be measured: prints it as a line of JSON.
 
-Arguments: a server's address, an empty directory, and `acls` or `no-acls`. Without ACLs it is the walk alone, by the
-same code, of data, stats and lists of children. It says `ready`, and waits for a line: so that it can be measured
+Arguments: a server's address, an empty directory, and `acls`, `again` or `no-acls`. `again` is the second capture of a
+process, which knows ACLs of the first. Without ACLs it is the walk alone, by the same code, of data, stats and lists of
+children. It says `ready`, and waits for a line: so that it can be measured
 without Python's own start.
 """
 
@@ -19,6 +20,7 @@ import pytest
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper.acls import AclReader, AclTable
 from metadata_tool.zookeeper.capture import Source, captured
+from metadata_tool.zookeeper.known_acls import KnownAcls
 from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.protocol import AclReply, Refusal
 from metadata_tool.zookeeper.reads import Gentleness, Reads
@@ -39,10 +41,17 @@ class Stopwatch:
         return {**cost, **more}
 
 
-def with_acls(address: str, directory: Path) -> dict[str, object]:
+def again(address: str, directory: Path) -> dict[str, object]:
+    """A capture whose ACLs are known of one before."""
+    known = KnownAcls(directory)
+    with_acls(address, directory, known)
+    return with_acls(address, directory, known)
+
+
+def with_acls(address: str, directory: Path, known: KnownAcls | None = None) -> dict[str, object]:
     """A capture as a backup takes it; `in_order` are the seconds for its tree, once in order."""
     stopwatch = Stopwatch()
-    with captured(Source(Ensemble(address)), directory, Checkpoint()) as capture:
+    with captured(Source(Ensemble(address)), directory, Checkpoint(), known) as capture:
         told = stopwatch.told(phases=capture.seconds, unproven=len(capture.unproven))
         in_order = Stopwatch()
         znodes = sum(1 for _ in capture.nodes()) + capture.ephemerals
@@ -75,7 +84,7 @@ def _refuse(_self: AclReader, paths: Sequence[bytes], then: Callable[[list[AclRe
 
 
 if __name__ == "__main__":
-    work = {"acls": with_acls, "no-acls": without_acls}[sys.argv[3]]
+    work = {"acls": with_acls, "again": again, "no-acls": without_acls}[sys.argv[3]]
     print("ready", flush=True)
     sys.stdin.readline()
     print(json.dumps(work(sys.argv[1], Path(sys.argv[2]))))

@@ -20,8 +20,11 @@ from metadata_tool.errors import (
 )
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.location import Location
+from metadata_tool.zookeeper.acls import AclTable
 from metadata_tool.zookeeper.capture import Source
+from metadata_tool.zookeeper.known_acls import KnownAcls
 from metadata_tool.zookeeper.session import Ensemble
+from metadata_tool.zookeeper.spool import Spool
 
 OTHERS = {"pulsar-1700000000123.tar.gz": b"an earlier backup", "README": b"not ours"}
 
@@ -126,6 +129,19 @@ def test_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(SpoolFailed, match="No space left on device"):
         backup.run(plan(tmp_path), store, Checkpoint())
     assert ({}, []) == (store.files, list(tmp_path.iterdir()))
+
+
+def test_full_disk_forgets_what_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where there is too little room, what is kept of the backup before is given up, so that the next one has more."""
+    (tmp_path / "spool").mkdir()
+    walk, known = Spool(tmp_path / "walk"), KnownAcls(tmp_path)
+    known.learn(walk, AclTable())
+    walk.close()
+    assert ["known", "spool"] == sorted(path.name for path in tmp_path.iterdir())
+    failing(monkeypatch, tmp_path / "spool", OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(SpoolFailed):
+        backup.run(plan(tmp_path / "spool"), MemoryStore(), Checkpoint(), known)
+    assert ["spool"] == [path.name for path in tmp_path.iterdir()]
 
 
 def test_no_spool_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

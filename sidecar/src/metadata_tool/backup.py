@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import NamedTuple
 
 from metadata_tool import __version__, archive
 from metadata_tool.catalog import Backup, BackupName, backups
-from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound
+from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound, SpoolFailed
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
 from metadata_tool.pulsar.coverage import Coverage
@@ -19,6 +21,7 @@ from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.capture import Source, captured
+from metadata_tool.zookeeper.known_acls import KnownAcls
 
 log = logging.getLogger(__name__)
 
@@ -61,17 +64,17 @@ class Report:
     seconds: Seconds
 
 
-def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Report:
-    """Make one backup now.
+def run(plan: Plan, store: Store, checkpoint: Checkpoint, known: KnownAcls | None = None) -> Report:
+    """Make one backup now; what is `known` from the one before makes it quicker.
 
     Raises:
         ToolError: it failed, and the bucket holds nothing of it; the type says how.
     """
     before = backups(store, plan.prefix)  # first, so that a wrong bucket is told before a long capture
     name = _new_name(plan.prefix, before)
-    with workspace(plan.spool_dir) as workdir:
+    with _roomier_next_time(known), workspace(plan.spool_dir) as workdir:
         clock = [time.monotonic()]
-        manifest, snapshot_path, coverage = _prepare(plan, name, workdir, checkpoint)
+        manifest, snapshot_path, coverage = _prepare(plan, name, workdir, checkpoint, known)
         clock.append(time.monotonic())
         packed = workdir / str(name)
         size_non_compressed = archive.pack(packed, manifest, snapshot_path, checkpoint)
@@ -93,6 +96,17 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint) -> Report:
     return report
 
 
+@contextmanager
+def _roomier_next_time(known: KnownAcls | None) -> Iterator[None]:
+    """What is known takes room: none, where there was too little."""
+    try:
+        yield
+    except SpoolFailed:
+        if known:
+            known.forget()
+        raise
+
+
 def _new_name(prefix: str, existing: list[Backup]) -> BackupName:
     """A name of this moment, which no backup has."""
     taken = {backup.name.timestamp for backup in existing}
@@ -102,12 +116,14 @@ def _new_name(prefix: str, existing: list[Backup]) -> BackupName:
     return BackupName(prefix, timestamp)
 
 
-def _prepare(plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint) -> tuple[Manifest, Path, Coverage]:
+def _prepare(
+    plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint, known: KnownAcls | None
+) -> tuple[Manifest, Path, Coverage]:
     """Capture the tree and write it as a snapshot; the manifest to go with it, the snapshot's path, what it covers."""
     source = plan.source
     path = workdir / "snapshot"
     survey = Survey(Layout(source.chroot, plan.managed_ledger_path))
-    with captured(source, workdir, checkpoint) as capture, path.open("xb") as file:
+    with captured(source, workdir, checkpoint, known) as capture, path.open("xb") as file:
         written = snapshot.write(file, capture.acls, survey.watch(capture.nodes()))
     findings = survey.findings()
     manifest = Manifest(

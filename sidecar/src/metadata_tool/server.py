@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+from contextlib import ExitStack
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -20,7 +21,8 @@ from metadata_tool.service import Service
 from metadata_tool.settings import ServeSettings
 from metadata_tool.store import Store, open_store
 from metadata_tool.web import create_app
-from metadata_tool.workspace import workspace
+from metadata_tool.workspace import scratch, workspace
+from metadata_tool.zookeeper.known_acls import KnownAcls
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._store = store
         self._listener = listener
         self._service: Service | None = None
+        self._kept = ExitStack()
+        """What lasts from backup to backup."""
         super().__init__()
 
     def load_config(self) -> None:
@@ -94,7 +98,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         settings = self._settings
         existing = partial(backups, self._store, settings.plan.prefix)
         metrics = Metrics()
-        back_up = partial(backup.run, settings.plan, self._store)
+        known = KnownAcls(self._kept.enter_context(scratch(settings.plan.spool_dir)))
+        back_up = partial(backup.run, settings.plan, self._store, known=known)
         self._service = Service(back_up, existing, settings.interval, metrics)
         return create_app(existing, metrics, self._service)
 
@@ -114,3 +119,4 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         if self._service and not self._service.stop(GRACE - 5):
             log.error("the running backup did not end in time, its upload may be left unfinished")
             os._exit(1)
+        self._kept.close()

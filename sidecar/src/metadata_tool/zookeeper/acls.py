@@ -28,6 +28,11 @@ def login_with(rights: str) -> str:
     return f"give the backup a login (ZOOKEEPER_AUTH or SASL) with {rights}; nothing was uploaded"
 
 
+def _same_version(one: bytes, other: bytes) -> bool:
+    """Whether two stats, as clients get them, are of the same create and the same setACL."""
+    return one[:8] == other[:8] and one[16:24] == other[16:24] and one[40:44] == other[40:44]
+
+
 def _version(reply: bytes) -> tuple[bytes, bytes]:
     return reply[_CZXID], reply[_AVERSION]
 
@@ -54,7 +59,7 @@ class AclTable:
 
     def fitting(self, path: bytes, stat: bytes, reply: AclReply | None) -> int:
         """The key of a reply that is of this client's stat; UNKNOWN if it is of another version. Raises as `key`."""
-        if type(reply) is bytes and (reply.endswith(stat) or _version(reply) == (stat[:8], stat[40:44])):
+        if type(reply) is bytes and (reply.endswith(stat) or _same_version(reply[-WIRE_STAT_SIZE:], stat)):
             return self.key(path, reply[:-WIRE_STAT_SIZE])
         return UNKNOWN
 

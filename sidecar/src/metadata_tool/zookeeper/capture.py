@@ -19,6 +19,7 @@ from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper import jute, protocol
 from metadata_tool.zookeeper.acls import AclTable, login_with
 from metadata_tool.zookeeper.closing import Closed, Closing, is_quota_stats
+from metadata_tool.zookeeper.known_acls import KnownAcls
 from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.proof import Proof
 from metadata_tool.zookeeper.reads import Gentleness, Part, Reads
@@ -102,8 +103,12 @@ class Source:
 
 
 @contextmanager
-def captured(source: Source, workdir: Path, checkpoint: Checkpoint) -> Iterator[Capture]:
+def captured(
+    source: Source, workdir: Path, checkpoint: Checkpoint, known: KnownAcls | None = None
+) -> Iterator[Capture]:
     """Capture the tree into files below `workdir`, which are gone afterwards.
+
+    ACLs that are `known` are not asked for; those of this capture are, from then on.
 
     With a chroot (`/a/b`, or empty) only what lies under it is captured, with the znodes above it and ZooKeeper's own
     under `/zookeeper`, all at their real paths: clients of a restored ensemble use the same chroot.
@@ -115,17 +120,19 @@ def captured(source: Source, workdir: Path, checkpoint: Checkpoint) -> Iterator[
         ToolError: no session could be had.
     """
     with ExitStack() as stack:
-        yield _patiently(source, workdir, checkpoint, stack)
+        yield _patiently(source, workdir, checkpoint, known, stack)
 
 
-def _patiently(source: Source, workdir: Path, checkpoint: Checkpoint, stack: ExitStack) -> Capture:
+def _patiently(
+    source: Source, workdir: Path, checkpoint: Checkpoint, known: KnownAcls | None, stack: ExitStack
+) -> Capture:
     """Start again when the connection breaks, for then nobody knows what has changed; and more gently."""
     for attempt in count(1):
         with ExitStack() as trial:
             directory = Path(trial.enter_context(TemporaryDirectory(prefix="capture-", dir=workdir)))
             try:
                 with connect(source.ensemble, checkpoint) as session:
-                    taken = _Taking(session, source, directory, trial).run()
+                    taken = _Taking(session, source, directory, known, trial).run()
             except ZooKeeperSessionLost as error:
                 if attempt == _ATTEMPTS:
                     raise
@@ -142,10 +149,13 @@ def _patiently(source: Source, workdir: Path, checkpoint: Checkpoint, stack: Exi
 class _Taking:
     """One attempt."""
 
-    def __init__(self, session: Session, source: Source, directory: Path, stack: ExitStack) -> None:
+    def __init__(
+        self, session: Session, source: Source, directory: Path, known: KnownAcls | None, stack: ExitStack
+    ) -> None:
         self._session = session
         self._chroot = source.chroot.encode()
         self._directory = directory
+        self._known = known
         self._spool = Spool(directory / "walk")
         stack.callback(self._spool.close)
         self._changes = Changes(directory / "changes")
@@ -214,15 +224,19 @@ class _Taking:
         with ExitStack() as queues:
             below = PathQueue(self._directory / "level-0")
             below.put([b""])
-            for depth in count(1):
-                level, below = below, PathQueue(self._directory / f"level-{depth}")
+            for depth in count():
+                level, below = below, PathQueue(self._directory / f"level-{depth + 1}")
                 queues.callback(below.close)
                 self._spool.begin_level()
-                for part in self._reads.read(level.drain(), children=True):
+                if self._known:
+                    self._known.begin_level(depth)
+                for part in self._reads.read(level.drain(), children=True, known=self._known):
                     self._keep(part, below)
                     self._say_progress()
                 if below.empty:
-                    return
+                    break
+        if self._known:
+            self._known.learn(self._spool, self._table)
 
     def _note(self, part: Part) -> None:
         for path in part.unknown:

@@ -16,7 +16,7 @@ from metadata_tool.errors import CaptureStarved
 from metadata_tool.zookeeper import jute, protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply
-from metadata_tool.zookeeper.reads import REPLY_BYTES, Reads, portions
+from metadata_tool.zookeeper.reads import STRANGER_BYTES, Reads, portions
 from metadata_tool.zookeeper.snapshot import (
     NEVER_SET,
     OPEN_ACL_KEY,
@@ -41,8 +41,6 @@ _HOT = 512
 """Znodes that changed lately, in a first request: with more of them its reply would take too long."""
 _COUNTER_BYTES = 256
 """More than the counters of a quota take."""
-_STRANGER_BYTES = REPLY_BYTES // 16
-"""What a znode is taken to have that was never read: so few of them share a request that a wrong guess is bounded."""
 
 
 def is_quota_stats(path: bytes) -> bool:
@@ -280,7 +278,7 @@ class Closing:
 
     def _size_of(self, path: bytes) -> int:
         if self._is_stranger(path):
-            return _STRANGER_BYTES
+            return STRANGER_BYTES
         return self._changes.size(path) or _COUNTER_BYTES
 
     def _portions(self, paths: list[bytes]) -> Iterator[list[bytes]]:

@@ -5,7 +5,7 @@ brings. Nothing is asked for that the server could not gather in its heap.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from metadata_tool.errors import ToolError
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import AclReader, AclTable, ask_acls
+from metadata_tool.zookeeper.known_acls import KnownAcls
 from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Refusal, Reply, on_wire_each, sizes
 from metadata_tool.zookeeper.session import Session
@@ -22,6 +23,8 @@ from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
 REPLY_BYTES = 1 << 20
 """What a server may have to gather for one reply, which it builds in its heap."""
 _NAME_BYTES = 64
+STRANGER_BYTES = REPLY_BYTES // 16
+"""What a znode may have of which nobody knows: so few of them share a request that a wrong guess is bounded."""
 READ_BYTES = 100
 """Of a reply, besides the data."""
 _ASKED_AHEAD = 3
@@ -86,7 +89,9 @@ class Part:
     """The same as the protocol has them."""
     acls: Sequence[AclReply]
     parents: Sequence[bytes]
-    """Those that have children: as the ACLs' stats tell, and once it is done as their own do."""
+    """Those that have children: as the stats tell that came with ACLs, and once it is done as their own do."""
+    guessed: bool
+    """Whether ACLs of some were known: nobody knows how large those are by now."""
     zxid: int = 0
     nodes: Sequence[bytes | None] = ()
     unknown: Sequence[bytes] = ()
@@ -147,8 +152,10 @@ class Reads:
         """Ask for ACLs on the connection of the multi-reads, so that they are answered in turn with those."""
         ask_acls(self._wire, on_wire_each(paths), done)
 
-    def read(self, paths: Iterable[bytes], *, children: bool) -> Iterator[Part]:
+    def read(self, paths: Iterable[bytes], *, children: bool, known: KnownAcls | None = None) -> Iterator[Part]:
         """ACL, data and stat of each, and, if wanted, lists of children; in the order of the paths.
+
+        ACLs that are `known` are not asked for.
 
         Raises:
             ToolError: the server knows no multi-read.
@@ -164,13 +171,13 @@ class Reads:
                 if batch is None:
                     exhausted = True
                 else:
-                    asking.append(_Batch(batch, self.gentleness, self._acls))
+                    asking.append(_Batch(batch, self.gentleness, self._acls, known))
             busy = sum(not part.done for part in reading)
             while asking and asking[0].answered and busy < self.gentleness.in_flight:
                 part = asking[0].parts.popleft()
                 if not asking[0].parts:
                     asking.popleft()
-                self._send(part, children=children)
+                self._send(part, known, children=children)
                 reading.append(part)
                 busy += 1
             while reading and reading[0].done:
@@ -180,27 +187,42 @@ class Reads:
             if not (asking and asking[0].answered and not reading):
                 self.wires.pump(_REST if any(not batch.answered for batch in asking) else 0.0)
 
-    def _send(self, part: Part, *, children: bool) -> None:
+    def _send(self, part: Part, known: KnownAcls | None, *, children: bool) -> None:
         lists = part.parents if children else ()
 
         def done(zxid: int, body: bytes) -> None:
             transcript = transcribed(part.paths, part.on_wire, part.acls, body, self._table)
-            part.zxid, (part.nodes, part.unknown, part.parents, _) = zxid, transcript
+            part.zxid, part.nodes, part.unknown = zxid, transcript.nodes, transcript.unknown
+            part.parents = list(transcript.parents)
             _keep_lists(part, lists, protocol.read_replies(body, transcript.end))
-            missing = [path for path in part.parents if path not in part.lists] if children else []
-            if missing:
-                self._list(part, missing)
+            if known and part.guessed:
+                known.judge(len(part.unknown), transcript.end)
+            if children:
+                self._list(part, self._missing(part, transcript.parents))
             else:
                 part.done = True
 
         self._ask(part.on_wire, on_wire_each(lists), Then(lambda zxid: self._clear(zxid, part.paths), done))
 
-    def _list(self, part: Part, paths: list[bytes]) -> None:
-        """Ask for lists that nobody expected: they have appeared since the ACL was read, of a lagging server say."""
+    def _missing(self, part: Part, parents: Mapping[bytes, int]) -> Iterator[list[bytes]]:
+        """Those whose lists are to be asked for yet, in portions as they are now."""
+        sizes_now = [
+            (path, len(path) + OP_BYTES, _NAME_BYTES * children)
+            for path, children in parents.items()
+            if path not in part.lists
+        ]
+        return portions(sizes_now, self.gentleness.batch, self.gentleness.request_bytes)
+
+    def _list(self, part: Part, todo: Iterator[list[bytes]]) -> None:
+        """Ask for lists, a portion after the other; then the part is done."""
+        paths = next(todo, None)
+        if paths is None:
+            part.done = True
+            return
 
         def done(_zxid: int, body: bytes) -> None:
             _keep_lists(part, paths, protocol.read_replies(body))
-            part.done = True
+            self._list(part, todo)
 
         self._ask((), on_wire_each(paths), Then(self.marks.reply, done))
 
@@ -229,32 +251,46 @@ def _keep_lists(part: Part, paths: Sequence[bytes], replies: Sequence[Reply]) ->
 
 
 class _Batch:
-    """Znodes whose ACLs are asked for; once answered, the parts in which their data is to be read."""
+    """Znodes whose ACLs are asked for if not known; once answered, the parts in which their data is to be read."""
 
-    def __init__(self, paths: list[bytes], gentleness: Gentleness, acls: AclReader) -> None:
+    def __init__(self, paths: list[bytes], gentleness: Gentleness, acls: AclReader, known: KnownAcls | None) -> None:
         self.answered = False
         self.parts: deque[Part] = deque()
         self._paths, self._on_wire = paths, on_wire_each(paths)
         self._request_bytes = gentleness.request_bytes
-        acls.ask(self._on_wire, self._split)
+        self._known = known.replies(paths) if known else [None] * len(paths)
+        asked = [path for path, acl in zip(self._on_wire, self._known, strict=True) if acl is None]
+        if asked:
+            acls.ask(asked, self._complete)
+        else:
+            self._complete([])
 
-    def _split(self, replies: list[AclReply]) -> None:
-        begin = asks = gets = 0
-        parents: list[bytes] = []
-        for number, (path, acl) in enumerate(zip(self._paths, replies, strict=True)):
-            data, children = sizes(acl) if type(acl) is bytes else (0, 0)
-            its_asks, its_gets = 2 * (len(path) + OP_BYTES), READ_BYTES + data + _NAME_BYTES * children
-            if number > begin and (asks + its_asks > self._request_bytes or gets + its_gets > REPLY_BYTES):
-                self._add(replies, begin, number, parents)
-                begin, asks, gets, parents = number, 0, 0, []
-            if children:
-                parents.append(path)
-            asks, gets = asks + its_asks, gets + its_gets
-        self._add(replies, begin, len(replies), parents)
+    def _complete(self, replies: list[AclReply]) -> None:
+        answers = iter(replies)
+        self._split([next(answers) if acl is None else acl for acl in self._known])
         self.answered = True
 
-    def _add(self, replies: list[AclReply], begin: int, end: int, parents: list[bytes]) -> None:
-        self.parts.append(Part(self._paths[begin:end], self._on_wire[begin:end], replies[begin:end], parents))
+    def _split(self, acls: list[AclReply]) -> None:
+        begin = asks = gets = 0
+        parents: list[bytes] = []
+        guessed = False
+        for number, (path, acl, known) in enumerate(zip(self._paths, acls, self._known, strict=True)):
+            data, children = sizes(acl) if type(acl) is bytes else (0, 0)
+            if known is not None:
+                data, children = max(data, STRANGER_BYTES), 0
+            its_asks, its_gets = 2 * (len(path) + OP_BYTES), READ_BYTES + data + _NAME_BYTES * children
+            if number > begin and (asks + its_asks > self._request_bytes or gets + its_gets > REPLY_BYTES):
+                self._add(acls, begin, number, parents, guessed=guessed)
+                begin, asks, gets, parents, guessed = number, 0, 0, [], False
+            if children:
+                parents.append(path)
+            guessed = guessed or known is not None
+            asks, gets = asks + its_asks, gets + its_gets
+        self._add(acls, begin, len(acls), parents, guessed=guessed)
+
+    def _add(self, acls: list[AclReply], begin: int, end: int, parents: list[bytes], *, guessed: bool) -> None:
+        which = slice(begin, end)
+        self.parts.append(Part(self._paths[which], self._on_wire[which], acls[which], parents, guessed))
 
 
 T = TypeVar("T")

@@ -6,6 +6,7 @@ Merging the levels gives the tree in tree order with the memory of one buffer a 
 import heapq
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ class Spool:
 
     def __init__(self, path: Path) -> None:
         """Begin an empty spool; `path` is a file that does not exist yet."""
+        self._path = path
         self._file = path.open("xb+", buffering=_WRITE_BUFFER)
         self._levels: list[int] = []
         self._batches: list[tuple[int, int]] = []
@@ -50,6 +52,21 @@ class Spool:
         self._file.flush()
         bounds = pairwise([*self._levels, self._size])
         return heapq.merge(*(_keyed(self._run(start, end)) for start, end in bounds if end > start))
+
+    def level(self, depth: int) -> Iterator[tuple[bytes, bytes]]:
+        """The znodes of one level in tree order, each with its path; the root's is 0."""
+        self._file.flush()
+        bounds = [*self._levels, self._size]
+        return self._run(*bounds[depth : depth + 2]) if depth + 1 < len(bounds) else iter(())
+
+    def kept(self, path: Path) -> "Spool":
+        """Its levels, to be read when this one is closed; its file is moved to here, on the same disk."""
+        self._file.flush()
+        self._path.replace(path)
+        kept = copy(self)
+        kept._file = path.open("rb+")  # noqa: SLF001  # another one of ours
+        kept._batches = []  # noqa: SLF001  # of no use any more, and many
+        return kept
 
     def _run(self, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
         descriptor = self._file.fileno()

@@ -19,8 +19,8 @@ class Transcript(NamedTuple):
     nodes: list[bytes | None]
     unknown: list[bytes]
     """Of these the ACL is not of the version that was read."""
-    parents: list[bytes]
-    """These have children."""
+    parents: dict[bytes, int]
+    """Those that have children, and how many."""
     end: int
     """Where in the reply the next answer begins."""
 
@@ -38,7 +38,7 @@ def transcribed(
     """
     nodes: list[bytes | None] = []
     unknown: list[bytes] = []
-    parents: list[bytes] = []
+    parents: dict[bytes, int] = {}
     keep, known, join = nodes.append, table.encoded_keys.get, b"".join
     item, stat_and_item = ITEM.unpack_from, _STAT_AND_ITEM.unpack_from
     body += _PADDING
@@ -68,7 +68,7 @@ def transcribed(
         if key == _UNKNOWN:
             unknown.append(path)
         if children:
-            parents.append(path)
+            parents[path] = children
         keep(join((stored_path if path else _ROOT, data, key, head, pzxid)))
     return Transcript(nodes, unknown, parents, at - ITEM_SIZE)
 

@@ -1,0 +1,126 @@
+"""ACLs that the walk before has read, so that they are not asked for again: most of a capture is ACLs.
+
+A znode whose ACL was never set (aversion 0) has that of its create, and a create is known by its path, its zxid and its
+time: wherever the three are found again, also in an ensemble that was rolled back or started anew, it is the same
+create. A setACL leaves no time behind, so nothing is known of a znode that had one.
+
+How large a znode is by now nobody knows without an answer about its ACL, so what is known is not trusted for long:
+nothing is known any more once it was found to mislead.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from metadata_tool.zookeeper.acls import AclTable
+from metadata_tool.zookeeper.jute import INT, LONG, NO_OWNER, OPEN_ACL, STORED_STAT_SIZE
+from metadata_tool.zookeeper.snapshot import NEVER_SET, OPEN_ACL_KEY, tree_key
+from metadata_tool.zookeeper.spool import Spool
+
+log = logging.getLogger(__name__)
+
+_SKIPS = 10_000
+"""Znodes of the walk before that are skipped at a time, at most: a subtree may have gone, and events must be read."""
+_MISTAKES = 4096
+"""With so many znodes created or set anew, what is known is of another ensemble; each has to be read once more."""
+_SURPRISE = 4 << 20
+"""Bytes of one answer at which znodes have grown too much."""
+
+
+class KnownAcls:
+    """What was learned of one walk, whose file is kept; nothing, to begin with."""
+
+    def __init__(self, directory: Path) -> None:
+        """`directory` is where the file is kept: its caller's, who clears it, on the disk of the captures."""
+        self._file = directory / "known"
+        self._walk: Spool | None = None
+        self._acls: dict[bytes, bytes] = {}
+        self._mistakes = 0
+        self._nodes: Iterator[tuple[bytes, bytes]] = iter(())
+        self._path: bytes | None = None
+        self._node = b""
+
+    def learn(self, walk: Spool, table: AclTable) -> None:
+        """Know what this walk has read, and no longer what another had.
+
+        Raises:
+            OSError: its file cannot be kept.
+        """
+        self.forget()
+        self._walk = walk.kept(self._file)
+        self._acls = {LONG.pack(key): acl for key, acl in [(OPEN_ACL_KEY, OPEN_ACL), *table.encoded().items()]}
+        self._mistakes = 0
+
+    def forget(self) -> None:
+        """Know nothing, and let go of the disk."""
+        self._nodes, self._path = iter(()), None
+        if self._walk:
+            self._walk.close()
+            self._walk = None
+            self._file.unlink(missing_ok=True)
+
+    def begin_level(self, depth: int) -> None:
+        """What is asked next is of this level of the tree; the root's is 0."""
+        self._nodes = self._walk.level(depth) if self._walk else iter(())
+        self._path, self._node = _UNREAD
+
+    def replies(self, paths: Sequence[bytes]) -> list[bytes | None]:
+        """What getACL would answer if nothing had changed; None where it must be asked. The paths are in tree order."""
+        try:
+            return self._replies(paths)
+        except OSError as error:
+            self._forget_for(f"their file cannot be read ({error})")
+            return [None] * len(paths)
+
+    def judge(self, mistakes: int, size: int) -> None:
+        """So many of what was known was not so, in an answer of so many bytes; more than a little is too much."""
+        self._mistakes += mistakes
+        if self._mistakes > _MISTAKES:
+            self._forget_for(f"{self._mistakes} are of other znodes")
+        elif size > _SURPRISE:
+            self._forget_for("znodes have grown")
+
+    def _forget_for(self, reason: str) -> None:
+        if self._walk:
+            log.info("the ACLs of the backup before are not used any more: %s", reason)
+            self.forget()
+
+    def _replies(self, paths: Sequence[bytes]) -> list[bytes | None]:
+        replies: list[bytes | None] = []
+        skips = _SKIPS
+        for path in paths:
+            if path != self._path and self._path is not None:
+                skips = self._skip_to(tree_key(path), skips)
+            if path == self._path:
+                replies.append(self._reply(len(path)))
+                self._path, self._node = next(self._nodes, _NO_MORE)
+            else:
+                replies.append(None)
+        return replies
+
+    def _skip_to(self, wanted: bytes, skips: int) -> int:
+        while skips and self._path is not None and tree_key(self._path) < wanted:
+            self._path, self._node = next(self._nodes, _NO_MORE)
+            skips -= 1
+        return skips
+
+    def _reply(self, path_size: int) -> bytes | None:
+        """An ACL and a client's stat, in which all creates below it are taken for children: no more there can be."""
+        node = self._node
+        acl, stat = self._acls.get(node[-_TAIL_SIZE:-STORED_STAT_SIZE]), node[-STORED_STAT_SIZE:]
+        creates = stat[36:40]
+        if acl is None or stat[40:52] != _NEVER_SET_NO_OWNER or stat.startswith(_NOT_CREATED):
+            return None
+        size = INT.pack(len(node) - path_size - _AROUND)
+        return b"".join((acl, stat[:52], size, creates, stat[52:]))
+
+
+_NO_MORE: tuple[None, bytes] = (None, b"")
+_UNREAD = (b"", b"")
+"""Before the first znode of a level: the root's path, of which nothing is known."""
+_NOT_CREATED = bytes(8)
+"""The czxid of what every ensemble has of itself: the root, and what is below /zookeeper."""
+_NEVER_SET_NO_OWNER = NEVER_SET + NO_OWNER
+_TAIL_SIZE = LONG.size + STORED_STAT_SIZE
+_AROUND = INT.size + INT.size + _TAIL_SIZE
+"""Bytes of an encoded znode besides its path and its data."""

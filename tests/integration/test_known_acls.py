@@ -1,0 +1,135 @@
+"""Captures that know ACLs from the one before, on real servers."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.security import make_acl
+
+from ci.parts.zookeeper import NEWEST
+from metadata_tool.zookeeper import acls, reads
+from metadata_tool.zookeeper.acls import AclTable
+from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, Stat, pack_acls
+from metadata_tool.zookeeper.known_acls import KnownAcls
+from metadata_tool.zookeeper.protocol import GET_ACL
+from metadata_tool.zookeeper.reads import Gentleness
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, SnapshotReader
+from metadata_tool.zookeeper.transcript import Transcript, transcribed
+from support.capturing import Taken, take
+from support.relay import relay
+from support.zookeeper import client, standalone
+
+ZNODES = 300
+GROWN, LARGE = 100, 300_000
+CLOSED = [make_acl("world", "anyone", read=True, admin=True)]
+CLOSED_ACL = pack_acls([Acl(17, "world", "anyone")])
+Found = dict[str, tuple[bytes, bytes]]
+"""Encoded ACL and stat by path."""
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Iterator[KnownAcls]:
+    """What is known: nothing yet."""
+    made = KnownAcls(tmp_path)
+    yield made
+    made.forget()
+
+
+def read(taken: Taken) -> Found:
+    """The znodes of a capture, without ZooKeeper's own."""
+    with taken.snapshot.open("rb") as file:
+        reader = SnapshotReader(file)
+        table = {OPEN_ACL_KEY: OPEN_ACL, **reader.header.acls}
+        nodes = {node.path.decode(): (table[node.acl], node.stat) for node in reader.nodes()}
+    return {path: found for path, found in nodes.items() if not path.startswith("/zookeeper")}
+
+
+def test_only_what_is_new_is_asked_for(tmp_path: Path, known: KnownAcls) -> None:
+    """The second of two captures asks for few ACLs, and has them all as they are."""
+    asked: Counter[int] = Counter()
+
+    def count(kind: int) -> bool:
+        asked[kind] += 1
+        return False
+
+    with (
+        standalone(NEWEST, tmp_path) as server,
+        client(server.address) as source,
+        relay(server.address) as (address, meddling),
+    ):
+        meddling.throttles = count
+        for number in range(ZNODES):
+            source.create(f"/{number}", b"", acl=CLOSED if number % 2 else None)
+        take(address, tmp_path / "first", known=known)
+        all_of_them = asked[GET_ACL]
+        asked.clear()
+        change(source)
+        second = read(take(address, tmp_path / "second", known=known))
+        few = asked[GET_ACL]
+        expected = read(take(address, tmp_path / "third"))
+    assert expected == second
+    assert [CLOSED_ACL, CLOSED_ACL, OPEN_ACL] == [expected[path][0] for path in ("/set", "/2", "/3")]
+    assert all_of_them > ZNODES
+    assert few < ZNODES / 10
+
+
+def change(source: KazooClient) -> None:
+    """A new znode, one whose ACL is set, and two that are deleted and created again with another."""
+    source.create("/set", b"")
+    source.set_acls("/set", CLOSED)
+    source.set_acls("/1", CLOSED)
+    source.delete("/2")
+    source.create("/2", b"", acl=CLOSED)
+    source.delete("/3")
+    source.create("/3", b"")
+
+
+def captured_anew(tmp_path: Path, known: KnownAcls) -> tuple[bytes, bytes]:
+    """The ACL of a znode, and that of one in an ensemble started anew, which has its path and its zxid."""
+    found: list[Found] = []
+    for name, acl in (("old", CLOSED), ("new", None)):
+        with standalone(NEWEST, tmp_path / name) as server:
+            with client(server.address) as source:
+                source.create("/a", b"", acl=acl)
+            found.append(read(take(server.address, tmp_path / f"capture-{name}", known=known)))
+    (old, old_stat), (new, new_stat) = (each["/a"] for each in found)
+    assert Stat.unpack(old_stat).czxid == Stat.unpack(new_stat).czxid
+    return old, new
+
+
+def test_grown(tmp_path: Path, known: KnownAcls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Znodes that have grown since are read a few at a time, and then as if nothing were known."""
+    sizes: list[int] = []
+
+    def noted(paths: Sequence[bytes], on_wire: Sequence[bytes], acls: Any, body: bytes, table: AclTable) -> Transcript:
+        sizes.append(len(body))
+        return transcribed(paths, on_wire, acls, body, table)
+
+    with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
+        for number in range(GROWN):
+            source.create(f"/{number:03d}", b"")
+        take(server.address, tmp_path / "first", known=known)
+        for number in range(GROWN):
+            source.set(f"/{number:03d}", bytes(LARGE))
+        monkeypatch.setattr(reads, "transcribed", noted)
+        second = read(take(server.address, tmp_path / "second", Gentleness(batch=16, in_flight=1), known=known))
+    expected = [(OPEN_ACL, LARGE)] * GROWN
+    assert expected == [(acl, LARGE) for path, (acl, stat) in second.items() if Stat.unpack(stat).version == 1]
+    assert max(sizes) < 17 * LARGE
+    assert max(sizes[-GROWN // 8 :]) < 5 * LARGE, "all were asked about by then, and so known to be large"
+
+
+def test_another_history(tmp_path: Path, known: KnownAcls) -> None:
+    """Nothing that is known of an ensemble is taken for what one that was started anew has at the same zxid."""
+    expected = CLOSED_ACL, OPEN_ACL
+    assert expected == captured_anew(tmp_path, known)
+
+
+def test_another_history_by_its_zxid_alone(tmp_path: Path, known: KnownAcls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the time of the create it would be: so it matters."""
+    monkeypatch.setattr(acls, "_same_version", lambda one, other: one[:8] == other[:8] and one[40:44] == other[40:44])
+    expected = CLOSED_ACL, CLOSED_ACL
+    assert expected == captured_anew(tmp_path, known)

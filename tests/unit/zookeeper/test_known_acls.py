@@ -1,0 +1,173 @@
+"""What is known of the ACLs of an earlier walk, and what is not."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadata_tool.zookeeper import known_acls
+from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
+from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, Stat, pack_acls
+from metadata_tool.zookeeper.known_acls import KnownAcls
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
+from metadata_tool.zookeeper.spool import Spool
+from support.trees import PATIENT, client_stat, node, small_tree, trees
+
+MINE = pack_acls([Acl(31, "digest", "me:secret")])
+KEY = 1
+
+
+def depth(found: Node) -> int:
+    """Of a znode; the root's is 0."""
+    return found.path.count(b"/")
+
+
+@contextmanager
+def learned(nodes: list[Node]) -> Iterator[tuple[KnownAcls, AclTable]]:
+    """What is known of a walk of these, which is closed; and its ACLs."""
+    table = AclTable()
+    assert KEY == table.key(b"/", MINE)
+    with TemporaryDirectory() as directory:
+        known = KnownAcls(Path(directory))
+        spool = Spool(Path(directory, "walk"))
+        for _, level in groupby(sorted(nodes, key=depth), key=depth):
+            spool.begin_level()
+            spool.append(1, [found.encode() for found in level])
+        known.learn(spool, table)
+        spool.close()
+        assert ["known"] == [each.name for each in Path(directory).iterdir()]
+        try:
+            yield known, table
+        finally:
+            known.forget()
+        assert [] == list(Path(directory).iterdir())
+
+
+def replies_of(known: KnownAcls, level: int, paths: list[bytes]) -> list[bytes | None]:
+    """What is known of these, which are of a level."""
+    known.begin_level(level)
+    return known.replies(paths)
+
+
+keys = st.sampled_from([OPEN_ACL_KEY, KEY, UNKNOWN, 7])
+
+
+@st.composite
+def walks(draw: st.DrawFn) -> list[Node]:
+    """Trees whose ACLs are known or not, and were set since the create or not."""
+    nodes = draw(trees())
+    rarely = st.sampled_from([0, 0, 0, 3])
+    return [
+        _with(found, draw(keys), aversion=draw(rarely), cversion=draw(st.integers(0, 3)), ephemeral_owner=draw(rarely))
+        for found in nodes
+    ]
+
+
+def _with(found: Node, key: int, **stat: int) -> Node:
+    return found._replace(acl=key, stat=Stat.unpack(found.stat)._replace(**stat).pack())
+
+
+@PATIENT
+@given(walks(), st.data())
+def test_known(nodes: list[Node], data: st.DataObject) -> None:
+    """Of whatever is asked, in tree order: the ACL of a walk's znode if it was read and never set, else nothing.
+
+    Nothing of ephemerals, and of what every ensemble has of itself.
+    """
+    asked = [found for found in nodes if data.draw(st.booleans())]
+    with learned(nodes) as (known, table):
+        for level in range(max(map(depth, nodes)) + 2):
+            these = [found for found in asked if depth(found) == level]
+            expected = [found.acl if never_set(found) else UNKNOWN for found in these]
+            replies = replies_of(known, level, [found.path for found in these])
+            now = [as_client(found) for found in these]
+            actual = [
+                table.fitting(found.path, stat, reply) for found, stat, reply in zip(these, now, replies, strict=True)
+            ]
+            assert expected == actual
+
+
+def never_set(found: Node) -> bool:
+    """Whether its ACL is one that the walk has read, and that of its create, by a client that is still known."""
+    stat = Stat.unpack(found.stat)
+    of_a_client = found.path and stat.czxid and not stat.ephemeral_owner
+    return bool(of_a_client) and found.acl in {OPEN_ACL_KEY, KEY} and not stat.aversion
+
+
+def as_client(found: Node, **changes: int) -> bytes:
+    """Its stat, as a client gets it."""
+    return client_stat(Stat.unpack(found.stat)._replace(**changes), len(found.data or b""))
+
+
+def test_leaf() -> None:
+    """What is known of a znode that never had children ends with the very stat that a client gets."""
+    leaf = node(b"/a", b"12345")
+    with learned([node(b""), leaf]) as (known, _):
+        expected = [OPEN_ACL + as_client(leaf)]
+        assert expected == replies_of(known, 1, [b"/a"])
+
+
+def test_another_znode() -> None:
+    """A znode of the same path that was created later, or at the same zxid of another history, is another one."""
+    first = node(b"/a")
+    with learned([node(b""), first]) as (known, table):
+        (reply,) = replies_of(known, 1, [b"/a"])
+        stat = Stat.unpack(first.stat)
+        others = [{"czxid": stat.czxid + 1}, {"ctime": stat.ctime + 1}, {"aversion": 1}]
+        expected = [UNKNOWN] * 3
+        assert expected == [table.fitting(b"/a", as_client(first, **change), reply) for change in others]
+
+
+def test_strangers() -> None:
+    """Znodes that no walk has seen are not known, nor are those of a level that it had not."""
+    with learned(small_tree()) as (known, _):
+        expected = [None, None]
+        assert expected == replies_of(known, 1, [b"/!", b"/zzz"])
+        assert expected == replies_of(known, 9, [b"/a", b"/b"])
+
+
+def test_nothing_yet(tmp_path: Path) -> None:
+    """To begin with nothing is known, and after it was let go nothing is."""
+    expected = [None]
+    with learned(small_tree()) as (known, _):
+        known.forget()
+        assert expected == replies_of(known, 1, [b"/admin"])
+    assert expected == replies_of(KnownAcls(tmp_path), 1, [b"/admin"])
+
+
+def test_bounded_skips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what has gone only so much is skipped at a time; what comes after that is known a little later."""
+    monkeypatch.setattr(known_acls, "_SKIPS", 6)
+    nodes = [node(b""), *(node(b"/%d" % number) for number in range(10))]
+    with learned(nodes) as (known, _):
+        expected = [[None], [OPEN_ACL + as_client(nodes[10])]]
+        assert expected == [replies_of(known, 1, [b"/8"]), known.replies([b"/9"])]
+
+
+@pytest.mark.parametrize("kept", [0, 40, -1])
+def test_damaged_file(kept: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a file that was cut nothing is known any more, and it is said; the capture asks."""
+    with learned([node(b""), node(b"/admin"), node(b"/admin-2")]) as (known, _), caplog.at_level("INFO"):
+        file = known._file  # nobody else has business with it
+        os.truncate(file, kept % file.stat().st_size)
+        expected = [None, None]
+        assert expected == replies_of(known, 1, [b"/admin", b"/admin-2"])
+        assert "not used any more" in caplog.text
+
+
+@pytest.mark.parametrize(("mistakes", "size"), [(4096, 1 << 20), (0, 4 << 20)])
+def test_misleading(mistakes: int, size: int) -> None:
+    """A few mistakes and a little more data than there was do no harm; more, and nothing is known."""
+    with learned([node(b""), node(b"/a")]) as (known, _):
+        expected = replies_of(known, 1, [b"/a"])
+        assert expected != [None]
+        known.judge(mistakes, size)
+        assert expected == replies_of(known, 1, [b"/a"])
+        known.judge(1, size + 1)
+        assert [None] == replies_of(known, 1, [b"/a"])
