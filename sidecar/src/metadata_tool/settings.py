@@ -175,7 +175,10 @@ ZOOKEEPER_ADMIN_PORT = Variable(
     "The members' `admin.serverPort`: their AdminServers tell which restore they are of before they serve",
 )
 SPOOL_DIR = Variable(
-    "SPOOL_DIR", "", "all but list", "A directory for work in progress, about two and a half times the tree; empty: the system's own"
+    "SPOOL_DIR",
+    "",
+    "all but list",
+    "A directory for work in progress, about two and a half times the tree; empty: the system's own",
 )
 S3_ADDRESSING_STYLE = Variable(
     "S3_ADDRESSING_STYLE", "auto", "all", "`path`, `virtual`, or `auto`: by path unless the endpoint is Amazon's"
