@@ -131,16 +131,23 @@ def test_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert ({}, []) == (store.files, list(tmp_path.iterdir()))
 
 
-def test_full_disk_forgets_what_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where there is too little room, what is kept of the backup before is given up, so that the next one has more."""
+def test_full_disk_needs_no_more_than_a_backup(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where there was too little room, nothing is kept from backup to backup any more: the next one has all of it."""
     (tmp_path / "spool").mkdir()
-    walk, known = Spool(tmp_path / "walk"), KnownAcls(tmp_path)
-    known.learn(walk, AclTable())
-    walk.close()
+    known = KnownAcls(tmp_path)
+
+    def learn() -> None:
+        walk = Spool(tmp_path / "spool" / "walk")
+        known.learn(walk, AclTable())
+        walk.close()
+
+    learn()
     assert ["known", "spool"] == sorted(path.name for path in tmp_path.iterdir())
     failing(monkeypatch, tmp_path / "spool", OSError(errno.ENOSPC, "No space left on device"))
     with pytest.raises(SpoolFailed):
         backup.run(plan(tmp_path / "spool"), MemoryStore(), Checkpoint(), known)
+    assert ["spool"] == [path.name for path in tmp_path.iterdir()]
+    learn()
     assert ["spool"] == [path.name for path in tmp_path.iterdir()]
 
 

@@ -72,7 +72,7 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint, known: KnownAcls | Non
     """
     before = backups(store, plan.prefix)  # first, so that a wrong bucket is told before a long capture
     name = _new_name(plan.prefix, before)
-    with _roomier_next_time(known), workspace(plan.spool_dir) as workdir:
+    with _giving_up_without_room(known), workspace(plan.spool_dir) as workdir:
         clock = [time.monotonic()]
         manifest, snapshot_path, coverage = _prepare(plan, name, workdir, checkpoint, known)
         clock.append(time.monotonic())
@@ -97,13 +97,13 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint, known: KnownAcls | Non
 
 
 @contextmanager
-def _roomier_next_time(known: KnownAcls | None) -> Iterator[None]:
-    """What is known takes room: none, where there was too little."""
+def _giving_up_without_room(known: KnownAcls | None) -> Iterator[None]:
+    """What is kept takes half a tree more: a spool that has room for a backup alone is to do for the next."""
     try:
         yield
     except SpoolFailed:
         if known:
-            known.forget()
+            known.give_up()
         raise
 
 

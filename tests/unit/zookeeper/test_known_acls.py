@@ -161,13 +161,13 @@ def test_damaged_file(kept: int, caplog: pytest.LogCaptureFixture) -> None:
         assert "not used any more" in caplog.text
 
 
-@pytest.mark.parametrize(("mistakes", "size"), [(4096, 1 << 20), (0, 4 << 20)])
-def test_misleading(mistakes: int, size: int) -> None:
+@pytest.mark.parametrize(("mistakes", "growth"), [(4096, 1 << 10), (0, 1 << 20)])
+def test_misleading(mistakes: int, growth: int) -> None:
     """A few mistakes and a little more data than there was do no harm; more, and nothing is known."""
     with learned([node(b""), node(b"/a")]) as (known, _):
         expected = replies_of(known, 1, [b"/a"])
         assert expected != [None]
-        known.judge(mistakes, size)
+        known.judge(mistakes, growth)
         assert expected == replies_of(known, 1, [b"/a"])
-        known.judge(1, size + 1)
+        known.judge(1, growth + 1)
         assert [None] == replies_of(known, 1, [b"/a"])

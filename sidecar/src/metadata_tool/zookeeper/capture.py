@@ -137,6 +137,8 @@ def _patiently(
                 if attempt == _ATTEMPTS:
                     raise
                 log.warning("%s; starting again", error.message)
+                if known:
+                    known.forget()  # it may be what asked too much of the server
                 source = replace(source, gentleness=source.gentleness.gentler())
             else:
                 stack.push(trial.pop_all())

@@ -10,6 +10,7 @@ nothing is known any more once it was found to mislead.
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from metadata_tool.zookeeper.acls import AclTable
@@ -23,8 +24,8 @@ _SKIPS = 10_000
 """Znodes of the walk before that are skipped at a time, at most: a subtree may have gone, and events must be read."""
 _MISTAKES = 4096
 """With so many znodes created or set anew, what is known is of another ensemble; each has to be read once more."""
-_SURPRISE = 4 << 20
-"""Bytes of one answer at which znodes have grown too much."""
+_SURPRISE = 1 << 20
+"""By so many bytes more than expected in one answer znodes have grown too much."""
 
 
 class KnownAcls:
@@ -33,6 +34,7 @@ class KnownAcls:
     def __init__(self, directory: Path) -> None:
         """`directory` is where the file is kept: its caller's, who clears it, on the disk of the captures."""
         self._file = directory / "known"
+        self._learns = True
         self._walk: Spool | None = None
         self._acls: dict[bytes, bytes] = {}
         self._mistakes = 0
@@ -41,23 +43,38 @@ class KnownAcls:
         self._node = b""
 
     def learn(self, walk: Spool, table: AclTable) -> None:
-        """Know what this walk has read, and no longer what another had.
-
-        Raises:
-            OSError: its file cannot be kept.
-        """
+        """Know what this walk has read, and no longer what another had; nothing, if its file cannot be kept."""
         self.forget()
-        self._walk = walk.kept(self._file)
+        if not self._learns:
+            return
+        try:
+            self._walk = walk.kept(self._file)
+        except OSError as error:
+            log.warning("the ACLs of this backup are not kept for the next: %s", error)
+            return
         self._acls = {LONG.pack(key): acl for key, acl in [(OPEN_ACL_KEY, OPEN_ACL), *table.encoded().items()]}
-        self._mistakes = 0
 
     def forget(self) -> None:
         """Know nothing, and let go of the disk."""
         self._nodes, self._path = iter(()), None
+        self._mistakes = 0
         if self._walk:
             self._walk.close()
             self._walk = None
+        with suppress(OSError):
             self._file.unlink(missing_ok=True)
+
+    def give_up(self) -> None:
+        """Know nothing from now on: there is no room for it."""
+        if self._learns:
+            log.warning("ACLs are not kept from backup to backup any more, for there was no room: each takes longer")
+        self.forget()
+        self._learns = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is known."""
+        return self._walk is None
 
     def begin_level(self, depth: int) -> None:
         """What is asked next is of this level of the tree; the root's is 0."""
@@ -72,12 +89,12 @@ class KnownAcls:
             self._forget_for(f"their file cannot be read ({error})")
             return [None] * len(paths)
 
-    def judge(self, mistakes: int, size: int) -> None:
-        """So many of what was known was not so, in an answer of so many bytes; more than a little is too much."""
+    def judge(self, mistakes: int, growth: int) -> None:
+        """Of an answer: znodes that are others by now, and bytes more than expected. If too many, nothing is known."""
         self._mistakes += mistakes
         if self._mistakes > _MISTAKES:
             self._forget_for(f"{self._mistakes} are of other znodes")
-        elif size > _SURPRISE:
+        elif growth > _SURPRISE:
             self._forget_for("znodes have grown")
 
     def _forget_for(self, reason: str) -> None:
@@ -105,7 +122,7 @@ class KnownAcls:
         return skips
 
     def _reply(self, path_size: int) -> bytes | None:
-        """An ACL and a client's stat, in which all creates below it are taken for children: no more there can be."""
+        """An ACL and a client's stat, in which all creates below the znode are taken for children."""
         node = self._node
         acl, stat = self._acls.get(node[-_TAIL_SIZE:-STORED_STAT_SIZE]), node[-STORED_STAT_SIZE:]
         creates = stat[36:40]

@@ -23,11 +23,13 @@ from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
 REPLY_BYTES = 1 << 20
 """What a server may have to gather for one reply, which it builds in its heap."""
 _NAME_BYTES = 64
-STRANGER_BYTES = REPLY_BYTES // 16
-"""What a znode may have of which nobody knows: so few of them share a request that a wrong guess is bounded."""
 READ_BYTES = 100
 """Of a reply, besides the data."""
+STRANGER_BYTES = REPLY_BYTES // 16 - READ_BYTES
+"""What a znode may have of which nobody knows: so few of them share a request that a wrong guess is bounded."""
 _ASKED_AHEAD = 3
+_GUESSED_AHEAD = 4
+"""Times as many multi-reads are under way where they are of few znodes: or a slow network would make it a long wait."""
 _REST = 0.0005
 """Seconds between looks for ACLs: so several are read at once, which leaves the processor to the server."""
 
@@ -90,6 +92,8 @@ class Part:
     acls: Sequence[AclReply]
     parents: Sequence[bytes]
     """Those that have children: as the stats tell that came with ACLs, and once it is done as their own do."""
+    expected: int
+    """Bytes that are to come of them, lists of children included."""
     guessed: bool
     """Whether ACLs of some were known: nobody knows how large those are by now."""
     zxid: int = 0
@@ -173,10 +177,13 @@ class Reads:
                 else:
                     asking.append(_Batch(batch, self.gentleness, self._acls, known))
             busy = sum(not part.done for part in reading)
-            while asking and asking[0].answered and busy < self.gentleness.in_flight:
+            while asking and asking[0].answered and busy < self._most(asking[0].parts[0]):
                 part = asking[0].parts.popleft()
                 if not asking[0].parts:
                     asking.popleft()
+                if part.guessed and known and known.empty:  # what it was guessed by has misled
+                    asking.appendleft(_Batch(list(part.paths), self.gentleness, self._acls, None))
+                    break
                 self._send(part, known, children=children)
                 reading.append(part)
                 busy += 1
@@ -187,6 +194,9 @@ class Reads:
             if not (asking and asking[0].answered and not reading):
                 self.wires.pump(_REST if any(not batch.answered for batch in asking) else 0.0)
 
+    def _most(self, part: Part) -> int:
+        return self.gentleness.in_flight * (_GUESSED_AHEAD if part.guessed else 1)
+
     def _send(self, part: Part, known: KnownAcls | None, *, children: bool) -> None:
         lists = part.parents if children else ()
 
@@ -196,7 +206,7 @@ class Reads:
             part.parents = list(transcript.parents)
             _keep_lists(part, lists, protocol.read_replies(body, transcript.end))
             if known and part.guessed:
-                known.judge(len(part.unknown), transcript.end)
+                known.judge(len(part.unknown), transcript.end - part.expected)
             if children:
                 self._list(part, self._missing(part, transcript.parents))
             else:
@@ -277,20 +287,20 @@ class _Batch:
         for number, (path, acl, known) in enumerate(zip(self._paths, acls, self._known, strict=True)):
             data, children = sizes(acl) if type(acl) is bytes else (0, 0)
             if known is not None:
-                data, children = max(data, STRANGER_BYTES), 0
+                data = max(data, STRANGER_BYTES)
             its_asks, its_gets = 2 * (len(path) + OP_BYTES), READ_BYTES + data + _NAME_BYTES * children
             if number > begin and (asks + its_asks > self._request_bytes or gets + its_gets > REPLY_BYTES):
-                self._add(acls, begin, number, parents, guessed=guessed)
+                self._add(acls, slice(begin, number), parents, gets, guessed=guessed)
                 begin, asks, gets, parents, guessed = number, 0, 0, [], False
-            if children:
+            if known is not None:
+                guessed = True
+            elif children:
                 parents.append(path)
-            guessed = guessed or known is not None
             asks, gets = asks + its_asks, gets + its_gets
-        self._add(acls, begin, len(acls), parents, guessed=guessed)
+        self._add(acls, slice(begin, len(acls)), parents, gets, guessed=guessed)
 
-    def _add(self, acls: list[AclReply], begin: int, end: int, parents: list[bytes], *, guessed: bool) -> None:
-        which = slice(begin, end)
-        self.parts.append(Part(self._paths[which], self._on_wire[which], acls[which], parents, guessed))
+    def _add(self, acls: list[AclReply], which: slice, parents: list[bytes], gets: int, *, guessed: bool) -> None:
+        self.parts.append(Part(self._paths[which], self._on_wire[which], acls[which], parents, gets, guessed))
 
 
 T = TypeVar("T")
