@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ from kazoo.client import KazooClient
 from kazoo.security import make_acl
 
 from ci.parts.zookeeper import NEWEST
-from metadata_tool.zookeeper import acls, reads
+from metadata_tool.zookeeper import acls, protocol, reads
 from metadata_tool.zookeeper.acls import AclTable
 from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, Stat, pack_acls
 from metadata_tool.zookeeper.known_acls import KnownAcls
-from metadata_tool.zookeeper.protocol import GET_ACL
+from metadata_tool.zookeeper.protocol import GET_ACL, multi_read
 from metadata_tool.zookeeper.reads import Gentleness
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, SnapshotReader
 from metadata_tool.zookeeper.transcript import Transcript, transcribed
@@ -24,6 +25,7 @@ from support.zookeeper import client, standalone
 
 ZNODES = 300
 GROWN, LARGE = 100, 300_000
+PARENTS = 10
 CLOSED = [make_acl("world", "anyone", read=True, admin=True)]
 CLOSED_ACL = pack_acls([Acl(17, "world", "anyone")])
 Found = dict[str, tuple[bytes, bytes]]
@@ -100,26 +102,81 @@ def captured_anew(tmp_path: Path, known: KnownAcls) -> tuple[bytes, bytes]:
     return old, new
 
 
-def test_grown(tmp_path: Path, known: KnownAcls, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Znodes that have grown since are read a few at a time, and then as if nothing were known."""
-    sizes: list[int] = []
+@dataclass
+class Seen:
+    """What was asked and answered: znodes and bytes of each multi-read, lists of children asked for in each."""
 
-    def noted(paths: Sequence[bytes], on_wire: Sequence[bytes], acls: Any, body: bytes, table: AclTable) -> Transcript:
-        sizes.append(len(body))
+    znodes: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    lists: list[int] = field(default_factory=list)
+
+    def transcribed(
+        self, paths: Sequence[bytes], on_wire: Sequence[bytes], acls: Any, body: bytes, table: AclTable
+    ) -> Transcript:
+        """The program's own, noted."""
+        self.znodes.append(len(paths))
+        self.sizes.append(len(body))
         return transcribed(paths, on_wire, acls, body, table)
 
+    def multi_read(self, data: Sequence[bytes], lists: Sequence[bytes] = ()) -> bytes:
+        """The program's own, noted."""
+        self.lists.append(len(lists))
+        return multi_read(data, lists)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """What a test's captures ask."""
+    noted = Seen()
+    monkeypatch.setattr(reads, "transcribed", noted.transcribed)
+    monkeypatch.setattr(protocol, "multi_read", noted.multi_read)
+    return noted
+
+
+def test_grown(tmp_path: Path, known: KnownAcls, seen: Seen) -> None:
+    """Znodes that have grown since are read a few at a time, and then as if nothing were known."""
     with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
         for number in range(GROWN):
             source.create(f"/{number:03d}", b"")
         take(server.address, tmp_path / "first", known=known)
         for number in range(GROWN):
             source.set(f"/{number:03d}", bytes(LARGE))
-        monkeypatch.setattr(reads, "transcribed", noted)
-        second = read(take(server.address, tmp_path / "second", Gentleness(batch=16, in_flight=1), known=known))
-    expected = [(OPEN_ACL, LARGE)] * GROWN
-    assert expected == [(acl, LARGE) for path, (acl, stat) in second.items() if Stat.unpack(stat).version == 1]
-    assert max(sizes) < 17 * LARGE
-    assert max(sizes[-GROWN // 8 :]) < 5 * LARGE, "all were asked about by then, and so known to be large"
+        seen.sizes.clear()
+        gently = Gentleness(in_flight=1)
+        second = read(take(server.address, tmp_path / "second", gently, known=known))
+    expected = [OPEN_ACL] * GROWN
+    assert expected == [acl for acl, stat in second.values() if Stat.unpack(stat).version == 1]
+    assert max(seen.sizes) < 17 * LARGE
+    assert max(seen.sizes[-GROWN // 8 :]) < 5 * LARGE, "all were asked about by then, and so known to be large"
+
+
+@pytest.mark.parametrize(("before", "after"), [(300, 300), (1, 300)], ids=["as before", "grown"])
+def test_large_lists(
+    tmp_path: Path, known: KnownAcls, seen: Seen, monkeypatch: pytest.MonkeyPatch, before: int, after: int
+) -> None:
+    """Lists of children are asked for as large as they are by now, few at a time, and data as known."""
+    monkeypatch.setattr(reads, "REPLY_BYTES", 1 << 16)
+    monkeypatch.setattr(reads, "STRANGER_BYTES", 1 << 8)
+    with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
+        for parent in range(PARENTS):
+            source.create(f"/{parent}", b"")
+        grow(source, range(before))
+        take(server.address, tmp_path / "first", known=known)
+        grow(source, range(before, after))
+        seen.lists.clear()
+        seen.znodes.clear()
+        second = read(take(server.address, tmp_path / "second", known=known))
+    few = (1 << 16) // (64 * after)
+    assert 1 + PARENTS * (1 + after) == len(second)
+    assert few == max(seen.lists)
+    parents_and_zookeeper = PARENTS + 1
+    assert (few if before == after else parents_and_zookeeper) == seen.znodes[1], "of the first read below the root"
+
+
+def grow(source: KazooClient, numbers: range) -> None:
+    """Create children of these numbers below each parent."""
+    for created in [source.create_async(f"/{parent}/{number}") for parent in range(PARENTS) for number in numbers]:
+        created.get()
 
 
 def test_another_history(tmp_path: Path, known: KnownAcls) -> None:

@@ -171,3 +171,31 @@ def test_misleading(mistakes: int, growth: int) -> None:
         assert expected == replies_of(known, 1, [b"/a"])
         known.judge(1, growth + 1)
         assert [None] == replies_of(known, 1, [b"/a"])
+
+
+def test_mistakes_are_those_of_one_capture() -> None:
+    """What one walk has got wrong is no reason not to know the next."""
+    with learned([node(b""), node(b"/a")]) as (known, table):
+        known.judge(4096, 0)
+        with TemporaryDirectory() as directory:
+            spool = Spool(Path(directory, "walk"))
+            spool.begin_level()
+            known.learn(spool, table)
+            spool.close()
+        known.judge(4096, 0)
+        assert not known.empty
+
+
+def test_directory_vanished(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the file cannot be kept, nothing is known, it is said, and the walk is as it was."""
+    with TemporaryDirectory() as directory:
+        known = KnownAcls(Path(directory, "vanished"))
+        spool = Spool(Path(directory, "walk"))
+        spool.begin_level()
+        spool.append(1, [node(b"").encode()])
+        known.learn(spool, AclTable())
+        assert known.empty
+        assert "not kept for the next" in caplog.text
+        expected = [node(b"").encode()]
+        assert expected == [encoded for _, encoded in spool.in_tree_order()]
+        spool.close()
