@@ -25,7 +25,7 @@ from support.zookeeper import client, standalone
 
 ZNODES = 300
 GROWN, LARGE = 100, 300_000
-PARENTS = 10
+PARENTS, CHILDREN = 10, 300
 CLOSED = [make_acl("world", "anyone", read=True, admin=True)]
 CLOSED_ACL = pack_acls([Acl(17, "world", "anyone")])
 Found = dict[str, tuple[bytes, bytes]]
@@ -150,9 +150,9 @@ def test_grown(tmp_path: Path, known: KnownAcls, seen: Seen) -> None:
     assert max(seen.sizes[-GROWN // 8 :]) < 5 * LARGE, "all were asked about by then, and so known to be large"
 
 
-@pytest.mark.parametrize(("before", "after"), [(300, 300), (1, 300)], ids=["as before", "grown"])
+@pytest.mark.parametrize("before", [CHILDREN, 1], ids=["as before", "grown"])
 def test_large_lists(
-    tmp_path: Path, known: KnownAcls, seen: Seen, monkeypatch: pytest.MonkeyPatch, before: int, after: int
+    tmp_path: Path, known: KnownAcls, seen: Seen, monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
     """Lists of children are asked for as large as they are by now, few at a time, and data as known."""
     monkeypatch.setattr(reads, "REPLY_BYTES", 1 << 16)
@@ -162,15 +162,15 @@ def test_large_lists(
             source.create(f"/{parent}", b"")
         grow(source, range(before))
         take(server.address, tmp_path / "first", known=known)
-        grow(source, range(before, after))
+        grow(source, range(before, CHILDREN))
         seen.lists.clear()
         seen.znodes.clear()
         second = read(take(server.address, tmp_path / "second", known=known))
-    few = (1 << 16) // (64 * after)
-    assert 1 + PARENTS * (1 + after) == len(second)
+    few = (1 << 16) // (64 * CHILDREN)
+    assert 1 + PARENTS * (1 + CHILDREN) == len(second)
     assert few == max(seen.lists)
     parents_and_zookeeper = PARENTS + 1
-    assert (few if before == after else parents_and_zookeeper) == seen.znodes[1], "of the first read below the root"
+    assert (few if before == CHILDREN else parents_and_zookeeper) == seen.znodes[1], "of the first read below the root"
 
 
 def grow(source: KazooClient, numbers: range) -> None:
