@@ -1,3 +1,4 @@
+import os
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -46,6 +47,21 @@ def test_any_size(tmp_path: Path, size: int) -> None:
     nodes = [node(path, bytes(length)) for path, length in sizes]
     expected = [node.encode() for node in nodes]
     assert (len(nodes), expected) == spooled(tmp_path / "spool", by_level(nodes))
+
+
+def test_large_znode_takes_few_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is put together, and copied, grows twofold each time: so does what a damaged length would have us read."""
+    asked: list[int] = []
+    pread = os.pread
+
+    def counted(descriptor: int, size: int, start: int) -> bytes:
+        asked.append(size)
+        return pread(descriptor, size, start)
+
+    monkeypatch.setattr(os, "pread", counted)
+    nodes = [node(b"/a", bytes(16 << 20))]
+    assert (1, [node.encode() for node in nodes]) == spooled(tmp_path / "spool", [nodes])
+    assert len(asked) <= 10
 
 
 def test_end_of_a_buffer(tmp_path: Path) -> None:

@@ -72,7 +72,8 @@ class Spool:
         descriptor = self._file.fileno()
         window = b""
         while start < end:
-            chunk = os.pread(descriptor, min(_BUFFER, end - start), start)
+            size = max(_BUFFER, len(window))  # twice as much each time, until a large znode is whole
+            chunk = os.pread(descriptor, min(size, end - start), start)
             if not chunk:
                 raise OSError("the spool file was cut while it was in use")
             start += len(chunk)
