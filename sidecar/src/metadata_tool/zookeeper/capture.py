@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from metadata_tool.errors import SettingError, ZnodeUnreadable, ZooKeeperSessionLost, ZooKeeperUnsupported
 from metadata_tool.lifecycle import Checkpoint
-from metadata_tool.zookeeper import jute, protocol
+from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import AclTable, login_with
 from metadata_tool.zookeeper.closing import Closed, Closing, is_quota_stats
 from metadata_tool.zookeeper.known_acls import KnownAcls
@@ -24,7 +24,7 @@ from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.proof import Proof
 from metadata_tool.zookeeper.reads import Gentleness, Part, Reads
 from metadata_tool.zookeeper.session import Ensemble, Session, connect
-from metadata_tool.zookeeper.snapshot import is_ephemeral, path_of, printable
+from metadata_tool.zookeeper.snapshot import AROUND_DATA, is_ephemeral, path_of, printable
 from metadata_tool.zookeeper.spool import Change, Changes, PathQueue, Spool, merged
 from metadata_tool.zookeeper.wire import Answers, Requests, WireError
 
@@ -78,7 +78,7 @@ class Capture:
             if is_ephemeral(node):
                 self.ephemerals += 1
             else:
-                self.data_bytes += max(len(node) - len(path) - _AROUND_DATA, 0)
+                self.data_bytes += max(len(node) - len(path) - AROUND_DATA, 0)
                 yield node
         self._require_all(found)
 
@@ -88,9 +88,6 @@ class Capture:
                 f"ZooKeeper has {self.counted} znodes, and {found} can be seen: some are hidden by their ACLs",
                 login_with("READ and ADMIN on every znode"),
             )
-
-
-_AROUND_DATA = 4 + 4 + 8 + jute.STORED_STAT_SIZE
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from metadata_tool.zookeeper.acls import AclTable
-from metadata_tool.zookeeper.jute import INT, LONG, NO_OWNER, OPEN_ACL, STORED_STAT_SIZE
-from metadata_tool.zookeeper.snapshot import NEVER_SET, OPEN_ACL_KEY, tree_key
+from metadata_tool.zookeeper.jute import INT, LONG, NO_OWNER
+from metadata_tool.zookeeper.snapshot import AROUND_DATA, NEVER_SET, tail_of, tree_key
 from metadata_tool.zookeeper.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class KnownAcls:
         except OSError as error:
             log.warning("the ACLs of this backup are not kept for the next: %s", error)
             return
-        self._acls = {LONG.pack(key): acl for key, acl in [(OPEN_ACL_KEY, OPEN_ACL), *table.encoded().items()]}
+        self._acls = {key: acl for acl, key in table.encoded_keys.items()}
 
     def forget(self) -> None:
         """Know nothing, and let go of the disk."""
@@ -123,12 +123,12 @@ class KnownAcls:
 
     def _reply(self, path_size: int) -> bytes | None:
         """An ACL and a client's stat, in which all creates below the znode are taken for children."""
-        node = self._node
-        acl, stat = self._acls.get(node[-_TAIL_SIZE:-STORED_STAT_SIZE]), node[-STORED_STAT_SIZE:]
+        tail = tail_of(self._node)
+        acl, stat = self._acls.get(tail[: LONG.size]), tail[LONG.size :]
         creates = stat[36:40]
         if acl is None or stat[40:52] != _NEVER_SET_NO_OWNER or stat.startswith(_NOT_CREATED):
             return None
-        size = INT.pack(len(node) - path_size - _AROUND)
+        size = INT.pack(len(self._node) - path_size - AROUND_DATA)
         return b"".join((acl, stat[:52], size, creates, stat[52:]))
 
 
@@ -138,6 +138,3 @@ _UNREAD = (b"", b"")
 _NOT_CREATED = bytes(8)
 """The czxid of what every ensemble has of itself: the root, and what is below /zookeeper."""
 _NEVER_SET_NO_OWNER = NEVER_SET + NO_OWNER
-_TAIL_SIZE = LONG.size + STORED_STAT_SIZE
-_AROUND = INT.size + INT.size + _TAIL_SIZE
-"""Bytes of an encoded znode besides its path and its data."""

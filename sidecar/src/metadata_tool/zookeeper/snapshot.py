@@ -100,6 +100,10 @@ def split(content: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
     return nodes, begin
 
 
+AROUND_DATA = 4 + 4 + _TAIL
+"""Bytes of an encoded znode besides its path and its data."""
+
+
 def tail_of(node: bytes) -> bytes:
     """What follows the data of an encoded znode: the key of its ACL, its stat. It does for what is asked here."""
     return node[-_TAIL:]
