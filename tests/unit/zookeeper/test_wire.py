@@ -49,8 +49,6 @@ def test_order(ends: tuple[Wire, socket.socket]) -> None:
     wire.on_event = lambda *event: seen.append(event)
     wire.ask(GET_ACL, [b"one"], seen.extend)
     wire.ask(GET_ACL, [b"two", b"three"], seen.extend)
-    sent = b"".join(frame(struct.pack(">ii", xid, 6) + body) for xid, body in enumerate((b"one", b"two", b"three"), 1))
-    assert sent == theirs.recv(100)
     answers = reply(1, b"first", zxid=7) + event(3, b"/a", 8) + reply(-2, b"") + reply(2, b"", -101, 8)
     answers += event(1, b"/", 9) + reply(3, b"last", zxid=9)
     wires = Wires([wire], Checkpoint())
@@ -58,6 +56,28 @@ def test_order(ends: tuple[Wire, socket.socket]) -> None:
         theirs.sendall(answers[at : at + 1])
         wires.pump()
     assert [(7, 0, b"first"), (3, b"/a", 8), (1, b"", 9), (8, -101, b""), (9, 0, b"last")] == seen
+
+
+def test_together() -> None:
+    """What is asked while answers are taken goes out in one piece."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    wire = Wire(ours, 15.0)
+    wires = Wires([wire], Checkpoint())
+
+    def ask(body: bytes) -> None:
+        wire.ask(GET_ACL, [body], lambda _: ask(body + b" more"))
+
+    ask(b"one")
+    ask(b"two")
+    first = pumped(wires, theirs)
+    theirs.sendall(reply(1, b"") + reply(2, b""))
+    wires.pump()
+    second = pumped(wires, theirs)
+    expected = [frame(struct.pack(">ii", xid, 6) + body) for xid, body in enumerate((b"one", b"two"), 1)]
+    again = [frame(struct.pack(">ii", xid, 6) + body) for xid, body in enumerate((b"one more", b"two more"), 3)]
+    assert [b"".join(expected), b"".join(again)] == [first, second]
+    wire.close()
+    theirs.close()
 
 
 def pumped(wires: Wires, theirs: socket.socket) -> bytes:
@@ -73,7 +93,7 @@ def test_throttled(ends: tuple[Wire, socket.socket]) -> None:
     seen: list[object] = []
     Requests(wire, GET_ACL, [b"one", b"two", b"three"], seen.extend)
     wires = Wires([wire], Checkpoint())
-    theirs.recv(100)
+    pumped(wires, theirs)
     theirs.sendall(reply(1, b"", THROTTLED) + reply(2, b"second") + reply(3, b"", THROTTLED))
     asked = pumped(wires, theirs)
     assert frame(struct.pack(">ii", 4, 6) + b"one") + frame(struct.pack(">ii", 5, 6) + b"three") == asked

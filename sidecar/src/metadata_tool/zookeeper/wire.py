@@ -82,22 +82,23 @@ class Wire:
         self._later.append((time.monotonic() + seconds, call))
 
     def ask(self, kind: int, bodies: Sequence[bytes], then: Callable[[Answers], None]) -> None:
-        """Send a request of this kind for each body, at least one; `then` is called once the last reply has come."""
+        """Queue a request of this kind for each body, at least one; `then` is called once the last reply has come."""
         frames = protocol.requests(self._next, kind, bodies)
         self._next += len(bodies)
         if not self._waiting:
             self._heard = time.monotonic()
         self._waiting.append(_Asked(len(bodies), then))
-        self._send(frames)
+        self._queue(frames)
 
     def close(self) -> None:
         """End the session."""
         with suppress(WireError):
-            self._send(protocol.special(self._next, protocol.CLOSE))
+            self._queue(protocol.special(self._next, protocol.CLOSE))
+            self.write()
         self._socket.close()
 
     def keep_alive(self, now: float) -> None:
-        """Send a ping if nothing else was sent for a while, and do what was to be done later.
+        """Queue a ping if nothing else was sent for a while, and do what was to be done later.
 
         Raises:
             WireError: no reply came for too long.
@@ -110,7 +111,7 @@ class Wire:
             for call in due:
                 call()
         if now - self._wrote > self._ping_after:
-            self._send(protocol.special(PING_XID, protocol.PING))
+            self._queue(protocol.special(PING_XID, protocol.PING))
 
     def write(self) -> None:
         """Send what waits, as much as the socket takes."""
@@ -146,10 +147,9 @@ class Wire:
             if not isinstance(self._socket, ssl.SSLSocket) or taken >= _CHUNK:
                 return  # what TLS gives is one record, of one reply perhaps; more may have come
 
-    def _send(self, content: bytes) -> None:
+    def _queue(self, content: bytes) -> None:
         self._wrote = time.monotonic()
         self._unsent += content
-        self.write()
 
     def _deliver(self) -> None:
         self._heard = time.monotonic()
@@ -167,7 +167,7 @@ class Wire:
                 at, need = at + need, REPLY.size
         except (ValueError, struct.error) as problem:
             raise WireError(f"what came cannot be read ({problem})") from problem
-        self._received = [received[at:]]
+        self._received = [received[at:]] if at < end else []
         self._have, self._need = end - at, need
 
     def _frame(self, xid: int, zxid: int, error: int, body: bytes) -> None:
@@ -246,13 +246,18 @@ class Wires:
     def pump(self, rest: float = 0.0) -> None:
         """Wait until something comes, not for ever, and hand it to who asked; rest so many seconds before.
 
+        What was asked since the last time goes out first, in one piece: so a server's threads are woken less often.
+
         Raises:
             WireError: a connection broke.
         """
         self._checkpoint()
+        for wire in self._wires.values():
+            if wire.has_unsent:
+                wire.write()
+        blocked = [number for number, wire in self._wires.items() if wire.has_unsent]
         if rest:
             time.sleep(rest)
-        blocked = [number for number, wire in self._wires.items() if wire.has_unsent]
         for number in blocked:
             self._poll.modify(number, select.POLLIN | select.POLLOUT)
         soon = any(wire.has_later for wire in self._wires.values())
