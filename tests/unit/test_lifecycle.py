@@ -1,10 +1,11 @@
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from metadata_tool.errors import Stopped
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Checkpoint, Every
 
 PATIENCE = 60.0
 LONG = 3600.0
@@ -16,6 +17,16 @@ def checkpoint() -> Iterator[Checkpoint]:
     made = Checkpoint()
     yield made
     made.stop()
+
+
+def test_every(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said every ten seconds is said after ten, and not again before ten more, however often it is asked."""
+    asked = [100.0, 109.0, 110.0, 111.0, 119.0, 121.0, 122.0]
+    clock = iter([100.0, *asked])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    every = Every(10.0)
+    said = [now for now in asked if every()]
+    assert [110.0, 121.0] == said
 
 
 def test_work_goes_on(checkpoint: Checkpoint) -> None:

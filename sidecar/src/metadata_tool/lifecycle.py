@@ -6,6 +6,22 @@ import time
 from metadata_tool.errors import Stopped
 
 
+class Every:
+    """Whether it is time to say again how far long work is: true once in so many seconds, the first time after them."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def __call__(self) -> bool:
+        """Ask; true starts the next wait."""
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
+
+
 class Checkpoint:
     """Called by long work at every step: a heartbeat for whoever watches, and the place where a stop takes effect."""
 

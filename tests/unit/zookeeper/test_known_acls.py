@@ -1,7 +1,7 @@
 """What is known of the ACLs of an earlier walk, and what is not."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +17,7 @@ from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, Stat, pack_acls
 from metadata_tool.zookeeper.known_acls import KnownAcls
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 from metadata_tool.zookeeper.spool import Spool
+from support.damage import damage
 from support.trees import PATIENT, client_stat, node, small_tree, trees
 
 MINE = pack_acls([Acl(31, "digest", "me:secret")])
@@ -150,12 +151,13 @@ def test_bounded_skips(monkeypatch: pytest.MonkeyPatch) -> None:
         assert expected == [replies_of(known, 1, [b"/8"]), known.replies([b"/9"])]
 
 
-@pytest.mark.parametrize("kept", [0, 40, -1])
-def test_damaged_file(kept: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Of a file that was cut nothing is known any more, and it is said; the capture asks."""
+@pytest.mark.parametrize("break_it", [os.truncate, damage])
+@pytest.mark.parametrize("from_end", [1, 60, 160, 180])
+def test_damaged_file(break_it: Callable[[Path, int], None], from_end: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a file that was cut or altered nothing is known any more, and it is said; the capture asks."""
     with learned([node(b""), node(b"/admin"), node(b"/admin-2")]) as (known, _), caplog.at_level("INFO"):
         file = known._file  # nobody else has business with it
-        os.truncate(file, kept % file.stat().st_size)
+        break_it(file, file.stat().st_size - from_end)
         expected = [None, None]
         assert expected == replies_of(known, 1, [b"/admin", b"/admin-2"])
         assert "not used any more" in caplog.text

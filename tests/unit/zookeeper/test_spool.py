@@ -1,5 +1,4 @@
 import os
-from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,8 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from metadata_tool.errors import CaptureUnsound
 from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.spool import Change, Changes, PathQueue, Spool, merged
+from support.damage import damage
 from support.trees import PATIENT, node, small_tree, trees
 
 
@@ -49,29 +50,6 @@ def test_any_size(tmp_path: Path, size: int) -> None:
     assert (len(nodes), expected) == spooled(tmp_path / "spool", by_level(nodes))
 
 
-def test_large_znode_takes_few_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is put together, and copied, grows twofold each time: so does what a damaged length would have us read."""
-    asked: list[int] = []
-    pread = os.pread
-
-    def counted(descriptor: int, size: int, start: int) -> bytes:
-        asked.append(size)
-        return pread(descriptor, size, start)
-
-    monkeypatch.setattr(os, "pread", counted)
-    nodes = [node(b"/a", bytes(16 << 20))]
-    assert (1, [node.encode() for node in nodes]) == spooled(tmp_path / "spool", [nodes])
-    assert len(asked) <= 10
-
-
-def test_end_of_a_buffer(tmp_path: Path) -> None:
-    """A znode comes through wherever in it a buffer ends."""
-    for size in range(65_350, 65_550):
-        nodes = [node(b"/a", bytes(size)), node(b"/b")]
-        expected = [node.encode() for node in nodes]
-        assert (len(nodes), expected) == spooled(tmp_path / f"spool-{size}", [nodes])
-
-
 def test_many_in_a_level(tmp_path: Path) -> None:
     """A level of many buffers comes through in order."""
     nodes = [node(b""), *(node(b"/%05d" % number) for number in range(3000))]
@@ -94,29 +72,97 @@ def test_cut_spool(tmp_path: Path) -> None:
     next(spool.in_tree_order())
     with path.open("r+b") as file:
         file.truncate(50)
-    with pytest.raises(OSError, match="cut"):
+    with pytest.raises(CaptureUnsound, match=DAMAGED):
         list(spool.in_tree_order())
     spool.close()
 
 
+DAMAGED = "a file of the capture was damaged"
+bits = st.integers(1, 255)
+
+
 @PATIENT
-@given(st.integers(0, 31), st.sampled_from([0x00, 0x7F, 0x80, 0xFF]))
-def test_damaged_spool(place: int, value: int) -> None:
-    """Reading a spool file that was damaged is an error unless the damage moved no znode; and always ends."""
-    nodes = [node(b""), node(b"/a", bytes(10)), node(b"/b", bytes(10))]
+@given(bits, st.data())
+def test_damaged_spool(bits: int, data: st.DataObject) -> None:
+    """A spool file that was damaged while it was in use, wherever, is an error, and never another znode."""
+    batches = [(1 << 32, [node(b"")]), (7, []), (7, [node(b"/a", bytes(10)), node(b"/b", bytes(10))])]
     with TemporaryDirectory() as directory:
         path = Path(directory, "spool")
         spool = Spool(path)
-        spool.begin_level()
-        spool.append(1, [found.encode() for found in nodes])
-        next(spool.batches())
-        with path.open("r+b") as file:
-            file.seek(len(nodes[0].encode()) + place)
-            file.write(bytes([value]))
-        with suppress(OSError):
-            number = sum(1 for _, batch in spool.batches() for _ in batch)
-            assert 3 == number
+        for zxid, nodes in batches:
+            spool.begin_level()
+            spool.append(zxid, [found.encode() for found in nodes])
+        assert [1, 0, 2] == [len(nodes) for _, nodes in spool.batches()]
+        damage(path, data.draw(st.integers(0, path.stat().st_size - 1)), bits)
+        with pytest.raises(CaptureUnsound, match=DAMAGED):
+            list(spool.batches())
+        with pytest.raises(CaptureUnsound, match=DAMAGED):
+            list(spool.in_tree_order())
         spool.close()
+
+
+def test_damaged_spool_is_read_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A length that was damaged does not make us read a large file into memory."""
+    spool = Spool(tmp_path / "spool")
+    spool.begin_level()
+    for name in (b"", b"/a", b"/b"):
+        spool.append(1, [node(name, bytes(1 << 20)).encode()])
+    assert 3 == len(list(spool.batches()))
+    damage(tmp_path / "spool", 1, 0x20)
+    asked: list[int] = []
+    pread = os.pread
+
+    def counted(descriptor: int, size: int, start: int) -> bytes:
+        asked.append(size)
+        return pread(descriptor, size, start)
+
+    monkeypatch.setattr(os, "pread", counted)
+    with pytest.raises(CaptureUnsound, match=DAMAGED):
+        list(spool.batches())
+    spool.close()
+    assert max(asked) < 100
+
+
+@PATIENT
+@given(bits, st.data())
+def test_damaged_changes(bits: int, data: st.DataObject) -> None:
+    """What was read again, and was damaged since on disk, is an error, too."""
+    encoded = node(b"/a", bytes(10)).encode()
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "changes")
+        changes = Changes(path)
+        changes.put(b"/a", Change(7, encoded))
+        assert Change(7, encoded) == changes.get(b"/a")
+        damage(path, data.draw(st.integers(0, len(encoded) - 1)), bits)
+        with pytest.raises(CaptureUnsound, match=DAMAGED):
+            changes.get(b"/a")
+        changes.close()
+
+
+@PATIENT
+@given(bits, st.data())
+def test_damaged_queue(bits: int, data: st.DataObject) -> None:
+    """Paths that were damaged on disk end in an error, and the file is gone all the same."""
+    paths = [b"/a", b"", b"/b/c"]
+    with TemporaryDirectory() as directory:
+        path = Path(directory, "queue")
+        queue = PathQueue(path)
+        queue.put(paths)
+        queue._file.flush()
+        damage(path, data.draw(st.integers(0, path.stat().st_size - 1)), bits)
+        with pytest.raises(CaptureUnsound, match=DAMAGED):
+            list(queue.drain())
+        assert [] == list(Path(directory).iterdir())
+
+
+def test_cut_queue(tmp_path: Path) -> None:
+    """Paths that were cut off on disk are an error, not a smaller tree."""
+    queue = PathQueue(tmp_path / "queue")
+    queue.put([b"/a", b"/b"])
+    queue._file.flush()
+    os.truncate(tmp_path / "queue", 3)
+    with pytest.raises(CaptureUnsound, match=DAMAGED):
+        list(queue.drain())
 
 
 @PATIENT

@@ -3,6 +3,8 @@
 import logging
 import time
 
+from metadata_tool.lifecycle import Every
+
 log = logging.getLogger(__name__)
 
 _EVERY = 5.0
@@ -15,14 +17,12 @@ class Progress:
     def __init__(self, total: int) -> None:
         self._total = total
         self._begin = time.monotonic()
-        self._next = self._begin + _EVERY
+        self._time_to_say = Every(_EVERY)
 
     def __call__(self, done: int) -> None:
         """So many bytes are there now."""
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + _EVERY
-            log.info("%s", line(done, self._total, now - self._begin))
+        if self._time_to_say():
+            log.info("%s", line(done, self._total, time.monotonic() - self._begin))
 
 
 def line(done: int, total: int, seconds: float) -> str:

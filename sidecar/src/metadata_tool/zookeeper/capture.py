@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from metadata_tool.errors import SettingError, ZnodeUnreadable, ZooKeeperSessionLost, ZooKeeperUnsupported
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Checkpoint, Every
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import AclTable, login_with
 from metadata_tool.zookeeper.closing import Closed, Closing, is_quota_stats
@@ -162,7 +162,7 @@ class _Taking:
         self._table = AclTable()
         self._quotas: dict[bytes, None] = {}
         self._seconds: dict[str, float] = {}
-        self._said = time.monotonic()
+        self._time_to_say = Every(_SAY_EVERY)
         self._marks = Marks(self._in_scope, self._is_counted)
         self._reads = Reads(session, self._marks, self._table, source.gentleness)
 
@@ -318,11 +318,9 @@ class _Taking:
         self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - begin
 
     def _say_progress(self) -> None:
-        now = time.monotonic()
-        if now - self._said > _SAY_EVERY:
+        if self._time_to_say():
             dirty = len(self._marks.dirty)
             log.info("captured %d znodes so far, %d have changed since they were read", self._spool.nodes, dirty)
-            self._said = now
 
     def _say_done(self, closed: Closed, unproven: set[bytes]) -> None:
         phases = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self._seconds.items())

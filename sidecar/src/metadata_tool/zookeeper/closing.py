@@ -7,12 +7,12 @@ read counts as any other read. What changed lately is likely to change again, so
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from metadata_tool.errors import CaptureStarved
+from metadata_tool.lifecycle import Every
 from metadata_tool.zookeeper import jute, protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply
@@ -90,7 +90,7 @@ class Closing:
         self._quotas = quotas
         self._hot: dict[bytes, None] = {}
         """What changed lately, the latest last."""
-        self._said = time.monotonic()
+        self._time_to_say = Every(_SAY_EVERY)
         self._seen: dict[bytes, bytes] = {}
         """Key and stat of what was read here, so that what is still the same is not written again."""
 
@@ -123,10 +123,8 @@ class Closing:
         )
 
     def _say_progress(self, rounds: int) -> None:
-        now = time.monotonic()
-        if now - self._said > _SAY_EVERY:
+        if self._time_to_say():
             log.info("not closed yet, after %d rounds: %d znodes changed meanwhile", rounds, len(self._marks.broken))
-            self._said = now
 
     def _begin(self, attempt: _Attempt) -> None:
         """Read what changes unseen, is marked, or is hot, all in one reply; its zxid is the one to close at."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from metadata_tool.errors import CaptureUnsound
 from metadata_tool.zookeeper.acls import AclTable
 from metadata_tool.zookeeper.jute import INT, LONG, NO_OWNER
 from metadata_tool.zookeeper.snapshot import AROUND_DATA, NEVER_SET, tail_of, tree_key
@@ -85,7 +86,7 @@ class KnownAcls:
         """What getACL would answer if nothing had changed; None where it must be asked. The paths are in tree order."""
         try:
             return self._replies(paths)
-        except OSError as error:
+        except (OSError, CaptureUnsound) as error:
             self._forget_for(f"their file cannot be read ({error})")
             return [None] * len(paths)
 

@@ -23,7 +23,7 @@ from metadata_tool.errors import (
     ZooKeeperUnreachable,
     ZooKeeperUnsupported,
 )
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Checkpoint, Every
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.protocol import DataReply
 from metadata_tool.zookeeper.sasl import Sasl, log_in
@@ -196,7 +196,7 @@ def _require_admission(session: Session, ensemble: Ensemble) -> None:
 
 
 def _patiently(ensemble: Ensemble, checkpoint: Checkpoint) -> tuple[Endpoint, Wire]:
-    begin = said = time.monotonic()
+    begin, time_to_say = time.monotonic(), Every(_SAY_EVERY)
     pauses, reasons = iter(_PAUSES), {}
     while True:
         for endpoint in ensemble.client()._connection._expand_client_hosts():  # noqa: SLF001  # resolved and shuffled
@@ -208,9 +208,8 @@ def _patiently(ensemble: Ensemble, checkpoint: Checkpoint) -> tuple[Endpoint, Wi
         now = time.monotonic()
         if now - begin > ensemble.patience:
             raise _unreachable(ensemble, reasons)
-        if now - said > _SAY_EVERY:
+        if time_to_say():
             log.warning("ZooKeeper is not reachable at %s, still trying (%.0f s)", ensemble.servers, now - begin)
-            said = now
         if checkpoint.sleep(min(next(pauses, _PAUSES[-1]), max(begin + ensemble.patience - now, 0.01))):
             checkpoint()
 

@@ -1,20 +1,27 @@
 """The captured tree on local disk, append-only: what a walk read, level by level, and what was read again after it.
 
-Merging the levels gives the tree in tree order with the memory of one buffer a level, however large the tree is.
+Merging the levels gives the tree in tree order with the memory of one batch a level, however large the tree is. What is
+read back is checked against a checksum: a bit that a disk turned over is an error, and never a znode.
 """
 
 import heapq
 import os
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
+from metadata_tool.errors import CaptureUnsound
 from metadata_tool.zookeeper.snapshot import split, tree_key
 
 _BUFFER = 1 << 16
 _WRITE_BUFFER = 1 << 20
+_HEAD = struct.Struct(">iqII")
+"""Of a batch: bytes of its znodes, their zxid, the CRC-32 of these bytes, and that of what precedes it here."""
+_HEAD_SUMMED = 16
 
 
 class Spool:
@@ -25,7 +32,6 @@ class Spool:
         self._path = path
         self._file = path.open("xb+", buffering=_WRITE_BUFFER)
         self._levels: list[int] = []
-        self._batches: list[tuple[int, int]] = []
         self._size = 0
         self.nodes = 0
 
@@ -35,58 +41,83 @@ class Spool:
 
     def append(self, zxid: int, nodes: Sequence[bytes]) -> None:
         """Add encoded znodes that were read at this zxid; within a level they come in tree order."""
-        self._batches.append((self._size, zxid))
         content = b"".join(nodes)
+        head = _HEAD.pack(len(content), zxid, crc32(content), 0)[:_HEAD_SUMMED]
+        self._file.write(head + _SUM.pack(crc32(head)))
         self._file.write(content)
-        self._size += len(content)
+        self._size += _HEAD.size + len(content)
         self.nodes += len(nodes)
 
-    def batches(self) -> Iterator[tuple[int, Iterator[tuple[bytes, bytes]]]]:
-        """The zxid of each batch, and its znodes, each with its path."""
+    def batches(self) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
+        """The zxid of each batch, and its znodes, each with its path.
+
+        Raises:
+            CaptureUnsound: the file was cut or damaged; so do all that read it.
+        """
         self._file.flush()
-        for (start, zxid), (end, _) in pairwise([*self._batches, (self._size, 0)]):
-            yield zxid, self._run(start, end)
+        return self._batches(0, self._size)
 
     def in_tree_order(self) -> Iterator[tuple[bytes, bytes]]:
         """All znodes, depth first and siblings sorted, each with its key."""
         self._file.flush()
         bounds = pairwise([*self._levels, self._size])
-        return heapq.merge(*(_keyed(self._run(start, end)) for start, end in bounds if end > start))
+        return heapq.merge(*(_keyed(self._nodes(start, end)) for start, end in bounds))
 
     def level(self, depth: int) -> Iterator[tuple[bytes, bytes]]:
         """The znodes of one level in tree order, each with its path; the root's is 0."""
         self._file.flush()
         bounds = [*self._levels, self._size]
-        return self._run(*bounds[depth : depth + 2]) if depth + 1 < len(bounds) else iter(())
+        return self._nodes(*bounds[depth : depth + 2]) if depth + 1 < len(bounds) else iter(())
 
     def kept(self, path: Path) -> "Spool":
-        """Its levels, to be read when this one is closed; its file is moved to here, on the same disk."""
+        """The same, to be read when this one is closed; its file is moved to here, on the same disk."""
         self._file.flush()
         self._path.replace(path)
         kept = copy(self)
         kept._file = path.open("rb+")  # noqa: SLF001  # another one of ours
-        kept._batches = []  # noqa: SLF001  # of no use any more, and many
         return kept
 
-    def _run(self, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+    def _nodes(self, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+        return chain.from_iterable(nodes for _, nodes in self._batches(start, end))
+
+    def _batches(self, start: int, end: int) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
+        """Each is read with the head of the next one, so that it takes one read."""
         descriptor = self._file.fileno()
-        window = b""
-        while start < end:
-            size = max(_BUFFER, len(window))  # twice as much each time, until a large znode is whole
-            chunk = os.pread(descriptor, min(size, end - start), start)
-            if not chunk:
-                raise OSError("the spool file was cut while it was in use")
-            start += len(chunk)
-            window += chunk
-            nodes, rest = split(window)
-            yield from nodes
-            window = window[rest:]
-        if window:
-            raise OSError("the spool file was damaged while it was in use")
+        head = _pread(descriptor, start, min(_HEAD.size, end - start))
+        while head:
+            size, zxid, checksum, of_head = _HEAD.unpack(head)
+            start += _HEAD.size
+            if crc32(head[:_HEAD_SUMMED]) != of_head or start + size > end:
+                raise _damaged()
+            content = _pread(descriptor, start, min(size + _HEAD.size, end - start))
+            content, head = content[:size], content[size:]
+            if crc32(content) != checksum:
+                raise _damaged()
+            nodes, _ = split(content)
+            del content  # a tree may have many levels, and each is in one of its batches
+            yield zxid, nodes
+            start += size
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+
+_SUM = struct.Struct(">I")
+
+
+def _pread(descriptor: int, start: int, size: int) -> bytes:
+    content = os.pread(descriptor, size, start)
+    if len(content) != size:
+        raise _damaged()
+    return content
+
+
+def _damaged() -> CaptureUnsound:
+    return CaptureUnsound(
+        "a file of the capture was damaged while it was in use",
+        "nothing was uploaded; look after the disk of SPOOL_DIR, and for who else writes there",
+    )
 
 
 def _keyed(nodes: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
@@ -104,6 +135,7 @@ class _Place(NamedTuple):
     begin: int
     size: int
     zxid: int
+    checksum: int
 
 
 class Changes:
@@ -121,7 +153,7 @@ class Changes:
     def put(self, path: bytes, change: Change) -> None:
         """This is how a znode is now."""
         self._file.write(change.node)
-        self._places[path] = _Place(self._size, len(change.node), change.zxid)
+        self._places[path] = _Place(self._size, len(change.node), change.zxid, crc32(change.node))
         self._size += len(change.node)
 
     def seen_again(self, path: bytes, zxid: int) -> None:
@@ -139,14 +171,18 @@ class Changes:
         return place.size if place else None
 
     def get(self, path: bytes) -> Change | None:
-        """How a znode was when it was read again; None if it was not, or has gone."""
+        """How a znode was when it was read again; None if it was not, or has gone.
+
+        Raises:
+            CaptureUnsound: the file was cut or damaged; so do all that read it.
+        """
         place = self._places.get(path)
         if place is None:
             return None
         self._file.flush()
-        node = os.pread(self._file.fileno(), place.size, place.begin)
-        if len(node) != place.size:
-            raise OSError("the spool file was cut while it was in use")
+        node = _pread(self._file.fileno(), place.begin, place.size)
+        if crc32(node) != place.checksum:
+            raise _damaged()
         return Change(place.zxid, node)
 
     def live(self) -> Iterator[tuple[bytes, Change]]:
@@ -191,22 +227,31 @@ class PathQueue:
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb+", buffering=_WRITE_BUFFER)
         self._path = path
+        self._checksum = 0
         self.empty = True
 
     def put(self, paths: Iterable[bytes]) -> None:
         """Add paths at the end."""
         content = b"\0".join([*paths, b""])
         self._file.write(content)
+        self._checksum = crc32(content, self._checksum)
         self.empty = self.empty and not content
 
     def drain(self) -> Iterator[bytes]:
-        """All paths in the order they were put; the file is gone afterwards."""
+        """All paths in the order they were put; the file is gone afterwards.
+
+        Raises:
+            CaptureUnsound: it was cut or damaged, as is found at the end.
+        """
         self._file.seek(0)
-        rest = b""
+        rest, checksum = b"", 0
         try:
             while chunk := self._file.read(_BUFFER):
+                checksum = crc32(chunk, checksum)
                 *paths, rest = (rest + chunk).split(b"\0")
                 yield from paths
+            if checksum != self._checksum:
+                raise _damaged()
         finally:
             self.close()
 
