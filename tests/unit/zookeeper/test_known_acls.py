@@ -199,5 +199,5 @@ def test_directory_vanished(caplog: pytest.LogCaptureFixture) -> None:
         assert known.empty
         assert "not kept for the next" in caplog.text
         expected = [node(b"").encode()]
-        assert expected == [encoded for _, encoded in spool.in_tree_order()]
+        assert expected == [encoded for _, _, encoded in spool.in_tree_order()]
         spool.close()

@@ -26,7 +26,7 @@ def spooled(path: Path, levels: list[list[Node]]) -> tuple[int, list[bytes]]:
     for level in levels:
         spool.begin_level()
         spool.append(1, [found.encode() for found in level])
-    result = spool.nodes, [found for _, found in spool.in_tree_order()]
+    result = spool.nodes, [found for _, _, found in spool.in_tree_order()]
     spool.close()
     return result
 
@@ -190,7 +190,7 @@ def test_changes(nodes: list[Node], data: st.DataObject) -> None:
         actual = list(merged(spool, changes))
         spool.close()
         changes.close()
-    assert [expected[found.path].encode() for found in nodes if found.path in expected] == actual
+    assert [(found.path, expected[found.path].encode()) for found in nodes if found.path in expected] == actual
 
 
 def test_batches(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.proof import Proof
 from metadata_tool.zookeeper.reads import Gentleness, Part, Reads
 from metadata_tool.zookeeper.session import Ensemble, Session, connect
-from metadata_tool.zookeeper.snapshot import AROUND_DATA, is_ephemeral, path_of, printable
+from metadata_tool.zookeeper.snapshot import AROUND_DATA, is_ephemeral, printable
 from metadata_tool.zookeeper.spool import Change, Changes, PathQueue, Spool, merged
 from metadata_tool.zookeeper.wire import Answers, Requests, WireError
 
@@ -59,7 +59,7 @@ class Capture:
     seconds: dict[str, float]
     counted: int
     """How many znodes the server says there are below the capture's root, ephemerals included."""
-    _tree: Callable[[], Iterator[bytes]] = field(repr=False)
+    _tree: Callable[[], Iterator[tuple[bytes, bytes]]] = field(repr=False)
     _is_counted: Callable[[bytes], bool] = field(repr=False)
     data_bytes: int = 0
     ephemerals: int = 0
@@ -71,8 +71,7 @@ class Capture:
             ZnodeUnreadable: there are more than could be seen.
         """
         self.data_bytes = self.ephemerals = found = 0
-        for node in self._tree():
-            path = path_of(node)
+        for path, node in self._tree():
             if self._is_counted(path):
                 found += 1
             if is_ephemeral(node):

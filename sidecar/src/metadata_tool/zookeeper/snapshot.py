@@ -76,11 +76,6 @@ def encode_sliced(path: bytes, data: bytes, acl: int, stat: bytes) -> bytes:
     return INT.pack(len(path)) + path + data + LONG.pack(acl) + stat
 
 
-def path_of(node: bytes) -> bytes:
-    """The path of an encoded znode."""
-    return node[4 : 4 + INT.unpack_from(node)[0]]
-
-
 def split(content: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
     """Encoded znodes that follow one another, each with its path, up to one that is cut; and where that begins."""
     nodes: list[tuple[bytes, bytes]] = []

@@ -57,8 +57,8 @@ class Spool:
         self._file.flush()
         return self._batches(0, self._size)
 
-    def in_tree_order(self) -> Iterator[tuple[bytes, bytes]]:
-        """All znodes, depth first and siblings sorted, each with its key."""
+    def in_tree_order(self) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """All znodes, depth first and siblings sorted, each with its key and its path."""
         self._file.flush()
         bounds = pairwise([*self._levels, self._size])
         return heapq.merge(*(_keyed(self._nodes(start, end)) for start, end in bounds))
@@ -120,8 +120,8 @@ def _damaged() -> CaptureUnsound:
     )
 
 
-def _keyed(nodes: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
-    return ((tree_key(path), node) for path, node in nodes)
+def _keyed(nodes: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    return ((tree_key(path), path, node) for path, node in nodes)
 
 
 class Change(NamedTuple):
@@ -191,34 +191,34 @@ class Changes:
             if place and (change := self.get(path)):
                 yield path, change
 
-    def in_tree_order(self) -> Iterator[tuple[bytes, Change | None]]:
-        """All of them, depth first and siblings sorted, each with its key; None for what has gone."""
+    def in_tree_order(self) -> Iterator[tuple[bytes, bytes, Change | None]]:
+        """All of them, depth first and siblings sorted, each with its key and its path; None for what has gone."""
         for path in sorted(self._places, key=tree_key):
-            yield tree_key(path), self.get(path)
+            yield tree_key(path), path, self.get(path)
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
 
 
-def merged(spool: Spool, changes: Changes) -> Iterator[bytes]:
-    """The tree in tree order, as it is with all changes."""
+def merged(spool: Spool, changes: Changes) -> Iterator[tuple[bytes, bytes]]:
+    """The tree in tree order, as it is with all changes: paths and encoded znodes."""
     later = changes.in_tree_order()
-    changed, change = next(later, _NO_MORE)
-    for key, node in spool.in_tree_order():
+    changed, its_path, change = next(later, _NO_MORE)
+    for key, path, node in spool.in_tree_order():
         while changed is not None and changed < key:
             if change:
-                yield change.node
-            changed, change = next(later, _NO_MORE)
+                yield its_path, change.node
+            changed, its_path, change = next(later, _NO_MORE)
         if key != changed:  # else what comes next is newer
-            yield node
+            yield path, node
     while changed is not None:
         if change:
-            yield change.node
-        changed, change = next(later, _NO_MORE)
+            yield its_path, change.node
+        changed, its_path, change = next(later, _NO_MORE)
 
 
-_NO_MORE: tuple[None, None] = (None, None)
+_NO_MORE: tuple[None, bytes, None] = (None, b"", None)
 
 
 class PathQueue:
