@@ -82,7 +82,7 @@ class SpoolFailed(ToolError):
 
 
 class CaptureUnsound(ToolError):
-    """What was captured does not pass the verification of a backup; nothing was uploaded"""
+    """What was captured was damaged in `SPOOL_DIR`, or does not pass a backup's verification; nothing was uploaded"""
 
     exit_code = 16
 

@@ -1,5 +1,6 @@
 """What is known of the ACLs of an earlier walk, and what is not."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -160,7 +161,24 @@ def test_damaged_file(break_it: Callable[[Path, int], None], from_end: int, capl
         break_it(file, file.stat().st_size - from_end)
         expected = [None, None]
         assert expected == replies_of(known, 1, [b"/admin", b"/admin-2"])
-        assert "not used any more" in caplog.text
+        assert known.empty
+    (said,) = caplog.messages
+    assert "cannot be read, and are asked for: a file of the capture was damaged while it was in use" in said
+    assert "uploaded" not in said
+
+
+def test_disk_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Nor where the disk gives an error."""
+
+    def broken(*_: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with learned([node(b""), node(b"/admin")]) as (known, _):
+        monkeypatch.setattr(os, "pread", broken)
+        expected = [None]
+        assert expected == replies_of(known, 1, [b"/admin"])
+        assert known.empty
+    assert "are asked for: [Errno 5] Input/output error" in caplog.text
 
 
 @pytest.mark.parametrize(("mistakes", "growth"), [(4096, 1 << 10), (0, 1 << 20)])

@@ -1,4 +1,6 @@
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,64 +65,120 @@ def test_empty_level(tmp_path: Path) -> None:
     assert (len(expected), expected) == spooled(tmp_path / "spool", [[node(b"")], [], [node(b"/a")], []])
 
 
-def test_cut_spool(tmp_path: Path) -> None:
-    """A spool file that something cut while it was in use is an error, not a smaller tree."""
-    path = tmp_path / "spool"
-    spool = Spool(path)
-    spool.begin_level()
-    spool.append(1, [node(b"", bytes(100)).encode()])
-    next(spool.in_tree_order())
-    with path.open("r+b") as file:
-        file.truncate(50)
-    with pytest.raises(CaptureUnsound, match=DAMAGED):
-        list(spool.in_tree_order())
-    spool.close()
-
-
 DAMAGED = "a file of the capture was damaged"
 bits = st.integers(1, 255)
+LATEST = 1 << 40
+BATCHES = [
+    (LATEST - 1, [node(b"")]),
+    (7, []),
+    (7, [node(b"/a", bytes(10)), node(b"/b", bytes(10))]),
+    (8, [node(b"/a/c")]),
+]
+
+
+@contextmanager
+def three_levels() -> Iterator[tuple[Spool, Path]]:
+    """A spool of some batches, and its file."""
+    with TemporaryDirectory() as directory:
+        spool = Spool(Path(directory, "spool"))
+        for zxid, nodes in BATCHES:
+            if nodes:
+                spool.begin_level()
+            spool.append(zxid, [found.encode() for found in nodes])
+        assert 4 == len(list(spool.in_tree_order()))
+        yield spool, Path(directory, "spool")
+        spool.close()
+
+
+def assert_unsound(spool: Spool) -> None:
+    """Whoever reads all of it is told."""
+    for read in (lambda: spool.read_before(LATEST), spool.in_tree_order):
+        with pytest.raises(CaptureUnsound, match=DAMAGED):
+            list(read())
+    with pytest.raises(CaptureUnsound, match=DAMAGED):
+        [list(spool.level(depth)) for depth in range(3)]
 
 
 @PATIENT
 @given(bits, st.data())
 def test_damaged_spool(bits: int, data: st.DataObject) -> None:
-    """A spool file that was damaged while it was in use, wherever, is an error, and never another znode."""
-    batches = [(1 << 32, [node(b"")]), (7, []), (7, [node(b"/a", bytes(10)), node(b"/b", bytes(10))])]
-    with TemporaryDirectory() as directory:
-        path = Path(directory, "spool")
-        spool = Spool(path)
-        for zxid, nodes in batches:
-            spool.begin_level()
-            spool.append(zxid, [found.encode() for found in nodes])
-        assert [1, 0, 2] == [len(nodes) for _, nodes in spool.batches()]
+    """A spool file that was altered while it was in use, wherever, is an error, and never another znode."""
+    with three_levels() as (spool, path):
         damage(path, data.draw(st.integers(0, path.stat().st_size - 1)), bits)
-        with pytest.raises(CaptureUnsound, match=DAMAGED):
-            list(spool.batches())
-        with pytest.raises(CaptureUnsound, match=DAMAGED):
-            list(spool.in_tree_order())
-        spool.close()
+        assert_unsound(spool)
 
 
-def test_damaged_spool_is_read_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cut_spool() -> None:
+    """A spool file that was cut while it was in use, wherever, is an error, and never a smaller tree."""
+    with three_levels() as (spool, path):
+        for place in reversed(range(path.stat().st_size)):
+            os.truncate(path, place)
+            assert_unsound(spool)
+
+
+def test_batch_in_the_place_of_another(tmp_path: Path) -> None:
+    """A batch that a disk has written where another one belongs is an error, too."""
+    path = tmp_path / "spool"
+    spool = Spool(path)
+    spool.begin_level()
+    for name in (b"/a", b"/b"):
+        spool.append(1, [node(name).encode()])
+    assert 2 == len(list(spool.level(0)))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] * 2)
+    with pytest.raises(CaptureUnsound, match=DAMAGED):
+        list(spool.level(0))
+    spool.close()
+
+
+def test_half_a_znode(tmp_path: Path) -> None:
+    """What is no whole znode is not left out silently."""
+    spool = Spool(tmp_path / "spool")
+    spool.begin_level()
+    spool.append(1, [node(b"").encode(), node(b"/a").encode()[:-1]])
+    with pytest.raises(CaptureUnsound, match=DAMAGED):
+        list(spool.level(0))
+    spool.close()
+
+
+def test_damaged_spool_is_read_little(tmp_path: Path, asked: list[int]) -> None:
     """A length that was damaged does not make us read a large file into memory."""
     spool = Spool(tmp_path / "spool")
     spool.begin_level()
     for name in (b"", b"/a", b"/b"):
         spool.append(1, [node(name, bytes(1 << 20)).encode()])
-    assert 3 == len(list(spool.batches()))
+    assert 3 == len(list(spool.level(0)))
+    asked.clear()
     damage(tmp_path / "spool", 1, 0x20)
-    asked: list[int] = []
+    with pytest.raises(CaptureUnsound, match=DAMAGED):
+        list(spool.level(0))
+    spool.close()
+    assert max(asked) < 100
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes are read at a time."""
+    sizes: list[int] = []
     pread = os.pread
 
     def counted(descriptor: int, size: int, start: int) -> bytes:
-        asked.append(size)
+        sizes.append(size)
         return pread(descriptor, size, start)
 
     monkeypatch.setattr(os, "pread", counted)
-    with pytest.raises(CaptureUnsound, match=DAMAGED):
-        list(spool.batches())
-    spool.close()
-    assert max(asked) < 100
+    return sizes
+
+
+@pytest.mark.parametrize("before", [0, 7, 8, 9, LATEST])
+def test_read_before(before: int, asked: list[int]) -> None:
+    """The znodes of all batches that were read before a zxid come back, and no others are read from disk."""
+    with three_levels() as (spool, _):
+        asked.clear()
+        expected = [found.encode() for zxid, nodes in BATCHES for found in nodes if zxid < before]
+        assert expected == [found for _, found in spool.read_before(before)]
+        heads = 20 * len(BATCHES)
+        assert heads + sum(map(len, expected)) == sum(asked)
 
 
 @PATIENT
@@ -191,18 +249,6 @@ def test_changes(nodes: list[Node], data: st.DataObject) -> None:
         spool.close()
         changes.close()
     assert [(found.path, expected[found.path].encode()) for found in nodes if found.path in expected] == actual
-
-
-def test_batches(tmp_path: Path) -> None:
-    """Znodes come back in the batches that they were read in, with the zxid of each."""
-    spool = Spool(tmp_path / "spool")
-    spool.begin_level()
-    batches = [(5, [node(b"")]), (7, []), (7, [node(b"/a"), node(b"/b")])]
-    for zxid, nodes in batches:
-        spool.append(zxid, [found.encode() for found in nodes])
-    actual = [(zxid, [Node.decode(found) for _, found in nodes]) for zxid, nodes in spool.batches()]
-    spool.close()
-    assert batches == actual
 
 
 @pytest.mark.parametrize("kind", [Spool, Changes, PathQueue])

@@ -4,6 +4,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -157,15 +158,31 @@ def test_silence(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPat
 
 
 def test_ping() -> None:
-    """A session that has nothing to ask shows that it lives."""
+    """A session that has nothing to ask shows that it lives, as soon as that is due."""
     ours, theirs = socket.socketpair()
     wire = Wire(ours, 0.3)
-    wires = Wires([wire], Checkpoint())
-    wires.pump()
-    wires.pump()
+    Wires([wire], Checkpoint()).pump()
     assert frame(struct.pack(">ii", -2, 11)) == theirs.recv(12)
     wire.close()
     theirs.close()
+
+
+def test_close(ends: tuple[Wire, socket.socket]) -> None:
+    """The server is told when a session ends, after what was asked."""
+    wire, theirs = ends
+    wire.ask(GET_ACL, [b"one"], lambda _: None)
+    wire.close()
+    assert frame(struct.pack(">ii", 1, 6) + b"one") + frame(struct.pack(">ii", 2, -11)) == theirs.recv(100)
+
+
+def test_asked_before_the_rest(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked goes out before we rest, for the server to have something to do."""
+    wire, theirs = ends
+    wire.ask(GET_ACL, [b"one"], lambda _: None)
+    seen: list[bytes] = []
+    monkeypatch.setattr(time, "sleep", lambda _: seen.append(theirs.recv(100)))
+    Wires([wire], Checkpoint()).pump(rest=0.1)
+    assert [frame(struct.pack(">ii", 1, 6) + b"one")] == seen
 
 
 def test_large_requests(ends: tuple[Wire, socket.socket]) -> None:

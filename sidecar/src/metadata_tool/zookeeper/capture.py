@@ -113,6 +113,7 @@ def captured(
         ZnodeUnreadable: a znode may not be read, or its ACL comes back masked.
         ZooKeeperSessionLost: the connection broke, again and again.
         CaptureStarved: the tree changes too fast.
+        CaptureUnsound: a disk has damaged what was read.
         ToolError: no session could be had.
     """
     with ExitStack() as stack:

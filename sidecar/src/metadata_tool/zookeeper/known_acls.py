@@ -87,7 +87,9 @@ class KnownAcls:
         try:
             return self._replies(paths)
         except (OSError, CaptureUnsound) as error:
-            self._forget_for(f"their file cannot be read ({error})")
+            reason = error.message if isinstance(error, CaptureUnsound) else error
+            log.warning("the ACLs of the backup before cannot be read, and are asked for: %s", reason)
+            self.forget()
             return [None] * len(paths)
 
     def judge(self, mistakes: int, growth: int) -> None:

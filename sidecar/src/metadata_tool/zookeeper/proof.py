@@ -47,11 +47,9 @@ class Proof:
         for path, change in self._changes.live():
             if change.zxid < closed.last_silent and path not in closed.doubtful and not is_ephemeral(change.node):
                 yield path, change.node
-        for zxid, nodes in self._spool.batches():
-            if zxid < closed.last_silent:
-                for path, node in nodes:
-                    if path not in self._changes and not is_ephemeral(node):
-                        yield path, node
+        for path, node in self._spool.read_before(closed.last_silent):
+            if path not in self._changes and not is_ephemeral(node):
+                yield path, node
 
     def _compare(self, nodes: Sequence[tuple[bytes, bytes]]) -> None:
         def done(_zxid: int, replies: list[Reply]) -> None:

@@ -138,6 +138,7 @@ class Reads:
         def on_arrival(zxid: int) -> None:
             self._clear(zxid, data)
             arrived(zxid)
+            self._wire.write()  # what was asked for in it
 
         self._ask(on_wire_each(data), (), Then(on_arrival, _parsed(len(data), done)))
 

@@ -5,6 +5,7 @@ read back is checked against a checksum: a bit that a disk turned over is an err
 """
 
 import heapq
+import math
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +21,7 @@ from metadata_tool.zookeeper.snapshot import split, tree_key
 _BUFFER = 1 << 16
 _WRITE_BUFFER = 1 << 20
 _HEAD = struct.Struct(">iqII")
-"""Of a batch: bytes of its znodes, their zxid, the CRC-32 of these bytes, and that of what precedes it here."""
+"""Of a batch: bytes of its znodes, their zxid, the CRC-32 of these bytes, and one of the head itself and its place."""
 _HEAD_SUMMED = 16
 
 
@@ -43,19 +44,19 @@ class Spool:
         """Add encoded znodes that were read at this zxid; within a level they come in tree order."""
         content = b"".join(nodes)
         head = _HEAD.pack(len(content), zxid, crc32(content), 0)[:_HEAD_SUMMED]
-        self._file.write(head + _SUM.pack(crc32(head)))
+        self._file.write(head + _SUM.pack(_of_head(head, self._size)))
         self._file.write(content)
         self._size += _HEAD.size + len(content)
         self.nodes += len(nodes)
 
-    def batches(self) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
-        """The zxid of each batch, and its znodes, each with its path.
+    def read_before(self, zxid: int) -> Iterator[tuple[bytes, bytes]]:
+        """The znodes of batches that were read at an earlier zxid, each with its path.
 
         Raises:
             CaptureUnsound: the file was cut or damaged; so do all that read it.
         """
         self._file.flush()
-        return self._batches(0, self._size)
+        return self._nodes(0, self._size, zxid)
 
     def in_tree_order(self) -> Iterator[tuple[bytes, bytes, bytes]]:
         """All znodes, depth first and siblings sorted, each with its key and its path."""
@@ -77,25 +78,28 @@ class Spool:
         kept._file = path.open("rb+")  # noqa: SLF001  # another one of ours
         return kept
 
-    def _nodes(self, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-        return chain.from_iterable(nodes for _, nodes in self._batches(start, end))
+    def _nodes(self, start: int, end: int, before: float = math.inf) -> Iterator[tuple[bytes, bytes]]:
+        return chain.from_iterable(self._batches(start, end, before))
 
-    def _batches(self, start: int, end: int) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
-        """Each is read with the head of the next one, so that it takes one read."""
+    def _batches(self, start: int, end: int, before: float) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Each is read with the head of the next one, so that it takes one read; of a later one only its head is."""
         descriptor = self._file.fileno()
         head = _pread(descriptor, start, min(_HEAD.size, end - start))
         while head:
             size, zxid, checksum, of_head = _HEAD.unpack(head)
+            if _of_head(head[:_HEAD_SUMMED], start) != of_head:
+                raise _damaged()
             start += _HEAD.size
-            if crc32(head[:_HEAD_SUMMED]) != of_head or start + size > end:
-                raise _damaged()
-            content = _pread(descriptor, start, min(size + _HEAD.size, end - start))
-            content, head = content[:size], content[size:]
-            if crc32(content) != checksum:
-                raise _damaged()
-            nodes, _ = split(content)
-            del content  # a tree may have many levels, and each is in one of its batches
-            yield zxid, nodes
+            if zxid >= before:
+                head = _pread(descriptor, start + size, min(_HEAD.size, end - start - size))
+            else:
+                content = _pread(descriptor, start, min(size + _HEAD.size, end - start))
+                content, head = content[:size], content[size:]
+                nodes, whole = split(content)
+                if crc32(content) != checksum or whole != size:
+                    raise _damaged()
+                del content  # a tree may have many levels, and each is in one of its batches
+                yield nodes
             start += size
 
     def close(self) -> None:
@@ -104,6 +108,11 @@ class Spool:
 
 
 _SUM = struct.Struct(">I")
+
+
+def _of_head(head: bytes, place: int) -> int:
+    """Its checksum at this place of the file: a batch that a disk wrote elsewhere is not taken for another."""
+    return crc32(head, place & 0xFFFF_FFFF)
 
 
 def _pread(descriptor: int, start: int, size: int) -> bytes:

@@ -98,7 +98,7 @@ class Wire:
         self._socket.close()
 
     def keep_alive(self, now: float) -> None:
-        """Queue a ping if nothing else was sent for a while, and do what was to be done later.
+        """Send a ping if nothing else was sent for a while, and do what was to be done later.
 
         Raises:
             WireError: no reply came for too long.
@@ -112,9 +112,12 @@ class Wire:
                 call()
         if now - self._wrote > self._ping_after:
             self._queue(protocol.special(PING_XID, protocol.PING))
+            self.write()
 
     def write(self) -> None:
         """Send what waits, as much as the socket takes."""
+        if not self._unsent:
+            return
         try:
             sent = self._socket.send(self._unsent)
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
@@ -253,8 +256,7 @@ class Wires:
         """
         self._checkpoint()
         for wire in self._wires.values():
-            if wire.has_unsent:
-                wire.write()
+            wire.write()
         blocked = [number for number, wire in self._wires.items() if wire.has_unsent]
         if rest:
             time.sleep(rest)
