@@ -1,12 +1,15 @@
 """Backup files and reports for tests, made by the program's own writers."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from metadata_tool.backup import Report, Seconds
 from metadata_tool.catalog import Backup, BackupName, RestorePoint
+from metadata_tool.files import sha256
 from metadata_tool.location import Location
 from metadata_tool.pulsar.coverage import Coverage
+from metadata_tool.store import Store
 from support.trees import make_archive, manifest_of, node
 
 TIMESTAMP = 1_623_721_488_825
@@ -22,6 +25,11 @@ TREE: dict[bytes, bytes | None] = {
 def location(directory: Path) -> Location:
     """A directory as a place for backups."""
     return Location.parse(f"file://{directory}")
+
+
+def keep(store: Store, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
+    """Save a file that has not changed since it was made."""
+    store.save(source, sha256(source), name, checkpoint)
 
 
 def make_backup(directory: Path, prefix: str = "pulsar", timestamp: int = TIMESTAMP, **changes: Any) -> RestorePoint:

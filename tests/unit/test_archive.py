@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from metadata_tool import archive
 from metadata_tool.archive import Archive, opened
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, Stopped
+from metadata_tool.files import sha256
 from metadata_tool.manifest import Manifest, SnapshotFile
 from metadata_tool.zookeeper.snapshot import Node
 from support.trees import (
@@ -116,10 +117,11 @@ def test_other_bytes() -> None:
 
 
 def test_pack_size(tmp_path: Path) -> None:
-    """Packing tells how many bytes there were before compression."""
+    """Packing tells how many bytes there were before compression, and the SHA-256 of what was written."""
     snapshot = tmp_path / "snapshot"
     snapshot.write_bytes(SNAPSHOT)
-    assert len(TEXT) + len(SNAPSHOT) == archive.pack(tmp_path / "archive", MANIFEST, snapshot, never)
+    packed = archive.pack(tmp_path / "archive", MANIFEST, snapshot, never)
+    assert (len(TEXT) + len(SNAPSHOT), sha256(tmp_path / "archive")) == packed
 
 
 def test_pack_stops(tmp_path: Path) -> None:

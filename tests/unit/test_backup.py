@@ -37,7 +37,7 @@ class MemoryStore:
     error: ToolError | None = None
     location: Location = field(default_factory=lambda: Location.parse("s3a://bucket"))
 
-    def save(self, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
+    def save(self, source: Path, _digest: bytes, name: str, checkpoint: Callable[[], None]) -> None:
         """See `Store.save`."""
         checkpoint()
         if name in self.files:

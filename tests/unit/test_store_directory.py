@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from metadata_tool.errors import BackupMissing, BucketDenied, BucketMissing, Stopped, StoreFailed, UploadUnverified
+from metadata_tool.files import sha256
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.store import Store, open_store
-from support.backups import location
+from support.backups import keep, location
+from support.damage import damage
 
 CONTENT = bytes(range(256)) * 20_000
 """More than is copied in one step."""
 
 Use = Callable[[Store, Path], Any]
 USES: list[Any] = [
-    pytest.param(lambda store, file: store.save(file, "p-1", lambda: None), id="save"),
+    pytest.param(lambda store, file: keep(store, file, "p-1", lambda: None), id="save"),
     pytest.param(lambda store, file: store.fetch("p-1", file.with_name("fetched"), lambda: None), id="fetch"),
     pytest.param(lambda store, _: store.list("p-"), id="list"),
 ]
@@ -60,7 +62,7 @@ def names(folder: Path) -> list[str]:
 
 def test_file_comes_back(store: Store, folder: Path, file: Path, tmp_path: Path) -> None:
     """What is saved is kept under its name, byte for byte, and nothing beside it; it can be fetched again."""
-    store.save(file, "p-1.tar.gz", never)
+    keep(store, file, "p-1.tar.gz", never)
     assert ["p-1.tar.gz"] == names(folder)
     assert CONTENT == (folder / "p-1.tar.gz").read_bytes()
     store.fetch("p-1.tar.gz", tmp_path / "fetched", never)
@@ -69,7 +71,7 @@ def test_file_comes_back(store: Store, folder: Path, file: Path, tmp_path: Path)
 
 def test_local_file_stays(store: Store, file: Path) -> None:
     """Saving copies: what the local file becomes later is no matter to what is kept."""
-    store.save(file, "p-1", never)
+    keep(store, file, "p-1", never)
     with file.open("ab") as grown:
         grown.write(b"more")
     assert {"p-1": len(CONTENT)} == store.list("")
@@ -78,7 +80,7 @@ def test_local_file_stays(store: Store, file: Path) -> None:
 def test_empty_file(store: Store, tmp_path: Path) -> None:
     """A file without a byte is a file."""
     (tmp_path / "empty").touch()
-    store.save(tmp_path / "empty", "p-1", never)
+    keep(store, tmp_path / "empty", "p-1", never)
     assert {"p-1": 0} == store.list("p-")
 
 
@@ -86,7 +88,7 @@ def test_nothing_is_overwritten(store: Store, folder: Path, file: Path) -> None:
     """A name that is taken is refused, and what is there stays as it is."""
     (folder / "p-1").write_text("older")
     with pytest.raises(StoreFailed, match="p-1 is there already"):
-        store.save(file, "p-1", never)
+        keep(store, file, "p-1", never)
     assert ["p-1"] == names(folder)
     assert "older" == (folder / "p-1").read_text()
 
@@ -94,7 +96,7 @@ def test_nothing_is_overwritten(store: Store, folder: Path, file: Path) -> None:
 def test_a_file_appears_whole(store: Store, file: Path) -> None:
     """Nobody who lists the directory meanwhile sees a file that is not whole."""
     seen: list[dict[str, int]] = []
-    store.save(file, "p-1", lambda: seen.append(store.list("p-")))
+    keep(store, file, "p-1", lambda: seen.append(store.list("p-")))
     assert len(seen) > 1
     assert [{}] * len(seen) == seen
     assert {"p-1": len(CONTENT)} == store.list("p-")
@@ -112,7 +114,7 @@ def test_stop_leaves_nothing(store: Store, folder: Path, file: Path) -> None:
         checkpoint()
 
     with pytest.raises(Stopped):
-        store.save(file, "p-1", stop_at_the_second)
+        keep(store, file, "p-1", stop_at_the_second)
     assert 2 == steps
     assert [] == names(folder)
 
@@ -120,7 +122,7 @@ def test_stop_leaves_nothing(store: Store, folder: Path, file: Path) -> None:
 def test_full_disk_leaves_nothing(store: Store, folder: Path, file: Path) -> None:
     """A save that the disk has no room for fails with the system's reason, and leaves nothing."""
     with full_disk(len(CONTENT) // 2), pytest.raises(StoreFailed, match=os.strerror(errno.EFBIG)):
-        store.save(file, "p-1", never)
+        keep(store, file, "p-1", never)
     assert [] == names(folder)
 
 
@@ -130,7 +132,7 @@ def test_half_a_file_of_a_killed_run_is_no_hindrance(store: Store, folder: Path,
     (folder / "metadata-tool-killed" / "lock").touch()
     (folder / "metadata-tool-killed" / "p-1").write_bytes(CONTENT[:1000])
     assert {} == store.list("")
-    store.save(file, "p-1", never)
+    keep(store, file, "p-1", never)
     assert ["p-1"] == names(folder)
     assert {"p-1": len(CONTENT)} == store.list("")
 
@@ -139,7 +141,16 @@ def test_damage_on_the_way_is_noticed(store: Store, folder: Path, file: Path, mo
     """A disk that gives back other bytes than it was given is found out, and nothing is left."""
     monkeypatch.setattr("metadata_tool.store.directory.sha256", lambda _: b"another")
     with pytest.raises(UploadUnverified, match="p-1"):
-        store.save(file, "p-1", never)
+        keep(store, file, "p-1", never)
+    assert [] == names(folder)
+
+
+def test_changed_since_it_was_made(store: Store, folder: Path, file: Path) -> None:
+    """A local file that is not what was made is found out, and nothing is left."""
+    made = sha256(file)
+    damage(file, 1000)
+    with pytest.raises(UploadUnverified, match="p-1 has changed since it was made"):
+        store.save(file, made, "p-1", never)
     assert [] == names(folder)
 
 
@@ -194,7 +205,7 @@ def test_backup_is_missing(content: list[str], store: Store, folder: Path, tmp_p
 
 def test_fetch_can_be_stopped(store: Store, file: Path, tmp_path: Path) -> None:
     """A fetch ends when it is told to."""
-    store.save(file, "p-1", never)
+    keep(store, file, "p-1", never)
     checkpoint = Checkpoint()
     checkpoint.stop()
     with pytest.raises(Stopped):
@@ -239,5 +250,5 @@ def test_directory_that_cannot_be_synced(
 
     monkeypatch.setattr("metadata_tool.store.directory.sync_directory", fails)
     with pytest.raises(StoreFailed, match="Input/output error"):
-        store.save(file, "p-1", never)
+        keep(store, file, "p-1", never)
     assert [] == names(folder)

@@ -29,14 +29,27 @@ _BLOCK = tarfile.BLOCKSIZE
 _PADDING_LIMIT = 2 * tarfile.RECORDSIZE
 
 
-def pack(target: Path, manifest: Manifest, snapshot: Path, checkpoint: Callable[[], None]) -> int:
-    """Write the archive of a snapshot file. The bytes it holds before compression.
+class Packed(NamedTuple):
+    """What was written: the bytes it holds before compression, and the SHA-256 of the file."""
+
+    size_non_compressed: int
+    sha256: bytes
+
+
+def pack(target: Path, manifest: Manifest, snapshot: Path, checkpoint: Callable[[], None]) -> Packed:
+    """Write the archive of a snapshot file.
 
     The same manifest and snapshot give the same archive, byte for byte.
     """
+    with target.open("xb") as file:
+        hashed = _Hashed(file)
+        size = _write(hashed, manifest, snapshot, checkpoint)
+    return Packed(size, hashed.digest.digest())
+
+
+def _write(out: "_Hashed", manifest: Manifest, snapshot: Path, checkpoint: Callable[[], None]) -> int:
     with (
-        target.open("xb") as file,
-        gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0) as zipped,
+        gzip.GzipFile("", "wb", GZIP_LEVEL, out, mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w|", format=tarfile.GNU_FORMAT) as tar,
         snapshot.open("rb") as source,
     ):
@@ -51,6 +64,21 @@ def _add(tar: tarfile.TarFile, manifest: Manifest, name: str, size: int, source:
     member.size = size
     member.mtime = manifest.timestamp // 1000
     tar.addfile(member, source)
+
+
+class _Hashed:
+    """A file that hashes what is written to it, before a disk can alter it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, content: bytes | memoryview) -> int:
+        self.digest.update(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 class _Stepping:

@@ -77,12 +77,12 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint, known: KnownAcls | Non
         manifest, snapshot_path, coverage = _prepare(plan, name, workdir, checkpoint, known)
         clock.append(time.monotonic())
         packed = workdir / str(name)
-        size_non_compressed = archive.pack(packed, manifest, snapshot_path, checkpoint)
+        size_non_compressed, sha256 = archive.pack(packed, manifest, snapshot_path, checkpoint)
         snapshot_path.unlink()
         _verify(packed, checkpoint)
         size = packed.stat().st_size
         clock.append(time.monotonic())
-        store.save(packed, str(name), checkpoint)
+        store.save(packed, sha256, str(name), checkpoint)
         clock.append(time.monotonic())
     report = Report(
         backup=Backup(name, store.location.uri(str(name)), size),

@@ -130,7 +130,7 @@ class StoreFailed(ToolError):
 
 
 class UploadUnverified(ToolError):
-    """What the object store holds after the upload is not what was sent; it was removed again"""
+    """What the store holds after the upload, or what was read for it, is not what was made; it was removed again"""
 
     exit_code = 25
 

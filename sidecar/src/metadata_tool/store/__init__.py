@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from metadata_tool.errors import BackupMissing, StoreFailed
+from metadata_tool.errors import BackupMissing, StoreFailed, UploadUnverified
 from metadata_tool.location import Location
 
 
@@ -15,12 +15,12 @@ class Store(Protocol):
     def location(self) -> Location:
         """The folder."""
 
-    def save(self, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
-        """Keep a copy of a local file, and prove that what is kept is what was sent.
+    def save(self, source: Path, digest: bytes, name: str, checkpoint: Callable[[], None]) -> None:
+        """Keep a copy of a local file, and prove that what is kept has this SHA-256: that of what was made.
 
         Raises:
             StoreFailed: there is a file of this name already; it is left as it is.
-            UploadUnverified: what arrived was something else; it was removed again.
+            UploadUnverified: what arrived, or was read, was something else; it was removed again.
             ToolError: the store cannot be used; the type says how.
         """
 
@@ -68,6 +68,14 @@ def open_store(location: Location, region: str | None = None, addressing_style: 
 def already_there(location: Location, name: str) -> StoreFailed:
     """The error for a name that is taken."""
     return StoreFailed(f"{location.uri(name)} is there already", "it was left as it is; is another backup running?")
+
+
+def changed_meanwhile(location: Location, name: str) -> UploadUnverified:
+    """The error for a local file that is not what was made."""
+    return UploadUnverified(
+        f"the file for {location.uri(name)} has changed since it was made",
+        "nothing of it was kept; look after the disk of SPOOL_DIR, and for who else writes there",
+    )
 
 
 def no_such_backup(location: Location, name: str) -> BackupMissing:

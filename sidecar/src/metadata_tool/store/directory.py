@@ -11,7 +11,7 @@ from typing import BinaryIO
 from metadata_tool.errors import BucketDenied, BucketMissing, StoreFailed, ToolError, UploadUnverified
 from metadata_tool.files import sha256, sync_directory
 from metadata_tool.location import Location
-from metadata_tool.store import already_there, no_such_backup
+from metadata_tool.store import already_there, changed_meanwhile, no_such_backup
 from metadata_tool.store.progress import Progress
 from metadata_tool.workspace import scratch
 
@@ -25,12 +25,15 @@ class DirectoryStore:
         self.location = location
         self._root = Path("/", location.path)
 
-    def save(self, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
+    def save(self, source: Path, digest: bytes, name: str, checkpoint: Callable[[], None]) -> None:
         """See `Store.save`."""
         try:
             with scratch(self._root) as workdir, source.open("rb") as reader:
                 partial = workdir / name
-                if _copy(reader, partial, checkpoint) != sha256(partial):
+                copied = _copy(reader, partial, checkpoint)
+                if copied != digest:
+                    raise changed_meanwhile(self.location, name)
+                if copied != sha256(partial):
                     raise UploadUnverified(f"{self.location.uri(name)} reads back differently", "check the disk")
                 os.link(partial, self._root / name)  # unlike a rename, it never replaces a file
                 self._keep(self._root / name)

@@ -26,7 +26,7 @@ from metadata_tool.errors import (
 )
 from metadata_tool.files import sha256
 from metadata_tool.location import Location
-from metadata_tool.store import already_there, no_such_backup
+from metadata_tool.store import already_there, changed_meanwhile, no_such_backup
 from metadata_tool.store.download import CUT, Download
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class S3Store:
         parts = TransferConfig(multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=2)
         self._transfer = create_transfer_manager(self._client, parts)
 
-    def save(self, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
+    def save(self, source: Path, digest: bytes, name: str, checkpoint: Callable[[], None]) -> None:
         """See `Store.save`."""
         bucket, key = self.location.bucket, self.location.key(name)
         if name in self.list(name):
@@ -75,7 +75,7 @@ class S3Store:
         try:
             with self._explaining(name):
                 _await(self._transfer.upload(str(source), bucket, key, extra_args=extra), checkpoint)
-                self._verify(source, name, checkpoint)
+                self._verify(source, digest, name, checkpoint)
         except BaseException:  # a signal among them
             self._withdraw(name)
             raise
@@ -87,7 +87,7 @@ class S3Store:
             with target.open("wb") as file:
                 download.write(file, checkpoint)
         told = download.sha256
-        if told is not None and "-" not in told and told != _whole(target):  # parts may be of any size
+        if told is not None and "-" not in told and told != _told(sha256(target)):  # parts may be of any size
             raise self._damaged(name)
 
     def list(self, prefix: str) -> dict[str, int]:
@@ -115,21 +115,24 @@ class S3Store:
         except ToolError as error:
             log.warning("%s may be in the bucket, unverified, and could not be removed: %s", name, error)
 
-    def _verify(self, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
+    def _verify(self, source: Path, digest: bytes, name: str, checkpoint: Callable[[], None]) -> None:
         """Compare what the server holds by its own SHA-256, or, where it keeps none, by reading it back."""
         bucket, key = self.location.bucket, self.location.key(name)
         head = self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
         size, checksum = source.stat().st_size, head.get("ChecksumSHA256")
         if head["ContentLength"] != size:
             raise _unverified(self.location.uri(name), f"it has {head['ContentLength']} bytes instead of {size}")
+        whole, of_parts = _digests(source)
+        if whole != digest:
+            raise changed_meanwhile(self.location, name)
         if checksum is not None:
-            equal = checksum == (_of_parts(source) if "-" in checksum else _whole(source))
+            equal = checksum == (of_parts if "-" in checksum else _told(whole))
         else:
-            digest = hashlib.sha256()
+            read = hashlib.sha256()
             for chunk in self._client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK):
                 checkpoint()
-                digest.update(chunk)
-            equal = digest.digest() == sha256(source)
+                read.update(chunk)
+            equal = read.digest() == digest
         if not equal:
             raise _unverified(self.location.uri(name), "its SHA-256 is another")
 
@@ -227,18 +230,19 @@ def _settle(future: "TransferFuture") -> None:
         return
 
 
-def _whole(source: Path) -> str:
+def _told(digest: bytes) -> str:
     """S3's notation of the SHA-256 of an object uploaded in one piece."""
-    return base64.b64encode(sha256(source)).decode()
+    return base64.b64encode(digest).decode()
 
 
-def _of_parts(source: Path) -> str:
-    """S3's notation of the SHA-256 of an object uploaded in parts: digest of the parts' digests, and their number."""
-    digests = []
+def _digests(source: Path) -> tuple[bytes, str]:
+    """The SHA-256 of a file, and S3's notation of that of its parts: digest of their digests, and their number."""
+    whole, digests = hashlib.sha256(), []
     with source.open("rb") as file:
         while part := file.read(PART_SIZE):
+            whole.update(part)
             digests.append(hashlib.sha256(part).digest())
-    return f"{base64.b64encode(hashlib.sha256(b''.join(digests)).digest()).decode()}-{len(digests)}"
+    return whole.digest(), f"{_told(hashlib.sha256(b''.join(digests)).digest())}-{len(digests)}"
 
 
 def _unverified(uri: str, what: str) -> UploadUnverified:
