@@ -41,22 +41,16 @@ def pack(target: Path, manifest: Manifest, snapshot: Path, checkpoint: Callable[
 
     The same manifest and snapshot give the same archive, byte for byte.
     """
-    with target.open("xb") as file:
-        hashed = _Hashed(file)
-        size = _write(hashed, manifest, snapshot, checkpoint)
-    return Packed(size, hashed.digest.digest())
-
-
-def _write(out: "_Hashed", manifest: Manifest, snapshot: Path, checkpoint: Callable[[], None]) -> int:
     with (
-        gzip.GzipFile("", "wb", GZIP_LEVEL, out, mtime=0) as zipped,
+        target.open("xb") as file,
+        gzip.GzipFile("", "wb", GZIP_LEVEL, hashed := _Hashed(file), mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w|", format=tarfile.GNU_FORMAT) as tar,
         snapshot.open("rb") as source,
     ):
         text = manifest.encode()
         _add(tar, manifest, MANIFEST, len(text), io.BytesIO(text))
         _add(tar, manifest, manifest.snapshot.name, manifest.snapshot.size, _Stepping(source, checkpoint))
-    return len(text) + manifest.snapshot.size
+    return Packed(len(text) + manifest.snapshot.size, hashed.digest.digest())
 
 
 def _add(tar: tarfile.TarFile, manifest: Manifest, name: str, size: int, source: "io.BytesIO | _Stepping") -> None:

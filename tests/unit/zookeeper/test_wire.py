@@ -50,9 +50,11 @@ def test_order(ends: tuple[Wire, socket.socket]) -> None:
     wire.on_event = lambda *event: seen.append(event)
     wire.ask(GET_ACL, [b"one"], seen.extend)
     wire.ask(GET_ACL, [b"two", b"three"], seen.extend)
+    wires = Wires([wire], Checkpoint())
+    sent = b"".join(frame(struct.pack(">ii", xid, 6) + body) for xid, body in enumerate((b"one", b"two", b"three"), 1))
+    assert sent == pumped(wires, theirs)
     answers = reply(1, b"first", zxid=7) + event(3, b"/a", 8) + reply(-2, b"") + reply(2, b"", -101, 8)
     answers += event(1, b"/", 9) + reply(3, b"last", zxid=9)
-    wires = Wires([wire], Checkpoint())
     for at in range(len(answers)):
         theirs.sendall(answers[at : at + 1])
         wires.pump()

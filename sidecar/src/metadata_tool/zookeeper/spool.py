@@ -20,9 +20,11 @@ from metadata_tool.zookeeper.snapshot import split, tree_key
 
 _BUFFER = 1 << 16
 _WRITE_BUFFER = 1 << 20
-_HEAD = struct.Struct(">iqII")
-"""Of a batch: bytes of its znodes, their zxid, the CRC-32 of these bytes, and one of the head itself and its place."""
-_HEAD_SUMMED = 16
+_HEAD = struct.Struct(">iqI")
+"""Of a batch: bytes of its znodes, their zxid, the CRC-32 of these bytes."""
+_SEAL = struct.Struct(">I")
+"""After a head: the CRC-32 of the head and its place."""
+_SEALED = _HEAD.size + _SEAL.size
 
 
 class Spool:
@@ -43,10 +45,9 @@ class Spool:
     def append(self, zxid: int, nodes: Sequence[bytes]) -> None:
         """Add encoded znodes that were read at this zxid; within a level they come in tree order."""
         content = b"".join(nodes)
-        head = _HEAD.pack(len(content), zxid, crc32(content), 0)[:_HEAD_SUMMED]
-        self._file.write(head + _SUM.pack(_of_head(head, self._size)))
+        self._file.write(_sealed(_HEAD.pack(len(content), zxid, crc32(content)), self._size))
         self._file.write(content)
-        self._size += _HEAD.size + len(content)
+        self._size += _SEALED + len(content)
         self.nodes += len(nodes)
 
     def read_before(self, zxid: int) -> Iterator[tuple[bytes, bytes]]:
@@ -84,16 +85,16 @@ class Spool:
     def _batches(self, start: int, end: int, before: float) -> Iterator[list[tuple[bytes, bytes]]]:
         """Each is read with the head of the next one, so that it takes one read; of a later one only its head is."""
         descriptor = self._file.fileno()
-        head = _pread(descriptor, start, min(_HEAD.size, end - start))
+        head = _pread(descriptor, start, min(_SEALED, end - start))
         while head:
-            size, zxid, checksum, of_head = _HEAD.unpack(head)
-            if _of_head(head[:_HEAD_SUMMED], start) != of_head:
+            if head != _sealed(head[: _HEAD.size], start):
                 raise _damaged()
-            start += _HEAD.size
+            size, zxid, checksum = _HEAD.unpack_from(head)
+            start += _SEALED
             if zxid >= before:
-                head = _pread(descriptor, start + size, min(_HEAD.size, end - start - size))
+                head = _pread(descriptor, start + size, min(_SEALED, end - start - size))
             else:
-                content = _pread(descriptor, start, min(size + _HEAD.size, end - start))
+                content = _pread(descriptor, start, min(size + _SEALED, end - start))
                 content, head = content[:size], content[size:]
                 nodes, whole = split(content)
                 if crc32(content) != checksum or whole != size:
@@ -107,12 +108,9 @@ class Spool:
         self._file.close()
 
 
-_SUM = struct.Struct(">I")
-
-
-def _of_head(head: bytes, place: int) -> int:
-    """Its checksum at this place of the file: a batch that a disk wrote elsewhere is not taken for another."""
-    return crc32(head, place & 0xFFFF_FFFF)
+def _sealed(head: bytes, place: int) -> bytes:
+    """A head as it is at this place of the file: a batch that a disk wrote elsewhere is not taken for another."""
+    return head + _SEAL.pack(crc32(head, place & 0xFFFF_FFFF))
 
 
 def _pread(descriptor: int, start: int, size: int) -> bytes:
