@@ -72,7 +72,7 @@ def without_acls(address: str, directory: Path) -> dict[str, object]:
             spool.begin_level()
             for part in reads.read(level.drain(), children=True):
                 spool.append(part.zxid, [node for node in part.nodes if node is not None])
-                below.put(part.children())
+                below.put_below(part.children())
             if below.empty:
                 break
             level = below

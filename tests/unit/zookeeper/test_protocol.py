@@ -62,9 +62,10 @@ def test_multi_read() -> None:
 
 
 def test_sizes() -> None:
-    """How much data and how many children there are is told by the stat at an ACL's end."""
+    """How much data and how many children there are is told by the stat at an ACL's end; nothing by a refusal."""
     stat = struct.pack(">qqqqiiiqiiq", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
-    assert (9, 10) == protocol.sizes(b"acl, however long" + stat)
+    found = protocol.sizes([b"acl, however long" + stat, Refusal(-101), b"another" + stat])
+    assert ((9, 0, 9), (10, 0, 10)) == found
 
 
 @pytest.mark.parametrize(("path", "expected"), [(b"/", b""), (b"/a", b"/a"), (None, b"")])

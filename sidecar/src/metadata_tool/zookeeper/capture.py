@@ -7,7 +7,7 @@ changed is read again, until a reply closes the capture at its zxid. docs/captur
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
@@ -245,8 +245,11 @@ class _Taking:
     def _keep(self, part: Part, below: PathQueue) -> None:
         self._note(part)
         self._spool.append(part.zxid, [node for node in part.nodes if node is not None])
-        children = part.children()
-        below.put(filter(self._in_scope, children) if self._chroot else children)
+        below.put_below(self._scoped(part.children()) if self._chroot else part.children())
+
+    def _scoped(self, children: Iterable[tuple[bytes, list[bytes]]]) -> Iterator[tuple[bytes, list[bytes]]]:
+        for path, names in children:
+            yield path, [name for name in names if self._in_scope(path + b"/" + name)]
 
     def _close(self) -> Closed:
         with self._phase("catch up"):

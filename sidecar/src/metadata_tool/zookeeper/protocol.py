@@ -101,24 +101,27 @@ def read_replies(body: bytes, at: int = 0) -> list[Reply]:
 
 
 def _names(body: bytes, at: int) -> tuple[list[bytes], int]:
-    unpack = INT.unpack_from  # what read_buffer does, without a call for each of a million names
+    unpack = _UNSIGNED.unpack_from  # what read_buffer does, without a call for each of a million names
     (count,) = unpack(body, at)
-    at += 4
-    names = []
+    end = at + 4
+    names: list[bytes] = []
+    keep = names.append
     for _ in range(count):
-        (size,) = unpack(body, at)
-        at += 4
-        if size < 1:
-            raise ValueError(f"the name of a child claims {size} bytes")
-        names.append(body[at : at + size])
-        at += size
-    return names, at  # beyond the end, if the last was cut off: who reads what follows finds out
+        (size,) = unpack(body, end)
+        begin = end + 4
+        end = begin + size
+        keep(body[begin:end])
+    if b"" in names:
+        raise ValueError("a child has no name")
+    return names, end  # beyond the end, if the last was cut off: who reads what follows finds out
+
+
+_UNSIGNED = struct.Struct(">I")
+"""A length, of which none is below 0: as a huge one it leads beyond the end."""
 
 
 AclReply = bytes | Refusal
 """getACL: the encoded ACL, as a snapshot's cache keeps it, and after it the 68 bytes of stat that it belongs to."""
-
-_SIZES = struct.Struct(">ii8x")
 
 
 def acl_replies(answers: Iterable[tuple[int, int, bytes]]) -> list[AclReply]:
@@ -133,10 +136,15 @@ def acl_replies(answers: Iterable[tuple[int, int, bytes]]) -> list[AclReply]:
     return replies
 
 
-def sizes(acl: bytes) -> tuple[int, int]:
-    """Bytes of data and number of children, as the stat of getACL's answer has them."""
-    data, children = _SIZES.unpack_from(acl, len(acl) - 16)
-    return data, children
+def sizes(acls: Sequence[AclReply]) -> tuple[Sequence[int], Sequence[int]]:
+    """Bytes of data and numbers of children, as the stats of getACL's answers have them; 0 where it was refused."""
+    pairs = [acl[_SIZES] if type(acl) is bytes else _NO_SIZES for acl in acls]
+    numbers = struct.unpack(f">{2 * len(pairs)}i", b"".join(pairs))
+    return numbers[::2], numbers[1::2]
+
+
+_SIZES, _NO_SIZES = slice(-16, -8), bytes(8)
+"""Where a stat, which ends an answer, has its two numbers."""
 
 
 def watch_everything() -> bytes:

@@ -7,7 +7,7 @@ brings. Nothing is asked for that the server could not gather in its heap.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import compress, islice
 from typing import NamedTuple, TypeVar
 
 from metadata_tool.errors import ToolError
@@ -102,13 +102,10 @@ class Part:
     lists: dict[bytes, list[bytes]] = field(default_factory=dict)
     done: bool = False
 
-    def children(self) -> list[bytes]:
-        """The znodes below, sorted below each."""
-        children: list[bytes] = []
+    def children(self) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Of each parent its path and the sorted names of its children."""
         for path in self.parents:
-            above = path + b"/"
-            children += [above + name for name in sorted(self.lists[path])]
-        return children
+            yield path, sorted(self.lists[path])
 
 
 class Reads:
@@ -282,26 +279,33 @@ class _Batch:
         self.answered = True
 
     def _split(self, acls: list[AclReply]) -> None:
-        begin = asks = gets = 0
-        parents: list[bytes] = []
-        guessed = False
-        for number, (path, acl, known) in enumerate(zip(self._paths, acls, self._known, strict=True)):
-            data, children = sizes(acl) if type(acl) is bytes else (0, 0)
-            if known is not None:
-                data = max(data, STRANGER_BYTES)
-            its_asks, its_gets = 2 * (len(path) + OP_BYTES), READ_BYTES + data + _NAME_BYTES * children
-            if number > begin and (asks + its_asks > self._request_bytes or gets + its_gets > REPLY_BYTES):
-                self._add(acls, slice(begin, number), parents, gets, guessed=guessed)
-                begin, asks, gets, parents, guessed = number, 0, 0, [], False
-            if known is not None:
-                guessed = True
-            elif children:
-                parents.append(path)
-            asks, gets = asks + its_asks, gets + its_gets
-        self._add(acls, slice(begin, len(acls)), parents, gets, guessed=guessed)
+        data, children = sizes(acls)
+        listed = children
+        if any(self._known):
+            data = [max(size, STRANGER_BYTES) if acl else size for size, acl in zip(data, self._known, strict=True)]
+            listed = [0 if acl else number for number, acl in zip(children, self._known, strict=True)]
+        for which in self._slices(data, children):
+            paths, gets = self._paths[which], _bytes_of(data[which], children[which])
+            parents, guessed = list(compress(paths, listed[which])), any(self._known[which])
+            self.parts.append(Part(paths, self._on_wire[which], acls[which], parents, gets, guessed))
 
-    def _add(self, acls: list[AclReply], which: slice, parents: list[bytes], gets: int, *, guessed: bool) -> None:
-        self.parts.append(Part(self._paths[which], self._on_wire[which], acls[which], parents, gets, guessed))
+    def _slices(self, data: Sequence[int], children: Sequence[int]) -> Iterator[slice]:
+        """Bounded in what is asked and in what comes; most batches are so as a whole, and need no look at each."""
+        asks = 2 * (sum(map(len, self._paths)) + OP_BYTES * len(self._paths))
+        if asks <= self._request_bytes and _bytes_of(data, children) <= REPLY_BYTES:
+            yield slice(0, len(self._paths))
+            return
+        sized = (
+            (number, 2 * (len(path) + OP_BYTES), READ_BYTES + size + _NAME_BYTES * names)
+            for number, (path, size, names) in enumerate(zip(self._paths, data, children, strict=True))
+        )
+        for portion in portions(sized, len(self._paths), self._request_bytes):
+            yield slice(portion[0], portion[-1] + 1)
+
+
+def _bytes_of(data: Sequence[int], children: Sequence[int]) -> int:
+    """Of a reply: that of znodes with so much data, and lists of so many children."""
+    return READ_BYTES * len(data) + sum(data) + _NAME_BYTES * sum(children)
 
 
 T = TypeVar("T")

@@ -239,7 +239,18 @@ class PathQueue:
 
     def put(self, paths: Iterable[bytes]) -> None:
         """Add paths at the end."""
-        content = b"\0".join([*paths, b""])
+        self._add(b"\0".join([*paths, b""]))
+
+    def put_below(self, children: Iterable[tuple[bytes, Sequence[bytes]]]) -> None:
+        """Add the paths of znodes, which come as the path of each parent and the names below it."""
+        groups = []
+        for path, names in children:
+            if names:
+                above = path + b"/"
+                groups.append(above + (b"\0" + above).join(names))  # one join, not one for each of a million
+        self.put(groups)
+
+    def _add(self, content: bytes) -> None:
         self._file.write(content)
         self._checksum = crc32(content, self._checksum)
         self.empty = self.empty and not content
