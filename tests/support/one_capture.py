@@ -71,7 +71,7 @@ def without_acls(address: str, directory: Path) -> dict[str, object]:
             below = PathQueue(directory / f"level-{depth}")
             spool.begin_level()
             for part in reads.read(level.drain(), children=True):
-                spool.append(part.zxid, [node for node in part.nodes if node is not None])
+                spool.append(part.zxid, part.content, part.nodes)
                 below.put_below(part.children())
             if below.empty:
                 break

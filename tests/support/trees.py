@@ -46,6 +46,12 @@ def client_stat(stat: Stat, length: int = 0, children: int = 0) -> bytes:
     return struct.pack(">qqqqiiiqiiq", *zxids_and_times, *versions, stat.ephemeral_owner, length, children, stat.pzxid)
 
 
+def encoded(nodes: Iterable[Node]) -> tuple[bytes, int]:
+    """Znodes as a snapshot has them, one after the other; and how many they are."""
+    each = [node.encode() for node in nodes]
+    return b"".join(each), len(each)
+
+
 @st.composite
 def paths(draw: st.DrawFn) -> list[bytes]:
     """The paths of a tree, in tree order."""

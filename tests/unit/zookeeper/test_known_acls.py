@@ -19,7 +19,7 @@ from metadata_tool.zookeeper.known_acls import KnownAcls
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 from metadata_tool.zookeeper.spool import Spool
 from support.damage import damage
-from support.trees import PATIENT, client_stat, node, small_tree, trees
+from support.trees import PATIENT, client_stat, encoded, node, small_tree, trees
 
 MINE = pack_acls([Acl(31, "digest", "me:secret")])
 KEY = 1
@@ -40,7 +40,7 @@ def learned(nodes: list[Node]) -> Iterator[tuple[KnownAcls, AclTable]]:
         spool = Spool(Path(directory, "walk"))
         for _, level in groupby(sorted(nodes, key=depth), key=depth):
             spool.begin_level()
-            spool.append(1, [found.encode() for found in level])
+            spool.append(1, *encoded(level))
         known.learn(spool, table)
         spool.close()
         assert ["known"] == [each.name for each in Path(directory).iterdir()]
@@ -212,7 +212,7 @@ def test_directory_vanished(caplog: pytest.LogCaptureFixture) -> None:
         known = KnownAcls(Path(directory, "vanished"))
         spool = Spool(Path(directory, "walk"))
         spool.begin_level()
-        spool.append(1, [node(b"").encode()])
+        spool.append(1, *encoded([node(b"")]))
         known.learn(spool, AclTable())
         assert known.empty
         assert "not kept for the next" in caplog.text

@@ -13,7 +13,7 @@ from metadata_tool.errors import CaptureUnsound
 from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.spool import Change, Changes, PathQueue, Spool, merged
 from support.damage import damage
-from support.trees import PATIENT, node, small_tree, trees
+from support.trees import PATIENT, encoded, node, small_tree, trees
 
 
 def by_level(nodes: list[Node]) -> list[list[Node]]:
@@ -27,7 +27,7 @@ def spooled(path: Path, levels: list[list[Node]]) -> tuple[int, list[bytes]]:
     spool = Spool(path)
     for level in levels:
         spool.begin_level()
-        spool.append(1, [found.encode() for found in level])
+        spool.append(1, *encoded(level))
     result = spool.nodes, [found for _, _, found in spool.in_tree_order()]
     spool.close()
     return result
@@ -84,7 +84,7 @@ def three_levels() -> Iterator[tuple[Spool, Path]]:
         for zxid, nodes in BATCHES:
             if nodes:
                 spool.begin_level()
-            spool.append(zxid, [found.encode() for found in nodes])
+            spool.append(zxid, *encoded(nodes))
         assert 4 == len(list(spool.in_tree_order()))
         yield spool, Path(directory, "spool")
         spool.close()
@@ -122,7 +122,7 @@ def test_batch_in_the_place_of_another(tmp_path: Path) -> None:
     spool = Spool(path)
     spool.begin_level()
     for name in (b"/a", b"/b"):
-        spool.append(1, [node(name).encode()])
+        spool.append(1, *encoded([node(name)]))
     assert 2 == len(list(spool.level(0)))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2] * 2)
@@ -135,7 +135,7 @@ def test_half_a_znode(tmp_path: Path) -> None:
     """What is no whole znode is not left out silently."""
     spool = Spool(tmp_path / "spool")
     spool.begin_level()
-    spool.append(1, [node(b"").encode(), node(b"/a").encode()[:-1]])
+    spool.append(1, node(b"").encode() + node(b"/a").encode()[:-1], 2)
     with pytest.raises(CaptureUnsound, match=DAMAGED):
         list(spool.level(0))
     spool.close()
@@ -146,7 +146,7 @@ def test_damaged_spool_is_read_little(tmp_path: Path, asked: list[int]) -> None:
     spool = Spool(tmp_path / "spool")
     spool.begin_level()
     for name in (b"", b"/a", b"/b"):
-        spool.append(1, [node(name, bytes(1 << 20)).encode()])
+        spool.append(1, *encoded([node(name, bytes(1 << 20))]))
     assert 3 == len(list(spool.level(0)))
     asked.clear()
     damage(tmp_path / "spool", 1, 0x20)
@@ -234,7 +234,7 @@ def test_changes(nodes: list[Node], data: st.DataObject) -> None:
         spool, changes = Spool(Path(directory, "spool")), Changes(Path(directory, "changes"))
         for level in by_level([found for found in nodes if found not in added]):
             spool.begin_level()
-            spool.append(1, [found.encode() for found in level])
+            spool.append(1, *encoded(level))
         for found in [*added, *changed]:
             changes.put(found.path, Change(7, b"earlier, and written over"))
         expected = {found.path: found for found in nodes}

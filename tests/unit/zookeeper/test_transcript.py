@@ -15,7 +15,7 @@ from metadata_tool.zookeeper.protocol import AclReply, Refusal
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 from metadata_tool.zookeeper.transcript import Transcript, transcribed
 from metadata_tool.zookeeper.wire import WireError
-from support.trees import PATIENT, acls, client_stat, stats
+from support.trees import PATIENT, acls, client_stat, encoded, stats
 
 LAST = struct.pack(">i?i", -1, True, -1)
 GONE = struct.pack(">i?ii", -1, False, -101, -101)
@@ -78,14 +78,12 @@ def of_one(acl: AclReply, body: bytes) -> Transcript:
 @PATIENT
 @given(st.lists(znodes | st.none(), max_size=6))
 def test_all_kinds(asked: list[Znode | None]) -> None:
-    """Each comes as a snapshot has it, None if it has gone; ACLs of another version are told, and who has children."""
+    """Each comes as a snapshot has it, but what has gone; ACLs of another version are told, and who has children."""
     table = AclTable()
     found = transcript(asked, answers(asked), table)
     unknown = [znode for znode in asked if znode and not znode.current and not znode.stat.ephemeral_owner]
-    expected = [
-        znode and Node(znode.path, znode.data, key(znode, table), znode.stat.pack()).encode() for znode in asked
-    ]
-    assert expected == found.nodes
+    nodes = [Node(znode.path, znode.data, key(znode, table), znode.stat.pack()) for znode in asked if znode]
+    assert encoded(nodes) == (found.content, found.nodes)
     assert [znode.path for znode in unknown] == found.unknown
     assert {znode.path: znode.children for znode in asked if znode and znode.children} == found.parents
     assert len(answers(asked)) - len(LAST) == found.end

@@ -24,7 +24,7 @@ from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.proof import Proof
 from metadata_tool.zookeeper.reads import Gentleness, Part, Reads
 from metadata_tool.zookeeper.session import Ensemble, Session, connect
-from metadata_tool.zookeeper.snapshot import AROUND_DATA, is_ephemeral, printable
+from metadata_tool.zookeeper.snapshot import AROUND_DATA, is_ephemeral, printable, split
 from metadata_tool.zookeeper.spool import Change, Changes, PathQueue, Spool, merged
 from metadata_tool.zookeeper.wire import Answers, Requests, WireError
 
@@ -244,7 +244,7 @@ class _Taking:
 
     def _keep(self, part: Part, below: PathQueue) -> None:
         self._note(part)
-        self._spool.append(part.zxid, [node for node in part.nodes if node is not None])
+        self._spool.append(part.zxid, part.content, part.nodes)
         below.put_below(self._scoped(part.children()) if self._chroot else part.children())
 
     def _scoped(self, children: Iterable[tuple[bytes, list[bytes]]]) -> Iterator[tuple[bytes, list[bytes]]]:
@@ -271,8 +271,9 @@ class _Taking:
 
     def _change(self, part: Part) -> None:
         self._note(part)
-        for path, node in zip(part.paths, part.nodes, strict=True):
-            if node is None:
+        nodes = dict(split(part.content)[0])
+        for path in part.paths:
+            if (node := nodes.get(path)) is None:
                 self._changes.remove(path)
             else:
                 self._changes.put(path, Change(part.zxid, node))

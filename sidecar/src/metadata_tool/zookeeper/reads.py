@@ -81,9 +81,10 @@ class MultiRead:
 
 @dataclass
 class Part:
-    """Some znodes that were read at one zxid: what came of each, in their order; lists of children by path.
+    """Some znodes that were read at one zxid, and what came of them; lists of children by path.
 
-    `nodes` are encoded, None for what has gone; of the `unknown` the ACL is not of the version that was read.
+    `content` are as many encoded `nodes`, in their order, without what has gone; of the `unknown` the ACL is not of the
+    version that was read.
     """
 
     paths: Sequence[bytes]
@@ -97,7 +98,8 @@ class Part:
     guessed: bool
     """Whether ACLs of some were known: nobody knows how large those are by now."""
     zxid: int = 0
-    nodes: Sequence[bytes | None] = ()
+    content: bytes = b""
+    nodes: int = 0
     unknown: Sequence[bytes] = ()
     lists: dict[bytes, list[bytes]] = field(default_factory=dict)
     done: bool = False
@@ -200,7 +202,8 @@ class Reads:
 
         def done(zxid: int, body: bytes) -> None:
             transcript = transcribed(part.paths, part.on_wire, part.acls, body, self._table)
-            part.zxid, part.nodes, part.unknown = zxid, transcript.nodes, transcript.unknown
+            part.zxid, part.content, part.nodes = zxid, transcript.content, transcript.nodes
+            part.unknown = transcript.unknown
             part.parents = list(transcript.parents)
             _keep_lists(part, lists, protocol.read_replies(body, transcript.end))
             if known and part.guessed:

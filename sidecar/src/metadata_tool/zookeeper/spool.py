@@ -42,13 +42,12 @@ class Spool:
         """What is appended from here on belongs to the next level of the tree."""
         self._levels.append(self._size)
 
-    def append(self, zxid: int, nodes: Sequence[bytes]) -> None:
-        """Add encoded znodes that were read at this zxid; within a level they come in tree order."""
-        content = b"".join(nodes)
+    def append(self, zxid: int, content: bytes, nodes: int) -> None:
+        """Add so many encoded znodes that were read at this zxid; within a level they come in tree order."""
         self._file.write(_sealed(_HEAD.pack(len(content), zxid, crc32(content)), self._size))
         self._file.write(content)
         self._size += _SEALED + len(content)
-        self.nodes += len(nodes)
+        self.nodes += nodes
 
     def read_before(self, zxid: int) -> Iterator[tuple[bytes, bytes]]:
         """The znodes of batches that were read at an earlier zxid, each with its path.

@@ -14,9 +14,11 @@ from metadata_tool.zookeeper.wire import WireError
 
 
 class Transcript(NamedTuple):
-    """Znodes as a snapshot has them, in the order in which they were asked for; None: it has gone."""
+    """Znodes as a snapshot has them, one after the other as they were asked for, without those that have gone."""
 
-    nodes: list[bytes | None]
+    content: bytes
+    nodes: int
+    """How many these are."""
     unknown: list[bytes]
     """Of these the ACL is not of the version that was read."""
     parents: dict[bytes, int]
@@ -36,11 +38,10 @@ def transcribed(
         ZnodeUnreadable: the server refused one, or hid part of its ACL.
         WireError, ValueError, struct.error: it is something else.
     """
-    nodes: list[bytes | None] = []
+    pieces: list[bytes] = []
     unknown: list[bytes] = []
     parents: dict[bytes, int] = {}
-    keep, known, join = nodes.append, table.encoded_keys.get, b"".join
-    item, stat_and_item = ITEM.unpack_from, _STAT_AND_ITEM.unpack_from
+    known, item, stat_and_item = table.encoded_keys.get, ITEM.unpack_from, _STAT_AND_ITEM.unpack_from
     body += _PADDING
     (kind, size), at = item(body), ITEM_SIZE
     for path, stored_path, acl in zip(paths, on_wire, acls, strict=True):
@@ -48,7 +49,6 @@ def transcribed(
             if kind != protocol.REFUSED or not size:
                 raise ValueError(f"data was asked for, and type {kind} came")
             require_gone(path, Refusal(size))
-            keep(None)
             (kind, size), at = item(body, at + 4), at + 4 + ITEM_SIZE
             continue
         end = at + 4 + size if size > 0 else at + 4
@@ -57,6 +57,8 @@ def transcribed(
         at = end + _STAT_AND_ITEM_SIZE
         if children or not head.endswith(_PLAIN):
             head = stored_stat(body[end : end + WIRE_STAT_SIZE])[:_HEAD_SIZE]
+            if children:
+                parents[path] = children
         if not head.endswith(NO_OWNER):
             key = _OPEN
         elif type(acl) is not bytes:
@@ -67,15 +69,15 @@ def transcribed(
                 key = LONG.pack(table.fitting(path, stat, acl))
         if key == _UNKNOWN:
             unknown.append(path)
-        if children:
-            parents[path] = children
-        keep(join((stored_path if path else _ROOT, data, key, head, pzxid)))
-    return Transcript(nodes, unknown, parents, at - ITEM_SIZE)
+        pieces += (stored_path if path else _ROOT, data, key, head, pzxid)
+    return Transcript(b"".join(pieces), len(pieces) // _PIECES, unknown, parents, at - ITEM_SIZE)
 
 
 _STAT_AND_ITEM = struct.Struct(">52s4xi8si5xi")
 """A stat: up to its owner; number of children; pzxid. Then how the next answer begins."""
 _STAT_AND_ITEM_SIZE = WIRE_STAT_SIZE + ITEM_SIZE
+_PIECES = 5
+"""Of each znode."""
 _PADDING = bytes(4)
 """What ends all answers is shorter than the beginning of one."""
 _HEAD_SIZE = 52
