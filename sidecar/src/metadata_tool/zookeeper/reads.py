@@ -270,7 +270,9 @@ class _Batch:
         self._paths, self._on_wire = paths, on_wire_each(paths)
         self._request_bytes = gentleness.request_bytes
         self._known = known.replies(paths) if known else [None] * len(paths)
-        asked = [path for path, acl in zip(self._on_wire, self._known, strict=True) if acl is None]
+        asked = self._on_wire
+        if any(self._known):
+            asked = [path for path, acl in zip(self._on_wire, self._known, strict=True) if acl is None]
         if asked:
             acls.ask(asked, self._complete)
         else:
@@ -278,7 +280,8 @@ class _Batch:
 
     def _complete(self, replies: list[AclReply]) -> None:
         answers = iter(replies)
-        self._split([next(answers) if acl is None else acl for acl in self._known])
+        all_asked = len(replies) == len(self._paths)
+        self._split(replies if all_asked else [next(answers) if acl is None else acl for acl in self._known])
         self.answered = True
 
     def _split(self, acls: list[AclReply]) -> None:

@@ -260,13 +260,16 @@ class PathQueue:
         Raises:
             CaptureUnsound: it was cut or damaged, as is found at the end.
         """
+        return chain.from_iterable(self._drained())
+
+    def _drained(self) -> Iterator[list[bytes]]:
         self._file.seek(0)
         rest, checksum = b"", 0
         try:
             while chunk := self._file.read(_BUFFER):
                 checksum = crc32(chunk, checksum)
                 *paths, rest = (rest + chunk).split(b"\0")
-                yield from paths
+                yield paths
             if checksum != self._checksum:
                 raise _damaged()
         finally:

@@ -55,19 +55,22 @@ def transcribed(
         data = body[at:end]
         head, children, pzxid, kind, size = stat_and_item(body, end)
         at = end + _STAT_AND_ITEM_SIZE
+        owned = False
         if children or not head.endswith(_PLAIN):
             head = stored_stat(body[end : end + WIRE_STAT_SIZE])[:_HEAD_SIZE]
+            owned = not head.endswith(NO_OWNER)
             if children:
                 parents[path] = children
-        if not head.endswith(NO_OWNER):
+        if owned:
             key = _OPEN
-        elif type(acl) is not bytes:
-            key = _UNKNOWN
-        else:
+        elif type(acl) is bytes:
             stat = body[end : end + WIRE_STAT_SIZE]
             if not (acl.endswith(stat) and (key := known(acl[:-WIRE_STAT_SIZE], b""))):
                 key = LONG.pack(table.fitting(path, stat, acl))
-        if key == _UNKNOWN:
+                if key == _UNKNOWN:
+                    unknown.append(path)
+        else:
+            key = _UNKNOWN
             unknown.append(path)
         pieces += (stored_path if path else _ROOT, data, key, head, pzxid)
     return Transcript(b"".join(pieces), len(pieces) // _PIECES, unknown, parents, at - ITEM_SIZE)
