@@ -100,8 +100,9 @@ def test_capture(znodes: int, tmp_path: Path) -> None:
         idle = Latency()
         with reading(server.address, idle):
             time.sleep(IDLE)
-        meanwhile = Latency()
-        capture(server, tmp_path / "beside", "acls", reading(server.address, meanwhile))
+        beside = [Latency() for _ in TIMES]
+        for each, latency in enumerate(beside):
+            capture(server, tmp_path / f"beside-{each}", "acls", reading(server.address, latency))
         captures = [capture(server, tmp_path / f"with-{each}", "acls") for each in TIMES]
         next_ones = [capture(server, tmp_path / f"again-{each}", "again")[0] for each in TIMES]
         sizes: list[int] = []
@@ -119,7 +120,7 @@ def test_capture(znodes: int, tmp_path: Path) -> None:
     ours, told = middle_of([cost for cost, _ in captures]), captures[-1][1]
     rows = {OURS: ours, **rows}
     table(f"{told['znodes']:,} znodes, a snapshot of {sizes[0] >> 20} MiB", rows, ours)
-    _say(rows, idle, meanwhile, told)
+    _say(rows, idle, sorted(beside, key=lambda latency: latency.p99)[len(beside) // 2], told)
     assert set(found) <= {told["znodes"]}
     assert max(ours.memory, rows[AGAIN].memory, rows[BACKUP].memory) <= MEMORY
 

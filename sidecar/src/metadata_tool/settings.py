@@ -89,7 +89,7 @@ ZOOKEEPER_CONNECTIONS = Variable(
     "ZOOKEEPER_CONNECTIONS", "8", "serve, backup", "Sessions for ACLs, besides the one for everything else"
 )
 ZOOKEEPER_ACLS = Variable(
-    "ZOOKEEPER_ACLS", "6", "serve, backup", "ACLs are asked for in portions of so many; three wait on each connection"
+    "ZOOKEEPER_ACLS", "7", "serve, backup", "ACLs are asked for in portions of so many; three wait on each connection"
 )
 BUCKET = Variable(
     "BUCKET",

@@ -30,7 +30,7 @@ STRANGER_BYTES = REPLY_BYTES // 16 - READ_BYTES
 _ASKED_AHEAD = 3
 _GUESSED_AHEAD = 4
 """Times as many multi-reads are under way where they are of few znodes: or a slow network would make it a long wait."""
-_REST = 0.0005
+_REST = 0.0003
 """Seconds between looks for ACLs: so several are read at once, which leaves the processor to the server."""
 
 
@@ -44,7 +44,7 @@ class Gentleness:
     batch: int = 256
     in_flight: int = 4
     connections: int = 8
-    acls: int = 6
+    acls: int = 7
     request_bytes: int = 256 << 10
 
     def gentler(self) -> "Gentleness":
