@@ -49,6 +49,14 @@ def test_cut_replies(whole: list[Reply], choice: st.DataObject) -> None:
     assert len(found) < len(whole)
 
 
+@pytest.mark.parametrize("size", [0, -1, -4, -(1 << 31), (1 << 31) - 1])
+def test_name_of_a_wrong_size(size: int) -> None:
+    """A child whose name is empty, or longer than all that came, is an error, and no endless search for the next."""
+    lists = struct.pack(">i?ii", 8, False, 0, (1 << 31) - 1) + struct.pack(">i", size) + b"name"
+    with pytest.raises((ValueError, struct.error)):
+        protocol.read_replies(lists + LAST)
+
+
 def test_unknown_type() -> None:
     """An answer of a type that nobody asked for is an error."""
     with pytest.raises(ValueError, match="unknown type 12"):

@@ -279,6 +279,17 @@ def test_queue_round_trip(portions: list[list[bytes]]) -> None:
     assert (not expected, expected, []) == (empty, drained, left)
 
 
+@PATIENT
+@given(st.lists(st.tuples(names | st.just(b""), st.lists(names.map(lambda name: name.replace(b"/", b"x"))))))
+def test_queue_of_children(children: list[tuple[bytes, list[bytes]]]) -> None:
+    """Children are queued by their names, each below its parent; a parent may have none."""
+    expected = [path + b"/" + name for path, names_below in children for name in names_below]
+    with TemporaryDirectory() as directory:
+        queue = PathQueue(Path(directory, "queue"))
+        queue.put_below(children)
+        assert (not expected, expected) == (queue.empty, list(queue.drain()))
+
+
 def test_long_queue(tmp_path: Path) -> None:
     """Paths come whole out of a queue wherever a buffer ends in them."""
     expected = [b"/" + b"x" * (number % 301) for number in range(3000)]

@@ -238,7 +238,10 @@ class PathQueue:
 
     def put(self, paths: Iterable[bytes]) -> None:
         """Add paths at the end."""
-        self._add(b"\0".join([*paths, b""]))
+        content = b"\0".join([*paths, b""])
+        self._file.write(content)
+        self._checksum = crc32(content, self._checksum)
+        self.empty = self.empty and not content
 
     def put_below(self, children: Iterable[tuple[bytes, Sequence[bytes]]]) -> None:
         """Add the paths of znodes, which come as the path of each parent and the names below it."""
@@ -248,11 +251,6 @@ class PathQueue:
                 above = path + b"/"
                 groups.append(above + (b"\0" + above).join(names))  # one join, not one for each of a million
         self.put(groups)
-
-    def _add(self, content: bytes) -> None:
-        self._file.write(content)
-        self._checksum = crc32(content, self._checksum)
-        self.empty = self.empty and not content
 
     def drain(self) -> Iterator[bytes]:
         """All paths in the order they were put; the file is gone afterwards.
