@@ -51,9 +51,16 @@ def test_cut_replies(whole: list[Reply], choice: st.DataObject) -> None:
 
 @pytest.mark.parametrize("size", [0, -1, -4, -(1 << 31), (1 << 31) - 1])
 def test_name_of_a_wrong_size(size: int) -> None:
-    """A child whose name is empty, or longer than all that came, is an error, and no endless search for the next."""
+    """Of two thousand million names that one of a few bytes claims, the search for them ends in an error at once."""
     lists = struct.pack(">i?ii", 8, False, 0, (1 << 31) - 1) + struct.pack(">i", size) + b"name"
     with pytest.raises((ValueError, struct.error)):
+        protocol.read_replies(lists + LAST)
+
+
+def test_no_name() -> None:
+    """A child without a name is an error."""
+    lists = struct.pack(">i?iiii", 8, False, 0, 2, 0, 1) + b"a"
+    with pytest.raises(ValueError, match="no name"):
         protocol.read_replies(lists + LAST)
 
 

@@ -2,19 +2,23 @@
 
 import socket
 import struct
-from typing import cast
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import NamedTuple, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metadata_tool.lifecycle import Checkpoint
-from metadata_tool.zookeeper.acls import AclTable
+from metadata_tool.zookeeper import reads
+from metadata_tool.zookeeper.acls import AclReader, AclTable
+from metadata_tool.zookeeper.jute import OPEN_ACL, Stat
 from metadata_tool.zookeeper.marks import Marks
-from metadata_tool.zookeeper.protocol import Reply
+from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Reply, on_wire
 from metadata_tool.zookeeper.reads import REPLY_BYTES, Gentleness, Reads, portions
 from metadata_tool.zookeeper.session import Session
 from metadata_tool.zookeeper.wire import Wire, Wires
-from support.trees import PATIENT
+from support.trees import PATIENT, client_stat
 
 sized = st.lists(st.tuples(st.integers(), st.integers(1, 300), st.integers(0, 2 * REPLY_BYTES)), max_size=30)
 
@@ -29,6 +33,68 @@ def test_portions(items: list[tuple[int, int, int]], most: int) -> None:
         assert 1 <= len(portion) <= most
         within = sum(item[1] for item in portion) <= 1000 and sum(item[2] for item in portion) <= REPLY_BYTES
         assert within or len(portion) == 1
+
+
+class Sized(NamedTuple):
+    """A znode, the bytes of its data, and its number of children."""
+
+    path: bytes
+    data: int
+    children: int
+
+    @property
+    def in_request(self) -> int:
+        """What it adds to a request, where its children are asked for, too."""
+        return 2 * (len(self.path) + OP_BYTES)
+
+    @property
+    def in_reply(self) -> int:
+        """What it adds to a reply, a child's name taken for 64 bytes."""
+        return 100 + self.data + 64 * self.children
+
+
+class Telling:
+    """Tells at once what an ACL's answer would: how much data there is, and how many children."""
+
+    def __init__(self, znodes: Sequence[Sized]) -> None:
+        self._told = {on_wire(znode.path): client_stat(STAT, znode.data, znode.children) for znode in znodes}
+
+    def ask(self, paths: Sequence[bytes], then: Callable[[list[AclReply]], None]) -> None:
+        """Answer all of these."""
+        then([OPEN_ACL + self._told[path] for path in paths])
+
+
+STAT = Stat(1, 1, 1, 1, 0, 0, 0, 0, 1)
+REQUEST_BYTES = 1000
+few = st.integers(0, 3)
+znodes = st.lists(
+    st.builds(
+        Sized,
+        st.binary(min_size=1, max_size=300),
+        few | st.integers(0, 2 * REPLY_BYTES),
+        few | st.integers(0, REPLY_BYTES // 32),
+    ),
+    unique_by=lambda znode: znode.path,
+    min_size=1,
+)
+
+
+@PATIENT
+@given(znodes)
+def test_batch(these: list[Sized]) -> None:
+    """A batch is read in parts that are bounded like that, in its order; who has children has them listed."""
+    gentleness = Gentleness(request_bytes=REQUEST_BYTES)
+    acls = cast("AclReader", Telling(these))
+    batch = reads._Batch([znode.path for znode in these], gentleness, acls, None)
+    remaining = iter(these)
+    for part in batch.parts:
+        shared = list(islice(remaining, len(part.paths)))
+        asks, gets = sum(znode.in_request for znode in shared), sum(znode.in_reply for znode in shared)
+        assert [znode.path for znode in shared] == part.paths
+        assert [znode.path for znode in shared if znode.children] == part.parents
+        assert gets == part.expected
+        assert (asks <= REQUEST_BYTES and gets <= REPLY_BYTES) or len(shared) == 1
+    assert [] == list(remaining)
 
 
 class Alone:
@@ -55,20 +121,20 @@ def test_late_reads_go_out_first() -> None:
     theirs.setblocking(False)
     wire = Wire(ours, 15.0)
     session = cast("Session", Alone(wire))
-    reads = Reads(session, Marks(lambda _: True, lambda _: True), AclTable(), Gentleness())
+    reader = Reads(session, Marks(lambda _: True, lambda _: True), AclTable(), Gentleness())
     sent: list[bytes] = []
 
     def done(_zxid: int, _replies: list[Reply]) -> None:
         sent.append(theirs.recv(1000))
 
     def ask_late(_zxid: int) -> None:
-        reads.multi_read([b"/late"], lambda *_: None)
+        reader.multi_read([b"/late"], lambda *_: None)
 
-    reads.multi_read([], done, ask_late)
-    reads.wires.pump()
+    reader.multi_read([], done, ask_late)
+    reader.wires.pump()
     theirs.recv(1000)
     theirs.sendall(struct.pack(">iiqi", 25, 1, 7, 0) + struct.pack(">i?i", -1, True, -1))
-    reads.wires.pump()
+    reader.wires.pump()
     wire.close()
     theirs.close()
     assert [True] == [b"/late" in request for request in sent]

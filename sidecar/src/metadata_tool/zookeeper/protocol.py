@@ -139,7 +139,7 @@ def acl_replies(answers: Iterable[tuple[int, int, bytes]]) -> list[AclReply]:
 def sizes(acls: Sequence[AclReply]) -> tuple[Sequence[int], Sequence[int]]:
     """Bytes of data and numbers of children, as the stats of getACL's answers have them; 0 where it was refused."""
     pairs = [acl[_SIZES] if type(acl) is bytes else _NO_SIZES for acl in acls]
-    numbers = struct.unpack(f">{2 * len(pairs)}i", b"".join(pairs))
+    numbers = struct.unpack(f">{2 * len(pairs)}I", b"".join(pairs))  # a number below 0 is none to subtract
     return numbers[::2], numbers[1::2]
 
 
