@@ -13,9 +13,10 @@ from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.zookeeper import reads
 from metadata_tool.zookeeper.acls import AclReader, AclTable
 from metadata_tool.zookeeper.jute import OPEN_ACL, Stat
+from metadata_tool.zookeeper.known_acls import KnownAcls
 from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Reply, on_wire
-from metadata_tool.zookeeper.reads import REPLY_BYTES, Gentleness, Reads, portions
+from metadata_tool.zookeeper.reads import REPLY_BYTES, STRANGER_BYTES, Gentleness, Reads, portions
 from metadata_tool.zookeeper.session import Session
 from metadata_tool.zookeeper.wire import Wire, Wires
 from support.trees import PATIENT, client_stat
@@ -36,11 +37,17 @@ def test_portions(items: list[tuple[int, int, int]], most: int) -> None:
 
 
 class Sized(NamedTuple):
-    """A znode, the bytes of its data, and its number of children."""
+    """A znode, the bytes of its data, its number of children, and whether its ACL is known."""
 
     path: bytes
     data: int
     children: int
+    known: bool
+
+    @property
+    def acl(self) -> bytes:
+        """What getACL would answer."""
+        return OPEN_ACL + client_stat(STAT, self.data, self.children)
 
     @property
     def in_request(self) -> int:
@@ -49,50 +56,58 @@ class Sized(NamedTuple):
 
     @property
     def in_reply(self) -> int:
-        """What it adds to a reply, a child's name taken for 64 bytes."""
-        return 100 + self.data + 64 * self.children
+        """What it adds to a reply, a child's name taken for 64 bytes; known, it may have grown."""
+        return 100 + max(self.data, STRANGER_BYTES * self.known) + 64 * self.children
 
 
 class Telling:
-    """Tells at once what an ACL's answer would: how much data there is, and how many children."""
+    """Tells all ACLs at once: those that are known as what is known, and the others as a server."""
 
     def __init__(self, znodes: Sequence[Sized]) -> None:
-        self._told = {on_wire(znode.path): client_stat(STAT, znode.data, znode.children) for znode in znodes}
+        self._znodes = {on_wire(znode.path): znode for znode in znodes}
 
     def ask(self, paths: Sequence[bytes], then: Callable[[list[AclReply]], None]) -> None:
-        """Answer all of these."""
-        then([OPEN_ACL + self._told[path] for path in paths])
+        """Answer all of these, which must be those that are not known."""
+        asked = [self._znodes[path] for path in paths]
+        assert not any(znode.known for znode in asked)
+        then([znode.acl for znode in asked])
+
+    def replies(self, paths: Sequence[bytes]) -> list[bytes | None]:
+        """What is known of these."""
+        found = [self._znodes[on_wire(path)] for path in paths]
+        return [znode.acl if znode.known else None for znode in found]
 
 
 STAT = Stat(1, 1, 1, 1, 0, 0, 0, 0, 1)
 REQUEST_BYTES = 1000
-few = st.integers(0, 3)
-znodes = st.lists(
-    st.builds(
-        Sized,
-        st.binary(min_size=1, max_size=300),
-        few | st.integers(0, 2 * REPLY_BYTES),
-        few | st.integers(0, REPLY_BYTES // 32),
-    ),
-    unique_by=lambda znode: znode.path,
-    min_size=1,
-)
+sizes = st.integers(0, 3) | st.sampled_from([STRANGER_BYTES, REPLY_BYTES - 100, REPLY_BYTES, 2 * REPLY_BYTES])
+children = st.integers(0, 3) | st.just(REPLY_BYTES // 64)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> list[Sized]:
+    """Znodes with long and short paths."""
+    lengths = draw(st.lists(st.sampled_from([1, 40, 300]), min_size=1, max_size=40))
+    return [
+        Sized(b"/%d" % number + b"x" * length, draw(sizes), draw(children), draw(st.booleans()))
+        for number, length in enumerate(lengths)
+    ]
 
 
 @PATIENT
-@given(znodes)
-def test_batch(these: list[Sized]) -> None:
-    """A batch is read in parts that are bounded like that, in its order; who has children has them listed."""
+@given(batches())
+def test_batch(znodes: list[Sized]) -> None:
+    """A batch is read in parts that are bounded like that, in its order; children that are sure are listed, too."""
+    told = Telling(znodes)
     gentleness = Gentleness(request_bytes=REQUEST_BYTES)
-    acls = cast("AclReader", Telling(these))
-    batch = reads._Batch([znode.path for znode in these], gentleness, acls, None)
-    remaining = iter(these)
+    batch = reads._Batch([znode.path for znode in znodes], gentleness, cast("AclReader", told), cast("KnownAcls", told))
+    remaining = iter(znodes)
     for part in batch.parts:
         shared = list(islice(remaining, len(part.paths)))
         asks, gets = sum(znode.in_request for znode in shared), sum(znode.in_reply for znode in shared)
-        assert [znode.path for znode in shared] == part.paths
-        assert [znode.path for znode in shared if znode.children] == part.parents
-        assert gets == part.expected
+        assert [(znode.path, znode.acl) for znode in shared] == list(zip(part.paths, part.acls, strict=True))
+        assert [znode.path for znode in shared if znode.children and not znode.known] == part.parents
+        assert (gets, any(znode.known for znode in shared)) == (part.expected, part.guessed)
         assert (asks <= REQUEST_BYTES and gets <= REPLY_BYTES) or len(shared) == 1
     assert [] == list(remaining)
 
