@@ -18,6 +18,8 @@ from support.seed import ADMIN
 from support.truth import load
 from support.zookeeper import Ensemble, ZooKeeper, standalone
 
+pytestmark = pytest.mark.timeout(900)
+"""In the long form forty captures behind a slow network take five minutes."""
 WRITES = 2000
 """Per second."""
 ZNODES = 8000
