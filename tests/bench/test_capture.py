@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kazoo.client import KazooClient
 
-from support.bench import Cost, cost_of, large_server, measured, middle_of, table
+from support.bench import Cost, cost_of, large_server, measured, middle_by, middle_of, table
 from support.other_client import Latency, reading
 from support.tool import environment
 from support.zookeeper import SUPERUSER, ZooKeeper, client
@@ -120,7 +120,7 @@ def test_capture(znodes: int, tmp_path: Path) -> None:
     ours, told = middle_of([cost for cost, _ in captures]), captures[-1][1]
     rows = {OURS: ours, **rows}
     table(f"{told['znodes']:,} znodes, a snapshot of {sizes[0] >> 20} MiB", rows, ours)
-    _say(rows, idle, sorted(beside, key=lambda latency: latency.p99)[len(beside) // 2], told)
+    _say(rows, idle, middle_by(lambda latency: latency.p99, beside), told)
     assert set(found) <= {told["znodes"]}
     assert max(ours.memory, rows[AGAIN].memory, rows[BACKUP].memory) <= MEMORY
 

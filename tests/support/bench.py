@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ci.parts.zookeeper import NEWEST
 from support.large import ZXID, make_snapshot
@@ -43,9 +44,17 @@ def measured(work: Callable[[], object]) -> Cost:
     return Cost(time.monotonic() - begin, time.process_time() - cpu)
 
 
+T = TypeVar("T")
+
+
+def middle_by(number: Callable[[T], float], found: Sequence[T]) -> T:
+    """The one of the middle, by a number: of a noisy machine one measurement tells little."""
+    return sorted(found, key=number)[len(found) // 2]
+
+
 def middle_of(costs: Sequence[Cost]) -> Cost:
-    """The one of the middle, by the wall: of a noisy machine one measurement tells little."""
-    return sorted(costs, key=lambda cost: cost.seconds)[len(costs) // 2]
+    """That of the middle, by the wall."""
+    return middle_by(lambda cost: cost.seconds, costs)
 
 
 @contextmanager

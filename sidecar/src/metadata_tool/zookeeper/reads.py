@@ -270,8 +270,9 @@ class _Batch:
         self._paths, self._on_wire = paths, on_wire_each(paths)
         self._request_bytes = gentleness.request_bytes
         self._known = known.replies(paths) if known else [None] * len(paths)
+        self._some_known = any(self._known)
         asked = self._on_wire
-        if any(self._known):
+        if self._some_known:
             asked = [path for path, acl in zip(self._on_wire, self._known, strict=True) if acl is None]
         if asked:
             acls.ask(asked, self._complete)
@@ -279,15 +280,16 @@ class _Batch:
             self._complete([])
 
     def _complete(self, replies: list[AclReply]) -> None:
-        answers = iter(replies)
-        all_asked = len(replies) == len(self._paths)
-        self._split(replies if all_asked else [next(answers) if acl is None else acl for acl in self._known])
+        if self._some_known:
+            answers = iter(replies)
+            replies = [next(answers) if acl is None else acl for acl in self._known]
+        self._split(replies)
         self.answered = True
 
     def _split(self, acls: list[AclReply]) -> None:
         data, children = sizes(acls)
         listed = children
-        if any(self._known):
+        if self._some_known:
             data = [max(size, STRANGER_BYTES) if acl else size for size, acl in zip(data, self._known, strict=True)]
             listed = [0 if acl else number for number, acl in zip(children, self._known, strict=True)]
         for which in self._slices(data, children):
