@@ -1,13 +1,26 @@
-# The server's number is its pod's plus one; zookeeper.conf has a line for each.
-set -eu
-data=/pulsar/data/zookeeper
-echo "$((${POD_NAME##*-} + 1))" > "$data/myid"
-# Its AdminServer tells which restore its data is from, so that the others are told apart from a stranger before it serves.
-marker=$data/version-2/restore.json
-# One that joined has it once it has taken the tree: an empty server saves snapshot.0 before it has met another.
-[ -e "$marker" ] || [ -z "$(find "$data" -path "$data/version-2/snapshot.*" ! -name snapshot.0)" ] || marker=$data/restore-joined.json
-if [ -e "$marker" ]; then
-  digest=$(sha256sum "$marker")
-  export OPTS="${OPTS:-} -Dmetadata-backup.restored=${digest%% *}"
-fi
-exec bin/pulsar zookeeper
+# Starts this member of the ensemble: `start.sh` in a directory with zookeeper.conf, member, replicas and ensemble.sh.
+# It stays as ZooKeeper's parent: signals go on to it, and a new ensemble begins by a second start (see ensemble.sh).
+set -euo pipefail
+here=$(dirname "$0")
+source "$here/ensemble.sh"
+
+run() {
+  configure
+  OPTS="$own_options $(restore_options) $(database_option)" PULSAR_ZK_CONF=$conf bin/pulsar zookeeper &
+  server=$!
+  echo "$server" > "$state/server.pid"
+}
+
+own_options="${OPTS:-} -XX:+ExitOnOutOfMemoryError -Dzookeeper.db.autocreate=false $(superuser_option)"
+stopping=
+trap 'stopping=yes; kill "$server" 2> /dev/null' TERM INT
+run
+watch_ensemble &
+trap "kill $! 2> /dev/null" EXIT
+while true; do
+  code=0
+  wait "$server" || code=$?
+  kill -0 "$server" 2> /dev/null && continue  # a signal ended the wait, not the server
+  [ -z "$stopping" ] && [ -e "$data/initialize" ] || exit "$code"
+  run
+done

@@ -1,0 +1,244 @@
+"""Members of an ensemble as the chart's own scripts start them, on loopback instead of in pods."""
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import KazooException, NodeExistsError
+from kazoo.handlers.threading import KazooTimeoutError
+
+from ci.chart import CHART
+from ci.parts.java import java
+from support.processes import Process, eventually, free_port
+from support.zookeeper import QUICK_START, class_path
+
+PATIENCE = 180
+"""Seconds: a bound for a machine under load, not an expectation."""
+
+_QUIET = logging.getLogger("members")
+_QUIET.disabled = True
+"""For clients of servers that come and go."""
+
+_PULSAR = """#!/bin/bash
+# What of Pulsar's program the scripts use.
+command=$1
+shift
+case $command in
+  zookeeper) exec "$JAVA" {options} $OPTS -cp "$CLASS_PATH" org.apache.zookeeper.server.quorum.QuorumPeerMain "$PULSAR_ZK_CONF" ;;
+  zookeeper-shell) exec "$JAVA" {options} $PULSAR_MEM -cp "$CLASS_PATH" org.apache.zookeeper.ZooKeeperMain "$@" ;;
+esac
+"""
+_CONF = """tickTime=500
+initLimit=20
+syncLimit=10
+dataDir={data}
+clientPort={port}
+clientPortAddress={host}
+admin.serverPort={admin}
+admin.serverAddress={host}
+4lw.commands.whitelist=ruok, srvr
+maxClientCnxns=0
+standaloneEnabled=false
+reconfigEnabled=true
+"""
+
+
+class Member:
+    """One pod: its volume and its files outlive it."""
+
+    def __init__(self, version: str, directory: Path, ordinal: int, ports: Sequence[int], conf: str) -> None:
+        self.ordinal, self.host = ordinal, f"127.0.0.{ordinal + 1}"
+        self.data = directory / "data"
+        self._config, self._tmp, self._version = directory / "config", directory / "tmp", version
+        follower, election, self._client, admin = ports
+        for made in (self.data, self._config, self._tmp, directory / "bin"):
+            made.mkdir(parents=True)
+        for script in ("start.sh", "ensemble.sh", "probe.sh", "ready.sh"):
+            shutil.copy(CHART / "files" / script, self._config)
+        values = {"data": self.data, "port": self._client, "host": self.host, "admin": admin}
+        (self._config / "zookeeper.conf").write_text(conf.format(**values))
+        line = f"server.{{id}}=127.0.0.{{id}}:{follower}:{election}:{{role}};127.0.0.{{id}}:{self._client}\n"
+        (self._config / "member").write_text(line)
+        pulsar = directory / "bin" / "pulsar"
+        pulsar.write_text(_PULSAR.replace("{options}", " ".join(("-Xmx256m", "-XX:-UsePerfData", *QUICK_START))))
+        pulsar.chmod(0o755)
+        self._process: Process | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port` for clients."""
+        return f"{self.host}:{self._client}"
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._process is not None
+
+    def want(self, replicas: int) -> None:
+        """What the values say, as the kubelet brings it into a pod."""
+        (self._config / "replicas").write_text(f"{replicas}\n")
+
+    def start(self) -> None:
+        """Start the pod."""
+        environment = {
+            **os.environ,
+            "POD_NAME": f"snpe-pulsar-zookeeper-{self.ordinal}",
+            "ZOOKEEPER_DATA": str(self.data),
+            "TMPDIR": str(self._tmp),
+            "ENSEMBLE_PAUSE": "0.3",
+            "JAVA": java(),
+            "CLASS_PATH": class_path(self._version),
+        }
+        command = ["env", "--chdir", str(self._config.parent), "bash", str(self._config / "start.sh")]
+        self._process = Process(command, self._config.parent / "log", environment)
+
+    def stop(self) -> None:
+        """End the pod as Kubernetes does."""
+        if self._process:
+            self._process.stop()
+            self._process.kill()  # what it may have left behind in its process group
+        self._process = None
+
+    def said(self) -> str:
+        """The log of the pod."""
+        return (self._config.parent / "log").read_text(errors="replace")
+
+    def mode(self) -> str:
+        """`leader`, `follower`, `observer`; empty while it is not part of a quorum."""
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self._client), timeout=5) as connection:
+            connection.sendall(b"srvr")
+            answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+            return answer.partition("Mode: ")[2].partition("\n")[0]
+        return ""
+
+    def ready(self) -> bool:
+        """What its readiness probe says."""
+        command = ["bash", str(self._config / "ready.sh"), self.host, str(self._client)]
+        probe = Process(command, self._config.parent / "probe.log", {**os.environ, "TMPDIR": str(self._tmp)})
+        return probe.wait() == 0
+
+
+class Pods:
+    """The members' pods, as a StatefulSet has them: numbered from 0."""
+
+    def __init__(self, version: str, directory: Path) -> None:
+        self._version, self._directory = version, directory
+        self._ports = [free_port() for _ in range(4)]
+        self.members: list[Member] = []
+
+    def scale(self, replicas: int) -> None:
+        """What `replicaCount` does: the values reach the pods, pods come or go, all at once."""
+        while len(self.members) < replicas:
+            ordinal = len(self.members)
+            directory = self._directory / str(ordinal)
+            self.members.append(Member(self._version, directory, ordinal, self._ports, _CONF))
+        for member in self.members[replicas:]:
+            member.stop()
+        for member in self.members:
+            member.want(replicas)
+        for member in self.members[:replicas]:
+            if not member.running:
+                member.start()
+
+    def serving(self) -> list[int]:
+        """The ordinals of the members that are part of a quorum."""
+        return [member.ordinal for member in self.members if member.running and member.mode()]
+
+    def voters(self) -> set[int]:
+        """The ids that the ensemble's own list has, as every running member tells it; empty while they differ."""
+        lists = [_voters(member) for member in self.members if member.running]
+        return lists[0] if lists and all(each == lists[0] for each in lists) else set()
+
+    def wait_for(self, replicas: int) -> None:
+        """Wait until the ensemble has so many members, and all serve."""
+        wanted = set(range(1, replicas + 1))
+        self.eventually(f"{replicas} members", lambda: wanted == self.voters() and len(self.serving()) == replicas)
+
+    def eventually(self, what: str, probe: object) -> None:
+        """Wait for something; else the logs are shown."""
+        assert callable(probe)
+        eventually(what, probe, PATIENCE, self.said)
+
+    def said(self) -> str:
+        """The end of each log."""
+        return "\n".join(f"--- {member.ordinal}\n{member.said()[-2500:]}" for member in self.members)
+
+    def stop(self) -> None:
+        """End all."""
+        for member in self.members:
+            member.stop()
+
+    def addresses(self, replicas: int) -> str:
+        """Those of the first pods, there or not, for clients."""
+        return ",".join(f"127.0.0.{number}:{self._ports[2]}" for number in range(1, replicas + 1))
+
+
+def _voters(member: Member) -> set[int]:
+    zookeeper = KazooClient(member.address, timeout=10, logger=_QUIET)
+    try:
+        zookeeper.start(timeout=10)
+        lines = zookeeper.get("/zookeeper/config")[0].decode().splitlines()
+    except (KazooException, KazooTimeoutError):
+        return set()
+    finally:
+        zookeeper.stop()
+        zookeeper.close()
+    return {int(line.partition("=")[0].partition(".")[2]) for line in lines if ":participant" in line}
+
+
+class Writers:
+    """Clients that create znodes one after the other, and note each one that was acknowledged."""
+
+    def __init__(self, addresses: str, number: int = 2) -> None:
+        self.acknowledged: list[str] = []
+        self._ending = threading.Event()
+        self._threads = [threading.Thread(target=self._write, args=(addresses, each)) for each in range(number)]
+
+    def _write(self, addresses: str, number: int) -> None:
+        zookeeper = KazooClient(addresses, timeout=4, logger=_QUIET)
+        count = 0
+        try:
+            while not self._ending.is_set():
+                with contextlib.suppress(KazooException, KazooTimeoutError):
+                    if not zookeeper.connected:
+                        zookeeper.start(timeout=5)
+                    path = f"/written-{number}-{count}"
+                    with contextlib.suppress(NodeExistsError):  # created, though the answer was lost
+                        zookeeper.create(path, b"")
+                    self.acknowledged.append(path)
+                    count += 1
+                time.sleep(0.002)
+        finally:
+            zookeeper.stop()
+            zookeeper.close()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """As long as this lasts."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._ending.set()
+            for thread in self._threads:
+                thread.join()
+
+
+def lost(acknowledged: Sequence[str], member: Member) -> set[str]:
+    """What was acknowledged and a member does not have."""
+    zookeeper = KazooClient(member.address, timeout=10)
+    zookeeper.start(timeout=30)
+    try:
+        zookeeper.sync("/")
+        return set(acknowledged) - {f"/{name}" for name in zookeeper.get_children("/")}
+    finally:
+        zookeeper.stop()
+        zookeeper.close()
