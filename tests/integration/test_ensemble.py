@@ -1,17 +1,19 @@
 """The chart's own start script: members come and go, and no acknowledged znode is lost."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
-from support.members import Pods, Writers, lost
+from support.members import Member, Pods, Writers, lost
+from support.zookeeper import client
 
 
 @pytest.fixture(params=[NEWEST, OLDER, OLDEST])
 def pods(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pods]:
-    """No pod yet."""
+    """No pod yet, of each version of ZooKeeper."""
     made = Pods(request.param, tmp_path)
     try:
         yield made
@@ -19,16 +21,151 @@ def pods(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pods]:
         made.stop()
 
 
+@pytest.fixture
+def newest(tmp_path: Path) -> Iterator[Pods]:
+    """No pod yet."""
+    made = Pods(NEWEST, tmp_path)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def waits(member: Member) -> bool:
+    """Whether an empty member says for whom it waits."""
+    return "this member's volume is empty. It waits" in member.said()
+
+
 def test_number_of_members_changes_under_load(pods: Pods) -> None:
-    """From 1 to 3 to 5 to 3, with writers all the time: each acknowledged znode is on every member."""
+    """From 1 to 3 to 5 to 3 and again, with writers all the time: each acknowledged znode is on every member."""
     pods.scale(1)
     pods.wait_for(1)
     writers = Writers(pods.addresses(5))
     with writers.writing():
-        for replicas in (3, 5, 3):
+        for replicas in (3, 5, 3, 5, 3):
             before = len(writers.acknowledged)
             pods.scale(replicas)
             pods.wait_for(replicas)
             pods.eventually("writers go on", lambda enough=before + 50: len(writers.acknowledged) > enough)
     for member in pods.members[:3]:
         assert set() == lost(writers.acknowledged, member)
+
+
+def test_new_ensemble_begins_when_all_are_empty(newest: Pods) -> None:
+    """Two of three empty members do not begin; with the third they do, and each keeps the list of all."""
+    newest.plan(3)
+    for member in newest.members[:2]:
+        member.start()
+    newest.eventually("they wait and say so", lambda: all(waits(member) for member in newest.members[:2]))
+    assert [] == newest.serving()
+    newest.scale(3)
+    newest.wait_for(3)
+
+
+def test_new_members_alone_make_no_ensemble(newest: Pods) -> None:
+    """From 1 to 3 while the first does not run: the new ones wait. Then they take its tree."""
+    newest.scale(1)
+    newest.wait_for(1)
+    with client(newest.members[0].address) as zookeeper:
+        zookeeper.create("/before", b"")
+    newest.members[0].stop()
+    newest.plan(3)
+    for member in newest.members[1:]:
+        member.start()
+    newest.eventually("they wait and say so", lambda: all(waits(member) for member in newest.members[1:]))
+    assert [] == newest.serving()
+    newest.scale(3)
+    newest.wait_for(3)
+    assert [set()] * 3 == [lost(["/before"], member) for member in newest.members]
+
+
+def test_lost_volumes_are_filled_by_the_leader(newest: Pods) -> None:
+    """One of three that lost its volume follows. Two that did wait for an operator: the third alone has no majority."""
+    newest.scale(3)
+    newest.wait_for(3)
+    with client(newest.members[0].address) as zookeeper:
+        zookeeper.create("/before", b"")
+    newest.members[2].stop()
+    newest.members[2].lose_volume()
+    newest.members[2].start()
+    newest.wait_for(3)
+    newest.stop()
+    for member in newest.members[1:]:
+        member.lose_volume()
+    newest.scale(3)
+    newest.eventually("they wait and say so", lambda: all(waits(member) for member in newest.members[1:]))
+    assert [] == newest.serving()
+    for member in newest.members[1:]:  # as docs/kubernetes.md has it
+        (member.data / "initialize").touch()
+        member.stop()
+        member.start()
+    newest.wait_for(3)
+    assert [set()] * 3 == [lost(["/before"], member) for member in newest.members]
+
+
+def test_pod_beyond_the_number_follows_without_a_vote(newest: Pods) -> None:
+    """`kubectl scale` alone, and a new member that restarts before it is added: an observer. Wanted, it is added."""
+    newest.scale(1)
+    newest.wait_for(1)
+    newest.plan(3)
+    newest.want(1)
+    extra = newest.members[2]
+    extra.start()
+    newest.eventually("it follows", extra.mode)
+    extra.stop()
+    extra.start()
+    newest.eventually("it observes", lambda: extra.mode() == "observer")
+    assert {1} == newest.voters()
+    newest.scale(3)
+    newest.wait_for(3)
+
+
+def test_readiness_lets_a_rollout_reach_members_that_keep_the_quorum_away(newest: Pods) -> None:
+    """A member that runs alone from its start counts as ready after a while; one of two that elect does not."""
+    newest.scale(3)
+    newest.wait_for(3)
+    newest.stop()
+    first, second, third = newest.members
+    third.start()
+    newest.eventually("it counts as ready", third.ready)
+    assert "" == third.mode()
+    second.start()
+    newest.eventually("two serve", lambda: len(newest.serving()) == 2)
+    first.start()
+    newest.wait_for(3)
+    assert [True] * 3 == [member.ready() for member in newest.members]
+
+
+def test_rolling_restart_never_counts_a_member_as_ready_before_it_serves(newest: Pods) -> None:
+    """While the others run, a restarted member is ready when it is part of the quorum, the leader's pod too."""
+    newest.scale(3)
+    newest.wait_for(3)
+    for member in reversed(newest.members):
+        member.stop()
+        member.start()
+        newest.eventually("it is ready", member.ready)
+        assert member.mode()
+
+
+def test_no_quorum_again_is_not_ready(newest: Pods) -> None:
+    """A member that served and has lost its quorum is not ready, however long that lasts."""
+    newest.scale(3)
+    newest.wait_for(3)
+    first, *others = newest.members
+    for member in others:
+        member.stop()
+    newest.eventually("it has lost its quorum", lambda: not first.mode())
+    time.sleep(6)  # more looks than a member alone needs from its start
+    assert not first.ready()
+
+
+def test_stopped_pod_leaves_no_process(newest: Pods) -> None:
+    """SIGTERM ends ZooKeeper and what watches it; the password for changes is in no command line."""
+    newest.scale(1)
+    newest.wait_for(1)
+    member = newest.members[0]
+    password = (member.tmp / "superuser").read_text().strip()
+    assert password not in member.command_lines()
+    assert "superDigest=super:" in member.command_lines()
+    member.terminate()
+    assert "" == member.command_lines()

@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -77,16 +77,22 @@ def forwarded(target: str, port: int, directory: Path) -> Iterator[int]:
 class Release:
     """The chart, as an operator installs it: values.example.yaml, a file for this cluster, and what is set besides."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str = RELEASE) -> None:
+        self.name = name
+        self.chart = CHART
+        self._rendered = ""
         self._values = directory / "values.yaml"
         self._values.write_text(json.dumps(_values(metadata_tool(), pulsar())))
 
     def helm(self, major: int, *arguments: str) -> str:
         """Run helm; what it printed."""
-        command = [helm(major), "--namespace", NAMESPACE, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-        assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}{done.stdout}"
+        done = self._run(major, arguments)
+        assert done.returncode == 0, f"{shlex.join(done.args)}: {done.stderr}{done.stdout}"
         return done.stdout
+
+    def _run(self, major: int, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        command = [helm(major), "--namespace", NAMESPACE, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     def install(self, major: int, settings: Mapping[str, str]) -> str:
         """`helm install`; the notes it printed."""
@@ -98,17 +104,54 @@ class Release:
 
     def uninstall(self, major: int) -> None:
         """`helm uninstall`, and the volumes deleted."""
-        self.helm(major, "uninstall", RELEASE)
-        kubectl("delete", "pods", "--selector", f"release={RELEASE},component=test")  # helm leaves its tests' pods
-        eventually("no pod is left", lambda: not items("pods", "--selector", f"release={RELEASE}"))
-        kubectl("delete", "pvc", "--selector", f"release={RELEASE}")
+        self.helm(major, "uninstall", self.name)
+        self._clear()
+
+    def refusal(self, major: int, settings: Mapping[str, str]) -> str:
+        """What `helm upgrade` says of settings that it must refuse."""
+        done = self._run(major, self._arguments("upgrade", settings))
+        assert done.returncode != 0, done.stdout
+        return done.stderr
+
+    def apply(self, settings: Mapping[str, str]) -> None:
+        """What those do who render without a cluster: `helm template`, and `kubectl apply`, which deletes nothing."""
+        self._rendered = self.helm(3, *self._arguments("template", settings))
+        kubectl("apply", "--filename", "-", stdin=self._rendered)
+
+    def unapply(self) -> None:
+        """Remove what was applied, and the volumes."""
+        kubectl("delete", "--wait=false", "--filename", "-", stdin=self._rendered)
+        self._clear()
+
+    def pods(self, component: str = "zookeeper") -> dict[str, Any]:
+        """The pods of a component by name."""
+        found = items("pods", "--selector", f"release={self.name},component={component}")
+        return {pod["metadata"]["name"]: pod for pod in found}
+
+    def ready(self) -> list[int]:
+        """The ordinals of the ZooKeeper pods that are ready."""
+        return sorted(int(name.rpartition("-")[2]) for name, pod in self.pods().items() if is_ready(pod))
+
+    def _clear(self) -> None:
+        kubectl("delete", "pods", "--selector", f"release={self.name},component=test")  # helm leaves its tests' pods
+        eventually("no pod is left", lambda: not items("pods", "--selector", f"release={self.name}"))
+        kubectl("delete", "pvc", "--selector", f"release={self.name}")
 
     def _apply(self, major: int, verb: str, settings: Mapping[str, str]) -> str:
+        return self.helm(major, *self._arguments(verb, settings))
+
+    def _arguments(self, verb: str, settings: Mapping[str, str]) -> list[str]:
         files = ["--values", str(EXAMPLE), "--values", str(self._values)]
         sets = [
             f"--set={key}={value}" for key, value in {"namespace": NAMESPACE, "initialize": "true", **settings}.items()
         ]
-        return self.helm(major, verb, RELEASE, str(CHART), *files, *sets)
+        return [verb, self.name, str(self.chart), *files, *sets]
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    """Whether a pod is ready."""
+    conditions = pod["status"].get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _values(tool: Image, zookeeper: Image) -> dict[str, Any]:
@@ -185,18 +228,18 @@ class Surroundings:
         return sorted(item["Key"] for item in listed)
 
     @contextlib.contextmanager
-    def zookeeper(self, member: int) -> Iterator[KazooClient]:
-        """A client of one member of the ensemble."""
+    def zookeeper(self, member: int, release: str = RELEASE) -> Iterator[KazooClient]:
+        """A client of one member of an ensemble."""
         with (
-            forwarded(f"pod/{RELEASE}-pulsar-zookeeper-{member}", 2181, self.directory) as port,
+            forwarded(f"pod/{release}-pulsar-zookeeper-{member}", 2181, self.directory) as port,
             client(f"127.0.0.1:{port}", seed.ADMIN) as connected,
         ):
             yield connected
 
-    def tree(self, member: int) -> Tree:
+    def tree(self, member: int, release: str = RELEASE) -> Tree:
         """The tree that a member serves, once it has caught up with its leader."""
         for _ in range(3):  # kubectl ends a forwarding at the first connection that the pod resets
-            with contextlib.suppress(KazooTimeoutError), self.zookeeper(member) as connected:
+            with contextlib.suppress(KazooTimeoutError), self.zookeeper(member, release) as connected:
                 connected.sync("/")
                 return read_tree(connected)
         raise AssertionError(

@@ -56,9 +56,9 @@ class Member:
     def __init__(self, version: str, directory: Path, ordinal: int, ports: Sequence[int], conf: str) -> None:
         self.ordinal, self.host = ordinal, f"127.0.0.{ordinal + 1}"
         self.data = directory / "data"
-        self._config, self._tmp, self._version = directory / "config", directory / "tmp", version
+        self._config, self.tmp, self._version = directory / "config", directory / "tmp", version
         follower, election, self._client, admin = ports
-        for made in (self.data, self._config, self._tmp, directory / "bin"):
+        for made in (self.data, self._config, self.tmp, directory / "bin"):
             made.mkdir(parents=True)
         for script in ("start.sh", "ensemble.sh", "probe.sh", "ready.sh"):
             shutil.copy(CHART / "files" / script, self._config)
@@ -91,7 +91,7 @@ class Member:
             **os.environ,
             "POD_NAME": f"snpe-pulsar-zookeeper-{self.ordinal}",
             "ZOOKEEPER_DATA": str(self.data),
-            "TMPDIR": str(self._tmp),
+            "TMPDIR": str(self.tmp),
             "ENSEMBLE_PAUSE": "0.3",
             "JAVA": java(),
             "CLASS_PATH": class_path(self._version),
@@ -105,6 +105,26 @@ class Member:
             self._process.stop()
             self._process.kill()  # what it may have left behind in its process group
         self._process = None
+
+    def terminate(self) -> None:
+        """Send SIGTERM, and wait for the end of the pod's first process."""
+        assert self._process
+        self._process.stop()
+
+    def lose_volume(self) -> None:
+        """What it held is gone."""
+        shutil.rmtree(self.data)
+        self.data.mkdir()
+
+    def command_lines(self) -> str:
+        """Those of all processes of the pod that run, a line each."""
+        lines = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(self._config.parent) in line:
+                    lines.append(line)
+        return "\n".join(lines)
 
     def said(self) -> str:
         """The log of the pod."""
@@ -121,7 +141,7 @@ class Member:
     def ready(self) -> bool:
         """What its readiness probe says."""
         command = ["bash", str(self._config / "ready.sh"), self.host, str(self._client)]
-        probe = Process(command, self._config.parent / "probe.log", {**os.environ, "TMPDIR": str(self._tmp)})
+        probe = Process(command, self._config.parent / "probe.log", {**os.environ, "TMPDIR": str(self.tmp)})
         return probe.wait() == 0
 
 
@@ -133,16 +153,24 @@ class Pods:
         self._ports = [free_port() for _ in range(4)]
         self.members: list[Member] = []
 
-    def scale(self, replicas: int) -> None:
-        """What `replicaCount` does: the values reach the pods, pods come or go, all at once."""
+    def plan(self, replicas: int) -> None:
+        """Make pods that are not started yet, and let the values say so many."""
         while len(self.members) < replicas:
             ordinal = len(self.members)
             directory = self._directory / str(ordinal)
             self.members.append(Member(self._version, directory, ordinal, self._ports, _CONF))
-        for member in self.members[replicas:]:
-            member.stop()
+        self.want(replicas)
+
+    def want(self, replicas: int) -> None:
+        """What the values say reaches all pods."""
         for member in self.members:
             member.want(replicas)
+
+    def scale(self, replicas: int) -> None:
+        """What `replicaCount` does: the values reach the pods, pods come or go, all at once."""
+        self.plan(replicas)
+        for member in self.members[replicas:]:
+            member.stop()
         for member in self.members[:replicas]:
             if not member.running:
                 member.start()

@@ -18,10 +18,11 @@ conf=$data/version-2/ensemble/zookeeper.conf  # in version-2, so that it comes a
 
 say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) ensemble: $*"; }
 
-# Says something once, until something else is to be said.
+# Says something once, until this member is part of a quorum.
+declare -A said=()
 say_once() {
-  [ "$*" = "${said:-}" ] || say "$*"
-  said=$*
+  [ -n "${said[$*]:-}" ] || say "$*"
+  said[$*]=yes
 }
 
 # --- the list of members
@@ -89,6 +90,8 @@ database_option() {
   is_empty || return 0
   [ "$(< "$here/replicas")" -gt 1 ] || : > "$data/initialize"
   if [ -e "$data/initialize" ]; then
+    # An empty member notes epoch -1, with which the server would not start on an empty tree of epoch 0.
+    grep -lx -e -1 "$data/version-2/currentEpoch" "$data/version-2/acceptedEpoch" 2> /dev/null | xargs -r rm
     echo "-Dmetadata-backup.database=new-$(< "$here/replicas")"
   else
     echo "-Dmetadata-backup.database=empty"
@@ -129,6 +132,7 @@ watch_ensemble() {
     mode=$(mode "$id")
     if [ -n "$mode" ]; then
       : > "$state/served"
+      said=()
       rm -f "$state/no-quorum-possible"
       grow "$mode"
       shrink "$mode"

@@ -3,6 +3,7 @@
 {{- define "pulsar.validate" -}}
 {{- include "pulsar.validate.names" . }}
 {{- include "pulsar.validate.zookeeper" . }}
+{{- include "pulsar.validate.members" . }}
 {{- include "pulsar.validate.conf" . }}
 {{- $tools := .Values.zookeeper.customTools }}
 {{- if $tools.backup.enable }}
@@ -86,19 +87,19 @@
 
 {{- define "pulsar.validate.conf" -}}
 {{- $zookeeper := .Values.zookeeper }}
-{{- range $name := list "dataDir" "dataLogDir" "clientPort" "metricsProvider.httpPort" "admin.serverPort" }}
+{{- range $name := list "dataDir" "dataLogDir" "clientPort" "metricsProvider.httpPort" "admin.serverPort" "reconfigEnabled" "dynamicConfigFile" "standaloneEnabled" }}
 {{- if hasKey ($zookeeper.config | default dict) $name }}
 {{- fail (printf "zookeeper.config.%s is set by the chart, whose probes, volumes and restore rely on it: remove it (zookeeper.ports has the ports)" $name) }}
 {{- end }}
 {{- end }}
 {{- range $name := list "admin.enableServer" "admin.serverAddress" "admin.commandURL" }}
-{{- if and $zookeeper.customTools.restore.enable (hasKey ($zookeeper.config | default dict) $name) }}
-{{- fail (printf "zookeeper.config.%s cannot be set while zookeeper.customTools.restore.enable is true: a restore asks the members' AdminServers which restore they are of" $name) }}
+{{- if hasKey ($zookeeper.config | default dict) $name }}
+{{- fail (printf "zookeeper.config.%s cannot be set. The members ask each other's AdminServers whether their volumes are empty, and which restore they are of. Remove it" $name) }}
 {{- end }}
 {{- end }}
 {{- $environment := printf "%s %s" (toJson $zookeeper.configData) (toJson $zookeeper.extraEnv) }}
-{{- if and $zookeeper.customTools.restore.enable (contains "zookeeper.admin." $environment) }}
-{{- fail "zookeeper.configData or zookeeper.extraEnv sets a zookeeper.admin property, which cannot be while zookeeper.customTools.restore.enable is true: a restore asks the members' AdminServers which restore they are of" }}
+{{- if contains "zookeeper.admin." $environment }}
+{{- fail "zookeeper.configData or zookeeper.extraEnv sets a zookeeper.admin property, which cannot be. The members ask each other's AdminServers whether their volumes are empty, and which restore they are of. Remove it" }}
 {{- end }}
 {{- $ports := list 9990 }}
 {{- range $name, $port := $zookeeper.ports }}

@@ -1,4 +1,19 @@
 {{/*
+Whether there are Jobs: where `initialize` is set, and where earlier ones have not ended. An upgrade without `initialize`
+must not stop them half-way.
+*/}}
+{{- define "pulsar.initialize.wanted" -}}
+{{- $state := dict "wanted" .Values.initialize }}
+{{- range (lookup "batch/v1" "Job" (include "pulsar.namespace" .) "").items }}
+{{- $labels := .metadata.labels | default dict }}
+{{- if and (eq (get $labels "release") $.Release.Name) (has (get $labels "component") (list "bookie-init" "init")) (not ((.status).succeeded)) }}
+{{- $_ := set $state "wanted" true }}
+{{- end }}
+{{- end }}
+{{- $state.wanted }}
+{{- end }}
+
+{{/*
 A Job that may run again at any time. Its name has a digest of what it does: changed values make a new one, where
 Kubernetes would refuse to change a Job. Call as "pulsar.selector".
 */}}

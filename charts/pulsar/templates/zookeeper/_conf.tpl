@@ -1,4 +1,7 @@
-{{/* zookeeper.conf: what all members share. zookeeper.config adds to it and overrides it. */}}
+{{/*
+zookeeper.conf: what all members share. zookeeper.config adds to it and overrides it. Which members there are is not in
+it: the ensemble agrees on that (files/ensemble.sh).
+*/}}
 {{- define "pulsar.zookeeper.conf" -}}
 {{- $zookeeper := .Values.zookeeper -}}
 {{- $config := dict
@@ -12,6 +15,7 @@
   "autopurge.purgeInterval" "1"
   "4lw.commands.whitelist" "ruok, srvr, mntr"
   "quorumListenOnAllIPs" "true"
+  "reconfigEnabled" "true"
   "standaloneEnabled" "false"
   "metricsProvider.className" "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
   "metricsProvider.httpPort" $zookeeper.ports.http
@@ -20,9 +24,6 @@
 {{- if not (kindIs "invalid" $value) }}
 {{ $key }}={{ include "pulsar.number" $value }}
 {{- end }}
-{{- end }}
-{{- range $ordinal := until (int $zookeeper.replicaCount) }}
-server.{{ add 1 $ordinal }}={{ include "pulsar.zookeeper.member" (dict "root" $ "ordinal" $ordinal) }}:{{ $zookeeper.ports.follower }}:{{ $zookeeper.ports.leaderElection }}
 {{- end }}
 {{- end }}
 
@@ -39,9 +40,17 @@ server.{{ add 1 $ordinal }}={{ include "pulsar.zookeeper.member" (dict "root" $ 
 {{- end }}
 {{- end }}
 
-{{/* What is mounted into the pods. */}}
+{{/* A member's line in the list of members: files/ensemble.sh fills in {id}, {ordinal} and {role}. */}}
+{{- define "pulsar.zookeeper.line" -}}
+{{- $ports := .Values.zookeeper.ports -}}
+server.{id}={{ include "pulsar.zookeeper.member" (dict "root" . "ordinal" "{ordinal}") }}:{{ $ports.follower }}:{{ $ports.leaderElection }}:{role};{{ $ports.client }}
+{{- end }}
+
+{{/* What is mounted into the pods, and restarts them when it changes. */}}
 {{- define "pulsar.zookeeper.files" -}}
 zookeeper.conf: | {{- include "pulsar.zookeeper.conf" . | nindent 2 }}
-start.sh: | {{- .Files.Get "files/start.sh" | nindent 2 }}
-probe.sh: | {{- .Files.Get "files/probe.sh" | nindent 2 }}
+member: | {{- include "pulsar.zookeeper.line" . | nindent 2 }}
+{{- range list "start.sh" "ensemble.sh" "probe.sh" "ready.sh" }}
+{{ . }}: | {{- $.Files.Get (printf "files/%s" .) | nindent 2 }}
+{{- end }}
 {{- end }}
