@@ -200,6 +200,14 @@ def test_latest_says_what_it_covers(client: FlaskClient, world: World) -> None:
     assert "coverage" not in answer(client, "/backup/latest")[1]
 
 
+@pytest.mark.parametrize("clusters", [[], ["demo"]])
+def test_latest_names_the_clusters_in_it(client: FlaskClient, world: World, clusters: list[str]) -> None:
+    """An initialised tree has a Pulsar cluster; one that was never initialised has none, and the answer tells."""
+    made = covered(NEWER.name)
+    world.last_report = replace(made, manifest=replace(made.manifest, outline={"clusters": clusters}))
+    assert clusters == answer(client, "/backup/latest")[1]["clusters"]
+
+
 def test_coverage(client: FlaskClient, world: World) -> None:
     """The last backup's coverage: all of it, its tenants, its namespaces, and the topics of one namespace."""
     world.last_report = covered(NEWER.name)

@@ -49,7 +49,7 @@ def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loo
         found = listed()
         if not found:
             return _error(404, "there is no backup yet")
-        return _json({**found[0].as_json(), **_total(found[0], loop.last_report)})
+        return _json({**found[0].as_json(), **_content(found[0], loop.last_report)})
 
     @app.get("/backup/list")
     def backup_list() -> Answer:
@@ -92,11 +92,11 @@ def _answer_errors(app: Flask) -> None:
         return answer, status
 
 
-def _total(newest: Backup, report: Report | None) -> dict[str, Any]:
-    """What the newest backup covers, if it is the last that this service has made."""
+def _content(newest: Backup, report: Report | None) -> dict[str, Any]:
+    """Which Pulsar clusters the newest backup holds and what it covers, if this service made it."""
     if report is None or report.backup.name != newest.name:
         return {}
-    return {"coverage": report.coverage.total.to_json()}
+    return {"clusters": (report.manifest.outline or {}).get("clusters", []), "coverage": report.coverage.total.to_json()}
 
 
 def _coverage(report: Report | None, namespace: str | None) -> Answer:
