@@ -1,5 +1,6 @@
 """What the chart makes of values."""
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ci.chart import CHART
 from ci.parts.chart_tools import KUBERNETES
 from support.helm import EXAMPLE, conform, containers, lint, merged, names, nested, one, pods, refusal, render, text
 
@@ -117,12 +119,15 @@ def test_restricted(values: dict[str, Any]) -> None:
 
 
 def test_admin_port() -> None:
-    """The Service exposes the admin port, and the probes ask it."""
+    """The Service exposes the admin port, ready or not, and the probes ask it."""
     manifests = render(BACKUP)
-    assert [8088] == [port["port"] for port in one(manifests, "Service", "snpe-pulsar-backup")["spec"]["ports"]]
+    service = one(manifests, "Service", "snpe-pulsar-backup")["spec"]
+    assert ([8088], True) == ([port["port"] for port in service["ports"]], service["publishNotReadyAddresses"])
     container = one(manifests, "StatefulSet", "snpe-pulsar-backup")["spec"]["template"]["spec"]["containers"][0]
     assert "/healthz" == container["livenessProbe"]["httpGet"]["path"]
-    assert "/readyz" == container["readinessProbe"]["httpGet"]["path"]
+    script = (CHART / "files/backup_ready.sh").read_text()
+    assert ["bash", "-c", script, "backup_ready.sh", "8088"] == container["readinessProbe"]["exec"]["command"]
+    assert (5, 5) == tuple(container["readinessProbe"][name] for name in ("periodSeconds", "timeoutSeconds"))
 
 
 def test_settings_reach_the_program() -> None:
@@ -158,13 +163,111 @@ def test_restore_knows_the_new_cluster() -> None:
         )
 
 
-def test_secrets_by_key() -> None:
-    """Credentials are taken from the Secret by their keys; without secrets.use there are none."""
-    used = merged(BACKUP, nested(f"{TOOLS}.backup.secrets.use", value=True))
-    for values, expected in ((BACKUP, []), (used, ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])):
-        spec = one(render(values), "StatefulSet", "snpe-pulsar-backup")["spec"]["template"]["spec"]
-        variables = spec["containers"][0].get("env", [])
-        assert expected == [variable["valueFrom"]["secretKeyRef"]["key"] for variable in variables]
+def pod(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """The pods of a StatefulSet."""
+    return dict(one(render(values), "StatefulSet", f"snpe-pulsar-{name}")["spec"]["template"]["spec"])
+
+
+def of(tool: str, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The container of backup or restore, and the volumes of its pod by name."""
+    spec = pod(values, "backup" if tool == "backup" else "zookeeper")
+    (container,) = (each for each in containers(spec) if each["name"] == tool)
+    return container, {volume["name"]: volume for volume in spec["volumes"]}
+
+
+def variables(container: dict[str, Any]) -> dict[str, Any]:
+    """The variables that a container sets by value."""
+    return {variable["name"]: variable.get("value") for variable in container.get("env", [])}
+
+
+def mounted(container: dict[str, Any]) -> dict[str, Any]:
+    """What a container mounts, by path."""
+    return {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+
+
+@pytest.mark.parametrize(("tool", "off"), [("backup", BACKUP), ("restore", RESTORE)])
+def test_keys_are_mounted(tool: str, off: dict[str, Any]) -> None:
+    """Keys come from the Secret as files, which change in a running pod; without secrets.use there are none."""
+    container, volumes = of(tool, off)
+    assert ({}, {"spool"}) == (variables(container), set(volumes) & {"spool", "object-store-keys"})
+    container, volumes = of(tool, merged(off, nested(f"{TOOLS}.{tool}.secrets.use", value=True)))
+    assert {"S3_CREDENTIALS_DIR": "/etc/aws-secret"} == variables(container)
+    mount = {"name": "object-store-keys", "mountPath": "/etc/aws-secret", "readOnly": True}
+    assert mount == mounted(container)["/etc/aws-secret"]
+    assert {
+        "secretName": "aws-secret",
+        "defaultMode": 0o440,
+        "items": [{"key": name, "path": name} for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")],
+    } == volumes["object-store-keys"]["secret"]
+
+
+@pytest.mark.parametrize("tool", ["backup", "restore"])
+def test_keys_of_other_names(tool: str) -> None:
+    """A Secret whose keys are called otherwise is mounted under the names that the program knows."""
+    container, volumes = of(tool, EVERYTHING)
+    secret = volumes["object-store-keys"]["secret"]
+    assert f"{tool}-keys" == secret["secretName"]
+    assert [
+        {"key": "id", "path": "AWS_ACCESS_KEY_ID"},
+        {"key": "key", "path": "AWS_SECRET_ACCESS_KEY"},
+        {"key": "token", "path": "AWS_SESSION_TOKEN"},
+    ] == secret["items"]
+    assert "/etc/object-store-ca/ca.crt" == variables(container)["AWS_CA_BUNDLE"]
+    assert {"name": "object-store-ca", "mountPath": "/etc/object-store-ca", "readOnly": True} == mounted(container)[
+        "/etc/object-store-ca"
+    ]
+    assert "authorities" == volumes["object-store-ca"]["secret"]["secretName"]
+
+
+def test_zookeeper_has_no_keys_without_a_restore() -> None:
+    """ZooKeeper's pods mount keys and authorities while a restore is switched on, in its container alone."""
+    shared = nested(f"{TOOLS}.objectStore", {"endpoint": "https://s3.example.com", "caSecretName": "authorities"})
+    used = merged(shared, *(nested(f"{TOOLS}.{tool}.secrets.use", value=True) for tool in ("backup", "restore")))
+    assert pod({}, "zookeeper") == pod(merged(BACKUP, used), "zookeeper")
+    (container,) = pod(merged(RESTORE, used), "zookeeper")["containers"]
+    assert not {"/etc/aws-secret", "/etc/object-store-ca"} & set(mounted(container))
+
+
+STORE = ("AWS_ENDPOINT_URL_S3", "AWS_REGION")
+
+
+@pytest.mark.parametrize("tool", ["backup", "restore"])
+@pytest.mark.parametrize(
+    ("shared", "own", "expected"),
+    [
+        ({}, {}, (None, None)),
+        ({"endpoint": "https://s3:9000", "region": "eu-west-1"}, {}, ("https://s3:9000", "eu-west-1")),
+        ({"endpoint": "https://s3:9000"}, {"AWS_REGION": "a"}, ("https://s3:9000", "a")),
+        ({"endpoint": "https://s3:9000", "region": "a"}, {"AWS_REGION": None}, ("https://s3:9000", "a")),
+        ({"region": "a"}, dict.fromkeys(STORE, "http://own"), ("http://own", "http://own")),
+        ({"endpoint": "https://s3:9000"}, None, ("https://s3:9000", None)),
+    ],
+)
+def test_object_store_is_shared(
+    tool: str, shared: dict[str, str], own: dict[str, str] | None, expected: tuple[str | None, ...]
+) -> None:
+    """Backup and restore have the same endpoint and region, unless a tool's own configData sets others."""
+    values = merged(BACKUP, RESTORE, nested(f"{TOOLS}.objectStore", shared), nested(f"{TOOLS}.{tool}.configData", own))
+    data = one(render(values), "ConfigMap", f"snpe-pulsar-{tool}")["data"]
+    assert expected == tuple(data.get(name) for name in STORE)
+
+
+@pytest.mark.parametrize("tool", ["backup", "restore"])
+def test_authorities_of_its_own(tool: str) -> None:
+    """A tool whose configData has AWS_CA_BUNDLE keeps it."""
+    own = nested(f"{TOOLS}.{tool}.configData", {"AWS_CA_BUNDLE": "/mine"})
+    container, _ = of(tool, merged(BACKUP, RESTORE, nested(f"{TOOLS}.objectStore.caSecretName", "authorities"), own))
+    assert "AWS_CA_BUNDLE" not in variables(container)
+
+
+def test_example_filled_in() -> None:
+    """The lines of the example that are to be filled in fit where they stand: image and endpoint reach both tools."""
+    filled = re.sub(r"^( *)# ( *[a-zA-Z]+:)", r"\1\2", EXAMPLE.read_text(), flags=re.MULTILINE)
+    values = merged(yaml.safe_load(filled), RESTORE)
+    for tool in ("backup", "restore"):
+        assert "registry.example.com/pulsar-metadata-backup:0.1.0" == of(tool, values)[0]["image"]
+        data = one(render(values), "ConfigMap", f"snpe-pulsar-{tool}")["data"]
+        assert "https://s3.example.com" == data["AWS_ENDPOINT_URL_S3"]
 
 
 def test_external_ensemble() -> None:
@@ -193,6 +296,10 @@ REFUSED = [
     (nested("backup.enable", "true"), "enable"),
     (nested("backup.configData.AWS_SECRET_ACCESS_KEY", "secret"), "configData.AWS_SECRET_ACCESS_KEY is a secret"),
     (nested("backup.configData.BUCKET", "s3a://other"), "configData.BUCKET is set by the chart"),
+    (nested("backup.configData.S3_CREDENTIALS_DIR", "/x"), "configData.S3_CREDENTIALS_DIR is set by the chart"),
+    (nested("objectStore.endpoint", "s3.example.com"), 'objectStore.endpoint is "s3.example.com"'),
+    (nested("objectStore.endpoint", "https://user:password@s3"), "objectStore.endpoint is a secret"),
+    (nested("objectStore.secretKeys.accessKeyId", ""), "accessKeyId"),
     (nested("backup.configData.X", "http://user:password@proxy"), "configData.X is a secret"),
     (nested("backup.configData.X", {"a": 1}), "X"),
     (nested("backup.bucket", "s3a://bucket/two words"), "backup.bucket is no address"),

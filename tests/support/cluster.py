@@ -157,10 +157,6 @@ def is_ready(pod: dict[str, Any]) -> bool:
 def _values(tool: Image, zookeeper: Image) -> dict[str, Any]:
     """What is different on a small cluster without a registry and without Amazon."""
     small = {"requests": {"cpu": "10m", "memory": "64Mi"}}
-    program = {
-        "configData": {"AWS_ENDPOINT_URL_S3": "http://s3:7070", "AWS_REGION": "us-east-1"},
-        "resources": small,
-    }
     login = {"secretKeyRef": {"name": "zookeeper-login", "key": "login"}}
     return {
         "images": {
@@ -179,12 +175,13 @@ def _values(tool: Image, zookeeper: Image) -> dict[str, Any]:
             "resources": small,
             "volumes": {"data": {"size": "1Gi"}},
             "customTools": {
+                "objectStore": {"endpoint": "http://s3:7070", "region": "us-east-1"},
                 "backup": {
-                    **program,
+                    "resources": small,
                     "backupInterval": 10,
                     "extraEnv": [{"name": "ZOOKEEPER_AUTH", "valueFrom": login}],
                 },
-                "restore": {**program, "scope": "everything"},
+                "restore": {"resources": small, "scope": "everything"},
             },
         },
         "pulsar_metadata": {"clusterName": "demo", "resources": small},

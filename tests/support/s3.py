@@ -42,11 +42,11 @@ class S3Server:
         self._directory = directory
         self._process: Process | None = None
 
-    def start(self) -> None:
-        """Start it and wait until it answers."""
+    def start(self, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> None:
+        """Start it and wait until it answers. These are its owner's keys, and no others are."""
         data = self._directory / "buckets"
         data.mkdir(exist_ok=True, parents=True)
-        environment = {**os.environ, "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
+        environment = {**os.environ, "ROOT_ACCESS_KEY": access_key, "ROOT_SECRET_KEY": secret_key}
         command = [versitygw(), "--port", f"127.0.0.1:{self.port}", "--iam-dir", str(self._iam()), "posix", str(data)]
         self._process = Process(command, self._directory / "s3.log", environment)
         self._process.wait_until(self._answers)

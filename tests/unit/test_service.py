@@ -159,6 +159,36 @@ def test_a_fault_is_logged_whole(metrics: Metrics, caplog: pytest.LogCaptureFixt
     assert ZeroDivisionError is record.exc_info[0]
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (StoreUnreachable("nobody answers", "check the network"), "nobody answers: check the network"),
+        (RuntimeError("s3cr3t detail"), "a fault in the program, please report it with its log"),
+    ],
+)
+def test_last_failure(error: Exception, expected: str, metrics: Metrics) -> None:
+    """Why the last attempt failed is known until a good one; a fault keeps its details to the log."""
+    good = threading.Event()
+
+    def turn(checkpoint: Checkpoint) -> Report:
+        return succeed(checkpoint) if good.is_set() else failing(error)(checkpoint)
+
+    with running(turn, metrics) as service:
+        assert eventually(lambda: counts(metrics)[1] >= 2)
+        assert expected == service.last_failure
+        good.set()
+        assert eventually(lambda: not service.last_failure)
+
+
+def test_no_failure_before_the_first_attempt_has_ended(metrics: Metrics) -> None:
+    """While the first backup runs, and when it is abandoned, no failure is known."""
+    backups = Backups(go_on)
+    with running(backups, metrics) as service:
+        assert backups.wait_for(1)
+        assert "" == service.last_failure
+    assert "" == service.last_failure
+
+
 def test_stop_abandons_a_running_backup(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
     """A stop ends a running backup at its next step; it is neither run nor failed, and no error is said."""
     backups = Backups(go_on)

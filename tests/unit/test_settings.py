@@ -140,6 +140,7 @@ def test_all_given() -> None:
         "SPOOL_DIR": "/spool",
         "S3_ADDRESSING_STYLE": "path",
         "AWS_REGION": "eu-central-1",
+        "S3_CREDENTIALS_DIR": "/etc/aws-secret",
     }
     login = Login("digest", "admin:pass:word")
     expected = ServeSettings(
@@ -149,7 +150,7 @@ def test_all_given() -> None:
             "/ledgers/managed",
             Path("/spool"),
         ),
-        store=StoreSettings(Location("s3a", "my-bucket", "team/prod"), "eu-central-1", "path"),
+        store=StoreSettings(Location("s3a", "my-bucket", "team/prod"), "eu-central-1", "path", Path("/etc/aws-secret")),
         interval=60,
         port=80,
     )

@@ -29,6 +29,7 @@ class World:
     alive: bool = True
     stopping: bool = False
     last_report: Report | None = None
+    last_failure: str = ""
 
     def existing(self) -> list[Backup]:
         """The backups, newest first."""
@@ -146,6 +147,16 @@ def test_health_is_the_loops(
         found, content = answer(client, path)
         assert status == found
         assert ["status" if status == 200 else "error"] == list(content)
+
+
+def test_failed_backup_is_not_ready(client: FlaskClient, world: World) -> None:
+    """While the last backup has failed the service is healthy but not ready, and says why; a good one ends that."""
+    world.last_failure = "the object store refused the credentials: check them"
+    expected = "the last backup failed: the object store refused the credentials: check them"
+    assert (503, expected) == refusal(client, "/readyz")
+    assert [200, 200, 200, 200] == [client.get(path).status_code for path in ENDPOINTS if path != "/readyz"]
+    world.last_failure = ""
+    assert 200 == client.get("/readyz").status_code
 
 
 def test_metrics_are_prometheus(client: FlaskClient, world: World) -> None:

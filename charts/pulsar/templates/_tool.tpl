@@ -25,14 +25,14 @@ envFrom:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- $digest := eq (($values.sasl).mechanism | default "") "DIGEST-MD5" }}
-{{- if or ($values.secrets).use $digest $values.extraEnv }}
+{{- $authorities := and (include "pulsar.tool.authorities" .) (kindIs "invalid" (index ($values.configData | default dict) "AWS_CA_BUNDLE")) }}
+{{- if or ($values.secrets).use $authorities $digest $values.extraEnv }}
 env:
   {{- if ($values.secrets).use }}
-  {{- $name := $values.secrets.aws.secretName }}
-  {{- range list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
-  - name: {{ . }}
-    valueFrom: {secretKeyRef: {name: {{ $name | quote }}, key: {{ . }}}}
+  - {name: S3_CREDENTIALS_DIR, value: /etc/aws-secret}
   {{- end }}
+  {{- if $authorities }}
+  - {name: AWS_CA_BUNDLE, value: /etc/object-store-ca/ca.crt}
   {{- end }}
   {{- if $digest }}
   {{- range $name, $key := dict "ZOOKEEPER_SASL_USER" "user" "ZOOKEEPER_SASL_PASSWORD" "password" }}
@@ -44,6 +44,55 @@ env:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* What the program reads of the object store as files: a mounted Secret changes in a running pod, a variable does not. */}}
+{{- define "pulsar.tool.mounts" -}}
+{{- if ((index .root.Values.zookeeper.customTools .tool).secrets).use }}
+- {name: object-store-keys, mountPath: /etc/aws-secret, readOnly: true}
+{{- end }}
+{{- if include "pulsar.tool.authorities" . }}
+- {name: object-store-ca, mountPath: /etc/object-store-ca, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{/* Their volumes. Group-readable: the pod's fsGroup owns them. */}}
+{{- define "pulsar.tool.volumes" -}}
+{{- $secrets := (index .root.Values.zookeeper.customTools .tool).secrets | default dict }}
+{{- $keys := (.root.Values.zookeeper.customTools.objectStore).secretKeys | default dict }}
+{{- if $secrets.use }}
+- name: object-store-keys
+  secret:
+    secretName: {{ $secrets.aws.secretName | quote }}
+    defaultMode: 0440
+    items:
+      - {key: {{ $keys.accessKeyId | default "AWS_ACCESS_KEY_ID" | quote }}, path: AWS_ACCESS_KEY_ID}
+      - {key: {{ $keys.secretAccessKey | default "AWS_SECRET_ACCESS_KEY" | quote }}, path: AWS_SECRET_ACCESS_KEY}
+      {{- with $keys.sessionToken }}
+      - {key: {{ . | quote }}, path: AWS_SESSION_TOKEN}
+      {{- end }}
+{{- end }}
+{{- with include "pulsar.tool.authorities" . }}
+- name: object-store-ca
+  secret: {secretName: {{ . | quote }}, items: [{key: ca.crt, path: ca.crt}]}
+{{- end }}
+{{- end }}
+
+{{/* The Secret with the object store's authorities; empty: there is none. */}}
+{{- define "pulsar.tool.authorities" -}}
+{{- (.root.Values.zookeeper.customTools.objectStore).caSecretName | default "" -}}
+{{- end }}
+
+{{/* A tool's configData, and what it does not set of the object store. Call with (dict "root" $ "tool" name). */}}
+{{- define "pulsar.tool.data" -}}
+{{- $own := (index .root.Values.zookeeper.customTools .tool).configData | default dict }}
+{{- $store := .root.Values.zookeeper.customTools.objectStore | default dict }}
+{{- range $name, $value := dict "AWS_ENDPOINT_URL_S3" $store.endpoint "AWS_REGION" $store.region }}
+{{- if and $value (kindIs "invalid" (index $own $name)) }}
+{{ $name }}: {{ $value | quote }}
+{{- end }}
+{{- end }}
+{{- include "pulsar.configData" $own }}
 {{- end }}
 
 {{/* configData as the data of a ConfigMap; what is null is as good as absent. */}}

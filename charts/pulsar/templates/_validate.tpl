@@ -6,6 +6,7 @@
 {{- include "pulsar.validate.members" . }}
 {{- include "pulsar.validate.conf" . }}
 {{- $tools := .Values.zookeeper.customTools }}
+{{- include "pulsar.validate.objectStore" ($tools.objectStore | default dict) }}
 {{- if $tools.backup.enable }}
 {{- include "pulsar.validate.tool" (dict "tool" "backup" "values" $tools.backup) }}
 {{- include "pulsar.validate.backup" $tools.backup }}
@@ -121,6 +122,14 @@
 {{- end }}
 {{- end }}
 
+{{- define "pulsar.validate.objectStore" -}}
+{{- $key := "zookeeper.customTools.objectStore" }}
+{{- include "pulsar.validate.environment" (dict "key" $key "values" (dict "endpoint" .endpoint)) }}
+{{- if and .endpoint (not (regexMatch "^https?://[^/ ]+(/[^ ]*)?$" .endpoint)) }}
+{{- fail (printf "%s.endpoint is %q: set it to https://<host>[:<port>]" $key .endpoint) }}
+{{- end }}
+{{- end }}
+
 {{- define "pulsar.validate.tool" -}}
 {{- $key := printf "zookeeper.customTools.%s" .tool }}
 {{- $secrets := .values.secrets | default dict }}
@@ -129,7 +138,7 @@
 {{- end }}
 {{- include "pulsar.validate.environment" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
 {{- range $name, $_ := .values.configData }}
-{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "ZOOKEEPER_TLS" "ZOOKEEPER_TLS_CA" "ZOOKEEPER_TLS_CERT" "ZOOKEEPER_TLS_KEY" "ZOOKEEPER_TLS_CHECK_HOSTNAME" "ZOOKEEPER_SASL_MECHANISM" "ZOOKEEPER_SASL_USER" "ZOOKEEPER_SASL_SERVICE" "ZOOKEEPER_SASL_PRINCIPAL" "ZOOKEEPER_SASL_KEYTAB" "KRB5_CONFIG" "ZOOKEEPER_DATA_LOG_DIR" "ZOOKEEPER_ADMIN_PORT" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "OVERWRITE_EXISTING" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR") }}
+{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "ZOOKEEPER_TLS" "ZOOKEEPER_TLS_CA" "ZOOKEEPER_TLS_CERT" "ZOOKEEPER_TLS_KEY" "ZOOKEEPER_TLS_CHECK_HOSTNAME" "ZOOKEEPER_SASL_MECHANISM" "ZOOKEEPER_SASL_USER" "ZOOKEEPER_SASL_SERVICE" "ZOOKEEPER_SASL_PRINCIPAL" "ZOOKEEPER_SASL_KEYTAB" "KRB5_CONFIG" "ZOOKEEPER_DATA_LOG_DIR" "ZOOKEEPER_ADMIN_PORT" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "OVERWRITE_EXISTING" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR" "S3_CREDENTIALS_DIR") }}
 {{- fail (printf "%s.configData.%s is set by the chart from the other values: remove it" $key $name) }}
 {{- end }}
 {{- end }}

@@ -148,7 +148,7 @@ def _rules(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _open(settings: StoreSettings) -> Store:
-    return open_store(settings.location, settings.region, settings.addressing_style)
+    return open_store(settings.location, settings.region, settings.addressing_style, settings.credentials_dir)
 
 
 def _point(uri: str) -> RestorePoint:

@@ -41,13 +41,14 @@ def serve(settings: ServeSettings) -> None:
     """
     with workspace(settings.plan.spool_dir):
         pass  # a spool directory that cannot be used is told now
-    store = open_store(settings.store.location, settings.store.region, settings.store.addressing_style)
+    kept = settings.store
+    store = open_store(kept.location, kept.region, kept.addressing_style, kept.credentials_dir)
     listener = _listen(settings.port)
     log.info(
         "admin port %d, a backup of %s to %s every %d s",
         settings.port,
         settings.plan.source.ensemble.servers,
-        settings.store.location,
+        kept.location,
         settings.interval,
     )
     _Server(settings, store, listener).run()

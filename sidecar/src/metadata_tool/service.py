@@ -35,6 +35,8 @@ class Service:
         self._checkpoint = Checkpoint()
         self.last_report: Report | None = None
         """The last backup that this service has made."""
+        self.last_failure = ""
+        """Why the last attempt failed; empty before the first has ended, and after a good one."""
         self._thread = threading.Thread(target=self._run, name="backup")
 
     def start(self) -> None:
@@ -88,11 +90,15 @@ class Service:
         except Stopped:
             log.info("the running backup was abandoned, nothing of it is in the bucket")
         except ToolError as error:
-            self._metrics.failed()
+            self._failed(str(error))
             log.error("backup failed: %s; the next try is at the next interval (%s s)", error, self._interval)
         except Exception:
-            self._metrics.failed()
+            self._failed("a fault in the program, please report it with its log")
             log.exception("backup failed by a fault in the program, please report it")
         else:
+            self.last_report, self.last_failure = report, ""
             self._metrics.succeeded(report)
-            self.last_report = report
+
+    def _failed(self, why: str) -> None:
+        self.last_failure = why
+        self._metrics.failed()

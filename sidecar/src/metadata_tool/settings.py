@@ -184,6 +184,13 @@ S3_ADDRESSING_STYLE = Variable(
     "S3_ADDRESSING_STYLE", "auto", "all", "`path`, `virtual`, or `auto`: by path unless the endpoint is Amazon's"
 )
 AWS_REGION = Variable("AWS_REGION", "", "all", "The bucket's region; AWS_DEFAULT_REGION works too")
+S3_CREDENTIALS_DIR = Variable(
+    "S3_CREDENTIALS_DIR",
+    "",
+    "all",
+    "A directory with the files AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if there is one, AWS_SESSION_TOKEN. "
+    "They replace the variables of these names, and are read at every use, so changed keys need no restart",
+)
 
 VARIABLES = (
     ZOOKEEPER_SERVERS,
@@ -225,6 +232,7 @@ VARIABLES = (
     SPOOL_DIR,
     S3_ADDRESSING_STYLE,
     AWS_REGION,
+    S3_CREDENTIALS_DIR,
 )
 BOTO3 = (
     "boto3 finds credentials and endpoints as its documentation says: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
@@ -252,6 +260,7 @@ class StoreSettings:
     location: Location
     region: str | None
     addressing_style: str
+    credentials_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -280,10 +289,12 @@ class Settings:
 
     def store(self, location: Location | None = None) -> StoreSettings:
         """The store of `BUCKET`, or of a location that was given otherwise."""
+        directory = self._text(S3_CREDENTIALS_DIR)
         return StoreSettings(
             location=location or self._parsed(BUCKET, Location.parse, f"set it to {EXAMPLE}"),
             region=self._text(AWS_REGION) or None,
             addressing_style=self._one_of(S3_ADDRESSING_STYLE, ("auto", "path", "virtual")),
+            credentials_dir=Path(directory) if directory else None,
         )
 
     def prefix(self) -> str:

@@ -31,6 +31,10 @@ class Loop(Protocol):
     def last_report(self) -> Report | None:
         """The last backup that it has made since its start."""
 
+    @property
+    def last_failure(self) -> str:
+        """Why the last attempt failed, without a secret; empty if it did not."""
+
 
 NAMESPACES = TOPICS = 1_000
 """So many an answer has at most: those that would lose most."""
@@ -75,8 +79,11 @@ def _answer_health(app: Flask, loop: Loop) -> None:
 
     @app.get("/readyz")
     def readyz() -> Answer:
-        ready = loop.alive and not loop.stopping
-        return _json({"status": "ok"}) if ready else _error(503, "the service is starting or stopping")
+        if loop.stopping or not loop.alive:
+            return _error(503, "the service is starting or stopping")
+        if failure := loop.last_failure:
+            return _error(503, f"the last backup failed: {failure}")
+        return _json({"status": "ok"})
 
 
 def _answer_errors(app: Flask) -> None:

@@ -30,5 +30,5 @@ ZOOKEEPER_SASL_PRINCIPAL: {{ .principal | quote }}
 ZOOKEEPER_SASL_SERVICE: {{ .service | quote }}
 {{- end }}
 {{- end }}
-{{- include "pulsar.configData" $backup.configData | nindent 0 }}
+{{- include "pulsar.tool.data" (dict "root" . "tool" "backup") | nindent 0 }}
 {{- end }}

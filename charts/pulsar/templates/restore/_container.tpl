@@ -11,6 +11,7 @@
   volumeMounts:
     - {name: data, mountPath: /pulsar/data/zookeeper}
     - {name: spool, mountPath: /tmp}
+    {{- include "pulsar.tool.mounts" (dict "root" . "tool" "restore") | nindent 4 }}
     {{- with $restore.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -41,5 +42,5 @@ ZOOKEEPER_SERVERS: {{ include "pulsar.zookeeper.members" . | quote }}
 ZOOKEEPER_ADMIN_PORT: "9990"
 SPOOL_DIR: /tmp
 ZOOKEEPER_DATA_DIR: /pulsar/data/zookeeper
-{{- include "pulsar.configData" $restore.configData | nindent 0 }}
+{{- include "pulsar.tool.data" (dict "root" . "tool" "restore") | nindent 0 }}
 {{- end }}

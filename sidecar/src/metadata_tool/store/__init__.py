@@ -50,8 +50,13 @@ class Store(Protocol):
         """
 
 
-def open_store(location: Location, region: str | None = None, addressing_style: str = "auto") -> Store:
-    """The store of a location. The last two matter to S3 alone. Nothing is asked of it yet.
+def open_store(
+    location: Location,
+    region: str | None = None,
+    addressing_style: str = "auto",
+    credentials_dir: Path | None = None,
+) -> Store:
+    """The store of a location. The other settings matter to S3 alone. Nothing is asked of it yet.
 
     Raises:
         SettingError: boto3's own settings are wrong.
@@ -62,7 +67,7 @@ def open_store(location: Location, region: str | None = None, addressing_style: 
         return DirectoryStore(location)
     from metadata_tool.store.s3 import S3Store  # boto3 takes a second to load
 
-    return S3Store(location, region, addressing_style)
+    return S3Store(location, region, addressing_style, credentials_dir)
 
 
 def already_there(location: Location, name: str) -> StoreFailed:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -27,6 +28,7 @@ from metadata_tool.errors import (
 from metadata_tool.files import sha256
 from metadata_tool.location import Location
 from metadata_tool.store import already_there, changed_meanwhile, no_such_backup
+from metadata_tool.store.credentials import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, Keys, read_keys
 from metadata_tool.store.download import CUT, Download
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ log = logging.getLogger(__name__)
 PART_SIZE = 8 << 20
 _CHUNK = 1 << 20
 _POLL = 0.05
+_PARTS = TransferConfig(multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=2)
 _CHECKSUM = "SHA256"
 _PATIENCE: Any = {"connect_timeout": 10, "read_timeout": 30, "retries": {"mode": "standard"}}
 _CHECKSUMS: Any = {"response_checksum_validation": "when_required"}  # some stores tell that of the whole for a range
@@ -52,30 +55,34 @@ _WRONG_REGION = {"AuthorizationHeaderMalformed", "PermanentRedirect", "301", "Il
 class S3Store:
     """Objects under a path of a bucket. Parts are checked by the server as they arrive, the object once it is there."""
 
-    def __init__(self, location: Location, region: str | None, addressing_style: str) -> None:
-        """Make a client; nothing is asked of the server yet.
+    def __init__(
+        self, location: Location, region: str | None, addressing_style: str, credentials_dir: Path | None = None
+    ) -> None:
+        """Make a client; nothing is asked of the server yet, and no key is read.
 
         Raises:
             SettingError: boto3's own settings are wrong.
         """
         self.location = location
-        try:
-            self._client = _client(region, addressing_style)
-        except (boto_errors.BotoCoreError, ValueError) as error:
-            raise SettingError(f"the S3 client's settings are wrong: {error}", "check the AWS_ variables") from error
-        parts = TransferConfig(multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=2)
-        self._transfer = create_transfer_manager(self._client, parts)
+        self._region, self._addressing_style = region, addressing_style
+        self._credentials_dir = credentials_dir
+        self._keys = Keys("", "") if credentials_dir else None  # with none, boto3 would look for some elsewhere
+        self._last_client = self._connect(self._keys)
+        self._endpoint = self._last_client.meta.endpoint_url
+        self._changing = Lock()
 
     def save(self, source: Path, digest: bytes, name: str, checkpoint: Callable[[], None]) -> None:
         """See `Store.save`."""
         bucket, key = self.location.bucket, self.location.key(name)
         if name in self.list(name):
             raise already_there(self.location, name)
+        client = self._client()
         extra = {"ChecksumAlgorithm": _CHECKSUM, "ContentType": "application/gzip"}
         try:
             with self._explaining(name):
-                _await(self._transfer.upload(str(source), bucket, key, extra_args=extra), checkpoint)
-                self._verify(source, digest, name, checkpoint)
+                with create_transfer_manager(client, _PARTS) as transfer:
+                    _await(transfer.upload(str(source), bucket, key, extra_args=extra), checkpoint)
+                self._verify(client, source, digest, name, checkpoint)
         except BaseException:  # a signal among them
             self._withdraw(name)
             raise
@@ -83,7 +90,7 @@ class S3Store:
     def fetch(self, name: str, target: Path, checkpoint: Callable[[], None]) -> None:
         """See `Store.fetch`."""
         with self._explaining(name):
-            download = Download(self._client, self.location, name)
+            download = Download(self._client(), self.location, name)
             with target.open("wb") as file:
                 download.write(file, checkpoint)
         told = download.sha256
@@ -95,9 +102,8 @@ class S3Store:
         start = self.location.key("")
         found: dict[str, int] = {}
         with self._explaining(prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.location.bucket, Prefix=start + prefix, Delimiter="/"
-            )
+            paginator = self._client().get_paginator("list_objects_v2")
+            pages = paginator.paginate(Bucket=self.location.bucket, Prefix=start + prefix, Delimiter="/")
             for page in pages:
                 for item in page.get("Contents", []):
                     found[item["Key"].removeprefix(start)] = item["Size"]
@@ -106,7 +112,28 @@ class S3Store:
     def delete(self, name: str) -> None:
         """See `Store.delete`."""
         with self._explaining(name):
-            self._client.delete_object(Bucket=self.location.bucket, Key=self.location.key(name))
+            self._client().delete_object(Bucket=self.location.bucket, Key=self.location.key(name))
+
+    def _client(self) -> "S3Client":
+        """A client with the keys that are there now: the last one, unless they have changed.
+
+        Raises:
+            CredentialsRejected: the files in the directory of credentials cannot be used.
+        """
+        if self._credentials_dir is None:
+            return self._last_client
+        with self._changing:  # the admin port lists while a backup runs
+            keys = read_keys(self._credentials_dir)
+            if keys != self._keys:
+                self._last_client = self._connect(keys)
+                self._keys = keys
+            return self._last_client
+
+    def _connect(self, keys: Keys | None) -> "S3Client":
+        try:
+            return _make_client(self._region, self._addressing_style, keys)
+        except (boto_errors.BotoCoreError, ValueError) as error:
+            raise SettingError(f"the S3 client's settings are wrong: {error}", "check the AWS_ variables") from error
 
     def _withdraw(self, name: str) -> None:
         """Remove what may have arrived of a failed upload: what was not verified must not be listed."""
@@ -115,10 +142,12 @@ class S3Store:
         except ToolError as error:
             log.warning("%s may be in the bucket, unverified, and could not be removed: %s", name, error)
 
-    def _verify(self, source: Path, digest: bytes, name: str, checkpoint: Callable[[], None]) -> None:
+    def _verify(
+        self, client: "S3Client", source: Path, digest: bytes, name: str, checkpoint: Callable[[], None]
+    ) -> None:
         """Compare what the server holds by its own SHA-256, or, where it keeps none, by reading it back."""
         bucket, key = self.location.bucket, self.location.key(name)
-        head = self._client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        head = client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
         size, checksum = source.stat().st_size, head.get("ChecksumSHA256")
         if head["ContentLength"] != size:
             raise _unverified(self.location.uri(name), f"it has {head['ContentLength']} bytes instead of {size}")
@@ -129,7 +158,7 @@ class S3Store:
             equal = checksum == (of_parts if "-" in checksum else _told(whole))
         else:
             read = hashlib.sha256()
-            for chunk in self._client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK):
+            for chunk in client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK):
                 checkpoint()
                 read.update(chunk)
             equal = read.digest() == digest
@@ -158,7 +187,7 @@ class S3Store:
             ) from error
         except (boto_errors.HTTPClientError, boto_errors.ConnectionError) as error:
             raise StoreUnreachable(
-                f"the object store at {self._client.meta.endpoint_url} does not answer ({type(error).__name__})",
+                f"the object store at {self._endpoint} does not answer ({type(error).__name__})",
                 "check AWS_ENDPOINT_URL_S3, AWS_REGION and the network",
             ) from error
         except boto_errors.FlexibleChecksumError as error:
@@ -182,12 +211,15 @@ class S3Store:
         if code in _BAD_KEYS:
             return CredentialsRejected(
                 f"the object store refused the credentials for {self.location} ({code})",
-                "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN",
+                f"check {ACCESS_KEY}, {SECRET_KEY} and {SESSION_TOKEN}{self._place_of_keys()}",
             )
         if code in _WRONG_REGION:
             return StoreFailed(f"the bucket of {self.location} lies in another region ({code})", "set AWS_REGION to it")
         message = error.response.get("Error", {}).get("Message", "")
         return StoreFailed(f"the object store failed for {self.location}: {code} {message}", "it is worth a retry")
+
+    def _place_of_keys(self) -> str:
+        return f" in {self._credentials_dir} (S3_CREDENTIALS_DIR)" if self._credentials_dir else ""
 
     def _damaged(self, name: str) -> StoreFailed:
         return StoreFailed(
@@ -196,13 +228,20 @@ class S3Store:
         )
 
 
-def _client(region: str | None, addressing_style: str) -> "S3Client":
-    """A client that waits a bounded time, and addresses buckets by path wherever the endpoint is not Amazon's."""
+def _make_client(region: str | None, addressing_style: str, keys: Keys | None) -> "S3Client":
+    """A client that waits a bounded time, and addresses buckets by path wherever the endpoint is not Amazon's.
+
+    Without keys, boto3 finds some as its documentation says.
+    """
     session = boto3.session.Session()
+    given: dict[str, Any] = {}
+    if keys:
+        given = {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key}
+        given["aws_session_token"] = keys.session_token
 
     def make(style: Any) -> "S3Client":
         config = Config(**_PATIENCE, **_CHECKSUMS, s3={"addressing_style": style})
-        return session.client("s3", region_name=region, config=config)
+        return session.client("s3", region_name=region, config=config, **given)
 
     client = make(addressing_style)
     foreign = not client.meta.endpoint_url.removesuffix(".cn").endswith(".amazonaws.com")

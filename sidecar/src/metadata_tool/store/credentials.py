@@ -1,0 +1,87 @@
+"""Keys of S3 in a directory, as a mounted Kubernetes Secret has them. They rotate without a restart."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metadata_tool.errors import CredentialsRejected
+
+ACCESS_KEY, SECRET_KEY, SESSION_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
+_HINT = f"put {ACCESS_KEY} and {SECRET_KEY} there, a Secret's keys as files"
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What S3 knows its clients by."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+def read_keys(directory: Path) -> Keys:
+    """The keys that are there now, all of the same generation.
+
+    Raises:
+        CredentialsRejected: a file is missing, empty, unreadable or not text; the message has its path.
+    """
+    for _ in range(_ATTEMPTS):
+        generation = _generation(directory)
+        try:
+            found = _read(directory, generation)
+        except CredentialsRejected:
+            if generation == _generation(directory):
+                raise
+        else:
+            if generation == _generation(directory):
+                return found
+    raise CredentialsRejected(
+        f"the keys in {directory} (S3_CREDENTIALS_DIR) were replaced {_ATTEMPTS} times while they were read",
+        "look for what replaces them so often",
+    )
+
+
+def _generation(directory: Path) -> Path:
+    """The directory that really holds the files.
+
+    Kubernetes replaces all files of a volume at once: they are links to `..data/<name>`, `..data` is a link to a new
+    directory each time, and the old directory is deleted.
+    """
+    link = directory / "..data"
+    return Path(os.path.realpath(link if os.path.islink(link) else directory))  # noqa: PTH114  # raises no OSError
+
+
+def _read(directory: Path, generation: Path) -> Keys:
+    return Keys(
+        _required(directory, generation, ACCESS_KEY),
+        _required(directory, generation, SECRET_KEY),
+        _value(directory, generation, SESSION_TOKEN),
+    )
+
+
+def _required(directory: Path, generation: Path, name: str) -> str:
+    value = _value(directory, generation, name)
+    if value is None:
+        state = "is empty" if (generation / name).exists() else "does not exist"
+        raise _unusable(directory / name, state)
+    return value
+
+
+def _value(directory: Path, generation: Path, name: str) -> str | None:
+    """The text of a file without white space around it; None where there is no file, or no text in it."""
+    try:
+        value = (generation / name).read_text("ascii").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(directory / name, f"cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError:
+        raise _unusable(directory / name, "is not ASCII text") from None  # the cause holds the secret
+    if not value.isprintable():
+        raise _unusable(directory / name, "has more than one line, or control characters")
+    return value or None
+
+
+def _unusable(file: Path, state: str) -> CredentialsRejected:
+    return CredentialsRejected(f"{file} (S3_CREDENTIALS_DIR) {state}", _HINT)

@@ -1,0 +1,66 @@
+"""The readiness probe of the chart's backup, on whatever an admin port may answer."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from support.processes import free_port
+from support.readiness import probe
+
+FAILED = "HTTP/1.1 503 SERVICE UNAVAILABLE\r\nContent-Type: application/json\r\n\r\n"
+
+
+@contextlib.contextmanager
+def answering(answer: str | None) -> Iterator[int]:
+    """A port that answers one request with this and closes; with None it says nothing until the end."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(1000)
+                if answer is None:
+                    over.wait(60)
+                else:
+                    connection.sendall(answer.encode())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ('HTTP/1.1 200 OK\r\n\r\n{"status":"ok"}\n', (0, "")),
+        (FAILED + '{"error":"the last backup failed: no answer"}\n', (1, "the last backup failed: no answer\n")),
+        (FAILED + '{"error":"no end of line"}', (1, "no end of line\n")),
+        (FAILED + '{"error":"znode \\"/a\\" may not be read"}\n', (1, 'znode "/a" may not be read\n')),
+        (FAILED + '{"error":"$(id) `id` %s \\u2026"}\n', (1, "$(id) `id` %s \\u2026\n")),
+    ],
+    ids=["ready", "failed", "unended", "quotes", "no-code"],
+)
+def test_answers(answer: str, expected: tuple[int, str]) -> None:
+    """200 is ready and silent; of any other answer the error is printed as it is."""
+    with answering(answer) as port:
+        assert expected == probe(port)
+
+
+@pytest.mark.parametrize("answer", ["", None], ids=["closes", "hangs"])
+def test_no_answer(answer: str | None) -> None:
+    """An admin port that takes the request and says nothing is not ready."""
+    with answering(answer) as port:
+        assert (1, f"the admin port {port} does not answer\n") == probe(port)
+
+
+def test_nothing_listens() -> None:
+    """An admin port that is not there is not ready, and bash says why."""
+    exit_code, said = probe(free_port())
+    assert (1, True) == (exit_code, "Connection refused" in said), said
