@@ -366,6 +366,8 @@ REFUSED_ELSEWHERE = [
         "configData.ZOOKEEPER_TLS_KEY_PASSWORD is a secret",
     ),
     ({"zookeeper": {"config": {"dataDir": "/elsewhere"}}}, "zookeeper.config.dataDir is set by the chart"),
+    ({"zookeeper": {"replicaCount": 4}}, "zookeeper.replicaCount is 4. An even number"),
+    ({"zookeeper": {"config": {"reconfigEnabled": False}}}, "zookeeper.config.reconfigEnabled is set by the chart"),
     ({"zookeeper": {"config": {"dataLogDir": "/elsewhere"}}}, "zookeeper.config.dataLogDir is set by the chart"),
     ({"zookeeper": {"configData": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "configData.AWS_SECRET_ACCESS_KEY is a secret"),
     (
@@ -375,7 +377,7 @@ REFUSED_ELSEWHERE = [
                 "customTools": {"restore": {"enable": True, "restorePoint": POINT}},
             }
         },
-        "zookeeper.config.admin.enableServer cannot be set while",
+        "zookeeper.config.admin.enableServer cannot be set. The members ask",
     ),
     ({"zookeeper": {"ports": {"http": 2181}}}, "zookeeper.ports.http is 2181, which is another port"),
     ({"zookeeper": {"ports": {"http": 9990}}}, "zookeeper.ports.http is 9990, which is another port"),
@@ -441,6 +443,16 @@ def test_zookeeper_is_restarted_for_its_configuration() -> None:
         {"zookeeper": {"configData": {"PULSAR_MEM": "-Xmx1g"}}},
     ):
         assert one(render(), *name)["spec"]["template"] != one(render(values), *name)["spec"]["template"]
+
+
+def test_number_of_members_changes_no_pod() -> None:
+    """A running member learns it from its mounted ConfigMap: none is restarted, and none gets another list."""
+    name = ("StatefulSet", "snpe-pulsar-zookeeper")
+    three, five = (render({"zookeeper": {"replicaCount": number}}) for number in (3, 5))
+    assert one(three, *name)["spec"]["template"] == one(five, *name)["spec"]["template"]
+    files = [one(each, "ConfigMap", "snpe-pulsar-zookeeper")["data"] for each in (three, five)]
+    assert ["3", "5"] == [each.pop("replicas") for each in files]
+    assert files[0] == files[1]
 
 
 def test_account_is_there_with_and_without_a_restore() -> None:

@@ -2,6 +2,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -37,10 +38,21 @@ class Backups:
         """Whether this many more have begun before patience ended."""
         return all(self._begun.acquire(timeout=PATIENCE) for _ in range(count))
 
+    def begins_within(self, seconds: float) -> bool:
+        """Whether one more begins."""
+        return self._begun.acquire(timeout=seconds)
+
 
 def succeed(_: Checkpoint) -> Report:
     """A backup that is done at once."""
     return report()
+
+
+def with_clusters(*names: str) -> Turn:
+    """A backup of a tree with these Pulsar clusters."""
+    made = report()
+    done = replace(made, manifest=replace(made.manifest, outline={"clusters": list(names)}))
+    return lambda _: done
 
 
 def failing(error: Exception) -> Turn:
@@ -83,10 +95,14 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 @contextmanager
 def running(
-    back_up: Turn, metrics: Metrics, interval: float = SOON, existing: Callable[[], list[Backup]] = nothing
+    back_up: Turn,
+    metrics: Metrics,
+    interval: float = SOON,
+    existing: Callable[[], list[Backup]] = nothing,
+    soon_again: float = NEVER,
 ) -> Iterator[Service]:
     """A service that was started; it is stopped in the end."""
-    service = Service(back_up, existing, interval, metrics)
+    service = Service(back_up, existing, interval, metrics, soon_again)
     service.start()
     try:
         yield service
@@ -119,6 +135,15 @@ def test_a_backup_is_made_at_every_interval(metrics: Metrics) -> None:
     assert count >= 3
     assert 0 == failures
     assert 3333 == value(metrics, "backup_size_total")
+
+
+def test_a_tree_without_a_cluster_is_saved_again_soon_but_once(metrics: Metrics) -> None:
+    """Soon after a first backup of metadata that is being initialised comes a second one, then the interval counts."""
+    for turn, expected in ((with_clusters(), 2), (with_clusters("demo"), 1)):
+        backups = Backups(turn)
+        with running(backups, metrics, NEVER, soon_again=SOON):
+            assert backups.wait_for(expected)
+            assert not backups.begins_within(10 * SOON)
 
 
 @pytest.mark.parametrize("error", [ZooKeeperUnreachable("nobody answers"), RuntimeError("nobody answers")])

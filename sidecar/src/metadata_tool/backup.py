@@ -63,6 +63,11 @@ class Report:
     size_total: int
     seconds: Seconds
 
+    @property
+    def clusters(self) -> list[str]:
+        """The Pulsar clusters in it; none in a tree that was not initialised yet."""
+        return list((self.manifest.outline or {}).get("clusters", []))
+
 
 def run(plan: Plan, store: Store, checkpoint: Checkpoint, known: KnownAcls | None = None) -> Report:
     """Make one backup now; what is `known` from the one before makes it quicker.

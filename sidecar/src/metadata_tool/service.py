@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 STALLED_AFTER = 600.0
 """Seconds without a sign of life after which the loop counts as dead: longer than any one wait on a server."""
 
+SOON_AGAIN = 60.0
+"""Seconds from a first backup without a Pulsar cluster to the next: the metadata is being initialised."""
+
 
 class Service:
     """Backups in a thread of their own, one at a time."""
@@ -26,12 +29,14 @@ class Service:
         existing: Callable[[], list[Backup]],
         interval: float,
         metrics: Metrics,
+        soon_again: float = SOON_AGAIN,
     ) -> None:
         """Nothing runs yet. `interval` in seconds, from one start to the next."""
         self._back_up = back_up
         self._existing = existing
         self._interval = interval
         self._metrics = metrics
+        self._soon_again = soon_again
         self._checkpoint = Checkpoint()
         self.last_report: Report | None = None
         """The last backup that this service has made."""
@@ -66,12 +71,19 @@ class Service:
     def _run(self) -> None:
         self._look()
         due = time.monotonic()
+        first = True
         while not self._checkpoint.stopping:
             self._once()
-            due = max(due + self._interval, time.monotonic())
+            pause = min(self._interval, self._soon_again) if first and self._uninitialised else self._interval
+            due = max(due + pause, time.monotonic())
+            first = False
             if self._checkpoint.sleep(due - time.monotonic()):
                 break
         log.info("the backup loop has ended")
+
+    @property
+    def _uninitialised(self) -> bool:
+        return self.last_report is not None and not self.last_report.clusters
 
     def _look(self) -> None:
         """Show in the metrics what is there already; if that fails, so will the backup, which says why."""

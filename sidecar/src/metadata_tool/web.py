@@ -103,7 +103,7 @@ def _content(newest: Backup, report: Report | None) -> dict[str, Any]:
     """Which Pulsar clusters the newest backup holds and what it covers, if this service made it."""
     if report is None or report.backup.name != newest.name:
         return {}
-    return {"clusters": (report.manifest.outline or {}).get("clusters", []), "coverage": report.coverage.total.to_json()}
+    return {"clusters": report.clusters, "coverage": report.coverage.total.to_json()}
 
 
 def _coverage(report: Report | None, namespace: str | None) -> Answer:
