@@ -6,6 +6,7 @@ Once by `helm upgrade`, once by `kubectl apply` of what was rendered without a c
 import contextlib
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from ci.parts.images import metadata_tool
 from support.cluster import NAMESPACE, PATIENCE, Release, Surroundings, eventually, kubectl
 
+pytestmark = pytest.mark.usefixtures("surroundings")
 WRITER = Path(__file__).parents[1] / "support" / "writer.py"
 WRITERS = 4
 
@@ -42,7 +44,9 @@ class Writer:
     def end(self) -> set[str]:
         """End it; all that was acknowledged."""
         kubectl("exec", self._name, "--", "/opt/metadata-tool/bin/python", "-c", "import os; os.kill(1, 15)")
-        eventually("it has ended", lambda: "Running" not in kubectl("get", "pod", self._name, "-o", "jsonpath={.status.phase}"))
+        eventually(
+            "it has ended", lambda: "Running" not in kubectl("get", "pod", self._name, "-o", "jsonpath={.status.phase}")
+        )
         written = self.acknowledged()
         kubectl("delete", "pod", self._name)
         return written
@@ -67,7 +71,7 @@ def members(number: int) -> dict[str, str]:
 
 
 @pytest.fixture(params=["upgrade", "apply"])
-def release(request: pytest.FixtureRequest, surroundings: Surroundings, tmp_path: Path) -> Iterator[Release]:
+def release(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Release]:
     """One member serves."""
     made = Release(tmp_path, f"by-{request.param}")
     if request.param == "upgrade":
@@ -80,11 +84,12 @@ def release(request: pytest.FixtureRequest, surroundings: Surroundings, tmp_path
         made.unapply()
 
 
-def voters(surroundings: Surroundings, release: Release, member: int) -> int:
-    """How many members the ensemble has, as one of them tells it; 0 while it does not."""
-    with contextlib.suppress(KazooException, KazooTimeoutError), surroundings.zookeeper(member, release.name) as client:
-        return client.get("/zookeeper/config")[0].decode().count(":participant")
-    return 0
+def has_voters(surroundings: Surroundings, release: Release, number: int) -> bool:
+    """Whether the ensemble has so many members, as the first of them tells it."""
+    with contextlib.suppress(KazooException, KazooTimeoutError), surroundings.zookeeper(0, release.name) as client:
+        lines: bytes = client.get("/zookeeper/config")[0]
+        return lines.count(b":participant") == number
+    return False
 
 
 def test_number_of_members_changes_under_load(surroundings: Surroundings, release: Release) -> None:
@@ -93,10 +98,12 @@ def test_number_of_members_changes_under_load(surroundings: Surroundings, releas
     uid = release.pods()[f"{release.name}-pulsar-zookeeper-0"]["metadata"]["uid"]
     writer = Writer(release.name)
     for number in (3, 5, 3):
-        change = release.apply if release.name == "by-apply" else lambda settings: release.upgrade(3, settings)
-        change(members(number))
+        if release.name == "by-apply":
+            release.apply(members(number))
+        else:
+            release.upgrade(3, members(number))
         eventually(f"{number} pods are ready", lambda expected=list(range(number)): release.ready() == expected)
-        eventually(f"the ensemble has {number} members", lambda: voters(surroundings, release, 0) == number)
+        eventually(f"the ensemble has {number} members", partial(has_voters, surroundings, release, number))
         writer.go_on()
     written = writer.end()
     for member in range(3):

@@ -1,4 +1,4 @@
-"""What an ordinary `helm upgrade` does to a release that runs, or that does not come up: nothing is lost, nothing waits for ever."""
+"""What an ordinary `helm upgrade` does to a release, whether it runs or does not come up: nothing is lost or stuck."""
 
 import subprocess
 import tarfile
@@ -12,6 +12,7 @@ from kazoo.client import KazooClient
 from ci.chart import CHART
 from support.cluster import NAMESPACE, Release, Surroundings, eventually, items, kubectl
 
+pytestmark = pytest.mark.usefixtures("surroundings")
 TOOLS = "zookeeper.customTools"
 QUIET = {f"{TOOLS}.backup.enable": "false", "initialize": "false"}
 SMALL = {**QUIET, "zookeeper.replicaCount": "1"}
@@ -28,7 +29,7 @@ BROKEN = {
 
 
 @pytest.fixture
-def release(surroundings: Surroundings, tmp_path: Path) -> Iterator[Release]:
+def release(tmp_path: Path) -> Iterator[Release]:
     """A release that is uninstalled afterwards."""
     made = Release(tmp_path, "up")
     yield made
@@ -147,7 +148,7 @@ def paths(client: KazooClient, path: str) -> Iterator[str]:
         yield from paths(client, below)
 
 
-def test_helm_test_wants_a_cluster_in_the_backup(surroundings: Surroundings, release: Release) -> None:
+def test_helm_test_wants_a_cluster_in_the_backup(release: Release) -> None:
     """`helm test` fails where nothing was initialised, says so, and passes once it was."""
     backup = {f"{TOOLS}.backup.enable": "true", "zookeeper.replicaCount": "1", f"{TOOLS}.backup.backupPrefix": "up"}
     release.install(3, backup | {"initialize": "false"})
@@ -181,7 +182,7 @@ def earlier_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_upgrade_from_a_chart_with_a_fixed_list(
     surroundings: Surroundings, release: Release, earlier_chart: Path, replicas: int
 ) -> None:
-    """Its data stays. Another number of members is refused in the same step, and harmless where it is applied at once."""
+    """Its data stays. Another number of members is refused in the same step, and harmless where it is applied."""
     values = QUIET | {"zookeeper.replicaCount": str(replicas)}
     release.chart = earlier_chart
     release.install(3, values)

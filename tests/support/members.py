@@ -30,9 +30,10 @@ _PULSAR = """#!/bin/bash
 # What of Pulsar's program the scripts use.
 command=$1
 shift
+export CLASSPATH=$CLASS_PATH
 case $command in
-  zookeeper) exec "$JAVA" {options} $OPTS -cp "$CLASS_PATH" org.apache.zookeeper.server.quorum.QuorumPeerMain "$PULSAR_ZK_CONF" ;;
-  zookeeper-shell) exec "$JAVA" {options} $PULSAR_MEM -cp "$CLASS_PATH" org.apache.zookeeper.ZooKeeperMain "$@" ;;
+  zookeeper) exec "$JAVA" {options} $OPTS org.apache.zookeeper.server.quorum.QuorumPeerMain "$PULSAR_ZK_CONF" ;;
+  zookeeper-shell) exec "$JAVA" {options} $PULSAR_MEM org.apache.zookeeper.ZooKeeperMain "$@" ;;
 esac
 """
 _CONF = """tickTime=500

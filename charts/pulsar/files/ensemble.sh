@@ -8,6 +8,7 @@
 # An empty member takes no part in elections (zookeeper.db.autocreate=false, ZOOKEEPER-261) until it has a leader's tree.
 # So empty members alone never make an ensemble. A new ensemble begins where ALL members say that they are empty.
 
+here=$(dirname "${BASH_SOURCE[0]}")
 data=${ZOOKEEPER_DATA:-/pulsar/data/zookeeper}
 state=${TMPDIR:-/tmp}
 pause=${ENSEMBLE_PAUSE:-5}
@@ -103,13 +104,14 @@ superuser_option() {
   (umask 077; head -c 30 /dev/urandom | base64 > "$state/superuser")
   local digest
   digest=$(printf 'super:%s' "$(< "$state/superuser")" | sha1sum | cut -c 1-40 | sed 's/../\\x&/g')
-  echo "-Dzookeeper.DigestAuthenticationProvider.superDigest=super:$(printf "$digest" | base64)"
+  echo "-Dzookeeper.DigestAuthenticationProvider.superDigest=super:$(printf '%b' "$digest" | base64)"
 }
 
 # --- asking members
 
 # What a port answers: ask HOST PORT TEXT. It fails where nothing listens.
-ask() { timeout 3 bash -c 'exec 3<> "/dev/tcp/$0/$1" && printf "$2" >&3 && cat <&3' "$@" 2> /dev/null; }
+# shellcheck disable=SC2016  # the inner shell expands it
+ask() { timeout 3 bash -c 'exec 3<> "/dev/tcp/$0/$1" && printf %b "$2" >&3 && cat <&3' "$@" 2> /dev/null; }
 
 runs() { [ "$(ask "$(host "$1")" "$(client_port "$1")" ruok)" = imok ]; }
 
@@ -214,7 +216,7 @@ shrink() {
   done
   [ -n "$old" ] || return 0
   absent=$((absent + 1))
-  [ "$absent" -lt "$patience" ] || reconfigure "$list" -remove "$(echo $old | tr ' ' ,)"
+  [ "$absent" -lt "$patience" ] || reconfigure "$list" -remove "$(tr '\n' , <<< "$old" | sed 's/,$//')"
 }
 
 # Changes the list, unless it has changed since it was read: reconfigure LIST OPTION MEMBERS.

@@ -1,8 +1,7 @@
 # Starts this member of the ensemble: `start.sh` in a directory with zookeeper.conf, member, replicas and ensemble.sh.
 # It stays as ZooKeeper's parent: signals go on to it, and a new ensemble begins by a second start (see ensemble.sh).
 set -euo pipefail
-here=$(dirname "$0")
-source "$here/ensemble.sh"
+source "$(dirname "$0")/ensemble.sh"
 
 run() {
   configure
@@ -16,7 +15,8 @@ stopping=
 trap 'stopping=yes; kill "$server" 2> /dev/null' TERM INT
 run
 watch_ensemble &
-trap "kill $! 2> /dev/null" EXIT
+watch=$!
+trap 'kill "$watch" 2> /dev/null' EXIT
 while true; do
   code=0
   wait "$server" || code=$?
