@@ -1,16 +1,28 @@
 """What the chart makes of values."""
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from ci.parts.chart_tools import KUBERNETES
-from support.helm import EXAMPLE, conform, containers, lint, merged, names, nested, one, pods, refusal, render, text
+from support.helm import (
+    EVERYTHING,
+    EXAMPLE,
+    conform,
+    containers,
+    lint,
+    merged,
+    names,
+    nested,
+    one,
+    pods,
+    refusal,
+    render,
+    text,
+)
 
-EVERYTHING = yaml.safe_load((Path(__file__).parent / "everything.yaml").read_text())
 TOOLS = "zookeeper.customTools"
 BACKUP = nested(f"{TOOLS}.backup.enable", value=True)
 POINT = "s3a://bucket/team/pulsar-backup-1623721488825.tar.gz"
