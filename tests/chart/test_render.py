@@ -303,12 +303,6 @@ def test_refusals_elsewhere(values: dict[str, Any], said: str) -> None:
     assert said in refusal(values, 3)
 
 
-@pytest.mark.parametrize("release", ["my.release", "2prod", "a" * 40])
-def test_release_names(release: str) -> None:
-    """A release whose name Kubernetes would refuse half-way is refused before."""
-    assert "the release's name" in refusal({}, 3, release) or "is too long" in refusal({}, 3, release)
-
-
 def test_labels_are_text() -> None:
     """A release called like a YAML word keeps its name."""
     labels = one(render(release="true"), "StatefulSet", "true-pulsar-zookeeper")["metadata"]["labels"]
