@@ -16,6 +16,8 @@ MAPS = [
     "zookeeper.statefulsetAnnotations",
     "zookeeper.nodeSelector",
     "zookeeper.service.annotations",
+    "zookeeper.volumes.data.labels",
+    "zookeeper.volumes.data.annotations",
     f"{BACKUP}.labels",
     f"{BACKUP}.annotations",
     f"{BACKUP}.nodeSelector",
@@ -25,6 +27,7 @@ MAPS = [
     "monitoring.podMonitor.labels",
     "monitoring.serviceMonitor.labels",
     "monitoring.prometheusRule.labels",
+    "monitoring.prometheusRule.alertLabels",
     "monitoring.dashboard.labels",
     "monitoring.dashboard.annotations",
 ]

@@ -15,7 +15,7 @@ from support.helm import EVERYTHING, attempt, conform, merged, nested
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = yaml.safe_load((CHART / "values.schema.json").read_text())
 PLAIN = nested("zookeeper.customTools.backup.enable", value=True)
-NOTHING = {str: "", list: [], dict: {}}
+NOTHING: dict[type, object] = {str: "", list: [], dict: {}}
 
 
 def keys(described: dict[str, Any], defaults: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

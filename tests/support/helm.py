@@ -38,9 +38,11 @@ def merged(*values: Values) -> dict[str, Any]:
     return whole
 
 
-def _template(major: int, values: Values, arguments: Sequence[str], release: str) -> "subprocess.CompletedProcess[str]":
+def _template(
+    major: int, values: Values, arguments: Sequence[str], release: str, chart: Path = CHART
+) -> "subprocess.CompletedProcess[str]":
     with _file(values) as file:
-        command = [helm(major), "template", release, str(CHART), "--values", file, *arguments]
+        command = [helm(major), "template", release, str(chart), "--values", file, *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -65,9 +67,9 @@ def render(values: Values | None = None, *arguments: str, major: int = 3, releas
     return [manifest for manifest in yaml.safe_load_all(stream) if manifest]
 
 
-def attempt(values: Values, major: int, *arguments: str, release: str = "snpe") -> "subprocess.CompletedProcess[str]":
+def attempt(values: Values, major: int, chart: Path = CHART) -> "subprocess.CompletedProcess[str]":
     """`helm template`, whatever comes of it."""
-    return _template(major, values, arguments, release)
+    return _template(major, values, (), "snpe", chart)
 
 
 def refusal(values: Values, major: int, release: str = "snpe") -> str:

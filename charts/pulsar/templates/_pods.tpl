@@ -54,9 +54,24 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* What the `restricted` Pod Security level asks of a container. */}}
+{{/*
+What the `restricted` Pod Security level asks of a container. Call with the values that may have a
+containerSecurityContext, which is merged over it.
+*/}}
 {{- define "pulsar.containerSecurity" -}}
-allowPrivilegeEscalation: false
-capabilities: {drop: [ALL]}
-readOnlyRootFilesystem: true
+{{- $restricted := dict "allowPrivilegeEscalation" false "capabilities" (dict "drop" (list "ALL")) "readOnlyRootFilesystem" true -}}
+{{- mergeOverwrite $restricted (.containerSecurityContext | default dict | deepCopy) | toYaml }}
+{{- end }}
+
+{{/*
+A StatefulSet with fields of the user's merged into its pods. Call with (dict "object" text "extra" map). What cannot be
+read is left to helm, which says why.
+*/}}
+{{- define "pulsar.withPodSpec" -}}
+{{- $object := fromYaml .object -}}
+{{- if and .extra $object.spec -}}
+{{- mergeOverwrite $object (dict "spec" (dict "template" (dict "spec" (deepCopy .extra)))) | toYaml -}}
+{{- else -}}
+{{- .object -}}
+{{- end -}}
 {{- end }}

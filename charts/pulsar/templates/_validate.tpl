@@ -4,6 +4,8 @@
 {{- include "pulsar.validate.names" . }}
 {{- include "pulsar.validate.zookeeper" . }}
 {{- include "pulsar.validate.conf" . }}
+{{- include "pulsar.validate.podSpec" (dict "key" "zookeeper" "values" .Values.zookeeper) }}
+{{- include "pulsar.validate.podSpec" (dict "key" "zookeeper.customTools.backup" "values" .Values.zookeeper.customTools.backup) }}
 {{- $tools := .Values.zookeeper.customTools }}
 {{- if $tools.backup.enable }}
 {{- include "pulsar.validate.tool" (dict "tool" "backup" "values" $tools.backup) }}
@@ -14,6 +16,16 @@
 {{- if $tools.restore.enable }}
 {{- include "pulsar.validate.tool" (dict "tool" "restore" "values" $tools.restore) }}
 {{- include "pulsar.validate.restore" . }}
+{{- end }}
+{{- end }}
+
+{{/* Lists of the chart's own, which a merge would replace, have keys of their own to add to them. */}}
+{{- define "pulsar.validate.podSpec" -}}
+{{- $key := .key }}
+{{- range $name, $_ := .values.extraPodSpec }}
+{{- if has $name (list "containers" "initContainers" "volumes") }}
+{{- fail (printf "%s.extraPodSpec.%s would replace the chart's own. Use %s.extra%s" $key $name $key (title $name)) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
