@@ -4,6 +4,9 @@
 {{- include "pulsar.validate.names" . }}
 {{- include "pulsar.validate.zookeeper" . }}
 {{- include "pulsar.validate.conf" . }}
+{{- if .Values.zookeeper.enabled }}
+{{- include "pulsar.validate.volumes" (dict "root" . "found" (lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) (include "pulsar.zookeeper.fullname" .))) }}
+{{- end }}
 {{- include "pulsar.validate.podSpec" (dict "key" "zookeeper" "values" .Values.zookeeper) }}
 {{- include "pulsar.validate.podSpec" (dict "key" "zookeeper.customTools.backup" "values" .Values.zookeeper.customTools.backup) }}
 {{- $tools := .Values.zookeeper.customTools }}
