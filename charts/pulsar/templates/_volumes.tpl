@@ -20,7 +20,7 @@ so in a line that names no way. Call with (dict "root" $ "found" the StatefulSet
 {{- define "pulsar.validate.claim" -}}
 {{- $found := .claim.spec.resources.requests.storage }}
 {{- $difference := subf (include "pulsar.bytes" .wanted.size) (include "pulsar.bytes" $found) }}
-{{- $way := printf "Then `kubectl -n %s delete statefulset %s --cascade=orphan`, and upgrade again. Its pods go on. See Growing the volumes in docs/kubernetes.md" (include "pulsar.namespace" .root) .name }}
+{{- $way := printf "Then `kubectl -n %s delete statefulset %s --cascade=orphan`, and upgrade again. Its pods keep running. See Growing the volumes in docs/kubernetes.md" (include "pulsar.namespace" .root) .name }}
 {{- if lt $difference 0.0 }}
 {{- fail (printf "zookeeper.volumes.data.size is %s, and StatefulSet %s has %s. A volume cannot shrink. Set it back" .wanted.size .name $found) }}
 {{- else if gt $difference 0.0 }}
