@@ -3,6 +3,9 @@
 Comments above a key say all: `# -- text` describes it, as helm-docs reads it, and between two lines `# @schema` stands
 JSON schema in YAML, as far as the default's own type does not say it. Objects whose keys are described one by one are
 closed unless that opens them.
+
+helm takes a key that is null out of the values. So a key is required, and null refused by its name, unless nothing is
+a value that it may have: an empty text, or a map or list that is described as a unit.
 """
 
 import json
@@ -45,7 +48,8 @@ def _object(node: yaml.MappingNode, lines: list[str], path: str) -> dict[str, An
         key.value: _property(value, _comments(lines, key.start_mark.line), lines, f"{path}{key.value}")
         for key, value in node.value
     }
-    return {"type": "object", "properties": properties, _OPEN: False}
+    required = [name for name, each in properties.items() if not _takes_null(each)]
+    return {"type": "object", "properties": properties, "required": required, _OPEN: False}
 
 
 def _property(node: yaml.Node, comments: list[str], lines: list[str], path: str) -> dict[str, Any]:
@@ -56,10 +60,32 @@ def _property(node: yaml.Node, comments: list[str], lines: list[str], path: str)
             own["type"] = _type(node, path)
         if isinstance(node, yaml.MappingNode) and _OPEN not in annotated:
             raise ValueError(f"values.yaml: {path} does not say which keys it takes: write {_OPEN} into its @schema")
-        return own | annotated
+        whole = own | annotated
+        return _with_null(whole) if _may_be_empty(node) else whole
     if isinstance(node, yaml.MappingNode) and node.value:
         return _object(node, lines, f"{path}.") | annotated
     raise ValueError(f"values.yaml: {path} has no description: write `# -- …` above it")
+
+
+def _may_be_empty(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.CollectionNode) or node.value == ""
+
+
+def _takes_null(described: dict[str, Any]) -> bool:
+    return "null" in described.get("type", []) or None in described.get("enum", [])
+
+
+def _with_null(described: dict[str, Any]) -> dict[str, Any]:
+    """The same, and null: it stays in the values where this chart is part of another."""
+    if _takes_null(described):
+        return described
+    more: dict[str, Any] = {}
+    if "type" in described:
+        types = described["type"]
+        more["type"] = [*(types if isinstance(types, list) else [types]), "null"]
+    if "enum" in described:
+        more["enum"] = [*described["enum"], None]
+    return described | more
 
 
 def _type(node: yaml.Node, path: str) -> str:

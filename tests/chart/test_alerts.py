@@ -14,7 +14,7 @@ import yaml
 from ci.chart import CHART
 from ci.parts.chart_tools import promtool
 from metadata_tool.metrics import COVERAGE, METRICS
-from support.helm import Manifest, merged, nested, one, render
+from support.helm import Manifest, merged, nested, one, refusal, render
 
 ALERTS = sorted(path.stem for path in (CHART / "alerts").glob("*.yaml"))
 UNIT_TESTS = Path(__file__).parent / "rules" / "alerts_test.yaml"
@@ -142,3 +142,27 @@ def test_alerts_are_of_this_release() -> None:
 def test_thresholds_are_values(path: str, value: object, alert: str, said: str) -> None:
     """What an alert compares with follows the chart's values."""
     assert said in rules(nested(path, value))[f"PulsarMetadataBackup{alert}"]["expr"]
+
+
+def test_alerts_that_are_excluded() -> None:
+    """An alert that is not wanted is left out, and no other."""
+    excluded = {"PulsarMetadataBackupUploadSlow", "PulsarMetadataBackupAbsent"}
+    found = rules(nested("monitoring.prometheusRule.excludedAlerts", sorted(excluded)))
+    assert default_rules().keys() - excluded == found.keys()
+
+
+def test_excluded_alert_that_does_not_exist() -> None:
+    """A name that no alert has is refused, with the names that there are."""
+    said = refusal(merged(ON, nested("monitoring.prometheusRule.excludedAlerts", ["PulsarMetadataBackup"])), 3)
+    assert "monitoring.prometheusRule.excludedAlerts has PulsarMetadataBackup, which is none" in said
+    assert ", ".join(sorted(default_rules())[:2]) in said
+
+
+def test_labels_of_alerts() -> None:
+    """Every alert gets the labels, beside its own and over them."""
+    found = rules(nested("monitoring.prometheusRule.alertLabels", {"team": "storage"}))
+    assert {name: rule["labels"] | {"team": "storage"} for name, rule in default_rules().items()} == {
+        name: rule["labels"] for name, rule in found.items()
+    }
+    found = rules(nested("monitoring.prometheusRule.alertLabels", {"severity": "page"}))
+    assert {"page"} == {rule["labels"]["severity"] for rule in found.values()}

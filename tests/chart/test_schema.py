@@ -26,12 +26,35 @@ def test_schema_is_current() -> None:
         ("3", "integer"),
         ("0.5", "number"),
         ("true", "boolean"),
-        ("[]", "array"),
     ],
 )
 def test_type_comes_from_the_default(default: str, expected: str) -> None:
     """A key takes values of its default's type."""
     assert {"description": "What it is", "type": expected} == property_of(f"# -- What it is\nkey: {default}\n")
+
+
+@pytest.mark.parametrize(
+    ("default", "expected"),
+    [("''", "string"), ("[]", "array"), ("[1]", "array"), ("{}", "object"), ("{a: 1}", "object")],
+)
+def test_null_where_nothing_is_a_value(default: str, expected: str) -> None:
+    """A text that is empty by default, a map and a list may be null, which is as good as empty."""
+    values = f"# @schema\n# additionalProperties: true\n# @schema\n# -- What it is\nkey: {default}\n"
+    assert [expected, "null"] == property_of(values)["type"]
+    assert [] == schema(values)["required"]
+
+
+def test_null_among_choices() -> None:
+    """Where an empty text is one of several choices, null is another."""
+    values = "# @schema\n# enum: ['', Always]\n# @schema\n# -- When\nkey: ''\n"
+    assert ["", "Always", None] == property_of(values)["enum"]
+    assert [] == schema(values)["required"]
+
+
+@pytest.mark.parametrize("default", ["text", "3", "0.5", "true", "false"])
+def test_null_is_refused_elsewhere(default: str) -> None:
+    """Any other key must be there, so that helm names it where it is null."""
+    assert ["key"] == schema(f"# -- What it is\nkey: {default}\n")["required"]
 
 
 def test_annotation_wins() -> None:
@@ -45,6 +68,7 @@ def test_described_keys_close_their_object() -> None:
     assert property_of("key:\n  # -- One\n  one: 1\n") == {
         "type": "object",
         "properties": {"one": {"description": "One", "type": "integer"}},
+        "required": ["one"],
         "additionalProperties": False,
     }
 

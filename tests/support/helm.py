@@ -14,6 +14,8 @@ from ci.parts.chart_tools import kubeconform, monitoring_schemas, schemas
 from ci.parts.helm import helm
 
 EXAMPLE = Path(__file__).parents[2] / "values.example.yaml"
+EVERYTHING = yaml.safe_load((Path(__file__).parents[1] / "chart" / "everything.yaml").read_text())
+"""Values that set every option."""
 
 Values = Mapping[str, Any]
 Manifest = dict[str, Any]
@@ -36,9 +38,11 @@ def merged(*values: Values) -> dict[str, Any]:
     return whole
 
 
-def _template(major: int, values: Values, arguments: Sequence[str], release: str) -> "subprocess.CompletedProcess[str]":
+def _template(
+    major: int, values: Values, arguments: Sequence[str], release: str, chart: Path = CHART
+) -> "subprocess.CompletedProcess[str]":
     with _file(values) as file:
-        command = [helm(major), "template", release, str(CHART), "--values", file, *arguments]
+        command = [helm(major), "template", release, str(chart), "--values", file, *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -61,6 +65,11 @@ def render(values: Values | None = None, *arguments: str, major: int = 3, releas
     """The manifests of a release."""
     stream = text(values, *arguments, major=major, release=release)
     return [manifest for manifest in yaml.safe_load_all(stream) if manifest]
+
+
+def attempt(values: Values, major: int, chart: Path = CHART) -> "subprocess.CompletedProcess[str]":
+    """`helm template`, whatever comes of it."""
+    return _template(major, values, (), "snpe", chart)
 
 
 def refusal(values: Values, major: int, release: str = "snpe") -> str:

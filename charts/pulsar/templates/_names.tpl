@@ -5,7 +5,7 @@
 {{- end }}
 
 {{- define "pulsar.fullname" -}}
-{{- .Release.Name }}-pulsar
+{{- .Values.fullnameOverride | default (printf "%s-pulsar" .Release.Name) -}}
 {{- end }}
 
 {{- define "pulsar.zookeeper.fullname" -}}
@@ -51,7 +51,7 @@ component: {{ .component | quote }}
 {{/* Labels that the chart gives to a component's pods: no versions, so that a new chart alone restarts nothing. */}}
 {{- define "pulsar.ownLabels" -}}
 {{ include "pulsar.selector" . }}
-cluster: {{ include "pulsar.fullname" .root }}
+cluster: {{ include "pulsar.fullname" .root | quote }}
 app.kubernetes.io/name: pulsar
 app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component | quote }}
@@ -59,7 +59,7 @@ app.kubernetes.io/component: {{ .component | quote }}
 
 {{/* Labels of a component's pods. Call as "pulsar.selector", with "labels" of the user's, which cannot replace those. */}}
 {{- define "pulsar.podLabels" -}}
-{{- mergeOverwrite (deepCopy (.labels | default dict)) (include "pulsar.ownLabels" . | fromYaml) | toYaml }}
+{{- mergeOverwrite (include "pulsar.texts" .labels | fromYaml) (include "pulsar.ownLabels" . | fromYaml) | toYaml }}
 {{- end }}
 
 {{/*
@@ -73,7 +73,7 @@ come last, as those that a Prometheus selects by.
   "helm.sh/chart" (printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace "+" "_"))
 -}}
 {{- $own := include "pulsar.ownLabels" . | fromYaml -}}
-{{- $labels := mergeOverwrite (deepCopy (.root.Values.commonLabels | default dict)) $own $versions (.labels | default dict) -}}
+{{- $labels := mergeOverwrite (include "pulsar.texts" .root.Values.commonLabels | fromYaml) $own $versions (include "pulsar.texts" .labels | fromYaml) -}}
 name: {{ .name }}
 namespace: {{ include "pulsar.namespace" .root | quote }}
 labels: {{- toYaml $labels | nindent 2 }}
@@ -82,4 +82,15 @@ labels: {{- toYaml $labels | nindent 2 }}
 {{/* A number that was given as one or as a string, without an exponent. */}}
 {{- define "pulsar.number" -}}
 {{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ toString . | trim }}{{ end -}}
+{{- end }}
+
+{{/* A map whose values the API wants as texts, which YAML reads as numbers or booleans: a label `true`. Without nulls. */}}
+{{- define "pulsar.texts" -}}
+{{- $texts := dict -}}
+{{- range $name, $value := . }}
+{{- if not (kindIs "invalid" $value) }}
+{{- $_ := set $texts $name (kindIs "string" $value | ternary $value (include "pulsar.number" $value)) }}
+{{- end }}
+{{- end }}
+{{- with $texts }}{{ toYaml . }}{{ end -}}
 {{- end }}

@@ -1,8 +1,8 @@
 {{/* What pods have in common. */}}
 
-{{/* Call with (dict "root" $ "repository" text "tag" text). */}}
+{{/* Call with (dict "root" $ "repository" text "tag" text "digest" text). */}}
 {{- define "pulsar.image" -}}
-{{- with .root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end }}{{ .repository }}:{{ include "pulsar.number" .tag }}
+{{- with .root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end }}{{ .repository }}{{ with .digest }}@{{ . }}{{ else }}:{{ include "pulsar.number" .tag }}{{ end }}
 {{- end }}
 
 {{- define "pulsar.zookeeper.image" -}}
@@ -17,20 +17,24 @@ imagePullPolicy: {{ .Values.images.zookeeper.pullPolicy | default "IfNotPresent"
 {{- $other := index $images (ternary "restore" "backup" (eq .tool "backup")) -}}
 {{- $repository := $own.repository | default $other.repository | default "pulsar-metadata-backup" -}}
 {{- $tag := $own.tag | default $other.tag | default .root.Chart.AppVersion -}}
-image: {{ include "pulsar.image" (dict "root" .root "repository" $repository "tag" $tag) | quote }}
+{{- $digest := $own.digest | default (empty $own.tag | ternary $other.digest "") -}}
+image: {{ include "pulsar.image" (dict "root" .root "repository" $repository "tag" $tag "digest" $digest) | quote }}
 imagePullPolicy: {{ $own.pullPolicy | default $other.pullPolicy | default "IfNotPresent" }}
 {{- end }}
 
 {{- define "pulsar.pullSecrets" -}}
 {{- with .Values.global.imagePullSecrets }}
-imagePullSecrets: {{- toYaml . | nindent 2 }}
+imagePullSecrets:
+  {{- range . }}
+  - {{ kindIs "string" . | ternary (dict "name" .) . | toJson }}
+  {{- end }}
 {{- end }}
 {{- end }}
 
 {{/* Where a pod may run. Call with (dict "root" $ "component" name "values" values). */}}
 {{- define "pulsar.scheduling" -}}
 {{- with .values.nodeSelector }}
-nodeSelector: {{- toYaml . | nindent 2 }}
+nodeSelector: {{- include "pulsar.texts" . | nindent 2 }}
 {{- end }}
 {{- with .values.affinity }}
 affinity: {{- toYaml . | nindent 2 }}
@@ -50,9 +54,24 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* What the `restricted` Pod Security level asks of a container. */}}
+{{/*
+What the `restricted` Pod Security level asks of a container. Call with the values that may have a
+containerSecurityContext, which is merged over it.
+*/}}
 {{- define "pulsar.containerSecurity" -}}
-allowPrivilegeEscalation: false
-capabilities: {drop: [ALL]}
-readOnlyRootFilesystem: true
+{{- $restricted := dict "allowPrivilegeEscalation" false "capabilities" (dict "drop" (list "ALL")) "readOnlyRootFilesystem" true -}}
+{{- mergeOverwrite $restricted (.containerSecurityContext | default dict | deepCopy) | toYaml }}
+{{- end }}
+
+{{/*
+A StatefulSet with fields of the user's merged into its pods. Call with (dict "object" text "extra" map). What cannot be
+read is left to helm, which says why.
+*/}}
+{{- define "pulsar.withPodSpec" -}}
+{{- $object := fromYaml .object -}}
+{{- if and .extra $object.spec -}}
+{{- mergeOverwrite $object (dict "spec" (dict "template" (dict "spec" (deepCopy .extra)))) | toYaml -}}
+{{- else -}}
+{{- .object -}}
+{{- end -}}
 {{- end }}

@@ -5,6 +5,11 @@
 {{- include "pulsar.validate.zookeeper" . }}
 {{- include "pulsar.validate.members" . }}
 {{- include "pulsar.validate.conf" . }}
+{{- if .Values.zookeeper.enabled }}
+{{- include "pulsar.validate.volumes" (dict "root" . "found" (lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) (include "pulsar.zookeeper.fullname" .))) }}
+{{- end }}
+{{- include "pulsar.validate.podSpec" (dict "key" "zookeeper" "values" .Values.zookeeper) }}
+{{- include "pulsar.validate.podSpec" (dict "key" "zookeeper.customTools.backup" "values" .Values.zookeeper.customTools.backup) }}
 {{- $tools := .Values.zookeeper.customTools }}
 {{- include "pulsar.validate.objectStore" ($tools.objectStore | default dict) }}
 {{- if $tools.backup.enable }}
@@ -16,6 +21,16 @@
 {{- if $tools.restore.enable }}
 {{- include "pulsar.validate.tool" (dict "tool" "restore" "values" $tools.restore) }}
 {{- include "pulsar.validate.restore" . }}
+{{- end }}
+{{- end }}
+
+{{/* Lists of the chart's own, which a merge would replace, have keys of their own to add to them. */}}
+{{- define "pulsar.validate.podSpec" -}}
+{{- $key := .key }}
+{{- range $name, $_ := .values.extraPodSpec }}
+{{- if has $name (list "containers" "initContainers" "volumes") }}
+{{- fail (printf "%s.extraPodSpec.%s would replace the chart's own. Use %s.extra%s" $key $name $key (title $name)) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -48,19 +63,33 @@
 {{- end }}
 {{- end }}
 
-{{- define "pulsar.validate.names" -}}
+{{/*
+The first part of names. With a component, 52 characters are the most: `-headless` and what Kubernetes adds for a
+StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<digest>-`, to which a Job's pods add five.
+*/}}
+{{- define "pulsar.validate.fullname" -}}
 {{- $tools := .Values.zookeeper.customTools }}
-{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" .Release.Name) }}
-{{- fail (printf "the release's name %q cannot be: Kubernetes wants names of Services to be lower-case letters, digits and '-', beginning with a letter" .Release.Name) }}
+{{- $longest := max (len .Values.zookeeper.component) (len $tools.backup.component) (len $tools.restore.component) | int }}
+{{- $most := min 40 (sub 51 $longest) | int }}
+{{- $why := "names made of it must stay below 64 characters" }}
+{{- if lt $most 40 }}
+{{- $why = printf "%s, and one of the components has %d" $why $longest }}
 {{- end }}
-{{- range list (include "pulsar.zookeeper.fullname" .) (include "pulsar.backup.fullname" .) (include "pulsar.restore.fullname" .) }}
-{{- if gt (len .) 52 }}
-{{- fail (printf "the name %s is too long: names made of it must stay below 64 characters, take a release's name or a component that make it 52 at most" .) }}
+{{- $length := len (include "pulsar.fullname" .) }}
+{{- if .Values.fullnameOverride }}
+{{- if gt $length $most }}
+{{- fail (printf "fullnameOverride has %d characters, and may have %d, since %s. Take a shorter one" $length $most $why) }}
+{{- end }}
+{{- else if gt $length $most }}
+{{- fail (printf "the release's name has %d characters, and may have %d (%d with -pulsar), since %s. Take a shorter one, or set fullnameOverride to at most %d characters" (len .Release.Name) (sub $most 7) $most $why $most) }}
+{{- else if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" .Release.Name) }}
+{{- fail (printf "the release's name is %q, and Services take names of lower-case letters, digits and '-' that begin with a letter. Take another one, or set fullnameOverride to such a name" .Release.Name) }}
 {{- end }}
 {{- end }}
-{{- if gt (len (include "pulsar.fullname" .)) 40 }}
-{{- fail (printf "the release's name %s is too long: %s-bookie-init-<digest> and the like must stay below 64 characters, take a name of at most 33" .Release.Name (include "pulsar.fullname" .)) }}
-{{- end }}
+
+{{- define "pulsar.validate.names" -}}
+{{- include "pulsar.validate.fullname" . }}
+{{- $tools := .Values.zookeeper.customTools }}
 {{- $taken := list "bookie-init" "init" "initialize" "test" "metadata-tool" }}
 {{- range $key, $name := dict "zookeeper.component" .Values.zookeeper.component "zookeeper.customTools.backup.component" $tools.backup.component "zookeeper.customTools.restore.component" $tools.restore.component }}
 {{- if has $name $taken }}

@@ -23,10 +23,10 @@ ZOOKEEPER_TLS_CHECK_HOSTNAME: {{ .checkHostname | quote }}
 {{- if .mechanism }}
 ZOOKEEPER_SASL_MECHANISM: {{ .mechanism }}
 {{- end }}
-{{- if eq .mechanism "GSSAPI" }}
+{{- if eq (.mechanism | default "") "GSSAPI" }}
 KRB5_CONFIG: /etc/zookeeper-sasl/krb5.conf
 ZOOKEEPER_SASL_KEYTAB: /etc/zookeeper-sasl/keytab
-ZOOKEEPER_SASL_PRINCIPAL: {{ .principal | quote }}
+ZOOKEEPER_SASL_PRINCIPAL: {{ .principal | default "" | quote }}
 ZOOKEEPER_SASL_SERVICE: {{ .service | quote }}
 {{- end }}
 {{- end }}

@@ -1,0 +1,72 @@
+"""What the chart makes of null, for every key that it has."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+import yaml
+
+from ci.chart import CHART
+from ci.parts.chart_tools import KUBERNETES
+from support.helm import EVERYTHING, attempt, conform, merged, nested
+
+DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA = yaml.safe_load((CHART / "values.schema.json").read_text())
+PLAIN = nested("zookeeper.customTools.backup.enable", value=True)
+NOTHING: dict[type, object] = {str: "", list: [], dict: {}}
+
+
+def keys(described: dict[str, Any], defaults: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Path and default of every key that is described."""
+    for key, below in described["properties"].items():
+        yield above + key, defaults[key]
+        if "description" not in below:
+            yield from keys(below, defaults[key], f"{above}{key}.")
+
+
+KEYS = dict(keys(SCHEMA, DEFAULTS))
+MAY_BE_EMPTY = [path for path, default in KEYS.items() if default in NOTHING.values()]
+
+
+def told(major: int, *values: dict[str, Any]) -> tuple[str, str]:
+    """What helm renders, and what it says."""
+    done = attempt(merged(*values), major)
+    return done.stdout, done.stderr
+
+
+@cache
+def said(path: str, major: int) -> tuple[str, str]:
+    """What helm makes of a key that is null, while every other option is set."""
+    return told(major, EVERYTHING, nested(path, None))
+
+
+@pytest.mark.parametrize("major", [3, 4])
+@pytest.mark.parametrize("path", KEYS)
+def test_null_renders_or_is_refused_by_name(path: str, major: int) -> None:
+    """Whatever is null: manifests without a trace of it, or a line that names the key."""
+    rendered, refused = said(path, major)
+    above, _, key = ("/" + path.replace(".", "/")).rpartition("/")
+    named = f"at '{above}': missing property '{key}'|{re.escape('.'.join(path.split('.')[-2:]))} is "
+    assert re.search(named, refused) if refused else "<nil>" not in rendered, refused
+
+
+@pytest.mark.parametrize("path", MAY_BE_EMPTY)
+def test_null_is_as_good_as_empty(path: str) -> None:
+    """Where a key is empty by default, null is the same as empty, whatever else is set."""
+    null = nested(path, None)
+    assert told(3, EVERYTHING, null, nested(path, NOTHING[type(KEYS[path])])) == said(path, 3)
+    assert told(3, PLAIN) == told(3, PLAIN, null)
+
+
+def test_what_null_renders_conforms() -> None:
+    """Kubernetes knows every object that comes of a null, to the field."""
+    objects = {each for path in KEYS for each in said(path, 3)[0].split("\n---\n")}
+    assert "" == conform("\n---\n".join(sorted(objects)), KUBERNETES[-1])
+
+
+@pytest.mark.parametrize("path", ["zookeeper.replicaCount", "clusterDomain", "zookeeper.ports.client", "monitoring"])
+def test_null_for_what_must_be_there(path: str) -> None:
+    """What the chart cannot do without is refused, by both helms."""
+    assert all("missing property" in said(path, major)[1] for major in (3, 4))

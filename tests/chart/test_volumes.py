@@ -1,0 +1,92 @@
+"""Volumes of a release that runs: what cannot change is refused, with the way to do it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ci.chart import CHART
+from support.helm import Manifest, attempt, merged, nested, one, refusal, render
+
+DATA = "zookeeper.volumes.data"
+NAME = "snpe-pulsar-zookeeper"
+CALL = '{{- include "pulsar.validate.volumes" (dict "root" . "found" (.Files.Get "found.json" | fromJson)) }}\n'
+
+
+def running(*values: dict[str, Any]) -> Manifest:
+    """The StatefulSet of a release, as a cluster would have it."""
+    return one(render(merged(*values)), "StatefulSet", NAME)
+
+
+def upgrade(directory: Path, found: Manifest, *values: dict[str, Any]) -> str:
+    """What the chart says of an upgrade of what was found; empty for nothing."""
+    chart = directory / "chart"
+    shutil.copytree(CHART, chart)
+    (chart / "templates" / "validate.yaml").write_text(CALL)
+    (chart / "found.json").write_text(json.dumps(found))
+    return attempt(merged(*values), 3, chart=chart).stderr
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ({}, {}),
+        (nested(f"{DATA}.size", "1024Mi"), nested(f"{DATA}.size", "1Gi")),
+        (nested(f"{DATA}.size", "1.5Gi"), nested(f"{DATA}.size", "1536Mi")),
+        (nested(f"{DATA}.size", "5000M"), nested(f"{DATA}.size", "5G")),
+        (nested(f"{DATA}.storageClassName", "fast"), nested("global.storageClass", "fast")),
+        (nested(f"{DATA}.labels", {"a": 1}), nested(f"{DATA}.labels", {"a": "1"})),
+        ({}, nested("zookeeper.volumes.retentionPolicy", {"whenDeleted": "Delete"})),
+        (nested("zookeeper.volumes.persistence", value=False), nested("zookeeper.volumes.persistence", value=False)),
+    ],
+)
+def test_same_volumes(then: dict[str, Any], now: dict[str, Any], tmp_path: Path) -> None:
+    """What comes to the same, however it is written, is no change."""
+    assert "" == upgrade(tmp_path, running(then), now)
+
+
+def test_first_install(tmp_path: Path) -> None:
+    """Where there is no StatefulSet yet, any volume is right."""
+    assert "" == upgrade(tmp_path, {}, nested(f"{DATA}.size", "1Gi"))
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (nested(f"{DATA}.size", "40Gi"), f"{DATA}.size is 40Gi, and StatefulSet {NAME} has 20Gi. Kubernetes does not"),
+        (nested(f"{DATA}.storageClassName", "fast"), 'volumes is "fast", and'),
+        (nested("global.storageClass", "fast"), 'volumes is "fast", and'),
+        (nested(f"{DATA}.labels", {"a": "b"}), f"{DATA}.labels are not those"),
+        (nested(f"{DATA}.annotations", {"a": "b"}), f"{DATA}.annotations are not those"),
+    ],
+)
+def test_change_with_a_way(now: dict[str, Any], said: str, tmp_path: Path) -> None:
+    """A change that Kubernetes refuses is refused before, with the commands."""
+    refused = upgrade(tmp_path, running({"namespace": "prod"}), now, {"namespace": "prod"})
+    assert said in refused
+    assert f"kubectl -n prod delete statefulset {NAME} --cascade=orphan" in refused
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (
+            nested(f"{DATA}.size", "19Gi"),
+            f"{DATA}.size is 19Gi, and StatefulSet {NAME} has 20Gi. A volume cannot shrink",
+        ),
+        (nested("zookeeper.volumes.persistence", value=False), "zookeeper.volumes.persistence is false, and"),
+    ],
+)
+def test_change_without_a_way(now: dict[str, Any], said: str, tmp_path: Path) -> None:
+    """A change that would lose data is refused, without commands."""
+    refused = upgrade(tmp_path, running(), now)
+    assert said in refused
+    assert "kubectl" not in refused
+
+
+@pytest.mark.parametrize("size", ["20 Gi", "20GB", "much", "-1Gi", ""])
+def test_size_that_is_none(size: str) -> None:
+    """What is no quantity is refused by its key."""
+    assert "zookeeper/volumes/data/size" in refusal(nested(f"{DATA}.size", size), 3)
