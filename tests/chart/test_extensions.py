@@ -126,3 +126,22 @@ def test_scrape_timeout_that_is_none(timeout: str) -> None:
     """What the operator would refuse is refused before."""
     said = refusal(nested("monitoring.podMonitor.scrapeTimeout", timeout), 3)
     assert "monitoring/podMonitor/scrapeTimeout" in said
+
+
+def jobs(*values: dict[str, Any]) -> dict[str, Manifest]:
+    """The pods of the Jobs that initialise, by the Jobs' names."""
+    manifests = render(merged({"initialize": True}, *values))
+    return {name: spec for name, spec in pods(manifests) if "init" in name}
+
+
+def test_extensions_of_the_jobs() -> None:
+    """Fields of their pods and their containers' security are the user's, too. Other pods need other Jobs."""
+    extra = nested("pulsar_metadata.extraPodSpec", {"dnsPolicy": "Default"})
+    security = nested("pulsar_metadata.containerSecurityContext", {"runAsUser": 7})
+    after = jobs(extra, security)
+    assert ["Default"] * 2 == [spec["dnsPolicy"] for spec in after.values()]
+    expected = RESTRICTED | {"runAsUser": 7}
+    assert [expected] * 2 == [each["securityContext"] for spec in after.values() for each in containers(spec)]
+    assert not jobs().keys() & jobs(extra).keys()
+    said = refusal(nested("pulsar_metadata.extraPodSpec.volumes", []), 3)
+    assert "pulsar_metadata.extraPodSpec.volumes would replace the chart's own. Remove it" in said

@@ -175,7 +175,11 @@ def test_restore_knows_the_new_cluster() -> None:
 
 def pod(values: dict[str, Any], name: str) -> dict[str, Any]:
     """The pods of a StatefulSet."""
-    return dict(one(render(values), "StatefulSet", f"snpe-pulsar-{name}")["spec"]["template"]["spec"])
+    return dict(
+        one(render(values), "StatefulSet", f"{values.get('fullnameOverride', 'snpe-pulsar')}-{name}")["spec"][
+            "template"
+        ]["spec"]
+    )
 
 
 def of(tool: str, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

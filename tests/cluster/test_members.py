@@ -84,6 +84,11 @@ def release(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Release]
         made.unapply()
 
 
+def all_ready(release: Release, number: int) -> bool:
+    """Whether there are so many pods, and all are ready."""
+    return release.ready() == list(range(number))
+
+
 def has_voters(surroundings: Surroundings, release: Release, number: int) -> bool:
     """Whether the ensemble has so many members, as the first of them tells it."""
     with contextlib.suppress(KazooException, KazooTimeoutError), surroundings.zookeeper(0, release.name) as client:
@@ -102,7 +107,7 @@ def test_number_of_members_changes_under_load(surroundings: Surroundings, releas
             release.apply(members(number))
         else:
             release.upgrade(3, members(number))
-        eventually(f"{number} pods are ready", lambda expected=list(range(number)): release.ready() == expected)
+        eventually(f"{number} pods are ready", partial(all_ready, release, number))
         eventually(f"the ensemble has {number} members", partial(has_voters, surroundings, release, number))
         writer.go_on()
     written = writer.end()

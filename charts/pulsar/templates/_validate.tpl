@@ -3,13 +3,15 @@
 {{- define "pulsar.validate" -}}
 {{- include "pulsar.validate.names" . }}
 {{- include "pulsar.validate.zookeeper" . }}
-{{- include "pulsar.validate.members" . }}
 {{- include "pulsar.validate.conf" . }}
 {{- if .Values.zookeeper.enabled }}
-{{- include "pulsar.validate.volumes" (dict "root" . "found" (lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) (include "pulsar.zookeeper.fullname" .))) }}
+{{- $running := dict "root" . "found" (lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) (include "pulsar.zookeeper.fullname" .)) }}
+{{- include "pulsar.validate.members" $running }}
+{{- include "pulsar.validate.volumes" $running }}
 {{- end }}
 {{- include "pulsar.validate.podSpec" (dict "key" "zookeeper" "values" .Values.zookeeper) }}
 {{- include "pulsar.validate.podSpec" (dict "key" "zookeeper.customTools.backup" "values" .Values.zookeeper.customTools.backup) }}
+{{- include "pulsar.validate.podSpec" (dict "key" "pulsar_metadata" "values" .Values.pulsar_metadata) }}
 {{- $tools := .Values.zookeeper.customTools }}
 {{- include "pulsar.validate.objectStore" ($tools.objectStore | default dict) }}
 {{- if $tools.backup.enable }}
@@ -26,10 +28,11 @@
 
 {{/* Lists of the chart's own, which a merge would replace, have keys of their own to add to them. */}}
 {{- define "pulsar.validate.podSpec" -}}
-{{- $key := .key }}
 {{- range $name, $_ := .values.extraPodSpec }}
 {{- if has $name (list "containers" "initContainers" "volumes") }}
-{{- fail (printf "%s.extraPodSpec.%s would replace the chart's own. Use %s.extra%s" $key $name $key (title $name)) }}
+{{- $own := printf "extra%s" (title $name) }}
+{{- $way := ternary (printf "Use %s.%s" $.key $own) "Remove it" (hasKey $.values $own) }}
+{{- fail (printf "%s.extraPodSpec.%s would replace the chart's own. %s" $.key $name $way) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -19,12 +19,12 @@ Kubernetes would refuse to change a Job. Call as "pulsar.selector".
 */}}
 {{- define "pulsar.initialize.job" -}}
 {{- $spec := include "pulsar.initialize.spec" . -}}
-apiVersion: batch/v1
-kind: Job
-metadata:
-  {{- $name := printf "%s-%s-%s" (include "pulsar.fullname" .root) .component (printf "%s%s" $spec (include "pulsar.initialize.data" .root) | sha256sum | trunc 8) }}
-  {{- include "pulsar.metadata" (merge (dict "name" $name) .) | nindent 2 }}
-spec: {{- $spec | nindent 2 }}
+{{- $extra := .root.Values.pulsar_metadata.extraPodSpec -}}
+{{- $digest := list $spec (include "pulsar.initialize.data" .root) ($extra | default dict) | toJson | sha256sum | trunc 8 -}}
+{{- $name := printf "%s-%s-%s" (include "pulsar.fullname" .root) .component $digest -}}
+{{- $metadata := include "pulsar.metadata" (merge (dict "name" $name) .) -}}
+{{- $object := dict "apiVersion" "batch/v1" "kind" "Job" "metadata" (fromYaml $metadata) "spec" (fromYaml $spec) -}}
+{{- include "pulsar.withPodSpec" (dict "object" (toYaml $object) "extra" $extra) }}
 {{- end }}
 
 {{- define "pulsar.initialize.spec" -}}
@@ -52,7 +52,7 @@ template:
           {{- toYaml . | nindent 10 }}
           {{- end }}
         resources: {{- toYaml .root.Values.pulsar_metadata.resources | nindent 10 }}
-        securityContext: {{- include "pulsar.containerSecurity" .root | nindent 10 }}
+        securityContext: {{- include "pulsar.containerSecurity" .root.Values.pulsar_metadata | nindent 10 }}
         volumeMounts:
           - {name: config, mountPath: /etc/initialize}
           - {name: logs, mountPath: /pulsar/logs}

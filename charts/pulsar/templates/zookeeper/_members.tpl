@@ -1,18 +1,17 @@
-{{/* Refuses numbers of members that a running ensemble cannot go to. Where nothing is known of a cluster, as in
-`helm template`, the members themselves do no harm (files/ensemble.sh). */}}
+{{/*
+Refuses a number of members that a running ensemble cannot go to. Where nothing is known of a cluster, as in
+`helm template`, the members themselves do no harm (files/ensemble.sh). Call with (dict "root" $ "found" the StatefulSet
+as the cluster has it, or empty).
+*/}}
 {{- define "pulsar.validate.members" -}}
-{{- $zookeeper := .Values.zookeeper }}
-{{- if $zookeeper.enabled }}
-{{- $wanted := int $zookeeper.replicaCount }}
+{{- $wanted := int .root.Values.zookeeper.replicaCount }}
 {{- if not (mod $wanted 2) }}
 {{- fail (printf "zookeeper.replicaCount is %d. An even number of members tolerates no more losses than %d. Set it to %d or %d" $wanted (sub $wanted 1) (sub $wanted 1) (add $wanted 1)) }}
 {{- end }}
-{{- $name := include "pulsar.zookeeper.fullname" . }}
-{{- $namespace := include "pulsar.namespace" . }}
-{{- $running := lookup "apps/v1" "StatefulSet" $namespace $name }}
-{{- $files := lookup "v1" "ConfigMap" $namespace $name }}
-{{- if and $running (ne (int $running.spec.replicas) $wanted) }}
-{{- include "pulsar.validate.members.change" (dict "now" (int $running.spec.replicas) "wanted" $wanted "dynamic" (hasKey ($files.data | default dict) "replicas")) }}
+{{- with (.found).spec }}
+{{- if ne (int .replicas) $wanted }}
+{{- $files := lookup "v1" "ConfigMap" (include "pulsar.namespace" $.root) (include "pulsar.zookeeper.fullname" $.root) }}
+{{- include "pulsar.validate.members.change" (dict "now" (int .replicas) "wanted" $wanted "dynamic" (hasKey ($files.data | default dict) "replicas")) }}
 {{- end }}
 {{- end }}
 {{- end }}
