@@ -1,10 +1,13 @@
 """The chart's own start script: members come and go, and no acknowledged znode is lost."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kazoo.exceptions import KazooException
+from kazoo.handlers.threading import KazooTimeoutError
 
 from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
 from support.members import Member, Pods, Writers, lost
@@ -169,3 +172,15 @@ def test_stopped_pod_leaves_no_process(newest: Pods) -> None:
     assert "superDigest=super:" in member.command_lines()
     member.terminate()
     assert "" == member.command_lines()
+
+
+def test_member_without_heap_ends(newest: Pods) -> None:
+    """A ZooKeeper that is out of heap ends with an exit code, so that it is started again; it does not live on."""
+    newest.plan(1)
+    member = newest.members[0]
+    member.start("-Xmx24m")
+    newest.wait_for(1)
+    with contextlib.suppress(KazooException, KazooTimeoutError), client(member.address) as zookeeper:
+        for number in range(100):
+            zookeeper.create(f"/large-{number}", bytes(900_000))
+    assert 3 == member.wait()  # Java's own for ExitOnOutOfMemoryError

@@ -80,6 +80,8 @@ class Release:
     def __init__(self, directory: Path, name: str = RELEASE) -> None:
         self.name = name
         self.chart = CHART
+        self.files: list[Path] = []
+        """More values files, which win."""
         self._rendered = ""
         self._values = directory / "values.yaml"
         self._values.write_text(json.dumps(_values(metadata_tool(), pulsar())))
@@ -141,7 +143,7 @@ class Release:
         return self.helm(major, *self._arguments(verb, settings))
 
     def _arguments(self, verb: str, settings: Mapping[str, str]) -> list[str]:
-        files = ["--values", str(EXAMPLE), "--values", str(self._values)]
+        files = [f"--values={file}" for file in (EXAMPLE, self._values, *self.files)]
         sets = [
             f"--set={key}={value}" for key, value in {"namespace": NAMESPACE, "initialize": "true", **settings}.items()
         ]
@@ -188,11 +190,13 @@ def _values(tool: Image, zookeeper: Image) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Surroundings:
     """What the operator has before the chart: a namespace, an object store, credentials."""
 
     directory: Path
+    keys: tuple[str, str] = (ACCESS_KEY, SECRET_KEY)
+    """Those that the object store takes."""
 
     def set_up(self) -> None:
         """Make them. The namespace admits only pods that keep to the `restricted` level."""
@@ -200,13 +204,29 @@ class Surroundings:
             load(image)
         kubectl("create", "namespace", NAMESPACE)
         kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-        keys = [f"--from-literal=AWS_ACCESS_KEY_ID={ACCESS_KEY}", f"--from-literal=AWS_SECRET_ACCESS_KEY={SECRET_KEY}"]
-        kubectl("create", "secret", "generic", "aws-secret", *keys)
+        self.set_keys(*self.keys)
         kubectl("create", "secret", "generic", "zookeeper-login", f"--from-literal=login=digest:{seed.ADMIN}")
+        self.restart_object_store(*self.keys)
+
+    def set_keys(self, access_key: str, secret_key: str) -> None:
+        """Put these into the Secret that the release is given."""
+        _set_secret("aws-secret", access_key, secret_key)
+
+    def restart_object_store(self, access_key: str, secret_key: str) -> None:
+        """An object store that takes these keys alone, with an empty bucket."""
+        self.keys = access_key, secret_key
+        _set_secret("s3-keys", access_key, secret_key)
+        kubectl("delete", "pod", "s3", "--ignore-not-found", "--grace-period=1")
         kubectl("apply", "--filename", "-", stdin=json.dumps(_object_store(s3())))
         kubectl("wait", "pod/s3", "--for=condition=Ready", f"--timeout={PATIENCE}s")
         with self.bucket() as bucket:
             bucket.create_bucket(Bucket=BUCKET)
+
+    @staticmethod
+    def ask(host: str, port: int, path: str) -> str:
+        """What a Service answers to a pod."""
+        program = 'exec 3<> "/dev/tcp/$0/$1"; printf "GET $2 HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3'
+        return kubectl("exec", "s3", "--", "bash", "-c", program, host, str(port), path)
 
     def tear_down(self) -> None:
         """Remove them, and all that lies in the namespace."""
@@ -216,7 +236,7 @@ class Surroundings:
     def bucket(self) -> Iterator["S3Client"]:
         """A client of the object store."""
         with forwarded("pod/s3", 7070, self.directory) as port:
-            yield s3_client(f"http://127.0.0.1:{port}")
+            yield s3_client(f"http://127.0.0.1:{port}", *self.keys)
 
     def backups(self) -> list[str]:
         """The files in the bucket, oldest first."""
@@ -244,6 +264,12 @@ class Surroundings:
         )
 
 
+def _set_secret(name: str, access_key: str, secret_key: str) -> None:
+    data = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+    kubectl("apply", "--filename", "-", stdin=json.dumps(secret))
+
+
 def _object_store(image: Image) -> dict[str, Any]:
     """A pod with the S3 server, and its Service."""
     labels = {"app": "s3"}
@@ -254,8 +280,7 @@ def _object_store(image: Image) -> dict[str, Any]:
         "imagePullPolicy": "IfNotPresent",
         "args": ["--port", ":7070", "posix", "/data"],
         "env": [
-            {"name": name, "valueFrom": {"secretKeyRef": {"name": "aws-secret", "key": key}}}
-            for name, key in keys.items()
+            {"name": name, "valueFrom": {"secretKeyRef": {"name": "s3-keys", "key": key}}} for name, key in keys.items()
         ],
         "readinessProbe": {"tcpSocket": {"port": 7070}, "periodSeconds": 1},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},

@@ -86,9 +86,10 @@ class Member:
         """What the values say, as the kubelet brings it into a pod."""
         (self._config / "replicas").write_text(f"{replicas}\n")
 
-    def start(self) -> None:
+    def start(self, java_options: str = "") -> None:
         """Start the pod."""
         environment = {
+            "OPTS": java_options,
             **os.environ,
             "POD_NAME": f"snpe-pulsar-zookeeper-{self.ordinal}",
             "ZOOKEEPER_DATA": str(self.data),
@@ -111,6 +112,11 @@ class Member:
         """Send SIGTERM, and wait for the end of the pod's first process."""
         assert self._process
         self._process.stop()
+
+    def wait(self) -> int:
+        """Wait until the pod's first process ends by itself; its exit code."""
+        assert self._process
+        return self._process.wait()
 
     def lose_volume(self) -> None:
         """What it held is gone."""
