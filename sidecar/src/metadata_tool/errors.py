@@ -165,6 +165,12 @@ class ClusterRunning(ToolError):
     exit_code = 43
 
 
+class NewerBackups(ToolError):
+    """There are newer backups than RESTORE_POINT; nothing was touched"""
+
+    exit_code = 44
+
+
 class DataDirNotEmpty(ToolError):
     """The ZooKeeper data directory holds data that is not of this restore version; nothing was touched"""
 
