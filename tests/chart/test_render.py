@@ -1,5 +1,7 @@
 """What the chart makes of values."""
 
+import os
+import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from ci.chart import CHART
 from ci.parts.chart_tools import KUBERNETES
+from metadata_tool.marker import Marker
 from support.helm import EXAMPLE, conform, containers, lint, merged, names, nested, one, pods, refusal, render, text
 
 EVERYTHING = yaml.safe_load((Path(__file__).parent / "everything.yaml").read_text())
@@ -23,6 +27,7 @@ SETS = {
     "defaults": {},
     "backup": BACKUP,
     "restore": RESTORE,
+    "restore of the latest": merged(RESTORE, nested(f"{TOOLS}.restore.restorePoint", "latest")),
     "initialize": {"initialize": True},
     "external ensemble": merged(EXTERNAL, BACKUP),
     "login by password": merged(
@@ -176,6 +181,47 @@ def test_external_ensemble() -> None:
     )
 
 
+def test_restore_knows_where_newer_backups_are() -> None:
+    """Going back in time is off; the place of the new cluster's own backups is told where it makes any."""
+    names = ("ALLOW_OLDER", "NEWER_BACKUPS_IN", "RESTORE_POINT", "BACKUP_PREFIX")
+    latest = nested(f"{TOOLS}.restore", {"restorePoint": "latest", "allowOlder": True})
+    own = nested(f"{TOOLS}.backup", {"enable": True, "bucket": "s3a://own/team/", "backupPrefix": "nightly"})
+    for values, expected in (
+        ({}, ("false", None, POINT, "metadata-backup")),
+        (merged(own, latest), ("true", "s3a://own/team/nightly", "latest", "nightly")),
+    ):
+        data = one(render(merged(RESTORE, values)), "ConfigMap", "snpe-pulsar-restore")["data"]
+        assert expected == tuple(data.get(name) for name in names)
+
+
+MARKER = Marker("1", "s3a://bucket/p-1.tar.gz", {"restorePoint": "s3a://other/p-2.tar.gz"})
+
+
+@pytest.mark.parametrize(
+    ("marker", "expected"),
+    [
+        (None, ""),
+        (MARKER, f" -Dmetadata-backup.restored={MARKER.digest} -Dmetadata-backup.restore-point={MARKER.point}"),
+        (odd := Marker("1", "s3a://bucket/(a) b*/p-1.tar.gz"), f" -Dmetadata-backup.restored={odd.digest} "),
+    ],
+    ids=["none", "safe", "unsafe"],
+)
+def test_start_tells_the_origin(marker: Marker | None, expected: str, tmp_path: Path) -> None:
+    """ZooKeeper is started with the digest of its restore's marker, and with its point where that needs no quoting."""
+    (tmp_path / "version-2").mkdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "pulsar").write_text('#!/bin/sh\nprintf %s "$OPTS"\n')
+    (tmp_path / "bin" / "pulsar").chmod(0o755)
+    if marker:
+        (tmp_path / "version-2" / "restore.json").write_bytes(marker.to_json())
+    program = (CHART / "files" / "start.sh").read_text().replace("/pulsar/data/zookeeper", str(tmp_path))
+    environment = {"PATH": os.environ["PATH"], "POD_NAME": "zookeeper-2", "OPTS": ""}
+    done = subprocess.run(
+        ["bash", "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert (expected, "3\n") == (done.stdout, (tmp_path / "myid").read_text())
+
+
 REFUSED = [
     (nested("backup.bucket", ""), "backup.bucket is empty"),
     (nested("backup.bucket", "my-bucket"), "backup.bucket is no address"),
@@ -184,6 +230,11 @@ REFUSED = [
     (
         {"restore": {"enable": True, "restorePoint": "s3a://bucket/latest"}},
         "restore.restorePoint is no backup's address",
+    ),
+    ({"restore": {"enable": True, "restorePoint": "latest", "bucket": ""}}, "restore.bucket is empty"),
+    (
+        {"restore": {"enable": True, "restorePoint": POINT, "configData": {"ALLOW_OLDER": "true"}}},
+        "configData.ALLOW_OLDER is set by the chart",
     ),
     (nested("backup.backupInterval", 9), "backup.backupInterval (seconds) is 9"),
     (nested("backup.backupInterval", "often"), 'backup.backupInterval (seconds) is "often"'),

@@ -8,6 +8,8 @@ marker=$data/version-2/restore.json
 [ -e "$marker" ] || [ -z "$(find "$data" -path "$data/version-2/snapshot.*" ! -name snapshot.0)" ] || marker=$data/restore-joined.json
 if [ -e "$marker" ]; then
   digest=$(sha256sum "$marker")
-  export OPTS="${OPTS:-} -Dmetadata-backup.restored=${digest%% *}"
+  # The point, too, for a restore of `latest`; not where its characters would need quoting.
+  point=$(sed -n 's|^  "restorePoint": "\([A-Za-z0-9:/._=+@,-]*\)",$|-Dmetadata-backup.restore-point=\1|p' "$marker")
+  export OPTS="${OPTS:-} -Dmetadata-backup.restored=${digest%% *} $point"
 fi
 exec bin/pulsar zookeeper
