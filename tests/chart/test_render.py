@@ -36,6 +36,7 @@ SETS = {
     "defaults": {},
     "backup": BACKUP,
     "restore": RESTORE,
+    "restore of the latest": merged(RESTORE, nested(f"{TOOLS}.restore.restorePoint", "latest")),
     "initialize": {"initialize": True},
     "external ensemble": merged(EXTERNAL, BACKUP),
     "login by password": merged(
@@ -293,6 +294,19 @@ def test_external_ensemble() -> None:
     )
 
 
+def test_restore_knows_where_newer_backups_are() -> None:
+    """Going back in time is off; the place of the new cluster's own backups is told where it makes any."""
+    names = ("ALLOW_OLDER", "NEWER_BACKUPS_IN", "RESTORE_POINT", "BACKUP_PREFIX")
+    latest = nested(f"{TOOLS}.restore", {"restorePoint": "latest", "allowOlder": True})
+    own = nested(f"{TOOLS}.backup", {"enable": True, "bucket": "s3a://own/team/", "backupPrefix": "nightly"})
+    for values, expected in (
+        ({}, ("false", None, POINT, "metadata-backup")),
+        (merged(own, latest), ("true", "s3a://own/team/nightly", "latest", "nightly")),
+    ):
+        data = one(render(merged(RESTORE, values)), "ConfigMap", "snpe-pulsar-restore")["data"]
+        assert expected == tuple(data.get(name) for name in names)
+
+
 REFUSED = [
     (nested("backup.bucket", ""), "backup.bucket is empty"),
     (nested("backup.bucket", "my-bucket"), "backup.bucket is no address"),
@@ -301,6 +315,11 @@ REFUSED = [
     (
         {"restore": {"enable": True, "restorePoint": "s3a://bucket/latest"}},
         "restore.restorePoint is no backup's address",
+    ),
+    ({"restore": {"enable": True, "restorePoint": "latest", "bucket": ""}}, "restore.bucket is empty"),
+    (
+        {"restore": {"enable": True, "restorePoint": POINT, "configData": {"ALLOW_OLDER": "true"}}},
+        "configData.ALLOW_OLDER is set by the chart",
     ),
     (nested("backup.backupInterval", 9), "backup.backupInterval (seconds) is 9"),
     (nested("backup.backupInterval", "often"), 'backup.backupInterval (seconds) is "often"'),

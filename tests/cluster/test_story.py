@@ -43,8 +43,9 @@ def story() -> Story:
 
 
 def restoring(point: str) -> dict[str, str]:
-    """What is set to restore; the backup stays off."""
-    return NOTHING | {f"{TOOLS}.restore.enable": "true", f"{TOOLS}.restore.restorePoint": point}
+    """What is set to restore, whatever newer backups there are; the backup stays off."""
+    restore = f"{TOOLS}.restore"
+    return NOTHING | {f"{restore}.enable": "true", f"{restore}.restorePoint": point, f"{restore}.allowOlder": "true"}
 
 
 def zookeepers() -> dict[str, Any]:

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
-from metadata_tool.errors import ClusterRunning
+from metadata_tool.catalog import LATEST_TIMESTAMP
+from metadata_tool.errors import ClusterRunning, NewerBackups
 from support import seed
+from support.backups import make_backup
 from support.comparison import differences, read_tree
 from support.pulsar import eventually
-from support.s3 import S3Server, new_bucket
+from support.s3 import Bucket, S3Server, new_bucket
 from support.tool import Outcome, assert_refused, run, succeed
 from support.zookeeper import Ensemble, ZooKeeper, client, standalone
 
@@ -211,7 +213,8 @@ def test_from_three_to_five(points: Points, ensemble: Ensemble) -> None:
 def test_older_point_by_mistake(points: Points, ensemble: Ensemble, mistaken: int) -> None:
     """A member that was restored from an older point does not win, whichever it is: it gets the tree of the others."""
     for number, server in enumerate(ensemble.servers):
-        restored(points, ensemble, server, RESTORE_POINT=points.earlier if number == mistaken else points.later)
+        point = points.earlier if number == mistaken else points.later
+        restored(points, ensemble, server, RESTORE_POINT=point, ALLOW_OLDER="true")
     ensemble.start()
     assert_one(ensemble, EARLIER, LATER)
 
@@ -253,7 +256,7 @@ def test_stranger_waits_for_a_quorum(points: Points, ensemble: Ensemble) -> None
 
 def test_second_restore_over_the_first(points: Points, ensemble: Ensemble) -> None:
     """As long as an old member runs another version is refused; then it replaces the first, one member at a time."""
-    start_all(points, ensemble, RESTORE_POINT=points.earlier)
+    start_all(points, ensemble, RESTORE_POINT=points.earlier, ALLOW_OLDER="true")
     write(ensemble, "/since")
     first, second, third = ensemble.servers
     second.stop()
@@ -276,6 +279,39 @@ def test_second_restore_over_the_first(points: Points, ensemble: Ensemble) -> No
     first.wait()
     assert_one(ensemble, LATER, "/of-the-second", absent="/since")
     assert [["version-2.replaced-by-restore-2"]] * 3 == [kept_aside(server) for server in ensemble.servers]
+
+
+def test_all_volumes_lost(points: Points, ensemble: Ensemble, bucket: Bucket) -> None:
+    """With the restore left switched on, an old point is not restored by itself where there are newer backups."""
+    own = {"NEWER_BACKUPS_IN": f"{bucket.settings['BUCKET']}/metadata-backup"}
+    start_all(points, ensemble, **own)
+    newest = succeed("backup", settings={**bucket.settings, "ZOOKEEPER_SERVERS": ensemble.address})
+    lose(ensemble.servers[2])
+    assert "this member takes its tree from" in restored(points, ensemble, ensemble.servers[2], **own)
+    for server in ensemble.servers:
+        lose(server)
+    for server in ensemble.servers:
+        outcome = restore(points, ensemble, server, **own)
+        assert_refused(NewerBackups, f"1 backup is newer than {points.later}, the newest is {newest}", outcome)
+        assert ["myid"] == [path.name for path in server.data_dir.iterdir()]
+
+
+def test_newer_backup_while_members_start(points: Points, ensemble: Ensemble, folder: Path) -> None:
+    """Once one member is restored the others are, too, even if something else writes a newer backup meanwhile."""
+    own = {"NEWER_BACKUPS_IN": f"file://{folder}/pulsar"}
+    first, second, third = ensemble.servers
+    restored(points, ensemble, first, **own)
+    first.start()
+    eventually("it runs, and waits for others", lambda: first.runs)
+    make_backup(folder, timestamp=LATEST_TIMESTAMP)
+    assert_refused(NewerBackups, points.later, restore(points, ensemble, third, ZOOKEEPER_SERVERS="", **own))
+    for server in (second, third):
+        assert "restored s3a://" in restored(points, ensemble, server, **own)
+    second.start()
+    third.start()
+    for server in ensemble.servers:
+        server.wait()
+    assert_one(ensemble, LATER)
 
 
 def test_back_to_an_earlier_version(points: Points, ensemble: Ensemble) -> None:

@@ -69,6 +69,7 @@ class Restore:
             "AWS_ENDPOINT_URL_S3": endpoint,
             "RESTORE_POINT": self.uri,
             "RESTORE_SCOPE": "everything",
+            "ALLOW_OLDER": "true",  # nothing is listed: every request that is counted fetches
             "ZOOKEEPER_DATA_DIR": str(self.data),
             "SPOOL_DIR": str(self.spool),
         }
@@ -134,6 +135,13 @@ def test_cause_is_told_apart(what: str, error: type[ToolError], restore: Restore
     outcome = restore.run(**changes[what])
     restore.refused(error, "s3a://", outcome)
     assert "wrong-value" not in outcome.said
+
+
+@pytest.mark.parametrize(("status", "error"), [(403, errors.BucketDenied), (503, errors.StoreFailed)])
+def test_listing_fails(status: int, error: type[ToolError], restore: Restore) -> None:
+    """Where the search for newer backups fails the backup is not fetched, and what restores all the same is said."""
+    restore.faults.status = status
+    restore.refused(error, "ALLOW_OLDER=true", restore.run(ALLOW_OLDER="false"))
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "127.0.0.1"])

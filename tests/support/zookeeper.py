@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -89,7 +90,7 @@ class ZooKeeper:
             f"-Dzookeeper.DigestAuthenticationProvider.superDigest={digest_id(SUPERUSER)}",
             "-Dzookeeper.extendedTypesEnabled=true",
             "-Dznode.container.checkIntervalMs=500",
-            f"-Dmetadata-backup.restored={self._origin()}",
+            *self._origin(),
         ]
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         command = [java(), *options, "-cp", class_path(self.version), main, str(file)]
@@ -132,12 +133,14 @@ class ZooKeeper:
         if self._process:
             self._process.kill()
 
-    def _origin(self) -> str:
-        """What a start script tells: the digest of what a restore has left."""
+    def _origin(self) -> list[str]:
+        """What a start script tells: the digest of what a restore has left, and the restore point in it."""
         for name in ("version-2/restore.json", "restore-joined.json"):
             with contextlib.suppress(FileNotFoundError):
-                return hashlib.sha256((self.data_dir / name).read_bytes()).hexdigest()
-        return ""
+                marker = (self.data_dir / name).read_bytes()
+                digest, point = hashlib.sha256(marker).hexdigest(), json.loads(marker)["restorePoint"]
+                return [f"-Dmetadata-backup.restored={digest}", f"-Dmetadata-backup.restore-point={point}"]
+        return []
 
     def _srvr(self) -> str:
         with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=5) as connection:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metadata_tool.backup import Plan
-from metadata_tool.catalog import BackupName, RestorePoint
+from metadata_tool.catalog import BackupName, RestorePoint, Series
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
 from metadata_tool.pulsar.rules import Scope
@@ -82,6 +82,28 @@ def test_restore_defaults() -> None:
         Wishes(Scope.TIERED_STORAGE),
     )
     assert expected == Settings(RESTORE).restore()
+
+
+def test_latest() -> None:
+    """In place of a restore point, `latest` is the newest of the backups that BUCKET and BACKUP_PREFIX name."""
+    environment = {**RESTORE, "RESTORE_POINT": "latest", "BUCKET": "s3://my-bucket/team", "BACKUP_PREFIX": "pulsar"}
+    assert Series(Location("s3a", "my-bucket", "team"), "pulsar") == Settings(environment).restore().wanted
+    del environment["BUCKET"]
+    with refused("BUCKET"):
+        Settings(environment).restore()
+
+
+def test_newer_backups() -> None:
+    """Another place for newer backups is an address with a prefix; going back on purpose is a switch."""
+    plan = Settings({**RESTORE, "NEWER_BACKUPS_IN": "s3://other/team/pulsar", "ALLOW_OLDER": "true"}).restore()
+    assert (True, (Series(Location("s3a", "other", "team"), "pulsar"),)) == (plan.allow_older, plan.newer_in)
+
+
+@pytest.mark.parametrize("value", ["s3a://bucket", "bucket/prefix", "s3a://bucket/", "s3a://bucket/a prefix"])
+def test_wrong_place_of_newer_backups(value: str) -> None:
+    """A place without a bucket or a prefix is refused."""
+    with refused("NEWER_BACKUPS_IN"):
+        Settings({**RESTORE, "NEWER_BACKUPS_IN": value}).restore()
 
 
 def test_logs_apart() -> None:
@@ -504,7 +526,7 @@ def test_wrong_addressing_style(value: str) -> None:
         "/backups/pulsar-1.tar.gz",
         "file:///pulsar-1.tar.gz",
         "file://backups/pulsar-1.tar.gz",
-        "latest",
+        "LATEST",
     ],
 )
 def test_wrong_restore_point(value: str) -> None:

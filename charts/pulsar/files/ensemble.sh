@@ -81,7 +81,12 @@ restore_options() {
   local marker=$data/version-2/restore.json
   # One that joined has it once it has taken the tree: an empty server saves snapshot.0 before it has met another.
   [ -e "$marker" ] || [ -z "$(find "$data" -path "$data/version-2/snapshot.*" ! -name snapshot.0)" ] || marker=$data/restore-joined.json
-  [ ! -e "$marker" ] || echo "-Dmetadata-backup.restored=$(sha256sum "$marker" | cut -d ' ' -f 1)"
+  [ -e "$marker" ] || return 0
+  local digest point
+  digest=$(sha256sum "$marker")
+  # The point, too, for a restore of `latest`; not where its characters would need quoting.
+  point=$(sed -n 's|^  "restorePoint": "\([A-Za-z0-9:/._=+@,-]*\)",$|-Dmetadata-backup.restore-point=\1|p' "$marker")
+  echo "-Dmetadata-backup.restored=${digest%% *} $point"
 }
 
 is_empty() { [ -z "$(find "$data/version-2" -maxdepth 1 \( -name 'snapshot.*' -o -name 'log.*' \) -print -quit)" ]; }
@@ -129,7 +134,7 @@ began_empty() {
 watch_ensemble() {
   set +e  # what fails is looked at again
   local mode lonely=0 absent=0
-  rm -f "$state/served" "$state/no-quorum-possible"
+  rm -f "$state/served" "$state/no-quorum-possible" "$state/begins"
   while sleep "$pause"; do
     mode=$(mode "$id")
     if [ -n "$mode" ]; then
@@ -156,6 +161,7 @@ begin() {
   done
   say "all $(< "$here/replicas") members are empty: a new ensemble begins"
   : > "$data/initialize"
+  : > "$state/begins"
   kill "$(< "$state/server.pid")"
 }
 

@@ -21,6 +21,7 @@ while true; do
   code=0
   wait "$server" || code=$?
   kill -0 "$server" 2> /dev/null && continue  # a signal ended the wait, not the server
-  [ -z "$stopping" ] && [ -e "$data/initialize" ] || exit "$code"
+  [ -z "$stopping" ] && [ -e "$state/begins" ] || exit "$code"
+  rm "$state/begins"
   run
 done

@@ -170,7 +170,7 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- end }}
 {{- include "pulsar.validate.environment" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
 {{- range $name, $_ := .values.configData }}
-{{- if has $name (list "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "ZOOKEEPER_TLS" "ZOOKEEPER_TLS_CA" "ZOOKEEPER_TLS_CERT" "ZOOKEEPER_TLS_KEY" "ZOOKEEPER_TLS_CHECK_HOSTNAME" "ZOOKEEPER_SASL_MECHANISM" "ZOOKEEPER_SASL_USER" "ZOOKEEPER_SASL_SERVICE" "ZOOKEEPER_SASL_PRINCIPAL" "ZOOKEEPER_SASL_KEYTAB" "KRB5_CONFIG" "ZOOKEEPER_DATA_LOG_DIR" "ZOOKEEPER_ADMIN_PORT" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "OVERWRITE_EXISTING" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR" "S3_CREDENTIALS_DIR") }}
+{{- if has $name (list "ALLOW_OLDER" "NEWER_BACKUPS_IN" "ZOOKEEPER_ADMIN_ADDRESS" "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "ZOOKEEPER_TLS" "ZOOKEEPER_TLS_CA" "ZOOKEEPER_TLS_CERT" "ZOOKEEPER_TLS_KEY" "ZOOKEEPER_TLS_CHECK_HOSTNAME" "ZOOKEEPER_SASL_MECHANISM" "ZOOKEEPER_SASL_USER" "ZOOKEEPER_SASL_SERVICE" "ZOOKEEPER_SASL_PRINCIPAL" "ZOOKEEPER_SASL_KEYTAB" "KRB5_CONFIG" "ZOOKEEPER_DATA_LOG_DIR" "ZOOKEEPER_ADMIN_PORT" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "OVERWRITE_EXISTING" "HOLD_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR" "S3_CREDENTIALS_DIR") }}
 {{- fail (printf "%s.configData.%s is set by the chart from the other values: remove it" $key $name) }}
 {{- end }}
 {{- end }}
@@ -203,8 +203,12 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- include "pulsar.validate.number" (dict "key" (printf "%s.backupInterval (seconds)" $key) "value" .backupInterval "low" 10 "high" 31536000) }}
 {{- include "pulsar.validate.number" (dict "key" (printf "%s.webServerPort" $key) "value" .webServerPort "low" 1024 "high" 65535) }}
 {{- include "pulsar.validate.bucket" (dict "key" $key "bucket" .bucket) }}
+{{- include "pulsar.validate.prefix" . }}
+{{- end }}
+
+{{- define "pulsar.validate.prefix" -}}
 {{- if not (regexMatch "^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$" .backupPrefix) }}
-{{- fail (printf "%s.backupPrefix is %q: set it to letters, digits, '.', '_' and '-', up to 200 of them" $key .backupPrefix) }}
+{{- fail (printf "zookeeper.customTools.backup.backupPrefix is %q: set it to letters, digits, '.', '_' and '-', up to 200 of them" .backupPrefix) }}
 {{- end }}
 {{- end }}
 
@@ -221,10 +225,13 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- fail (printf "%s.enable is true, and zookeeper.volumes.persistence is false: every restart of a pod would restore again, and lose what was written since" $key) }}
 {{- end }}
 {{- if not $restore.restorePoint }}
-{{- fail (printf "%s.restorePoint is empty: set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it" $key) }}
+{{- fail (printf "%s.restorePoint is empty: set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it, or to latest" $key) }}
 {{- end }}
-{{- if not (and (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*|file://(/[^/]+)*)/[A-Za-z0-9][A-Za-z0-9._-]{0,199}-(0|[1-9][0-9]{0,13})[.]tar[.]gz$" $restore.restorePoint) (not (regexMatch "/[.][.]?/" $restore.restorePoint))) }}
-{{- fail (printf "%s.restorePoint is no backup's address: set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it" $key) }}
+{{- if eq $restore.restorePoint "latest" }}
+{{- include "pulsar.validate.bucket" (dict "key" $key "bucket" $restore.bucket) }}
+{{- include "pulsar.validate.prefix" .Values.zookeeper.customTools.backup }}
+{{- else if not (and (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*|file://(/[^/]+)*)/[A-Za-z0-9][A-Za-z0-9._-]{0,199}-(0|[1-9][0-9]{0,13})[.]tar[.]gz$" $restore.restorePoint) (not (regexMatch "/[.][.]?/" $restore.restorePoint))) }}
+{{- fail (printf "%s.restorePoint is no backup's address: set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it, or to latest" $key) }}
 {{- end }}
 {{- if or (kindIs "invalid" $restore.restoreVersion) (not (regexMatch "^[^[:cntrl:]]{1,100}$" (include "pulsar.number" $restore.restoreVersion))) }}
 {{- fail (printf "%s.restoreVersion is empty or no short text: set it to a number such as 2" $key) }}

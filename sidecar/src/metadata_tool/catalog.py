@@ -10,6 +10,9 @@ from metadata_tool.location import Location
 LATEST_TIMESTAMP = 99_999_999_999_999
 """Epoch milliseconds that a name can hold: fourteen digits, the year 5138."""
 
+LATEST = "latest"
+"""In place of an address: the newest backup, whichever that is."""
+
 PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _NAME = re.compile(r"(?P<prefix>[A-Za-z0-9][A-Za-z0-9._-]{0,199})-(?P<timestamp>0|[1-9][0-9]{0,13})\.tar\.gz")
 
@@ -56,6 +59,33 @@ class RestorePoint:
 
     def __str__(self) -> str:
         return self.location.uri(str(self.name))
+
+
+@dataclass(frozen=True)
+class Series:
+    """The backups of one prefix in one place."""
+
+    location: Location
+    prefix: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Series":
+        """Read `s3a://<bucket>[/path]/<prefix>` (or `s3://`, `file:///`).
+
+        Raises:
+            ValueError: what is wrong with it.
+        """
+        folder, _, prefix = text.rpartition("/")
+        location = Location.parse(folder)
+        if not PREFIX.fullmatch(prefix):
+            raise ValueError("its last part is not a prefix of backups' names")
+        return cls(location, prefix)
+
+    def __str__(self) -> str:
+        return self.location.uri(self.prefix)
+
+    def __contains__(self, point: RestorePoint) -> bool:
+        return (self.location, self.prefix) == (point.location, point.name.prefix)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,17 @@ import sys
 import textwrap
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from metadata_tool import __version__, backup, inspection, restore
-from metadata_tool.catalog import Backup, RestorePoint, backups
-from metadata_tool.decision import Decision, decide
+from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
+from metadata_tool.decision import Decision, Verdict
 from metadata_tool.errors import OutputLost, SettingError, Stopped, ToolError, every_error
 from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.location import Location
 from metadata_tool.pulsar.rules import RULES
+from metadata_tool.restore_point import newest, settled
 from metadata_tool.settings import BOTO3, VARIABLES, Settings, StoreSettings
 from metadata_tool.store import Store, open_store
 from metadata_tool.zookeeper.snapshot import Node
@@ -91,16 +94,16 @@ def _list(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _verify(options: argparse.Namespace, settings: Settings) -> None:
-    point, checkpoint = _point(options.uri), Checkpoint()
-    store = _open(settings.store(point.location))
+    point, checkpoint = _point(options.uri, settings), Checkpoint()
+    store = _open_at(settings, point.location)
     with restore.fetched(point, store, settings.spool_dir(), checkpoint) as path:
         manifest = restore.verify(point, path, checkpoint)
     _print(f"{point} is whole: {manifest.nodes} znodes at zxid {manifest.zxid:#x}")
 
 
 def _inspect(options: argparse.Namespace, settings: Settings) -> None:
-    point, checkpoint = _point(options.uri), Checkpoint()
-    store = _open(settings.store(point.location))
+    point, checkpoint = _point(options.uri, settings), Checkpoint()
+    store = _open_at(settings, point.location)
 
     def each(node: Node) -> None:
         checkpoint()
@@ -116,27 +119,27 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
-    gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes its time
-    plan = settings.restore()
-    checkpoint = Checkpoint()
-    log.info("restore version %s: %s into %s", plan.version, plan.point, plan.data.path)
-    with plan.data.locked():
-        decision = decide(plan, checkpoint)
-        replace = decision in (Decision.REPLACE, Decision.JOIN_ANEW)
-        if decision is Decision.DONE:
+    wanted, checkpoint = settings.restore(), Checkpoint()
+    log.info("restore version %s: %s into %s", wanted.version, wanted.described, wanted.data.path)
+    with (
+        wanted.data.locked(),
+        settled(wanted, partial(_open_at, settings), checkpoint, dry_run=options.dry_run) as (verdict, plan),
+    ):
+        gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes its time
+        if verdict.decision is Decision.DONE:
             return
         if options.dry_run:
-            _rehearse(plan, settings, decision, checkpoint)
-        elif decision in (Decision.JOIN, Decision.JOIN_ANEW):
-            restore.join(plan, replace=replace)
-        else:
-            store = _open(settings.store(plan.point.location))
-            _print(str(restore.run(plan, store, checkpoint, replace=replace)))
+            _rehearse(plan, settings, verdict, checkpoint)
+        elif verdict.places:
+            store = _open_at(settings, plan.point.location)
+            _print(str(restore.run(plan, store, checkpoint, replace=verdict.replaces)))
+        elif verdict.origin:
+            restore.join(plan, verdict.origin, replace=verdict.replaces)
 
 
-def _rehearse(plan: restore.Plan, settings: Settings, decision: Decision, checkpoint: Checkpoint) -> None:
-    if decision in (Decision.RESTORE, Decision.REPLACE):
-        restore.rehearse(plan, _open(settings.store(plan.point.location)), checkpoint)
+def _rehearse(plan: restore.Plan, settings: Settings, verdict: Verdict, checkpoint: Checkpoint) -> None:
+    if verdict.places:
+        restore.rehearse(plan, _open_at(settings, plan.point.location), checkpoint)
     log.info("this was a rehearsal: nothing was written to %s", plan.data.path)
 
 
@@ -151,7 +154,13 @@ def _open(settings: StoreSettings) -> Store:
     return open_store(settings.location, settings.region, settings.addressing_style, settings.credentials_dir)
 
 
-def _point(uri: str) -> RestorePoint:
+def _open_at(settings: Settings, location: Location) -> Store:
+    return _open(settings.store(location))
+
+
+def _point(uri: str, settings: Settings) -> RestorePoint:
+    if uri == LATEST:
+        return newest(settings.series(), partial(_open_at, settings))
     try:
         return RestorePoint.parse(uri)
     except ValueError as error:
@@ -189,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     restoring.add_argument("--dry-run", action="store_true", help="do everything but write it, and say what would be")
     verb("rules", _rules, "show what a restore changes in a saved tree, and why")
     for described in (checking, showing):
-        described.add_argument("uri", metavar="URI", help="the address of a backup, as `list` prints it")
+        described.add_argument("uri", metavar="URI", help=f"the address of a backup, as `list` prints it, or {LATEST}")
     output = showing.add_mutually_exclusive_group()
     output.add_argument("--tree", action="store_true", help="print every znode")
     for machine_readable in (listing, output):

@@ -2,9 +2,11 @@
 
 import logging
 import time
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from metadata_tool import marker
+from metadata_tool.catalog import RestorePoint, Series
 from metadata_tool.errors import ClusterRunning, DataDirNotEmpty
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.marker import Marker
@@ -44,7 +46,34 @@ class Decision(Enum):
     """The same, but there is data of another time: it is kept aside."""
 
 
-def decide(plan: Plan, checkpoint: Checkpoint) -> Decision:
+@dataclass(frozen=True)
+class Verdict:
+    """What to do, and which restore the data here or the members that run are of (None: nobody runs)."""
+
+    decision: Decision
+    origin: Marker | None
+
+    @property
+    def places(self) -> bool:
+        """Whether a backup is restored."""
+        return self.decision in (Decision.RESTORE, Decision.REPLACE)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether data is kept aside."""
+        return self.decision in (Decision.REPLACE, Decision.JOIN_ANEW)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Who serves (empty: nobody). If nobody does: which restore others that run are of, and who is not of it."""
+
+    serving: str
+    alike: Marker | None
+    strangers: list[str]
+
+
+def decide(plan: Plan, checkpoint: Checkpoint) -> Verdict:
     """Look at the data directory, then at the ensemble. Nothing is changed.
 
     Raises:
@@ -55,16 +84,17 @@ def decide(plan: Plan, checkpoint: Checkpoint) -> Decision:
     here = _restored_here(plan)
     if here and here.version == plan.version:
         _say_done(plan, here)
-        return Decision.DONE
-    serving, strangers = _look(plan, checkpoint)
-    if serving:
-        _require_own(plan, serving, checkpoint)
+        return Verdict(Decision.DONE, here)
+    seen = _look(plan, checkpoint)
+    if seen.serving:
+        origin: Marker | None = _require_own(plan, seen.serving, checkpoint)
     else:
-        _require_alike(plan, strangers)
+        origin = seen.alike
+        _require_alike(plan, seen.strangers)
     if not plan.data.holds_data():
-        return Decision.JOIN if serving else Decision.RESTORE
+        return Verdict(Decision.JOIN if seen.serving else Decision.RESTORE, origin)
     _require_replaceable(plan, here)
-    return Decision.JOIN_ANEW if serving else Decision.REPLACE
+    return Verdict(Decision.JOIN_ANEW if seen.serving else Decision.REPLACE, origin)
 
 
 def _restored_here(plan: Plan) -> Marker | None:
@@ -75,33 +105,47 @@ def _restored_here(plan: Plan) -> Marker | None:
     return here
 
 
-def _look(plan: Plan, checkpoint: Checkpoint) -> tuple[str, list[str]]:
-    """Who serves, empty for nobody; if nobody does, who runs and does not say that it was restored alike.
+def _look(plan: Plan, checkpoint: Checkpoint) -> _Seen:
+    """Who serves; if nobody does, who runs, and whether they say that they were restored alike.
 
     Members that run and do not serve may be in an election: that is told by waiting.
 
     Members of this restore that are no majority wait for this one, and nobody waits for them.
     """
     deadline = time.monotonic() + _ELECTION
-    majority = len(plan.ensemble.split(",")) // 2 + 1
+    majority = len(plan.members) // 2 + 1
     while True:
         members = probe.look(plan.ensemble)
         serving = next((member.address for member in members if member.serves), "")
-        strangers = [] if serving else _strangers(plan, members)
+        alike, strangers = (None, []) if serving else _tell_apart(plan, members)
         alone = len(members) < majority and not strangers
         if serving or alone or time.monotonic() > deadline:
-            return serving, strangers
+            return _Seen(serving, alike, strangers)
         checkpoint()
         time.sleep(1)
 
 
-def _strangers(plan: Plan, members: list[Member]) -> list[str]:
-    """Members that do not say that they were restored as this one is to be."""
-    return [each.address for each in members if probe.origin(each.address, plan.admin_port) != plan.marker.digest]
+def _tell_apart(plan: Plan, members: list[Member]) -> tuple[Marker | None, list[str]]:
+    """Which restore members say that they are of, and those that do not say that."""
+    told = {member.address: _told(plan, member.address) for member in members}
+    alike = next(filter(None, told.values()), None)
+    return alike, [address for address, origin in told.items() if origin is None or origin != alike]
 
 
-def _require_own(plan: Plan, serving: str, checkpoint: Checkpoint) -> None:
-    """Refuse an ensemble that is not of this restore."""
+def _told(plan: Plan, address: str) -> Marker | None:
+    """Which restore a member says that it is of; None unless it was restored as this one is to be."""
+    origin = probe.origin(address, plan.admin_port)
+    point = origin.point if isinstance(plan.wanted, Series) else str(plan.wanted)
+    found = plan.marker_from(point)
+    try:
+        RestorePoint.parse(point)
+    except ValueError:
+        return None
+    return found if found.digest == origin.digest else None
+
+
+def _require_own(plan: Plan, serving: str, checkpoint: Checkpoint) -> Marker:
+    """Refuse an ensemble that is not of this restore; its marker."""
     with session.connect(Ensemble(serving, patience=_PATIENCE), checkpoint) as connected:
         reply = connected.read(marker.ZNODE)
         found = _marker(reply.data[INT.size :] if reply else None)
@@ -111,18 +155,19 @@ def _require_own(plan: Plan, serving: str, checkpoint: Checkpoint) -> None:
         what = f"its tree is of restore version {found.version}"
     else:
         log.info("the cluster of version %s runs: this member takes its tree from %s", plan.version, serving)
-        if found != plan.marker:
+        if not plan.accepts(found.point) or found != plan.marker_from(found.point):
             log.warning("that was restored from %s with %s, and stays so", found.point, dict(found.settings))
-        return
+        return found
     raise ClusterRunning(f"an ensemble runs already, {serving} serves, and {what}", _NEVER)
 
 
 def _require_alike(plan: Plan, strangers: list[str]) -> None:
     """Refuse to start a cluster beside members that may be of another, and could win the election."""
     if strangers:
+        point = "" if isinstance(plan.wanted, Series) else f" from {plan.wanted}"
         raise ClusterRunning(
             f"{', '.join(strangers)} runs, serves nobody, and does not say at its admin port {plan.admin_port} that "
-            f"it was restored as version {plan.version} from {plan.point} with the same settings",
+            f"it was restored as version {plan.version}{point} with the same settings",
             f"nothing was touched; {_TOGETHER}",
         )
 
@@ -147,7 +192,7 @@ def _marker(content: bytes | None) -> Marker | None:
 
 def _say_done(plan: Plan, here: Marker) -> None:
     log.info("version %s was restored here before, from %s: nothing to do", here.version, here.point)
-    if here.point != str(plan.point):
-        log.warning("%s is not restored: that needs another RESTORE_VERSION", plan.point)
-    elif here != plan.marker:
+    if not plan.accepts(here.point):
+        log.warning("%s is not restored: that needs another RESTORE_VERSION", plan.wanted)
+    elif here != plan.marker_from(here.point):
         log.warning("the settings are others now (%s then): that needs another RESTORE_VERSION", dict(here.settings))

@@ -165,6 +165,18 @@ class ClusterRunning(ToolError):
     exit_code = 43
 
 
+class NewerBackups(ToolError):
+    """There are newer backups than RESTORE_POINT; nothing was touched"""
+
+    exit_code = 44
+
+
+class MembersMissing(ToolError):
+    """A restore of `latest` needs all members, and some of them did not come; nothing was touched"""
+
+    exit_code = 45
+
+
 class DataDirNotEmpty(ToolError):
     """The ZooKeeper data directory holds data that is not of this restore version; nothing was touched"""
 

@@ -4,13 +4,13 @@ import io
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from metadata_tool import archive
 from metadata_tool.apart import apart
-from metadata_tool.catalog import RestorePoint
+from metadata_tool.catalog import RestorePoint, Series
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, SettingError, ToolError
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.manifest import USE_ANOTHER, Manifest
@@ -43,11 +43,12 @@ REPORT = "restore-report.json"
 class Plan:
     """What to restore, under which version, where to, and what the new cluster needs.
 
-    `ensemble` is `host:port,…` of the members, empty where they are not known; `admin_port` is that of their
-    AdminServers.
+    `wanted` is a backup, or a series: the newest of that. `ensemble` is `host:port,…` of the members, empty where they
+    are not known; `admin_port` is that of their AdminServers, `admin_address` that of this member's (empty: all
+    addresses). `newer_in` are places besides the backup's own whose newer backups are refused, too.
     """
 
-    point: RestorePoint
+    wanted: RestorePoint | Series
     version: str
     data: DataDir
     spool_dir: Path
@@ -56,11 +57,43 @@ class Plan:
     admin_port: int
     overwrite_existing: bool
     wishes: Wishes
+    admin_address: str = ""
+    allow_older: bool = False
+    newer_in: tuple[Series, ...] = ()
+
+    @property
+    def members(self) -> list[str]:
+        """`host:port` of each member."""
+        return list(dict.fromkeys(filter(None, self.ensemble.split(","))))
+
+    @property
+    def point(self) -> RestorePoint:
+        """The backup to restore. It must be known by now."""
+        if isinstance(self.wanted, Series):
+            raise ToolError(f"the newest backup of {self.wanted} was not looked up", "nothing was touched; report it")
+        return self.wanted
+
+    @property
+    def described(self) -> str:
+        """What is wanted, in words."""
+        return f"the newest {self.wanted}-<epoch ms>.tar.gz" if isinstance(self.wanted, Series) else str(self.wanted)
+
+    def settled(self, point: RestorePoint) -> "Plan":
+        """The same, to restore this backup."""
+        return replace(self, wanted=point)
+
+    def accepts(self, point: str) -> bool:
+        """Whether members that were restored from there are as wanted. The newest backup was another one before."""
+        return isinstance(self.wanted, Series) or point == str(self.wanted)
 
     @property
     def marker(self) -> Marker:
         """What is left behind when it is done."""
-        return Marker(self.version, str(self.point), self.wishes.described())
+        return self.marker_from(str(self.point))
+
+    def marker_from(self, point: str) -> Marker:
+        """What this restore leaves behind where it is from this point."""
+        return Marker(self.version, point, self.wishes.described())
 
     @property
     def why(self) -> str:
@@ -128,15 +161,17 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint, *, replace: bool) -> P
     return placed
 
 
-def join(plan: Plan, *, replace: bool) -> None:
-    """Let a member begin empty, to take its tree from the others; with `replace`, data that is there is kept aside.
+def join(plan: Plan, origin: Marker, *, replace: bool) -> None:
+    """Let a member begin empty, to take its tree from the others, which are of this origin.
+
+    With `replace`, data that is there is kept aside.
 
     Raises:
         DataDirUnusable: the directory cannot be written.
     """
     if replace:
         plan.data.keep_aside(plan.why)
-    plan.data.note_joined(plan.marker.to_json())
+    plan.data.note_joined(origin.to_json())
 
 
 def rehearse(plan: Plan, store: Store, checkpoint: Checkpoint) -> None:

@@ -1,6 +1,5 @@
 """Runs the service under gunicorn: one worker process, a few threads, the backup loop beside them."""
 
-import errno
 import logging
 import os
 import signal
@@ -15,8 +14,8 @@ from gunicorn.app.base import BaseApplication
 
 from metadata_tool import backup
 from metadata_tool.catalog import backups
-from metadata_tool.errors import PortUnavailable
 from metadata_tool.metrics import Metrics
+from metadata_tool.ports import listen
 from metadata_tool.service import Service
 from metadata_tool.settings import ServeSettings
 from metadata_tool.store import Store, open_store
@@ -43,7 +42,7 @@ def serve(settings: ServeSettings) -> None:
         pass  # a spool directory that cannot be used is told now
     kept = settings.store
     store = open_store(kept.location, kept.region, kept.addressing_style, kept.credentials_dir)
-    listener = _listen(settings.port)
+    listener = listen(settings.port, "WEB_SERVER_PORT")
     log.info(
         "admin port %d, a backup of %s to %s every %d s",
         settings.port,
@@ -52,17 +51,6 @@ def serve(settings: ServeSettings) -> None:
         settings.interval,
     )
     _Server(settings, store, listener).run()
-
-
-def _listen(port: int) -> socket.socket:
-    """Bind the admin port, for IPv4 and, where the machine has it, IPv6."""
-    try:
-        if socket.has_dualstack_ipv6():
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-        return socket.create_server(("", port))
-    except OSError as error:
-        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
-        raise PortUnavailable(f"the admin port {port} {reason}", "set WEB_SERVER_PORT to a free one") from error
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from metadata_tool.backup import Plan as BackupPlan
-from metadata_tool.catalog import PREFIX, RestorePoint
+from metadata_tool.catalog import LATEST, PREFIX, RestorePoint, Series
 from metadata_tool.errors import SettingError
 from metadata_tool.location import EXAMPLE, Location
 from metadata_tool.pulsar.rules import Scope
@@ -95,10 +95,14 @@ BUCKET = Variable(
     "BUCKET",
     None,
     "serve, backup, list",
-    "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`",
+    "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`. "
+    "`restore`, `verify` and `inspect` look for `latest` there",
 )
 BACKUP_PREFIX = Variable(
-    "BACKUP_PREFIX", "metadata-backup", "serve, backup, list", "Backups are named `<prefix>-<epoch ms>.tar.gz`"
+    "BACKUP_PREFIX",
+    "metadata-backup",
+    "serve, backup, list",
+    "Backups are named `<prefix>-<epoch ms>.tar.gz`; of these, `latest` is the newest",
 )
 BACKUP_INTERVAL = Variable("BACKUP_INTERVAL", "600", "serve", "Seconds from the start of one backup to the next")
 WEB_SERVER_PORT = Variable("WEB_SERVER_PORT", "8088", "serve", "The admin port")
@@ -151,7 +155,19 @@ RESTORE_POINT = Variable(
     "RESTORE_POINT",
     None,
     "restore",
-    "The backup to restore, as `list` prints it: `s3a://<bucket>/<prefix>-<epoch ms>.tar.gz`",
+    "The backup to restore, as `list` prints it: `s3a://<bucket>/<prefix>-<epoch ms>.tar.gz`; or `latest`",
+)
+ALLOW_OLDER = Variable(
+    "ALLOW_OLDER",
+    "false",
+    "restore",
+    "`true`: restore an older backup than the newest, on purpose. Nothing is listed then",
+)
+NEWER_BACKUPS_IN = Variable(
+    "NEWER_BACKUPS_IN",
+    "",
+    "restore",
+    "Where newer backups may be, too, besides the place of the one to restore: `s3a://bucket[/path]/<prefix>`",
 )
 RESTORE_VERSION = Variable(
     "RESTORE_VERSION", "1", "restore", "A unique name of this restore: a data dir that has it is left alone"
@@ -172,7 +188,14 @@ ZOOKEEPER_ADMIN_PORT = Variable(
     "ZOOKEEPER_ADMIN_PORT",
     "8080",
     "restore",
-    "The members' `admin.serverPort`: their AdminServers tell which restore they are of before they serve",
+    "The members' `admin.serverPort`: their AdminServers tell which restore they are of before they serve. "
+    "While a restore of `latest` waits for the other members, it answers them there",
+)
+ZOOKEEPER_ADMIN_ADDRESS = Variable(
+    "ZOOKEEPER_ADMIN_ADDRESS",
+    "",
+    "restore",
+    "This member's `admin.serverAddress`: where it answers while it waits; empty: all addresses",
 )
 SPOOL_DIR = Variable(
     "SPOOL_DIR",
@@ -219,6 +242,8 @@ VARIABLES = (
     MANAGED_LEDGER_PATH,
     RESTORE_POINT,
     RESTORE_VERSION,
+    ALLOW_OLDER,
+    NEWER_BACKUPS_IN,
     OVERWRITE_EXISTING,
     RESTORE_SCOPE,
     CLUSTER_NAME,
@@ -229,6 +254,7 @@ VARIABLES = (
     ZOOKEEPER_DATA_DIR,
     ZOOKEEPER_DATA_LOG_DIR,
     ZOOKEEPER_ADMIN_PORT,
+    ZOOKEEPER_ADMIN_ADDRESS,
     SPOOL_DIR,
     S3_ADDRESSING_STYLE,
     AWS_REGION,
@@ -301,6 +327,10 @@ class Settings:
         """The prefix of the backups' names."""
         return self._matching(BACKUP_PREFIX, PREFIX, "letters, digits, '.', '_' and '-', up to 200 of them")
 
+    def series(self) -> Series:
+        """The backups of `BACKUP_PREFIX` in `BUCKET`."""
+        return Series(self.store().location, self.prefix())
+
     def spool_dir(self) -> Path:
         """The directory for work in progress."""
         return Path(self._text(SPOOL_DIR) or tempfile.gettempdir())
@@ -321,12 +351,11 @@ class Settings:
 
     def restore(self) -> RestorePlan:
         """What `restore` needs."""
-        hint = "set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as `metadata-tool list` prints it"
         version = self._text(RESTORE_VERSION)
         if not version.isprintable() or len(version) > 100:
             raise SettingError("RESTORE_VERSION is no short printable text", "set it to a number such as 2")
         return RestorePlan(
-            point=self._parsed(RESTORE_POINT, RestorePoint.parse, hint),
+            wanted=self._wanted(),
             version=version,
             data=self._data_dir(),
             spool_dir=self.spool_dir(),
@@ -335,7 +364,21 @@ class Settings:
             admin_port=self._number(ZOOKEEPER_ADMIN_PORT, 1, 65535, "a port"),
             overwrite_existing=self._switch(OVERWRITE_EXISTING),
             wishes=self._wishes(),
+            admin_address=self._text(ZOOKEEPER_ADMIN_ADDRESS),
+            allow_older=self._switch(ALLOW_OLDER),
+            newer_in=self._newer_in(),
         )
+
+    def _wanted(self) -> RestorePoint | Series:
+        if self._text(RESTORE_POINT) == LATEST:
+            return self.series()
+        hint = f"set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as `metadata-tool list` prints it, or to {LATEST}"
+        return self._parsed(RESTORE_POINT, RestorePoint.parse, hint)
+
+    def _newer_in(self) -> tuple[Series, ...]:
+        if not self._text(NEWER_BACKUPS_IN):
+            return ()
+        return (self._parsed(NEWER_BACKUPS_IN, Series.parse, "set it to s3a://<bucket>[/path]/<prefix>"),)
 
     def _data_dir(self) -> DataDir:
         path = Path(self._required(ZOOKEEPER_DATA_DIR, "set it to the dataDir of zoo.cfg"))

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from metadata_tool.zookeeper.probe import Member, look, origin
+from metadata_tool.zookeeper.probe import Member, Origin, look, origin
 from support.processes import free_port
+
+NOTHING = Origin("", "")
 
 
 @contextmanager
@@ -53,21 +55,24 @@ def test_nobody_runs() -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (b'{"metadata-backup.restored": "abc", "java.version": "21"}', "abc"),
-        (b'{"java.version": "21"}', ""),
-        (b"[1]", ""),
-        (b"no JSON", ""),
-        (b"\xff", ""),
-        (b"[" * 100_000, ""),
+        (b'{"metadata-backup.restored": "abc", "java.version": "21"}', Origin("abc", "")),
+        (
+            b'{"metadata-backup.restored": "abc", "metadata-backup.restore-point": "s3a://b/p-1.tar.gz"}',
+            Origin("abc", "s3a://b/p-1.tar.gz"),
+        ),
+        (b'{"java.version": "21"}', NOTHING),
+        (b"[1]", NOTHING),
+        (b"no JSON", NOTHING),
+        (b"\xff", NOTHING),
+        (b"[" * 100_000, NOTHING),
     ],
 )
-def test_origin(body: bytes, expected: str) -> None:
-    """The property is read where it is told; anything else tells nothing."""
+def test_origin(body: bytes, expected: Origin) -> None:
+    """The properties are read where they are told; anything else tells nothing."""
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)) as port:
         assert expected == origin("127.0.0.1:2181", port)
 
 
 def test_no_admin_server() -> None:
     """Where nobody answers, nothing is told."""
-    nothing = ""
-    assert nothing == origin("127.0.0.1:2181", free_port())
+    assert NOTHING == origin("127.0.0.1:2181", free_port())

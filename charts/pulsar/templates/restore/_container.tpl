@@ -20,7 +20,13 @@
 {{/* The program's settings. */}}
 {{- define "pulsar.restore.data" -}}
 {{- $restore := .Values.zookeeper.customTools.restore -}}
+{{- $backup := .Values.zookeeper.customTools.backup -}}
 {{- $metadata := .Values.pulsar_metadata -}}
+ALLOW_OLDER: {{ $restore.allowOlder | quote }}
+BACKUP_PREFIX: {{ $backup.backupPrefix | quote }}
+{{- if $backup.enable }}
+NEWER_BACKUPS_IN: {{ printf "%s/%s" (trimSuffix "/" $backup.bucket) $backup.backupPrefix | quote }}
+{{- end }}
 BUCKET: {{ $restore.bucket | quote }}
 MANAGED_LEDGER_PATH: {{ $restore.managedLedgerPath | quote }}
 RESTORE_POINT: {{ $restore.restorePoint | quote }}

@@ -10,13 +10,22 @@ import json
 import re
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 PATIENCE = 3.0
 """Seconds for one server: those of a new cluster refuse at once, or have no name yet."""
 
 ORIGIN = "metadata-backup.restored"
 """The Java system property that a server is started with: the digest of the marker in its data directory."""
+
+POINT = "metadata-backup.restore-point"
+"""Another one: the restore point that the marker names."""
+
+PROPERTIES = "/commands/system_properties"
+ASKER = "Metadata-Backup-Member"
+"""A header of a request for PROPERTIES: the member that asks. An AdminServer passes over it."""
 
 _ADDRESS = re.compile(r"\[?(?P<host>.*?)\]?(?::(?P<port>[0-9]+))?")
 _SERVES = re.compile(r"^Mode: |is not in the whitelist", re.MULTILINE)
@@ -31,24 +40,38 @@ class Member:
     serves: bool
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a server tells of the restore that it was started from; empty where it tells nothing."""
+
+    digest: str
+    point: str
+
+
 def look(servers: str) -> list[Member]:
     """Those of these (`host:port,…`) that run."""
     answers = {server: _ask(server) for server in servers.split(",") if server}
     return [Member(server, bool(_SERVES.search(answer))) for server, answer in answers.items() if answer]
 
 
-def origin(server: str, admin_port: int) -> str:
-    """What a server (`host:port`) tells as its ORIGIN; empty where it tells none."""
+def origin(server: str, admin_port: int) -> Origin:
+    """What a server (`host:port`) tells as its ORIGIN and its POINT."""
+    told = properties(server, admin_port)
+    return Origin(str(told.get(ORIGIN, "")), str(told.get(POINT, "")))
+
+
+def properties(server: str, admin_port: int, asker: str = "") -> Mapping[str, Any]:
+    """What a server (`host:port`) answers on its AdminServer's port; empty where it does not, or not with a mapping."""
     host = _split(server)[0]
     connection = http.client.HTTPConnection(host, admin_port, timeout=PATIENCE)
     try:
-        connection.request("GET", "/commands/system_properties")
-        properties = json.loads(connection.getresponse().read(_LIMIT))
+        connection.request("GET", PROPERTIES, headers={ASKER: asker} if asker else {})
+        told = json.loads(connection.getresponse().read(_LIMIT))
     except (OSError, http.client.HTTPException, ValueError, RecursionError):
-        return ""
+        return {}
     finally:
         connection.close()
-    return str(properties.get(ORIGIN, "")) if isinstance(properties, dict) else ""
+    return told if isinstance(told, dict) else {}
 
 
 def _ask(server: str) -> str:

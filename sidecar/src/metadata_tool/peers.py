@@ -1,0 +1,179 @@
+"""Members that wait for each other, each with no data of this restore, until one of them looks up `latest` for all.
+
+A member that is not there may hold data that is newer than any backup, so nothing is looked up without it. ZooKeeper
+does not run yet: the restore itself answers on its AdminServer's port, in the same form, that this member waits.
+"""
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+from metadata_tool.catalog import RestorePoint, Series
+from metadata_tool.errors import ClusterRunning, MembersMissing
+from metadata_tool.lifecycle import Checkpoint, Every
+from metadata_tool.marker import Marker
+from metadata_tool.ports import listen
+from metadata_tool.restore import Plan
+from metadata_tool.zookeeper import probe
+
+log = logging.getLogger(__name__)
+
+WAITING = "metadata-backup.waiting"
+"""In an answer: the restore that is waited for, as a digest."""
+MEMBER = "metadata-backup.member"
+"""In an answer: who gives it, a number that is drawn at its start. So a member finds itself among the addresses."""
+
+_PATIENCE = 660.0
+"""Seconds to wait for all. After that a container is started again at once, with the settings of that time: Kubernetes
+forgets earlier failures of a container that ran for ten minutes.
+"""
+_SAY_EVERY = 10.0
+_FAREWELL = 30.0
+"""Seconds that whoever has looked up the point stays for members that have not heard it."""
+
+
+class Meeting:
+    """One member among those that wait. As long as the block runs, it answers the others."""
+
+    def __init__(
+        self, plan: Plan, series: Series, look_up: Callable[[], RestorePoint], patience: float = _PATIENCE
+    ) -> None:
+        self._plan = plan
+        self._patience = patience
+        self._series = series
+        self._look_up = look_up
+        self._cause = Marker(plan.version, str(series), plan.wishes.described()).digest
+        self._me = secrets.token_hex(16)
+        self._point: RestorePoint | None = None
+        self._waiting_for_me: set[str] = set()
+        self._heard_me: set[str] = set()
+        self._time_to_say: Callable[[], bool] = lambda: True
+
+    def __enter__(self) -> Self:
+        self._server = _Server(self, self._plan.admin_port, self._plan.admin_address)
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            deadline = time.monotonic() + _FAREWELL
+            while self._waiting_for_me - self._heard_me and time.monotonic() < deadline:
+                time.sleep(0.1)
+        self._server.shutdown()
+        self._server.server_close()
+
+    def wait(self, checkpoint: Checkpoint) -> RestorePoint | None:
+        """The point that all members restore; None as soon as a ZooKeeper runs, which then is to be asked.
+
+        Raises:
+            ClusterRunning: another restore waits there.
+            MembersMissing: not all members came within `patience` seconds.
+            ToolError: the point is to be looked up here, and that failed.
+        """
+        deadline = time.monotonic() + self._patience
+        while not probe.look(self._plan.ensemble):
+            self._point = self._hear()
+            if self._point:
+                return self._point
+            if time.monotonic() > deadline:
+                raise MembersMissing(
+                    f"after {self._patience:.0f} s not all members wait for the newest backup of {self._series}",
+                    "nothing was touched. See why they do not come, then run it again, or name a RESTORE_POINT",
+                )
+            checkpoint()
+            time.sleep(1)
+        return None
+
+    def answer(self) -> Mapping[str, str]:
+        """What this member tells whoever asks."""
+        told = {WAITING: self._cause, MEMBER: self._me}
+        return {**told, probe.POINT: str(self._point)} if self._point else told
+
+    def note_heard(self, asker: str, told: Mapping[str, str]) -> None:
+        """Note that another member has received this answer."""
+        if probe.POINT in told:
+            self._heard_me.add(asker)
+
+    def _hear(self) -> RestorePoint | None:
+        """Ask every member; the point, where one tells it, or where all wait and this is the first of them."""
+        members = self._plan.members
+        asked = {address: probe.properties(address, self._plan.admin_port, self._me) for address in members}
+        waiting = {address: answer for address, answer in asked.items() if WAITING in answer}
+        self._require_alike(waiting)
+        for answer in waiting.values():
+            if point := self._told(answer):
+                return point
+        found = {str(answer.get(MEMBER)): address for address, answer in waiting.items()}
+        missing = [address for address in members if address not in found.values()]
+        if missing:
+            self._say(f"waiting for {', '.join(missing)}")
+        elif found.get(self._me) == members[0]:
+            self._waiting_for_me = found.keys() - {self._me}
+            return self._look_up()
+        else:
+            self._say(f"waiting for {members[0]} to look up the newest backup")
+        return None
+
+    def _told(self, answer: Mapping[str, Any]) -> RestorePoint | None:
+        try:
+            point = RestorePoint.parse(str(answer.get(probe.POINT, "")))
+        except ValueError:
+            return None
+        return point if point in self._series else None
+
+    def _require_alike(self, waiting: Mapping[str, Mapping[str, Any]]) -> None:
+        others = [address for address, answer in waiting.items() if answer[WAITING] != self._cause]
+        if others:
+            raise ClusterRunning(
+                f"{', '.join(others)} waits for another restore than version {self._plan.version} from the newest of "
+                f"{self._series} with the same settings",
+                "nothing was touched. Give all members the same settings, and start their restores again",
+            )
+
+    def _say(self, state: str) -> None:
+        if self._time_to_say():
+            log.info("%s. Nothing is restored until then", state)
+            self._time_to_say = Every(_SAY_EVERY)
+
+
+class _Server(ThreadingHTTPServer):
+    """Answers as an AdminServer does."""
+
+    def __init__(self, meeting: Meeting, port: int, address: str) -> None:
+        super().__init__((address, port), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listen(port, "ZOOKEEPER_ADMIN_PORT", address)
+        self.meeting = meeting
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Whoever asked has gone, or did not speak HTTP: nothing to say."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    timeout = probe.PATIENCE
+    server: _Server
+
+    def do_GET(self) -> None:
+        """Answer it."""
+        if self.path != probe.PROPERTIES:
+            self.send_error(404)
+            return
+        told = self.server.meeting.answer()
+        content = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        self.server.meeting.note_heard(self.headers.get(probe.ASKER, ""), told)
+
+    def log_message(self, *_: object) -> None:
+        """Requests are not logged."""

@@ -1,0 +1,101 @@
+"""Which backup a restore takes: the one that was named, if none is newer; or the latest, one for all members."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from metadata_tool.catalog import LATEST, Backup, RestorePoint, Series, backups
+from metadata_tool.decision import Verdict, decide
+from metadata_tool.errors import BackupMissing, NewerBackups, ToolError
+from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.location import Location
+from metadata_tool.peers import Meeting
+from metadata_tool.restore import Plan
+from metadata_tool.store import Store
+
+log = logging.getLogger(__name__)
+
+Open = Callable[[Location], Store]
+
+
+@contextmanager
+def settled(plan: Plan, open_store: Open, checkpoint: Checkpoint, *, dry_run: bool) -> Iterator[tuple[Verdict, Plan]]:
+    """What to do here, and the plan with the backup that is restored if one is.
+
+    Members that wait for that hear of it while the block runs. A rehearsal waits for nobody.
+
+    Raises:
+        NewerBackups: there are newer backups than the one that was named.
+        ToolError: see `decide`; or the store cannot be asked.
+    """
+    with ExitStack() as kept:
+        verdict, wanted = decide(plan, checkpoint), plan.wanted
+        if verdict.places and not verdict.origin:  # else those that run have decided, for all
+            if isinstance(wanted, RestorePoint):
+                own = Series(wanted.location, wanted.name.prefix)
+                _require_newest(plan, wanted, (own, *plan.newer_in), open_store)
+            elif dry_run or len(plan.members) < 2:
+                plan = plan.settled(_latest(plan, wanted, open_store))
+            else:
+                meeting = kept.enter_context(Meeting(plan, wanted, partial(_latest, plan, wanted, open_store)))
+                verdict, plan = _meet(meeting, verdict, plan, checkpoint)
+        if verdict.places and verdict.origin:
+            plan = plan.settled(RestorePoint.parse(verdict.origin.point))
+        yield verdict, plan
+
+
+def newest(series: Series, open_store: Open) -> RestorePoint:
+    """The newest backup of a series.
+
+    Raises:
+        BackupMissing: there is none.
+        ToolError: the store cannot be listed.
+    """
+    found = backups(open_store(series.location), series.prefix)
+    if not found:
+        raise BackupMissing(
+            f"there is no backup named {series.prefix}-<epoch ms>.tar.gz in {series.location}",
+            "set BUCKET and BACKUP_PREFIX to where the backups are",
+        )
+    return RestorePoint(series.location, found[0].name)
+
+
+def _meet(meeting: Meeting, verdict: Verdict, plan: Plan, checkpoint: Checkpoint) -> tuple[Verdict, Plan]:
+    """Wait until the point is known; or until a ZooKeeper runs, and then decide again."""
+    while verdict.places and not verdict.origin:
+        if point := meeting.wait(checkpoint):
+            return verdict, plan.settled(point)
+        verdict = decide(plan, checkpoint)
+    return verdict, plan
+
+
+def _latest(plan: Plan, series: Series, open_store: Open) -> RestorePoint:
+    point = newest(series, open_store)
+    log.info("%s is %s", LATEST, point)
+    _require_newest(plan, point, (place for place in plan.newer_in if place != series), open_store)
+    return point
+
+
+def _require_newest(plan: Plan, point: RestorePoint, places: Iterable[Series], open_store: Open) -> None:
+    """Refuse to restore a backup where there are newer ones, unless that is what is wanted."""
+    if plan.allow_older:
+        return
+    newer = [backup for place in dict.fromkeys(places) for backup in _newer(point, place, open_store)]
+    if newer:
+        last = max(newer, key=lambda backup: backup.name.timestamp)
+        count = "1 backup is" if len(newer) == 1 else f"{len(newer)} backups are"
+        raise NewerBackups(
+            f"{count} newer than {point}, the newest is {last.uri}",
+            f"nothing was touched. Set RESTORE_POINT (in the chart restorePoint) to that, or to {LATEST}. "
+            "To go back in time on purpose, set ALLOW_OLDER=true (restore.allowOlder)",
+        )
+
+
+def _newer(point: RestorePoint, place: Series, open_store: Open) -> list[Backup]:
+    try:
+        found = backups(open_store(place.location), place.prefix)
+    except ToolError as error:
+        hint = "a restore first looks for newer backups. ALLOW_OLDER=true (restore.allowOlder) restores without looking"
+        raise type(error)(error.message, f"{error.hint}; {hint}") from error
+    return [backup for backup in found if backup.name.timestamp > point.name.timestamp]

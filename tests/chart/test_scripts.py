@@ -1,0 +1,112 @@
+"""What the chart's start script makes of what it finds in a volume, with a program in ZooKeeper's place."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ci.chart import CHART
+from metadata_tool.marker import Marker
+
+LINE = "server.{id}=zk-{ordinal}.zk.test:2888:3888:{role};2181"
+MARKER = Marker("1", "s3a://bucket/p-1.tar.gz", {"restorePoint": "s3a://other/p-2.tar.gz"})
+ODD = Marker("1", "s3a://bucket/(a) b*/p-1.tar.gz")
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """The volume of pod 1 of three, empty."""
+    config = tmp_path / "config"
+    config.mkdir()
+    for script in ("start.sh", "ensemble.sh"):
+        shutil.copy(CHART / "files" / script, config)
+    (config / "zookeeper.conf").write_text("clientPort=2181\n")
+    (config / "member").write_text(f"{LINE}\n")
+    (config / "replicas").write_text("3")
+    program = tmp_path / "bin" / "pulsar"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$OPTS"\ncat "$PULSAR_ZK_CONF"\nexit 7\n')
+    program.chmod(0o755)
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+def start(volume: Path) -> tuple[list[str], dict[str, str], list[str]]:
+    """What ZooKeeper is started with: properties of restore and database, its configuration, its list of members."""
+    home = volume.parent
+    environment = {
+        "PATH": os.environ["PATH"],
+        "POD_NAME": "zk-1",
+        "ZOOKEEPER_DATA": str(volume),
+        "TMPDIR": str(home),
+        "ENSEMBLE_PAUSE": "0.1",
+    }
+    command = ["bash", "config/start.sh"]
+    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+    assert (7, "") == (done.returncode, done.stderr)
+    options, *lines = filter(None, done.stdout.splitlines())
+    conf = dict(line.split("=", 1) for line in lines)
+    told = [option for option in options.split() if option.startswith("-Dmetadata-backup.")]
+    return told, conf, Path(conf["dynamicConfigFile"]).read_text().splitlines()
+
+
+def member(number: int, role: str = "participant") -> str:
+    """A member's line."""
+    return f"server.{number}=zk-{number - 1}.zk.test:2888:3888:{role};2181"
+
+
+def test_empty_volume(volume: Path) -> None:
+    """The first start has the list that the values want, and says that it is empty."""
+    told, conf, members = start(volume)
+    assert ["-Dmetadata-backup.database=empty"] == told
+    assert "2181" == conf["clientPort"]
+    assert [member(1), member(2), member(3)] == members
+    assert "2\n" == (volume / "myid").read_text()
+
+
+def test_sole_member_begins_at_once(volume: Path) -> None:
+    """A single member asks nobody."""
+    (volume.parent / "config" / "replicas").write_text("1")
+    assert ["-Dmetadata-backup.database=new-1"] == start(volume)[0]
+    assert (volume / "initialize").exists()
+
+
+def test_agreed_list_counts(volume: Path) -> None:
+    """The newest list that the ensemble agreed on wins over the values; names and ports are today's."""
+    ensemble = volume / "version-2" / "ensemble"
+    ensemble.mkdir(parents=True)
+    for version, numbers in (("fff", (1, 2, 3)), ("100000001", (1, 2)), ("next", (9,))):
+        old = "\n".join(f"server.{number}=old:1:2:participant;0.0.0.0:3" for number in numbers)
+        (ensemble / f"zookeeper.conf.dynamic.{version}").write_text(old)
+    _, conf, members = start(volume)
+    assert "zookeeper.conf.dynamic.100000001" == Path(conf["dynamicConfigFile"]).name
+    assert [member(1), member(2)] == members
+
+
+def test_removed_member_observes(volume: Path) -> None:
+    """A member that is not in the agreed list starts without a vote, and does so again."""
+    ensemble = volume / "version-2" / "ensemble"
+    ensemble.mkdir(parents=True)
+    (ensemble / "zookeeper.conf.dynamic.1").write_text("server.1=old:1:2:participant;3")
+    for _ in range(2):
+        assert [member(1), member(2, "observer")] == start(volume)[2]
+
+
+@pytest.mark.parametrize(
+    ("marker", "expected"),
+    [
+        (None, []),
+        (MARKER, [f"-Dmetadata-backup.restored={MARKER.digest}", f"-Dmetadata-backup.restore-point={MARKER.point}"]),
+        (ODD, [f"-Dmetadata-backup.restored={ODD.digest}"]),
+    ],
+    ids=["none", "safe", "unsafe"],
+)
+def test_origin(volume: Path, marker: Marker | None, expected: list[str]) -> None:
+    """ZooKeeper is started with the digest of its restore's marker, and with its point where that needs no quoting."""
+    (volume / "version-2").mkdir()
+    (volume / "version-2" / "snapshot.100000000").touch()
+    if marker:
+        (volume / "version-2" / "restore.json").write_bytes(marker.to_json())
+    assert expected == start(volume)[0]
