@@ -80,11 +80,11 @@ class Release:
     def __init__(self, directory: Path, name: str = RELEASE) -> None:
         self.name = name
         self.chart = CHART
-        self.files: list[Path] = []
-        """More values files, which win."""
+        own = directory / "values.yaml"
+        own.write_text(json.dumps(_values(metadata_tool(), pulsar())))
+        self.files = [EXAMPLE, own]
+        """Values files; the later ones win."""
         self._rendered = ""
-        self._values = directory / "values.yaml"
-        self._values.write_text(json.dumps(_values(metadata_tool(), pulsar())))
 
     def helm(self, major: int, *arguments: str) -> str:
         """Run helm; what it printed."""
@@ -143,7 +143,7 @@ class Release:
         return self.helm(major, *self._arguments(verb, settings))
 
     def _arguments(self, verb: str, settings: Mapping[str, str]) -> list[str]:
-        files = [f"--values={file}" for file in (EXAMPLE, self._values, *self.files)]
+        files = [f"--values={file}" for file in self.files]
         sets = [
             f"--set={key}={value}" for key, value in {"namespace": NAMESPACE, "initialize": "true", **settings}.items()
         ]
