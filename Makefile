@@ -30,8 +30,8 @@ test-unit: install ## Unit tests alone: seconds, no server
 test-integration: install ## Integration tests alone
 	@$(PYTEST) tests/integration
 
-test-cluster: install ## The chart on the Kubernetes cluster of the current kubeconfig, in a namespace of its own
-	@$(PYTEST) --exitfirst --durations 0 --durations-min 1 --timeout 900 tests/cluster
+test-cluster: install ## The chart on the Kubernetes cluster of the current kubeconfig; CLUSTER="-k test_story" for a part
+	@$(PYTEST) --exitfirst --durations 0 --durations-min 1 --timeout 1200 tests/cluster $(CLUSTER)
 
 test-pulsar: install ## A disaster on a real Pulsar: brokers, bookies and ZooKeeper lost, everything offloaded read again
 	@$(PYTEST) --exitfirst --timeout 1800 -s tests/disaster/$(PULSAR)
