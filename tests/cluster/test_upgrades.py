@@ -85,6 +85,9 @@ def test_changed_number_of_members_that_cannot_be_is_refused(release: Release) -
     assert "this ensemble cannot shrink" in release.refusal(4, QUIET | {"zookeeper.replicaCount": "1"})
     assert "Set it to 3 or 5" in release.refusal(3, QUIET | {"zookeeper.replicaCount": "4"})
     assert [0, 1, 2] == release.ready()
+    changed = QUIET | {"zookeeper.config.snapCount": "50000"}
+    release.upgrade(3, changed)
+    assert "being replaced" in release.refusal(3, changed | {"zookeeper.replicaCount": "5"})
 
 
 def test_interrupted_initialisation_is_finished(surroundings: Surroundings, release: Release) -> None:
@@ -189,8 +192,8 @@ def test_upgrade_from_a_chart_with_a_fixed_list(
     release.apply(values)
     eventually("all are ready again", lambda: release.ready() == list(range(replicas)))
     release.upgrade(3, values)
+    kubectl("rollout", "status", f"statefulset/{release.name}-pulsar-zookeeper", "--timeout=280s")
     old = {pod["metadata"]["uid"] for pod in release.pods().values()}
-    eventually("all are ready", lambda: release.ready() == list(range(replicas)))
     release.upgrade(3, more)
     eventually("more are ready", lambda: release.ready() == list(range(replicas + 2)))
     assert old <= {pod["metadata"]["uid"] for pod in release.pods().values()}

@@ -8,8 +8,12 @@ as the cluster has it, or empty).
 {{- if not (mod $wanted 2) }}
 {{- fail (printf "zookeeper.replicaCount is %d. An even number of members tolerates no more losses than %d. Set it to %d or %d" $wanted (sub $wanted 1) (sub $wanted 1) (add $wanted 1)) }}
 {{- end }}
+{{- $status := (.found).status | default dict }}
 {{- with (.found).spec }}
 {{- if ne (int .replicas) $wanted }}
+{{- if and (ne (.updateStrategy).type "OnDelete") (ne $status.currentRevision $status.updateRevision) }}
+{{- fail (printf "zookeeper.replicaCount is %d and the running ensemble has %d members, which are being replaced one after the other. Wait until `kubectl -n %s rollout status statefulset/%s` ends, then change the number" $wanted (int .replicas) (include "pulsar.namespace" $.root) (include "pulsar.zookeeper.fullname" $.root)) }}
+{{- end }}
 {{- $files := lookup "v1" "ConfigMap" (include "pulsar.namespace" $.root) (include "pulsar.zookeeper.fullname" $.root) }}
 {{- include "pulsar.validate.members.change" (dict "now" (int .replicas) "wanted" $wanted "dynamic" (hasKey ($files.data | default dict) "replicas")) }}
 {{- end }}
