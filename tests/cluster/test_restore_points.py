@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cluster import BUCKET, Release, Surroundings, eventually, kubectl
+from support.cluster import BUCKET, Release, Surroundings, eventually, kubectl, logged
 
 pytestmark = pytest.mark.usefixtures("surroundings")
 TOOLS = "zookeeper.customTools"
@@ -40,7 +40,7 @@ def newer(surroundings: Surroundings, name: str) -> bool:
 
 def says(*texts: str) -> bool:
     """Whether the restore has said all of these."""
-    said = kubectl("logs", MEMBER, "--container", "restore")
+    said = logged(MEMBER, "--container", "restore")
     return all(text in said for text in texts)
 
 

@@ -11,7 +11,7 @@ import pytest
 from kazoo.client import KazooClient
 
 from ci.chart import CHART
-from support.cluster import NAMESPACE, Release, Surroundings, eventually, is_ready, items, kubectl
+from support.cluster import Release, Surroundings, eventually, is_ready, items, kubectl, logged
 
 pytestmark = pytest.mark.usefixtures("surroundings")
 TOOLS = "zookeeper.customTools"
@@ -186,7 +186,7 @@ def test_upgrade_from_a_chart_with_a_fixed_list(
     assert "which an earlier chart started" in release.refusal(3, more)
     release.apply(more)
     newest = f"{release.name}-pulsar-zookeeper-{replicas + 1}"
-    eventually("the new one waits and says so", lambda: "volume is empty. It waits" in log(newest))
+    eventually("the new one waits and says so", lambda: "volume is empty. It waits" in logged(newest))
     with surroundings.zookeeper(0, release.name) as client:
         assert client.exists("/before")
     release.apply(values)
@@ -208,9 +208,3 @@ def known_to_both(file: Path) -> Path:
     del values["zookeeper"]["customTools"]["objectStore"]
     file.write_text(json.dumps(values))
     return file
-
-
-def log(pod: str) -> str:
-    """What a pod has said; nothing before it has started."""
-    command = ["kubectl", "--namespace", NAMESPACE, "logs", pod]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout

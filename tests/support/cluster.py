@@ -44,6 +44,12 @@ def kubectl(*arguments: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
+def logged(pod: str, *arguments: str) -> str:
+    """What a pod has said; nothing before it has started."""
+    command = ["kubectl", "--namespace", NAMESPACE, "logs", pod, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
+
+
 def items(kind: str, *arguments: str) -> list[dict[str, Any]]:
     """All objects of a kind."""
     return list(json.loads(kubectl("get", kind, "--output", "json", *arguments))["items"])
