@@ -4,8 +4,8 @@ Comments above a key say all: `# -- text` describes it, as helm-docs reads it, a
 JSON schema in YAML, as far as the default's own type does not say it. Objects whose keys are described one by one are
 closed unless that opens them.
 
-helm takes a key that is null out of the values. So a key is required, and null refused by its name, unless nothing is
-a value that it may have: an empty text, or a map or list that is described as a unit.
+helm removes a key that is null from the values. So each key is required, and helm names a key that is null. Exceptions
+are keys that may be empty: an empty text, or a map or list that is described as a unit.
 """
 
 import json
@@ -76,7 +76,7 @@ def _takes_null(described: dict[str, Any]) -> bool:
 
 
 def _with_null(described: dict[str, Any]) -> dict[str, Any]:
-    """The same, and null: it stays in the values where this chart is part of another."""
+    """The same, or null: a null stays in the values if this chart is part of another."""
     if _takes_null(described):
         return described
     more: dict[str, Any] = {}

@@ -154,7 +154,7 @@ def test_alerts_that_are_excluded() -> None:
 def test_excluded_alert_that_does_not_exist() -> None:
     """A name that no alert has is refused, with the names that there are."""
     said = refusal(merged(ON, nested("monitoring.prometheusRule.excludedAlerts", ["PulsarMetadataBackup"])), 3)
-    assert "monitoring.prometheusRule.excludedAlerts has PulsarMetadataBackup, which is none" in said
+    assert "monitoring.prometheusRule.excludedAlerts has PulsarMetadataBackup, which is not one of" in said
     assert ", ".join(sorted(default_rules())[:2]) in said
 
 

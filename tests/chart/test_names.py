@@ -33,7 +33,7 @@ def test_fullname_override_replaces_release_and_chart() -> None:
     ],
 )
 def test_name_that_is_too_long(values: dict[str, Any], release: str, expected: str) -> None:
-    """One message has the limit that counts, and the way out."""
+    """The one message names the limit that counts, and what to do."""
     said = refusal(values, 3, release)
     assert expected in said
 
@@ -48,7 +48,7 @@ def test_longest_component() -> None:
 
 @pytest.mark.parametrize("release", ["a" * 34, "my.release", "2prod"])
 def test_any_release_with_another_name(release: str) -> None:
-    """A release that cannot lend its name is told of `fullnameOverride`, and is taken with one."""
+    """A release whose name Services cannot have is refused with a hint at `fullnameOverride`, and is taken with one."""
     assert "fullnameOverride" in refusal({}, 3, release)
     assert "StatefulSet/prod-zookeeper" in names(render({"fullnameOverride": "prod"}, release=release))
 

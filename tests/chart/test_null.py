@@ -45,7 +45,7 @@ def said(path: str, major: int) -> tuple[str, str]:
 @pytest.mark.parametrize("major", [3, 4])
 @pytest.mark.parametrize("path", KEYS)
 def test_null_renders_or_is_refused_by_name(path: str, major: int) -> None:
-    """Whatever is null: manifests without a trace of it, or a line that names the key."""
+    """Any key that is null: manifests without a trace of it, or a line that names the key."""
     rendered, refused = said(path, major)
     above, _, key = ("/" + path.replace(".", "/")).rpartition("/")
     named = f"at '{above}': missing property '{key}'|{re.escape('.'.join(path.split('.')[-2:]))} is "
@@ -61,7 +61,7 @@ def test_null_is_as_good_as_empty(path: str) -> None:
 
 
 def test_what_null_renders_conforms() -> None:
-    """Kubernetes knows every object that comes of a null, to the field."""
+    """Kubernetes accepts every field of the objects that a null leads to."""
     objects = {each for path in KEYS for each in said(path, 3)[0].split("\n---\n")}
     assert "" == conform("\n---\n".join(sorted(objects)), KUBERNETES[-1])
 

@@ -314,7 +314,7 @@ REFUSED = [
     ({"restore": {"enable": True}}, "restore.restorePoint is empty"),
     (
         {"restore": {"enable": True, "restorePoint": "s3a://bucket/latest"}},
-        "restore.restorePoint is no backup's address",
+        "restore.restorePoint is not the address of a backup",
     ),
     ({"restore": {"enable": True, "restorePoint": "latest", "bucket": ""}}, "restore.bucket is empty"),
     (
@@ -365,7 +365,7 @@ REFUSED = [
     (nested("backup.configData", {"KRB5_CONFIG": "/x"}), "configData.KRB5_CONFIG is set by the chart"),
     (
         {"restore": {"enable": True, "restorePoint": POINT.replace("team", "..")}},
-        "restore.restorePoint is no backup's address",
+        "restore.restorePoint is not the address of a backup",
     ),
 ]
 TLS: dict[str, Any] = {"backup": {"enable": True, "tls": {"use": True, "secretName": "zookeeper-tls"}}}

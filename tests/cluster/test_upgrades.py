@@ -39,7 +39,7 @@ def release(tmp_path: Path) -> Iterator[Release]:
 
 @pytest.mark.parametrize("values", BROKEN.values(), ids=BROKEN.keys())
 def test_mended_values_reach_every_pod(release: Release, values: dict[str, str]) -> None:
-    """Values with which no pod comes up, mended by one `helm upgrade`: all three are ready without a hand."""
+    """Values with which no pod comes up, corrected by one `helm upgrade`: all three become ready by themselves."""
     release.install(3, QUIET | values)
     eventually("three pods are there", lambda: len(release.pods()) == 3)
     eventually("none can come up", lambda: all(stuck(pod) for pod in release.pods().values()))
@@ -174,7 +174,7 @@ def earlier_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_upgrade_from_a_chart_with_a_fixed_list(
     surroundings: Surroundings, release: Release, earlier_chart: Path, replicas: int
 ) -> None:
-    """Its data stays. Another number of members is refused in the same step, and harmless where it is applied."""
+    """Its data stays. Another number of members is refused in the same step, and harmless if it is applied anyway."""
     values = QUIET | {"zookeeper.replicaCount": str(replicas)}
     release.chart, release.files = earlier_chart, [known_to_both(release.files[-1])]
     release.install(3, values)

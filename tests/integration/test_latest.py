@@ -151,7 +151,7 @@ def test_restart(ensemble: Ensemble, start: Start, folder: Path) -> None:
 
 
 def test_lost_volume_beside_members_that_are_down(ensemble: Ensemble, start: Start, folder: Path) -> None:
-    """It places nothing, since the others hold newer data; once they serve it takes their tree, not the latest."""
+    """It restores nothing, since the others hold newer data. Once they serve, it takes their tree, not the latest."""
     make_backup(folder)
     run_cluster(ensemble, start)
     newer = make_backup(folder, timestamp=TIMESTAMP + 1)
@@ -218,7 +218,7 @@ def test_all_volumes_lost(ensemble: Ensemble, start: Start, folder: Path, settin
 
 
 def test_one_that_waits_is_killed(ensemble: Ensemble, start: Start, folder: Path) -> None:
-    """Killed while it waits, whichever it is, a member is waited for again."""
+    """If any member is killed while it waits, the others wait for it again."""
     point = make_backup(folder)
     first, second, third = ensemble.servers
     killed = [start(first), start(second)]

@@ -1,4 +1,4 @@
-# backup_ready.sh PORT: succeeds while GET /readyz answers 200. Else it prints the answer's error, which the pod's events then show.
+# backup_ready.sh PORT: succeeds while GET /readyz answers 200. Otherwise it prints the error, and the pod's events show it.
 exec 3<> "/dev/tcp/127.0.0.1/$1" || exit 1
 printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3
 read -r -t 4 _ status _ <&3 || { echo "the admin port $1 does not answer"; exit 1; }

@@ -2,24 +2,24 @@
 #
 # The list of members is state, not configuration. The ensemble agrees on it (ZooKeeper's dynamic reconfiguration), and
 # each member keeps it beside its data, so that no changed value can make two majorities. The number in `replicas` is
-# what the operator wants: new members first follow, then the last of them has all added at once; members that no longer
-# run are removed by the leader.
+# what the operator wants. New members first follow the leader, then the one with the highest number adds all of them at
+# once. The leader removes members that are no longer wanted and do not run.
 #
 # An empty member takes no part in elections (zookeeper.db.autocreate=false, ZOOKEEPER-261) until it has a leader's tree.
-# So empty members alone never make an ensemble. A new ensemble begins where ALL members say that they are empty.
+# So empty members alone never form an ensemble. A new ensemble starts only when ALL members report that they are empty.
 
 here=$(dirname "${BASH_SOURCE[0]}")
 data=${ZOOKEEPER_DATA:-/pulsar/data/zookeeper}
 state=${TMPDIR:-/tmp}
 pause=${ENSEMBLE_PAUSE:-5}
-patience=9  # looks in a row after which a member counts as not running: longer than any restart of a healthy one's network
+patience=9  # failed checks in a row after which a member counts as not running: longer than a short network failure
 ordinal=${POD_NAME##*-}
 id=$((ordinal + 1))
-conf=$data/version-2/ensemble/zookeeper.conf  # in version-2, so that it comes and goes with the data it speaks of
+conf=$data/version-2/ensemble/zookeeper.conf  # in version-2, so that it is lost or moved aside with the data that it belongs to
 
 say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) ensemble: $*"; }
 
-# Says something once, until this member is part of a quorum.
+# Logs a text once. When this member becomes part of a quorum, the text may be logged again.
 declare -A said=()
 say_once() {
   [ -n "${said[$*]:-}" ] || say "$*"
@@ -44,7 +44,7 @@ admin_port() { sed -n 's/^admin\.serverPort=//p' "$here/zookeeper.conf"; }
 
 wanted() { seq 1 "$(< "$here/replicas")"; }
 
-# The file with the list that the ensemble agreed on last, of those that this member has seen; nothing in a new one.
+# The file with the newest agreed list that this member has seen. Prints nothing in a new ensemble.
 agreed() {
   find "$(dirname "$conf")" -name "${conf##*/}.dynamic.*" 2> /dev/null | sed -nE 's/^.*\.dynamic\.([0-9a-f]+)$/\1/p' |
     awk '{ print length, $0 }' | sort -k1n -k2 | tail -n 1 | sed "s|^.* |$conf.dynamic.|"
@@ -60,13 +60,13 @@ configure() {
   local list member role
   list=$(agreed)
   if [ -n "$list" ]; then
-    # by today's names and ports; only ids and roles are state
+    # names and ports come from today's values; only ids and roles are state
     sed -nE 's/^server\.([0-9]+)=.*:(participant|observer)(;.*)?$/\1 \2/p' "$list" | sort -n > "$state/members"
   else
     list=$conf.dynamic
     wanted | sed 's/$/ participant/' > "$state/members"
   fi
-  # ZooKeeper does not start outside of its own list: one that was removed comes back as an observer, without a vote.
+  # ZooKeeper does not start if its list lacks it. So a member that was removed comes back as an observer, without a vote.
   grep -q "^$id " "$state/members" || echo "$id observer" >> "$state/members"
   while read -r member role; do line "$member" "$role"; done < "$state/members" > "$list.new"
   mv "$list.new" "$list"
@@ -76,27 +76,28 @@ configure() {
 
 # --- what a server is started with
 
-# The others ask its AdminServer which restore its data is from, so that they tell it from a stranger before it serves.
+# The others ask its AdminServer which restore its data is from, so that they recognise it before it serves.
 restore_options() {
   local marker=$data/version-2/restore.json
-  # One that joined has it once it has taken the tree: an empty server saves snapshot.0 before it has met another.
+  # A member that joined has that data only after it has taken the tree. An empty server saves snapshot.0 before that.
   [ -e "$marker" ] || [ -z "$(find "$data" -path "$data/version-2/snapshot.*" ! -name snapshot.0)" ] || marker=$data/restore-joined.json
   [ -e "$marker" ] || return 0
   local digest point
   digest=$(sha256sum "$marker")
-  # The point, too, for a restore of `latest`; not where its characters would need quoting.
+  # Also the restore point, for a restore of `latest`. Left out if it has characters that need quoting.
   point=$(sed -n 's|^  "restorePoint": "\([A-Za-z0-9:/._=+@,-]*\)",$|-Dmetadata-backup.restore-point=\1|p' "$marker")
   echo "-Dmetadata-backup.restored=${digest%% *} $point"
 }
 
 is_empty() { [ -z "$(find "$data/version-2" -maxdepth 1 \( -name 'snapshot.*' -o -name 'log.*' \) -print -quit)" ]; }
 
-# And whether it is empty, or begins an ensemble of so many. A sole member may begin at once, several when all are empty.
+# Whether it is empty, or starts a new ensemble, and of how many members. A single member may start one at once, several
+# only when all are empty.
 database_option() {
   is_empty || return 0
   [ "$(< "$here/replicas")" -gt 1 ] || : > "$data/initialize"
   if [ -e "$data/initialize" ]; then
-    # An empty member notes epoch -1, with which the server would not start on an empty tree of epoch 0.
+    # An empty member records epoch -1. With that, the server would not start on an empty tree of epoch 0.
     grep -lx -e -1 "$data/version-2/currentEpoch" "$data/version-2/acceptedEpoch" 2> /dev/null | xargs -r rm
     echo "-Dmetadata-backup.database=new-$(< "$here/replicas")"
   else
@@ -104,7 +105,7 @@ database_option() {
   fi
 }
 
-# Only a superuser may change the list. Each server has a password of its own, made at its start, which never leaves it.
+# Only a superuser may change the list. Each server generates its own password when it starts. It never leaves the pod.
 superuser_option() {
   (umask 077; head -c 30 /dev/urandom | base64 > "$state/superuser")
   local digest
@@ -114,16 +115,16 @@ superuser_option() {
 
 # --- asking members
 
-# What a port answers: ask HOST PORT TEXT. It fails where nothing listens.
+# What a port answers: ask HOST PORT TEXT. Fails if nothing listens there.
 # shellcheck disable=SC2016  # the inner shell expands it
 ask() { timeout 3 bash -c 'exec 3<> "/dev/tcp/$0/$1" && printf %b "$2" >&3 && cat <&3' "$@" 2> /dev/null; }
 
 runs() { [ "$(ask "$(host "$1")" "$(client_port "$1")" ruok)" = imok ]; }
 
-# leader, follower or observer; nothing where a member is not part of a quorum.
+# leader, follower or observer; nothing if the member is not part of a quorum.
 mode() { ask "$(host "$1")" "$(client_port "$1")" srvr | sed -n 's/^Mode: //p'; }
 
-# Whether a member's volume is empty, or was when it began an ensemble of as many members as are wanted.
+# Whether a member's volume is empty, or was empty when it started a new ensemble of the wanted number of members.
 began_empty() {
   ask "$(host "$1")" "$(admin_port)" 'GET /commands/system_properties HTTP/1.0\r\n\r\n' |
     grep -Eq '"metadata-backup.database" *: *"(empty|new-'"$(< "$here/replicas")"')"'
@@ -132,7 +133,7 @@ began_empty() {
 # --- the watch, beside ZooKeeper
 
 watch_ensemble() {
-  set +e  # what fails is looked at again
+  set +e  # a check that fails is repeated in the next round
   local mode lonely=0 absent=0
   rm -f "$state/served" "$state/no-quorum-possible" "$state/begins"
   while sleep "$pause"; do
@@ -150,23 +151,23 @@ watch_ensemble() {
   done
 }
 
-# A new ensemble: ZooKeeper is started a second time, with leave to begin empty.
+# Starts a new ensemble: ZooKeeper is restarted, and may now serve an empty tree.
 begin() {
   local member
   is_empty && [ ! -e "$data/initialize" ] || return 0
   for member in $(wanted); do
     began_empty "$member" && continue
-    say_once "this member's volume is empty. It waits for a leader, or until $(host "$member") says that it is empty, too: a new ensemble begins only where all $(< "$here/replicas") members are empty"
+    say_once "this member's volume is empty. It waits for a leader, or until $(host "$member") reports an empty volume, too. A new ensemble starts only when the volumes of all $(< "$here/replicas") members are empty (docs/members.md)"
     return 0
   done
-  say "all $(< "$here/replicas") members are empty: a new ensemble begins"
+  say "the volumes of all $(< "$here/replicas") members are empty. A new ensemble starts"
   : > "$data/initialize"
   : > "$state/begins"
   kill "$(< "$state/server.pid")"
 }
 
-# Ready counts as "the next pod may be replaced". Where too few members run for any quorum, each must be ready without
-# one, else corrected values would never reach the pods that keep the quorum away.
+# To Kubernetes, a ready pod means that the next pod may be replaced. If too few members run for a quorum, each must count
+# as ready without one. Otherwise, corrected values would never reach the pods that do not come up.
 tell_whether_a_quorum_is_possible() {
   local member running=0 needed list
   list=$(agreed)
@@ -178,19 +179,19 @@ tell_whether_a_quorum_is_possible() {
   if [ "$lonely" -lt "$patience" ]; then
     rm -f "$state/no-quorum-possible"
   else
-    say_once "$running of the $needed members that a quorum needs run: this pod counts as ready, so that Kubernetes goes on to the others"
+    say_once "a quorum needs $needed members, but only $running can be reached. This pod counts as ready, so that Kubernetes can replace the other pods"
     : > "$state/no-quorum-possible"
   fi
 }
 
-# Where names cannot be resolved, nothing is known of the others. (A pod's own name is in its /etc/hosts.)
+# If names cannot be resolved, this member knows nothing about the others. (A pod's own name is in its /etc/hosts.)
 names_resolve() {
   local service
   service=$(host "$id")
   getent hosts "${service#*.}" > /dev/null
 }
 
-# Members are added by the last of those that are wanted: it has seen the newest number of them.
+# The wanted member with the highest number adds the new members, because it has the newest value of `replicas`.
 grow() {
   local list new member lines=
   [ "$(< "$here/replicas")" = "$id" ] || return 0
@@ -199,7 +200,7 @@ grow() {
   new=$(comm -13 <(voters "$list" | sort) <(wanted | sort) | sort -n)
   for member in $new; do
     if [ -z "$(mode "$member")" ]; then
-      say_once "waiting for $(host "$member") to follow, before the ensemble grows from $(voters "$list" | wc -l) to $(< "$here/replicas") members"
+      say_once "waiting for $(host "$member") to follow the leader. Then the ensemble grows from $(voters "$list" | wc -l) to $(< "$here/replicas") members"
       return 0
     fi
     lines+=,$(line "$member" participant)
@@ -207,7 +208,7 @@ grow() {
   [ -z "$new" ] || reconfigure "$list" -add "${lines#,}"
 }
 
-# Members that are not wanted any more are removed by the leader, once they do not run.
+# The leader removes members that are no longer wanted, after they have stopped.
 shrink() {
   local list old member
   [ "$1" = leader ] || return 0
@@ -228,7 +229,7 @@ shrink() {
 # Changes the list, unless it has changed since it was read: reconfigure LIST OPTION MEMBERS.
 reconfigure() {
   local answer
-  say "the ensemble's members change: $2 $3"
+  say "changing the members of the ensemble: $2 $3"
   answer=$(
     printf 'addauth digest super:%s\nreconfig -v %s %s %s\nquit\n' "$(< "$state/superuser")" "${1##*.}" "$2" "$3" |
       OPTS='' PULSAR_MEM=-Xmx64m PULSAR_GC=-XX:+UseSerialGC PULSAR_GC_LOG=' ' PULSAR_EXTRA_OPTS='' PULSAR_LOG_CONF='' \
@@ -237,6 +238,6 @@ reconfigure() {
   if grep -q 'Committed new configuration' <<< "$answer"; then
     say "the ensemble has $(voters "$(agreed)" | wc -l) members now"
   else
-    say_once "the members could not be changed, the next try follows: $(grep -E 'KeeperErrorCode|Exception|rror' <<< "$answer" | tail -n 1)"
+    say_once "could not change the members of the ensemble, retrying: $(grep -E 'KeeperErrorCode|Exception|rror' <<< "$answer" | tail -n 1)"
   fi
 }

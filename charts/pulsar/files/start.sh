@@ -1,5 +1,6 @@
 # Starts this member of the ensemble: `start.sh` in a directory with zookeeper.conf, member, replicas and ensemble.sh.
-# It stays as ZooKeeper's parent: signals go on to it, and a new ensemble begins by a second start (see ensemble.sh).
+# The script stays ZooKeeper's parent. It forwards signals, and starts ZooKeeper a second time for a new ensemble (see
+# ensemble.sh).
 set -euo pipefail
 source "$(dirname "$0")/ensemble.sh"
 

@@ -1,4 +1,4 @@
-"""Asks the admin port for a backup that holds a Pulsar cluster, for as long as the first one may take."""
+"""Waits until the admin port has a backup that holds a Pulsar cluster, for as long as the first one may take."""
 
 import json
 import sys
@@ -9,12 +9,12 @@ from typing import Any
 
 
 def ask(url: str) -> tuple[dict[str, Any], str]:
-    """The newest backup, and what is wrong with it or with the answer; empty for nothing."""
+    """The newest backup, and what is wrong with it or with the answer; empty if all is well."""
     try:
         with urllib.request.urlopen(url, timeout=30) as reply:
             latest = json.load(reply)
         if "clusters" not in latest:
-            return latest, f"{latest['uri']} is from before the service started"
+            return latest, f"{latest['uri']} was made before the service started"
         if not latest["clusters"]:
             return latest, f"{latest['uri']} holds no Pulsar cluster, /admin/clusters is empty"
     except urllib.error.HTTPError as error:
@@ -25,7 +25,7 @@ def ask(url: str) -> tuple[dict[str, Any], str]:
 
 
 def main(url: str, patience: float) -> None:
-    """Ask until all is well, or too long."""
+    """Ask until all is well, for at most `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
         latest, fault = ask(url)

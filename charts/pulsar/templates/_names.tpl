@@ -84,7 +84,7 @@ labels: {{- toYaml $labels | nindent 2 }}
 {{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ toString . | trim }}{{ end -}}
 {{- end }}
 
-{{/* A map whose values the API wants as texts, which YAML reads as numbers or booleans: a label `true`. Without nulls. */}}
+{{/* A map with all values as text, for the API. YAML reads a label such as `true` as a boolean. Nulls are left out. */}}
 {{- define "pulsar.texts" -}}
 {{- $texts := dict -}}
 {{- range $name, $value := . }}

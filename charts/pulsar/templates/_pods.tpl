@@ -64,8 +64,8 @@ containerSecurityContext, which is merged over it.
 {{- end }}
 
 {{/*
-A StatefulSet with fields of the user's merged into its pods. Call with (dict "object" text "extra" map). What cannot be
-read is left to helm, which says why.
+A StatefulSet or Job with the user's fields merged into its pods. Call with (dict "object" text "extra" map). An object
+that is not valid YAML is returned as it is, so that helm reports the error.
 */}}
 {{- define "pulsar.withPodSpec" -}}
 {{- $object := fromYaml .object -}}

@@ -46,7 +46,7 @@ env:
 {{- end }}
 {{- end }}
 
-{{/* What the program reads of the object store as files: a mounted Secret changes in a running pod, a variable does not. */}}
+{{/* Mounts for the object store's keys and authorities. A mounted Secret changes in a running pod, a variable does not. */}}
 {{- define "pulsar.tool.mounts" -}}
 {{- if ((index .root.Values.zookeeper.customTools .tool).secrets).use }}
 - {name: object-store-keys, mountPath: /etc/aws-secret, readOnly: true}
@@ -83,7 +83,7 @@ env:
 {{- (.root.Values.zookeeper.customTools.objectStore).caSecretName | default "" -}}
 {{- end }}
 
-{{/* A tool's configData, and what it does not set of the object store. Call with (dict "root" $ "tool" name). */}}
+{{/* A tool's configData, and the values of objectStore that it does not set itself. Call with (dict "root" $ "tool" name). */}}
 {{- define "pulsar.tool.data" -}}
 {{- $own := (index .root.Values.zookeeper.customTools .tool).configData | default dict }}
 {{- $store := .root.Values.zookeeper.customTools.objectStore | default dict }}

@@ -26,7 +26,7 @@
 {{- end }}
 {{- end }}
 
-{{/* Lists of the chart's own, which a merge would replace, have keys of their own to add to them. */}}
+{{/* A merge would replace these lists of the chart. Users add to them by other keys. */}}
 {{- define "pulsar.validate.podSpec" -}}
 {{- range $name, $_ := .values.extraPodSpec }}
 {{- if has $name (list "containers" "initContainers" "volumes") }}
@@ -74,19 +74,19 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- $tools := .Values.zookeeper.customTools }}
 {{- $longest := max (len .Values.zookeeper.component) (len $tools.backup.component) (len $tools.restore.component) | int }}
 {{- $most := min 40 (sub 51 $longest) | int }}
-{{- $why := "names made of it must stay below 64 characters" }}
+{{- $why := "names made from it must stay below 64 characters" }}
 {{- if lt $most 40 }}
 {{- $why = printf "%s, and one of the components has %d" $why $longest }}
 {{- end }}
 {{- $length := len (include "pulsar.fullname" .) }}
 {{- if .Values.fullnameOverride }}
 {{- if gt $length $most }}
-{{- fail (printf "fullnameOverride has %d characters, and may have %d, since %s. Take a shorter one" $length $most $why) }}
+{{- fail (printf "fullnameOverride has %d characters, and may have %d, because %s. Take a shorter one" $length $most $why) }}
 {{- end }}
 {{- else if gt $length $most }}
-{{- fail (printf "the release's name has %d characters, and may have %d (%d with -pulsar), since %s. Take a shorter one, or set fullnameOverride to at most %d characters" (len .Release.Name) (sub $most 7) $most $why $most) }}
+{{- fail (printf "the release's name has %d characters, and may have %d (%d with -pulsar), because %s. Take a shorter one, or set fullnameOverride to at most %d characters" (len .Release.Name) (sub $most 7) $most $why $most) }}
 {{- else if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" .Release.Name) }}
-{{- fail (printf "the release's name is %q, and Services take names of lower-case letters, digits and '-' that begin with a letter. Take another one, or set fullnameOverride to such a name" .Release.Name) }}
+{{- fail (printf "the release's name is %q. A name for Services consists of lower-case letters, digits and '-', and begins with a letter. Take such a name, or set fullnameOverride to one" .Release.Name) }}
 {{- end }}
 {{- end }}
 
@@ -127,12 +127,12 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- end }}
 {{- range $name := list "admin.enableServer" "admin.serverAddress" "admin.commandURL" }}
 {{- if hasKey ($zookeeper.config | default dict) $name }}
-{{- fail (printf "zookeeper.config.%s cannot be set. The members ask each other's AdminServers whether their volumes are empty, and which restore they are of. Remove it" $name) }}
+{{- fail (printf "zookeeper.config.%s cannot be set. The members ask each other's AdminServers whether their volumes are empty, and which restore their data is from. Remove the setting" $name) }}
 {{- end }}
 {{- end }}
 {{- $environment := printf "%s %s" (toJson $zookeeper.configData) (toJson $zookeeper.extraEnv) }}
 {{- if contains "zookeeper.admin." $environment }}
-{{- fail "zookeeper.configData or zookeeper.extraEnv sets a zookeeper.admin property, which cannot be. The members ask each other's AdminServers whether their volumes are empty, and which restore they are of. Remove it" }}
+{{- fail "zookeeper.configData or zookeeper.extraEnv sets a zookeeper.admin property, which is not possible. The members ask each other's AdminServers whether their volumes are empty, and which restore their data is from. Remove the property" }}
 {{- end }}
 {{- $ports := list 9990 }}
 {{- range $name, $port := $zookeeper.ports }}
@@ -158,7 +158,7 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- $key := "zookeeper.customTools.objectStore" }}
 {{- include "pulsar.validate.environment" (dict "key" $key "values" (dict "endpoint" .endpoint)) }}
 {{- if and .endpoint (not (regexMatch "^https?://[^/ ]+(/[^ ]*)?$" .endpoint)) }}
-{{- fail (printf "%s.endpoint is %q: set it to https://<host>[:<port>]" $key .endpoint) }}
+{{- fail (printf "%s.endpoint is %q. Set it to https://<host>[:<port>]" $key .endpoint) }}
 {{- end }}
 {{- end }}
 
@@ -208,7 +208,7 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 
 {{- define "pulsar.validate.prefix" -}}
 {{- if not (regexMatch "^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$" .backupPrefix) }}
-{{- fail (printf "zookeeper.customTools.backup.backupPrefix is %q: set it to letters, digits, '.', '_' and '-', up to 200 of them" .backupPrefix) }}
+{{- fail (printf "zookeeper.customTools.backup.backupPrefix is %q. Set it to letters, digits, '.', '_' and '-', up to 200 of them" .backupPrefix) }}
 {{- end }}
 {{- end }}
 
@@ -225,13 +225,13 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- fail (printf "%s.enable is true, and zookeeper.volumes.persistence is false: every restart of a pod would restore again, and lose what was written since" $key) }}
 {{- end }}
 {{- if not $restore.restorePoint }}
-{{- fail (printf "%s.restorePoint is empty: set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it, or to latest" $key) }}
+{{- fail (printf "%s.restorePoint is empty. Set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it, or to latest" $key) }}
 {{- end }}
 {{- if eq $restore.restorePoint "latest" }}
 {{- include "pulsar.validate.bucket" (dict "key" $key "bucket" $restore.bucket) }}
 {{- include "pulsar.validate.prefix" .Values.zookeeper.customTools.backup }}
 {{- else if not (and (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*|file://(/[^/]+)*)/[A-Za-z0-9][A-Za-z0-9._-]{0,199}-(0|[1-9][0-9]{0,13})[.]tar[.]gz$" $restore.restorePoint) (not (regexMatch "/[.][.]?/" $restore.restorePoint))) }}
-{{- fail (printf "%s.restorePoint is no backup's address: set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it, or to latest" $key) }}
+{{- fail (printf "%s.restorePoint is not the address of a backup. Set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it, or to latest" $key) }}
 {{- end }}
 {{- if or (kindIs "invalid" $restore.restoreVersion) (not (regexMatch "^[^[:cntrl:]]{1,100}$" (include "pulsar.number" $restore.restoreVersion))) }}
 {{- fail (printf "%s.restoreVersion is empty or no short text: set it to a number such as 2" $key) }}

@@ -65,7 +65,7 @@ class Report:
 
     @property
     def clusters(self) -> list[str]:
-        """The Pulsar clusters in it; none in a tree that was not initialised yet."""
+        """Names of the Pulsar clusters in the backup; empty if the metadata was not initialised yet."""
         return list((self.manifest.outline or {}).get("clusters", []))
 
 

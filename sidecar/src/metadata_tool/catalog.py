@@ -11,7 +11,7 @@ LATEST_TIMESTAMP = 99_999_999_999_999
 """Epoch milliseconds that a name can hold: fourteen digits, the year 5138."""
 
 LATEST = "latest"
-"""In place of an address: the newest backup, whichever that is."""
+"""In place of a backup's address: the newest backup."""
 
 PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _NAME = re.compile(r"(?P<prefix>[A-Za-z0-9][A-Za-z0-9._-]{0,199})-(?P<timestamp>0|[1-9][0-9]{0,13})\.tar\.gz")

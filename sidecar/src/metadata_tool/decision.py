@@ -48,7 +48,7 @@ class Decision(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to do, and which restore the data here or the members that run are of (None: nobody runs)."""
+    """What to do, and which restore the data here or the running members are from (None: no member runs)."""
 
     decision: Decision
     origin: Marker | None
@@ -60,13 +60,17 @@ class Verdict:
 
     @property
     def replaces(self) -> bool:
-        """Whether data is kept aside."""
+        """Whether existing data is moved aside."""
         return self.decision in (Decision.REPLACE, Decision.JOIN_ANEW)
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """Who serves (empty: nobody). If nobody does: which restore others that run are of, and who is not of it."""
+    """What was seen of the members.
+
+    `serving` is a member that serves, or empty. If it is empty, `alike` is the restore that running members are from,
+    and `strangers` are the running members that do not report that restore.
+    """
 
     serving: str
     alike: Marker | None
@@ -106,7 +110,7 @@ def _restored_here(plan: Plan) -> Marker | None:
 
 
 def _look(plan: Plan, checkpoint: Checkpoint) -> _Seen:
-    """Who serves; if nobody does, who runs, and whether they say that they were restored alike.
+    """Which member serves; if none does, which members run, and whether they report the same restore as this one.
 
     Members that run and do not serve may be in an election: that is told by waiting.
 
@@ -126,14 +130,14 @@ def _look(plan: Plan, checkpoint: Checkpoint) -> _Seen:
 
 
 def _tell_apart(plan: Plan, members: list[Member]) -> tuple[Marker | None, list[str]]:
-    """Which restore members say that they are of, and those that do not say that."""
+    """The restore that members report, if it is the wanted one, and the members that do not report it."""
     told = {member.address: _told(plan, member.address) for member in members}
     alike = next(filter(None, told.values()), None)
     return alike, [address for address, origin in told.items() if origin is None or origin != alike]
 
 
 def _told(plan: Plan, address: str) -> Marker | None:
-    """Which restore a member says that it is of; None unless it was restored as this one is to be."""
+    """The restore that a member reports; None unless it is the wanted one."""
     origin = probe.origin(address, plan.admin_port)
     point = origin.point if isinstance(plan.wanted, Series) else str(plan.wanted)
     found = plan.marker_from(point)
@@ -145,7 +149,7 @@ def _told(plan: Plan, address: str) -> Marker | None:
 
 
 def _require_own(plan: Plan, serving: str, checkpoint: Checkpoint) -> Marker:
-    """Refuse an ensemble that is not of this restore; its marker."""
+    """The marker of the ensemble that serves. Refuses an ensemble that is not of this restore."""
     with session.connect(Ensemble(serving, patience=_PATIENCE), checkpoint) as connected:
         reply = connected.read(marker.ZNODE)
         found = _marker(reply.data[INT.size :] if reply else None)
@@ -193,6 +197,6 @@ def _marker(content: bytes | None) -> Marker | None:
 def _say_done(plan: Plan, here: Marker) -> None:
     log.info("version %s was restored here before, from %s: nothing to do", here.version, here.point)
     if not plan.accepts(here.point):
-        log.warning("%s is not restored: that needs another RESTORE_VERSION", plan.wanted)
+        log.warning("%s is not restored. To restore it, set a new RESTORE_VERSION", plan.wanted)
     elif here != plan.marker_from(here.point):
         log.warning("the settings are others now (%s then): that needs another RESTORE_VERSION", dict(here.settings))

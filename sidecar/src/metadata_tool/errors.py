@@ -172,7 +172,7 @@ class NewerBackups(ToolError):
 
 
 class MembersMissing(ToolError):
-    """A restore of `latest` needs all members, and some of them did not come; nothing was touched"""
+    """A restore of `latest` needs all members, and some of them did not take part in time; nothing was touched"""
 
     exit_code = 45
 

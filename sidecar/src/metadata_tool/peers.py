@@ -1,7 +1,7 @@
-"""Members that wait for each other, each with no data of this restore, until one of them looks up `latest` for all.
+"""Lets the members that restore `latest` wait for each other, until one of them looks it up for all.
 
-A member that is not there may hold data that is newer than any backup, so nothing is looked up without it. ZooKeeper
-does not run yet: the restore itself answers on its AdminServer's port, in the same form, that this member waits.
+A member that is down may hold data that is newer than any backup, so nothing is looked up before all members wait.
+ZooKeeper does not run yet, so the restore answers on the AdminServer's port, in the AdminServer's format.
 """
 
 import json
@@ -25,21 +25,21 @@ from metadata_tool.zookeeper import probe
 log = logging.getLogger(__name__)
 
 WAITING = "metadata-backup.waiting"
-"""In an answer: the restore that is waited for, as a digest."""
+"""In an answer: the digest of the restore that the member waits for."""
 MEMBER = "metadata-backup.member"
-"""In an answer: who gives it, a number that is drawn at its start. So a member finds itself among the addresses."""
+"""In an answer: a random id of the member. By its own id, a member finds out which address is its own."""
 
 _PATIENCE = 660.0
-"""Seconds to wait for all. After that a container is started again at once, with the settings of that time: Kubernetes
-forgets earlier failures of a container that ran for ten minutes.
+"""Seconds to wait for all members. It is more than ten minutes: then Kubernetes has forgotten earlier failures of the
+container, and starts it again at once, with the current settings.
 """
 _SAY_EVERY = 10.0
 _FAREWELL = 30.0
-"""Seconds that whoever has looked up the point stays for members that have not heard it."""
+"""Seconds for which the member that looked up the point answers members that have not heard it yet."""
 
 
 class Meeting:
-    """One member among those that wait. As long as the block runs, it answers the others."""
+    """This member among those that wait. It answers the others while the `with` block runs."""
 
     def __init__(
         self, plan: Plan, series: Series, look_up: Callable[[], RestorePoint], patience: float = _PATIENCE
@@ -69,12 +69,12 @@ class Meeting:
         self._server.server_close()
 
     def wait(self, checkpoint: Checkpoint) -> RestorePoint | None:
-        """The point that all members restore; None as soon as a ZooKeeper runs, which then is to be asked.
+        """The point that all members restore; None as soon as a ZooKeeper runs: then decide again.
 
         Raises:
-            ClusterRunning: another restore waits there.
-            MembersMissing: not all members came within `patience` seconds.
-            ToolError: the point is to be looked up here, and that failed.
+            ClusterRunning: a member waits for another restore.
+            MembersMissing: not all members waited within `patience` seconds.
+            ToolError: this member had to look up the point, and that failed.
         """
         deadline = time.monotonic() + self._patience
         while not probe.look(self._plan.ensemble):
@@ -83,15 +83,16 @@ class Meeting:
                 return self._point
             if time.monotonic() > deadline:
                 raise MembersMissing(
-                    f"after {self._patience:.0f} s not all members wait for the newest backup of {self._series}",
-                    "nothing was touched. See why they do not come, then run it again, or name a RESTORE_POINT",
+                    f"after {self._patience:.0f} s, not all members wait for the newest backup of {self._series}",
+                    "nothing was touched. The log names the missing members. Start them and run the restore again, "
+                    "or set RESTORE_POINT to a backup",
                 )
             checkpoint()
             time.sleep(1)
         return None
 
     def answer(self) -> Mapping[str, str]:
-        """What this member tells whoever asks."""
+        """What this member answers to each request."""
         told = {WAITING: self._cause, MEMBER: self._me}
         return {**told, probe.POINT: str(self._point)} if self._point else told
 
@@ -101,7 +102,7 @@ class Meeting:
             self._heard_me.add(asker)
 
     def _hear(self) -> RestorePoint | None:
-        """Ask every member; the point, where one tells it, or where all wait and this is the first of them."""
+        """Ask every member. The point, if a member tells it, or if all wait and this one is the first; else None."""
         members = self._plan.members
         asked = {address: probe.properties(address, self._plan.admin_port, self._me) for address in members}
         waiting = {address: answer for address, answer in asked.items() if WAITING in answer}
@@ -131,8 +132,8 @@ class Meeting:
         others = [address for address, answer in waiting.items() if answer[WAITING] != self._cause]
         if others:
             raise ClusterRunning(
-                f"{', '.join(others)} waits for another restore than version {self._plan.version} from the newest of "
-                f"{self._series} with the same settings",
+                f"{', '.join(others)} waits for another restore, not for version {self._plan.version} of the newest "
+                f"backup of {self._series} with the settings of this member",
                 "nothing was touched. Give all members the same settings, and start their restores again",
             )
 
@@ -152,7 +153,7 @@ class _Server(ThreadingHTTPServer):
         self.meeting = meeting
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Whoever asked has gone, or did not speak HTTP: nothing to say."""
+        """Log nothing: the client has gone, or did not speak HTTP."""
 
 
 class _Handler(BaseHTTPRequestHandler):

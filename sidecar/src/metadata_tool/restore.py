@@ -43,9 +43,9 @@ REPORT = "restore-report.json"
 class Plan:
     """What to restore, under which version, where to, and what the new cluster needs.
 
-    `wanted` is a backup, or a series: the newest of that. `ensemble` is `host:port,…` of the members, empty where they
-    are not known; `admin_port` is that of their AdminServers, `admin_address` that of this member's (empty: all
-    addresses). `newer_in` are places besides the backup's own whose newer backups are refused, too.
+    `wanted` is a backup, or a series whose newest backup is wanted. `ensemble` is `host:port,…` of the members, empty
+    if they are not known; `admin_port` is that of their AdminServers, `admin_address` that of this member's (empty: all
+    addresses). `newer_in` are more places where newer backups count, besides the place of the backup itself.
     """
 
     wanted: RestorePoint | Series
@@ -68,9 +68,9 @@ class Plan:
 
     @property
     def point(self) -> RestorePoint:
-        """The backup to restore. It must be known by now."""
+        """The backup to restore. If it was not looked up yet, that is a fault (ToolError)."""
         if isinstance(self.wanted, Series):
-            raise ToolError(f"the newest backup of {self.wanted} was not looked up", "nothing was touched; report it")
+            raise ToolError(f"the newest backup of {self.wanted} was not looked up", "nothing was touched. Report it")
         return self.wanted
 
     @property
@@ -83,7 +83,7 @@ class Plan:
         return replace(self, wanted=point)
 
     def accepts(self, point: str) -> bool:
-        """Whether members that were restored from there are as wanted. The newest backup was another one before."""
+        """Whether members that were restored from this point are as wanted. For `latest`, any point is."""
         return isinstance(self.wanted, Series) or point == str(self.wanted)
 
     @property
@@ -92,7 +92,7 @@ class Plan:
         return self.marker_from(str(self.point))
 
     def marker_from(self, point: str) -> Marker:
-        """What this restore leaves behind where it is from this point."""
+        """The marker that this restore leaves behind if it restores this point."""
         return Marker(self.version, point, self.wishes.described())
 
     @property
@@ -162,9 +162,9 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint, *, replace: bool) -> P
 
 
 def join(plan: Plan, origin: Marker, *, replace: bool) -> None:
-    """Let a member begin empty, to take its tree from the others, which are of this origin.
+    """Let a member start empty and take its tree from the others, which are of this origin.
 
-    With `replace`, data that is there is kept aside.
+    With `replace`, existing data is moved aside.
 
     Raises:
         DataDirUnusable: the directory cannot be written.

@@ -1,4 +1,4 @@
-"""Which backup a restore takes: the one that was named, if none is newer; or the latest, one for all members."""
+"""Which backup a restore takes: the named one if none is newer, or the latest, the same for all members."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -21,9 +21,9 @@ Open = Callable[[Location], Store]
 
 @contextmanager
 def settled(plan: Plan, open_store: Open, checkpoint: Checkpoint, *, dry_run: bool) -> Iterator[tuple[Verdict, Plan]]:
-    """What to do here, and the plan with the backup that is restored if one is.
+    """What to do here, and the plan. If a backup is restored, the plan names it.
 
-    Members that wait for that hear of it while the block runs. A rehearsal waits for nobody.
+    While the block runs, members that wait can ask which backup it is. A rehearsal does not wait for other members.
 
     Raises:
         NewerBackups: there are newer backups than the one that was named.
@@ -62,7 +62,7 @@ def newest(series: Series, open_store: Open) -> RestorePoint:
 
 
 def _meet(meeting: Meeting, verdict: Verdict, plan: Plan, checkpoint: Checkpoint) -> tuple[Verdict, Plan]:
-    """Wait until the point is known; or until a ZooKeeper runs, and then decide again."""
+    """Wait until the point is known. If a ZooKeeper runs by then, decide again."""
     while verdict.places and not verdict.origin:
         if point := meeting.wait(checkpoint):
             return verdict, plan.settled(point)
@@ -78,7 +78,7 @@ def _latest(plan: Plan, series: Series, open_store: Open) -> RestorePoint:
 
 
 def _require_newest(plan: Plan, point: RestorePoint, places: Iterable[Series], open_store: Open) -> None:
-    """Refuse to restore a backup where there are newer ones, unless that is what is wanted."""
+    """Refuse to restore a backup if there are newer ones, unless older ones are allowed."""
     if plan.allow_older:
         return
     newer = [backup for place in dict.fromkeys(places) for backup in _newer(point, place, open_store)]
@@ -87,7 +87,7 @@ def _require_newest(plan: Plan, point: RestorePoint, places: Iterable[Series], o
         count = "1 backup is" if len(newer) == 1 else f"{len(newer)} backups are"
         raise NewerBackups(
             f"{count} newer than {point}, the newest is {last.uri}",
-            f"nothing was touched. Set RESTORE_POINT (in the chart restorePoint) to that, or to {LATEST}. "
+            f"nothing was touched. Set RESTORE_POINT (in the chart restorePoint) to the newest, or to {LATEST}. "
             "To go back in time on purpose, set ALLOW_OLDER=true (restore.allowOlder)",
         )
 
@@ -96,6 +96,6 @@ def _newer(point: RestorePoint, place: Series, open_store: Open) -> list[Backup]
     try:
         found = backups(open_store(place.location), place.prefix)
     except ToolError as error:
-        hint = "a restore first looks for newer backups. ALLOW_OLDER=true (restore.allowOlder) restores without looking"
-        raise type(error)(error.message, f"{error.hint}; {hint}") from error
+        hint = "The restore looked for newer backups. To skip that, set ALLOW_OLDER=true (restore.allowOlder)"
+        raise type(error)(error.message, f"{error.hint}. {hint}") from error
     return [backup for backup in found if backup.name.timestamp > point.name.timestamp]

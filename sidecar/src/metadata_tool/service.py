@@ -17,7 +17,7 @@ STALLED_AFTER = 600.0
 """Seconds without a sign of life after which the loop counts as dead: longer than any one wait on a server."""
 
 SOON_AGAIN = 60.0
-"""Seconds from a first backup without a Pulsar cluster to the next: the metadata is being initialised."""
+"""Seconds from a first backup that holds no Pulsar cluster to the next: the metadata may just be initialised."""
 
 
 class Service:
@@ -41,7 +41,7 @@ class Service:
         self.last_report: Report | None = None
         """The last backup that this service has made."""
         self.last_failure = ""
-        """Why the last attempt failed; empty before the first has ended, and after a good one."""
+        """Why the last attempt failed; empty until the first has ended, and after a good one."""
         self._thread = threading.Thread(target=self._run, name="backup")
 
     def start(self) -> None:

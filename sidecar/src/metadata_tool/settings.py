@@ -102,7 +102,7 @@ BACKUP_PREFIX = Variable(
     "BACKUP_PREFIX",
     "metadata-backup",
     "serve, backup, list",
-    "Backups are named `<prefix>-<epoch ms>.tar.gz`; of these, `latest` is the newest",
+    "Backups are named `<prefix>-<epoch ms>.tar.gz`. `latest` is the newest of them",
 )
 BACKUP_INTERVAL = Variable("BACKUP_INTERVAL", "600", "serve", "Seconds from the start of one backup to the next")
 WEB_SERVER_PORT = Variable("WEB_SERVER_PORT", "8088", "serve", "The admin port")
@@ -155,19 +155,19 @@ RESTORE_POINT = Variable(
     "RESTORE_POINT",
     None,
     "restore",
-    "The backup to restore, as `list` prints it: `s3a://<bucket>/<prefix>-<epoch ms>.tar.gz`; or `latest`",
+    "The backup to restore, as `list` prints it: `s3a://<bucket>/<prefix>-<epoch ms>.tar.gz`, or `latest`",
 )
 ALLOW_OLDER = Variable(
     "ALLOW_OLDER",
     "false",
     "restore",
-    "`true`: restore an older backup than the newest, on purpose. Nothing is listed then",
+    "`true`: restore RESTORE_POINT even if there are newer backups, without looking for them",
 )
 NEWER_BACKUPS_IN = Variable(
     "NEWER_BACKUPS_IN",
     "",
     "restore",
-    "Where newer backups may be, too, besides the place of the one to restore: `s3a://bucket[/path]/<prefix>`",
+    "Another place to look for newer backups, besides that of RESTORE_POINT: `s3a://bucket[/path]/<prefix>`",
 )
 RESTORE_VERSION = Variable(
     "RESTORE_VERSION", "1", "restore", "A unique name of this restore: a data dir that has it is left alone"
@@ -189,13 +189,13 @@ ZOOKEEPER_ADMIN_PORT = Variable(
     "8080",
     "restore",
     "The members' `admin.serverPort`: their AdminServers tell which restore they are of before they serve. "
-    "While a restore of `latest` waits for the other members, it answers them there",
+    "A restore of `latest` that waits for the other members answers them on this port",
 )
 ZOOKEEPER_ADMIN_ADDRESS = Variable(
     "ZOOKEEPER_ADMIN_ADDRESS",
     "",
     "restore",
-    "This member's `admin.serverAddress`: where it answers while it waits; empty: all addresses",
+    "This member's `admin.serverAddress`, where a restore of `latest` answers while it waits. Empty: all addresses",
 )
 SPOOL_DIR = Variable(
     "SPOOL_DIR",
@@ -212,7 +212,7 @@ S3_CREDENTIALS_DIR = Variable(
     "",
     "all",
     "A directory with the files AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if there is one, AWS_SESSION_TOKEN. "
-    "They replace the variables of these names, and are read at every use, so changed keys need no restart",
+    "They override the variables of these names. They are read at every use, so changed keys need no restart",
 )
 
 VARIABLES = (

@@ -1,6 +1,6 @@
 {{/*
-Whether there are Jobs: where `initialize` is set, and where earlier ones have not ended. An upgrade without `initialize`
-must not stop them half-way.
+Whether there are Jobs: if `initialize` is set, or if earlier Jobs have not succeeded. An upgrade without `initialize` must
+not stop them half-way.
 */}}
 {{- define "pulsar.initialize.wanted" -}}
 {{- $state := dict "wanted" .Values.initialize }}

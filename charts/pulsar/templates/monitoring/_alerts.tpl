@@ -13,7 +13,7 @@
 {{- end }}
 {{- range $values.excludedAlerts }}
 {{- if not (has . $names) }}
-{{- fail (printf "monitoring.prometheusRule.excludedAlerts has %s, which is none of the chart's alerts. Take one of %s" . (join ", " $names)) }}
+{{- fail (printf "monitoring.prometheusRule.excludedAlerts has %s, which is not one of the chart's alerts. Take one of %s" . (join ", " $names)) }}
 {{- end }}
 {{- end }}
 {{- toYaml $rules }}

@@ -1,6 +1,6 @@
 {{/*
-zookeeper.conf: what all members share. zookeeper.config adds to it and overrides it. Which members there are is not in
-it: the ensemble agrees on that (files/ensemble.sh).
+zookeeper.conf: what all members share. zookeeper.config adds to it and overrides it. The list of members is not in it:
+the ensemble agrees on that list (files/ensemble.sh).
 */}}
 {{- define "pulsar.zookeeper.conf" -}}
 {{- $zookeeper := .Values.zookeeper -}}

@@ -1,6 +1,6 @@
 {{/*
-Refuses a number of members that a running ensemble cannot go to. Where nothing is known of a cluster, as in
-`helm template`, the members themselves do no harm (files/ensemble.sh). Call with (dict "root" $ "found" the StatefulSet
+Refuses a number of members that a running ensemble cannot change to. If helm does not see the cluster, as in
+`helm template`, nothing is refused, and the members themselves prevent harm (files/ensemble.sh). Call with (dict "root" $ "found" the StatefulSet
 as the cluster has it, or empty).
 */}}
 {{- define "pulsar.validate.members" -}}
@@ -31,7 +31,7 @@ as the cluster has it, or empty).
 {{- if eq $least .now }}
 {{- fail (printf "zookeeper.replicaCount is %d and the running ensemble has %d members. A majority of the members must stay, so this ensemble cannot shrink. Restore a backup into a new release with %d members instead (docs/kubernetes.md, Changing the number of members)" .wanted .now .wanted) }}
 {{- else }}
-{{- fail (printf "zookeeper.replicaCount is %d and the running ensemble has %d members. A majority of the members must stay. Set replicaCount to %d first, wait until a member logs that the ensemble has %d members, then go on" .wanted .now $least $least) }}
+{{- fail (printf "zookeeper.replicaCount is %d and the running ensemble has %d members. A majority of the members must stay. Set replicaCount to %d first, wait until a member logs that the ensemble has %d members, then set the number that you want" .wanted .now $least $least) }}
 {{- end }}
 {{- end }}
 {{- end }}

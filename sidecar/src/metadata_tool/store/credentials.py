@@ -1,4 +1,4 @@
-"""Keys of S3 in a directory, as a mounted Kubernetes Secret has them. They rotate without a restart."""
+"""Reads S3 keys from a directory, such as a mounted Kubernetes Secret, so that they rotate without a restart."""
 
 import os
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from pathlib import Path
 from metadata_tool.errors import CredentialsRejected
 
 ACCESS_KEY, SECRET_KEY, SESSION_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
-_HINT = f"put {ACCESS_KEY} and {SECRET_KEY} there, a Secret's keys as files"
+_HINT = f"put the files {ACCESS_KEY} and {SECRET_KEY} there, such as by mounting a Secret"
 _ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
 class Keys:
-    """What S3 knows its clients by."""
+    """The credentials of an S3 client."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -38,7 +38,7 @@ def read_keys(directory: Path) -> Keys:
                 return found
     raise CredentialsRejected(
         f"the keys in {directory} (S3_CREDENTIALS_DIR) were replaced {_ATTEMPTS} times while they were read",
-        "look for what replaces them so often",
+        "find out what replaces them",
     )
 
 
@@ -69,7 +69,7 @@ def _required(directory: Path, generation: Path, name: str) -> str:
 
 
 def _value(directory: Path, generation: Path, name: str) -> str | None:
-    """The text of a file without white space around it; None where there is no file, or no text in it."""
+    """The text of a file without white space around it; None if there is no file, or no text in it."""
     try:
         value = (generation / name).read_text("ascii").strip()
     except FileNotFoundError:

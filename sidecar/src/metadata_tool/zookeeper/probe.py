@@ -21,11 +21,11 @@ ORIGIN = "metadata-backup.restored"
 """The Java system property that a server is started with: the digest of the marker in its data directory."""
 
 POINT = "metadata-backup.restore-point"
-"""Another one: the restore point that the marker names."""
+"""A second property: the restore point that the marker names."""
 
 PROPERTIES = "/commands/system_properties"
 ASKER = "Metadata-Backup-Member"
-"""A header of a request for PROPERTIES: the member that asks. An AdminServer passes over it."""
+"""A header of a request for PROPERTIES: the id of the member that asks. An AdminServer ignores it."""
 
 _ADDRESS = re.compile(r"\[?(?P<host>.*?)\]?(?::(?P<port>[0-9]+))?")
 _SERVES = re.compile(r"^Mode: |is not in the whitelist", re.MULTILINE)
@@ -42,7 +42,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a server tells of the restore that it was started from; empty where it tells nothing."""
+    """What a server reports about the restore that it was started from; empty if it reports nothing."""
 
     digest: str
     point: str
@@ -61,7 +61,7 @@ def origin(server: str, admin_port: int) -> Origin:
 
 
 def properties(server: str, admin_port: int, asker: str = "") -> Mapping[str, Any]:
-    """What a server (`host:port`) answers on its AdminServer's port; empty where it does not, or not with a mapping."""
+    """What a server (`host:port`) answers on its AdminServer's port; empty if it answers nothing, or no mapping."""
     host = _split(server)[0]
     connection = http.client.HTTPConnection(host, admin_port, timeout=PATIENCE)
     try:
