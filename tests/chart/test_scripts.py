@@ -110,3 +110,14 @@ def test_origin(volume: Path, marker: Marker | None, expected: list[str]) -> Non
     if marker:
         (volume / "version-2" / "restore.json").write_bytes(marker.to_json())
     assert expected == start(volume)[0]
+
+
+def test_data_since_a_restore(volume: Path) -> None:
+    """A member tells when its volume has transactions since its restore: others are not restored beside it."""
+    (volume / "version-2").mkdir()
+    (volume / "version-2" / "snapshot.100000000").touch()
+    (volume / "version-2" / "restore.json").write_bytes(MARKER.to_json())
+    has_run = "-Dmetadata-backup.has-run=true"
+    assert has_run not in start(volume)[0]
+    (volume / "version-2" / "log.200000001").touch()
+    assert has_run in start(volume)[0]

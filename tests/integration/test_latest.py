@@ -189,6 +189,26 @@ def test_lost_volume_beside_one_that_waits_for_a_quorum(ensemble: Ensemble, star
     assert [True] * 3 == [has(server, "/since") for server in ensemble.servers]
 
 
+@pytest.mark.parametrize("wanted", ["latest", "the point"])
+def test_lost_majority_beside_data_since_the_restore(
+    ensemble: Ensemble, start: Start, folder: Path, wanted: str
+) -> None:
+    """Two lost volumes are not restored beside a member that has newer data: they would be a majority without it."""
+    point = make_backup(folder)
+    for server in ensemble.servers:
+        server.as_in_the_chart = True
+    run_cluster(ensemble, start)
+    first, second, third = ensemble.servers
+    lose(first)
+    lose(third)
+    second.start()
+    eventually("it runs", lambda: second.runs)
+    more = {} if wanted == "latest" else {"RESTORE_POINT": str(point)}
+    assert_done(start(first, **more), start(third, **more))
+    assert [False, True, False] == [(server.data_dir / "version-2").exists() for server in ensemble.servers]
+    assert [True, False, True] == [(server.data_dir / "restore-joined.json").exists() for server in ensemble.servers]
+
+
 def test_joined_member_knows_what_it_joined(ensemble: Ensemble, start: Start, folder: Path) -> None:
     """A member that took its tree from the others notes their point, not what its settings say by then."""
     point = make_backup(folder)

@@ -60,6 +60,10 @@ class ZooKeeper:
         self.port = port or free_port()
         self._directory = directory
         self._settings = dict(settings or {})
+        self.as_in_the_chart = False
+        """Whether it is started as the chart's script does: it tells that it has data since a restore, and has no vote
+        while it is empty.
+        """
         self._process: Process | None = None
 
     @property

@@ -82,11 +82,13 @@ restore_options() {
   # A member that joined has that data only after it has taken the tree. An empty server saves snapshot.0 before that.
   [ -e "$marker" ] || [ -z "$(find "$data" -path "$data/version-2/snapshot.*" ! -name snapshot.0)" ] || marker=$data/restore-joined.json
   [ -e "$marker" ] || return 0
-  local digest point
+  local digest point has_run
   digest=$(sha256sum "$marker")
+  # And whether it has transactions since: then a member that restores finds newer data here than in the backup.
+  has_run=$(find "$data/version-2" -maxdepth 1 -name 'log.*' -printf '-Dmetadata-backup.has-run=true' -quit)
   # Also the restore point, for a restore of `latest`. Left out if it has characters that need quoting.
   point=$(sed -n 's|^  "restorePoint": "\([A-Za-z0-9:/._=+@,-]*\)",$|-Dmetadata-backup.restore-point=\1|p' "$marker")
-  echo "-Dmetadata-backup.restored=${digest%% *} $point"
+  echo "-Dmetadata-backup.restored=${digest%% *} $point $has_run"
 }
 
 is_empty() { [ -z "$(find "$data/version-2" -maxdepth 1 \( -name 'snapshot.*' -o -name 'log.*' \) -print -quit)" ]; }
@@ -134,16 +136,20 @@ began_empty() {
 
 watch_ensemble() {
   set +e  # a check that fails is repeated in the next round
-  local mode lonely=0 absent=0
+  local mode lonely=0 absent=0 rest=0
   rm -f "$state/served" "$state/no-quorum-possible" "$state/begins"
   while sleep "$pause"; do
     mode=$(mode "$id")
     if [ -n "$mode" ]; then
+      [ -e "$state/served" ] || said=()
       : > "$state/served"
-      said=()
       rm -f "$state/no-quorum-possible"
-      grow "$mode"
-      shrink "$mode"
+      if [ "$rest" -gt 0 ]; then
+        rest=$((rest - 1))
+      else
+        grow
+        shrink "$mode"
+      fi
     elif [ ! -e "$state/served" ]; then
       begin
       tell_whether_a_quorum_is_possible
@@ -221,7 +227,10 @@ shrink() {
       return 0
     fi
   done
-  [ -n "$old" ] || return 0
+  if [ -z "$old" ]; then
+    absent=0
+    return 0
+  fi
   absent=$((absent + 1))
   [ "$absent" -lt "$patience" ] || reconfigure "$list" -remove "$(tr '\n' , <<< "$old" | sed 's/,$//')"
 }
@@ -229,15 +238,19 @@ shrink() {
 # Changes the list, unless it has changed since it was read: reconfigure LIST OPTION MEMBERS.
 reconfigure() {
   local answer
-  say "changing the members of the ensemble: $2 $3"
+  say_once "changing the members of the ensemble: $2 $3"
   answer=$(
     printf 'addauth digest super:%s\nreconfig -v %s %s %s\nquit\n' "$(< "$state/superuser")" "${1##*.}" "$2" "$3" |
       OPTS='' PULSAR_MEM=-Xmx64m PULSAR_GC=-XX:+UseSerialGC PULSAR_GC_LOG=' ' PULSAR_EXTRA_OPTS='' PULSAR_LOG_CONF='' \
         timeout 60 bin/pulsar zookeeper-shell -waitforconnection -server "$(host "$id"):$(client_port "$id")" 2>&1
   ) || true
+  rest=$patience
   if grep -q 'Committed new configuration' <<< "$answer"; then
+    said=()
     say "the ensemble has $(voters "$(agreed)" | wc -l) members now"
+  elif grep -q 'NoAuth' <<< "$answer"; then
+    say_once "could not change the members of the ensemble: ZooKeeper refused this member's password. Remove zookeeper.DigestAuthenticationProvider.superDigest from your options"
   else
-    say_once "could not change the members of the ensemble, retrying: $(grep -E 'KeeperErrorCode|Exception|rror' <<< "$answer" | tail -n 1)"
+    say_once "could not change the members of the ensemble, retrying: $(grep -v addauth <<< "$answer" | grep -E 'KeeperErrorCode|Exception|rror' | tail -n 1)"
   fi
 }

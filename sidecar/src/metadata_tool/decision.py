@@ -13,7 +13,7 @@ from metadata_tool.marker import Marker
 from metadata_tool.restore import Plan
 from metadata_tool.zookeeper import probe, session
 from metadata_tool.zookeeper.jute import INT
-from metadata_tool.zookeeper.probe import Member
+from metadata_tool.zookeeper.probe import Member, Origin
 from metadata_tool.zookeeper.session import Ensemble
 
 log = logging.getLogger(__name__)
@@ -69,12 +69,14 @@ class _Seen:
     """What was seen of the members.
 
     `serving` is a member that serves, or empty. If it is empty, `alike` is the restore that running members are from,
-    and `strangers` are the running members that do not report that restore.
+    `has_run` whether one of those has data of its own since, and `strangers` are the running members that do not report
+    that restore.
     """
 
     serving: str
     alike: Marker | None
     strangers: list[str]
+    has_run: bool = False
 
 
 def decide(plan: Plan, checkpoint: Checkpoint) -> Verdict:
@@ -95,10 +97,15 @@ def decide(plan: Plan, checkpoint: Checkpoint) -> Verdict:
     else:
         origin = seen.alike
         _require_alike(plan, seen.strangers)
+    if seen.has_run:
+        log.info(
+            "a member of version %s runs that has data since its restore: this member takes its tree", plan.version
+        )
+    joins = bool(seen.serving) or seen.has_run
     if not plan.data.holds_data():
-        return Verdict(Decision.JOIN if seen.serving else Decision.RESTORE, origin)
+        return Verdict(Decision.JOIN if joins else Decision.RESTORE, origin)
     _require_replaceable(plan, here)
-    return Verdict(Decision.JOIN_ANEW if seen.serving else Decision.REPLACE, origin)
+    return Verdict(Decision.JOIN_ANEW if joins else Decision.REPLACE, origin)
 
 
 def _restored_here(plan: Plan) -> Marker | None:
@@ -121,24 +128,26 @@ def _look(plan: Plan, checkpoint: Checkpoint) -> _Seen:
     while True:
         members = probe.look(plan.ensemble)
         serving = next((member.address for member in members if member.serves), "")
-        alike, strangers = (None, []) if serving else _tell_apart(plan, members)
-        alone = len(members) < majority and not strangers
+        seen = _Seen(serving, None, []) if serving else _tell_apart(plan, members)
+        alone = len(members) < majority and not seen.strangers
         if serving or alone or time.monotonic() > deadline:
-            return _Seen(serving, alike, strangers)
+            return seen
         checkpoint()
         time.sleep(1)
 
 
-def _tell_apart(plan: Plan, members: list[Member]) -> tuple[Marker | None, list[str]]:
-    """The restore that members report, if it is the wanted one, and the members that do not report it."""
-    told = {member.address: _told(plan, member.address) for member in members}
-    alike = next(filter(None, told.values()), None)
-    return alike, [address for address, origin in told.items() if origin is None or origin != alike]
+def _tell_apart(plan: Plan, members: list[Member]) -> _Seen:
+    """What members that do not serve report: the wanted restore, or something else."""
+    told = {member.address: probe.origin(member.address, plan.admin_port) for member in members}
+    wanted = {address: _wanted(plan, origin) for address, origin in told.items()}
+    alike = next(filter(None, wanted.values()), None)
+    strangers = [address for address, marker in wanted.items() if marker is None or marker != alike]
+    has_run = any(told[address].has_run for address in told.keys() - strangers)
+    return _Seen("", alike, strangers, has_run)
 
 
-def _told(plan: Plan, address: str) -> Marker | None:
+def _wanted(plan: Plan, origin: Origin) -> Marker | None:
     """The restore that a member reports; None unless it is the wanted one."""
-    origin = probe.origin(address, plan.admin_port)
     point = origin.point if isinstance(plan.wanted, Series) else str(plan.wanted)
     found = plan.marker_from(point)
     try:

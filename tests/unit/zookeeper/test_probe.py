@@ -60,6 +60,7 @@ def test_nobody_runs() -> None:
             b'{"metadata-backup.restored": "abc", "metadata-backup.restore-point": "s3a://b/p-1.tar.gz"}',
             Origin("abc", "s3a://b/p-1.tar.gz"),
         ),
+        (b'{"metadata-backup.restored": "abc", "metadata-backup.has-run": "true"}', Origin("abc", "", has_run=True)),
         (b'{"java.version": "21"}', NOTHING),
         (b"[1]", NOTHING),
         (b"no JSON", NOTHING),

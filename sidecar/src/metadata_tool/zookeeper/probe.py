@@ -23,6 +23,11 @@ ORIGIN = "metadata-backup.restored"
 POINT = "metadata-backup.restore-point"
 """A second property: the restore point that the marker names."""
 
+HAS_RUN = "metadata-backup.has-run"
+"""A third property: its data directory holds transactions, so it was part of a quorum since the restore. Only a server
+is started with it whose fellow members have no vote while they are empty.
+"""
+
 PROPERTIES = "/commands/system_properties"
 ASKER = "Metadata-Backup-Member"
 """A header of a request for PROPERTIES: the id of the member that asks. An AdminServer ignores it."""
@@ -46,6 +51,7 @@ class Origin:
 
     digest: str
     point: str
+    has_run: bool = False
 
 
 def look(servers: str) -> list[Member]:
@@ -55,9 +61,9 @@ def look(servers: str) -> list[Member]:
 
 
 def origin(server: str, admin_port: int) -> Origin:
-    """What a server (`host:port`) tells as its ORIGIN and its POINT."""
+    """What a server (`host:port`) reports as its ORIGIN, its POINT and HAS_RUN."""
     told = properties(server, admin_port)
-    return Origin(str(told.get(ORIGIN, "")), str(told.get(POINT, "")))
+    return Origin(str(told.get(ORIGIN, "")), str(told.get(POINT, "")), told.get(HAS_RUN) == "true")
 
 
 def properties(server: str, admin_port: int, asker: str = "") -> Mapping[str, Any]:
