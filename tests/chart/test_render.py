@@ -400,6 +400,7 @@ REFUSED_ELSEWHERE = [
     ),
     ({"zookeeper": {"config": {"dataDir": "/elsewhere"}}}, "zookeeper.config.dataDir is set by the chart"),
     ({"zookeeper": {"replicaCount": 4}}, "zookeeper.replicaCount is 4. An even number"),
+    ({"zookeeper": {"config": {"server.4": "zk-4:2888:3888"}}}, "zookeeper.config.server.4 is not a value"),
     ({"zookeeper": {"config": {"reconfigEnabled": False}}}, "zookeeper.config.reconfigEnabled is set by the chart"),
     ({"zookeeper": {"config": {"dataLogDir": "/elsewhere"}}}, "zookeeper.config.dataLogDir is set by the chart"),
     ({"zookeeper": {"configData": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "configData.AWS_SECRET_ACCESS_KEY is a secret"),

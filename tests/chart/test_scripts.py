@@ -34,7 +34,7 @@ def volume(tmp_path: Path) -> Path:
 
 
 def start(volume: Path) -> tuple[list[str], dict[str, str], list[str]]:
-    """What ZooKeeper is started with: properties of restore and database, its configuration, its list of members."""
+    """What ZooKeeper is started with: this project's properties, its configuration, its list of members."""
     home = volume.parent
     environment = {
         "PATH": os.environ["PATH"],
@@ -60,7 +60,8 @@ def member(number: int, role: str = "participant") -> str:
 def test_empty_volume(volume: Path) -> None:
     """The first start has the list that the values want, and says that it is empty."""
     told, conf, members = start(volume)
-    assert ["-Dmetadata-backup.database=empty"] == told
+    identity = (volume / "version-2" / "ensemble" / "identity").read_text().strip()
+    assert [f"-Dmetadata-backup.new=empty:{identity}"] == told
     assert "2181" == conf["clientPort"]
     assert [member(1), member(2), member(3)] == members
     assert "2\n" == (volume / "myid").read_text()
@@ -69,8 +70,40 @@ def test_empty_volume(volume: Path) -> None:
 def test_sole_member_begins_at_once(volume: Path) -> None:
     """A single member asks nobody."""
     (volume.parent / "config" / "replicas").write_text("1")
-    assert ["-Dmetadata-backup.database=new-1"] == start(volume)[0]
+    told = start(volume)[0]
+    identity = (volume / "version-2" / "ensemble" / "identity").read_text().strip()
+    assert [f"-Dmetadata-backup.initial-members={identity}"] == told
     assert (volume / "initialize").exists()
+
+
+def test_initial_members_count(volume: Path) -> None:
+    """A member that started the ensemble goes on with as many members as it started with, whatever the values want."""
+    ensemble = volume / "version-2" / "ensemble"
+    ensemble.mkdir(parents=True)
+    (ensemble / "initial-members").write_text("a,b,c,d,e\n")
+    (volume / "version-2" / "snapshot.0").touch()
+    told, _, members = start(volume)
+    assert ["-Dmetadata-backup.initial-members=a,b,c,d,e"] == told
+    assert [member(number) for number in range(1, 6)] == members
+
+
+def test_list_that_a_power_failure_emptied(volume: Path) -> None:
+    """An empty file is passed over: the list before it counts."""
+    ensemble = volume / "version-2" / "ensemble"
+    ensemble.mkdir(parents=True)
+    (ensemble / "zookeeper.conf.dynamic.1").write_text("server.2=old:1:2:participant;3")
+    (ensemble / "zookeeper.conf.dynamic.2").touch()
+    assert [member(2)] == start(volume)[2]
+
+
+def test_restored_member_has_no_vote_yet(volume: Path) -> None:
+    """It lists itself as an observer, until all members are restored."""
+    (volume / "version-2").mkdir()
+    (volume / "version-2" / "snapshot.100000000").touch()
+    (volume / "version-2" / "restore.json").write_bytes(MARKER.to_json())
+    assert [member(1), member(2, "observer"), member(3)] == start(volume)[2]
+    (volume / "version-2" / "ensemble" / "initial-members").write_text("a,b,c\n")
+    assert [member(1), member(2), member(3)] == start(volume)[2]
 
 
 def test_agreed_list_counts(volume: Path) -> None:
@@ -109,7 +142,7 @@ def test_origin(volume: Path, marker: Marker | None, expected: list[str]) -> Non
     (volume / "version-2" / "snapshot.100000000").touch()
     if marker:
         (volume / "version-2" / "restore.json").write_bytes(marker.to_json())
-    assert expected == start(volume)[0]
+    assert expected == [option for option in start(volume)[0] if ".restore" in option]
 
 
 def test_data_since_a_restore(volume: Path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 
 from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
+from support.backups import make_backup
 from support.members import Member, Pods, Writers, lost
+from support.tool import succeed
 from support.zookeeper import client
 
 
@@ -35,8 +38,8 @@ def newest(tmp_path: Path) -> Iterator[Pods]:
 
 
 def waits(member: Member) -> bool:
-    """Whether an empty member says for whom it waits."""
-    return "this member's volume is empty. It waits" in member.said()
+    """Whether a new member says for whom it waits, since its last start."""
+    return "so it has no vote. It waits for a leader" in member.said()
 
 
 def test_number_of_members_changes_under_load(pods: Pods) -> None:
@@ -46,10 +49,9 @@ def test_number_of_members_changes_under_load(pods: Pods) -> None:
     writers = Writers(pods.addresses(5))
     with writers.writing():
         for replicas in (3, 5, 3, 5, 3):
-            before = len(writers.acknowledged)
             pods.scale(replicas)
             pods.wait_for(replicas)
-            pods.eventually("writers go on", lambda enough=before + 50: len(writers.acknowledged) > enough)
+            pods.eventually("writers go on", partial(writers.have, len(writers.acknowledged) + 50))
     for member in pods.members[:3]:
         assert set() == lost(writers.acknowledged, member)
 
@@ -104,6 +106,86 @@ def test_lost_volumes_are_filled_by_the_leader(newest: Pods) -> None:
         member.start()
     newest.wait_for(3)
     assert [set()] * 3 == [lost(["/before"], member) for member in newest.members]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_lost_volumes_beside_a_member_that_never_restarted(newest: Pods, *, stopped: bool) -> None:
+    """Since the members started together the others lost their volumes: they do not start a new ensemble with it."""
+    newest.scale(3)
+    newest.wait_for(3)
+    first, *others = newest.members
+    with client(first.address) as zookeeper:
+        zookeeper.create("/before", b"")
+    for member in others:
+        member.stop()
+        member.lose_volume()
+        member.forget()
+        member.start()
+    newest.eventually("they wait and say so", lambda: all(waits(member) for member in others))
+    if stopped:
+        first.stop()
+    newest.never("a member serves", newest.serving)
+    for member in others:
+        (member.data / "initialize").touch()
+        member.stop()
+    newest.scale(3)
+    newest.wait_for(3)
+    assert [set()] * 3 == [lost(["/before"], member) for member in newest.members]
+
+
+def test_restored_members_alone_make_no_ensemble(newest: Pods, folder: Path) -> None:
+    """From 1 to 3 with a restore left on, while the first is away: the new ones are restored, and wait for it."""
+    settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "everything"}
+    newest.plan(3)
+    newest.want(1)
+    first, *others = newest.members
+    restored(first, settings)
+    first.start()
+    newest.wait_for(1)
+    with client(first.address) as zookeeper:
+        zookeeper.create("/since", b"")
+    first.stop()
+    newest.want(3)
+    for member in others:
+        restored(member, settings)
+        member.start()
+    newest.eventually("they wait and say so", lambda: all(waits(member) for member in others))
+    newest.never("a member serves", newest.serving)
+    newest.scale(3)
+    newest.wait_for(3)
+    assert [set()] * 3 == [lost(["/since"], member) for member in newest.members]
+
+
+def restored(member: Member, settings: dict[str, str]) -> None:
+    """What the init container does."""
+    succeed("restore", settings={**settings, "ZOOKEEPER_DATA_DIR": str(member.data)})
+
+
+def test_restored_ensemble_begins_when_all_are_restored(newest: Pods, folder: Path) -> None:
+    """Two of three wait for the third; then all serve what was restored."""
+    settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "everything"}
+    newest.plan(3)
+    for member in newest.members[:2]:
+        restored(member, settings)
+        member.start()
+    newest.eventually("they wait and say so", lambda: all(waits(member) for member in newest.members[:2]))
+    newest.never("a member serves", newest.serving)
+    restored(newest.members[2], settings)
+    newest.scale(3)
+    newest.wait_for(3)
+    assert [set()] * 3 == [lost(["/managed-ledgers"], member) for member in newest.members]
+
+
+def test_interrupted_begin_goes_on(newest: Pods) -> None:
+    """All pods are stopped after one has started the ensemble, and before the others have: it starts all the same."""
+    newest.plan(3)
+    for member in newest.members:
+        member.start()
+    first = newest.members[0]
+    newest.eventually("one begins", lambda: "A new ensemble of 3 members starts" in first.said())
+    newest.stop()
+    newest.scale(3)
+    newest.wait_for(3)
 
 
 def test_pod_beyond_the_number_follows_without_a_vote(newest: Pods) -> None:

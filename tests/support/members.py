@@ -7,7 +7,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from kazoo.client import KazooClient
@@ -113,6 +113,10 @@ class Member:
         assert self._process
         self._process.stop()
 
+    def forget(self) -> None:
+        """What it has said so far is no longer looked at."""
+        (self._config.parent / "log").write_text("")
+
     def wait(self) -> int:
         """Wait until the pod's first process ends by itself; its exit code."""
         assert self._process
@@ -196,10 +200,15 @@ class Pods:
         wanted = set(range(1, replicas + 1))
         self.eventually(f"{replicas} members", lambda: wanted == self.voters() and len(self.serving()) == replicas)
 
-    def eventually(self, what: str, probe: object) -> None:
+    def eventually(self, what: str, probe: Callable[[], object]) -> None:
         """Wait for something; else the logs are shown."""
-        assert callable(probe)
         eventually(what, probe, PATIENCE, self.said)
+
+    def never(self, what: str, probe: Callable[[], object]) -> None:
+        """Look for as long as members need for many checks: it must not come true."""
+        for _ in range(30):
+            assert not probe(), f"{what}\n{self.said()}"
+            time.sleep(0.2)
 
     def said(self) -> str:
         """The end of each log."""
@@ -253,6 +262,10 @@ class Writers:
         finally:
             zookeeper.stop()
             zookeeper.close()
+
+    def have(self, number: int) -> bool:
+        """Whether so many were acknowledged."""
+        return len(self.acknowledged) >= number
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

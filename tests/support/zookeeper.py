@@ -96,6 +96,9 @@ class ZooKeeper:
             "-Dznode.container.checkIntervalMs=500",
             *self._origin(),
         ]
+        if self.as_in_the_chart:
+            has_run = any(self.data_dir.glob("version-2/log.*"))
+            options += ["-Dzookeeper.db.autocreate=false", f"-Dmetadata-backup.has-run={str(has_run).lower()}"]
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         command = [java(), *options, "-cp", class_path(self.version), main, str(file)]
         self._process = Process(command, self._directory / "log")

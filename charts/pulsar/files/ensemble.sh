@@ -5,17 +5,23 @@
 # what the operator wants. New members first follow the leader, then the one with the highest number adds all of them at
 # once. The leader removes members that are no longer wanted and do not run.
 #
-# An empty member takes no part in elections (zookeeper.db.autocreate=false, ZOOKEEPER-261) until it has a leader's tree.
-# So empty members alone never form an ensemble. A new ensemble starts only when ALL members report that they are empty.
+# A member is new until it has been part of a quorum: its volume is empty, or was just restored. A new member has no vote:
+# an empty one because of zookeeper.db.autocreate=false (ZOOKEEPER-261), a restored one because it lists itself as an
+# observer. So new members alone never form an ensemble beside one that is down. It starts only when ALL wanted members
+# report that they are new in the same way. Each volume has an identity, and each member records with which identities it
+# started: a member whose volume is lost later is another one.
 
 here=$(dirname "${BASH_SOURCE[0]}")
 data=${ZOOKEEPER_DATA:-/pulsar/data/zookeeper}
 state=${TMPDIR:-/tmp}
 pause=${ENSEMBLE_PAUSE:-5}
 patience=9  # failed checks in a row after which a member counts as not running: longer than a short network failure
+long=60  # checks without any member that serves, longer than any election
 ordinal=${POD_NAME##*-}
 id=$((ordinal + 1))
-conf=$data/version-2/ensemble/zookeeper.conf  # in version-2, so that it is lost or moved aside with the data that it belongs to
+ensemble=$data/version-2/ensemble  # in version-2, so that it is lost or moved aside with the data that it belongs to
+conf=$ensemble/zookeeper.conf
+initial=$ensemble/initial-members
 
 say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) ensemble: $*"; }
 
@@ -44,19 +50,28 @@ admin_port() { sed -n 's/^admin\.serverPort=//p' "$here/zookeeper.conf"; }
 
 wanted() { seq 1 "$(< "$here/replicas")"; }
 
-# The file with the newest agreed list that this member has seen. Prints nothing in a new ensemble.
+# The file with the newest agreed list that this member has seen. Prints nothing if there is none. A file without members
+# is what a power failure left.
 agreed() {
-  find "$(dirname "$conf")" -name "${conf##*/}.dynamic.*" 2> /dev/null | sed -nE 's/^.*\.dynamic\.([0-9a-f]+)$/\1/p' |
-    awk '{ print length, $0 }' | sort -k1n -k2 | tail -n 1 | sed "s|^.* |$conf.dynamic.|"
+  local version
+  for version in $(find "$ensemble" -name "${conf##*/}.dynamic.*" 2> /dev/null | sed -nE 's/^.*\.dynamic\.([0-9a-f]+)$/\1/p' |
+    awk '{ print length, $0 }' | sort -k1nr -k2r | cut -d ' ' -f 2); do
+    if grep -q ':participant' "$conf.dynamic.$version"; then
+      echo "$conf.dynamic.$version"
+      return
+    fi
+  done
 }
 
 # The ids in a list.
 voters() { sed -nE 's/^server\.([0-9]+)=.*:participant(;.*)?$/\1/p' "$1" | sort -n; }
 
-# Writes ZooKeeper's configuration beside its data, with the agreed list, or the wanted one in a new ensemble.
+# Writes ZooKeeper's configuration beside its data, with the agreed list; if there is none, with the initial members, or
+# the wanted ones.
 configure() {
-  mkdir -p "$(dirname "$conf")"
+  mkdir -p "$ensemble"
   echo "$id" > "$data/myid"
+  identify
   local list member role
   list=$(agreed)
   if [ -n "$list" ]; then
@@ -64,47 +79,80 @@ configure() {
     sed -nE 's/^server\.([0-9]+)=.*:(participant|observer)(;.*)?$/\1 \2/p' "$list" | sort -n > "$state/members"
   else
     list=$conf.dynamic
-    wanted | sed 's/$/ participant/' > "$state/members"
+    initial_ids | sed 's/$/ participant/' > "$state/members"
+    has_vote || sed -i "s/^$id .*/$id observer/" "$state/members"
   fi
   # ZooKeeper does not start if its list lacks it. So a member that was removed comes back as an observer, without a vote.
   grep -q "^$id " "$state/members" || echo "$id observer" >> "$state/members"
   while read -r member role; do line "$member" "$role"; done < "$state/members" > "$list.new"
-  mv "$list.new" "$list"
+  replace "$list"
   { cat "$here/zookeeper.conf"; echo; echo "dynamicConfigFile=$list"; } > "$conf.new"
-  mv "$conf.new" "$conf"
+  replace "$conf"
 }
 
-# --- what a server is started with
+# Puts FILE.new in the place of FILE, whole even after a power failure.
+replace() {
+  sync "$1.new"
+  mv "$1.new" "$1"
+}
 
-# The others ask its AdminServer which restore its data is from, so that they recognise it before it serves.
+# --- new members
+
+# How this member is new: `empty`, or the digest of its restore. Nothing if it has been part of a quorum.
+novelty() {
+  [ -z "$(agreed)" ] && [ -z "$(files 'log.*')" ] || return 0
+  if [ -e "$data/version-2/restore.json" ]; then
+    sha256sum "$data/version-2/restore.json" | cut -d ' ' -f 1
+  elif [ -z "$(files 'snapshot.*')" ]; then
+    echo empty
+  fi
+}
+
+files() { find "$data/version-2" -maxdepth 1 -name "$1"; }
+
+# Gives a new volume its identity. A single member needs nobody else to start an ensemble.
+identify() {
+  [ -n "$(novelty)" ] || return 0
+  [ -s "$ensemble/identity" ] || od -An -N8 -tx8 /dev/urandom | tr -d ' ' > "$ensemble/identity"
+  [ "$(< "$here/replicas")" != 1 ] || [ -s "$initial" ] || cp "$ensemble/identity" "$initial"
+  [ "$(novelty)" = empty ] || return 0
+  [ ! -s "$initial" ] || : > "$data/initialize"
+  # An empty member records epoch -1. With that, the server would not start on an empty tree of epoch 0.
+  [ -e "$data/initialize" ] || return 0
+  local epoch
+  for epoch in "$data/version-2/currentEpoch" "$data/version-2/acceptedEpoch"; do
+    [ ! -e "$epoch" ] || [ "$(< "$epoch")" != -1 ] || rm "$epoch"
+  done
+}
+
+# The ids of the members that start the ensemble: as many as there are identities, or as are wanted.
+initial_ids() { if [ -s "$initial" ]; then seq 1 "$(tr , '\n' < "$initial" | grep -c .)"; else wanted; fi; }
+
+has_vote() { [ -s "$initial" ] || [ "$(novelty)" = empty ] || [ -z "$(novelty)" ]; }
+
+# What the others ask its AdminServer: that it is new, and who it is; or with whom it started the ensemble.
+new_options() {
+  [ -z "$(agreed)" ] || return 0
+  if [ -s "$initial" ]; then
+    echo "-Dmetadata-backup.initial-members=$(< "$initial")"
+  elif [ -n "$(novelty)" ]; then
+    echo "-Dmetadata-backup.new=$(novelty):$(< "$ensemble/identity")"
+  fi
+}
+
+# Which restore its data is from, so that a restore recognises this member before it serves.
 restore_options() {
   local marker=$data/version-2/restore.json
   # A member that joined has that data only after it has taken the tree. An empty server saves snapshot.0 before that.
-  [ -e "$marker" ] || [ -z "$(find "$data" -path "$data/version-2/snapshot.*" ! -name snapshot.0)" ] || marker=$data/restore-joined.json
+  [ -e "$marker" ] || ! files 'snapshot.*' | grep -qv '/snapshot\.0$' || marker=$data/restore-joined.json
   [ -e "$marker" ] || return 0
   local digest point has_run
   digest=$(sha256sum "$marker")
   # And whether it has transactions since: then a member that restores finds newer data here than in the backup.
-  has_run=$(find "$data/version-2" -maxdepth 1 -name 'log.*' -printf '-Dmetadata-backup.has-run=true' -quit)
+  has_run=$([ -z "$(agreed)$(files 'log.*')" ] || echo -Dmetadata-backup.has-run=true)
   # Also the restore point, for a restore of `latest`. Left out if it has characters that need quoting.
   point=$(sed -n 's|^  "restorePoint": "\([A-Za-z0-9:/._=+@,-]*\)",$|-Dmetadata-backup.restore-point=\1|p' "$marker")
   echo "-Dmetadata-backup.restored=${digest%% *} $point $has_run"
-}
-
-is_empty() { [ -z "$(find "$data/version-2" -maxdepth 1 \( -name 'snapshot.*' -o -name 'log.*' \) -print -quit)" ]; }
-
-# Whether it is empty, or starts a new ensemble, and of how many members. A single member may start one at once, several
-# only when all are empty.
-database_option() {
-  is_empty || return 0
-  [ "$(< "$here/replicas")" -gt 1 ] || : > "$data/initialize"
-  if [ -e "$data/initialize" ]; then
-    # An empty member records epoch -1. With that, the server would not start on an empty tree of epoch 0.
-    grep -lx -e -1 "$data/version-2/currentEpoch" "$data/version-2/acceptedEpoch" 2> /dev/null | xargs -r rm
-    echo "-Dmetadata-backup.database=new-$(< "$here/replicas")"
-  else
-    echo "-Dmetadata-backup.database=empty"
-  fi
 }
 
 # Only a superuser may change the list. Each server generates its own password when it starts. It never leaves the pod.
@@ -126,17 +174,17 @@ runs() { [ "$(ask "$(host "$1")" "$(client_port "$1")" ruok)" = imok ]; }
 # leader, follower or observer; nothing if the member is not part of a quorum.
 mode() { ask "$(host "$1")" "$(client_port "$1")" srvr | sed -n 's/^Mode: //p'; }
 
-# Whether a member's volume is empty, or was empty when it started a new ensemble of the wanted number of members.
-began_empty() {
-  ask "$(host "$1")" "$(admin_port)" 'GET /commands/system_properties HTTP/1.0\r\n\r\n' |
-    grep -Eq '"metadata-backup.database" *: *"(empty|new-'"$(< "$here/replicas")"')"'
-}
+# What a member's AdminServer tells of itself.
+properties() { ask "$(host "$1")" "$(admin_port)" 'GET /commands/system_properties HTTP/1.0\r\n\r\n'; }
+
+# A property of this project's in such an answer: property NAME ANSWER.
+property() { sed -nE 's/^.*"metadata-backup\.'"$1"'" *: *"([^"]*)".*$/\1/p' <<< "$2"; }
 
 # --- the watch, beside ZooKeeper
 
 watch_ensemble() {
   set +e  # a check that fails is repeated in the next round
-  local mode lonely=0 absent=0 rest=0
+  local mode lonely=0 dark=0 absent=0 rest=0
   rm -f "$state/served" "$state/no-quorum-possible" "$state/begins"
   while sleep "$pause"; do
     mode=$(mode "$id")
@@ -157,35 +205,63 @@ watch_ensemble() {
   done
 }
 
-# Starts a new ensemble: ZooKeeper is restarted, and may now serve an empty tree.
+# Starts the ensemble, with a vote: ZooKeeper is restarted when all wanted members are new in the same way, or when one
+# has started with this one.
 begin() {
-  local member
-  is_empty && [ ! -e "$data/initialize" ] || return 0
+  local own member answer told missing='' identities=''
+  own=$(novelty)
+  [ -n "$own" ] && [ ! -s "$initial" ] && [ "$id" -le "$(< "$here/replicas")" ] || return 0
   for member in $(wanted); do
-    began_empty "$member" && continue
-    say_once "this member's volume is empty. It waits for a leader, or until $(host "$member") reports an empty volume, too. A new ensemble starts only when the volumes of all $(< "$here/replicas") members are empty (docs/members.md)"
-    return 0
+    answer=$(properties "$member")
+    told=$(property initial-members "$answer")
+    if [[ ",$told," == *",$(< "$ensemble/identity"),"* ]]; then
+      identities=,$told
+      missing=''
+      break
+    fi
+    told=$(property new "$answer")
+    if [ "${told%%:*}" = "$own" ]; then
+      identities+=,${told#*:}
+    else
+      missing="$(host "$member") $([ -n "$answer" ] && echo "does not report that" || echo "cannot be reached")"
+    fi
   done
-  say "the volumes of all $(< "$here/replicas") members are empty. A new ensemble starts"
-  : > "$data/initialize"
+  if [ -n "$missing" ]; then
+    local state_of_volume='was just restored'
+    [ "$own" != empty ] || state_of_volume='is empty'
+    say_once "this member's volume $state_of_volume, so it has no vote. It waits for a leader, or until all $(< "$here/replicas") members report the same: $missing (docs/members.md)"
+    return 0
+  fi
+  say "all members are new. A new ensemble of $(tr , '\n' <<< "${identities#,}" | wc -l) members starts"
+  echo "${identities#,}" > "$initial.new"
+  replace "$initial"
   : > "$state/begins"
   kill "$(< "$state/server.pid")"
 }
 
-# To Kubernetes, a ready pod means that the next pod may be replaced. If too few members run for a quorum, each must count
-# as ready without one. Otherwise, corrected values would never reach the pods that do not come up.
+# To Kubernetes, a ready pod means that the next pod may be replaced. If too few members run for a quorum, or none serves
+# for long, each must count as ready without one. Otherwise, corrected values would never reach the pods that keep the
+# quorum away.
 tell_whether_a_quorum_is_possible() {
-  local member running=0 needed list
+  local member running=0 serving=0 needed list
   list=$(agreed)
-  if is_empty; then needed=$(< "$here/replicas"); else needed=$(($(voters "${list:-$conf.dynamic}" | wc -l) / 2 + 1)); fi
-  for member in $(voters "${list:-$conf.dynamic}"); do
+  list=${list:-$conf.dynamic}
+  needed=$(($(voters "$list" | wc -l) / 2 + 1))
+  [ -z "$(novelty)" ] || [ -s "$initial" ] || needed=$(< "$here/replicas")
+  for member in $(voters "$list") $(has_vote || echo "$id"); do
     ! runs "$member" || running=$((running + 1))
+    [ -z "$(mode "$member")" ] || serving=$((serving + 1))
   done
-  if [ "$running" -lt "$needed" ] && names_resolve; then lonely=$((lonely + 1)); else lonely=0; fi
-  if [ "$lonely" -lt "$patience" ]; then
+  if ! names_resolve; then
+    lonely=0 dark=0
+    return 0
+  fi
+  if [ "$running" -lt "$needed" ]; then lonely=$((lonely + 1)); else lonely=0; fi
+  if [ "$serving" -eq 0 ]; then dark=$((dark + 1)); else dark=0; fi
+  if [ "$lonely" -lt "$patience" ] && [ "$dark" -lt "$long" ]; then
     rm -f "$state/no-quorum-possible"
   else
-    say_once "a quorum needs $needed members, but only $running can be reached. This pod counts as ready, so that Kubernetes can replace the other pods"
+    say_once "a quorum needs $needed members, $running can be reached, and none serves. This pod counts as ready, so that Kubernetes can replace the other pods"
     : > "$state/no-quorum-possible"
   fi
 }
@@ -194,7 +270,7 @@ tell_whether_a_quorum_is_possible() {
 names_resolve() {
   local service
   service=$(host "$id")
-  getent hosts "${service#*.}" > /dev/null
+  timeout 3 getent hosts "${service#*.}" > /dev/null
 }
 
 # The wanted member with the highest number adds the new members, because it has the newest value of `replicas`.
@@ -217,7 +293,10 @@ grow() {
 # The leader removes members that are no longer wanted, after they have stopped.
 shrink() {
   local list old member
-  [ "$1" = leader ] || return 0
+  if [ "$1" != leader ]; then
+    absent=0
+    return 0
+  fi
   list=$(agreed)
   [ -n "$list" ] || return 0
   old=$(comm -23 <(voters "$list" | sort) <(wanted | sort) | sort -n)

@@ -6,7 +6,7 @@ source "$(dirname "$0")/ensemble.sh"
 
 run() {
   configure
-  OPTS="$own_options $(restore_options) $(database_option)" PULSAR_ZK_CONF=$conf bin/pulsar zookeeper &
+  OPTS="$own_options $(restore_options) $(new_options)" PULSAR_ZK_CONF=$conf bin/pulsar zookeeper &
   server=$!
   echo "$server" > "$state/server.pid"
 }

@@ -125,6 +125,11 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- fail (printf "zookeeper.config.%s is set by the chart, whose probes, volumes and restore rely on it: remove it (zookeeper.ports has the ports)" $name) }}
 {{- end }}
 {{- end }}
+{{- range $name, $_ := $zookeeper.config }}
+{{- if regexMatch "^(server|group|weight)[.]" $name }}
+{{- fail (printf "zookeeper.config.%s is not a value. The members keep the list of members themselves (docs/members.md). Remove it" $name) }}
+{{- end }}
+{{- end }}
 {{- range $name := list "admin.enableServer" "admin.serverAddress" "admin.commandURL" }}
 {{- if hasKey ($zookeeper.config | default dict) $name }}
 {{- fail (printf "zookeeper.config.%s cannot be set. The members ask each other's AdminServers whether their volumes are empty, and which restore their data is from. Remove the setting" $name) }}

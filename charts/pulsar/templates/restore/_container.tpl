@@ -22,7 +22,7 @@
 {{- $restore := .Values.zookeeper.customTools.restore -}}
 {{- $backup := .Values.zookeeper.customTools.backup -}}
 {{- $metadata := .Values.pulsar_metadata -}}
-ALLOW_OLDER: {{ $restore.allowOlder | quote }}
+ALLOW_OLDER: {{ $restore.allowOlder | default false | quote }}
 BACKUP_PREFIX: {{ $backup.backupPrefix | quote }}
 {{- if $backup.enable }}
 NEWER_BACKUPS_IN: {{ printf "%s/%s" (trimSuffix "/" $backup.bucket) $backup.backupPrefix | quote }}
