@@ -101,7 +101,7 @@ def test_lost_volumes_are_filled_by_the_leader(newest: Pods) -> None:
     newest.eventually("they wait and say so", lambda: all(waits(member) for member in newest.members[1:]))
     assert [] == newest.serving()
     for member in newest.members[1:]:  # as docs/kubernetes.md has it
-        (member.data / "initialize").touch()
+        (member.data / "version-2" / "ensemble" / "vote").touch()
         member.stop()
         member.start()
     newest.wait_for(3)
@@ -126,7 +126,7 @@ def test_lost_volumes_beside_a_member_that_never_restarted(newest: Pods, *, stop
         first.stop()
     newest.never("a member serves", newest.serving)
     for member in others:
-        (member.data / "initialize").touch()
+        (member.data / "version-2" / "ensemble" / "vote").touch()
         member.stop()
     newest.scale(3)
     newest.wait_for(3)

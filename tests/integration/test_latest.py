@@ -13,7 +13,7 @@ import pytest
 
 from ci.parts.zookeeper import NEWEST
 from metadata_tool.catalog import RestorePoint, Series
-from metadata_tool.errors import ClusterRunning, MembersMissing, Stopped
+from metadata_tool.errors import ClusterAbsent, ClusterRunning, MembersMissing, Stopped
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.peers import Meeting
 from metadata_tool.settings import Settings
@@ -21,7 +21,7 @@ from support import processes
 from support.backups import TIMESTAMP, make_backup
 from support.processes import READY_WITHIN, Process
 from support.s3 import S3Server, new_bucket
-from support.tool import environment, run, succeed
+from support.tool import assert_refused, environment, run, succeed
 from support.zookeeper import Ensemble, ZooKeeper, client
 
 eventually = partial(processes.eventually, patience=READY_WITHIN)
@@ -295,6 +295,17 @@ def test_alone(ensemble: Ensemble, settings: dict[str, str], folder: Path, membe
     server = ensemble.servers[0]
     succeed("restore", settings={**settings, **own(server), "ZOOKEEPER_SERVERS": members})
     assert str(newest) == restored_from(server)
+
+
+def test_latest_without_a_cluster(ensemble: Ensemble, settings: dict[str, str], folder: Path) -> None:
+    """The backup of an ensemble that was emptied is not restored as the latest. An operator may choose it."""
+    outline = {"highestLedgerId": -1, "bookKeeper": False, "idCounters": [], "clusters": [], "renamable": True}
+    emptied = make_backup(folder, outline=outline)
+    server = ensemble.servers[0]
+    alone = {**settings, **own(server), "ZOOKEEPER_SERVERS": ""}
+    assert_refused(ClusterAbsent, str(emptied), run("restore", settings=alone))
+    assert ["myid"] == [path.name for path in server.data_dir.iterdir()]
+    succeed("restore", settings={**alone, "RESTORE_POINT": str(emptied)})
 
 
 def test_newer_backups_elsewhere(ensemble: Ensemble, settings: dict[str, str], folder: Path, tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ configure() {
   mkdir -p "$ensemble"
   echo "$id" > "$data/myid"
   identify
+  forget_no_epoch
   local list member role
   list=$(agreed)
   if [ -n "$list" ]; then
@@ -110,15 +111,17 @@ novelty() {
 
 files() { find "$data/version-2" -maxdepth 1 -name "$1"; }
 
-# Gives a new volume its identity. A single member needs nobody else to start an ensemble.
+# Gives a new volume its identity. A single member needs nobody else to start an ensemble. An operator may give an empty
+# member a vote by the file `vote`.
 identify() {
   [ -n "$(novelty)" ] || return 0
   [ -s "$ensemble/identity" ] || od -An -N8 -tx8 /dev/urandom | tr -d ' ' > "$ensemble/identity"
   [ "$(< "$here/replicas")" != 1 ] || [ -s "$initial" ] || cp "$ensemble/identity" "$initial"
-  [ "$(novelty)" = empty ] || return 0
-  [ ! -s "$initial" ] || : > "$data/initialize"
-  # An empty member records epoch -1. With that, the server would not start on an empty tree of epoch 0.
-  [ -e "$data/initialize" ] || return 0
+  if [ "$(novelty)" = empty ] && { [ -s "$initial" ] || [ -e "$ensemble/vote" ]; }; then : > "$data/initialize"; fi
+}
+
+# An empty member records epoch -1. With that, a server does not start on an empty tree of epoch 0.
+forget_no_epoch() {
   local epoch
   for epoch in "$data/version-2/currentEpoch" "$data/version-2/acceptedEpoch"; do
     [ ! -e "$epoch" ] || [ "$(< "$epoch")" != -1 ] || rm "$epoch"

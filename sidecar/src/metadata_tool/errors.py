@@ -177,6 +177,12 @@ class MembersMissing(ToolError):
     exit_code = 45
 
 
+class ClusterAbsent(ToolError):
+    """The newest backup holds no Pulsar cluster, and `latest` does not restore such a one; nothing was touched"""
+
+    exit_code = 46
+
+
 class DataDirNotEmpty(ToolError):
     """The ZooKeeper data directory holds data that is not of this restore version; nothing was touched"""
 

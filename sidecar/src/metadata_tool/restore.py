@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from metadata_tool import archive
 from metadata_tool.apart import apart
 from metadata_tool.catalog import RestorePoint, Series
-from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, SettingError, ToolError
+from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, ClusterAbsent, SettingError, ToolError
 from metadata_tool.lifecycle import Checkpoint
 from metadata_tool.manifest import USE_ANOTHER, Manifest
 from metadata_tool.marker import ZNODE, Marker
@@ -46,6 +46,7 @@ class Plan:
     `wanted` is a backup, or a series whose newest backup is wanted. `ensemble` is `host:port,…` of the members, empty
     if they are not known; `admin_port` is that of their AdminServers, `admin_address` that of this member's (empty: all
     addresses). `newer_in` are more places where newer backups count, besides the place of the backup itself.
+    `looked_up`: the backup is the newest of a series, and was not chosen by an operator.
     """
 
     wanted: RestorePoint | Series
@@ -59,6 +60,7 @@ class Plan:
     wishes: Wishes
     admin_address: str = ""
     allow_older: bool = False
+    looked_up: bool = False
     newer_in: tuple[Series, ...] = ()
 
     @property
@@ -80,7 +82,7 @@ class Plan:
 
     def settled(self, point: RestorePoint) -> "Plan":
         """The same, to restore this backup."""
-        return replace(self, wanted=point)
+        return replace(self, wanted=point, looked_up=isinstance(self.wanted, Series))
 
     def accepts(self, point: str) -> bool:
         """Whether members that were restored from this point are as wanted. For `latest`, any point is."""
@@ -209,6 +211,17 @@ def _layout(plan: Plan, manifest: Manifest) -> Layout:
     return Layout(manifest.chroot, manifest.managed_ledger_path)
 
 
+def _require_cluster(point: RestorePoint, manifest: Manifest) -> None:
+    """Refuse the backup of an ensemble that was emptied: nobody chose it."""
+    outline = Outline.parse(manifest.outline)
+    if outline and not outline.clusters:
+        raise ClusterAbsent(
+            f"the newest backup, {point}, holds no Pulsar cluster: /admin/clusters is empty",
+            "nothing was touched. Set RESTORE_POINT to an older backup that holds one (`metadata-tool list` and "
+            "`inspect`), with ALLOW_OLDER=true",
+        )
+
+
 def _later(zxid: int, marker: Marker) -> int:
     """A zxid that no client of the old cluster had seen when it was saved; of a later point it is later."""
     later = zxid + (marker.zxid_epochs << 32)
@@ -233,6 +246,8 @@ class _Recovering:
         """Read the manifest."""
         with archive.opened(path) as backup:
             manifest = backup.manifest
+        if plan.looked_up:
+            _require_cluster(plan.point, manifest)
         return cls(plan, path, manifest, _layout(plan, manifest), _later(manifest.zxid, plan.marker), checkpoint)
 
     @property

@@ -87,8 +87,9 @@ def _require_newest(plan: Plan, point: RestorePoint, places: Iterable[Series], o
         count = "1 backup is" if len(newer) == 1 else f"{len(newer)} backups are"
         raise NewerBackups(
             f"{count} newer than {point}, the newest is {last.uri}",
-            f"nothing was touched. Set RESTORE_POINT (in the chart restorePoint) to the newest, or to {LATEST}. "
-            "To go back in time on purpose, set ALLOW_OLDER=true (restore.allowOlder)",
+            f"nothing was touched. Set RESTORE_POINT (in the chart restorePoint) to the newest, or to {LATEST}, if "
+            "`metadata-tool inspect` shows your cluster in it. To go back in time on purpose, set ALLOW_OLDER=true "
+            "(restore.allowOlder)",
         )
 
 
