@@ -97,6 +97,7 @@ def test_lost_volumes_are_filled_by_the_leader(newest: Pods) -> None:
     newest.stop()
     for member in newest.members[1:]:
         member.lose_volume()
+        member.forget()
     newest.scale(3)
     newest.eventually("they wait and say so", lambda: all(waits(member) for member in newest.members[1:]))
     assert [] == newest.serving()

@@ -19,7 +19,7 @@ from ci.parts.java import java
 from support.processes import Process, eventually, free_port
 from support.zookeeper import QUICK_START, class_path
 
-PATIENCE = 180
+PATIENCE = 90
 """Seconds: a bound for a machine under load, not an expectation."""
 
 _QUIET = logging.getLogger("members")

@@ -104,20 +104,23 @@ novelty() {
   [ -z "$(agreed)" ] && [ -z "$(files 'log.*')" ] || return 0
   if [ -e "$data/version-2/restore.json" ]; then
     sha256sum "$data/version-2/restore.json" | cut -d ' ' -f 1
-  elif [ -z "$(files 'snapshot.*')" ]; then
+  elif is_empty; then
     echo empty
   fi
 }
+
+is_empty() { [ -z "$(files 'snapshot.*')$(files 'log.*')" ]; }
 
 files() { find "$data/version-2" -maxdepth 1 -name "$1"; }
 
 # Gives a new volume its identity. A single member needs nobody else to start an ensemble. An operator may give an empty
 # member a vote by the file `vote`.
 identify() {
-  [ -n "$(novelty)" ] || return 0
-  [ -s "$ensemble/identity" ] || od -An -N8 -tx8 /dev/urandom | tr -d ' ' > "$ensemble/identity"
-  [ "$(< "$here/replicas")" != 1 ] || [ -s "$initial" ] || cp "$ensemble/identity" "$initial"
-  if [ "$(novelty)" = empty ] && { [ -s "$initial" ] || [ -e "$ensemble/vote" ]; }; then : > "$data/initialize"; fi
+  if [ -n "$(novelty)" ]; then
+    [ -s "$ensemble/identity" ] || od -An -N8 -tx8 /dev/urandom | tr -d ' ' > "$ensemble/identity"
+    [ "$(< "$here/replicas")" != 1 ] || [ -s "$initial" ] || cp "$ensemble/identity" "$initial"
+  fi
+  if is_empty && { [ -s "$initial" ] || [ -e "$ensemble/vote" ]; }; then : > "$data/initialize"; fi
 }
 
 # An empty member records epoch -1. With that, a server does not start on an empty tree of epoch 0.
