@@ -96,14 +96,24 @@ def test_list_that_a_power_failure_emptied(volume: Path) -> None:
     assert [member(2)] == start(volume)[2]
 
 
-def test_restored_member_has_no_vote_yet(volume: Path) -> None:
-    """It lists itself as an observer, until all members are restored."""
+def test_restored_tree_is_kept_from_zookeeper_until_it_may_vote(volume: Path) -> None:
+    """ZooKeeper finds no tree, also at the next start, until all members are restored. Then it finds it."""
     (volume / "version-2").mkdir()
-    (volume / "version-2" / "snapshot.100000000").touch()
+    snapshot = volume / "version-2" / "snapshot.100000000"
+    snapshot.write_bytes(b"tree")
     (volume / "version-2" / "restore.json").write_bytes(MARKER.to_json())
-    assert [member(1), member(2, "observer"), member(3)] == start(volume)[2]
+    for _ in range(2):
+        told, _, members = start(volume)
+        assert [member(1), member(2), member(3)] == members
+        assert [f"-Dmetadata-backup.new={MARKER.digest}"] == [
+            each.partition(":")[0] for each in told if ".new=" in each
+        ]
+        assert not snapshot.exists()
     (volume / "version-2" / "ensemble" / "initial-members").write_text("a,b,c\n")
-    assert [member(1), member(2), member(3)] == start(volume)[2]
+    (volume / "version-2" / "currentEpoch").write_text("-1")
+    start(volume)
+    assert b"tree" == snapshot.read_bytes()
+    assert not (volume / "version-2" / "currentEpoch").exists()
 
 
 def test_agreed_list_counts(volume: Path) -> None:

@@ -101,10 +101,9 @@ def test_lost_volumes_are_filled_by_the_leader(newest: Pods) -> None:
     newest.scale(3)
     newest.eventually("they wait and say so", lambda: all(waits(member) for member in newest.members[1:]))
     assert [] == newest.serving()
-    for member in newest.members[1:]:  # as docs/kubernetes.md has it
-        (member.data / "version-2" / "ensemble" / "vote").touch()
-        member.stop()
-        member.start()
+    vote(newest.members[1])
+    newest.members[1].stop()
+    newest.members[1].start()
     newest.wait_for(3)
     assert [set()] * 3 == [lost(["/before"], member) for member in newest.members]
 
@@ -126,12 +125,58 @@ def test_lost_volumes_beside_a_member_that_never_restarted(newest: Pods, *, stop
     if stopped:
         first.stop()
     newest.never("a member serves", newest.serving)
-    for member in others:
-        (member.data / "version-2" / "ensemble" / "vote").touch()
-        member.stop()
+    vote(others[0])
+    newest.stop()
+    if stopped:
+        for member in others:
+            member.start()
+        newest.never("a member serves", newest.serving)
     newest.scale(3)
     newest.wait_for(3)
     assert [set()] * 3 == [lost(["/before"], member) for member in newest.members]
+
+
+def vote(member: Member) -> None:
+    """What docs/members.md tells an operator to do for one empty member."""
+    (member.data / "version-2" / "ensemble" / "vote").touch()
+
+
+def test_all_volumes_are_lost_one_after_the_other(newest: Pods) -> None:
+    """Members that were told the list of an ensemble that is gone are new all the same, and start another."""
+    newest.scale(3)
+    newest.wait_for(3)
+    first, *others = newest.members
+    for member in others:
+        member.stop()
+        member.lose_volume()
+        member.forget()
+        member.start()
+    newest.eventually("they know the list", lambda: all(any(member.data.rglob("*.dynamic.*")) for member in others))
+    first.stop()
+    first.lose_volume()
+    newest.stop()
+    newest.scale(3)
+    newest.wait_for(3)
+
+
+def test_restored_members_have_no_vote_beside_newer_data(newest: Pods, folder: Path) -> None:
+    """Two of three are restored while the third is down. It comes back with its data: nothing older is served."""
+    settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "everything"}
+    newest.scale(3)
+    newest.wait_for(3)
+    first, *others = newest.members
+    with client(first.address) as zookeeper:
+        zookeeper.create("/acked", b"")
+    newest.stop()
+    for member in others:
+        member.lose_volume()
+        member.forget()
+        restored(member, settings)
+        member.start()
+    newest.eventually("they wait and say so", lambda: all(waits(member) for member in others))
+    first.start()
+    newest.eventually("they know the list", lambda: all(any(member.data.rglob("*.dynamic.*")) for member in others))
+    newest.never("a member serves", newest.serving)
 
 
 def test_restored_members_alone_make_no_ensemble(newest: Pods, folder: Path) -> None:

@@ -5,11 +5,11 @@
 # what the operator wants. New members first follow the leader, then the one with the highest number adds all of them at
 # once. The leader removes members that are no longer wanted and do not run.
 #
-# A member is new until it has been part of a quorum: its volume is empty, or was just restored. A new member has no vote:
-# an empty one because of zookeeper.db.autocreate=false (ZOOKEEPER-261), a restored one because it lists itself as an
-# observer. So new members alone never form an ensemble beside one that is down. It starts only when ALL wanted members
-# report that they are new in the same way. Each volume has an identity, and each member records with which identities it
-# started: a member whose volume is lost later is another one.
+# A member is new until it has been part of a quorum: its volume is empty, or was just restored. A new member has no vote,
+# because ZooKeeper finds no tree (zookeeper.db.autocreate=false, ZOOKEEPER-261): a restored one is kept from it, since a
+# peer may tell this member a list in which it would vote. So new members alone never form an ensemble beside one that is
+# down. It starts only when ALL wanted members report that they are new in the same way. Each volume has an identity, and
+# each member records with which identities it started: a member whose volume is lost later is another one.
 
 here=$(dirname "${BASH_SOURCE[0]}")
 data=${ZOOKEEPER_DATA:-/pulsar/data/zookeeper}
@@ -22,14 +22,15 @@ id=$((ordinal + 1))
 ensemble=$data/version-2/ensemble  # in version-2, so that it is lost or moved aside with the data that it belongs to
 conf=$ensemble/zookeeper.conf
 initial=$ensemble/initial-members
+restored=$ensemble/restored  # a restored tree, until its member may vote
 
 say() { echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) ensemble: $*"; }
 
-# Logs a text once. When this member becomes part of a quorum, the text may be logged again.
+# Logs a text, unless it is the last one that the calling function has logged.
 declare -A said=()
 say_once() {
-  [ -n "${said[$*]:-}" ] || say "$*"
-  said[$*]=yes
+  [ "${said[${FUNCNAME[1]}]:-}" = "$*" ] || say "$*"
+  said[${FUNCNAME[1]}]=$*
 }
 
 # --- the list of members
@@ -72,6 +73,7 @@ configure() {
   mkdir -p "$ensemble"
   echo "$id" > "$data/myid"
   identify
+  park
   forget_no_epoch
   local list member role
   list=$(agreed)
@@ -93,15 +95,16 @@ configure() {
 
 # Puts FILE.new in the place of FILE, whole even after a power failure.
 replace() {
-  sync "$1.new"
-  mv "$1.new" "$1"
+  sync "$1.new" && mv "$1.new" "$1"
 }
 
 # --- new members
 
-# How this member is new: `empty`, or the digest of its restore. Nothing if it has been part of a quorum.
+# How this member is new: `empty`, or the digest of its restore. Nothing if it has been part of a quorum. A list alone says
+# nothing: a member that looks for a leader is told one before it has any data.
 novelty() {
-  [ -z "$(agreed)" ] && [ -z "$(files 'log.*')" ] || return 0
+  [ -z "$(files 'log.*')" ] || return 0
+  is_empty || [ -z "$(agreed)" ] || return 0
   if [ -e "$data/version-2/restore.json" ]; then
     sha256sum "$data/version-2/restore.json" | cut -d ' ' -f 1
   elif is_empty; then
@@ -111,7 +114,7 @@ novelty() {
 
 is_empty() { [ -z "$(files 'snapshot.*')$(files 'log.*')" ]; }
 
-files() { find "$data/version-2" -maxdepth 1 -name "$1"; }
+files() { find "$data/version-2" -maxdepth 1 -name "$1" ! -name '*.tmp'; }
 
 # Gives a new volume its identity. A single member needs nobody else to start an ensemble. An operator may give an empty
 # member a vote by the file `vote`.
@@ -120,7 +123,21 @@ identify() {
     [ -s "$ensemble/identity" ] || od -An -N8 -tx8 /dev/urandom | tr -d ' ' > "$ensemble/identity"
     [ "$(< "$here/replicas")" != 1 ] || [ -s "$initial" ] || cp "$ensemble/identity" "$initial"
   fi
-  if is_empty && { [ -s "$initial" ] || [ -e "$ensemble/vote" ]; }; then : > "$data/initialize"; fi
+  if [ "$(novelty)" = empty ] && { [ -s "$initial" ] || [ -e "$ensemble/vote" ]; }; then : > "$data/initialize"; fi
+  # a list that it was only told is not that of the ensemble that it starts
+  if is_empty && [ -s "$initial" ]; then rm -f "$conf".dynamic.*; fi
+}
+
+# Keeps a restored tree from ZooKeeper, and puts it back when this member may vote.
+park() {
+  if is_empty && [ -s "$initial" ] && [ -d "$restored" ]; then
+    find "$restored" -type f -exec mv -t "$data/version-2" {} +
+  elif [ ! -s "$initial" ] && ! is_empty && [ -n "$(novelty)" ]; then
+    mkdir -p "$restored"
+    find "$data/version-2" -maxdepth 1 -name 'snapshot.*' -exec mv -t "$restored" {} +
+  elif [ -n "$(files 'log.*')" ]; then
+    rm -rf "$restored"  # this member has taken the tree of others; the backup is still in the bucket
+  fi
 }
 
 # An empty member records epoch -1. With that, a server does not start on an empty tree of epoch 0.
@@ -134,15 +151,16 @@ forget_no_epoch() {
 # The ids of the members that start the ensemble: as many as there are identities, or as are wanted.
 initial_ids() { if [ -s "$initial" ]; then seq 1 "$(tr , '\n' < "$initial" | grep -c .)"; else wanted; fi; }
 
-has_vote() { [ -s "$initial" ] || [ "$(novelty)" = empty ] || [ -z "$(novelty)" ]; }
+# A member that was new, and has taken a tree without being added yet, observes. Members of an earlier chart have no
+# identity.
+has_vote() { [ -s "$initial" ] || [ ! -s "$ensemble/identity" ] || is_empty; }
 
 # What the others ask its AdminServer: that it is new, and who it is; or with whom it started the ensemble.
 new_options() {
-  [ -z "$(agreed)" ] || return 0
-  if [ -s "$initial" ]; then
+  if [ ! -s "$initial" ]; then
+    [ -z "$(novelty)" ] || echo "-Dmetadata-backup.new=$(novelty):$(< "$ensemble/identity")"
+  elif [ -z "$(agreed)" ]; then
     echo "-Dmetadata-backup.initial-members=$(< "$initial")"
-  elif [ -n "$(novelty)" ]; then
-    echo "-Dmetadata-backup.new=$(novelty):$(< "$ensemble/identity")"
   fi
 }
 
@@ -155,7 +173,7 @@ restore_options() {
   local digest point has_run
   digest=$(sha256sum "$marker")
   # And whether it has transactions since: then a member that restores finds newer data here than in the backup.
-  has_run=$([ -z "$(agreed)$(files 'log.*')" ] || echo -Dmetadata-backup.has-run=true)
+  has_run=$([ -z "$(files 'log.*')" ] || echo -Dmetadata-backup.has-run=true)
   # Also the restore point, for a restore of `latest`. Left out if it has characters that need quoting.
   point=$(sed -n 's|^  "restorePoint": "\([A-Za-z0-9:/._=+@,-]*\)",$|-Dmetadata-backup.restore-point=\1|p' "$marker")
   echo "-Dmetadata-backup.restored=${digest%% *} $point $has_run"
@@ -229,7 +247,7 @@ begin() {
     if [ "${told%%:*}" = "$own" ]; then
       identities+=,${told#*:}
     else
-      missing="$(host "$member") $([ -n "$answer" ] && echo "does not report that" || echo "cannot be reached")"
+      missing+="${missing:+, }$(host "$member") $([ -n "$answer" ] && echo "does not report that" || echo "cannot be reached")"
     fi
   done
   if [ -n "$missing" ]; then
@@ -239,8 +257,7 @@ begin() {
     return 0
   fi
   say "all members are new. A new ensemble of $(tr , '\n' <<< "${identities#,}" | wc -l) members starts"
-  echo "${identities#,}" > "$initial.new"
-  replace "$initial"
+  echo "${identities#,}" > "$initial.new" && replace "$initial" && [ -s "$initial" ] || return 0
   : > "$state/begins"
   kill "$(< "$state/server.pid")"
 }
