@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cluster import BUCKET, Release, Surroundings, eventually, kubectl, logged
+from support.cluster import BUCKET, Release, Surroundings, eventually, items, kubectl, logged
 
 pytestmark = pytest.mark.usefixtures("surroundings")
 TOOLS = "zookeeper.customTools"
@@ -15,7 +15,6 @@ BACKUP = {
     f"{TOOLS}.backup.enable": "true",
     f"{TOOLS}.backup.backupPrefix": PREFIX,
     "zookeeper.replicaCount": "1",
-    "initialize": "false",
 }
 MEMBER = "points-pulsar-zookeeper-0"
 
@@ -38,6 +37,12 @@ def newer(surroundings: Surroundings, name: str) -> bool:
     return newest(surroundings) > name
 
 
+def jobs_are_done() -> bool:
+    """Whether the Jobs that initialise have succeeded."""
+    jobs = items("jobs", "--selector", "release=points")
+    return len(jobs) == 2 and all(job["status"].get("succeeded") for job in jobs)
+
+
 def says(*texts: str) -> bool:
     """Whether the restore has said all of these."""
     said = logged(MEMBER, "--container", "restore")
@@ -47,7 +52,8 @@ def says(*texts: str) -> bool:
 def test_restore_left_on_when_all_volumes_are_lost(surroundings: Surroundings, release: Release) -> None:
     """The pod waits, names the newest backup and the way on, and takes `latest` at its next try."""
     release.install(3, BACKUP)
-    eventually("a backup is made", lambda: newest(surroundings))
+    eventually("the metadata is initialised", jobs_are_done)
+    eventually("a backup of it is made", partial(newer, surroundings, newest(surroundings)))
     release.uninstall(3)
     point = newest(surroundings)
     restore = {f"{TOOLS}.restore.enable": "true", f"{TOOLS}.restore.restorePoint": f"s3a://{BUCKET}/{point}"}
