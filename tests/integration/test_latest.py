@@ -229,6 +229,8 @@ def test_all_volumes_lost(ensemble: Ensemble, start: Start, folder: Path, settin
     make_backup(folder)
     run_cluster(ensemble, start)
     ensemble.start()
+    with client(ensemble.address) as writing:
+        writing.ensure_path("/admin/clusters/demo")
     uri = succeed("backup", settings=settings)
     ensemble.stop()
     for server in ensemble.servers:

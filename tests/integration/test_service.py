@@ -74,7 +74,9 @@ def test_admin_port_answers_by_the_contract(service: Service, bucket: Bucket, se
     assert expected == listed[-len(expected) :]
     latest = json.loads(curl(f"{service.url}/backup/latest"))
     promised = {"name", "uri", "size", "time", "timestamp"}
-    assert promised <= latest.keys() <= promised | {"clusters", "coverage"}  # no more while another one has just arrived
+    assert (
+        promised <= latest.keys() <= promised | {"clusters", "coverage"}
+    )  # no more while another one has just arrived
     assert f"s3a://{bucket.name}/team/prod/{latest['name']}" == latest["uri"]
     assert f"pulsar-backup-{latest['timestamp']}.tar.gz" == latest["name"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", latest["time"])

@@ -16,8 +16,11 @@ log = logging.getLogger(__name__)
 STALLED_AFTER = 600.0
 """Seconds without a sign of life after which the loop counts as dead: longer than any one wait on a server."""
 
+EARLY = 10
+"""How many backups follow soon, as long as there was no Pulsar cluster in any."""
+
 SOON_AGAIN = 60.0
-"""Seconds from a first backup that holds no Pulsar cluster to the next: the metadata may just be initialised."""
+"""Seconds from such a backup to the next: the metadata may just be initialised."""
 
 
 class Service:
@@ -71,12 +74,15 @@ class Service:
     def _run(self) -> None:
         self._look()
         due = time.monotonic()
-        first = True
+        early = EARLY
         while not self._checkpoint.stopping:
             self._once()
-            pause = min(self._interval, self._soon_again) if first and self._uninitialised else self._interval
+            pause = self._interval
+            if early and self._uninitialised:
+                early, pause = early - 1, min(self._interval, self._soon_again)
+            elif self.last_report:
+                early = 0
             due = max(due + pause, time.monotonic())
-            first = False
             if self._checkpoint.sleep(due - time.monotonic()):
                 break
         log.info("the backup loop has ended")
