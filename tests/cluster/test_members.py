@@ -67,7 +67,11 @@ def _pod(name: str, servers: str) -> dict[str, Any]:
 
 def members(number: int) -> dict[str, str]:
     """What is set for a number of members."""
-    return {"zookeeper.replicaCount": str(number), "zookeeper.customTools.backup.enable": "false"}
+    return {
+        "zookeeper.replicaCount": str(number),
+        "zookeeper.customTools.backup.enable": "false",
+        "zookeeper.configData.PULSAR_MEM": "-Xms64m -Xmx512m",  # a leader ran out of the other tests' heap once
+    }
 
 
 @pytest.fixture(params=["upgrade", "apply"])

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from kazoo.client import KazooClient
@@ -17,20 +18,30 @@ from kazoo.handlers.threading import KazooTimeoutError
 END = Path("/tmp/end")  # of a container of its own
 
 
+@contextlib.contextmanager
+def connected(servers: str) -> Iterator[KazooClient]:
+    """A client of its own, for as long as its connection lasts."""
+    zookeeper = KazooClient(servers, timeout=6)
+    try:
+        zookeeper.start(timeout=10)
+        yield zookeeper
+    finally:
+        zookeeper.stop()
+        zookeeper.close()
+
+
 def write(servers: str, number: int) -> None:
     """Create one after the other; one whose answer was lost is asked for again."""
-    zookeeper = KazooClient(servers, timeout=6)
     count = 0
     while True:
-        with contextlib.suppress(KazooException, KazooTimeoutError):
-            if not zookeeper.connected:
-                zookeeper.start(timeout=5)
-            path = f"/written-{number}-{count}"
-            with contextlib.suppress(NodeExistsError):
-                zookeeper.create(path, b"")
-            os.write(1, f"{path}\n".encode())  # in one piece, as several threads write
-            count += 1
-        time.sleep(0.004)
+        with contextlib.suppress(KazooException, KazooTimeoutError), connected(servers) as zookeeper:
+            while True:
+                path = f"/written-{number}-{count}"
+                with contextlib.suppress(NodeExistsError):
+                    zookeeper.create(path, b"")
+                os.write(1, f"{path}\n".encode())  # in one piece, as several threads write
+                count += 1
+                time.sleep(0.01)
 
 
 def main() -> None:
