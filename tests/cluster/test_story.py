@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support import seed
-from support.cluster import BUCKET, PREFIX, RELEASE, Release, Surroundings, eventually, items, kubectl
+from support.cluster import BUCKET, PREFIX, RELEASE, Release, Surroundings, eventually, is_ready, items, kubectl
 from support.comparison import Tree, Znode, differences
 
 ZOOKEEPERS = [f"{RELEASE}-pulsar-zookeeper-{member}" for member in range(3)]
@@ -62,15 +62,9 @@ def identities(pods: dict[str, Any]) -> dict[str, tuple[str, int]]:
     }
 
 
-def ready(pod: dict[str, Any]) -> bool:
-    """Whether a pod serves."""
-    conditions = pod["status"].get("conditions", [])
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-
-
 def serving() -> list[str]:
     """The names of the ZooKeepers that serve."""
-    return sorted(name for name, pod in zookeepers().items() if ready(pod))
+    return sorted(name for name, pod in zookeepers().items() if is_ready(pod))
 
 
 def all_ready() -> bool:
@@ -114,7 +108,7 @@ def test_install_without_backup(surroundings: Surroundings, release: Release) ->
     notes = release.install(3, NOTHING)
     eventually("three ZooKeepers serve", all_ready)
     eventually("the cluster's metadata is initialised", jobs_complete)
-    running = [pod["metadata"]["name"] for pod in items("pods", "--selector", f"release={RELEASE}") if ready(pod)]
+    running = [pod["metadata"]["name"] for pod in items("pods", "--selector", f"release={RELEASE}") if is_ready(pod)]
     assert ZOOKEEPERS == sorted(running)
     assert "Backup: OFF" in notes
     with surroundings.zookeeper(0) as client:
@@ -135,7 +129,7 @@ def test_upgrade_switches_the_backup_on(surroundings: Surroundings, release: Rel
         "a backup appears", lambda: next((name for name in surroundings.backups() if newer(name, written)), "")
     )
     story.point = f"s3a://{BUCKET}/{name}"
-    eventually("its pod is ready", lambda: ready(items("pods", "--field-selector", f"metadata.name={BACKUP}")[0]))
+    eventually("its pod is ready", lambda: is_ready(items("pods", "--field-selector", f"metadata.name={BACKUP}")[0]))
     assert identities(story.pods) == identities(zookeepers())
 
 

@@ -37,6 +37,14 @@ def newest(tmp_path: Path) -> Iterator[Pods]:
         made.stop()
 
 
+def three_hold(pods: Pods, path: str) -> None:
+    """A new ensemble of three serves, and a znode was acknowledged."""
+    pods.scale(3)
+    pods.wait_for(3)
+    with client(pods.members[0].address) as zookeeper:
+        zookeeper.create(path, b"")
+
+
 def waits(member: Member) -> bool:
     """Whether a new member says for whom it waits, since its last start."""
     return "so it has no vote. It waits for a leader" in member.said()
@@ -86,10 +94,7 @@ def test_new_members_alone_make_no_ensemble(newest: Pods) -> None:
 
 def test_lost_volumes_are_filled_by_the_leader(newest: Pods) -> None:
     """One of three that lost its volume follows. Two that did wait for an operator: the third alone has no majority."""
-    newest.scale(3)
-    newest.wait_for(3)
-    with client(newest.members[0].address) as zookeeper:
-        zookeeper.create("/before", b"")
+    three_hold(newest, "/before")
     newest.members[2].stop()
     newest.members[2].lose_volume()
     newest.members[2].start()
@@ -111,11 +116,8 @@ def test_lost_volumes_are_filled_by_the_leader(newest: Pods) -> None:
 @pytest.mark.parametrize("stopped", [False, True])
 def test_lost_volumes_beside_a_member_that_never_restarted(newest: Pods, *, stopped: bool) -> None:
     """Since the members started together the others lost their volumes: they do not start a new ensemble with it."""
-    newest.scale(3)
-    newest.wait_for(3)
+    three_hold(newest, "/before")
     first, *others = newest.members
-    with client(first.address) as zookeeper:
-        zookeeper.create("/before", b"")
     for member in others:
         member.stop()
         member.lose_volume()
@@ -162,11 +164,8 @@ def test_all_volumes_are_lost_one_after_the_other(newest: Pods) -> None:
 def test_restored_members_have_no_vote_beside_newer_data(newest: Pods, folder: Path) -> None:
     """Two of three are restored while the third is down. It comes back with its data: nothing older is served."""
     settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "everything"}
-    newest.scale(3)
-    newest.wait_for(3)
+    three_hold(newest, "/acked")
     first, *others = newest.members
-    with client(first.address) as zookeeper:
-        zookeeper.create("/acked", b"")
     newest.stop()
     for member in others:
         member.lose_volume()
