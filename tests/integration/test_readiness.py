@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 
@@ -14,18 +15,22 @@ FAILED = "HTTP/1.1 503 SERVICE UNAVAILABLE\r\nContent-Type: application/json\r\n
 
 
 @contextlib.contextmanager
-def answering(answer: str | None) -> Iterator[int]:
-    """A port that answers one request with this and closes; with None it says nothing until the end."""
+def answering(answer: str | None, *, reset: bool = False) -> Iterator[int]:
+    """A port that answers one request with this and closes or resets it; with None it says nothing until the end."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             with listener.accept()[0] as connection:
-                connection.recv(1000)
+                request = b""
+                while not request.endswith(b"\r\n\r\n"):  # what is left unread at the close resets the connection
+                    request += connection.recv(1000)
                 if answer is None:
                     over.wait(60)
                 else:
                     connection.sendall(answer.encode())
+                if reset:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -53,10 +58,12 @@ def test_answers(answer: str, expected: tuple[int, str]) -> None:
         assert expected == probe(port)
 
 
-@pytest.mark.parametrize("answer", ["", None], ids=["closes", "hangs"])
-def test_no_answer(answer: str | None) -> None:
+@pytest.mark.parametrize(
+    ("answer", "reset"), [("", False), ("", True), (None, False)], ids=["closes", "resets", "hangs"]
+)
+def test_no_answer(answer: str | None, reset: bool) -> None:
     """An admin port that takes the request and says nothing is not ready."""
-    with answering(answer) as port:
+    with answering(answer, reset=reset) as port:
         assert (1, f"the admin port {port} does not answer\n") == probe(port)
 
 
