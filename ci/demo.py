@@ -72,7 +72,7 @@ def restore(point: str, settings: dict[str, str], saved: Tree, directory: Path) 
     fresh = directory / "new" / "data"
     fresh.mkdir(parents=True)
     say(f"metadata-tool restore {point}")
-    restoring = {"RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(fresh), "RESTORE_SCOPE": "everything"}
+    restoring = {"RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(fresh), "RESTORE_SCOPE": "bookies-kept"}
     outcome = run("restore", settings={**settings, **restoring})
     print(outcome.said + outcome.output, end="")
     if outcome.exit_code:

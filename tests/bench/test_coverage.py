@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.survey import Survey
+from metadata_tool.pulsar.tree_scan import TreeScan
 from metadata_tool.zookeeper.capture import Capture, Source, captured
 from metadata_tool.zookeeper.session import Ensemble
 from support.bench import Cost, large_server, measured, table
@@ -17,16 +17,16 @@ from support.bench import Cost, large_server, measured, table
 @pytest.mark.timeout(3600)
 def test_coverage(znodes: int, tmp_path: Path) -> None:
     """Coverage takes less time than the capture, in which the server takes most."""
-    survey = Survey(Layout())
+    scan = TreeScan(Layout())
     with large_server(znodes, tmp_path) as server, ExitStack() as stack:
         taken: list[Capture] = []
-        taking = captured(Source(Ensemble(server.address)), tmp_path, Checkpoint())
+        taking = captured(Source(Ensemble(server.address)), tmp_path, Heartbeat())
         capture = measured(lambda: taken.append(stack.enter_context(taking)))
         (tree,) = taken
         plain = measured(lambda: deque(tree.nodes(), maxlen=0))
-        watched = measured(lambda: deque(survey.watch(tree.nodes()), maxlen=0))
+        watched = measured(lambda: deque(scan.watch(tree.nodes()), maxlen=0))
     coverage = Cost(max(watched.seconds - plain.seconds, 0), watched.cpu - plain.cpu)
     rows = {"capture": capture, "the captured tree, read": plain, "the same, with coverage": watched}
     table(f"{tree.counted + 1:,} znodes", {**rows, "coverage": coverage}, capture)
-    assert znodes // 5 == survey.findings().coverage.total.topics
+    assert znodes // 5 == scan.findings().coverage.total.topics
     assert coverage.seconds < capture.seconds

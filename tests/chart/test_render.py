@@ -169,8 +169,8 @@ def test_restore_knows_the_new_cluster() -> None:
     ):
         data = one(render(merged(RESTORE, values)), "ConfigMap", "snpe-pulsar-restore")["data"]
         assert expected == tuple(data.get(name) for name in names)
-        assert ("tiered-storage", "false", "false") == tuple(
-            data[name] for name in ("RESTORE_SCOPE", "HOLD_RETENTION", "RENAME_CLUSTER")
+        assert ("bookies-lost", "false", "false") == tuple(
+            data[name] for name in ("RESTORE_SCOPE", "INFINITE_RETENTION", "RENAME_CLUSTER")
         )
 
 

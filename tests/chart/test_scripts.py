@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ci.chart import CHART
-from metadata_tool.marker import Marker
+from metadata_tool.restore_marker import Marker
 
 LINE = "server.{id}=zk-{ordinal}.zk.test:2888:3888:{role};2181"
 MARKER = Marker("1", "s3a://bucket/p-1.tar.gz", {"restorePoint": "s3a://other/p-2.tar.gz"})

@@ -33,7 +33,7 @@ class Points:
 @pytest.fixture(scope="module")
 def points(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Points:
     """What is restored here."""
-    settings = {**new_bucket(s3).settings, "RESTORE_SCOPE": "everything"}
+    settings = {**new_bucket(s3).settings, "RESTORE_SCOPE": "bookies-kept"}
     with standalone(NEWEST, tmp_path_factory.mktemp("source")) as server, client(server.address) as source:
         seed.pulsar(source)
         uris = []

@@ -110,7 +110,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
         seed.pulsar(saved, topics=10)
         uri = succeed("backup", settings={**where, "ZOOKEEPER_SERVERS": server.address})
         tree = read_tree(saved)
-    return Source({"RESTORE_POINT": uri, "RESTORE_SCOPE": "everything"}, tree)
+    return Source({"RESTORE_POINT": uri, "RESTORE_SCOPE": "bookies-kept"}, tree)
 
 
 def prepared(situation: str, settings: Mapping[str, str], root: Path, born: Nursery) -> Volume:

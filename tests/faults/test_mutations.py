@@ -351,14 +351,14 @@ def test_snapshot(settings: dict[str, str], born: Nursery, tmp_path: Path, *, so
 
 def assert_restored_as(said: Said, settings: dict[str, str], born: Nursery, directory: Path) -> None:
     """All of it is restored but what a restore makes anew; for new bookies, too, it is restored without a complaint."""
-    for scope in ("everything", "tiered-storage"):
+    for scope in ("bookies-kept", "bookies-lost"):
         volume = directory / scope
         volume.mkdir()
         own = {**settings, "ZOOKEEPER_DATA_DIR": str(volume), "RESTORE_SCOPE": scope}
         outcome = born.run("restore", settings=own).outcome
         assert 0 == outcome.exit_code, outcome.said
         (file,) = volume.glob("version-2/snapshot.*")
-        if scope == "everything":
+        if scope == "bookies-kept":
             assert content_of(said) == content_of(parsed(file.read_bytes()))
         shutil.rmtree(volume)
 

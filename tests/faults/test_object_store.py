@@ -10,7 +10,7 @@ import pytest
 
 from metadata_tool import errors
 from metadata_tool.errors import Stopped, StoreFailed, StoreUnreachable, ToolError
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.store import download
 from metadata_tool.store import s3 as s3_store
@@ -68,7 +68,7 @@ class Restore:
             **bucket.settings,
             "AWS_ENDPOINT_URL_S3": endpoint,
             "RESTORE_POINT": self.uri,
-            "RESTORE_SCOPE": "everything",
+            "RESTORE_SCOPE": "bookies-kept",
             "ALLOW_OLDER": "true",  # nothing is listed: every request that is counted fetches
             "ZOOKEEPER_DATA_DIR": str(self.data),
             "SPOOL_DIR": str(self.spool),
@@ -291,7 +291,7 @@ def hasty(restore: Restore, monkeypatch: pytest.MonkeyPatch) -> s3_store.S3Store
 def test_hangs_for_once(hasty: s3_store.S3Store, restore: Restore, content: bytes, tmp_path: Path) -> None:
     """A connection on which nothing more comes is given up for another."""
     restore.faults.cut, restore.faults.cut_by, restore.faults.cuts = 1_000_000, "silence", 2
-    hasty.fetch(NAME, tmp_path / "fetched", Checkpoint())
+    hasty.fetch(NAME, tmp_path / "fetched", Heartbeat())
     assert content == (tmp_path / "fetched").read_bytes()
     assert 3 == restore.faults.requests
 
@@ -310,7 +310,7 @@ def test_nothing_comes_for_good(
     """When no byte more comes, it is tried for some time, and given up."""
     restore.faults.cut, restore.faults.cut_by = 0, cut_by  # type: ignore[assignment]  # as the parameters say
     with pytest.raises(StoreUnreachable, match=naming):
-        hasty.fetch(NAME, tmp_path / "fetched", Checkpoint())
+        hasty.fetch(NAME, tmp_path / "fetched", Heartbeat())
     assert 1 + len(download._PAUSES) == restore.faults.requests
 
 
@@ -319,7 +319,7 @@ def test_patience_begins_anew(hasty: s3_store.S3Store, restore: Restore, content
     failures = len(download._PAUSES) - 1
     restore.faults.cut = 1_000_000
     restore.faults.statuses = [0, *[503] * failures] * 3
-    hasty.fetch(NAME, tmp_path / "fetched", Checkpoint())
+    hasty.fetch(NAME, tmp_path / "fetched", Heartbeat())
     assert content == (tmp_path / "fetched").read_bytes()
     assert 5 + 3 * failures == restore.faults.requests
 
@@ -329,7 +329,7 @@ def test_errors_for_good_after_a_cut(hasty: s3_store.S3Store, restore: Restore, 
     restore.faults.cut = 1_000_000
     restore.faults.statuses = [0, *[503] * 100]
     with pytest.raises(StoreFailed, match="503"):
-        hasty.fetch(NAME, tmp_path / "fetched", Checkpoint())
+        hasty.fetch(NAME, tmp_path / "fetched", Heartbeat())
     assert 2 + len(download._PAUSES) - 1 == restore.faults.requests
 
 
@@ -337,12 +337,12 @@ def test_stop_while_it_waits(hasty: s3_store.S3Store, restore: Restore, tmp_path
     """A stop takes effect between two tries."""
     restore.faults.statuses = [0, *[503] * 100]
     restore.faults.cut = 1_000_000
-    checkpoint = Checkpoint()
+    heartbeat = Heartbeat()
 
     def step() -> None:
         if restore.faults.requests > 1:
-            checkpoint.stop()
-        checkpoint()
+            heartbeat.stop()
+        heartbeat()
 
     with pytest.raises(Stopped):
         hasty.fetch(NAME, tmp_path / "fetched", step)

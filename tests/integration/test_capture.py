@@ -14,10 +14,10 @@ from kazoo.security import make_digest_acl
 
 from ci.parts.zookeeper import NEWEST, OLDEST
 from metadata_tool import backup
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.settings import Settings
 from metadata_tool.store import open_store
-from metadata_tool.zookeeper.reads import Reads
+from metadata_tool.zookeeper.bulk_reader import BulkReader
 from support.comparison import differences, read_tree
 from support.tool import run, succeed
 from support.zookeeper import ZooKeeper, client, create_container, create_with_ttl, standalone
@@ -39,7 +39,7 @@ def back_up(server: ZooKeeper, settings: dict[str, str]) -> str:
 def back_up_here(server: ZooKeeper, settings: dict[str, str]) -> str:
     """One backup in this process, where it can be interfered with; its address."""
     plan = Settings({**settings, "ZOOKEEPER_SERVERS": server.address})
-    return backup.run(plan.plan(), open_store(plan.store().location), Checkpoint()).backup.uri
+    return backup.run(plan.job(), open_store(plan.store().location), Heartbeat()).backup.uri
 
 
 def test_small_server_survives_many_large_znodes(settings: dict[str, str], tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_server_that_gives_one_session(settings: dict[str, str], tmp_path: Path)
         login = {"ZOOKEEPER_SERVERS": server.address, "ZOOKEEPER_AUTH": "digest:user:password"}
         outcome = run("backup", settings={**settings, **login})
         assert (0, True) == (outcome.exit_code, "ZooKeeper gives 1 sessions of 9" in outcome.said), outcome.said
-    succeed("restore", settings={**settings, "RESTORE_POINT": outcome.output.strip(), "RESTORE_SCOPE": "everything"})
+    succeed("restore", settings={**settings, "RESTORE_POINT": outcome.output.strip(), "RESTORE_SCOPE": "bookies-kept"})
     with standalone(NEWEST, tmp_path / "new") as server, client(server.address, "user:password") as restored:
         assert [] == list(differences(expected, read_tree(restored)))
 
@@ -132,14 +132,14 @@ def test_children_that_appear_meanwhile_are_read(
 
 def between_acls_and_data(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Change the tree once, after the ACLs of the second level were read and before its data is."""
-    original, calls = Reads._ask, iter(range(100))
+    original, calls = BulkReader._ask, iter(range(100))
 
-    def ask(self: Reads, *arguments: Any) -> None:
+    def ask(self: BulkReader, *arguments: Any) -> None:
         if next(calls) == 1:
             change()
         original(self, *arguments)
 
-    monkeypatch.setattr(Reads, "_ask", ask)
+    monkeypatch.setattr(BulkReader, "_ask", ask)
 
 
 @pytest.mark.parametrize("version", [NEWEST, OLDEST])

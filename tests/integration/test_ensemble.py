@@ -163,7 +163,7 @@ def test_all_volumes_are_lost_one_after_the_other(newest: Pods) -> None:
 
 def test_restored_members_have_no_vote_beside_newer_data(newest: Pods, folder: Path) -> None:
     """Two of three are restored while the third is down. It comes back with its data: nothing older is served."""
-    settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "everything"}
+    settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "bookies-kept"}
     three_hold(newest, "/acked")
     first, *others = newest.members
     newest.stop()
@@ -180,7 +180,7 @@ def test_restored_members_have_no_vote_beside_newer_data(newest: Pods, folder: P
 
 def test_restored_members_alone_make_no_ensemble(newest: Pods, folder: Path) -> None:
     """From 1 to 3 with a restore left on, while the first is away: the new ones are restored, and wait for it."""
-    settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "everything"}
+    settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "bookies-kept"}
     newest.plan(3)
     newest.want(1)
     first, *others = newest.members
@@ -208,7 +208,7 @@ def restored(member: Member, settings: dict[str, str]) -> None:
 
 def test_restored_ensemble_begins_when_all_are_restored(newest: Pods, folder: Path) -> None:
     """Two of three wait for the third; then all serve what was restored."""
-    settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "everything"}
+    settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "bookies-kept"}
     newest.plan(3)
     for member in newest.members[:2]:
         restored(member, settings)

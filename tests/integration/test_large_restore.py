@@ -24,11 +24,11 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     return path, make_snapshot(path, ZNODES)
 
 
-def restored(directory: Path, snapshot: Snapshot, **outline: Any) -> tuple[list[Node], object]:
+def restored(directory: Path, snapshot: Snapshot, **summary: Any) -> tuple[list[Node], object]:
     """The tree and the report of a backup whose manifest tells this; without the marker, which names the backup."""
     for name in ("store", "data"):
         (directory / name).mkdir(parents=True)
-    point = make_backup(directory / "store", *snapshot, **outline)
+    point = make_backup(directory / "store", *snapshot, **summary)
     placed = succeed("restore", settings={"RESTORE_POINT": str(point), "ZOOKEEPER_DATA_DIR": str(directory / "data")})
     with Path(placed).open("rb") as file:
         nodes = [node for node in SnapshotReader(file).nodes() if node.path != b"/metadata-backup"]

@@ -14,7 +14,7 @@ import pytest
 from ci.parts.zookeeper import NEWEST
 from metadata_tool.catalog import RestorePoint, Series
 from metadata_tool.errors import ClusterAbsent, ClusterRunning, MembersMissing, Stopped
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.peers import Meeting
 from metadata_tool.settings import Settings
 from support import processes
@@ -43,7 +43,7 @@ def settings(ensemble: Ensemble, folder: Path) -> dict[str, str]:
     """What all members have."""
     return {
         "RESTORE_POINT": "latest",
-        "RESTORE_SCOPE": "everything",
+        "RESTORE_SCOPE": "bookies-kept",
         "BUCKET": f"file://{folder}",
         "BACKUP_PREFIX": "pulsar",
         "ZOOKEEPER_SERVERS": ensemble.address,
@@ -267,7 +267,7 @@ def test_stop(ensemble: Ensemble, start: Start, folder: Path) -> None:
     assert ["myid"] == [path.name for path in server.data_dir.iterdir()]
 
 
-@pytest.mark.parametrize("other", [{"RESTORE_VERSION": "2"}, {"RESTORE_SCOPE": "tiered-storage"}])
+@pytest.mark.parametrize("other", [{"RESTORE_VERSION": "2"}, {"RESTORE_SCOPE": "bookies-lost"}])
 def test_another_restore_waits(ensemble: Ensemble, start: Start, folder: Path, other: dict[str, str]) -> None:
     """Beside a member that waits for another restore nothing is restored, and what is wrong is said."""
     make_backup(folder)
@@ -301,8 +301,8 @@ def test_alone(ensemble: Ensemble, settings: dict[str, str], folder: Path, membe
 
 def test_latest_without_a_cluster(ensemble: Ensemble, settings: dict[str, str], folder: Path) -> None:
     """The backup of an ensemble that was emptied is not restored as the latest. An operator may choose it."""
-    outline = {"highestLedgerId": -1, "bookKeeper": False, "idCounters": [], "clusters": [], "renamable": True}
-    emptied = make_backup(folder, outline=outline)
+    summary = {"highestLedgerId": -1, "bookKeeper": False, "idCounters": [], "clusters": [], "renamable": True}
+    emptied = make_backup(folder, summary=summary)
     server = ensemble.servers[0]
     alone = {**settings, **own(server), "ZOOKEEPER_SERVERS": ""}
     assert_refused(ClusterAbsent, str(emptied), run("restore", settings=alone))
@@ -325,5 +325,5 @@ def test_waiting_ends(ensemble: Ensemble, settings: dict[str, str]) -> None:
     assert isinstance(plan.wanted, Series)
     nobody = Mock()
     with pytest.raises(MembersMissing), Meeting(plan, plan.wanted, nobody, patience=0.1) as meeting:
-        meeting.wait(Checkpoint())
+        meeting.wait(Heartbeat())
     assert not nobody.called

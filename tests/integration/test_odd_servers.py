@@ -17,8 +17,8 @@ from ci.parts.zookeeper import NEWEST, OLDEST
 from metadata_tool import errors
 from metadata_tool.zookeeper import capture as capturing
 from metadata_tool.zookeeper import wire
+from metadata_tool.zookeeper.bulk_reader import BulkReader, ReadLimits
 from metadata_tool.zookeeper.protocol import ADD_WATCH, COUNT_BELOW, GET_ACL, MULTI_READ, SYNC
-from metadata_tool.zookeeper.reads import Gentleness, Reads
 from support.capturing import Taken, judge, take
 from support.latency import delayed
 from support.processes import free_port
@@ -214,14 +214,14 @@ def test_session_expires_again_and_again(tmp_path: Path, folder: Path) -> None:
 
 def after_multi_read(patch: pytest.MonkeyPatch, which: Container[int], change: Callable[[], object]) -> None:
     """Change the tree when the multi-reads of these numbers were sent."""
-    original, numbers = Reads._ask, count(1)
+    original, numbers = BulkReader._ask, count(1)
 
-    def ask(self: Reads, *arguments: Any) -> None:
+    def ask(self: BulkReader, *arguments: Any) -> None:
         original(self, *arguments)
         if next(numbers) in which:
             change()
 
-    patch.setattr(Reads, "_ask", ask)
+    patch.setattr(BulkReader, "_ask", ask)
 
 
 def test_server_grants_short_sessions(
@@ -235,7 +235,7 @@ def test_server_grants_short_sessions(
     ):
         create(source, [f"/{number}" for number in range(800)])
         after_multi_read(monkeypatch, [48], lambda: source.set("/1", b"x"))  # so ACLs are proven, in as many reads
-        taken = take(far, tmp_path / "capture", Gentleness(batch=16, in_flight=1))
+        taken = take(far, tmp_path / "capture", ReadLimits(batch=16, in_flight=1))
     assert AGAIN not in caplog.text
     require_exact(server, tmp_path, taken)
 

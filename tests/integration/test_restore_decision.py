@@ -23,7 +23,7 @@ def point(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
     with standalone(NEWEST, tmp_path_factory.mktemp("source")) as server, client(server.address) as source:
         seed.pulsar(source)
         uri = succeed("backup", settings={**settings, SERVERS: server.address})
-    return {**settings, "RESTORE_POINT": uri, "RESTORE_SCOPE": "everything"}
+    return {**settings, "RESTORE_POINT": uri, "RESTORE_SCOPE": "bookies-kept"}
 
 
 @pytest.fixture

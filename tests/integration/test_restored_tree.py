@@ -52,7 +52,7 @@ def restore(saved: Saved, data_dir: Path) -> Path:
     """Restore into a data directory; the snapshot's path."""
     data_dir.mkdir(parents=True, exist_ok=True)
     settings = {**saved.settings, "RESTORE_POINT": saved.uri, "ZOOKEEPER_DATA_DIR": str(data_dir)}
-    settings["RESTORE_SCOPE"] = "everything"  # the tree as it was
+    settings["RESTORE_SCOPE"] = "bookies-kept"  # the tree as it was
     return Path(succeed("restore", settings=settings))
 
 

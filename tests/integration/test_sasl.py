@@ -13,7 +13,7 @@ from kazoo.security import make_acl
 from ci.parts.zookeeper import NEWEST, OLDEST
 from metadata_tool import backup
 from metadata_tool.errors import SettingError, ZnodeUnreadable, ZooKeeperLoginFailed, ZooKeeperUnreachable
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.settings import Settings
 from metadata_tool.store import open_store
 from metadata_tool.zookeeper import jute
@@ -183,9 +183,9 @@ def test_nothing_is_shown(settings: dict[str, str], caplog: pytest.LogCaptureFix
     caplog.set_level(1)
     for name in ("kazoo", "kazoo.client", "metadata_tool"):
         caplog.set_level(1, logger=name)
-    plan, store = Settings(settings).plan(), Settings(settings).store()
+    plan, store = Settings(settings).job(), Settings(settings).store()
     assert PASSWORD not in repr(plan)
-    backup.run(plan, open_store(store.location, store.region, store.addressing_style), Checkpoint())
+    backup.run(plan, open_store(store.location, store.region, store.addressing_style), Heartbeat())
     assert any(record.levelno <= logging.DEBUG for record in caplog.records)
     for secret in (PASSWORD, PASSWORD.encode("unicode_escape").decode(), "response=", "rspauth"):
         assert secret not in caplog.text

@@ -8,10 +8,10 @@ import pytest
 
 from ci.parts.zookeeper import NEWEST
 from metadata_tool import archive, backup
-from metadata_tool.backup import Plan
+from metadata_tool.backup import BackupJob
 from metadata_tool.errors import Stopped, StoreFailed, UploadUnverified
 from metadata_tool.files import sha256
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.manifest import Manifest
 from metadata_tool.store.directory import DirectoryStore
@@ -51,9 +51,9 @@ def test_round_trip(size: int, hidden: bool, faulty: tuple[S3Store, Faults], tmp
     store, faults = faulty
     faults.hide_checksums = hidden
     source = a_file(tmp_path, size)
-    keep(store, source, "a-1.tar.gz", Checkpoint())
+    keep(store, source, "a-1.tar.gz", Heartbeat())
     assert {"a-1.tar.gz": size} == store.list("a-")
-    store.fetch("a-1.tar.gz", tmp_path / "fetched", Checkpoint())
+    store.fetch("a-1.tar.gz", tmp_path / "fetched", Heartbeat())
     assert source.read_bytes() == (tmp_path / "fetched").read_bytes()
 
 
@@ -62,7 +62,7 @@ def test_name_that_is_taken_is_left_alone(faulty: tuple[S3Store, Faults], bucket
     store, _ = faulty
     bucket.server.client().put_object(Bucket=bucket.name, Key="folder/a-1.tar.gz", Body=b"the user's")
     with pytest.raises(StoreFailed, match="is there already"):
-        keep(store, a_file(tmp_path, 100), "a-1.tar.gz", Checkpoint())
+        keep(store, a_file(tmp_path, 100), "a-1.tar.gz", Heartbeat())
     kept = bucket.server.client().get_object(Bucket=bucket.name, Key="folder/a-1.tar.gz")["Body"].read()
     assert b"the user's" == kept
 
@@ -77,7 +77,7 @@ def test_what_reads_back_differently_is_removed(
     source = a_file(tmp_path, size)
     faults.damage = lambda method, body: body[:-1] + b"!" if method == "GET" and len(body) == size else body
     with pytest.raises(UploadUnverified, match="SHA-256"):
-        keep(store, source, "a-1.tar.gz", Checkpoint())
+        keep(store, source, "a-1.tar.gz", Heartbeat())
     assert [] == bucket.objects()
 
 
@@ -93,7 +93,7 @@ def test_changed_since_it_was_made(
     made = sha256(source)
     damage(source, size - 1)
     with pytest.raises(UploadUnverified, match="has changed since it was made"):
-        store.save(source, made, "a-1.tar.gz", Checkpoint())
+        store.save(source, made, "a-1.tar.gz", Heartbeat())
     assert [] == bucket.objects()
 
 
@@ -101,37 +101,37 @@ def test_backup_is_uploaded_as_it_was_packed(tmp_path: Path, monkeypatch: pytest
     """A bit that the spool's disk turns over after a backup was verified makes it fail, and nothing is kept."""
     verified = archive.verify
 
-    def then_damaged(path: Path, checkpoint: Checkpoint) -> Manifest:
-        manifest = verified(path, checkpoint)
+    def then_damaged(path: Path, heartbeat: Heartbeat) -> Manifest:
+        manifest = verified(path, heartbeat)
         damage(path, path.stat().st_size // 2)
         return manifest
 
     monkeypatch.setattr(archive, "verify", then_damaged)
     store = DirectoryStore(location(tmp_path))
     with standalone(NEWEST, tmp_path / "zookeeper") as server, pytest.raises(UploadUnverified, match="has changed"):
-        backup.run(Plan(Source(Ensemble(server.address)), "a", "/managed-ledgers", tmp_path), store, Checkpoint())
+        backup.run(BackupJob(Source(Ensemble(server.address)), "a", "/managed-ledgers", tmp_path), store, Heartbeat())
     assert {} == store.list("a-")
 
 
 def test_what_arrives_damaged_is_said(faulty: tuple[S3Store, Faults], tmp_path: Path) -> None:
     """A download whose bytes are not those of the server's checksum fails, naming the file."""
     store, faults = faulty
-    keep(store, a_file(tmp_path, 1000), "a-1.tar.gz", Checkpoint())
+    keep(store, a_file(tmp_path, 1000), "a-1.tar.gz", Heartbeat())
     faults.damage = lambda method, body: body[:-1] + b"!" if method == "GET" and len(body) == 1000 else body
     with pytest.raises(StoreFailed, match=r"folder/a-1\.tar\.gz arrives with another checksum"):
-        store.fetch("a-1.tar.gz", tmp_path / "fetched", Checkpoint())
+        store.fetch("a-1.tar.gz", tmp_path / "fetched", Heartbeat())
 
 
 def test_stop_in_mid_upload_leaves_nothing(faulty: tuple[S3Store, Faults], bucket: Bucket, tmp_path: Path) -> None:
     """An upload that is told to stop is aborted: neither an object nor its parts remain."""
     store, faults = faulty
     faults.upload_pause = 0.005
-    checkpoint = Checkpoint()
+    heartbeat = Heartbeat()
 
     def step() -> None:
         if faults.uploading.is_set():
-            checkpoint.stop()
-        checkpoint()
+            heartbeat.stop()
+        heartbeat()
 
     with pytest.raises(Stopped):
         keep(store, a_file(tmp_path, 4 * PART_SIZE), "a-1.tar.gz", step)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
-from metadata_tool.zookeeper.known_acls import KnownAcls
+from metadata_tool.zookeeper.acl_cache import AclCache
 from support.capturing import Taken, judge, take
 from support.latency import delayed
 from support.seed import ADMIN
@@ -48,7 +48,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def take_some(address: str, directory: Path, number: int) -> list[Taken]:
     """Captures one after the other, each but the first with the ACLs that are known of the one before."""
-    known = KnownAcls(directory)
+    known = AclCache(directory)
     taken = [take(address, directory / f"capture-{each}", known=known) for each in range(number)]
     known.forget()
     return taken

@@ -8,14 +8,14 @@ import pytest
 
 from ci.parts.zookeeper import NEWEST
 from metadata_tool.errors import ZnodeUnreadable
-from metadata_tool.zookeeper import capture, closing, marks
+from metadata_tool.zookeeper import capture, changes, consistent_cut
+from metadata_tool.zookeeper.acl_cache import AclCache
+from metadata_tool.zookeeper.acl_verifier import AclVerifier
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
-from metadata_tool.zookeeper.closing import Closing
-from metadata_tool.zookeeper.known_acls import KnownAcls
-from metadata_tool.zookeeper.marks import Marks
-from metadata_tool.zookeeper.proof import Proof
+from metadata_tool.zookeeper.bulk_reader import BulkReader
+from metadata_tool.zookeeper.changes import ChangeTracker
+from metadata_tool.zookeeper.consistent_cut import ConsistentCut
 from metadata_tool.zookeeper.protocol import CREATED
-from metadata_tool.zookeeper.reads import Reads
 from metadata_tool.zookeeper.snapshot import NEVER_SET
 from support.capturing import Taken, Verdict, judge, take
 from support.latency import delayed
@@ -28,75 +28,75 @@ Take = Callable[[pytest.MonkeyPatch], None]
 
 def no_events(patch: pytest.MonkeyPatch) -> None:
     """What changes is not read again."""
-    patch.setattr(Marks, "event", lambda *_: None)
+    patch.setattr(ChangeTracker, "event", lambda *_: None)
 
 
 def no_parents(patch: pytest.MonkeyPatch) -> None:
     """A create or a delete does not mark the parent."""
-    patch.setattr(marks, "parent_of", lambda path: path)
+    patch.setattr(changes, "parent_of", lambda path: path)
 
 
 def only_creates_mark_parents(patch: pytest.MonkeyPatch) -> None:
     """A delete does not mark the parent."""
-    original = Marks.event
+    original = ChangeTracker.event
 
-    def event(self: Marks, kind: int, path: bytes, zxid: int) -> None:
+    def event(self: ChangeTracker, kind: int, path: bytes, zxid: int) -> None:
         original(self, kind, path, zxid) if kind == CREATED else self.mark(path)
 
-    patch.setattr(Marks, "event", event)
+    patch.setattr(ChangeTracker, "event", event)
 
 
 def nothing_is_late(patch: pytest.MonkeyPatch) -> None:
     """What is marked when the capture is closed is not read."""
-    patch.setattr(Closing, "_late", lambda _: [])
+    patch.setattr(ConsistentCut, "_late", lambda _: [])
 
 
 def nothing_breaks(patch: pytest.MonkeyPatch) -> None:
     """What changes again before its late read is taken all the same."""
-    original = Marks.mark
+    original = ChangeTracker.mark
 
-    def mark(self: Marks, path: bytes) -> None:
+    def mark(self: ChangeTracker, path: bytes) -> None:
         original(self, path)
         self.broken.clear()
 
-    patch.setattr(Marks, "mark", mark)
+    patch.setattr(ChangeTracker, "mark", mark)
 
 
 def no_quotas(patch: pytest.MonkeyPatch) -> None:
     """The counters of quotas are not part of the reply at Z."""
-    for module in (capture, closing):
+    for module in (capture, consistent_cut):
         patch.setattr(module, "is_quota_stats", lambda _: False)
 
 
 def any_version_of_an_acl(patch: pytest.MonkeyPatch) -> None:
     """An ACL is taken whatever version of its znode it is of."""
     patch.setattr(AclTable, "fitting", lambda self, path, _, reply: self.any_version(path, reply, UNKNOWN))
-    patch.setattr(closing, "version_of", lambda _: (b"", NEVER_SET))
+    patch.setattr(consistent_cut, "version_of", lambda _: (b"", NEVER_SET))
 
 
 def no_proof(patch: pytest.MonkeyPatch) -> None:
     """ACLs are not read once more."""
-    patch.setattr(Proof, "run", lambda *_: set())
+    patch.setattr(AclVerifier, "run", lambda *_: set())
 
 
 def nothing_is_silent(patch: pytest.MonkeyPatch) -> None:
     """Every zxid is taken for one that an event told of."""
 
-    def reply(self: Marks, zxid: int) -> None:
+    def reply(self: ChangeTracker, zxid: int) -> None:
         self.zxid = max(self.zxid, zxid)
 
-    def event(self: Marks, kind: int, path: bytes, zxid: int) -> None:
+    def event(self: ChangeTracker, kind: int, path: bytes, zxid: int) -> None:
         self.zxid = max(self.zxid, zxid - 1)
         original(self, kind, path, zxid)
 
-    original = Marks.event
-    patch.setattr(Marks, "reply", reply)
-    patch.setattr(Marks, "event", event)
+    original = ChangeTracker.event
+    patch.setattr(ChangeTracker, "reply", reply)
+    patch.setattr(ChangeTracker, "event", event)
 
 
 def the_proof_clears(patch: pytest.MonkeyPatch) -> None:
     """A read that keeps nothing takes marks away."""
-    patch.setattr(Reads, "look", Reads.multi_read)
+    patch.setattr(BulkReader, "look", BulkReader.multi_read)
 
 
 RULES: tuple[Take, ...] = (
@@ -130,7 +130,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
             name = rule.__name__ if rule else WHOLE
             with taken_out(rule):
                 captures = MANY if rule in SELDOM else CAPTURES
-                known = KnownAcls(directory)
+                known = AclCache(directory)
                 taken[name] = [take(address, directory / f"{name}-{number}", known=known) for number in range(captures)]
                 known.forget()
     return judge(NEWEST, server.data_dir, taken, directory / "truth")
@@ -142,7 +142,7 @@ def taken_out(rule: Take | None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if rule:
             patch.setattr(capture.Capture, "_require_all", lambda *_: None)
-            patch.setattr(Proof, "_require_told", lambda *_: None)
+            patch.setattr(AclVerifier, "_require_told", lambda *_: None)
             rule(patch)
         yield
 
@@ -168,7 +168,7 @@ def test_without_the_count(tmp_path: Path) -> None:
         pytest.MonkeyPatch.context() as patch,
     ):
         no_events(patch)
-        patch.setattr(Proof, "_require_told", lambda *_: None)
+        patch.setattr(AclVerifier, "_require_told", lambda *_: None)
         with pytest.raises(ZnodeUnreadable, match="can be seen"):
             take(server.address, tmp_path / "capture")
 

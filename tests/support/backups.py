@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from metadata_tool.backup import Report, Seconds
+from metadata_tool.backup import BackupResult, Seconds
 from metadata_tool.catalog import Backup, BackupName, RestorePoint
 from metadata_tool.files import sha256
 from metadata_tool.location import Location
@@ -27,9 +27,9 @@ def location(directory: Path) -> Location:
     return Location.parse(f"file://{directory}")
 
 
-def keep(store: Store, source: Path, name: str, checkpoint: Callable[[], None]) -> None:
+def keep(store: Store, source: Path, name: str, heartbeat: Callable[[], None]) -> None:
     """Save a file that has not changed since it was made."""
-    store.save(source, sha256(source), name, checkpoint)
+    store.save(source, sha256(source), name, heartbeat)
 
 
 def make_backup(directory: Path, prefix: str = "pulsar", timestamp: int = TIMESTAMP, **changes: Any) -> RestorePoint:
@@ -42,10 +42,10 @@ def make_backup(directory: Path, prefix: str = "pulsar", timestamp: int = TIMEST
     return point
 
 
-def report(timestamp: int = TIMESTAMP, coverage: Coverage | None = None) -> Report:
+def report(timestamp: int = TIMESTAMP, coverage: Coverage | None = None) -> BackupResult:
     """A backup that is done; every number in it is another."""
     name = BackupName("pulsar", timestamp)
-    return Report(
+    return BackupResult(
         backup=Backup(name, f"s3a://bucket/{name}", 1111),
         manifest=manifest_of(b"", 0, timestamp=timestamp),
         coverage=coverage or Coverage(),

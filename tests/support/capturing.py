@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.zookeeper import snapshot
+from metadata_tool.zookeeper.acl_cache import AclCache
+from metadata_tool.zookeeper.bulk_reader import ReadLimits
 from metadata_tool.zookeeper.capture import Source, captured
-from metadata_tool.zookeeper.known_acls import KnownAcls
-from metadata_tool.zookeeper.reads import Gentleness
 from metadata_tool.zookeeper.session import Ensemble, Login
 from support import truth
 from support.seed import ADMIN
@@ -34,14 +34,14 @@ class Taken:
 def take(
     address: str,
     directory: Path,
-    gentleness: Gentleness | None = None,
+    limits: ReadLimits | None = None,
     chroot: str = "",
-    known: KnownAcls | None = None,
+    known: AclCache | None = None,
 ) -> Taken:
     """One capture, by the program's own code."""
     directory.mkdir(parents=True)
-    source = Source(Ensemble(address, LOGIN), chroot, gentleness or Gentleness())
-    with captured(source, directory, Checkpoint(), known) as capture:
+    source = Source(Ensemble(address, LOGIN), chroot, limits or ReadLimits())
+    with captured(source, directory, Heartbeat(), known) as capture:
         path = directory / "snapshot"
         with path.open("wb") as file:
             snapshot.write(file, capture.acls, capture.nodes())

@@ -189,7 +189,7 @@ def _values(tool: Image, zookeeper: Image) -> dict[str, Any]:
                     "backupInterval": 10,
                     "extraEnv": [{"name": "ZOOKEEPER_AUTH", "valueFrom": login}],
                 },
-                "restore": {"resources": small, "scope": "everything"},
+                "restore": {"resources": small, "scope": "bookies-kept"},
             },
         },
         "pulsar_metadata": {"clusterName": "demo", "resources": small},

@@ -67,7 +67,7 @@ def render(values: Values | None = None, *arguments: str, major: int = 3, releas
     return [manifest for manifest in yaml.safe_load_all(stream) if manifest]
 
 
-def attempt(values: Values, major: int, chart: Path = CHART) -> "subprocess.CompletedProcess[str]":
+def round_(values: Values, major: int, chart: Path = CHART) -> "subprocess.CompletedProcess[str]":
     """`helm template`, whatever comes of it."""
     return _template(major, values, (), "snpe", chart)
 

@@ -8,10 +8,10 @@ from metadata_tool import archive
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.location import Location
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
-from metadata_tool.pulsar.facts import Outline
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedCursorInfo, ManagedLedgerInfo
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.survey import Survey
+from metadata_tool.pulsar.tree_facts import TreeSummary
+from metadata_tool.pulsar.tree_scan import TreeScan
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
@@ -74,12 +74,12 @@ def _cursor(topic: int) -> bytes:
     ).SerializeToString()
 
 
-def _outline(path: Path) -> Outline:
-    survey = Survey(Layout())
+def _summary(path: Path) -> TreeSummary:
+    scan = TreeScan(Layout())
     with path.open("rb") as file:
         for node in snapshot.SnapshotReader(file).nodes():
-            survey.see(node)
-    return survey.findings().facts.outline
+            scan.see(node)
+    return scan.findings().facts.summary
 
 
 def make_snapshot(path: Path, znodes: int) -> snapshot.Written:
@@ -89,7 +89,7 @@ def make_snapshot(path: Path, znodes: int) -> snapshot.Written:
 
 
 def make_backup(
-    directory: Path, path: Path, written: snapshot.Written, zxid: int = ZXID, **outline: Any
+    directory: Path, path: Path, written: snapshot.Written, zxid: int = ZXID, **summary: Any
 ) -> RestorePoint:
     """Pack a snapshot into a backup, in a directory for backups; `outline` is what its manifest tells falsely."""
     point = RestorePoint(Location.parse(f"file://{directory}"), BackupName("large", TIMESTAMP))
@@ -107,7 +107,7 @@ def make_backup(
         chroot="",
         managed_ledger_path="/managed-ledgers",
         snapshot=SnapshotFile(snapshot_name(zxid), written.size, written.sha256),
-        outline={**_outline(path).to_json(), **outline},
+        summary={**_summary(path).to_json(), **summary},
     )
     archive.pack(directory / str(point.name), manifest, path, lambda: None)
     return point

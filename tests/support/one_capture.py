@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclReader, AclTable
+from metadata_tool.zookeeper.bulk_reader import BulkReader, ReadLimits
 from metadata_tool.zookeeper.capture import Source, captured
-from metadata_tool.zookeeper.known_acls import KnownAcls
-from metadata_tool.zookeeper.marks import Marks
+from metadata_tool.zookeeper.changes import ChangeTracker
 from metadata_tool.zookeeper.protocol import AclReply, Refusal
-from metadata_tool.zookeeper.reads import Gentleness, Reads
 from metadata_tool.zookeeper.session import Ensemble, connect
 from metadata_tool.zookeeper.spool import PathQueue, Spool
 
@@ -43,15 +43,15 @@ class Stopwatch:
 
 def again(address: str, directory: Path) -> dict[str, object]:
     """A capture whose ACLs are known of one before."""
-    known = KnownAcls(directory)
+    known = AclCache(directory)
     with_acls(address, directory, known)
     return with_acls(address, directory, known)
 
 
-def with_acls(address: str, directory: Path, known: KnownAcls | None = None) -> dict[str, object]:
+def with_acls(address: str, directory: Path, known: AclCache | None = None) -> dict[str, object]:
     """A capture as a backup takes it; `in_order` are the seconds for its tree, once in order."""
     stopwatch = Stopwatch()
-    with captured(Source(Ensemble(address)), directory, Checkpoint(), known) as capture:
+    with captured(Source(Ensemble(address)), directory, Heartbeat(), known) as capture:
         told = stopwatch.told(phases=capture.seconds, unproven=len(capture.unproven))
         in_order = Stopwatch()
         znodes = sum(1 for _ in capture.nodes()) + capture.ephemerals
@@ -61,16 +61,18 @@ def with_acls(address: str, directory: Path, known: KnownAcls | None = None) -> 
 def without_acls(address: str, directory: Path) -> dict[str, object]:
     """The walk of a capture with ACLs taken for refused; into a spool, too."""
     stopwatch = Stopwatch()
-    with pytest.MonkeyPatch.context() as patch, connect(Ensemble(address), Checkpoint()) as session:
+    with pytest.MonkeyPatch.context() as patch, connect(Ensemble(address), Heartbeat()) as session:
         patch.setattr(AclReader, "ask", _refuse)
-        reads = Reads(session, Marks(lambda _: False, lambda _: False), AclTable(), Gentleness(connections=0))
+        reader = BulkReader(
+            session, ChangeTracker(lambda _: False, lambda _: False), AclTable(), ReadLimits(connections=0)
+        )
         spool = Spool(directory / "walk")
         level = PathQueue(directory / "level-0")
         level.put([b""])
         for depth in count(1):
             below = PathQueue(directory / f"level-{depth}")
             spool.begin_level()
-            for part in reads.read(level.drain(), children=True):
+            for part in reader.read(level.drain(), children=True):
                 spool.append(part.zxid, part.content, part.nodes)
                 below.put_below(part.children())
             if below.empty:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.session import Ensemble, connect
 
@@ -55,7 +55,7 @@ def _read_until_stdin_ends(address: str) -> dict[str, float]:
     waiting = threading.Thread(target=sys.stdin.read, daemon=True)
     waiting.start()
     took = []
-    with connect(Ensemble(address), Checkpoint()) as session:
+    with connect(Ensemble(address), Heartbeat()) as session:
         print("ready", flush=True)
         while waiting.is_alive():
             begin = time.perf_counter()

@@ -7,7 +7,7 @@ from typing import NoReturn
 import pytest
 
 from metadata_tool import backup
-from metadata_tool.backup import Plan, Seconds
+from metadata_tool.backup import BackupJob, Seconds
 from metadata_tool.errors import (
     BackupMissing,
     BucketMissing,
@@ -18,11 +18,11 @@ from metadata_tool.errors import (
     ZooKeeperSessionLost,
     ZooKeeperUnreachable,
 )
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
+from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclTable
 from metadata_tool.zookeeper.capture import Source
-from metadata_tool.zookeeper.known_acls import KnownAcls
 from metadata_tool.zookeeper.session import Ensemble
 from metadata_tool.zookeeper.spool import Spool
 
@@ -37,16 +37,16 @@ class MemoryStore:
     error: ToolError | None = None
     location: Location = field(default_factory=lambda: Location.parse("s3a://bucket"))
 
-    def save(self, source: Path, _digest: bytes, name: str, checkpoint: Callable[[], None]) -> None:
+    def save(self, source: Path, _digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
         """See `Store.save`."""
-        checkpoint()
+        heartbeat()
         if name in self.files:
             raise StoreFailed(f"{name} is there already")
         self.files[name] = source.read_bytes()
 
-    def fetch(self, name: str, target: Path, checkpoint: Callable[[], None]) -> None:
+    def fetch(self, name: str, target: Path, heartbeat: Callable[[], None]) -> None:
         """See `Store.fetch`."""
-        checkpoint()
+        heartbeat()
         if name not in self.files:
             raise BackupMissing(f"there is no {name}")
         target.write_bytes(self.files[name])
@@ -83,9 +83,9 @@ def failing(monkeypatch: pytest.MonkeyPatch, spool_dir: Path, error: Exception) 
     return ensemble
 
 
-def plan(spool_dir: Path) -> Plan:
+def job(spool_dir: Path) -> BackupJob:
     """A backup's plan."""
-    return Plan(Source(Ensemble("zookeeper:2181")), "pulsar", "/managed-ledgers", spool_dir)
+    return BackupJob(Source(Ensemble("zookeeper:2181")), "pulsar", "/managed-ledgers", spool_dir)
 
 
 @pytest.mark.parametrize("files", [{}, OTHERS], ids=["empty bucket", "backups there"])
@@ -105,7 +105,7 @@ def test_failed_capture(
     """A backup that fails before its upload says why, and leaves nothing behind: not in the bucket, not on disk."""
     ensemble, store = failing(monkeypatch, tmp_path, error), MemoryStore(dict(files))
     with pytest.raises(type(error)) as raised:
-        backup.run(plan(tmp_path), store, Checkpoint())
+        backup.run(job(tmp_path), store, Heartbeat())
     assert error is raised.value
     assert [1] == ensemble.spooled
     assert files == store.files
@@ -116,7 +116,7 @@ def test_failed_capture_frees_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     """A backup that fails closes its files at once: one that is open takes up the disk, removed or not."""
     failing(monkeypatch, tmp_path, ZooKeeperUnreachable("no answer"))
     with pytest.raises(ZooKeeperUnreachable) as raised:
-        backup.run(plan(tmp_path), MemoryStore(), Checkpoint())
+        backup.run(job(tmp_path), MemoryStore(), Heartbeat())
     assert raised.tb  # what the error's traceback holds is still there
     opened = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
     assert [] == [path for path in opened if path.is_relative_to(tmp_path)]
@@ -127,14 +127,14 @@ def test_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     failing(monkeypatch, tmp_path, OSError(errno.ENOSPC, "No space left on device"))
     store = MemoryStore()
     with pytest.raises(SpoolFailed, match="No space left on device"):
-        backup.run(plan(tmp_path), store, Checkpoint())
+        backup.run(job(tmp_path), store, Heartbeat())
     assert ({}, []) == (store.files, list(tmp_path.iterdir()))
 
 
 def test_full_disk_needs_no_more_than_a_backup(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where there was too little room, nothing is kept from backup to backup any more: the next one has all of it."""
     (tmp_path / "spool").mkdir()
-    known = KnownAcls(tmp_path)
+    known = AclCache(tmp_path)
 
     def learn() -> None:
         walk = Spool(tmp_path / "spool" / "walk")
@@ -145,7 +145,7 @@ def test_full_disk_needs_no_more_than_a_backup(monkeypatch: pytest.MonkeyPatch, 
     assert ["known", "spool"] == sorted(path.name for path in tmp_path.iterdir())
     failing(monkeypatch, tmp_path / "spool", OSError(errno.ENOSPC, "No space left on device"))
     with pytest.raises(SpoolFailed):
-        backup.run(plan(tmp_path / "spool"), MemoryStore(), Checkpoint(), known)
+        backup.run(job(tmp_path / "spool"), MemoryStore(), Heartbeat(), known)
     assert ["spool"] == [path.name for path in tmp_path.iterdir()]
     learn()
     assert ["spool"] == [path.name for path in tmp_path.iterdir()]
@@ -155,7 +155,7 @@ def test_no_spool_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     """Without a spool directory a backup fails and names it, before ZooKeeper is asked."""
     ensemble = failing(monkeypatch, tmp_path, ZooKeeperUnreachable("no answer"))
     with pytest.raises(SpoolFailed, match=f"SPOOL_DIR {tmp_path}/missing cannot be used"):
-        backup.run(plan(tmp_path / "missing"), MemoryStore(), Checkpoint())
+        backup.run(job(tmp_path / "missing"), MemoryStore(), Heartbeat())
     assert [] == ensemble.spooled
 
 
@@ -164,7 +164,7 @@ def test_unlistable_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     ensemble = failing(monkeypatch, tmp_path, ZooKeeperUnreachable("no answer"))
     error = BucketMissing("no such bucket")
     with pytest.raises(BucketMissing) as raised:
-        backup.run(plan(tmp_path), MemoryStore(error=error), Checkpoint())
+        backup.run(job(tmp_path), MemoryStore(error=error), Heartbeat())
     assert error is raised.value
     assert [] == ensemble.spooled
     assert [] == list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.cli import main
 from metadata_tool.errors import every_error
 from metadata_tool.manifest import FORMAT_VERSION
-from metadata_tool.marker import ZNODE
+from metadata_tool.restore_marker import ZNODE
 from metadata_tool.settings import VARIABLES
 from metadata_tool.zookeeper.snapshot import SnapshotReader
 from support.backups import TIMESTAMP, TREE, location, make_backup

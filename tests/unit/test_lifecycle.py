@@ -5,16 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from metadata_tool.errors import Stopped
-from metadata_tool.lifecycle import Checkpoint, Every
+from metadata_tool.lifecycle import Every, Heartbeat
 
 PATIENCE = 60.0
 LONG = 3600.0
 
 
 @pytest.fixture
-def checkpoint() -> Iterator[Checkpoint]:
+def heartbeat() -> Iterator[Heartbeat]:
     """A checkpoint, stopped in the end so that no thread is left that waits on it."""
-    made = Checkpoint()
+    made = Heartbeat()
     yield made
     made.stop()
 
@@ -29,68 +29,68 @@ def test_every(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [110.0, 121.0] == said
 
 
-def test_work_goes_on(checkpoint: Checkpoint) -> None:
+def test_work_goes_on(heartbeat: Heartbeat) -> None:
     """Work that nobody stops passes every step."""
     for _ in range(3):
-        checkpoint()
-    assert not checkpoint.stopping
+        heartbeat()
+    assert not heartbeat.stopping
 
 
-def test_stop_takes_effect_at_the_next_step(checkpoint: Checkpoint) -> None:
+def test_stop_takes_effect_at_the_next_step(heartbeat: Heartbeat) -> None:
     """Work that was stopped ends at its next step, and at every one after it."""
-    checkpoint()
-    checkpoint.stop()
+    heartbeat()
+    heartbeat.stop()
     for _ in range(2):
         with pytest.raises(Stopped):
-            checkpoint()
+            heartbeat()
 
 
-def test_stop_can_be_seen(checkpoint: Checkpoint) -> None:
+def test_stop_can_be_seen(heartbeat: Heartbeat) -> None:
     """Whoever asks learns of the stop, which may be said twice."""
-    checkpoint.stop()
-    checkpoint.stop()
-    assert checkpoint.stopping
+    heartbeat.stop()
+    heartbeat.stop()
+    assert heartbeat.stopping
 
 
 def test_age_grows_until_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Work gets older as long as it takes no step; a step makes it young."""
     clock = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    checkpoint = Checkpoint()
+    heartbeat = Heartbeat()
     clock[0] += 7.5
-    assert 7.5 == checkpoint.age
-    checkpoint()
-    assert 0 == checkpoint.age
+    assert 7.5 == heartbeat.age
+    heartbeat()
+    assert 0 == heartbeat.age
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0, -1])
-def test_sleep_ends(seconds: float, checkpoint: Checkpoint) -> None:
+def test_sleep_ends(seconds: float, heartbeat: Heartbeat) -> None:
     """A sleep that nobody ends early ends, and says so."""
-    assert not checkpoint.sleep(seconds)
+    assert not heartbeat.sleep(seconds)
 
 
-def test_sleep_is_no_sleep_after_a_stop(checkpoint: Checkpoint) -> None:
+def test_sleep_is_no_sleep_after_a_stop(heartbeat: Heartbeat) -> None:
     """After a stop nothing sleeps, however short or long."""
-    checkpoint.stop()
-    assert [True] * 3 == [checkpoint.sleep(seconds) for seconds in (LONG, 0, -1)]
+    heartbeat.stop()
+    assert [True] * 3 == [heartbeat.sleep(seconds) for seconds in (LONG, 0, -1)]
 
 
-def test_stop_ends_a_sleep(checkpoint: Checkpoint) -> None:
+def test_stop_ends_a_sleep(heartbeat: Heartbeat) -> None:
     """A stop wakes whoever sleeps."""
     woken: list[bool] = []
-    sleeper = threading.Thread(target=lambda: woken.append(checkpoint.sleep(LONG)), daemon=True)
+    sleeper = threading.Thread(target=lambda: woken.append(heartbeat.sleep(LONG)), daemon=True)
     sleeper.start()
-    checkpoint.stop()
+    heartbeat.stop()
     sleeper.join(PATIENCE)
     assert [True] == woken
 
 
-def test_sleeper_is_alive(checkpoint: Checkpoint) -> None:
+def test_sleeper_is_alive(heartbeat: Heartbeat) -> None:
     """A long sleep is no stall: it shows signs of life again and again."""
-    threading.Thread(target=lambda: checkpoint.sleep(LONG), daemon=True).start()
-    wait, last, signs = threading.Event(), checkpoint.age, 0
+    threading.Thread(target=lambda: heartbeat.sleep(LONG), daemon=True).start()
+    wait, last, signs = threading.Event(), heartbeat.age, 0
     for _ in range(int(PATIENCE * 100)):
-        age = checkpoint.age
+        age = heartbeat.age
         signs, last = signs + (age < last), age
         if signs == 2:
             break

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from metadata_tool import service as module
-from metadata_tool.backup import Report
+from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import StoreUnreachable, ToolError, ZooKeeperUnreachable
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.metrics import Metrics
 from metadata_tool.service import EARLY, Service
 from support.backups import TIMESTAMP, report
@@ -18,7 +18,7 @@ from support.backups import TIMESTAMP, report
 PATIENCE = 60.0
 SOON = 0.05
 NEVER = 3600.0
-Turn = Callable[[Checkpoint], Report]
+Turn = Callable[[Heartbeat], BackupResult]
 
 
 class Backups:
@@ -28,11 +28,11 @@ class Backups:
         self._turns = list(turns)
         self._begun = threading.Semaphore(0)
 
-    def __call__(self, checkpoint: Checkpoint) -> Report:
+    def __call__(self, heartbeat: Heartbeat) -> BackupResult:
         """Run one."""
         turn = self._turns.pop(0) if len(self._turns) > 1 else self._turns[0]
         self._begun.release()
-        return turn(checkpoint)
+        return turn(heartbeat)
 
     def wait_for(self, count: int) -> bool:
         """Whether this many more have begun before patience ended."""
@@ -43,7 +43,7 @@ class Backups:
         return self._begun.acquire(timeout=seconds)
 
 
-def succeed(_: Checkpoint) -> Report:
+def succeed(_: Heartbeat) -> BackupResult:
     """A backup that is done at once."""
     return report()
 
@@ -51,23 +51,23 @@ def succeed(_: Checkpoint) -> Report:
 def with_clusters(*names: str) -> Turn:
     """A backup of a tree with these Pulsar clusters."""
     made = report()
-    done = replace(made, manifest=replace(made.manifest, outline={"clusters": list(names)}))
+    done = replace(made, manifest=replace(made.manifest, summary={"clusters": list(names)}))
     return lambda _: done
 
 
 def failing(error: Exception) -> Turn:
     """A backup that fails."""
 
-    def turn(_: Checkpoint) -> Report:
+    def turn(_: Heartbeat) -> BackupResult:
         raise error
 
     return turn
 
 
-def go_on(checkpoint: Checkpoint) -> Report:
+def go_on(heartbeat: Heartbeat) -> BackupResult:
     """A backup that takes step after step and is never done."""
     while True:
-        checkpoint()
+        heartbeat()
         threading.Event().wait(0.001)
 
 
@@ -199,8 +199,8 @@ def test_last_failure(error: Exception, expected: str, metrics: Metrics) -> None
     """Why the last attempt failed is known until a good one; a fault keeps its details to the log."""
     good = threading.Event()
 
-    def turn(checkpoint: Checkpoint) -> Report:
-        return succeed(checkpoint) if good.is_set() else failing(error)(checkpoint)
+    def turn(heartbeat: Heartbeat) -> BackupResult:
+        return succeed(heartbeat) if good.is_set() else failing(error)(heartbeat)
 
     with running(turn, metrics) as service:
         assert eventually(lambda: counts(metrics)[1] >= 2)
@@ -240,7 +240,7 @@ def test_no_backup_follows_a_stop(metrics: Metrics) -> None:
     """A backup that is done in spite of a stop counts, and is the last."""
     told_to_stop = threading.Event()
 
-    def finish(_: Checkpoint) -> Report:
+    def finish(_: Heartbeat) -> BackupResult:
         told_to_stop.wait(PATIENCE)
         return report()
 
@@ -257,7 +257,7 @@ def test_one_backup_at_a_time(metrics: Metrics) -> None:
     """Backups that take longer than the interval never overlap."""
     turn, overlaps = threading.Lock(), 0
 
-    def slow(_: Checkpoint) -> Report:
+    def slow(_: Heartbeat) -> BackupResult:
         nonlocal overlaps
         if not turn.acquire(blocking=False):
             overlaps += 1
@@ -289,9 +289,9 @@ def test_a_stalled_backup_is_not_alive(metrics: Metrics, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "STALLED_AFTER", 0.3)
     release = threading.Event()
 
-    def stall(checkpoint: Checkpoint) -> Report:
+    def stall(heartbeat: Heartbeat) -> BackupResult:
         release.wait(PATIENCE)
-        return go_on(checkpoint)
+        return go_on(heartbeat)
 
     with running(stall, metrics) as service:
         assert eventually(lambda: not service.alive)

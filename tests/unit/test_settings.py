@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metadata_tool.backup import Plan
+from metadata_tool.backup import BackupJob
 from metadata_tool.catalog import BackupName, RestorePoint, Series
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
+from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
-from metadata_tool.pulsar.wishes import Wishes
-from metadata_tool.restore import Plan as RestorePlan
+from metadata_tool.restore import RestoreJob
 from metadata_tool.settings import VARIABLES, ServeSettings, Settings, StoreSettings
+from metadata_tool.zookeeper.bulk_reader import ReadLimits
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
-from metadata_tool.zookeeper.reads import Gentleness
 from metadata_tool.zookeeper.sasl import Sasl
 from metadata_tool.zookeeper.session import Ensemble, Login
 from support.trees import PATIENT
@@ -30,7 +30,7 @@ ALL = SERVE | RESTORE
 NAMES = [variable.name for variable in VARIABLES]
 COMMANDS: dict[str, Callable[[Settings], object]] = {
     "serve": Settings.serve,
-    "plan": Settings.plan,
+    "plan": Settings.job,
     "restore": Settings.restore,
     "store": Settings.store,
     "prefix": Settings.prefix,
@@ -54,7 +54,7 @@ def said(error: BaseException | None) -> str:
 def test_defaults() -> None:
     """Where only the ensemble and the bucket are given, the rest is as the contract has it."""
     expected = ServeSettings(
-        plan=Plan(
+        job=BackupJob(
             source=Source(Ensemble("zk-0:2181", patience=600)),
             prefix="metadata-backup",
             managed_ledger_path="/managed-ledgers",
@@ -70,7 +70,7 @@ def test_defaults() -> None:
 def test_restore_defaults() -> None:
     """A restore that is given no version is the first."""
     point = RestorePoint(Location("s3a", "my-bucket", ""), BackupName("pulsar", 1_623_721_488_825))
-    expected = RestorePlan(
+    expected = RestoreJob(
         point,
         "1",
         DataDir(Path("/data"), Path("/data")),
@@ -79,7 +79,7 @@ def test_restore_defaults() -> None:
         "",
         8080,
         False,
-        Wishes(Scope.TIERED_STORAGE),
+        RecoveryOptions(Scope.BOOKIES_LOST),
     )
     assert expected == Settings(RESTORE).restore()
 
@@ -95,8 +95,8 @@ def test_latest() -> None:
 
 def test_newer_backups() -> None:
     """Another place for newer backups is an address with a prefix; going back on purpose is a switch."""
-    plan = Settings({**RESTORE, "NEWER_BACKUPS_IN": "s3://other/team/pulsar", "ALLOW_OLDER": "true"}).restore()
-    assert (True, (Series(Location("s3a", "other", "team"), "pulsar"),)) == (plan.allow_older, plan.newer_in)
+    job = Settings({**RESTORE, "NEWER_BACKUPS_IN": "s3://other/team/pulsar", "ALLOW_OLDER": "true"}).restore()
+    assert (True, (Series(Location("s3a", "other", "team"), "pulsar"),)) == (job.allow_older, job.newer_in)
 
 
 @pytest.mark.parametrize("value", ["s3a://bucket", "bucket/prefix", "s3a://bucket/", "s3a://bucket/a prefix"])
@@ -112,19 +112,19 @@ def test_logs_apart() -> None:
     assert DataDir(Path("/data"), Path("/logs")) == settings.restore().data
 
 
-def test_restore_wishes() -> None:
+def test_restore_options() -> None:
     """What a new cluster is to be is taken as given."""
     given = {
-        "RESTORE_SCOPE": "everything",
+        "RESTORE_SCOPE": "bookies-kept",
         "CLUSTER_NAME": "new",
         "RENAME_CLUSTER": "true",
-        "HOLD_RETENTION": "true",
+        "INFINITE_RETENTION": "true",
         "CLUSTER_SERVICE_URL": "http://broker:8080/",
         "CLUSTER_BROKER_SERVICE_URL": "pulsar://broker:6650/",
     }
     urls = (("serviceUrl", "http://broker:8080/"), ("brokerServiceUrl", "pulsar://broker:6650/"))
-    expected = Wishes(Scope.EVERYTHING, "new", rename_cluster=True, hold_retention=True, urls=urls)
-    assert expected == Settings(RESTORE | given).restore().wishes
+    expected = RecoveryOptions(Scope.BOOKIES_KEPT, "new", rename_cluster=True, infinite_retention=True, urls=urls)
+    assert expected == Settings(RESTORE | given).restore().recovery_options
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_restore_wishes() -> None:
         ("RESTORE_SCOPE", "all"),
         ("CLUSTER_NAME", "a/b"),
         ("RENAME_CLUSTER", "yes"),
-        ("HOLD_RETENTION", "1"),
+        ("INFINITE_RETENTION", "1"),
         ("CLUSTER_SERVICE_URL", "broker:8080"),
         ("CLUSTER_BROKER_SERVICE_URL", "pulsar://two words"),
         ("MANAGED_LEDGER_PATH", "managed-ledgers"),
@@ -150,10 +150,10 @@ def test_all_given() -> None:
     environment = {
         "ZOOKEEPER_SERVERS": "zk-0:2181,zk-1:2182/pulsar",
         "ZOOKEEPER_AUTH": "digest:admin:pass:word",
-        "ZOOKEEPER_BATCH": "64",
-        "ZOOKEEPER_REQUESTS": "3",
-        "ZOOKEEPER_CONNECTIONS": "8",
-        "ZOOKEEPER_ACLS": "32",
+        "ZOOKEEPER_MULTI_READ_SIZE": "64",
+        "ZOOKEEPER_MULTI_READS_IN_FLIGHT": "3",
+        "ZOOKEEPER_ACL_CONNECTIONS": "8",
+        "ZOOKEEPER_ACL_BATCH": "32",
         "BUCKET": "s3://my-bucket/team/prod",
         "BACKUP_PREFIX": "pulsar-backup",
         "BACKUP_INTERVAL": "60",
@@ -166,8 +166,8 @@ def test_all_given() -> None:
     }
     login = Login("digest", "admin:pass:word")
     expected = ServeSettings(
-        plan=Plan(
-            Source(Ensemble("zk-0:2181,zk-1:2182", login, 60), "/pulsar", Gentleness(64, 3, 8, 32)),
+        job=BackupJob(
+            Source(Ensemble("zk-0:2181,zk-1:2182", login, 60), "/pulsar", ReadLimits(64, 3, 8, 32)),
             "pulsar-backup",
             "/ledgers/managed",
             Path("/spool"),
@@ -183,7 +183,7 @@ def test_all_given() -> None:
 def test_connect_timeout(given_value: str | None, expected: int) -> None:
     """A single backup waits for ZooKeeper as long as it is told, half a minute unless told."""
     more = {} if given_value is None else {"ZOOKEEPER_CONNECT_TIMEOUT": given_value}
-    assert expected == Settings(SERVE | more).plan().source.ensemble.patience
+    assert expected == Settings(SERVE | more).job().source.ensemble.patience
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t"])
@@ -253,14 +253,14 @@ def test_wrong_number(name: str, value: str) -> None:
 def test_wrong_timeout(value: str) -> None:
     """A timeout that is no whole number of seconds up to a day is refused."""
     with refused("ZOOKEEPER_CONNECT_TIMEOUT"):
-        Settings(SERVE | {"ZOOKEEPER_CONNECT_TIMEOUT": value}).plan()
+        Settings(SERVE | {"ZOOKEEPER_CONNECT_TIMEOUT": value}).job()
 
 
 @pytest.mark.parametrize("value", ["1", "31536000"])
 def test_interval_limits(value: str) -> None:
     """Backups may be a second apart, or a year; the service is patient with ZooKeeper for as long."""
     found = Settings(SERVE | {"BACKUP_INTERVAL": value}).serve()
-    assert (int(value), int(value)) == (found.interval, found.plan.source.ensemble.patience)
+    assert (int(value), int(value)) == (found.interval, found.job.source.ensemble.patience)
 
 
 @pytest.mark.parametrize(("value", "expected"), [("1", 1), ("65535", 65535)])
@@ -336,7 +336,7 @@ def test_credentials_in_restore_point(scheme: str) -> None:
 def test_wrong_login(value: str) -> None:
     """A login that is malformed is refused, and shown nowhere."""
     with refused("ZOOKEEPER_AUTH") as caught:
-        Settings(SERVE | {"ZOOKEEPER_AUTH": value}).plan()
+        Settings(SERVE | {"ZOOKEEPER_AUTH": value}).job()
     assert SECRET not in said(caught.value)
 
 
@@ -364,7 +364,7 @@ GSSAPI = {"ZOOKEEPER_SASL_MECHANISM": "GSSAPI", "ZOOKEEPER_SASL_KEYTAB": "/etc/k
 def test_sasl(environment: Environment, expected: Sasl | None) -> None:
     """A login by SASL is taken as given, beside another login or without one."""
     for more in ({}, {"ZOOKEEPER_AUTH": "digest:user:password"}):
-        assert expected == Settings(SERVE | environment | more).plan().source.ensemble.sasl
+        assert expected == Settings(SERVE | environment | more).job().source.ensemble.sasl
 
 
 @pytest.mark.parametrize(
@@ -416,7 +416,7 @@ def test_sasl_password_is_hidden() -> None:
 )
 def test_servers(value: str, servers: str, chroot: str) -> None:
     """The ensemble may be named by hosts, IPv4 and IPv6, with ports or without, and a chroot at the end."""
-    source = Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).plan().source
+    source = Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).job().source
     assert (servers, chroot) == (source.ensemble.servers, source.chroot)
 
 
@@ -456,26 +456,26 @@ def test_servers(value: str, servers: str, chroot: str) -> None:
 def test_wrong_servers(value: str) -> None:
     """An ensemble that is malformed is refused."""
     with refused("ZOOKEEPER_SERVERS"):
-        Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).plan()
+        Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).job()
 
 
 def test_very_long_port() -> None:
     """A server's port is refused however long it is."""
     with refused("ZOOKEEPER_SERVERS"):
-        Settings(SERVE | {"ZOOKEEPER_SERVERS": "a:" + "9" * 5000}).plan()
+        Settings(SERVE | {"ZOOKEEPER_SERVERS": "a:" + "9" * 5000}).job()
 
 
 @pytest.mark.parametrize("value", ["a:1/.", "a:1/..", "a:1/x/../y", "a:1/x/./y"])
 def test_relative_chroot(value: str) -> None:
     """A chroot that is no path a znode can have is refused."""
     with refused("ZOOKEEPER_SERVERS"):
-        Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).plan()
+        Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).job()
 
 
 @pytest.mark.parametrize("value", ["-a", ".a", "a/b", "a b", "ä", "a\nb", "../a", "a" * 201])
 def test_wrong_prefix(value: str) -> None:
     """A prefix that is not safe in a name is refused, wherever it is read."""
-    for command in (Settings.prefix, Settings.plan, Settings.serve):
+    for command in (Settings.prefix, Settings.job, Settings.serve):
         with refused("BACKUP_PREFIX"):
             command(Settings(SERVE | {"BACKUP_PREFIX": value}))
 
@@ -490,7 +490,7 @@ def test_prefix(value: str) -> None:
 def test_wrong_managed_ledger_path(value: str) -> None:
     """A managed ledger path that is no path of a znode is refused."""
     with refused("MANAGED_LEDGER_PATH"):
-        Settings(SERVE | {"MANAGED_LEDGER_PATH": value}).plan()
+        Settings(SERVE | {"MANAGED_LEDGER_PATH": value}).job()
 
 
 @pytest.mark.parametrize("value", ["PATH", "dns", "path,virtual", "-"])

@@ -10,7 +10,7 @@ import pytest
 
 from metadata_tool.errors import BackupMissing, BucketDenied, BucketMissing, Stopped, StoreFailed, UploadUnverified
 from metadata_tool.files import sha256
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.store import Store, open_store
 from support.backups import keep, location
 from support.damage import damage
@@ -104,14 +104,14 @@ def test_a_file_appears_whole(store: Store, file: Path) -> None:
 
 def test_stop_leaves_nothing(store: Store, folder: Path, file: Path) -> None:
     """A save that is stopped in its middle leaves nothing."""
-    checkpoint, steps = Checkpoint(), 0
+    heartbeat, steps = Heartbeat(), 0
 
     def stop_at_the_second() -> None:
         nonlocal steps
         steps += 1
         if steps == 2:
-            checkpoint.stop()
-        checkpoint()
+            heartbeat.stop()
+        heartbeat()
 
     with pytest.raises(Stopped):
         keep(store, file, "p-1", stop_at_the_second)
@@ -206,10 +206,10 @@ def test_backup_is_missing(content: list[str], store: Store, folder: Path, tmp_p
 def test_fetch_can_be_stopped(store: Store, file: Path, tmp_path: Path) -> None:
     """A fetch ends when it is told to."""
     keep(store, file, "p-1", never)
-    checkpoint = Checkpoint()
-    checkpoint.stop()
+    heartbeat = Heartbeat()
+    heartbeat.stop()
     with pytest.raises(Stopped):
-        store.fetch("p-1", tmp_path / "fetched", checkpoint)
+        store.fetch("p-1", tmp_path / "fetched", heartbeat)
 
 
 def test_list_is_of_files_with_the_prefix(store: Store, folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from metadata_tool.backup import Report
+from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup, BackupName
 from metadata_tool.errors import BucketDenied, StoreUnreachable, ToolError
 from metadata_tool.metrics import Metrics
@@ -28,7 +28,7 @@ class World:
     metrics: Metrics = field(default_factory=Metrics)
     alive: bool = True
     stopping: bool = False
-    last_report: Report | None = None
+    last_report: BackupResult | None = None
     last_failure: str = ""
 
     def existing(self) -> list[Backup]:
@@ -193,7 +193,7 @@ def test_reading_methods(path: str, ask: Callable[[FlaskClient, str], Any], clie
     assert (200, b"") == (response.status_code, response.data)
 
 
-def covered(name: BackupName) -> Report:
+def covered(name: BackupName) -> BackupResult:
     """A backup that covers one namespace and loses something of another."""
     coverage = Coverage()
     coverage.add_topic("shop/orders", "kept", Tally(topics=1, recoverable_bytes=70))
@@ -215,7 +215,7 @@ def test_latest_says_what_it_covers(client: FlaskClient, world: World) -> None:
 def test_latest_names_the_clusters_in_it(client: FlaskClient, world: World, clusters: list[str]) -> None:
     """An initialised tree has a Pulsar cluster; one that was never initialised has none, and the answer tells."""
     made = covered(NEWER.name)
-    world.last_report = replace(made, manifest=replace(made.manifest, outline={"clusters": clusters}))
+    world.last_report = replace(made, manifest=replace(made.manifest, summary={"clusters": clusters}))
     assert clusters == answer(client, "/backup/latest")[1]["clusters"]
 
 

@@ -36,7 +36,7 @@ class Packed(NamedTuple):
     sha256: bytes
 
 
-def pack(target: Path, manifest: Manifest, snapshot: Path, checkpoint: Callable[[], None]) -> Packed:
+def pack(target: Path, manifest: Manifest, snapshot: Path, heartbeat: Callable[[], None]) -> Packed:
     """Write the archive of a snapshot file.
 
     The same manifest and snapshot give the same archive, byte for byte.
@@ -49,7 +49,7 @@ def pack(target: Path, manifest: Manifest, snapshot: Path, checkpoint: Callable[
     ):
         text = manifest.encode()
         _add(tar, manifest, MANIFEST, len(text), io.BytesIO(text))
-        _add(tar, manifest, manifest.snapshot.name, manifest.snapshot.size, _Stepping(source, checkpoint))
+        _add(tar, manifest, manifest.snapshot.name, manifest.snapshot.size, _Stepping(source, heartbeat))
     return Packed(len(text) + manifest.snapshot.size, hashed.digest.digest())
 
 
@@ -78,12 +78,12 @@ class _Hashed:
 class _Stepping:
     """A file that calls a checkpoint at every read."""
 
-    def __init__(self, source: BinaryIO, checkpoint: Callable[[], None]) -> None:
+    def __init__(self, source: BinaryIO, heartbeat: Callable[[], None]) -> None:
         self._source = source
-        self._checkpoint = checkpoint
+        self._heartbeat = heartbeat
 
     def read(self, size: int = -1) -> bytes:
-        self._checkpoint()
+        self._heartbeat()
         return self._source.read(size)
 
 
@@ -97,14 +97,14 @@ class Tree(NamedTuple):
 class Archive:
     """An open archive: its manifest at once, its tree once, from beginning to end."""
 
-    def __init__(self, file: BinaryIO, checkpoint: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, file: BinaryIO, heartbeat: Callable[[], None] = lambda: None) -> None:
         """Read the manifest. The checkpoint is called now and then, here and whenever something is read.
 
         Raises:
             ArchiveCorrupt: the file is damaged or none of ours.
             ArchiveUnsupported: it is of a later format.
         """
-        self._stream = _GzipStream(file, checkpoint)
+        self._stream = _GzipStream(file, heartbeat)
         text = self._member(MANIFEST, _MANIFEST_LIMIT)
         self.manifest = Manifest.decode(text.read_all())
 
@@ -167,35 +167,35 @@ class Archive:
             raise _damaged("something follows its last member")
 
 
-def verify(path: Path, checkpoint: Callable[[], None], each: Callable[[Node], None] = lambda _: None) -> Manifest:
+def verify(path: Path, heartbeat: Callable[[], None], each: Callable[[Node], None] = lambda _: None) -> Manifest:
     """Read an archive whole and check everything that can be checked; its manifest. Raises as `Archive` does.
 
     `each` is called with every znode; what it has seen counts only if nothing is raised.
     """
-    with opened(path, checkpoint) as backup:
+    with opened(path, heartbeat) as backup:
         for node in backup.tree().nodes:
             each(node)
         return backup.manifest
 
 
 @contextmanager
-def opened(path: Path, checkpoint: Callable[[], None] = lambda: None) -> Iterator[Archive]:
+def opened(path: Path, heartbeat: Callable[[], None] = lambda: None) -> Iterator[Archive]:
     """Open an archive. Raises as `Archive` does."""
     with path.open("rb") as file:
-        yield Archive(file, checkpoint)
+        yield Archive(file, heartbeat)
 
 
 class _GzipStream:
     """The bytes in a gzip file; whatever is wrong with the file is an ArchiveCorrupt."""
 
-    def __init__(self, file: BinaryIO, checkpoint: Callable[[], None]) -> None:
-        self._checkpoint = checkpoint
+    def __init__(self, file: BinaryIO, heartbeat: Callable[[], None]) -> None:
+        self._heartbeat = heartbeat
         self._file = gzip.GzipFile(fileobj=file, mode="rb")
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; fewer only at the end, where the file's CRC has then been checked."""
         parts = []
-        self._checkpoint()
+        self._heartbeat()
         try:
             while size and (chunk := self._file.read(min(size, _CHUNK))):
                 parts.append(chunk)

@@ -12,16 +12,16 @@ from typing import NamedTuple
 from metadata_tool import __version__, archive
 from metadata_tool.catalog import Backup, BackupName, backups
 from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound, SpoolFailed
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
 from metadata_tool.pulsar.coverage import Coverage
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.survey import Survey
+from metadata_tool.pulsar.tree_scan import TreeScan
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import snapshot
+from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.capture import Source, captured
-from metadata_tool.zookeeper.known_acls import KnownAcls
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ COVERED_NAMESPACES = 100
 
 
 @dataclass(frozen=True)
-class Plan:
+class BackupJob:
     """Everything that one backup needs to know."""
 
     source: Source
@@ -53,7 +53,7 @@ class Seconds(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class BackupResult:
     """A backup that is done. Sizes in bytes; `size_total` is that of all backups of this prefix, this one included."""
 
     backup: Backup
@@ -66,30 +66,30 @@ class Report:
     @property
     def clusters(self) -> list[str]:
         """Names of the Pulsar clusters in the backup; empty if the metadata was not initialised yet."""
-        return list((self.manifest.outline or {}).get("clusters", []))
+        return list((self.manifest.summary or {}).get("clusters", []))
 
 
-def run(plan: Plan, store: Store, checkpoint: Checkpoint, known: KnownAcls | None = None) -> Report:
+def run(job: BackupJob, store: Store, heartbeat: Heartbeat, known: AclCache | None = None) -> BackupResult:
     """Make one backup now; what is `known` from the one before makes it quicker.
 
     Raises:
         ToolError: it failed, and the bucket holds nothing of it; the type says how.
     """
-    before = backups(store, plan.prefix)  # first, so that a wrong bucket is told before a long capture
-    name = _new_name(plan.prefix, before)
-    with _giving_up_without_room(known), workspace(plan.spool_dir) as workdir:
+    before = backups(store, job.prefix)  # first, so that a wrong bucket is told before a long capture
+    name = _new_name(job.prefix, before)
+    with _giving_up_without_room(known), workspace(job.spool_dir) as workdir:
         clock = [time.monotonic()]
-        manifest, snapshot_path, coverage = _prepare(plan, name, workdir, checkpoint, known)
+        manifest, snapshot_path, coverage = _prepare(job, name, workdir, heartbeat, known)
         clock.append(time.monotonic())
         packed = workdir / str(name)
-        size_non_compressed, sha256 = archive.pack(packed, manifest, snapshot_path, checkpoint)
+        size_non_compressed, sha256 = archive.pack(packed, manifest, snapshot_path, heartbeat)
         snapshot_path.unlink()
-        _verify(packed, checkpoint)
+        _verify(packed, heartbeat)
         size = packed.stat().st_size
         clock.append(time.monotonic())
-        store.save(packed, sha256, str(name), checkpoint)
+        store.save(packed, sha256, str(name), heartbeat)
         clock.append(time.monotonic())
-    report = Report(
+    report = BackupResult(
         backup=Backup(name, store.location.uri(str(name)), size),
         manifest=manifest,
         coverage=coverage,
@@ -102,7 +102,7 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint, known: KnownAcls | Non
 
 
 @contextmanager
-def _giving_up_without_room(known: KnownAcls | None) -> Iterator[None]:
+def _giving_up_without_room(known: AclCache | None) -> Iterator[None]:
     """What is kept takes half a tree more: a spool that has room for a backup alone is to do for the next."""
     try:
         yield
@@ -122,15 +122,15 @@ def _new_name(prefix: str, existing: list[Backup]) -> BackupName:
 
 
 def _prepare(
-    plan: Plan, name: BackupName, workdir: Path, checkpoint: Checkpoint, known: KnownAcls | None
+    job: BackupJob, name: BackupName, workdir: Path, heartbeat: Heartbeat, known: AclCache | None
 ) -> tuple[Manifest, Path, Coverage]:
     """Capture the tree and write it as a snapshot; the manifest to go with it, the snapshot's path, what it covers."""
-    source = plan.source
+    source = job.source
     path = workdir / "snapshot"
-    survey = Survey(Layout(source.chroot, plan.managed_ledger_path))
-    with captured(source, workdir, checkpoint, known) as capture, path.open("xb") as file:
-        written = snapshot.write(file, capture.acls, survey.watch(capture.nodes()))
-    findings = survey.findings()
+    scan = TreeScan(Layout(source.chroot, job.managed_ledger_path))
+    with captured(source, workdir, heartbeat, known) as capture, path.open("xb") as file:
+        written = snapshot.write(file, capture.acls, scan.watch(capture.nodes()))
+    findings = scan.findings()
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         tool_version=__version__,
@@ -143,25 +143,25 @@ def _prepare(
         data_bytes=capture.data_bytes,
         ephemerals=capture.ephemerals,
         chroot=source.chroot,
-        managed_ledger_path=plan.managed_ledger_path,
+        managed_ledger_path=job.managed_ledger_path,
         snapshot=SnapshotFile(snapshot_name(capture.zxid), written.size, written.sha256),
         coverage=findings.coverage.to_json(COVERED_NAMESPACES),
         unproven_acls=len(capture.unproven),
-        outline=findings.facts.outline.to_json(),
+        summary=findings.facts.summary.to_json(),
     )
     return manifest, path, findings.coverage
 
 
-def _verify(packed: Path, checkpoint: Checkpoint) -> None:
+def _verify(packed: Path, heartbeat: Heartbeat) -> None:
     """Only what a restore would take is worth a place in the bucket."""
     try:
-        archive.verify(packed, checkpoint)
+        archive.verify(packed, heartbeat)
     except ArchiveCorrupt as error:
         hint = "nothing was uploaded; check the spool's disk, and report it"
         raise CaptureUnsound(f"the captured tree is unsound, {error.message}", hint) from error
 
 
-def _say(report: Report) -> None:
+def _say(report: BackupResult) -> None:
     seconds = report.seconds
     log.info(
         "backup %s: %d znodes at zxid %#x, %d bytes plain, %d compressed, "

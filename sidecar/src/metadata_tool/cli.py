@@ -17,7 +17,7 @@ from metadata_tool import __version__, backup, inspection, restore
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
 from metadata_tool.decision import Decision, Verdict
 from metadata_tool.errors import OutputLost, SettingError, Stopped, ToolError, every_error
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.pulsar.rules import RULES
 from metadata_tool.restore_point import newest, settled
@@ -78,8 +78,8 @@ def _serve(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _backup(options: argparse.Namespace, settings: Settings) -> None:
-    plan, store = settings.plan(), _open(settings.store())
-    _print(backup.run(plan, store, Checkpoint()).backup.uri)
+    job, store = settings.job(), _open(settings.store())
+    _print(backup.run(job, store, Heartbeat()).backup.uri)
 
 
 def _list(options: argparse.Namespace, settings: Settings) -> None:
@@ -94,23 +94,23 @@ def _list(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _verify(options: argparse.Namespace, settings: Settings) -> None:
-    point, checkpoint = _point(options.uri, settings), Checkpoint()
+    point, heartbeat = _point(options.uri, settings), Heartbeat()
     store = _open_at(settings, point.location)
-    with restore.fetched(point, store, settings.spool_dir(), checkpoint) as path:
-        manifest = restore.verify(point, path, checkpoint)
+    with restore.fetched(point, store, settings.spool_dir(), heartbeat) as path:
+        manifest = restore.verify(point, path, heartbeat)
     _print(f"{point} is whole: {manifest.nodes} znodes at zxid {manifest.zxid:#x}")
 
 
 def _inspect(options: argparse.Namespace, settings: Settings) -> None:
-    point, checkpoint = _point(options.uri, settings), Checkpoint()
+    point, heartbeat = _point(options.uri, settings), Heartbeat()
     store = _open_at(settings, point.location)
 
     def each(node: Node) -> None:
-        checkpoint()
+        heartbeat()
         if options.tree:
             _print(inspection.tree_line(node))
 
-    with restore.fetched(point, store, settings.spool_dir(), checkpoint) as path:
+    with restore.fetched(point, store, settings.spool_dir(), heartbeat) as path:
         found = inspection.inspect(point, path, each)
     if options.json:
         _print(json.dumps(found.as_json(), indent=2))
@@ -119,28 +119,28 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
-    wanted, checkpoint = settings.restore(), Checkpoint()
+    wanted, heartbeat = settings.restore(), Heartbeat()
     log.info("restore version %s: %s into %s", wanted.version, wanted.described, wanted.data.path)
     with (
         wanted.data.locked(),
-        settled(wanted, partial(_open_at, settings), checkpoint, dry_run=options.dry_run) as (verdict, plan),
+        settled(wanted, partial(_open_at, settings), heartbeat, dry_run=options.dry_run) as (verdict, job),
     ):
         gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes its time
         if verdict.decision is Decision.DONE:
             return
         if options.dry_run:
-            _rehearse(plan, settings, verdict, checkpoint)
+            _rehearse(job, settings, verdict, heartbeat)
         elif verdict.places:
-            store = _open_at(settings, plan.point.location)
-            _print(str(restore.run(plan, store, checkpoint, replace=verdict.replaces)))
+            store = _open_at(settings, job.point.location)
+            _print(str(restore.run(job, store, heartbeat, replace=verdict.replaces)))
         elif verdict.origin:
-            restore.join(plan, verdict.origin, replace=verdict.replaces)
+            restore.join(job, verdict.origin, replace=verdict.replaces)
 
 
-def _rehearse(plan: restore.Plan, settings: Settings, verdict: Verdict, checkpoint: Checkpoint) -> None:
+def _rehearse(job: restore.RestoreJob, settings: Settings, verdict: Verdict, heartbeat: Heartbeat) -> None:
     if verdict.places:
-        restore.rehearse(plan, _open_at(settings, plan.point.location), checkpoint)
-    log.info("this was a rehearsal: nothing was written to %s", plan.data.path)
+        restore.rehearse(job, _open_at(settings, job.point.location), heartbeat)
+    log.info("this was a rehearsal: nothing was written to %s", job.data.path)
 
 
 def _rules(options: argparse.Namespace, settings: Settings) -> None:

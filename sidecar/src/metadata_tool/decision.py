@@ -5,12 +5,12 @@ import time
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from metadata_tool import marker
+from metadata_tool import restore_marker
 from metadata_tool.catalog import RestorePoint, Series
 from metadata_tool.errors import ClusterRunning, DataDirNotEmpty
-from metadata_tool.lifecycle import Checkpoint
-from metadata_tool.marker import Marker
-from metadata_tool.restore import Plan
+from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.restore import RestoreJob
+from metadata_tool.restore_marker import Marker
 from metadata_tool.zookeeper import probe, session
 from metadata_tool.zookeeper.jute import INT
 from metadata_tool.zookeeper.probe import Member, Origin
@@ -79,7 +79,7 @@ class _Seen:
     has_run: bool = False
 
 
-def decide(plan: Plan, checkpoint: Checkpoint) -> Verdict:
+def decide(job: RestoreJob, heartbeat: Heartbeat) -> Verdict:
     """Look at the data directory, then at the ensemble. Nothing is changed.
 
     Raises:
@@ -87,36 +87,34 @@ def decide(plan: Plan, checkpoint: Checkpoint) -> Verdict:
         DataDirNotEmpty: the directory holds data that is not of this restore.
         DataDirUnusable: it cannot be read.
     """
-    here = _restored_here(plan)
-    if here and here.version == plan.version:
-        _say_done(plan, here)
+    here = _restored_here(job)
+    if here and here.version == job.version:
+        _say_done(job, here)
         return Verdict(Decision.DONE, here)
-    seen = _look(plan, checkpoint)
+    seen = _look(job, heartbeat)
     if seen.serving:
-        origin: Marker | None = _require_own(plan, seen.serving, checkpoint)
+        origin: Marker | None = _require_own(job, seen.serving, heartbeat)
     else:
         origin = seen.alike
-        _require_alike(plan, seen.strangers)
+        _require_alike(job, seen.strangers)
     if seen.has_run:
-        log.info(
-            "a member of version %s runs that has data since its restore: this member takes its tree", plan.version
-        )
+        log.info("a member of version %s runs that has data since its restore: this member takes its tree", job.version)
     joins = bool(seen.serving) or seen.has_run
-    if not plan.data.holds_data():
+    if not job.data.holds_data():
         return Verdict(Decision.JOIN if joins else Decision.RESTORE, origin)
-    _require_replaceable(plan, here)
+    _require_replaceable(job, here)
     return Verdict(Decision.JOIN_ANEW if joins else Decision.REPLACE, origin)
 
 
-def _restored_here(plan: Plan) -> Marker | None:
+def _restored_here(job: RestoreJob) -> Marker | None:
     """Which restore the data here is of; None where there is no data, or of none."""
-    here = _marker(plan.data.marker())
-    if not here and plan.data.has_snapshot():
-        here = _marker(plan.data.joined()) or _marker(plan.data.find_znode(marker.ZNODE))
+    here = _marker(job.data.marker())
+    if not here and job.data.has_snapshot():
+        here = _marker(job.data.joined()) or _marker(job.data.find_znode(restore_marker.ZNODE))
     return here
 
 
-def _look(plan: Plan, checkpoint: Checkpoint) -> _Seen:
+def _look(job: RestoreJob, heartbeat: Heartbeat) -> _Seen:
     """Which member serves; if none does, which members run, and whether they report the same restore as this one.
 
     Members that run and do not serve may be in an election: that is told by waiting.
@@ -124,32 +122,32 @@ def _look(plan: Plan, checkpoint: Checkpoint) -> _Seen:
     Members of this restore that are no majority wait for this one, and nobody waits for them.
     """
     deadline = time.monotonic() + _ELECTION
-    majority = len(plan.members) // 2 + 1
+    majority = len(job.members) // 2 + 1
     while True:
-        members = probe.look(plan.ensemble)
+        members = probe.look(job.ensemble)
         serving = next((member.address for member in members if member.serves), "")
-        seen = _Seen(serving, None, []) if serving else _tell_apart(plan, members)
+        seen = _Seen(serving, None, []) if serving else _tell_apart(job, members)
         alone = len(members) < majority and not seen.strangers
         if serving or alone or time.monotonic() > deadline:
             return seen
-        checkpoint()
+        heartbeat()
         time.sleep(1)
 
 
-def _tell_apart(plan: Plan, members: list[Member]) -> _Seen:
+def _tell_apart(job: RestoreJob, members: list[Member]) -> _Seen:
     """What members that do not serve report: the wanted restore, or something else."""
-    told = {member.address: probe.origin(member.address, plan.admin_port) for member in members}
-    wanted = {address: _wanted(plan, origin) for address, origin in told.items()}
+    told = {member.address: probe.origin(member.address, job.admin_port) for member in members}
+    wanted = {address: _wanted(job, origin) for address, origin in told.items()}
     alike = next(filter(None, wanted.values()), None)
     strangers = [address for address, marker in wanted.items() if marker is None or marker != alike]
     has_run = any(told[address].has_run for address in told.keys() - strangers)
     return _Seen("", alike, strangers, has_run)
 
 
-def _wanted(plan: Plan, origin: Origin) -> Marker | None:
+def _wanted(job: RestoreJob, origin: Origin) -> Marker | None:
     """The restore that a member reports; None unless it is the wanted one."""
-    point = origin.point if isinstance(plan.wanted, Series) else str(plan.wanted)
-    found = plan.marker_from(point)
+    point = origin.point if isinstance(job.wanted, Series) else str(job.wanted)
+    found = job.marker_from(point)
     try:
         RestorePoint.parse(point)
     except ValueError:
@@ -157,55 +155,55 @@ def _wanted(plan: Plan, origin: Origin) -> Marker | None:
     return found if found.digest == origin.digest else None
 
 
-def _require_own(plan: Plan, serving: str, checkpoint: Checkpoint) -> Marker:
+def _require_own(job: RestoreJob, serving: str, heartbeat: Heartbeat) -> Marker:
     """The marker of the ensemble that serves. Refuses an ensemble that is not of this restore."""
-    with session.connect(Ensemble(serving, patience=_PATIENCE), checkpoint) as connected:
-        reply = connected.read(marker.ZNODE)
+    with session.connect(Ensemble(serving, patience=_PATIENCE), heartbeat) as connected:
+        reply = connected.read(restore_marker.ZNODE)
         found = _marker(reply.data[INT.size :] if reply else None)
     if found is None:
         what = "no restore has made its tree"
-    elif found.version != plan.version:
+    elif found.version != job.version:
         what = f"its tree is of restore version {found.version}"
     else:
-        log.info("the cluster of version %s runs: this member takes its tree from %s", plan.version, serving)
-        if not plan.accepts(found.point) or found != plan.marker_from(found.point):
+        log.info("the cluster of version %s runs: this member takes its tree from %s", job.version, serving)
+        if not job.accepts(found.point) or found != job.marker_from(found.point):
             log.warning("that was restored from %s with %s, and stays so", found.point, dict(found.settings))
         return found
     raise ClusterRunning(f"an ensemble runs already, {serving} serves, and {what}", _NEVER)
 
 
-def _require_alike(plan: Plan, strangers: list[str]) -> None:
+def _require_alike(job: RestoreJob, strangers: list[str]) -> None:
     """Refuse to start a cluster beside members that may be of another, and could win the election."""
     if strangers:
-        point = "" if isinstance(plan.wanted, Series) else f" from {plan.wanted}"
+        point = "" if isinstance(job.wanted, Series) else f" from {job.wanted}"
         raise ClusterRunning(
-            f"{', '.join(strangers)} runs, serves nobody, and does not say at its admin port {plan.admin_port} that "
-            f"it was restored as version {plan.version}{point} with the same settings",
+            f"{', '.join(strangers)} runs, serves nobody, and does not say at its admin port {job.admin_port} that "
+            f"it was restored as version {job.version}{point} with the same settings",
             f"nothing was touched; {_TOGETHER}",
         )
 
 
-def _require_replaceable(plan: Plan, here: Marker | None) -> None:
+def _require_replaceable(job: RestoreJob, here: Marker | None) -> None:
     """Data of an earlier restore may be kept aside, where it is known that nobody uses it; other data on demand."""
-    never_synced = not here and plan.data.joined() is not None and not plan.data.has_snapshot()
-    if not (here or never_synced or plan.overwrite_existing):
-        plan.data.require_empty()
+    never_synced = not here and job.data.joined() is not None and not job.data.has_snapshot()
+    if not (here or never_synced or job.overwrite_existing):
+        job.data.require_empty()
     earlier = f"restore version {here.version} from {here.point}" if here else "unknown origin"
-    if not plan.ensemble:
+    if not job.ensemble:
         raise DataDirNotEmpty(
-            f"ZOOKEEPER_DATA_DIR {plan.data.path} holds data of {earlier}",
+            f"ZOOKEEPER_DATA_DIR {job.data.path} holds data of {earlier}",
             "to restore over it, ZOOKEEPER_SERVERS must name the members, and none may run. Nothing was touched",
         )
-    log.warning("the data of %s in %s will be kept aside", earlier, plan.data.path)
+    log.warning("the data of %s in %s will be kept aside", earlier, job.data.path)
 
 
 def _marker(content: bytes | None) -> Marker | None:
     return Marker.parse(content) if content else None
 
 
-def _say_done(plan: Plan, here: Marker) -> None:
+def _say_done(job: RestoreJob, here: Marker) -> None:
     log.info("version %s was restored here before, from %s: nothing to do", here.version, here.point)
-    if not plan.accepts(here.point):
-        log.warning("%s is not restored. To restore it, set a new RESTORE_VERSION", plan.wanted)
-    elif here != plan.marker_from(here.point):
+    if not job.accepts(here.point):
+        log.warning("%s is not restored. To restore it, set a new RESTORE_VERSION", job.wanted)
+    elif here != job.marker_from(here.point):
         log.warning("the settings are others now (%s then): that needs another RESTORE_VERSION", dict(here.settings))

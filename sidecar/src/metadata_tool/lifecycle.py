@@ -22,7 +22,7 @@ class Every:
         return True
 
 
-class Checkpoint:
+class Heartbeat:
     """Called by long work at every step: a heartbeat for whoever watches, and the place where a stop takes effect."""
 
     def __init__(self) -> None:

@@ -47,12 +47,12 @@ class Manifest:
     """Znodes whose ACL may be one of shortly before or after; None in a backup that was made before there was this."""
     coverage: dict[str, Any] | None = None
     """What a restore would bring back; None in a backup that was made before there was this."""
-    outline: dict[str, Any] | None = None
+    summary: dict[str, Any] | None = None
     """What a recovery may assume until it has read the tree; None as above."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields of manifest.json; zxids in hex, as ZooKeeper's own logs and file names have them."""
-        optional = {"unprovenAcls": self.unproven_acls, "coverage": self.coverage, "outline": self.outline}
+        optional = {"unprovenAcls": self.unproven_acls, "coverage": self.coverage, "outline": self.summary}
         return {
             "formatVersion": self.format_version,
             "toolVersion": self.tool_version,
@@ -110,7 +110,7 @@ class Manifest:
             snapshot=SnapshotFile(snapshot.text("name"), snapshot.number("size"), snapshot.text("sha256")),
             unproven_acls=fields.number("unprovenAcls") if fields.has("unprovenAcls") else None,
             coverage=fields.optional("coverage"),
-            outline=fields.optional("outline"),
+            summary=fields.optional("outline"),
         )
         manifest._check()
         return manifest

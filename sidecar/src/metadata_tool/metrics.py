@@ -9,7 +9,7 @@ from threading import Lock
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
-from metadata_tool.backup import Report
+from metadata_tool.backup import BackupResult
 from metadata_tool.pulsar.coverage import OTHERS, Coverage, Tally
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -98,7 +98,7 @@ class Metrics:
             self._values[COUNT] += 1
             self._values[FAILURE_COUNT] += 1
 
-    def succeeded(self, report: Report) -> None:
+    def succeeded(self, report: BackupResult) -> None:
         """A backup was run and is in the bucket."""
         with self._lock:
             self._values[COUNT] += 1

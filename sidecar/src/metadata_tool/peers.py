@@ -16,10 +16,10 @@ from typing import Any, Self
 
 from metadata_tool.catalog import RestorePoint, Series
 from metadata_tool.errors import ClusterRunning, MembersMissing
-from metadata_tool.lifecycle import Checkpoint, Every
-from metadata_tool.marker import Marker
+from metadata_tool.lifecycle import Every, Heartbeat
 from metadata_tool.ports import listen
-from metadata_tool.restore import Plan
+from metadata_tool.restore import RestoreJob
+from metadata_tool.restore_marker import Marker
 from metadata_tool.zookeeper import probe
 
 log = logging.getLogger(__name__)
@@ -42,13 +42,13 @@ class Meeting:
     """This member among those that wait. It answers the others while the `with` block runs."""
 
     def __init__(
-        self, plan: Plan, series: Series, look_up: Callable[[], RestorePoint], patience: float = _PATIENCE
+        self, job: RestoreJob, series: Series, look_up: Callable[[], RestorePoint], patience: float = _PATIENCE
     ) -> None:
-        self._plan = plan
+        self._job = job
         self._patience = patience
         self._series = series
         self._look_up = look_up
-        self._cause = Marker(plan.version, str(series), plan.wishes.described()).digest
+        self._cause = Marker(job.version, str(series), job.recovery_options.described()).digest
         self._me = secrets.token_hex(16)
         self._point: RestorePoint | None = None
         self._waiting_for_me: set[str] = set()
@@ -56,7 +56,7 @@ class Meeting:
         self._time_to_say: Callable[[], bool] = lambda: True
 
     def __enter__(self) -> Self:
-        self._server = _Server(self, self._plan.admin_port, self._plan.admin_address)
+        self._server = _Server(self, self._job.admin_port, self._job.admin_address)
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
         return self
 
@@ -68,7 +68,7 @@ class Meeting:
         self._server.shutdown()
         self._server.server_close()
 
-    def wait(self, checkpoint: Checkpoint) -> RestorePoint | None:
+    def wait(self, heartbeat: Heartbeat) -> RestorePoint | None:
         """The point that all members restore; None as soon as a ZooKeeper runs: then decide again.
 
         Raises:
@@ -77,7 +77,7 @@ class Meeting:
             ToolError: this member had to look up the point, and that failed.
         """
         deadline = time.monotonic() + self._patience
-        while not probe.look(self._plan.ensemble):
+        while not probe.look(self._job.ensemble):
             self._point = self._hear()
             if self._point:
                 return self._point
@@ -87,7 +87,7 @@ class Meeting:
                     "nothing was touched. The log names the missing members. Start them and run the restore again, "
                     "or set RESTORE_POINT to a backup",
                 )
-            checkpoint()
+            heartbeat()
             time.sleep(1)
         return None
 
@@ -103,8 +103,8 @@ class Meeting:
 
     def _hear(self) -> RestorePoint | None:
         """Ask every member. The point, if a member tells it, or if all wait and this one is the first; else None."""
-        members = self._plan.members
-        asked = {address: probe.properties(address, self._plan.admin_port, self._me) for address in members}
+        members = self._job.members
+        asked = {address: probe.properties(address, self._job.admin_port, self._me) for address in members}
         waiting = {address: answer for address, answer in asked.items() if WAITING in answer}
         self._require_alike(waiting)
         for answer in waiting.values():
@@ -132,7 +132,7 @@ class Meeting:
         others = [address for address, answer in waiting.items() if answer[WAITING] != self._cause]
         if others:
             raise ClusterRunning(
-                f"{', '.join(others)} waits for another restore, not for version {self._plan.version} of the newest "
+                f"{', '.join(others)} waits for another restore, not for version {self._job.version} of the newest "
                 f"backup of {self._series} with the settings of this member",
                 "nothing was touched. Give all members the same settings, and start their restores again",
             )

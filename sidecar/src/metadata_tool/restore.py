@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from metadata_tool import archive
-from metadata_tool.apart import apart
 from metadata_tool.catalog import RestorePoint, Series
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, ClusterAbsent, SettingError, ToolError
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.manifest import USE_ANOTHER, Manifest
-from metadata_tool.marker import ZNODE, Marker
-from metadata_tool.pulsar.facts import Outline
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.recovery import Changes, Recovery
-from metadata_tool.pulsar.report import Report
-from metadata_tool.pulsar.rules import Orders
-from metadata_tool.pulsar.survey import Findings, Survey
-from metadata_tool.pulsar.wishes import Wishes
+from metadata_tool.pulsar.recovery import Recovery, Transform
+from metadata_tool.pulsar.recovery_options import RecoveryOptions
+from metadata_tool.pulsar.report import RecoveryReport
+from metadata_tool.pulsar.rules import RecoveryPlan
+from metadata_tool.pulsar.tree_facts import TreeSummary
+from metadata_tool.pulsar.tree_scan import ScanResult, TreeScan
+from metadata_tool.restore_marker import ZNODE, Marker
 from metadata_tool.store import Store
+from metadata_tool.subprocess_worker import in_subprocess
 from metadata_tool.workspace import workspace
-from metadata_tool.zookeeper import datadir, snapshot, system
+from metadata_tool.zookeeper import datadir, initial_znodes, snapshot
 from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.jute import READ, Acl, Stat, pack_acls
 from metadata_tool.zookeeper.snapshot import Node
@@ -40,7 +40,7 @@ REPORT = "restore-report.json"
 
 
 @dataclass(frozen=True)
-class Plan:
+class RestoreJob:
     """What to restore, under which version, where to, and what the new cluster needs.
 
     `wanted` is a backup, or a series whose newest backup is wanted. `ensemble` is `host:port,…` of the members, empty
@@ -57,7 +57,7 @@ class Plan:
     ensemble: str
     admin_port: int
     overwrite_existing: bool
-    wishes: Wishes
+    recovery_options: RecoveryOptions
     admin_address: str = ""
     allow_older: bool = False
     looked_up: bool = False
@@ -80,7 +80,7 @@ class Plan:
         """What is wanted, in words."""
         return f"the newest {self.wanted}-<epoch ms>.tar.gz" if isinstance(self.wanted, Series) else str(self.wanted)
 
-    def settled(self, point: RestorePoint) -> "Plan":
+    def settled(self, point: RestorePoint) -> "RestoreJob":
         """The same, to restore this backup."""
         return replace(self, wanted=point, looked_up=isinstance(self.wanted, Series))
 
@@ -95,7 +95,7 @@ class Plan:
 
     def marker_from(self, point: str) -> Marker:
         """The marker that this restore leaves behind if it restores this point."""
-        return Marker(self.version, point, self.wishes.described())
+        return Marker(self.version, point, self.recovery_options.described())
 
     @property
     def why(self) -> str:
@@ -104,7 +104,7 @@ class Plan:
 
 
 @contextmanager
-def fetched(point: RestorePoint, store: Store, spool_dir: Path, checkpoint: Checkpoint) -> Iterator[Path]:
+def fetched(point: RestorePoint, store: Store, spool_dir: Path, heartbeat: Heartbeat) -> Iterator[Path]:
     """A local copy of a backup, gone afterwards.
 
     Raises:
@@ -114,7 +114,7 @@ def fetched(point: RestorePoint, store: Store, spool_dir: Path, checkpoint: Chec
     with workspace(spool_dir) as workdir:
         path = workdir / str(point.name)
         log.info("fetching %s", point)
-        store.fetch(str(point.name), path, checkpoint)
+        store.fetch(str(point.name), path, heartbeat)
         try:
             yield path
         except (ArchiveCorrupt, ArchiveUnsupported) as error:
@@ -122,14 +122,14 @@ def fetched(point: RestorePoint, store: Store, spool_dir: Path, checkpoint: Chec
 
 
 def verify(
-    point: RestorePoint, path: Path, checkpoint: Checkpoint, each: Callable[[Node], None] = lambda _: None
+    point: RestorePoint, path: Path, heartbeat: Heartbeat, each: Callable[[Node], None] = lambda _: None
 ) -> Manifest:
     """Read a fetched backup whole and check everything that can be checked; `each` is called with every znode.
 
     Raises:
         ArchiveCorrupt, ArchiveUnsupported: it is not to be used.
     """
-    manifest = archive.verify(path, checkpoint, each)
+    manifest = archive.verify(path, heartbeat, each)
     require_match(point, manifest)
     return manifest
 
@@ -146,7 +146,7 @@ def require_match(point: RestorePoint, manifest: Manifest) -> None:
         )
 
 
-def run(plan: Plan, store: Store, checkpoint: Checkpoint, *, replace: bool) -> Path:
+def run(job: RestoreJob, store: Store, heartbeat: Heartbeat, *, replace: bool) -> Path:
     """Restore into a data directory. Every member gets the same bytes under the same name.
 
     The path of the snapshot. With `replace`, data that is there already is kept aside. The directory is locked.
@@ -155,15 +155,15 @@ def run(plan: Plan, store: Store, checkpoint: Checkpoint, *, replace: bool) -> P
         DataDirNotEmpty: there is data, and it is not to be replaced; nothing was touched.
         ToolError: the restore failed; the directory is as it was.
     """
-    with fetched(plan.point, store, plan.spool_dir, checkpoint) as path:
-        recovering = _Recovering.begin(plan, path, checkpoint)
-        plan.data.require_space(recovering.room)
-        placed = plan.data.place(recovering.zxid, recovering.write, plan.why if replace else None)
-    log.info("restored %s into %s, with a report beside it: %s", plan.point, placed, REPORT)
+    with fetched(job.point, store, job.spool_dir, heartbeat) as path:
+        recovering = _Recovering.begin(job, path, heartbeat)
+        job.data.require_space(recovering.room)
+        placed = job.data.place(recovering.zxid, recovering.write, job.why if replace else None)
+    log.info("restored %s into %s, with a report beside it: %s", job.point, placed, REPORT)
     return placed
 
 
-def join(plan: Plan, origin: Marker, *, replace: bool) -> None:
+def join(job: RestoreJob, origin: Marker, *, replace: bool) -> None:
     """Let a member start empty and take its tree from the others, which are of this origin.
 
     With `replace`, existing data is moved aside.
@@ -172,19 +172,19 @@ def join(plan: Plan, origin: Marker, *, replace: bool) -> None:
         DataDirUnusable: the directory cannot be written.
     """
     if replace:
-        plan.data.keep_aside(plan.why)
-    plan.data.note_joined(origin.to_json())
+        job.data.keep_aside(job.why)
+    job.data.note_joined(origin.to_json())
 
 
-def rehearse(plan: Plan, store: Store, checkpoint: Checkpoint) -> None:
+def rehearse(job: RestoreJob, store: Store, heartbeat: Heartbeat) -> None:
     """Do all of it but the last step: the report is said, nothing is placed.
 
     Raises:
         ToolError: the restore would fail.
     """
-    with fetched(plan.point, store, plan.spool_dir, checkpoint) as path:
-        recovering = _Recovering.begin(plan, path, checkpoint)
-        plan.data.require_space(recovering.room)
+    with fetched(job.point, store, job.spool_dir, heartbeat) as path:
+        recovering = _Recovering.begin(job, path, heartbeat)
+        job.data.require_space(recovering.room)
         recovering.write(_Nowhere())
 
 
@@ -195,17 +195,17 @@ class _Nowhere(io.BytesIO):
         return len(content)
 
 
-def _survey(point: RestorePoint, path: Path, layout: Layout, checkpoint: Checkpoint | None = None) -> Findings:
+def _scan(point: RestorePoint, path: Path, layout: Layout, heartbeat: Heartbeat | None = None) -> ScanResult:
     """Verify a fetched backup, and learn what must be known of the whole tree."""
-    survey = Survey(layout)
-    verify(point, path, checkpoint or Checkpoint(), survey.see)
-    return survey.findings()
+    scan = TreeScan(layout)
+    verify(point, path, heartbeat or Heartbeat(), scan.see)
+    return scan.findings()
 
 
-def _layout(plan: Plan, manifest: Manifest) -> Layout:
-    if plan.managed_ledger_path != manifest.managed_ledger_path:
+def _layout(job: RestoreJob, manifest: Manifest) -> Layout:
+    if job.managed_ledger_path != manifest.managed_ledger_path:
         raise SettingError(
-            f"MANAGED_LEDGER_PATH is {plan.managed_ledger_path}, that of the backup {manifest.managed_ledger_path}",
+            f"MANAGED_LEDGER_PATH is {job.managed_ledger_path}, that of the backup {manifest.managed_ledger_path}",
             f"set it to {manifest.managed_ledger_path}",
         )
     return Layout(manifest.chroot, manifest.managed_ledger_path)
@@ -213,8 +213,8 @@ def _layout(plan: Plan, manifest: Manifest) -> Layout:
 
 def _require_cluster(point: RestorePoint, manifest: Manifest) -> None:
     """Refuse the backup of an ensemble that was emptied: nobody chose it."""
-    outline = Outline.parse(manifest.outline)
-    if outline and not outline.clusters:
+    summary = TreeSummary.parse(manifest.summary)
+    if summary and not summary.clusters:
         raise ClusterAbsent(
             f"the newest backup, {point}, holds no Pulsar cluster: /admin/clusters is empty",
             "nothing was touched. Set RESTORE_POINT to an older backup that holds one (`metadata-tool list` and "
@@ -234,21 +234,21 @@ def _later(zxid: int, marker: Marker) -> int:
 class _Recovering:
     """A fetched backup on its way to the tree of a new cluster."""
 
-    plan: Plan
+    job: RestoreJob
     path: Path
     manifest: Manifest
     layout: Layout
     zxid: int
-    checkpoint: Checkpoint
+    heartbeat: Heartbeat
 
     @classmethod
-    def begin(cls, plan: Plan, path: Path, checkpoint: Checkpoint) -> "_Recovering":
+    def begin(cls, job: RestoreJob, path: Path, heartbeat: Heartbeat) -> "_Recovering":
         """Read the manifest."""
         with archive.opened(path) as backup:
             manifest = backup.manifest
-        if plan.looked_up:
-            _require_cluster(plan.point, manifest)
-        return cls(plan, path, manifest, _layout(plan, manifest), _later(manifest.zxid, plan.marker), checkpoint)
+        if job.looked_up:
+            _require_cluster(job.point, manifest)
+        return cls(job, path, manifest, _layout(job, manifest), _later(manifest.zxid, job.marker), heartbeat)
 
     @property
     def room(self) -> int:
@@ -264,45 +264,45 @@ class _Recovering:
         """
         assumed = self._assumption()
         if assumed is None:
-            findings = self._say_verified(_survey(self.plan.point, self.path, self.layout, self.checkpoint))
-            return self._told(findings, self._write(out, findings.facts.outline, findings))
-        log.info("verifying %s, and writing it at the same time", self.plan.point)
-        with apart(self.checkpoint, _survey, self.plan.point, self.path, self.layout) as surveyed:
+            findings = self._say_verified(_scan(self.job.point, self.path, self.layout, self.heartbeat))
+            return self._told(findings, self._write(out, findings.facts.summary, findings))
+        log.info("verifying %s, and writing it at the same time", self.job.point)
+        with in_subprocess(self.heartbeat, _scan, self.job.point, self.path, self.layout) as scanned:
             try:
                 changes = self._write(out, assumed, None)
             except Exception:
-                surveyed()  # what is wrong with the backup explains whatever came of it
+                scanned()  # what is wrong with the backup explains whatever came of it
                 raise
-            findings = self._say_verified(surveyed())
-        if findings.facts.outline != assumed:
+            findings = self._say_verified(scanned())
+        if findings.facts.summary != assumed:
             log.warning("its manifest tells other ids or clusters than its tree: it is written again")
             out.seek(0)
             out.truncate()
-            changes = self._write(out, findings.facts.outline, findings)
+            changes = self._write(out, findings.facts.summary, findings)
         return self._told(findings, changes)
 
-    def _assumption(self) -> Outline | None:
+    def _assumption(self) -> TreeSummary | None:
         """What can be assumed of the tree before it was read; None if that is not worth while, or not enough."""
-        outline = Outline.parse(self.manifest.outline)
-        if outline is None or self.manifest.nodes < _LARGE:
+        summary = TreeSummary.parse(self.manifest.summary)
+        if summary is None or self.manifest.nodes < _LARGE:
             return None
         try:
-            return None if self._orders(outline).rename else outline
+            return None if self._plan(summary).rename else summary
         except ToolError:
             return None  # whatever is to be refused is refused for what is in the tree
 
-    def _say_verified(self, findings: Findings) -> Findings:
-        log.info("verified %s: %d znodes at zxid %#x", self.plan.point, self.manifest.nodes, self.manifest.zxid)
+    def _say_verified(self, findings: ScanResult) -> ScanResult:
+        log.info("verified %s: %d znodes at zxid %#x", self.job.point, self.manifest.nodes, self.manifest.zxid)
         return findings
 
-    def _orders(self, outline: Outline) -> Orders:
-        return self.plan.wishes.orders(outline, self.zxid, self.manifest.timestamp)
+    def _plan(self, summary: TreeSummary) -> RecoveryPlan:
+        return self.job.recovery_options.plan(summary, self.zxid, self.manifest.timestamp)
 
-    def _write(self, out: BinaryIO, outline: Outline, findings: Findings | None) -> Changes:
-        orders = self._orders(outline)
-        renamed = findings.facts.clusters[orders.rename[0]] if findings and orders.rename else []
-        recovery = Recovery(orders, outline, renamed, self.layout)
-        with archive.opened(self.path, self.checkpoint) as backup:
+    def _write(self, out: BinaryIO, summary: TreeSummary, findings: ScanResult | None) -> Transform:
+        plan = self._plan(summary)
+        renamed = findings.facts.clusters[plan.rename[0]] if findings and plan.rename else []
+        recovery = Recovery(plan, summary, renamed, self.layout)
+        with archive.opened(self.path, self.heartbeat) as backup:
             tree = backup.tree(verified=True)
             read_only = max(tree.acls, default=0) + 1
             acls = {**tree.acls, read_only: pack_acls([Acl(READ, "world", "anyone")])}
@@ -311,12 +311,12 @@ class _Recovering:
         log.info("wrote %d znodes", written.nodes)
         return recovery.changes
 
-    def _told(self, findings: Findings, changes: Changes) -> dict[str, bytes]:
+    def _told(self, findings: ScanResult, changes: Transform) -> dict[str, bytes]:
         """Say what was done; the files that tell it."""
-        report = Report(self._orders(findings.facts.outline), findings.facts, changes, findings.coverage)
+        report = RecoveryReport(self._plan(findings.facts.summary), findings.facts, changes, findings.coverage)
         for line in report.lines():
             log.info("%s", line)
-        return {datadir.MARKER: self.plan.marker.to_json(), REPORT: report.encode()}
+        return {datadir.MARKER: self.job.marker.to_json(), REPORT: report.encode()}
 
     def _sound(self, nodes: Iterable[Node], acls: Mapping[int, bytes]) -> Iterator[bytes]:
         """A tree in which znodes have moved, encoded, as long as it is one that ZooKeeper loads."""
@@ -330,6 +330,6 @@ class _Recovering:
         """The tree with the znode that says which restore it is of, in place of an earlier one, and a new server's."""
         time = self.manifest.timestamp
         stat = Stat(self.zxid, self.zxid, time, time, 0, 0, 0, 0, self.zxid)
-        marker = Node(ZNODE, self.plan.marker.to_json(), read_only, stat.pack())
-        others = (node for node in nodes if node[0] != ZNODE and node[0] != system.CONFIG)
-        return snapshot.inserted(others, [marker, *system.of_new_server(read_only)])
+        marker = Node(ZNODE, self.job.marker.to_json(), read_only, stat.pack())
+        others = (node for node in nodes if node[0] != ZNODE and node[0] != initial_znodes.CONFIG)
+        return snapshot.inserted(others, [marker, *initial_znodes.of_new_server(read_only)])

@@ -8,10 +8,10 @@ from functools import partial
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, Series, backups
 from metadata_tool.decision import Verdict, decide
 from metadata_tool.errors import BackupMissing, NewerBackups, ToolError
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.peers import Meeting
-from metadata_tool.restore import Plan
+from metadata_tool.restore import RestoreJob
 from metadata_tool.store import Store
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,9 @@ Open = Callable[[Location], Store]
 
 
 @contextmanager
-def settled(plan: Plan, open_store: Open, checkpoint: Checkpoint, *, dry_run: bool) -> Iterator[tuple[Verdict, Plan]]:
+def settled(
+    job: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, dry_run: bool
+) -> Iterator[tuple[Verdict, RestoreJob]]:
     """What to do here, and the plan. If a backup is restored, the plan names it.
 
     While the block runs, members that wait can ask which backup it is. A rehearsal does not wait for other members.
@@ -30,19 +32,19 @@ def settled(plan: Plan, open_store: Open, checkpoint: Checkpoint, *, dry_run: bo
         ToolError: see `decide`; or the store cannot be asked.
     """
     with ExitStack() as kept:
-        verdict, wanted = decide(plan, checkpoint), plan.wanted
+        verdict, wanted = decide(job, heartbeat), job.wanted
         if verdict.places and not verdict.origin:  # else those that run have decided, for all
             if isinstance(wanted, RestorePoint):
                 own = Series(wanted.location, wanted.name.prefix)
-                _require_newest(plan, wanted, (own, *plan.newer_in), open_store)
-            elif dry_run or len(plan.members) < 2:
-                plan = plan.settled(_latest(plan, wanted, open_store))
+                _require_newest(job, wanted, (own, *job.newer_in), open_store)
+            elif dry_run or len(job.members) < 2:
+                job = job.settled(_latest(job, wanted, open_store))
             else:
-                meeting = kept.enter_context(Meeting(plan, wanted, partial(_latest, plan, wanted, open_store)))
-                verdict, plan = _meet(meeting, verdict, plan, checkpoint)
+                meeting = kept.enter_context(Meeting(job, wanted, partial(_latest, job, wanted, open_store)))
+                verdict, job = _meet(meeting, verdict, job, heartbeat)
         if verdict.places and verdict.origin:
-            plan = plan.settled(RestorePoint.parse(verdict.origin.point))
-        yield verdict, plan
+            job = job.settled(RestorePoint.parse(verdict.origin.point))
+        yield verdict, job
 
 
 def newest(series: Series, open_store: Open) -> RestorePoint:
@@ -61,25 +63,25 @@ def newest(series: Series, open_store: Open) -> RestorePoint:
     return RestorePoint(series.location, found[0].name)
 
 
-def _meet(meeting: Meeting, verdict: Verdict, plan: Plan, checkpoint: Checkpoint) -> tuple[Verdict, Plan]:
+def _meet(meeting: Meeting, verdict: Verdict, job: RestoreJob, heartbeat: Heartbeat) -> tuple[Verdict, RestoreJob]:
     """Wait until the point is known. If a ZooKeeper runs by then, decide again."""
     while verdict.places and not verdict.origin:
-        if point := meeting.wait(checkpoint):
-            return verdict, plan.settled(point)
-        verdict = decide(plan, checkpoint)
-    return verdict, plan
+        if point := meeting.wait(heartbeat):
+            return verdict, job.settled(point)
+        verdict = decide(job, heartbeat)
+    return verdict, job
 
 
-def _latest(plan: Plan, series: Series, open_store: Open) -> RestorePoint:
+def _latest(job: RestoreJob, series: Series, open_store: Open) -> RestorePoint:
     point = newest(series, open_store)
     log.info("%s is %s", LATEST, point)
-    _require_newest(plan, point, (place for place in plan.newer_in if place != series), open_store)
+    _require_newest(job, point, (place for place in job.newer_in if place != series), open_store)
     return point
 
 
-def _require_newest(plan: Plan, point: RestorePoint, places: Iterable[Series], open_store: Open) -> None:
+def _require_newest(job: RestoreJob, point: RestorePoint, places: Iterable[Series], open_store: Open) -> None:
     """Refuse to restore a backup if there are newer ones, unless older ones are allowed."""
-    if plan.allow_older:
+    if job.allow_older:
         return
     newer = [backup for place in dict.fromkeys(places) for backup in _newer(point, place, open_store)]
     if newer:

@@ -21,7 +21,7 @@ from metadata_tool.settings import ServeSettings
 from metadata_tool.store import Store, open_store
 from metadata_tool.web import create_app
 from metadata_tool.workspace import scratch, workspace
-from metadata_tool.zookeeper.known_acls import KnownAcls
+from metadata_tool.zookeeper.acl_cache import AclCache
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def serve(settings: ServeSettings) -> None:
         SettingError: boto3's own settings are wrong.
         SpoolFailed: the spool directory cannot be used.
     """
-    with workspace(settings.plan.spool_dir):
+    with workspace(settings.job.spool_dir):
         pass  # a spool directory that cannot be used is told now
     kept = settings.store
     store = open_store(kept.location, kept.region, kept.addressing_style, kept.credentials_dir)
@@ -46,7 +46,7 @@ def serve(settings: ServeSettings) -> None:
     log.info(
         "admin port %d, a backup of %s to %s every %d s",
         settings.port,
-        settings.plan.source.ensemble.servers,
+        settings.job.source.ensemble.servers,
         kept.location,
         settings.interval,
     )
@@ -73,7 +73,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "threads": THREADS,
             "timeout": 0,  # /healthz watches the loop; a slow S3 listing is no reason to kill a backup
             "graceful_timeout": GRACE,
-            "worker_tmp_dir": str(self._settings.plan.spool_dir),
+            "worker_tmp_dir": str(self._settings.job.spool_dir),
             "control_socket_disable": True,
             "loglevel": "warning",
             "proc_name": "metadata-tool",
@@ -85,10 +85,10 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask:
         settings = self._settings
-        existing = partial(backups, self._store, settings.plan.prefix)
+        existing = partial(backups, self._store, settings.job.prefix)
         metrics = Metrics()
-        known = KnownAcls(self._kept.enter_context(scratch(settings.plan.spool_dir)))
-        back_up = partial(backup.run, settings.plan, self._store, known=known)
+        known = AclCache(self._kept.enter_context(scratch(settings.job.spool_dir)))
+        back_up = partial(backup.run, settings.job, self._store, known=known)
         self._service = Service(back_up, existing, settings.interval, metrics)
         return create_app(existing, metrics, self._service)
 

@@ -5,10 +5,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from metadata_tool.backup import Report
+from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import Stopped, ToolError
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Service:
 
     def __init__(
         self,
-        back_up: Callable[[Checkpoint], Report],
+        back_up: Callable[[Heartbeat], BackupResult],
         existing: Callable[[], list[Backup]],
         interval: float,
         metrics: Metrics,
@@ -40,8 +40,8 @@ class Service:
         self._interval = interval
         self._metrics = metrics
         self._soon_again = soon_again
-        self._checkpoint = Checkpoint()
-        self.last_report: Report | None = None
+        self._heartbeat = Heartbeat()
+        self.last_report: BackupResult | None = None
         """The last backup that this service has made."""
         self.last_failure = ""
         """Why the last attempt failed; empty until the first has ended, and after a good one."""
@@ -53,7 +53,7 @@ class Service:
 
     def begin_stop(self) -> None:
         """Ask a running backup to end at its next step; this may be called by a signal handler."""
-        self._checkpoint.stop()
+        self._heartbeat.stop()
 
     def stop(self, patience: float) -> bool:
         """The same, and wait; whether the loop ended within `patience` seconds."""
@@ -64,18 +64,18 @@ class Service:
     @property
     def alive(self) -> bool:
         """Whether the loop runs and has shown it lately."""
-        return self._thread.is_alive() and self._checkpoint.age < STALLED_AFTER
+        return self._thread.is_alive() and self._heartbeat.age < STALLED_AFTER
 
     @property
     def stopping(self) -> bool:
         """Whether the service was told to stop."""
-        return self._checkpoint.stopping
+        return self._heartbeat.stopping
 
     def _run(self) -> None:
         self._look()
         due = time.monotonic()
         early = EARLY
-        while not self._checkpoint.stopping:
+        while not self._heartbeat.stopping:
             self._once()
             pause = self._interval
             if early and self._uninitialised:
@@ -83,7 +83,7 @@ class Service:
             elif self.last_report:
                 early = 0
             due = max(due + pause, time.monotonic())
-            if self._checkpoint.sleep(due - time.monotonic()):
+            if self._heartbeat.sleep(due - time.monotonic()):
                 break
         log.info("the backup loop has ended")
 
@@ -104,7 +104,7 @@ class Service:
 
     def _once(self) -> None:
         try:
-            report = self._back_up(self._checkpoint)
+            report = self._back_up(self._heartbeat)
         except Stopped:
             log.info("the running backup was abandoned, nothing of it is in the bucket")
         except ToolError as error:

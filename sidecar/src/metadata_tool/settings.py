@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from metadata_tool.backup import Plan as BackupPlan
+from metadata_tool.backup import BackupJob
 from metadata_tool.catalog import LATEST, PREFIX, RestorePoint, Series
 from metadata_tool.errors import SettingError
 from metadata_tool.location import EXAMPLE, Location
+from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
-from metadata_tool.pulsar.wishes import Wishes
-from metadata_tool.restore import Plan as RestorePlan
+from metadata_tool.restore import RestoreJob
+from metadata_tool.zookeeper.bulk_reader import ReadLimits
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
-from metadata_tool.zookeeper.reads import Gentleness
 from metadata_tool.zookeeper.sasl import DIGEST_MD5, GSSAPI, Sasl
 from metadata_tool.zookeeper.session import Ensemble, Login
 from metadata_tool.zookeeper.tls import Tls
@@ -83,13 +83,20 @@ ZOOKEEPER_CONNECT_TIMEOUT = Variable(
     "backup",
     "Seconds that `backup` waits for ZooKeeper; `serve` waits until the next interval",
 )
-ZOOKEEPER_BATCH = Variable("ZOOKEEPER_BATCH", "256", "serve, backup", "Znodes in one request to ZooKeeper, at most")
-ZOOKEEPER_REQUESTS = Variable("ZOOKEEPER_REQUESTS", "4", "serve, backup", "So many such requests are under way at once")
-ZOOKEEPER_CONNECTIONS = Variable(
-    "ZOOKEEPER_CONNECTIONS", "8", "serve, backup", "Sessions for ACLs, besides the one for everything else"
+ZOOKEEPER_MULTI_READ_SIZE = Variable(
+    "ZOOKEEPER_MULTI_READ_SIZE", "256", "serve, backup", "Znodes in one request to ZooKeeper, at most"
 )
-ZOOKEEPER_ACLS = Variable(
-    "ZOOKEEPER_ACLS", "7", "serve, backup", "ACLs are asked for in portions of so many; three wait on each connection"
+ZOOKEEPER_MULTI_READS_IN_FLIGHT = Variable(
+    "ZOOKEEPER_MULTI_READS_IN_FLIGHT", "4", "serve, backup", "So many such requests are under way at once"
+)
+ZOOKEEPER_ACL_CONNECTIONS = Variable(
+    "ZOOKEEPER_ACL_CONNECTIONS", "8", "serve, backup", "Sessions for ACLs, besides the one for everything else"
+)
+ZOOKEEPER_ACL_BATCH = Variable(
+    "ZOOKEEPER_ACL_BATCH",
+    "7",
+    "serve, backup",
+    "ACLs are asked for in portions of so many; three wait on each connection",
 )
 BUCKET = Variable(
     "BUCKET",
@@ -120,9 +127,9 @@ OVERWRITE_EXISTING = Variable(
 )
 RESTORE_SCOPE = Variable(
     "RESTORE_SCOPE",
-    "tiered-storage",
+    "bookies-lost",
     "restore",
-    "What survived: `tiered-storage`, so that the bookies are new and empty; or `everything`, bookies with their disks",
+    "What survived: `bookies-lost`, so that the bookies are new and empty; or `bookies-kept`, bookies with their disks",
 )
 CLUSTER_NAME = Variable(
     "CLUSTER_NAME",
@@ -145,8 +152,8 @@ CLUSTER_BROKER_SERVICE_URL = Variable(
     "restore",
     "The new cluster's brokers, `pulsar://…`; empty: the old ones' are removed",
 )
-HOLD_RETENTION = Variable(
-    "HOLD_RETENTION",
+INFINITE_RETENTION = Variable(
+    "INFINITE_RETENTION",
     "false",
     "restore",
     "`true`: every namespace's retention becomes infinite, so that brokers delete nothing before you have looked",
@@ -231,10 +238,10 @@ VARIABLES = (
     ZOOKEEPER_SASL_PRINCIPAL,
     ZOOKEEPER_SASL_KEYTAB,
     ZOOKEEPER_CONNECT_TIMEOUT,
-    ZOOKEEPER_BATCH,
-    ZOOKEEPER_REQUESTS,
-    ZOOKEEPER_CONNECTIONS,
-    ZOOKEEPER_ACLS,
+    ZOOKEEPER_MULTI_READ_SIZE,
+    ZOOKEEPER_MULTI_READS_IN_FLIGHT,
+    ZOOKEEPER_ACL_CONNECTIONS,
+    ZOOKEEPER_ACL_BATCH,
     BUCKET,
     BACKUP_PREFIX,
     BACKUP_INTERVAL,
@@ -250,7 +257,7 @@ VARIABLES = (
     RENAME_CLUSTER,
     CLUSTER_SERVICE_URL,
     CLUSTER_BROKER_SERVICE_URL,
-    HOLD_RETENTION,
+    INFINITE_RETENTION,
     ZOOKEEPER_DATA_DIR,
     ZOOKEEPER_DATA_LOG_DIR,
     ZOOKEEPER_ADMIN_PORT,
@@ -293,7 +300,7 @@ class StoreSettings:
 class ServeSettings:
     """The service: what to back up and where, seconds between backups, the admin port."""
 
-    plan: BackupPlan
+    job: BackupJob
     store: StoreSettings
     interval: int
     port: int
@@ -335,26 +342,26 @@ class Settings:
         """The directory for work in progress."""
         return Path(self._text(SPOOL_DIR) or tempfile.gettempdir())
 
-    def plan(self) -> BackupPlan:
+    def job(self) -> BackupJob:
         """What `backup` needs."""
-        return self._plan(self._number(ZOOKEEPER_CONNECT_TIMEOUT, 1, 24 * 3600, "seconds"))
+        return self._backup_job(self._number(ZOOKEEPER_CONNECT_TIMEOUT, 1, 24 * 3600, "seconds"))
 
     def serve(self) -> ServeSettings:
         """What `serve` needs: it is patient with ZooKeeper until the next backup is due."""
         interval = self._number(BACKUP_INTERVAL, MIN_INTERVAL, MAX_INTERVAL, "seconds")
         return ServeSettings(
-            plan=self._plan(interval),
+            job=self._backup_job(interval),
             store=self.store(),
             interval=interval,
             port=self._number(WEB_SERVER_PORT, 1, 65535, "a port"),
         )
 
-    def restore(self) -> RestorePlan:
+    def restore(self) -> RestoreJob:
         """What `restore` needs."""
         version = self._text(RESTORE_VERSION)
         if not version.isprintable() or len(version) > 100:
             raise SettingError("RESTORE_VERSION is no short printable text", "set it to a number such as 2")
-        return RestorePlan(
+        return RestoreJob(
             wanted=self._wanted(),
             version=version,
             data=self._data_dir(),
@@ -363,7 +370,7 @@ class Settings:
             ensemble=self._ensemble()[0] if self._text(ZOOKEEPER_SERVERS) else "",
             admin_port=self._number(ZOOKEEPER_ADMIN_PORT, 1, 65535, "a port"),
             overwrite_existing=self._switch(OVERWRITE_EXISTING),
-            wishes=self._wishes(),
+            recovery_options=self._recovery_options(),
             admin_address=self._text(ZOOKEEPER_ADMIN_ADDRESS),
             allow_older=self._switch(ALLOW_OLDER),
             newer_in=self._newer_in(),
@@ -384,13 +391,13 @@ class Settings:
         path = Path(self._required(ZOOKEEPER_DATA_DIR, "set it to the dataDir of zoo.cfg"))
         return DataDir(path, Path(self._text(ZOOKEEPER_DATA_LOG_DIR) or path))
 
-    def _wishes(self) -> Wishes:
+    def _recovery_options(self) -> RecoveryOptions:
         urls = {"serviceUrl": CLUSTER_SERVICE_URL, "brokerServiceUrl": CLUSTER_BROKER_SERVICE_URL}
-        return Wishes(
+        return RecoveryOptions(
             scope=Scope(self._one_of(RESTORE_SCOPE, tuple(Scope))),
             cluster_name=self._matching(CLUSTER_NAME, _CLUSTER, "letters, digits, '_', '=', ':', '.' and '-'"),
             rename_cluster=self._switch(RENAME_CLUSTER),
-            hold_retention=self._switch(HOLD_RETENTION),
+            infinite_retention=self._switch(INFINITE_RETENTION),
             urls=tuple(
                 (name, self._matching(variable, _URL, "scheme://host:port"))
                 for name, variable in urls.items()
@@ -404,23 +411,23 @@ class Settings:
     def _switch(self, variable: Variable) -> bool:
         return self._one_of(variable, ("true", "false")) == "true"
 
-    def _plan(self, patience: float) -> BackupPlan:
+    def _backup_job(self, patience: float) -> BackupJob:
         servers, chroot = self._ensemble()
-        return BackupPlan(
+        return BackupJob(
             source=Source(
-                Ensemble(servers, self._login(), patience, self._tls(), self._sasl()), chroot, self._gentleness()
+                Ensemble(servers, self._login(), patience, self._tls(), self._sasl()), chroot, self._read_limits()
             ),
             prefix=self.prefix(),
             managed_ledger_path=self._managed_ledger_path(),
             spool_dir=self.spool_dir(),
         )
 
-    def _gentleness(self) -> Gentleness:
-        return Gentleness(
-            batch=self._number(ZOOKEEPER_BATCH, 1, 4096, "znodes"),
-            in_flight=self._number(ZOOKEEPER_REQUESTS, 1, 64, "requests"),
-            connections=self._number(ZOOKEEPER_CONNECTIONS, 0, 64, "sessions"),
-            acls=self._number(ZOOKEEPER_ACLS, 1, 1000, "ACLs"),
+    def _read_limits(self) -> ReadLimits:
+        return ReadLimits(
+            batch=self._number(ZOOKEEPER_MULTI_READ_SIZE, 1, 4096, "znodes"),
+            in_flight=self._number(ZOOKEEPER_MULTI_READS_IN_FLIGHT, 1, 64, "requests"),
+            connections=self._number(ZOOKEEPER_ACL_CONNECTIONS, 0, 64, "sessions"),
+            acls=self._number(ZOOKEEPER_ACL_BATCH, 1, 1000, "ACLs"),
         )
 
     def _ensemble(self) -> tuple[str, str]:

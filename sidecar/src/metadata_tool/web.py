@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable
 
-from metadata_tool.backup import Report
+from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import ToolError
 from metadata_tool.metrics import CONTENT_TYPE, Metrics
@@ -28,7 +28,7 @@ class Loop(Protocol):
         """Whether it was told to stop."""
 
     @property
-    def last_report(self) -> Report | None:
+    def last_report(self) -> BackupResult | None:
         """The last backup that it has made since its start."""
 
     @property
@@ -99,14 +99,14 @@ def _answer_errors(app: Flask) -> None:
         return answer, status
 
 
-def _content(newest: Backup, report: Report | None) -> dict[str, Any]:
+def _content(newest: Backup, report: BackupResult | None) -> dict[str, Any]:
     """Which Pulsar clusters the newest backup holds and what it covers, if this service made it."""
     if report is None or report.backup.name != newest.name:
         return {}
     return {"clusters": report.clusters, "coverage": report.coverage.total.to_json()}
 
 
-def _coverage(report: Report | None, namespace: str | None) -> Answer:
+def _coverage(report: BackupResult | None, namespace: str | None) -> Answer:
     if report is None:
         return _error(404, "no backup was made since the service started")
     covered, name = report.coverage, {"backup": str(report.backup.name)}

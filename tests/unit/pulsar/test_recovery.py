@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 
 from metadata_tool.errors import ClusterNameDiffers
-from metadata_tool.pulsar import facts as facts_module
 from metadata_tool.pulsar import recovery as recovery_module
+from metadata_tool.pulsar import tree_facts as facts_module
 from metadata_tool.pulsar.codec import encode, managed_cursor, managed_ledger
 from metadata_tool.pulsar.coverage import Coverage
-from metadata_tool.pulsar.facts import Facts, Outline
 from metadata_tool.pulsar.ids import MARGIN
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.recovery import Changes, Recovery
-from metadata_tool.pulsar.report import Report
+from metadata_tool.pulsar.recovery import Recovery, Transform
+from metadata_tool.pulsar.recovery_options import RecoveryOptions
+from metadata_tool.pulsar.report import RecoveryReport
 from metadata_tool.pulsar.rules import RULES, Scope
-from metadata_tool.pulsar.survey import Survey
-from metadata_tool.pulsar.wishes import Wishes
+from metadata_tool.pulsar.tree_facts import TreeFacts, TreeSummary
+from metadata_tool.pulsar.tree_scan import TreeScan
 from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import Node, tree_key
 from support.metadata import NAMESPACE, as_json, cursor, ledgers, tree
@@ -28,35 +28,35 @@ from support.trees import PATIENT, trees
 COMPRESSED = b"\x47\x78\0\0\0\x04\x08\x03\x10\x00"
 """How a value begins that is compressed by ZSTD."""
 ZXID, TIME = 0x6_0000_0000, 1_623_721_488_825
-TIERED = Wishes(Scope.TIERED_STORAGE)
-EVERYTHING = Wishes(Scope.EVERYTHING)
+TIERED = RecoveryOptions(Scope.BOOKIES_LOST)
+BOOKIES_KEPT = RecoveryOptions(Scope.BOOKIES_KEPT)
 
 
-def known(nodes: list[Node], layout: Layout) -> Facts:
+def known(nodes: list[Node], layout: Layout) -> TreeFacts:
     """What a first reading learns."""
-    survey = Survey(layout)
+    scan = TreeScan(layout)
     for node in nodes:
-        survey.see(node)
-    return survey.findings().facts
+        scan.see(node)
+    return scan.findings().facts
 
 
-def recovered(nodes: list[Node], wishes: Wishes, layout: Layout) -> tuple[list[Node], Changes]:
+def recovered(nodes: list[Node], recovery_options: RecoveryOptions, layout: Layout) -> tuple[list[Node], Transform]:
     """The new tree, and what was done."""
     facts = known(nodes, layout)
-    orders = wishes.orders(facts.outline, ZXID, TIME)
-    renamed = facts.clusters[orders.rename[0]] if orders.rename else []
-    recovery = Recovery(orders, facts.outline, renamed, layout)
+    plan = recovery_options.plan(facts.summary, ZXID, TIME)
+    renamed = facts.clusters[plan.rename[0]] if plan.rename else []
+    recovery = Recovery(plan, facts.summary, renamed, layout)
     return list(recovery.nodes(nodes)), recovery.changes
 
 
 def recover(
     content: Mapping[str, bytes],
-    wishes: Wishes = TIERED,
+    recovery_options: RecoveryOptions = TIERED,
     cversions: Mapping[str, int] | None = None,
     layout: Layout | None = None,
 ) -> dict[str, Node]:
     """The new tree by path."""
-    nodes, _ = recovered(tree(content, cversions), wishes, layout or Layout())
+    nodes, _ = recovered(tree(content, cversions), recovery_options, layout or Layout())
     return {node.path.decode(): node for node in nodes}
 
 
@@ -88,7 +88,7 @@ def test_terminated_topic_is_open_again() -> None:
     """A terminated topic comes back open, and is named; with everything kept it stays as it is."""
     content = {f"{NAMESPACE}/t": ledgers((3, True), terminated=True)}
     assert not managed_ledger(data(recover(content), f"{NAMESPACE}/t")).HasField("terminatedPosition")
-    assert managed_ledger(data(recover(content, EVERYTHING), f"{NAMESPACE}/t")).HasField("terminatedPosition")
+    assert managed_ledger(data(recover(content, BOOKIES_KEPT), f"{NAMESPACE}/t")).HasField("terminatedPosition")
     facts = known(tree(content), Layout())
     assert (1, ["public/default/t"]) == (facts.terminated_count, facts.terminated)
 
@@ -142,14 +142,14 @@ def test_what_goes_and_what_stays(path: str, chroot: str, *, stays: bool) -> Non
     path, layout = chroot + path, Layout(chroot)
     parent = path.rpartition("/")[0] if not path.startswith(f"{chroot}/ledgers/0") else f"{chroot}/ledgers"
     parent = f"{chroot}/schemas" if "/schemas/" in path else parent
-    for wishes, expected in ((TIERED, stays), (EVERYTHING, True)):
-        new = recover({path: b"data"}, wishes, layout=layout)
+    for recovery_options, expected in ((TIERED, stays), (BOOKIES_KEPT, True)):
+        new = recover({path: b"data"}, recovery_options, layout=layout)
         assert expected == (path in new)
         if expected or not path.startswith((f"{chroot}/ledgers/u", f"{chroot}/load", f"{chroot}/name")):
             assert parent in new
 
 
-@pytest.mark.parametrize("wishes", [TIERED, EVERYTHING])
+@pytest.mark.parametrize("recovery_options", [TIERED, BOOKIES_KEPT])
 @pytest.mark.parametrize(
     "content",
     [
@@ -159,9 +159,9 @@ def test_what_goes_and_what_stays(path: str, chroot: str, *, stays: bool) -> Non
         {f"{NAMESPACE}/t": b"", f"{NAMESPACE}/t/sub": cursor(-1, (123456, 0))},
     ],
 )
-def test_ids_go_on_above_every_trace(content: dict[str, bytes], wishes: Wishes) -> None:
+def test_ids_go_on_above_every_trace(content: dict[str, bytes], recovery_options: RecoveryOptions) -> None:
     """The counter is raised above the highest id, wherever it is found, in both scopes."""
-    new = recover({"/ledgers/idgen": b"", **content}, wishes, {"/ledgers/idgen": 7})
+    new = recover({"/ledgers/idgen": b"", **content}, recovery_options, {"/ledgers/idgen": 7})
     assert 123456 + MARGIN + 2 == Stat.unpack(new["/ledgers/idgen"].stat).cversion
 
 
@@ -223,16 +223,16 @@ def test_own_urls_are_not_those_of_the_dead() -> None:
     assert {"peer": ["x"]} == policies(recover(POLICIES), "/admin/clusters/old")
     urls = (("serviceUrl", "http://new:8080"),)
     for scope in Scope:
-        new = recover(POLICIES, Wishes(scope, urls=urls))
+        new = recover(POLICIES, RecoveryOptions(scope, urls=urls))
         assert "http://new:8080" == policies(new, "/admin/clusters/old")["serviceUrl"]
         assert "brokerServiceUrl" not in policies(new, "/admin/clusters/old")
-    assert POLICIES["/admin/clusters/old"] == data(recover(POLICIES, EVERYTHING), "/admin/clusters/old")
+    assert POLICIES["/admin/clusters/old"] == data(recover(POLICIES, BOOKIES_KEPT), "/admin/clusters/old")
 
 
 @pytest.mark.parametrize("scope", Scope)
 def test_rename(scope: Scope) -> None:
     """A renamed cluster has the new name wherever it had the old one."""
-    new = recover(POLICIES, Wishes(scope, "new", rename_cluster=True))
+    new = recover(POLICIES, RecoveryOptions(scope, "new", rename_cluster=True))
     assert not [path for path in new if path.startswith("/admin/clusters/old")]
     assert "/admin/clusters/new/failureDomain" in new
     assert ["x"] == policies(new, "/admin/clusters/new")["peer"]
@@ -244,30 +244,30 @@ def test_rename(scope: Scope) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "wishes", "said"),
+    ("content", "recovery_options", "said"),
     [
-        (POLICIES, Wishes(Scope.TIERED_STORAGE, "new"), "cluster old, CLUSTER_NAME is new"),
+        (POLICIES, RecoveryOptions(Scope.BOOKIES_LOST, "new"), "cluster old, CLUSTER_NAME is new"),
         (
             POLICIES | {"/admin/clusters/far": b"{}"},
-            Wishes(Scope.TIERED_STORAGE, "new", rename_cluster=True),
+            RecoveryOptions(Scope.BOOKIES_LOST, "new", rename_cluster=True),
             "cluster far, old, CLUSTER_NAME is new",
         ),
         (
             POLICIES | {"/managed-ledgers/shop/old/ns/persistent/t": b""},
-            Wishes(Scope.TIERED_STORAGE, "new", rename_cluster=True),
+            RecoveryOptions(Scope.BOOKIES_LOST, "new", rename_cluster=True),
             "cluster old, CLUSTER_NAME is new",
         ),
         (
             POLICIES | {"/admin/policies/shop/old/ns": b"{}"},
-            Wishes(Scope.TIERED_STORAGE, "new", rename_cluster=True),
+            RecoveryOptions(Scope.BOOKIES_LOST, "new", rename_cluster=True),
             "cluster old, CLUSTER_NAME is new",
         ),
     ],
 )
-def test_other_name_is_refused(content: dict[str, bytes], wishes: Wishes, said: str) -> None:
+def test_other_name_is_refused(content: dict[str, bytes], recovery_options: RecoveryOptions, said: str) -> None:
     """A tree of a cluster with another name is refused with both names, unless it can be renamed whole."""
     with pytest.raises(ClusterNameDiffers, match=said):
-        recover(content, wishes)
+        recover(content, recovery_options)
 
 
 def test_rename_leaves_health_checks_behind() -> None:
@@ -275,16 +275,16 @@ def test_rename_leaves_health_checks_behind() -> None:
     checks = "/managed-ledgers/pulsar/old/broker-0:8080/persistent/healthcheck"
     system = "/managed-ledgers/pulsar/old/persistent/healthcheck"  # of the second version: a namespace named so
     content = POLICIES | {checks: ledgers((3, True)), f"{checks}/reader": cursor(-1), system: ledgers((4, True))}
-    new = recover(content, Wishes(Scope.TIERED_STORAGE, "new", rename_cluster=True))
+    new = recover(content, RecoveryOptions(Scope.BOOKIES_LOST, "new", rename_cluster=True))
     assert (False, False, True) == (checks in new, f"{checks}/reader" in new, system in new)
-    assert checks in recover(content, Wishes(Scope.TIERED_STORAGE, "old"))
+    assert checks in recover(content, RecoveryOptions(Scope.BOOKIES_LOST, "old"))
 
 
 def test_cluster_too_large_to_be_renamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """More znodes below the cluster than are kept in memory are refused, none is left out."""
     monkeypatch.setattr(facts_module, "MAX_CLUSTER_ZNODES", 2)
     with pytest.raises(ClusterNameDiffers, match="cluster old, CLUSTER_NAME is new"):
-        recover(POLICIES, Wishes(Scope.TIERED_STORAGE, "new", rename_cluster=True))
+        recover(POLICIES, RecoveryOptions(Scope.BOOKIES_LOST, "new", rename_cluster=True))
 
 
 def test_retention_as_it_was_is_known() -> None:
@@ -293,9 +293,9 @@ def test_retention_as_it_was_is_known() -> None:
     content = POLICIES | {"/admin/policies/shop/kept": as_json(retention_policies=before)}
     nodes = tree(content)
     facts = known(nodes, Layout())
-    orders = Wishes(Scope.TIERED_STORAGE, hold_retention=True).orders(facts.outline, ZXID, TIME)
+    plan = RecoveryOptions(Scope.BOOKIES_LOST, infinite_retention=True).plan(facts.summary, ZXID, TIME)
     expected = {"broken/ns": None, "shop/kept": before, "shop/orders": None}
-    assert expected == Report(orders, facts, Changes(), Coverage()).to_json()["retentionBefore"]
+    assert expected == RecoveryReport(plan, facts, Transform(), Coverage()).to_json()["retentionBefore"]
 
 
 def test_compressed_stays_compressed() -> None:
@@ -310,13 +310,13 @@ def test_growth_beyond_the_usual_limit_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(recovery_module, "USUAL_LIMIT", len(ledgers((3, True))))
     changes = recovered(tree({f"{NAMESPACE}/t": ledgers((3, True))}), TIERED, Layout())[1]
     assert [f"{NAMESPACE}/t"] == [line.partition(" ")[0] for line in changes.large]
-    assert [] == recovered(tree({f"{NAMESPACE}/t": ledgers((3, True))}), EVERYTHING, Layout())[1].large
+    assert [] == recovered(tree({f"{NAMESPACE}/t": ledgers((3, True))}), BOOKIES_KEPT, Layout())[1].large
 
 
 @pytest.mark.parametrize("name", ["", "old"])
 def test_same_name_changes_no_policy(name: str) -> None:
     """Under the name that it has, nothing is renamed; and where no name is given, none is checked."""
-    new = recover(POLICIES, Wishes(Scope.TIERED_STORAGE, name))
+    new = recover(POLICIES, RecoveryOptions(Scope.BOOKIES_LOST, name))
     for path in ("/admin/policies/shop", "/admin/policies/shop/orders", "/admin/policies/shop/empty"):
         assert POLICIES[path] == data(new, path)
 
@@ -325,7 +325,7 @@ def test_same_content_is_no_change() -> None:
     """Addresses that are the new cluster's already leave the znode as it is, spaces and all."""
     path = "/admin/clusters/old"
     content = {path: b'{ "serviceUrl": "http://new:8080" }'}
-    new = recover(content, Wishes(Scope.TIERED_STORAGE, urls=(("serviceUrl", "http://new:8080"),)))
+    new = recover(content, RecoveryOptions(Scope.BOOKIES_LOST, urls=(("serviceUrl", "http://new:8080"),)))
     assert tree(content)[-1] == new[path]
 
 
@@ -333,7 +333,7 @@ def test_retention_is_held() -> None:
     """On demand every namespace keeps its data for ever; the rest of its policies stays."""
     path = "/admin/policies/shop/orders"
     assert "retention_policies" not in policies(recover(POLICIES), path)
-    held = policies(recover(POLICIES, Wishes(Scope.TIERED_STORAGE, hold_retention=True)), path)
+    held = policies(recover(POLICIES, RecoveryOptions(Scope.BOOKIES_LOST, infinite_retention=True)), path)
     assert {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1} == held["retention_policies"]
     assert ["old"] == held["replication_clusters"]
 
@@ -350,8 +350,8 @@ def test_changed_znodes_are_as_if_set() -> None:
 @given(trees())
 def test_any_tree_stays_a_tree(nodes: list[Node]) -> None:
     """Whatever the tree, the new one is in tree order, each znode once and after its parent."""
-    for wishes in (TIERED, EVERYTHING):
-        new, _ = recovered(nodes, wishes, Layout())
+    for recovery_options in (TIERED, BOOKIES_KEPT):
+        new, _ = recovered(nodes, recovery_options, Layout())
         keys = [tree_key(node.path) for node in new]
         assert sorted(set(keys)) == keys
         there = {node.path for node in new}
@@ -375,23 +375,23 @@ def test_json_of_any_kind_stops_nothing() -> None:
         "/admin/clusters/old": b"{}",
         "/admin/policies/a/b": b'{"x":"\\ud800","replication_clusters":[{"y":1},"old"]}',
     }
-    new = recover(content, Wishes(Scope.TIERED_STORAGE, "new", rename_cluster=True))
+    new = recover(content, RecoveryOptions(Scope.BOOKIES_LOST, "new", rename_cluster=True))
     assert "new" in policies(new, "/admin/policies/a/b")["replication_clusters"]
 
 
 def test_outline_is_told_by_the_manifest() -> None:
     """What decides a recovery is read from a manifest as it was written, whatever the tree."""
     content = {**POLICIES, "/ledgers/idgen": b"", "/ledgers/idgen-long": b"", f"{NAMESPACE}/t": ledgers((5, True))}
-    for told in (known(tree(content), Layout()).outline, known(tree({}), Layout()).outline):
-        assert told == Outline.parse(json.loads(json.dumps(told.to_json())))
+    for told in (known(tree(content), Layout()).summary, known(tree({}), Layout()).summary):
+        assert told == TreeSummary.parse(json.loads(json.dumps(told.to_json())))
 
 
 @pytest.mark.parametrize("key", ["highestLedgerId", "bookKeeper", "idCounters", "clusters", "renamable"])
 @pytest.mark.parametrize("value", [None, "x", 1.5, 1 << 62, {"a": 1}, [1], [None]])
 def test_outline_that_is_none(key: str, value: object) -> None:
     """A manifest that tells anything else tells nothing."""
-    assert Outline.parse({**known(tree({}), Layout()).outline.to_json(), key: value}) is None
-    assert Outline.parse(None) is None
+    assert TreeSummary.parse({**known(tree({}), Layout()).summary.to_json(), key: value}) is None
+    assert TreeSummary.parse(None) is None
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def refusal(*replies: tuple[int, bytes]) -> str:
 def test_rfc_example() -> None:
     """The example of RFC 2831, section 4."""
     challenge = b'realm="elwood.innosoft.com",nonce="OA6MG9tEQGm2hh",qop="auth",algorithm=md5-sess,charset=utf-8'
-    response, proof = digest("chris", "secret", fields(challenge), b"imap/elwood.innosoft.com", b"OA6MHXh6VqTrRk")
+    response, verifier = digest("chris", "secret", fields(challenge), b"imap/elwood.innosoft.com", b"OA6MHXh6VqTrRk")
     assert {
         b"charset": b"utf-8",
         b"username": b"chris",
@@ -65,7 +65,7 @@ def test_rfc_example() -> None:
         b"response": b"d388dad90d4bbd760a152321f2143af7",
         b"qop": b"auth",
     } == fields(response)
-    assert b"ea40f60335c427b5527b84dbabcdfffd" == proof
+    assert b"ea40f60335c427b5527b84dbabcdfffd" == verifier
 
 
 @pytest.mark.parametrize(
@@ -190,12 +190,12 @@ def missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_library(tmp_path: Path) -> None:
     """GSSAPI without its library tells what to install, before any server is asked; DIGEST-MD5 needs none."""
     (tmp_path / "keytab").touch()
-    for attempt in (
+    for round_ in (
         Sasl(GSSAPI, keytab=str(tmp_path / "keytab")).require,
         lambda: log_in(Connection([(0, b"")]), KERBEROS, "zk-0", 1),
     ):
         with pytest.raises(SettingError, match=r"libnowhere.so.2 is missing: install .* libgssapi-krb5-2"):
-            attempt()
+            round_()
     DIGEST.require()
 
 

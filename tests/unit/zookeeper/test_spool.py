@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from metadata_tool.errors import CaptureUnsound
 from metadata_tool.zookeeper.snapshot import Node
-from metadata_tool.zookeeper.spool import Change, Changes, PathQueue, Spool, merged
+from metadata_tool.zookeeper.spool import Overlay, OverlayEntry, PathQueue, Spool, merged
 from support.damage import damage
 from support.trees import PATIENT, encoded, node, small_tree, trees
 
@@ -188,13 +188,13 @@ def test_damaged_changes(bits: int, data: st.DataObject) -> None:
     encoded = node(b"/a", bytes(10)).encode()
     with TemporaryDirectory() as directory:
         path = Path(directory, "changes")
-        changes = Changes(path)
-        changes.put(b"/a", Change(7, encoded))
-        assert Change(7, encoded) == changes.get(b"/a")
+        overlay = Overlay(path)
+        overlay.put(b"/a", OverlayEntry(7, encoded))
+        assert OverlayEntry(7, encoded) == overlay.get(b"/a")
         damage(path, data.draw(st.integers(0, len(encoded) - 1)), bits)
         with pytest.raises(CaptureUnsound, match=DAMAGED):
-            changes.get(b"/a")
-        changes.close()
+            overlay.get(b"/a")
+        overlay.close()
 
 
 @PATIENT
@@ -231,28 +231,28 @@ def test_changes(nodes: list[Node], data: st.DataObject) -> None:
     gone = {found.path for found in changed if data.draw(st.booleans())}
     added = [found for found in nodes if data.draw(st.booleans())]
     with TemporaryDirectory() as directory:
-        spool, changes = Spool(Path(directory, "spool")), Changes(Path(directory, "changes"))
+        spool, overlay = Spool(Path(directory, "spool")), Overlay(Path(directory, "changes"))
         for level in by_level([found for found in nodes if found not in added]):
             spool.begin_level()
             spool.append(1, *encoded(level))
         for found in [*added, *changed]:
-            changes.put(found.path, Change(7, b"earlier, and written over"))
+            overlay.put(found.path, OverlayEntry(7, b"earlier, and written over"))
         expected = {found.path: found for found in nodes}
         for found in [*added, *changed]:
             newer = expected[found.path] = found._replace(acl=99)
-            changes.put(found.path, Change(8, newer.encode()))
-            assert Change(8, newer.encode()) == changes.get(found.path)
+            overlay.put(found.path, OverlayEntry(8, newer.encode()))
+            assert OverlayEntry(8, newer.encode()) == overlay.get(found.path)
         for path in gone:
-            changes.remove(path)
+            overlay.remove(path)
             del expected[path]
-        actual = list(merged(spool, changes))
+        actual = list(merged(spool, overlay))
         spool.close()
-        changes.close()
+        overlay.close()
     assert [(found.path, expected[found.path].encode()) for found in nodes if found.path in expected] == actual
 
 
-@pytest.mark.parametrize("kind", [Spool, Changes, PathQueue])
-def test_existing_file(tmp_path: Path, kind: type[Spool | Changes | PathQueue]) -> None:
+@pytest.mark.parametrize("kind", [Spool, Overlay, PathQueue])
+def test_existing_file(tmp_path: Path, kind: type[Spool | Overlay | PathQueue]) -> None:
     """A file that is there already is not written over."""
     path = tmp_path / "file"
     path.write_bytes(b"precious")

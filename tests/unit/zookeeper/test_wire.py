@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from metadata_tool.errors import Stopped
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.zookeeper import wire as module
 from metadata_tool.zookeeper.protocol import THROTTLED
 from metadata_tool.zookeeper.wire import Requests, Wire, WireError, Wires
@@ -50,7 +50,7 @@ def test_order(ends: tuple[Wire, socket.socket]) -> None:
     wire.on_event = lambda *event: seen.append(event)
     wire.ask(GET_ACL, [b"one"], seen.extend)
     wire.ask(GET_ACL, [b"two", b"three"], seen.extend)
-    wires = Wires([wire], Checkpoint())
+    wires = Wires([wire], Heartbeat())
     sent = b"".join(frame(struct.pack(">ii", xid, 6) + body) for xid, body in enumerate((b"one", b"two", b"three"), 1))
     assert sent == pumped(wires, theirs)
     answers = reply(1, b"first", zxid=7) + event(3, b"/a", 8) + reply(-2, b"") + reply(2, b"", -101, 8)
@@ -65,7 +65,7 @@ def test_together() -> None:
     """What is asked while answers are taken goes out in one piece."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     wire = Wire(ours, 15.0)
-    wires = Wires([wire], Checkpoint())
+    wires = Wires([wire], Heartbeat())
 
     def ask(body: bytes) -> None:
         wire.ask(GET_ACL, [body], lambda _: ask(body + b" more"))
@@ -95,7 +95,7 @@ def test_throttled(ends: tuple[Wire, socket.socket]) -> None:
     wire, theirs = ends
     seen: list[object] = []
     Requests(wire, GET_ACL, [b"one", b"two", b"three"], seen.extend)
-    wires = Wires([wire], Checkpoint())
+    wires = Wires([wire], Heartbeat())
     pumped(wires, theirs)
     theirs.sendall(reply(1, b"", THROTTLED) + reply(2, b"second") + reply(3, b"", THROTTLED))
     asked = pumped(wires, theirs)
@@ -109,7 +109,7 @@ def test_throttled_for_ever(ends: tuple[Wire, socket.socket], monkeypatch: pytes
     """It is not asked without end."""
     monkeypatch.setattr(module, "_THROTTLED_TRIES", 4)
     wire, theirs = ends
-    wires = Wires([wire], Checkpoint())
+    wires = Wires([wire], Heartbeat())
     Requests(wire, GET_ACL, [b"one"], lambda _: None)
     for xid in (1, 2, 3):
         assert frame(struct.pack(">ii", xid, 6) + b"one") == pumped(wires, theirs)
@@ -137,7 +137,7 @@ def test_what_is_no_protocol(ends: tuple[Wire, socket.socket], answer: bytes, sa
     wire.ask(GET_ACL, [b""], lambda *_: None)
     theirs.sendall(answer)
     with pytest.raises(WireError, match=said):
-        Wires([wire], Checkpoint()).until(lambda: False)
+        Wires([wire], Heartbeat()).until(lambda: False)
 
 
 def test_hung_up(ends: tuple[Wire, socket.socket]) -> None:
@@ -147,7 +147,7 @@ def test_hung_up(ends: tuple[Wire, socket.socket]) -> None:
     theirs.sendall(reply(1, b"whole")[:-1])
     theirs.shutdown(socket.SHUT_WR)
     with pytest.raises(WireError, match="closed the connection"):
-        Wires([wire], Checkpoint()).until(lambda: False)
+        Wires([wire], Heartbeat()).until(lambda: False)
 
 
 def test_silence(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,14 +156,14 @@ def test_silence(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPat
     wire, _ = ends
     wire.ask(GET_ACL, [b""], lambda *_: None)
     with pytest.raises(WireError, match="no reply came"):
-        Wires([wire], Checkpoint()).until(lambda: False)
+        Wires([wire], Heartbeat()).until(lambda: False)
 
 
 def test_ping() -> None:
     """A session that has nothing to ask shows that it lives, as soon as that is due."""
     ours, theirs = socket.socketpair()
     wire = Wire(ours, 0.3)
-    Wires([wire], Checkpoint()).pump()
+    Wires([wire], Heartbeat()).pump()
     assert frame(struct.pack(">ii", -2, 11)) == theirs.recv(12)
     wire.close()
     theirs.close()
@@ -183,7 +183,7 @@ def test_asked_before_the_rest(ends: tuple[Wire, socket.socket], monkeypatch: py
     wire.ask(GET_ACL, [b"one"], lambda _: None)
     seen: list[bytes] = []
     monkeypatch.setattr(time, "sleep", lambda _: seen.append(theirs.recv(100)))
-    Wires([wire], Checkpoint()).pump(rest=0.1)
+    Wires([wire], Heartbeat()).pump(rest=0.1)
     assert [frame(struct.pack(">ii", 1, 6) + b"one")] == seen
 
 
@@ -201,7 +201,7 @@ def test_large_requests(ends: tuple[Wire, socket.socket]) -> None:
     thread.start()
     seen: list[object] = []
     wire.ask(GET_ACL, [body], seen.extend)
-    Wires([wire], Checkpoint()).until(lambda: bool(seen))
+    Wires([wire], Heartbeat()).until(lambda: bool(seen))
     thread.join()
     assert ([(5, 0, b"thanks")], frame(struct.pack(">ii", 1, 6) + body)) == (seen, bytes(received))
 
@@ -209,7 +209,7 @@ def test_large_requests(ends: tuple[Wire, socket.socket]) -> None:
 def test_stop(ends: tuple[Wire, socket.socket]) -> None:
     """A stop takes effect while a reply is waited for."""
     wire, _ = ends
-    checkpoint = Checkpoint()
-    threading.Timer(0.3, checkpoint.stop).start()
+    heartbeat = Heartbeat()
+    threading.Timer(0.3, heartbeat.stop).start()
     with pytest.raises(Stopped):
-        Wires([wire], checkpoint).until(lambda: False)
+        Wires([wire], heartbeat).until(lambda: False)

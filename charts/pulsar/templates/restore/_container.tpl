@@ -33,7 +33,7 @@ RESTORE_POINT: {{ $restore.restorePoint | quote }}
 RESTORE_VERSION: {{ include "pulsar.number" $restore.restoreVersion | quote }}
 OVERWRITE_EXISTING: {{ $restore.overwriteExisting | quote }}
 RESTORE_SCOPE: {{ $restore.scope | quote }}
-HOLD_RETENTION: {{ $restore.holdRetention | quote }}
+INFINITE_RETENTION: {{ $restore.infiniteRetention | quote }}
 RENAME_CLUSTER: {{ $restore.renameCluster | quote }}
 {{- if or .Values.initialize $metadata.clusterName }}
 CLUSTER_NAME: {{ include "pulsar.clusterName" . | quote }}

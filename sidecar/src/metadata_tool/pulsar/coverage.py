@@ -156,7 +156,7 @@ class Coverage:
         return sorted(self.namespaces.items(), key=lambda item: (-item[1].lost_bytes, item[0]))
 
 
-class Surveyor:
+class CoverageCounter:
     """Counts as the tree streams by."""
 
     def __init__(self, layout: Layout) -> None:

@@ -7,9 +7,9 @@ from re import Match, Pattern
 
 from metadata_tool.pulsar import ids
 from metadata_tool.pulsar.codec import UndecodableError
-from metadata_tool.pulsar.facts import Outline
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.rules import RULES, Orders, Rule
+from metadata_tool.pulsar.rules import RULES, RecoveryPlan, Rule
+from metadata_tool.pulsar.tree_facts import TreeSummary
 from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, inserted, printable
 
@@ -21,7 +21,7 @@ USUAL_LIMIT = 0xFFFFF
 
 
 @dataclass
-class Changes:
+class Transform:
     """What was done: znodes by rule, and those that were left as they are because they could not be decoded.
 
     `large` names znodes that have grown beyond ZooKeeper's usual limit.
@@ -51,11 +51,11 @@ class _Placed:
 class Recovery:
     """Applies the rules of a scope to a stream of znodes."""
 
-    def __init__(self, orders: Orders, outline: Outline, renamed: list[Node], layout: Layout) -> None:
+    def __init__(self, plan: RecoveryPlan, summary: TreeSummary, renamed: list[Node], layout: Layout) -> None:
         """`renamed` are the znodes of the cluster that gets another name."""
-        self.changes = Changes()
-        self._orders = orders
-        self._outline = outline
+        self.changes = Transform()
+        self._plan = plan
+        self._summary = summary
         self._renamed = renamed
         self._layout = layout
         self._chroot = layout.chroot.encode()
@@ -89,7 +89,7 @@ class Recovery:
 
     def _apply(self, rule: Rule, node: Node, match: Match[bytes]) -> Node | None:
         try:
-            result = rule.change(node, match, self._orders)
+            result = rule.change(node, match, self._plan)
         except UndecodableError as error:
             self.changes.undecodable_count += 1
             if len(self.changes.undecodable) < MAX_NAMED:
@@ -110,7 +110,7 @@ class Recovery:
 
     def _placed(self) -> Iterator["_Placed"]:
         for rule in RULES:
-            if self._orders.scope in rule.scopes:
+            if self._plan.scope in rule.scopes:
                 for path in rule.paths:
                     place = self._layout.place(path.removesuffix("/**")).encode()
                     below = path.endswith("/**")
@@ -123,29 +123,29 @@ class Recovery:
         return path[len(self._chroot) + 1 :].partition(b"/")[0] if path.startswith(self._chroot) else b""
 
     def _without_old_cluster(self, saved: Iterable[Node]) -> Iterator[Node]:
-        if not self._orders.rename:
+        if not self._plan.rename:
             yield from saved
             return
-        old = f"{self._layout.chroot}/admin/clusters/{self._orders.rename[0]}".encode()
+        old = f"{self._layout.chroot}/admin/clusters/{self._plan.rename[0]}".encode()
         for node in saved:
             if node.path != old and not node.path.startswith(old + b"/"):
                 yield node
 
     def _renamed_cluster(self) -> Iterator[Node]:
-        if self._orders.rename:
-            old, new = self._orders.rename
+        if self._plan.rename:
+            old, new = self._plan.rename
             root = f"{self._layout.chroot}/admin/clusters/"
             for node in self._renamed:
                 yield node._replace(path=f"{root}{new}".encode() + node.path[len(f"{root}{old}".encode()) :])
 
     def _missing_counters(self) -> Iterator[Node]:
-        counter = self._orders.counter
+        counter = self._plan.counter
         needed = [counter.path] if counter.high is None else [ids.LONG, counter.path]
-        if self._outline.has_ledgers:
+        if self._summary.has_ledgers:
             for path in needed:
-                if path not in self._outline.counters:
+                if path not in self._summary.counters:
                     yield self._new(f"{self._layout.chroot}{path}".encode())
 
     def _new(self, path: bytes) -> Node:
-        zxid, time = self._orders.zxid, self._orders.time
+        zxid, time = self._plan.zxid, self._plan.time
         return Node(path, b"", OPEN_ACL_KEY, Stat(zxid, zxid, time, time, 0, 0, 0, 0, zxid).pack())

@@ -5,32 +5,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from metadata_tool.pulsar.coverage import Coverage, Tally
-from metadata_tool.pulsar.facts import Facts
-from metadata_tool.pulsar.recovery import Changes
-from metadata_tool.pulsar.rules import Orders, Scope
+from metadata_tool.pulsar.recovery import Transform
+from metadata_tool.pulsar.rules import RecoveryPlan, Scope
+from metadata_tool.pulsar.tree_facts import TreeFacts
 
 _NAMESPACES_IN_TEXT = 200
 
 
 @dataclass(frozen=True)
-class Report:
+class RecoveryReport:
     """One recovery."""
 
-    orders: Orders
-    facts: Facts
-    changes: Changes
+    plan: RecoveryPlan
+    facts: TreeFacts
+    changes: Transform
     coverage: Coverage
 
     def to_json(self) -> dict[str, Any]:
         """All of it."""
         return {
-            "scope": self.orders.scope.value,
+            "scope": self.plan.scope.value,
             "clusters": self.facts.own_clusters,
-            "renamed": self.orders.rename,
-            "retentionHeld": self.orders.hold_retention,
-            "retentionBefore": self.facts.retention if self.orders.hold_retention else {},
+            "renamed": self.plan.rename,
+            "infiniteRetention": self.plan.infinite_retention,
+            "retentionBefore": self.facts.retention if self.plan.infinite_retention else {},
             "highestLedgerId": self.facts.highest_id,
-            "nextLedgerId": self.orders.counter.sentinel + 1,
+            "nextLedgerId": self.plan.counter.sentinel + 1,
             "terminated": {"count": self.facts.terminated_count, "first": self.facts.terminated},
             "changed": dict(sorted(self.changes.changed.items())),
             "removed": dict(sorted(self.changes.removed.items())),
@@ -45,10 +45,10 @@ class Report:
 
     def lines(self) -> list[str]:
         """For people."""
-        orders, changes = self.orders, self.changes
-        lines = [f"scope {orders.scope}: ledger ids go on at {orders.counter.sentinel + 1}"]
-        if orders.rename:
-            lines.append(f"cluster {orders.rename[0]} is now called {orders.rename[1]}")
+        plan, changes = self.plan, self.changes
+        lines = [f"scope {plan.scope}: ledger ids go on at {plan.counter.sentinel + 1}"]
+        if plan.rename:
+            lines.append(f"cluster {plan.rename[0]} is now called {plan.rename[1]}")
         for verb, counts in (("changed", changes.changed), ("removed", changes.removed)):
             lines += [f"{verb}: {count} znodes ({name})" for name, count in sorted(counts.items())]
         if changes.undecodable_count:
@@ -56,7 +56,7 @@ class Report:
             lines += [f"  {line}" for line in changes.undecodable]
         if changes.large:
             lines.append(f"jute.maxbuffer of ZooKeeper and brokers must have room for {', '.join(changes.large)}")
-        if self.facts.terminated_count and orders.scope is Scope.TIERED_STORAGE:
+        if self.facts.terminated_count and plan.scope is Scope.BOOKIES_LOST:
             names = ", ".join(self.facts.terminated)
             lines.append(f"terminated topics that are open again: {self.facts.terminated_count} ({names})")
         if not self.facts.has_ledgers:
@@ -64,7 +64,7 @@ class Report:
         return lines + self._namespaces()
 
     def _namespaces(self) -> list[str]:
-        lost = "in BookKeeper" if self.orders.scope is Scope.EVERYTHING else "lost"
+        lost = "in BookKeeper" if self.plan.scope is Scope.BOOKIES_KEPT else "lost"
         tallies = sorted(self.coverage.namespaces.items())
         lines = [_line(name, tally, lost) for name, tally in tallies[:_NAMESPACES_IN_TEXT]]
         if len(tallies) > _NAMESPACES_IN_TEXT:

@@ -14,8 +14,8 @@ from typing import Any
 from metadata_tool.pulsar import codec, ids
 from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.coverage import offloaded
-from metadata_tool.pulsar.facts import NAMESPACE, OLD_NAMESPACE
 from metadata_tool.pulsar.topics import COMPACTION, CURSORS, HEALTH_CHECKS, TOPICS
+from metadata_tool.pulsar.tree_facts import NAMESPACE, OLD_NAMESPACE
 from metadata_tool.zookeeper.jute import Stat, as_set
 from metadata_tool.zookeeper.snapshot import Node
 
@@ -23,12 +23,12 @@ from metadata_tool.zookeeper.snapshot import Node
 class Scope(StrEnum):
     """What survived: tiered storage alone, or everything but ZooKeeper."""
 
-    TIERED_STORAGE = "tiered-storage"
-    EVERYTHING = "everything"
+    BOOKIES_LOST = "bookies-lost"
+    BOOKIES_KEPT = "bookies-kept"
 
 
 @dataclass(frozen=True)
-class Orders:
+class RecoveryPlan:
     """What a recovery is to do. `zxid` and `time` (epoch ms) are those of changed znodes.
 
     `rename` is (old name, new name) of the cluster. `urls` are the new cluster's own fields in `/admin/clusters`, of
@@ -39,7 +39,7 @@ class Orders:
     counter: ids.Counter
     zxid: int
     time: int
-    hold_retention: bool = False
+    infinite_retention: bool = False
     cluster: str = ""
     rename: tuple[str, str] | None = None
     urls: tuple[tuple[str, str], ...] = ()
@@ -51,7 +51,7 @@ class Orders:
         return Node(node.path, data, node.acl, as_set(node.stat, self.zxid, self.time))
 
 
-Change = Callable[[Node, Match[bytes], Orders], Node | None]
+Change = Callable[[Node, Match[bytes], RecoveryPlan], Node | None]
 """The znode as it is to be, or None: it goes, and all below it, too."""
 
 
@@ -64,26 +64,26 @@ class Rule:
     action: str
     why: str
     change: Change
-    scopes: tuple[Scope, ...] = (Scope.TIERED_STORAGE,)
+    scopes: tuple[Scope, ...] = (Scope.BOOKIES_LOST,)
 
 
-def _remove(_node: Node, _match: Match[bytes], _orders: Orders) -> None:
+def _remove(_node: Node, _match: Match[bytes], _plan: RecoveryPlan) -> None:
     return None
 
 
-def _remove_available(node: Node, match: Match[bytes], _orders: Orders) -> Node | None:
+def _remove_available(node: Node, match: Match[bytes], _plan: RecoveryPlan) -> Node | None:
     return node if match["bookie"] == b"readonly" else None
 
 
-def _raise_counter(node: Node, match: Match[bytes], orders: Orders) -> Node:
+def _raise_counter(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node:
     high = int(match["digits"]) if "digits" in match.re.groupindex else None
-    if high != orders.counter.high:
+    if high != plan.counter.high:
         return node
     stat = Stat.unpack(node.stat)
-    return node._replace(stat=stat._replace(cversion=orders.counter.next, pzxid=orders.zxid).pack())
+    return node._replace(stat=stat._replace(cversion=plan.counter.next, pzxid=plan.zxid).pack())
 
 
-def _keep_offloaded(node: Node, _match: Match[bytes], orders: Orders) -> Node:
+def _keep_offloaded(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
     saved = node.data or b""
     info = codec.require_whole(codec.managed_ledger(saved))
     if not info.ledgerInfo and not info.HasField("terminatedPosition"):
@@ -97,11 +97,11 @@ def _keep_offloaded(node: Node, _match: Match[bytes], orders: Orders) -> Node:
     info.ledgerInfo.extend(kept)
     info.ClearField("terminatedPosition")
     if kept:
-        info.ledgerInfo.add(ledgerId=orders.counter.sentinel)
-    return orders.changed(node, codec.encode(info, saved))
+        info.ledgerInfo.add(ledgerId=plan.counter.sentinel)
+    return plan.changed(node, codec.encode(info, saved))
 
 
-def _free_cursor(node: Node, match: Match[bytes], orders: Orders) -> Node | None:
+def _free_cursor(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node | None:
     if match["cursor"] == COMPACTION:
         return None
     info = codec.managed_cursor(node.data or b"")
@@ -109,50 +109,50 @@ def _free_cursor(node: Node, match: Match[bytes], orders: Orders) -> Node | None
         return node
     codec.require_whole(info)  # before the field that may be missing is set
     info.cursorsLedgerId = -1
-    return orders.changed(node, codec.encode(info, node.data or b""))
+    return plan.changed(node, codec.encode(info, node.data or b""))
 
 
-def _remove_old_health_checks(node: Node, match: Match[bytes], orders: Orders) -> Node | None:
-    old = orders.rename[0].encode() if orders.rename else None
+def _remove_old_health_checks(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node | None:
+    old = plan.rename[0].encode() if plan.rename else None
     return None if match["cluster"] == old and match["broker"] != b"persistent" else node
 
 
-def _own_urls(node: Node, match: Match[bytes], orders: Orders) -> Node:
-    if not orders.cluster or match["cluster"].decode() != orders.cluster:
+def _own_urls(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node:
+    if not plan.cluster or match["cluster"].decode() != plan.cluster:
         return node
-    given, saved = dict(orders.urls), _json(node)
+    given, saved = dict(plan.urls), _json(node)
     kept = {name: value for name, value in saved.items() if name not in _URLS or name in given}
-    return _with_json(node, saved, kept | given, orders)
+    return _with_json(node, saved, kept | given, plan)
 
 
 _URLS = ("serviceUrl", "serviceUrlTls", "brokerServiceUrl", "brokerServiceUrlTls", "proxyServiceUrl")
 
 
-def _rename_in_tenant(node: Node, _match: Match[bytes], orders: Orders) -> Node:
-    return _renamed(node, orders, "allowedClusters")
+def _rename_in_tenant(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
+    return _renamed(node, plan, "allowedClusters")
 
 
-def _rename_in_namespace(node: Node, _match: Match[bytes], orders: Orders) -> Node:
-    return _renamed(node, orders, "replication_clusters", "allowed_clusters")
+def _rename_in_namespace(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
+    return _renamed(node, plan, "replication_clusters", "allowed_clusters")
 
 
-def _renamed(node: Node, orders: Orders, *fields: str) -> Node:
-    if not orders.rename or not node.data:
+def _renamed(node: Node, plan: RecoveryPlan, *fields: str) -> Node:
+    if not plan.rename or not node.data:
         return node
-    (old, new), saved = orders.rename, _json(node)
+    (old, new), saved = plan.rename, _json(node)
     renamed = {
         name: list(dict.fromkeys(new if cluster == old else str(cluster) for cluster in saved[name]))
         for name in fields
         if isinstance(saved.get(name), list)
     }
-    return _with_json(node, saved, saved | renamed, orders)
+    return _with_json(node, saved, saved | renamed, plan)
 
 
-def _hold_retention(node: Node, _match: Match[bytes], orders: Orders) -> Node:
-    if not orders.hold_retention or not node.data:
+def _hold_retention(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
+    if not plan.infinite_retention or not node.data:
         return node
     saved, infinite = _json(node), {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
-    return _with_json(node, saved, saved | {"retention_policies": infinite}, orders)
+    return _with_json(node, saved, saved | {"retention_policies": infinite}, plan)
 
 
 def _json(node: Node) -> dict[str, Any]:
@@ -165,12 +165,12 @@ def _json(node: Node) -> dict[str, Any]:
     return data
 
 
-def _with_json(node: Node, saved: dict[str, Any], wanted: dict[str, Any], orders: Orders) -> Node:
+def _with_json(node: Node, saved: dict[str, Any], wanted: dict[str, Any], plan: RecoveryPlan) -> Node:
     """A znode with the wanted JSON; the same znode where that is what it has."""
-    return node if wanted == saved else orders.changed(node, json.dumps(wanted, separators=(",", ":")).encode())
+    return node if wanted == saved else plan.changed(node, json.dumps(wanted, separators=(",", ":")).encode())
 
 
-_BOTH = (Scope.TIERED_STORAGE, Scope.EVERYTHING)
+_BOTH = (Scope.BOOKIES_LOST, Scope.BOOKIES_KEPT)
 _NAMESPACES = (NAMESPACE, OLD_NAMESPACE)
 
 RULES = (
@@ -271,7 +271,7 @@ RULES = (
     Rule(
         "retention",
         _NAMESPACES,
-        "with HOLD_RETENTION infinite",
+        "with INFINITE_RETENTION infinite",
         "brokers delete offloaded data that no subscription needs and no retention holds",
         _hold_retention,
         _BOTH,

@@ -15,7 +15,7 @@ class Store(Protocol):
     def location(self) -> Location:
         """The folder."""
 
-    def save(self, source: Path, digest: bytes, name: str, checkpoint: Callable[[], None]) -> None:
+    def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
         """Keep a copy of a local file, and prove that what is kept has this SHA-256: that of what was made.
 
         Raises:
@@ -24,7 +24,7 @@ class Store(Protocol):
             ToolError: the store cannot be used; the type says how.
         """
 
-    def fetch(self, name: str, target: Path, checkpoint: Callable[[], None]) -> None:
+    def fetch(self, name: str, target: Path, heartbeat: Callable[[], None]) -> None:
         """Copy a file to a local path, and say every few seconds how far it is.
 
         A connection that breaks is made again, and goes on where it was. What a process left half done is not gone

@@ -25,12 +25,12 @@ class DirectoryStore:
         self.location = location
         self._root = Path("/", location.path)
 
-    def save(self, source: Path, digest: bytes, name: str, checkpoint: Callable[[], None]) -> None:
+    def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
         """See `Store.save`."""
         try:
             with scratch(self._root) as workdir, source.open("rb") as reader:
                 partial = workdir / name
-                copied = _copy(reader, partial, checkpoint)
+                copied = _copy(reader, partial, heartbeat)
                 if copied != digest:
                     raise changed_meanwhile(self.location, name)
                 if copied != sha256(partial):
@@ -42,7 +42,7 @@ class DirectoryStore:
         except OSError as error:
             raise self._explain(error) from error
 
-    def fetch(self, name: str, target: Path, checkpoint: Callable[[], None]) -> None:
+    def fetch(self, name: str, target: Path, heartbeat: Callable[[], None]) -> None:
         """See `Store.fetch`."""
         source = self._root / name
         try:
@@ -55,7 +55,7 @@ class DirectoryStore:
             progress = Progress(os.fstat(reader.fileno()).st_size)
 
             def step() -> None:
-                checkpoint()
+                heartbeat()
                 progress(reader.tell())
 
             _copy(reader, target, step)
@@ -97,12 +97,12 @@ class DirectoryStore:
         return StoreFailed(f"the directory {self.location} cannot be used: {error.strerror or error}", "check the disk")
 
 
-def _copy(reader: BinaryIO, target: Path, checkpoint: Callable[[], None]) -> bytes:
+def _copy(reader: BinaryIO, target: Path, heartbeat: Callable[[], None]) -> bytes:
     """Copy an open file and sync the copy; the SHA-256 of what was read."""
     digest = hashlib.sha256()
     with target.open("wb") as writer:
         while chunk := reader.read(_CHUNK):
-            checkpoint()
+            heartbeat()
             digest.update(chunk)
             writer.write(chunk)
         writer.flush()

@@ -47,7 +47,7 @@ class Download:
         self.sha256 = first.get("ChecksumSHA256")
         """The SHA-256 that the object store tells, if any, in S3's notation."""
 
-    def write(self, file: BinaryIO, checkpoint: Callable[[], None]) -> None:
+    def write(self, file: BinaryIO, heartbeat: Callable[[], None]) -> None:
         """Write it to an empty file.
 
         Raises:
@@ -59,7 +59,7 @@ class Download:
             begin = file.tell()
             try:
                 for chunk in (body or self._rest(begin)).iter_chunks(_CHUNK):
-                    checkpoint()
+                    heartbeat()
                     file.write(chunk)
                     progress(file.tell())
             except _BROKEN as error:
@@ -71,7 +71,7 @@ class Download:
                 message = "the transfer broke off at byte %d of %d (%s), going on in %g s"
                 log.warning(message, file.tell(), self._size, type(error).__name__, pause)
                 body = None
-                _wait(pause, checkpoint)
+                _wait(pause, heartbeat)
             else:
                 return
 
@@ -88,8 +88,8 @@ def _is_final(error: Exception) -> bool:
     return isinstance(error, boto_errors.ClientError) and error.response["ResponseMetadata"]["HTTPStatusCode"] < 500
 
 
-def _wait(seconds: float, checkpoint: Callable[[], None]) -> None:
+def _wait(seconds: float, heartbeat: Callable[[], None]) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        checkpoint()
+        heartbeat()
         time.sleep(_POLL)

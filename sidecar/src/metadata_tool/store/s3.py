@@ -71,7 +71,7 @@ class S3Store:
         self._endpoint = self._last_client.meta.endpoint_url
         self._changing = Lock()
 
-    def save(self, source: Path, digest: bytes, name: str, checkpoint: Callable[[], None]) -> None:
+    def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
         """See `Store.save`."""
         bucket, key = self.location.bucket, self.location.key(name)
         if name in self.list(name):
@@ -81,18 +81,18 @@ class S3Store:
         try:
             with self._explaining(name):
                 with create_transfer_manager(client, _PARTS) as transfer:
-                    _await(transfer.upload(str(source), bucket, key, extra_args=extra), checkpoint)
-                self._verify(client, source, digest, name, checkpoint)
+                    _await(transfer.upload(str(source), bucket, key, extra_args=extra), heartbeat)
+                self._verify(client, source, digest, name, heartbeat)
         except BaseException:  # a signal among them
             self._withdraw(name)
             raise
 
-    def fetch(self, name: str, target: Path, checkpoint: Callable[[], None]) -> None:
+    def fetch(self, name: str, target: Path, heartbeat: Callable[[], None]) -> None:
         """See `Store.fetch`."""
         with self._explaining(name):
             download = Download(self._client(), self.location, name)
             with target.open("wb") as file:
-                download.write(file, checkpoint)
+                download.write(file, heartbeat)
         told = download.sha256
         if told is not None and "-" not in told and told != _told(sha256(target)):  # parts may be of any size
             raise self._damaged(name)
@@ -143,7 +143,7 @@ class S3Store:
             log.warning("%s may be in the bucket, unverified, and could not be removed: %s", name, error)
 
     def _verify(
-        self, client: "S3Client", source: Path, digest: bytes, name: str, checkpoint: Callable[[], None]
+        self, client: "S3Client", source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]
     ) -> None:
         """Compare what the server holds by its own SHA-256, or, where it keeps none, by reading it back."""
         bucket, key = self.location.bucket, self.location.key(name)
@@ -159,7 +159,7 @@ class S3Store:
         else:
             read = hashlib.sha256()
             for chunk in client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK):
-                checkpoint()
+                heartbeat()
                 read.update(chunk)
             equal = read.digest() == digest
         if not equal:
@@ -248,11 +248,11 @@ def _make_client(region: str | None, addressing_style: str, keys: Keys | None) -
     return make("path") if addressing_style == "auto" and foreign else client
 
 
-def _await(future: "TransferFuture", checkpoint: Callable[[], None]) -> None:
+def _await(future: "TransferFuture", heartbeat: Callable[[], None]) -> None:
     """Wait for a transfer; when told to stop, end it so that nothing half is left."""
     try:
         while not future.done():
-            checkpoint()
+            heartbeat()
             time.sleep(_POLL)
     except BaseException:  # a signal among them
         future.cancel()

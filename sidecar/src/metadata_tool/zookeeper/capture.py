@@ -15,17 +15,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from metadata_tool.errors import SettingError, ZnodeUnreadable, ZooKeeperSessionLost, ZooKeeperUnsupported
-from metadata_tool.lifecycle import Checkpoint, Every
+from metadata_tool.lifecycle import Every, Heartbeat
 from metadata_tool.zookeeper import protocol
+from metadata_tool.zookeeper.acl_cache import AclCache
+from metadata_tool.zookeeper.acl_verifier import AclVerifier
 from metadata_tool.zookeeper.acls import AclTable, login_with
-from metadata_tool.zookeeper.closing import Closed, Closing, is_quota_stats
-from metadata_tool.zookeeper.known_acls import KnownAcls
-from metadata_tool.zookeeper.marks import Marks
-from metadata_tool.zookeeper.proof import Proof
-from metadata_tool.zookeeper.reads import Gentleness, Part, Reads
+from metadata_tool.zookeeper.bulk_reader import BulkReader, Part, ReadLimits
+from metadata_tool.zookeeper.changes import ChangeTracker
+from metadata_tool.zookeeper.consistent_cut import ConsistentCut, Cut, is_quota_stats
 from metadata_tool.zookeeper.session import Ensemble, Session, connect
 from metadata_tool.zookeeper.snapshot import AROUND_DATA, is_ephemeral, printable, split
-from metadata_tool.zookeeper.spool import Change, Changes, PathQueue, Spool, merged
+from metadata_tool.zookeeper.spool import Overlay, OverlayEntry, PathQueue, Spool, merged
 from metadata_tool.zookeeper.wire import Answers, Requests, WireError
 
 log = logging.getLogger(__name__)
@@ -95,13 +95,11 @@ class Source:
 
     ensemble: Ensemble
     chroot: str = ""
-    gentleness: Gentleness = field(default_factory=Gentleness)
+    limits: ReadLimits = field(default_factory=ReadLimits)
 
 
 @contextmanager
-def captured(
-    source: Source, workdir: Path, checkpoint: Checkpoint, known: KnownAcls | None = None
-) -> Iterator[Capture]:
+def captured(source: Source, workdir: Path, heartbeat: Heartbeat, known: AclCache | None = None) -> Iterator[Capture]:
     """Capture the tree into files below `workdir`, which are gone afterwards.
 
     ACLs that are `known` are not asked for; those of this capture are, from then on.
@@ -117,31 +115,31 @@ def captured(
         ToolError: no session could be had.
     """
     with ExitStack() as stack:
-        yield _patiently(source, workdir, checkpoint, known, stack)
+        yield _patiently(source, workdir, heartbeat, known, stack)
 
 
 def _patiently(
-    source: Source, workdir: Path, checkpoint: Checkpoint, known: KnownAcls | None, stack: ExitStack
+    source: Source, workdir: Path, heartbeat: Heartbeat, known: AclCache | None, stack: ExitStack
 ) -> Capture:
     """Start again when the connection breaks, for then nobody knows what has changed; and more gently."""
-    for attempt in count(1):
+    for round_ in count(1):
         with ExitStack() as trial:
             directory = Path(trial.enter_context(TemporaryDirectory(prefix="capture-", dir=workdir)))
             try:
-                with connect(source.ensemble, checkpoint) as session:
+                with connect(source.ensemble, heartbeat) as session:
                     taken = _Taking(session, source, directory, known, trial).run()
             except ZooKeeperSessionLost as error:
-                if attempt == _ATTEMPTS:
+                if round_ == _ATTEMPTS:
                     raise
                 log.warning("%s; starting again", error.message)
                 if known:
                     known.forget()  # it may be what asked too much of the server
-                source = replace(source, gentleness=source.gentleness.gentler())
+                source = replace(source, limits=source.limits.gentler())
             else:
                 stack.push(trial.pop_all())
                 return taken
-        checkpoint.sleep(_PAUSE)
-        checkpoint()
+        heartbeat.sleep(_PAUSE)
+        heartbeat()
     raise AssertionError
 
 
@@ -149,7 +147,7 @@ class _Taking:
     """One attempt."""
 
     def __init__(
-        self, session: Session, source: Source, directory: Path, known: KnownAcls | None, stack: ExitStack
+        self, session: Session, source: Source, directory: Path, known: AclCache | None, stack: ExitStack
     ) -> None:
         self._session = session
         self._chroot = source.chroot.encode()
@@ -157,14 +155,14 @@ class _Taking:
         self._known = known
         self._spool = Spool(directory / "walk")
         stack.callback(self._spool.close)
-        self._changes = Changes(directory / "changes")
-        stack.callback(self._changes.close)
+        self._overlay = Overlay(directory / "changes")
+        stack.callback(self._overlay.close)
         self._table = AclTable()
         self._quotas: dict[bytes, None] = {}
         self._seconds: dict[str, float] = {}
         self._time_to_say = Every(_SAY_EVERY)
-        self._marks = Marks(self._in_scope, self._is_counted)
-        self._reads = Reads(session, self._marks, self._table, source.gentleness)
+        self._tracker = ChangeTracker(self._in_scope, self._is_counted)
+        self._reader = BulkReader(session, self._tracker, self._table, source.limits)
 
     def run(self) -> Capture:
         first_zxid = self._watch()
@@ -176,7 +174,7 @@ class _Taking:
         unproven = self._prove(closed, 0)
         if unproven:
             for path in unproven:
-                self._marks.mark(path)
+                self._tracker.mark(path)
             earlier, closed = closed, self._close()
             counted = self._count(closed)
             unproven = self._prove(closed, earlier.zxid)
@@ -190,13 +188,13 @@ class _Taking:
             rounds=closed.rounds,
             seconds=dict(self._seconds),
             counted=counted,
-            _tree=lambda: merged(self._spool, self._changes),
+            _tree=lambda: merged(self._spool, self._overlay),
             _is_counted=self._is_counted,
         )
 
     def _watch(self) -> int:
         """From here on events tell of every change; the zxid of that moment."""
-        self._session.wire.on_event = self._marks.event
+        self._session.wire.on_event = self._tracker.event
         answer = self._session.ask(protocol.ADD_WATCH, protocol.watch_everything())
         if answer.error == protocol.MARSHALLING:
             raise ZooKeeperUnsupported(
@@ -208,8 +206,8 @@ class _Taking:
         answer = self._session.ask(protocol.SYNC, protocol.on_wire(b"")) if not answer.error else answer
         if answer.error:
             raise WireError(f"ZooKeeper's error {answer.error}")
-        zxid = max(answer.zxid, self._marks.zxid)
-        self._marks.begin(zxid)
+        zxid = max(answer.zxid, self._tracker.zxid)
+        self._tracker.begin(zxid)
         return zxid
 
     def _require_chroot(self) -> None:
@@ -229,7 +227,7 @@ class _Taking:
                 self._spool.begin_level()
                 if self._known:
                     self._known.begin_level(depth)
-                for part in self._reads.read(level.drain(), children=True, known=self._known):
+                for part in self._reader.read(level.drain(), children=True, known=self._known):
                     self._keep(part, below)
                     self._say_progress()
                 if below.empty:
@@ -239,7 +237,7 @@ class _Taking:
 
     def _note(self, part: Part) -> None:
         for path in part.unknown:
-            self._marks.mark(path)
+            self._tracker.mark(path)
         self._quotas.update(dict.fromkeys(filter(is_quota_stats, part.paths)))
 
     def _keep(self, part: Part, below: PathQueue) -> None:
@@ -251,21 +249,21 @@ class _Taking:
         for path, names in children:
             yield path, [name for name in names if self._in_scope(path + b"/" + name)]
 
-    def _close(self) -> Closed:
+    def _close(self) -> Cut:
         with self._phase("catch up"):
             self._catch_up()
         with self._phase("close"):
-            return Closing(self._reads, self._table, self._changes, self._quotas).run()
+            return ConsistentCut(self._reader, self._table, self._overlay, self._quotas).run()
 
     def _catch_up(self) -> None:
         """Read again what is marked, once at least, so that its size is known; until few are, or it helps no more."""
         before = math.inf
         for _ in range(_ROUNDS):
-            number = len(self._marks.dirty)
+            number = len(self._tracker.dirty)
             if not number or (before < math.inf and (number <= _FEW or before * _LESS <= number <= _MANY)):
                 return
             before = number
-            for part in self._reads.read(list(self._marks.dirty), children=False):
+            for part in self._reader.read(list(self._tracker.dirty), children=False):
                 self._change(part)
                 self._say_progress()
 
@@ -274,11 +272,11 @@ class _Taking:
         nodes = dict(split(part.content)[0])
         for path in part.paths:
             if (node := nodes.get(path)) is None:
-                self._changes.remove(path)
+                self._overlay.remove(path)
             else:
-                self._changes.put(path, Change(part.zxid, node))
+                self._overlay.put(path, OverlayEntry(part.zxid, node))
 
-    def _count(self, closed: Closed) -> int:
+    def _count(self, closed: Cut) -> int:
         """How many znodes the server had at the capture's zxid: what is hidden from us is in its number alone."""
         counted: list[int] = []
 
@@ -293,16 +291,16 @@ class _Taking:
                     f"the znodes below {printable(self._chroot)} cannot be counted: ZooKeeper error {error}",
                     login_with("READ on it"),
                 )
-            self._marks.reply(zxid)
-            counted.append(protocol.count(body) - (self._marks.growth - closed.growth))
+            self._tracker.reply(zxid)
+            counted.append(protocol.count(body) - (self._tracker.growth - closed.growth))
 
         Requests(self._session.wire, protocol.COUNT_BELOW, [protocol.on_wire(self._chroot)], on_reply)
-        self._reads.wires.until(lambda: bool(counted))
+        self._reader.wires.until(lambda: bool(counted))
         return counted[0]
 
-    def _prove(self, closed: Closed, proven_at: int) -> set[bytes]:
+    def _prove(self, closed: Cut, verified_at_zxid: int) -> set[bytes]:
         with self._phase("prove"):
-            return Proof(self._reads, self._spool, self._changes).run(closed, proven_at)
+            return AclVerifier(self._reader, self._spool, self._overlay).run(closed, verified_at_zxid)
 
     def _in_scope(self, path: bytes) -> bool:
         if not self._chroot:
@@ -323,10 +321,10 @@ class _Taking:
 
     def _say_progress(self) -> None:
         if self._time_to_say():
-            dirty = len(self._marks.dirty)
+            dirty = len(self._tracker.dirty)
             log.info("captured %d znodes so far, %d have changed since they were read", self._spool.nodes, dirty)
 
-    def _say_done(self, closed: Closed, unproven: set[bytes]) -> None:
+    def _say_done(self, closed: Cut, unproven: set[bytes]) -> None:
         phases = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self._seconds.items())
         log.info("captured at zxid %#x: %s; closed in %d rounds", closed.zxid, phases, closed.rounds)
         if unproven:

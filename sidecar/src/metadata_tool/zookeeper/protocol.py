@@ -64,10 +64,10 @@ def on_wire_each(paths: Iterable[bytes]) -> list[bytes]:
 
 def multi_read(data: Sequence[bytes], lists: Sequence[bytes] = ()) -> bytes:
     """A request for the data of some znodes and the children of some, paths as on the wire, all at one instant."""
-    return _reads(_GET_DATA, data) + _reads(_GET_CHILDREN, lists) + _LAST_OP
+    return _reader(_GET_DATA, data) + _reader(_GET_CHILDREN, lists) + _LAST_OP
 
 
-def _reads(op: bytes, paths: Sequence[bytes]) -> bytes:
+def _reader(op: bytes, paths: Sequence[bytes]) -> bytes:
     return op + (_NO_WATCH + op).join(paths) + _NO_WATCH if paths else b""
 
 

@@ -215,7 +215,7 @@ def digest(user: str, password: str, said: dict[bytes, bytes], uri: bytes, cnonc
     secret = _md5(b":".join((_narrow(user), realm, _narrow(password)))).digest()
     a1 = _hex(b":".join((secret, nonce, cnonce)))
 
-    def proof(a2: bytes) -> bytes:
+    def verifier(a2: bytes) -> bytes:
         return _hex(b":".join((a1, nonce, b"00000001", cnonce, b"auth", _hex(a2))))
 
     directives = (
@@ -226,10 +226,10 @@ def digest(user: str, password: str, said: dict[bytes, bytes], uri: bytes, cnonc
         b"nc=00000001",
         b"cnonce=" + _quoted(cnonce),
         b"digest-uri=" + _quoted(uri),
-        b"response=" + proof(b"AUTHENTICATE:" + uri),
+        b"response=" + verifier(b"AUTHENTICATE:" + uri),
         b"qop=auth",
     )
-    return b",".join(directives), proof(b":" + uri)
+    return b",".join(directives), verifier(b":" + uri)
 
 
 def _narrow(text: str) -> bytes:

@@ -23,7 +23,7 @@ from metadata_tool.errors import (
     ZooKeeperUnreachable,
     ZooKeeperUnsupported,
 )
-from metadata_tool.lifecycle import Checkpoint, Every
+from metadata_tool.lifecycle import Every, Heartbeat
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.protocol import DataReply
 from metadata_tool.zookeeper.sasl import Sasl, log_in
@@ -94,12 +94,12 @@ class Answer(NamedTuple):
 class Session:
     """A session with one server, and more with the same one on demand."""
 
-    def __init__(self, ensemble: Ensemble, endpoint: Endpoint, wire: Wire, checkpoint: Checkpoint) -> None:
+    def __init__(self, ensemble: Ensemble, endpoint: Endpoint, wire: Wire, heartbeat: Heartbeat) -> None:
         self.wire = wire
         self.server_version = _server_version(endpoint, ensemble.tls)
         self._ensemble = ensemble
         self._endpoint = endpoint
-        self._checkpoint = checkpoint
+        self._heartbeat = heartbeat
         self._more: list[Wire] = []
 
     def ask(self, kind: int, body: bytes) -> Answer:
@@ -130,7 +130,7 @@ class Session:
 
     def wires(self) -> Wires:
         """All connections, to be read together."""
-        return Wires([self.wire, *self._more], self._checkpoint)
+        return Wires([self.wire, *self._more], self._heartbeat)
 
     def more(self, number: int) -> list[Wire]:
         """Open so many sessions more; fewer where the server gives fewer, which is said."""
@@ -157,7 +157,7 @@ class Session:
 
 
 @contextmanager
-def connect(ensemble: Ensemble, checkpoint: Checkpoint) -> Iterator[Session]:
+def connect(ensemble: Ensemble, heartbeat: Heartbeat) -> Iterator[Session]:
     """A session with one of the servers, closed at the end.
 
     Says every few seconds that it is still trying, as long as the ensemble's patience lasts.
@@ -174,8 +174,8 @@ def connect(ensemble: Ensemble, checkpoint: Checkpoint) -> Iterator[Session]:
         ensemble.sasl.require()
     if ensemble.tls:
         ensemble.tls.require_trust(collect_hosts(ensemble.servers)[0])
-    endpoint, wire = _patiently(ensemble, checkpoint)
-    session = Session(ensemble, endpoint, wire, checkpoint)
+    endpoint, wire = _patiently(ensemble, heartbeat)
+    session = Session(ensemble, endpoint, wire, heartbeat)
     try:
         parsed = _parse_version(session.server_version)
         if parsed is not None and parsed < OLDEST:
@@ -195,12 +195,12 @@ def _require_admission(session: Session, ensemble: Ensemble) -> None:
         raise _login_demanded(ensemble)
 
 
-def _patiently(ensemble: Ensemble, checkpoint: Checkpoint) -> tuple[Endpoint, Wire]:
+def _patiently(ensemble: Ensemble, heartbeat: Heartbeat) -> tuple[Endpoint, Wire]:
     begin, time_to_say = time.monotonic(), Every(_SAY_EVERY)
     pauses, reasons = iter(_PAUSES), {}
     while True:
         for endpoint in ensemble.client()._connection._expand_client_hosts():  # noqa: SLF001  # resolved and shuffled
-            checkpoint()
+            heartbeat()
             try:
                 return endpoint, _open(ensemble, endpoint)
             except (kazoo_errors.KazooException, OSError, WireError) as error:
@@ -210,8 +210,8 @@ def _patiently(ensemble: Ensemble, checkpoint: Checkpoint) -> tuple[Endpoint, Wi
             raise _unreachable(ensemble, reasons)
         if time_to_say():
             log.warning("ZooKeeper is not reachable at %s, still trying (%.0f s)", ensemble.servers, now - begin)
-        if checkpoint.sleep(min(next(pauses, _PAUSES[-1]), max(begin + ensemble.patience - now, 0.01))):
-            checkpoint()
+        if heartbeat.sleep(min(next(pauses, _PAUSES[-1]), max(begin + ensemble.patience - now, 0.01))):
+            heartbeat()
 
 
 def _open(ensemble: Ensemble, endpoint: Endpoint) -> Wire:

@@ -130,7 +130,7 @@ def _keyed(nodes: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes,
     return ((tree_key(path), path, node) for path, node in nodes)
 
 
-class Change(NamedTuple):
+class OverlayEntry(NamedTuple):
     """An encoded znode, and the zxid at which it was read."""
 
     zxid: int
@@ -144,7 +144,7 @@ class _Place(NamedTuple):
     checksum: int
 
 
-class Changes:
+class Overlay:
     """What was read again: the latest of each znode, or that it has gone. Paths and zxids are in memory, no more."""
 
     def __init__(self, path: Path) -> None:
@@ -156,7 +156,7 @@ class Changes:
     def __contains__(self, path: bytes) -> bool:
         return path in self._places
 
-    def put(self, path: bytes, change: Change) -> None:
+    def put(self, path: bytes, change: OverlayEntry) -> None:
         """This is how a znode is now."""
         self._file.write(change.node)
         self._places[path] = _Place(self._size, len(change.node), change.zxid, crc32(change.node))
@@ -176,7 +176,7 @@ class Changes:
         place = self._places.get(path)
         return place.size if place else None
 
-    def get(self, path: bytes) -> Change | None:
+    def get(self, path: bytes) -> OverlayEntry | None:
         """How a znode was when it was read again; None if it was not, or has gone.
 
         Raises:
@@ -189,15 +189,15 @@ class Changes:
         node = _pread(self._file.fileno(), place.begin, place.size)
         if crc32(node) != place.checksum:
             raise _damaged()
-        return Change(place.zxid, node)
+        return OverlayEntry(place.zxid, node)
 
-    def live(self) -> Iterator[tuple[bytes, Change]]:
+    def live(self) -> Iterator[tuple[bytes, OverlayEntry]]:
         """Those that have not gone, with their paths."""
         for path, place in self._places.items():
             if place and (change := self.get(path)):
                 yield path, change
 
-    def in_tree_order(self) -> Iterator[tuple[bytes, bytes, Change | None]]:
+    def in_tree_order(self) -> Iterator[tuple[bytes, bytes, OverlayEntry | None]]:
         """All of them, depth first and siblings sorted, each with its key and its path; None for what has gone."""
         for path in sorted(self._places, key=tree_key):
             yield tree_key(path), path, self.get(path)
@@ -207,9 +207,9 @@ class Changes:
         self._file.close()
 
 
-def merged(spool: Spool, changes: Changes) -> Iterator[tuple[bytes, bytes]]:
+def merged(spool: Spool, overlay: Overlay) -> Iterator[tuple[bytes, bytes]]:
     """The tree in tree order, as it is with all changes: paths and encoded znodes."""
-    later = changes.in_tree_order()
+    later = overlay.in_tree_order()
     changed, its_path, change = next(later, _NO_MORE)
     for key, path, node in spool.in_tree_order():
         while changed is not None and changed < key:

@@ -239,8 +239,8 @@ def _reason(error: OSError) -> str:
 class Wires:
     """Several connections, read as soon as something comes on any."""
 
-    def __init__(self, wires: Iterable[Wire], checkpoint: Callable[[], None]) -> None:
-        self._checkpoint = checkpoint
+    def __init__(self, wires: Iterable[Wire], heartbeat: Callable[[], None]) -> None:
+        self._heartbeat = heartbeat
         self._poll = select.poll()
         self._wires = {wire.fileno(): wire for wire in wires}
         for number in self._wires:
@@ -254,7 +254,7 @@ class Wires:
         Raises:
             WireError: a connection broke.
         """
-        self._checkpoint()
+        self._heartbeat()
         for wire in self._wires.values():
             wire.write()
         blocked = [number for number, wire in self._wires.items() if wire.has_unsent]

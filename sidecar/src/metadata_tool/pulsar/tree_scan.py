@@ -3,36 +3,36 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from metadata_tool.pulsar.coverage import Coverage, Surveyor
-from metadata_tool.pulsar.facts import Facts, Reading
+from metadata_tool.pulsar.coverage import Coverage, CoverageCounter
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import Reader
+from metadata_tool.pulsar.tree_facts import FactCollector, TreeFacts
 from metadata_tool.zookeeper.snapshot import Node
 
 
-class Findings(NamedTuple):
+class ScanResult(NamedTuple):
     """What was found in a tree."""
 
-    facts: Facts
+    facts: TreeFacts
     coverage: Coverage
 
 
-class Survey:
+class TreeScan:
     """Sees every znode once, in tree order."""
 
     def __init__(self, layout: Layout) -> None:
-        self._reader, self._reading, self._surveyor = Reader(layout), Reading(layout), Surveyor(layout)
+        self._reader, self._collector, self._coverage = Reader(layout), FactCollector(layout), CoverageCounter(layout)
         self._topics = self._reader.root
 
     def see(self, node: Node) -> None:
         """Learn from one znode."""
         path = node[0]
         if not path.startswith(self._topics):
-            self._reading.see_other(node)
-            self._surveyor.see_other(path)
+            self._collector.see_other(node)
+            self._coverage.see_other(path)
         elif found := self._reader.read(path, node[1]):
-            self._reading.see(found)
-            self._surveyor.see(found)
+            self._collector.see(found)
+            self._coverage.see(found)
 
     def watch(self, encoded: Iterable[bytes]) -> Iterator[bytes]:
         """Pass encoded znodes on, and learn from them."""
@@ -40,7 +40,7 @@ class Survey:
             self.see(Node.decode(node))
             yield node
 
-    def findings(self) -> Findings:
+    def findings(self) -> ScanResult:
         """What was found, once the tree has ended."""
-        self._surveyor.finish()
-        return Findings(self._reading.facts, self._surveyor.coverage)
+        self._coverage.finish()
+        return ScanResult(self._collector.facts, self._coverage.coverage)

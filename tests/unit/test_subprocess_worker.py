@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from metadata_tool.apart import apart
 from metadata_tool.errors import ArchiveCorrupt, Stopped, ToolError
-from metadata_tool.lifecycle import Checkpoint
+from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.subprocess_worker import in_subprocess
 
 
 def whose(value: int) -> tuple[int, int]:
@@ -34,27 +34,27 @@ def die() -> None:
 
 def test_result() -> None:
     """The result comes from another process."""
-    with apart(Checkpoint(), whose, 7) as result:
+    with in_subprocess(Heartbeat(), whose, 7) as result:
         value, pid = result()
     assert (7, True) == (value, pid != os.getpid())
 
 
 def test_error() -> None:
     """An error is raised here as it was there, with what to do."""
-    with pytest.raises(ArchiveCorrupt, match="it is damaged") as raised, apart(Checkpoint(), fail) as result:
+    with pytest.raises(ArchiveCorrupt, match="it is damaged") as raised, in_subprocess(Heartbeat(), fail) as result:
         result()
     assert "use another" == raised.value.hint
 
 
 def test_killed() -> None:
     """A process that is killed is an error in one line."""
-    with pytest.raises(ToolError, match="has ended"), apart(Checkpoint(), die) as result:
+    with pytest.raises(ToolError, match="has ended"), in_subprocess(Heartbeat(), die) as result:
         result()
 
 
 def test_stop() -> None:
     """Told to stop, nobody waits for the work, and its process ends."""
-    checkpoint = Checkpoint()
-    threading.Timer(0.3, checkpoint.stop).start()
-    with pytest.raises(Stopped), apart(checkpoint, sleep) as result:
+    heartbeat = Heartbeat()
+    threading.Timer(0.3, heartbeat.stop).start()
+    with pytest.raises(Stopped), in_subprocess(heartbeat, sleep) as result:
         result()

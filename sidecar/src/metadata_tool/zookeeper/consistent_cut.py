@@ -15,8 +15,9 @@ from metadata_tool.errors import CaptureStarved
 from metadata_tool.lifecycle import Every
 from metadata_tool.zookeeper import jute, protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
+from metadata_tool.zookeeper.bulk_reader import STRANGER_BYTES, BulkReader, portions
+from metadata_tool.zookeeper.multi_read import require_gone
 from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply
-from metadata_tool.zookeeper.reads import STRANGER_BYTES, Reads, portions
 from metadata_tool.zookeeper.snapshot import (
     NEVER_SET,
     OPEN_ACL_KEY,
@@ -26,8 +27,7 @@ from metadata_tool.zookeeper.snapshot import (
     version_of,
     with_acl,
 )
-from metadata_tool.zookeeper.spool import Change, Changes
-from metadata_tool.zookeeper.transcript import require_gone
+from metadata_tool.zookeeper.spool import Overlay, OverlayEntry
 
 log = logging.getLogger(__name__)
 
@@ -48,25 +48,25 @@ def is_quota_stats(path: bytes) -> bool:
     return path.startswith(b"/zookeeper/quota/") and path.endswith(b"/zookeeper_stats")
 
 
-class Closed(NamedTuple):
+class Cut(NamedTuple):
     """The capture is of `zxid`; the last silent zxid up to there; creates less deletes up to there; rounds it took.
 
     The ACL versions of the doubtful were read after it, and may be later ones.
     """
 
     zxid: int
-    last_silent: int
+    last_unannounced_zxid: int
     growth: int
     rounds: int
     doubtful: frozenset[bytes]
 
 
 @dataclass
-class _Attempt:
+class Round:
     """One round, from its first request on."""
 
     zxid: int | None = None
-    last_silent: int = 0
+    last_unannounced_zxid: int = 0
     growth: int = 0
     waiting: int = 0
     asked: set[bytes] = field(default_factory=set)
@@ -78,15 +78,15 @@ class _Attempt:
     doubtful: set[bytes] = field(default_factory=set)
 
 
-class Closing:
+class ConsistentCut:
     """Closes again and again, until it holds."""
 
-    def __init__(self, reads: Reads, table: AclTable, changes: Changes, quotas: dict[bytes, None]) -> None:
+    def __init__(self, reader: BulkReader, table: AclTable, overlay: Overlay, quotas: dict[bytes, None]) -> None:
         """`quotas` are znodes that the server changes without an event: they are part of every first reply."""
-        self._reads = reads
-        self._marks = reads.marks
+        self._reader = reader
+        self._tracker = reader.tracker
         self._table = table
-        self._changes = changes
+        self._overlay = overlay
         self._quotas = quotas
         self._hot: dict[bytes, None] = {}
         """What changed lately, the latest last."""
@@ -94,7 +94,7 @@ class Closing:
         self._seen: dict[bytes, bytes] = {}
         """Key and stat of what was read here, so that what is still the same is not written again."""
 
-    def run(self) -> Closed:
+    def run(self) -> Cut:
         """Close.
 
         Raises:
@@ -103,20 +103,20 @@ class Closing:
             WireError: the connection broke.
         """
         for rounds in range(1, MAX_ROUNDS + 1):
-            attempt = _Attempt()
-            self._begin(attempt)
-            while attempt.waiting:
-                self._reads.wires.pump()
-                if attempt.zxid is None and attempt.waiting < _AHEAD:
-                    self._read_late(attempt)
+            round_ = Round()
+            self._begin(round_)
+            while round_.waiting:
+                self._reader.wires.pump()
+                if round_.zxid is None and round_.waiting < _AHEAD:
+                    self._read_late(round_)
             self._say_progress(rounds)
-            holds = not (attempt.unsound or self._marks.broken or self._marks.pending)
-            if holds and attempt.zxid is not None and self._settled(attempt):
-                if attempt.stale:
-                    log.warning("%d counters of quotas are of shortly before: they fit into no request", attempt.stale)
-                return Closed(attempt.zxid, attempt.last_silent, attempt.growth, rounds, frozenset(attempt.doubtful))
-            for path in attempt.unknown:
-                self._marks.mark(path)
+            holds = not (round_.unsound or self._tracker.broken or self._tracker.pending)
+            if holds and round_.zxid is not None and self._settled(round_):
+                if round_.stale:
+                    log.warning("%d counters of quotas are of shortly before: they fit into no request", round_.stale)
+                return Cut(round_.zxid, round_.last_unannounced_zxid, round_.growth, rounds, frozenset(round_.doubtful))
+            for path in round_.unknown:
+                self._tracker.mark(path)
         raise CaptureStarved(
             f"the tree changed faster than it could be read, {MAX_ROUNDS} times in a row",
             "nothing was uploaded; find out which client writes so much, or give the backup a faster way to ZooKeeper",
@@ -124,72 +124,72 @@ class Closing:
 
     def _say_progress(self, rounds: int) -> None:
         if self._time_to_say():
-            log.info("not closed yet, after %d rounds: %d znodes changed meanwhile", rounds, len(self._marks.broken))
+            log.info("not closed yet, after %d rounds: %d znodes changed meanwhile", rounds, len(self._tracker.broken))
 
-    def _begin(self, attempt: _Attempt) -> None:
+    def _begin(self, round_: Round) -> None:
         """Read what changes unseen, is marked, or is hot, all in one reply; its zxid is the one to close at."""
-        wanted = dict.fromkeys([*self._quotas, b"", *self._marks.dirty, *reversed(self._hot)])
+        wanted = dict.fromkeys([*self._quotas, b"", *self._tracker.dirty, *reversed(self._hot)])
         first = next(self._portions(sorted(wanted, key=self._is_stranger)))
-        attempt.stale = len(self._quotas.keys() - set(first))
+        round_.stale = len(self._quotas.keys() - set(first))
 
         def arrived(zxid: int) -> None:
-            attempt.zxid = zxid
-            attempt.last_silent, attempt.growth = self._marks.last_silent, self._marks.growth
-            self._marks.await_late(self._late())
-            self._read_late(attempt)
+            round_.zxid = zxid
+            round_.last_unannounced_zxid, round_.growth = self._tracker.last_unannounced_zxid, self._tracker.growth
+            self._tracker.await_late(self._late())
+            self._read_late(round_)
 
-        self._read(first, attempt, arrived=arrived)
+        self._read(first, round_, arrived=arrived)
 
-    def _read_late(self, attempt: _Attempt) -> None:
+    def _read_late(self, round_: Round) -> None:
         """Ask for what is marked by now, and was not asked for since the first request."""
-        late = [path for path in self._late() if path not in attempt.asked]
+        late = [path for path in self._late() if path not in round_.asked]
         for portion in self._portions(sorted(late, key=self._is_stranger)):
-            self._read(portion, attempt, late=True)
+            self._read(portion, round_, late=True)
 
     def _late(self) -> list[bytes]:
         """What has changed and was not read since: when the reply at Z has come, that is D."""
-        return list(self._marks.dirty)
+        return list(self._tracker.dirty)
 
     def _read(
         self,
         paths: list[bytes],
-        attempt: _Attempt,
+        round_: Round,
         arrived: Callable[[int], None] = lambda _: None,
         *,
         late: bool = False,
     ) -> None:
-        attempt.asked.update(paths)
+        round_.asked.update(paths)
         unknown = [path for path in paths if self._needs_acl(path)]
 
         def on_acls(acls: list[AclReply]) -> None:
             for path, acl in zip(unknown, acls, strict=True):
-                self._learn(path, acl, attempt)
-            attempt.waiting -= 1
+                self._learn(path, acl, round_)
+            round_.waiting -= 1
 
         def on_replies(zxid: int, replies: list[Reply]) -> None:
             for path, reply in zip(paths, replies, strict=True):
                 if isinstance(reply, Refusal):
                     require_gone(path, reply)
-                    self._forget(path, attempt)
+                    self._forget(path, round_)
                 elif isinstance(reply, DataReply):
-                    self._keep(path, reply, zxid, attempt, late=late)
-            attempt.waiting -= 1
+                    self._keep(path, reply, zxid, round_, late=late)
+            round_.waiting -= 1
 
-        attempt.waiting += 1
-        self._reads.multi_read(paths, on_replies, arrived=arrived)
+        round_.waiting += 1
+        self._reader.multi_read(paths, on_replies, arrived=arrived)
         if unknown:
-            attempt.waiting += 1
-            self._reads.ask_acls_here(unknown, on_acls)  # after it, for what is read late must be read soon
+            round_.waiting += 1
+            self._reader.ask_acls_here(unknown, on_acls)  # after it, for what is read late must be read soon
 
-    def _forget(self, path: bytes, attempt: _Attempt) -> None:
-        self._changes.remove(path)
-        for known in (self._quotas, self._hot, attempt.unknown):
+    def _forget(self, path: bytes, round_: Round) -> None:
+        self._overlay.remove(path)
+        for known in (self._quotas, self._hot, round_.unknown):
             known.pop(path, None)
 
-    def _keep(self, path: bytes, reply: DataReply, zxid: int, attempt: _Attempt, *, late: bool) -> None:
+    def _keep(self, path: bytes, reply: DataReply, zxid: int, round_: Round, *, late: bool) -> None:
         if is_quota_stats(path):
             self._quotas[path] = None
-            attempt.unsound |= late
+            round_.unsound |= late
         before = self._before(path)
         key = OPEN_ACL_KEY if jute.is_ephemeral(reply.stat) else UNKNOWN
         node = encode_sliced(path, reply.data, key, jute.stored_stat(reply.stat))
@@ -197,69 +197,69 @@ class Closing:
             key = acl_of(before)
             node = with_acl(node, key)
         if key == UNKNOWN:
-            attempt.unknown[path] = (
+            round_.unknown[path] = (
                 acl_of(before) if before and version_of(before)[0] == version_of(node)[0] else UNKNOWN
             )
         else:
-            attempt.unknown.pop(path, None)
-        if late and not self._holds(node, before, attempt):
-            attempt.doubtful.add(path)
-        self._put(path, Change(zxid, node), before)
+            round_.unknown.pop(path, None)
+        if late and not self._holds(node, before, round_):
+            round_.doubtful.add(path)
+        self._put(path, OverlayEntry(zxid, node), before)
 
-    def _learn(self, path: bytes, reply: AclReply, attempt: _Attempt) -> None:
+    def _learn(self, path: bytes, reply: AclReply, round_: Round) -> None:
         """The ACL of a znode that was read just before."""
-        if path in attempt.unknown and (change := self._changes.get(path)):
+        if path in round_.unknown and (change := self._overlay.get(path)):
             key = self._table.of_stored(path, change.node, reply)
             if key != UNKNOWN:
-                self._put(path, Change(change.zxid, with_acl(change.node, key)), None)
-                del attempt.unknown[path]
+                self._put(path, OverlayEntry(change.zxid, with_acl(change.node, key)), None)
+                del round_.unknown[path]
 
-    def _put(self, path: bytes, change: Change, before: bytes | None) -> None:
+    def _put(self, path: bytes, change: OverlayEntry, before: bytes | None) -> None:
         tail = tail_of(change.node)
         if tail != before:
-            self._changes.put(path, change)
+            self._overlay.put(path, change)
             self._heat(path)
-        elif is_quota_stats(path) and (known := self._changes.get(path)) and known.node != change.node:
-            self._changes.put(path, change)
+        elif is_quota_stats(path) and (known := self._overlay.get(path)) and known.node != change.node:
+            self._overlay.put(path, change)
         else:  # the same mzxid: the same data
-            self._changes.seen_again(path, change.zxid)
+            self._overlay.seen_again(path, change.zxid)
         self._seen[path] = tail
 
     def _before(self, path: bytes) -> bytes | None:
         """Key and stat of what was read of a znode again before."""
-        if self._changes.size(path) is None:
+        if self._overlay.size(path) is None:
             return None
-        if path not in self._seen and (change := self._changes.get(path)):
+        if path not in self._seen and (change := self._overlay.get(path)):
             self._seen[path] = tail_of(change.node)
         return self._seen[path]
 
-    def _settled(self, attempt: _Attempt) -> bool:
+    def _settled(self, round_: Round) -> bool:
         """Ask for the ACLs that are not known: of another version by now, or gone, an ACL is one of before or after."""
-        if not attempt.unknown:
+        if not round_.unknown:
             return True
-        paths, replies = list(attempt.unknown), list[AclReply]()
-        self._reads.ask_acls_here(paths, replies.extend)
-        self._reads.wires.until(lambda: len(replies) == len(paths))
+        paths, replies = list(round_.unknown), list[AclReply]()
+        self._reader.ask_acls_here(paths, replies.extend)
+        self._reader.wires.until(lambda: len(replies) == len(paths))
         for path, reply in zip(paths, replies, strict=True):
-            change = self._changes.get(path)
+            change = self._overlay.get(path)
             if change is None:
                 continue
             key = self._table.of_stored(path, change.node, reply)
             if key == UNKNOWN:
-                key = self._table.any_version(path, reply, attempt.unknown[path])
-                attempt.doubtful.add(path)
+                key = self._table.any_version(path, reply, round_.unknown[path])
+                round_.doubtful.add(path)
             if key == UNKNOWN:
                 return False
-            self._put(path, Change(change.zxid, with_acl(change.node, key)), None)
+            self._put(path, OverlayEntry(change.zxid, with_acl(change.node, key)), None)
         return True
 
-    def _holds(self, node: bytes, before: bytes | None, attempt: _Attempt) -> bool:
+    def _holds(self, node: bytes, before: bytes | None, round_: Round) -> bool:
         """Whether a znode that was read late had this ACL version when it was closed.
 
         It never goes back: so none at all, or the same as before, or nothing happened since that no event told.
         """
         same = before is not None and version_of(before) == version_of(node)
-        return same or version_of(node)[1] == NEVER_SET or self._marks.last_silent <= (attempt.zxid or 0)
+        return same or version_of(node)[1] == NEVER_SET or self._tracker.last_unannounced_zxid <= (round_.zxid or 0)
 
     def _needs_acl(self, path: bytes) -> bool:
         before = self._before(path)
@@ -272,14 +272,14 @@ class Closing:
             del self._hot[next(iter(self._hot))]
 
     def _is_stranger(self, path: bytes) -> bool:
-        return self._changes.size(path) is None and not is_quota_stats(path)
+        return self._overlay.size(path) is None and not is_quota_stats(path)
 
     def _size_of(self, path: bytes) -> int:
         if self._is_stranger(path):
             return STRANGER_BYTES
-        return self._changes.size(path) or _COUNTER_BYTES
+        return self._overlay.size(path) or _COUNTER_BYTES
 
     def _portions(self, paths: list[bytes]) -> Iterator[list[bytes]]:
         """In their order, each bounded, as far as sizes are known."""
         sized = ((path, len(path) + protocol.OP_BYTES, self._size_of(path)) for path in paths)
-        return portions(sized, _MOST, self._reads.gentleness.request_bytes)
+        return portions(sized, _MOST, self._reader.limits.request_bytes)

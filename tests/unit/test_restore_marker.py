@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.marker import Marker
+from metadata_tool.restore_marker import Marker
 
 TEXT = st.text(st.characters(codec="utf-8"))
-SETTINGS = {"RESTORE_SCOPE": "everything"}
+SETTINGS = {"RESTORE_SCOPE": "bookies-kept"}
 GOOD = {"format": 1, "restoreVersion": "1", "restorePoint": "s3a://bucket/b-1.tar.gz", "settings": SETTINGS}
 
 

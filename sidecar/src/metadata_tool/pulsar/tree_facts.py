@@ -22,7 +22,7 @@ MAX_NAMED = 100
 
 
 @dataclass(frozen=True)
-class Outline:
+class TreeSummary:
     """The facts that decide what is written: of those a backup's manifest tells, to be proven by the tree."""
 
     highest_id: int
@@ -42,7 +42,7 @@ class Outline:
         }
 
     @classmethod
-    def parse(cls, fields: Mapping[str, Any] | None) -> "Outline | None":
+    def parse(cls, fields: Mapping[str, Any] | None) -> "TreeSummary | None":
         """What a manifest tells; None where it is none. Whether it is true is another matter."""
         told = fields or {}
         highest, counters, clusters = told.get("highestLedgerId"), told.get("idCounters"), told.get("clusters")
@@ -60,7 +60,7 @@ class Outline:
 
 
 @dataclass
-class Facts:
+class TreeFacts:
     """The highest id that was given out, -1 for none; which id counters there are; the znodes of clusters by name."""
 
     highest_id: int = -1
@@ -83,9 +83,9 @@ class Facts:
         return sorted(name for name in self.clusters if name != GLOBAL)
 
     @property
-    def outline(self) -> Outline:
+    def summary(self) -> TreeSummary:
         """What decides."""
-        return Outline(
+        return TreeSummary(
             self.highest_id,
             self.has_ledgers,
             tuple(sorted(self.counters)),
@@ -94,11 +94,11 @@ class Facts:
         )
 
 
-class Reading:
+class FactCollector:
     """Collects facts as the tree streams by."""
 
     def __init__(self, layout: Layout) -> None:
-        self.facts = Facts()
+        self.facts = TreeFacts()
         self._chroot = layout.chroot
         self._ledgers = [layout.compile(pattern) for pattern in ids.LEDGERS]
         self._counter = layout.compile(ids.LONG_CHILD)

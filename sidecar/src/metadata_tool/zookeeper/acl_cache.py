@@ -29,7 +29,7 @@ _SURPRISE = 1 << 20
 """By so many bytes more than expected in one answer znodes have grown too much."""
 
 
-class KnownAcls:
+class AclCache:
     """What was learned of one walk, whose file is kept; nothing, to begin with."""
 
     def __init__(self, directory: Path) -> None:

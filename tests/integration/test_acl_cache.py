@@ -11,14 +11,14 @@ from kazoo.client import KazooClient
 from kazoo.security import make_acl
 
 from ci.parts.zookeeper import NEWEST
-from metadata_tool.zookeeper import acls, protocol, reads
+from metadata_tool.zookeeper import acls, bulk_reader, protocol
+from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclTable
+from metadata_tool.zookeeper.bulk_reader import ReadLimits
 from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, Stat, pack_acls
-from metadata_tool.zookeeper.known_acls import KnownAcls
+from metadata_tool.zookeeper.multi_read import MultiReadResult, transcribed
 from metadata_tool.zookeeper.protocol import GET_ACL, multi_read
-from metadata_tool.zookeeper.reads import Gentleness
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, SnapshotReader
-from metadata_tool.zookeeper.transcript import Transcript, transcribed
 from support.capturing import Taken, take
 from support.relay import relay
 from support.zookeeper import client, standalone
@@ -33,9 +33,9 @@ Found = dict[str, tuple[bytes, bytes]]
 
 
 @pytest.fixture
-def known(tmp_path: Path) -> Iterator[KnownAcls]:
+def known(tmp_path: Path) -> Iterator[AclCache]:
     """What is known: nothing yet."""
-    made = KnownAcls(tmp_path)
+    made = AclCache(tmp_path)
     yield made
     made.forget()
 
@@ -49,7 +49,7 @@ def read(taken: Taken) -> Found:
     return {path: found for path, found in nodes.items() if not path.startswith("/zookeeper")}
 
 
-def test_only_what_is_new_is_asked_for(tmp_path: Path, known: KnownAcls) -> None:
+def test_only_what_is_new_is_asked_for(tmp_path: Path, known: AclCache) -> None:
     """The second of two captures asks for few ACLs, and has them all as they are."""
     asked: Counter[int] = Counter()
 
@@ -89,7 +89,7 @@ def change(source: KazooClient) -> None:
     source.create("/3", b"")
 
 
-def captured_anew(tmp_path: Path, known: KnownAcls) -> tuple[bytes, bytes]:
+def captured_anew(tmp_path: Path, known: AclCache) -> tuple[bytes, bytes]:
     """The ACL of a znode, and that of one in an ensemble started anew, which has its path and its zxid."""
     found: list[Found] = []
     for name, acl in (("old", CLOSED), ("new", None)):
@@ -112,7 +112,7 @@ class Seen:
 
     def transcribed(
         self, paths: Sequence[bytes], on_wire: Sequence[bytes], acls: Any, body: bytes, table: AclTable
-    ) -> Transcript:
+    ) -> MultiReadResult:
         """The program's own, noted."""
         self.znodes.append(len(paths))
         self.sizes.append(len(body))
@@ -128,12 +128,12 @@ class Seen:
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """What a test's captures ask."""
     noted = Seen()
-    monkeypatch.setattr(reads, "transcribed", noted.transcribed)
+    monkeypatch.setattr(bulk_reader, "transcribed", noted.transcribed)
     monkeypatch.setattr(protocol, "multi_read", noted.multi_read)
     return noted
 
 
-def test_grown(tmp_path: Path, known: KnownAcls, seen: Seen) -> None:
+def test_grown(tmp_path: Path, known: AclCache, seen: Seen) -> None:
     """Znodes that have grown since are read a few at a time, and then as if nothing were known."""
     with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
         for number in range(GROWN):
@@ -142,7 +142,7 @@ def test_grown(tmp_path: Path, known: KnownAcls, seen: Seen) -> None:
         for number in range(GROWN):
             source.set(f"/{number:03d}", bytes(LARGE))
         seen.sizes.clear()
-        gently = Gentleness(in_flight=1)
+        gently = ReadLimits(in_flight=1)
         second = read(take(server.address, tmp_path / "second", gently, known=known))
     expected = [OPEN_ACL] * GROWN
     assert expected == [acl for acl, stat in second.values() if Stat.unpack(stat).version == 1]
@@ -151,12 +151,10 @@ def test_grown(tmp_path: Path, known: KnownAcls, seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("before", [CHILDREN, 1], ids=["as before", "grown"])
-def test_large_lists(
-    tmp_path: Path, known: KnownAcls, seen: Seen, monkeypatch: pytest.MonkeyPatch, before: int
-) -> None:
+def test_large_lists(tmp_path: Path, known: AclCache, seen: Seen, monkeypatch: pytest.MonkeyPatch, before: int) -> None:
     """Lists of children are asked for as large as they are by now, few at a time, and data as known."""
-    monkeypatch.setattr(reads, "REPLY_BYTES", 1 << 16)
-    monkeypatch.setattr(reads, "STRANGER_BYTES", 1 << 8)
+    monkeypatch.setattr(bulk_reader, "REPLY_BYTES", 1 << 16)
+    monkeypatch.setattr(bulk_reader, "STRANGER_BYTES", 1 << 8)
     with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
         for parent in range(PARENTS):
             source.create(f"/{parent}", b"")
@@ -179,13 +177,13 @@ def grow(source: KazooClient, numbers: range) -> None:
         created.get()
 
 
-def test_another_history(tmp_path: Path, known: KnownAcls) -> None:
+def test_another_history(tmp_path: Path, known: AclCache) -> None:
     """Nothing that is known of an ensemble is taken for what one that was started anew has at the same zxid."""
     expected = CLOSED_ACL, OPEN_ACL
     assert expected == captured_anew(tmp_path, known)
 
 
-def test_another_history_by_its_zxid_alone(tmp_path: Path, known: KnownAcls, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_history_by_its_zxid_alone(tmp_path: Path, known: AclCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the time of the create it would be: so it matters."""
     monkeypatch.setattr(acls, "_same_version", lambda one, other: one[:8] == other[:8] and one[40:44] == other[40:44])
     expected = CLOSED_ACL, CLOSED_ACL

@@ -11,9 +11,9 @@ from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.jute import OPEN_ACL, Stat, buffer, pack_acls
+from metadata_tool.zookeeper.multi_read import MultiReadResult, transcribed
 from metadata_tool.zookeeper.protocol import AclReply, Refusal
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
-from metadata_tool.zookeeper.transcript import Transcript, transcribed
 from metadata_tool.zookeeper.wire import WireError
 from support.trees import PATIENT, acls, client_stat, encoded, stats
 
@@ -64,13 +64,13 @@ def acl_of(znode: Znode | None) -> AclReply:
     return znode.acl + client_stat(stat, 1000, 3)
 
 
-def transcript(asked: list[Znode | None], body: bytes, table: AclTable) -> Transcript:
+def transcript(asked: list[Znode | None], body: bytes, table: AclTable) -> MultiReadResult:
     """Take the answer apart."""
     paths = [each.path if each else b"/gone" for each in asked]
     return transcribed(paths, protocol.on_wire_each(paths), list(map(acl_of, asked)), body, table)
 
 
-def of_one(acl: AclReply, body: bytes) -> Transcript:
+def of_one(acl: AclReply, body: bytes) -> MultiReadResult:
     """Take the answer about a single znode apart."""
     return transcribed([b"/a"], [protocol.on_wire(b"/a")], [acl], body, AclTable())
 

@@ -45,7 +45,7 @@ def test_everything_survived_but_zookeeper(world: World) -> None:
     used = ledgers(world)
     bookies = world.cluster
     world.lose(bookies=False)
-    world.restore(point, RESTORE_SCOPE="everything")
+    world.restore(point, RESTORE_SCOPE="bookies-kept")
     unknown = entry_logs(bookies) - known
     world.begin(bookies=bookies)
     for topic in (PARTLY, NEVER):
@@ -84,7 +84,7 @@ def test_another_name_long_ids_held_retention(world: World) -> None:
     assert contents(world, TRIMMED)[-len(promised) :] == promised
     assert 65 <= len(promised) < 130
     world.lose()
-    world.restore(point, CLUSTER_NAME="c2", RENAME_CLUSTER="true", HOLD_RETENTION="true", RESTORE_VERSION="2")
+    world.restore(point, CLUSTER_NAME="c2", RENAME_CLUSTER="true", INFINITE_RETENTION="true", RESTORE_VERSION="2")
     world.begin("c2")
     assert ["c2"] == [name for name in world.cluster.get("clusters") if name != "global"]
     assert ["c2"] == world.cluster.get("namespaces/shop/short")["replication_clusters"]

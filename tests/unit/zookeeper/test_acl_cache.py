@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.zookeeper import known_acls
+from metadata_tool.zookeeper import acl_cache
+from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, Stat, pack_acls
-from metadata_tool.zookeeper.known_acls import KnownAcls
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 from metadata_tool.zookeeper.spool import Spool
 from support.damage import damage
@@ -31,12 +31,12 @@ def depth(found: Node) -> int:
 
 
 @contextmanager
-def learned(nodes: list[Node]) -> Iterator[tuple[KnownAcls, AclTable]]:
+def learned(nodes: list[Node]) -> Iterator[tuple[AclCache, AclTable]]:
     """What is known of a walk of these, which is closed; and its ACLs."""
     table = AclTable()
     assert KEY == table.key(b"/", MINE)
     with TemporaryDirectory() as directory:
-        known = KnownAcls(Path(directory))
+        known = AclCache(Path(directory))
         spool = Spool(Path(directory, "walk"))
         for _, level in groupby(sorted(nodes, key=depth), key=depth):
             spool.begin_level()
@@ -51,7 +51,7 @@ def learned(nodes: list[Node]) -> Iterator[tuple[KnownAcls, AclTable]]:
         assert [] == list(Path(directory).iterdir())
 
 
-def replies_of(known: KnownAcls, level: int, paths: list[bytes]) -> list[bytes | None]:
+def replies_of(known: AclCache, level: int, paths: list[bytes]) -> list[bytes | None]:
     """What is known of these, which are of a level."""
     known.begin_level(level)
     return known.replies(paths)
@@ -102,9 +102,9 @@ def never_set(found: Node) -> bool:
     return bool(of_a_client) and found.acl in {OPEN_ACL_KEY, KEY} and not stat.aversion
 
 
-def as_client(found: Node, **changes: int) -> bytes:
+def as_client(found: Node, **overlay: int) -> bytes:
     """Its stat, as a client gets it."""
-    return client_stat(Stat.unpack(found.stat)._replace(**changes), len(found.data or b""))
+    return client_stat(Stat.unpack(found.stat)._replace(**overlay), len(found.data or b""))
 
 
 def test_leaf() -> None:
@@ -140,12 +140,12 @@ def test_nothing_yet(tmp_path: Path) -> None:
     with learned(small_tree()) as (known, _):
         known.forget()
         assert expected == replies_of(known, 1, [b"/admin"])
-    assert expected == replies_of(KnownAcls(tmp_path), 1, [b"/admin"])
+    assert expected == replies_of(AclCache(tmp_path), 1, [b"/admin"])
 
 
 def test_bounded_skips(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what has gone only so much is skipped at a time; what comes after that is known a little later."""
-    monkeypatch.setattr(known_acls, "_SKIPS", 6)
+    monkeypatch.setattr(acl_cache, "_SKIPS", 6)
     nodes = [node(b""), *(node(b"/%d" % number) for number in range(10))]
     with learned(nodes) as (known, _):
         expected = [[None], [OPEN_ACL + as_client(nodes[10])]]
@@ -209,7 +209,7 @@ def test_mistakes_are_those_of_one_capture() -> None:
 def test_directory_vanished(caplog: pytest.LogCaptureFixture) -> None:
     """Where the file cannot be kept, nothing is known, it is said, and the walk is as it was."""
     with TemporaryDirectory() as directory:
-        known = KnownAcls(Path(directory, "vanished"))
+        known = AclCache(Path(directory, "vanished"))
         spool = Spool(Path(directory, "walk"))
         spool.begin_level()
         spool.append(1, *encoded([node(b"")]))

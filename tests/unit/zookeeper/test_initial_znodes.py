@@ -2,8 +2,8 @@
 
 from hypothesis import given
 
+from metadata_tool.zookeeper.initial_znodes import CONFIG, of_new_server
 from metadata_tool.zookeeper.snapshot import Node, inserted, tree_key
-from metadata_tool.zookeeper.system import CONFIG, of_new_server
 from support.trees import PATIENT, trees
 
 OWN = {b"/zookeeper", b"/zookeeper/quota", CONFIG}

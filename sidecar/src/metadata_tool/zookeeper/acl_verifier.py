@@ -8,47 +8,51 @@ from collections.abc import Iterator, Sequence
 
 from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper.acls import login_with
-from metadata_tool.zookeeper.closing import Closed
+from metadata_tool.zookeeper.bulk_reader import READ_BYTES, BulkReader, portions
+from metadata_tool.zookeeper.consistent_cut import Cut
 from metadata_tool.zookeeper.jute import STORED_STAT_SIZE, stored_stat
+from metadata_tool.zookeeper.multi_read import require_gone
 from metadata_tool.zookeeper.protocol import OP_BYTES, DataReply, Refusal, Reply
-from metadata_tool.zookeeper.reads import READ_BYTES, Reads, portions
 from metadata_tool.zookeeper.snapshot import is_ephemeral, printable, version_of
-from metadata_tool.zookeeper.spool import Changes, Spool
-from metadata_tool.zookeeper.transcript import require_gone
+from metadata_tool.zookeeper.spool import Overlay, Spool
 
 
-class Proof:
+class AclVerifier:
     """Reads again what is not proven yet."""
 
-    def __init__(self, reads: Reads, spool: Spool, changes: Changes) -> None:
-        self._reads = reads
+    def __init__(self, reader: BulkReader, spool: Spool, overlay: Overlay) -> None:
+        self._reader = reader
         self._spool = spool
-        self._changes = changes
+        self._overlay = overlay
         self._waiting = 0
         self._unproven: set[bytes] = set()
 
-    def run(self, closed: Closed, proven_at: int) -> set[bytes]:
+    def run(self, closed: Cut, verified_at_zxid: int) -> set[bytes]:
         """The znodes whose ACL may be another at the capture's zxid; all were proven at an earlier zxid, or at 0.
 
         Raises:
             ZnodeUnreadable, WireError: as reads do.
         """
         self._unproven = set(closed.doubtful)
-        if proven_at < closed.last_silent:
-            gentle = self._reads.gentleness
-            for nodes in portions(map(_sized, self._candidates(closed)), gentle.batch, gentle.request_bytes):
-                self._reads.wires.until(lambda: self._waiting < self._reads.gentleness.in_flight)
+        if verified_at_zxid < closed.last_unannounced_zxid:
+            limits = self._reader.limits
+            for nodes in portions(map(_sized, self._candidates(closed)), limits.batch, limits.request_bytes):
+                self._reader.wires.until(lambda: self._waiting < self._reader.limits.in_flight)
                 self._compare(nodes)
-            self._reads.wires.until(lambda: not self._waiting)
+            self._reader.wires.until(lambda: not self._waiting)
         return self._unproven
 
-    def _candidates(self, closed: Closed) -> Iterator[tuple[bytes, bytes]]:
+    def _candidates(self, closed: Cut) -> Iterator[tuple[bytes, bytes]]:
         """Paths and znodes, what changed lately first: it may be gone soon, and what has gone cannot be proven."""
-        for path, change in self._changes.live():
-            if change.zxid < closed.last_silent and path not in closed.doubtful and not is_ephemeral(change.node):
+        for path, change in self._overlay.live():
+            if (
+                change.zxid < closed.last_unannounced_zxid
+                and path not in closed.doubtful
+                and not is_ephemeral(change.node)
+            ):
                 yield path, change.node
-        for path, node in self._spool.read_before(closed.last_silent):
-            if path not in self._changes and not is_ephemeral(node):
+        for path, node in self._spool.read_before(closed.last_unannounced_zxid):
+            if path not in self._overlay and not is_ephemeral(node):
                 yield path, node
 
     def _compare(self, nodes: Sequence[tuple[bytes, bytes]]) -> None:
@@ -59,7 +63,7 @@ class Proof:
                     self._differs(path, node, reply)
 
         self._waiting += 1
-        self._reads.look([path for path, _ in nodes], done)
+        self._reader.look([path for path, _ in nodes], done)
 
     def _differs(self, path: bytes, node: bytes, reply: Reply) -> None:
         if isinstance(reply, Refusal):
@@ -75,7 +79,7 @@ class Proof:
 
     def _require_told(self, path: bytes) -> None:
         """A change that no event told of: events of what a login may not read are withheld (ZOOKEEPER-4799)."""
-        if path not in self._reads.marks.dirty:
+        if path not in self._reader.tracker.dirty:
             raise ZnodeUnreadable(
                 f"znode {printable(path)} has changed, and no event told so: it was hidden, or a child of it is",
                 login_with("READ and ADMIN on every znode"),

@@ -9,14 +9,14 @@ from typing import NamedTuple, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.lifecycle import Checkpoint
-from metadata_tool.zookeeper import reads
+from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.zookeeper import bulk_reader
+from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclReader, AclTable
+from metadata_tool.zookeeper.bulk_reader import REPLY_BYTES, STRANGER_BYTES, BulkReader, ReadLimits, portions
+from metadata_tool.zookeeper.changes import ChangeTracker
 from metadata_tool.zookeeper.jute import OPEN_ACL, Stat
-from metadata_tool.zookeeper.known_acls import KnownAcls
-from metadata_tool.zookeeper.marks import Marks
 from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Reply, on_wire
-from metadata_tool.zookeeper.reads import REPLY_BYTES, STRANGER_BYTES, Gentleness, Reads, portions
 from metadata_tool.zookeeper.session import Session
 from metadata_tool.zookeeper.wire import Wire, Wires
 from support.trees import PATIENT, client_stat
@@ -99,8 +99,10 @@ def batches(draw: st.DrawFn) -> list[Sized]:
 def test_batch(znodes: list[Sized]) -> None:
     """A batch is read in parts that are bounded like that, in its order; children that are sure are listed, too."""
     told = Telling(znodes)
-    gentleness = Gentleness(request_bytes=REQUEST_BYTES)
-    batch = reads._Batch([znode.path for znode in znodes], gentleness, cast("AclReader", told), cast("KnownAcls", told))
+    limits = ReadLimits(request_bytes=REQUEST_BYTES)
+    batch = bulk_reader._Batch(
+        [znode.path for znode in znodes], limits, cast("AclReader", told), cast("AclCache", told)
+    )
     remaining = iter(znodes)
     for part in batch.parts:
         shared = list(islice(remaining, len(part.paths)))
@@ -124,7 +126,7 @@ class Alone:
 
     def wires(self) -> Wires:
         """The one."""
-        return Wires([self.wire], Checkpoint())
+        return Wires([self.wire], Heartbeat())
 
     def unsupported(self) -> None:
         """Never so."""
@@ -136,7 +138,7 @@ def test_late_reads_go_out_first() -> None:
     theirs.setblocking(False)
     wire = Wire(ours, 15.0)
     session = cast("Session", Alone(wire))
-    reader = Reads(session, Marks(lambda _: True, lambda _: True), AclTable(), Gentleness())
+    reader = BulkReader(session, ChangeTracker(lambda _: True, lambda _: True), AclTable(), ReadLimits())
     sent: list[bytes] = []
 
     def done(_zxid: int, _replies: list[Reply]) -> None:

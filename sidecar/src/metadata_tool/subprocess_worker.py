@@ -17,7 +17,7 @@ _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the locks of 
 
 
 @contextmanager
-def apart(checkpoint: Callable[[], None], work: Callable[..., T], *arguments: Any) -> Iterator[Callable[[], T]]:
+def in_subprocess(heartbeat: Callable[[], None], work: Callable[..., T], *arguments: Any) -> Iterator[Callable[[], T]]:
     """Begin the work; what is given waits for its result, or raises the ToolError that it has raised.
 
     It ends with the block, done or not. Work, arguments and result must be such that they can be pickled.
@@ -29,7 +29,7 @@ def apart(checkpoint: Callable[[], None], work: Callable[..., T], *arguments: An
 
     def result() -> T:
         while not receiving.poll(_POLL):
-            checkpoint()
+            heartbeat()
         try:
             found: T | ToolError = receiving.recv()
         except EOFError:

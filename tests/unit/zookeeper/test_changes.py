@@ -1,17 +1,17 @@
-from metadata_tool.zookeeper.marks import Marks, parent_of
+from metadata_tool.zookeeper.changes import ChangeTracker, parent_of
 from metadata_tool.zookeeper.protocol import CHANGED, CREATED, DELETED
 
 
-def marks(zxid: int = 100) -> Marks:
+def tracker(zxid: int = 100) -> ChangeTracker:
     """Nothing is marked yet; everything is of interest, and counted."""
-    made = Marks(lambda _: True, lambda _: True)
+    made = ChangeTracker(lambda _: True, lambda _: True)
     made.begin(zxid)
     return made
 
 
 def test_create_and_delete_mark_the_parent() -> None:
     """A create and a delete change the parent's stat, a set does not."""
-    found = marks()
+    found = tracker()
     found.event(CHANGED, b"/a/b", 101)
     assert [b"/a/b"] == list(found.dirty)
     found.event(CREATED, b"/c/d", 102)
@@ -21,7 +21,7 @@ def test_create_and_delete_mark_the_parent() -> None:
 
 def test_reply_clears() -> None:
     """The reply takes marks away; what comes after it marks again."""
-    found = marks()
+    found = tracker()
     found.event(CHANGED, b"/a", 101)
     found.clear([b"/a", b"/b"])
     assert [] == list(found.dirty)
@@ -31,7 +31,7 @@ def test_reply_clears() -> None:
 
 def test_broken() -> None:
     """What is marked again before its late read has come is broken; what is marked after it is not."""
-    found = marks()
+    found = tracker()
     found.await_late([b"/a", b"/b"])
     found.event(CHANGED, b"/c", 101)
     found.clear([b"/a"])
@@ -43,44 +43,44 @@ def test_broken() -> None:
 
 def test_silent_zxids() -> None:
     """A zxid that no event carried is silent, whether the next event or a reply shows it."""
-    found = marks(100)
+    found = tracker(100)
     found.event(CHANGED, b"/a", 101)
     found.event(CREATED, b"/b", 102)
     found.event(CHANGED, b"/a", 102)  # of the same transaction
     found.reply(102)
-    assert 100 == found.last_silent
+    assert 100 == found.last_unannounced_zxid
     found.event(CHANGED, b"/a", 104)
-    assert 103 == found.last_silent
+    assert 103 == found.last_unannounced_zxid
     found.reply(104)
-    assert 103 == found.last_silent
+    assert 103 == found.last_unannounced_zxid
     found.reply(107)
-    assert 107 == found.last_silent
+    assert 107 == found.last_unannounced_zxid
 
 
 def test_no_zxids() -> None:
     """Events that carry none, as before 3.9, vouch for nothing."""
-    found = marks(100)
+    found = tracker(100)
     found.event(CHANGED, b"/a", -1)
     found.reply(101)
-    assert 101 == found.last_silent
+    assert 101 == found.last_unannounced_zxid
 
 
 def test_another_epoch() -> None:
     """A new leader's zxids are far later: what lies between is silent."""
-    found = marks(0x5_0000_0010)
+    found = tracker(0x5_0000_0010)
     found.event(CHANGED, b"/a", 0x6_0000_0001)
-    assert 0x6_0000_0000 == found.last_silent
+    assert 0x6_0000_0000 == found.last_unannounced_zxid
 
 
 def test_scope() -> None:
     """What is outside the chroot is not marked, and not counted; its zxids are known all the same."""
-    found = Marks(lambda path: path.startswith(b"/in"), lambda path: path.startswith(b"/in/"))
+    found = ChangeTracker(lambda path: path.startswith(b"/in"), lambda path: path.startswith(b"/in/"))
     found.begin(100)
     found.event(CREATED, b"/out/x", 101)
     found.event(CREATED, b"/in/x", 102)
     found.event(CREATED, b"/in/y", 103)
     found.event(DELETED, b"/in/x", 104)
-    assert ([b"/in/x", b"/in", b"/in/y"], 1, 100) == (list(found.dirty), found.growth, found.last_silent)
+    assert ([b"/in/x", b"/in", b"/in/y"], 1, 100) == (list(found.dirty), found.growth, found.last_unannounced_zxid)
 
 
 def test_parents() -> None:

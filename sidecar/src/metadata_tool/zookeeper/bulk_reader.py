@@ -12,12 +12,12 @@ from typing import NamedTuple, TypeVar
 
 from metadata_tool.errors import ToolError
 from metadata_tool.zookeeper import protocol
+from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclReader, AclTable, ask_acls
-from metadata_tool.zookeeper.known_acls import KnownAcls
-from metadata_tool.zookeeper.marks import Marks
+from metadata_tool.zookeeper.changes import ChangeTracker
+from metadata_tool.zookeeper.multi_read import require_gone, transcribed
 from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Refusal, Reply, on_wire_each, sizes
 from metadata_tool.zookeeper.session import Session
-from metadata_tool.zookeeper.transcript import require_gone, transcribed
 from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
 
 REPLY_BYTES = 1 << 20
@@ -35,7 +35,7 @@ _REST = 0.0003
 
 
 @dataclass(frozen=True)
-class Gentleness:
+class ReadLimits:
     """How much is asked of a server at once: znodes in a multi-read, multi-reads, connections for ACLs, ACLs on each.
 
     `request_bytes` bounds a request, which a server takes up to its jute.maxbuffer.
@@ -47,9 +47,9 @@ class Gentleness:
     acls: int = 7
     request_bytes: int = 256 << 10
 
-    def gentler(self) -> "Gentleness":
+    def gentler(self) -> "ReadLimits":
         """A quarter of everything, for a server that hung up."""
-        return Gentleness(
+        return ReadLimits(
             max(1, self.batch // 4), 1, self.connections, max(1, self.acls // 4), max(4096, self.request_bytes // 4)
         )
 
@@ -110,17 +110,17 @@ class Part:
             yield path, sorted(self.lists[path])
 
 
-class Reads:
+class BulkReader:
     """Reads over a session's connections."""
 
-    def __init__(self, session: Session, marks: Marks, table: AclTable, gentleness: Gentleness) -> None:
-        more = session.more(gentleness.connections) or [session.wire]
+    def __init__(self, session: Session, tracker: ChangeTracker, table: AclTable, limits: ReadLimits) -> None:
+        more = session.more(limits.connections) or [session.wire]
         self.wires = session.wires()
-        self.marks = marks
-        self.gentleness = gentleness
+        self.tracker = tracker
+        self.limits = limits
         self._table = table
         self._wire = session.wire
-        self._acls = AclReader(more, gentleness.acls)
+        self._acls = AclReader(more, limits.acls)
         self._unsupported = session.unsupported
 
     def multi_read(
@@ -143,20 +143,20 @@ class Reads:
 
     def look(self, data: Sequence[bytes], done: Callable[[int, list[Reply]], None]) -> None:
         """The same for replies that are not kept: what is marked stays so."""
-        self._ask(on_wire_each(data), (), Then(self.marks.reply, _parsed(len(data), done)))
+        self._ask(on_wire_each(data), (), Then(self.tracker.reply, _parsed(len(data), done)))
 
     def _ask(self, data: Sequence[bytes], lists: Sequence[bytes], then: Then) -> None:
         MultiRead(self._wire, self._unsupported, protocol.multi_read(data, lists), then)
 
     def _clear(self, zxid: int, paths: Sequence[bytes]) -> None:
-        self.marks.reply(zxid)
-        self.marks.clear(paths)
+        self.tracker.reply(zxid)
+        self.tracker.clear(paths)
 
     def ask_acls_here(self, paths: Sequence[bytes], done: Callable[[list[AclReply]], None]) -> None:
         """Ask for ACLs on the connection of the multi-reads, so that they are answered in turn with those."""
         ask_acls(self._wire, on_wire_each(paths), done)
 
-    def read(self, paths: Iterable[bytes], *, children: bool, known: KnownAcls | None = None) -> Iterator[Part]:
+    def read(self, paths: Iterable[bytes], *, children: bool, known: AclCache | None = None) -> Iterator[Part]:
         """ACL, data and stat of each, and, if wanted, lists of children; in the order of the paths.
 
         ACLs that are `known` are not asked for.
@@ -165,7 +165,7 @@ class Reads:
             ToolError: the server knows no multi-read.
             WireError: the connection broke.
         """
-        batches = _batches(paths, self.gentleness.batch)
+        batches = _batches(paths, self.limits.batch)
         asking: deque[_Batch] = deque()
         reading: deque[Part] = deque()
         exhausted = False
@@ -175,14 +175,14 @@ class Reads:
                 if batch is None:
                     exhausted = True
                 else:
-                    asking.append(_Batch(batch, self.gentleness, self._acls, known))
+                    asking.append(_Batch(batch, self.limits, self._acls, known))
             busy = sum(not part.done for part in reading)
             while asking and asking[0].answered and busy < self._most(asking[0].parts[0]):
                 part = asking[0].parts.popleft()
                 if not asking[0].parts:
                     asking.popleft()
                 if part.guessed and known and known.empty:  # what it was guessed by has misled
-                    asking.appendleft(_Batch(list(part.paths), self.gentleness, self._acls, None))
+                    asking.appendleft(_Batch(list(part.paths), self.limits, self._acls, None))
                     break
                 self._send(part, known, children=children)
                 reading.append(part)
@@ -195,9 +195,9 @@ class Reads:
                 self.wires.pump(_REST if any(not batch.answered for batch in asking) else 0.0)
 
     def _most(self, part: Part) -> int:
-        return self.gentleness.in_flight * (_GUESSED_AHEAD if part.guessed else 1)
+        return self.limits.in_flight * (_GUESSED_AHEAD if part.guessed else 1)
 
-    def _send(self, part: Part, known: KnownAcls | None, *, children: bool) -> None:
+    def _send(self, part: Part, known: AclCache | None, *, children: bool) -> None:
         lists = part.parents if children else ()
 
         def done(zxid: int, body: bytes) -> None:
@@ -222,7 +222,7 @@ class Reads:
             for path, children in parents.items()
             if path not in part.lists
         ]
-        return portions(sizes_now, self.gentleness.batch, self.gentleness.request_bytes)
+        return portions(sizes_now, self.limits.batch, self.limits.request_bytes)
 
     def _list(self, part: Part, todo: Iterator[list[bytes]]) -> None:
         """Ask for lists, a portion after the other; then the part is done."""
@@ -235,7 +235,7 @@ class Reads:
             _keep_lists(part, paths, protocol.read_replies(body))
             self._list(part, todo)
 
-        self._ask((), on_wire_each(paths), Then(self.marks.reply, done))
+        self._ask((), on_wire_each(paths), Then(self.tracker.reply, done))
 
 
 def _parsed(number: int, done: Callable[[int, list[Reply]], None]) -> Callable[[int, bytes], None]:
@@ -264,11 +264,11 @@ def _keep_lists(part: Part, paths: Sequence[bytes], replies: Sequence[Reply]) ->
 class _Batch:
     """Znodes whose ACLs are asked for if not known; once answered, the parts in which their data is to be read."""
 
-    def __init__(self, paths: list[bytes], gentleness: Gentleness, acls: AclReader, known: KnownAcls | None) -> None:
+    def __init__(self, paths: list[bytes], limits: ReadLimits, acls: AclReader, known: AclCache | None) -> None:
         self.answered = False
         self.parts: deque[Part] = deque()
         self._paths, self._on_wire = paths, on_wire_each(paths)
-        self._request_bytes = gentleness.request_bytes
+        self._request_bytes = limits.request_bytes
         self._known = known.replies(paths) if known else [None] * len(paths)
         self._some_known = any(self._known)
         asked = self._on_wire

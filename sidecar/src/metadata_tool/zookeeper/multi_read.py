@@ -13,7 +13,7 @@ from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable
 from metadata_tool.zookeeper.wire import WireError
 
 
-class Transcript(NamedTuple):
+class MultiReadResult(NamedTuple):
     """Znodes as a snapshot has them, one after the other as they were asked for, without those that have gone."""
 
     content: bytes
@@ -29,7 +29,7 @@ class Transcript(NamedTuple):
 
 def transcribed(
     paths: Sequence[bytes], on_wire: Sequence[bytes], acls: Sequence[AclReply], body: bytes, table: AclTable
-) -> Transcript:
+) -> MultiReadResult:
     """What a multi-read of data, whose ACLs were asked for before it, was answered. An ephemeral needs no ACL.
 
     `on_wire` are the paths as they were sent: but for the root's, a snapshot has them so, too.
@@ -73,7 +73,7 @@ def transcribed(
             key = _UNKNOWN
             unknown.append(path)
         pieces += (stored_path if path else _ROOT, data, key, head, pzxid)
-    return Transcript(b"".join(pieces), len(pieces) // _PIECES, unknown, parents, at - ITEM_SIZE)
+    return MultiReadResult(b"".join(pieces), len(pieces) // _PIECES, unknown, parents, at - ITEM_SIZE)
 
 
 _STAT_AND_ITEM = struct.Struct(">52s4xi8si5xi")

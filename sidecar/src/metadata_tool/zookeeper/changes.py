@@ -14,7 +14,7 @@ def parent_of(path: bytes) -> bytes:
     return path[: max(path.rfind(b"/"), 0)]
 
 
-class Marks:
+class ChangeTracker:
     """Marked znodes, in the order in which they were marked; and which zxids nobody told about.
 
     `last_silent` is the newest zxid that no event carried: a setACL is one, a session's begin or a failed operation,
@@ -25,7 +25,7 @@ class Marks:
         """Only what is in scope is marked; `growth` is of what is counted."""
         self.dirty: dict[bytes, None] = {}
         self.zxid = 0
-        self.last_silent = 0
+        self.last_unannounced_zxid = 0
         self.growth = 0
         """Creates less deletes so far."""
         self.broken: set[bytes] = set()
@@ -36,13 +36,13 @@ class Marks:
 
     def begin(self, zxid: int) -> None:
         """Nothing was read yet: what happened up to this zxid is of no concern, but for the marks."""
-        self.zxid = self.last_silent = max(zxid, self.zxid)
+        self.zxid = self.last_unannounced_zxid = max(zxid, self.zxid)
 
     def event(self, kind: int, path: bytes, zxid: int) -> None:
         """An event came: mark its znode; with a create or delete its parent, too, whose cversion and pzxid changed."""
         if zxid > self.zxid:
             if zxid > self.zxid + 1:
-                self.last_silent = zxid - 1
+                self.last_unannounced_zxid = zxid - 1
             self.zxid = zxid
         if kind in (CREATED, DELETED):
             if self._counted(path):
@@ -62,7 +62,7 @@ class Marks:
     def reply(self, zxid: int) -> None:
         """A reply showed this zxid: events of all before it have come."""
         if zxid > self.zxid:
-            self.zxid = self.last_silent = zxid
+            self.zxid = self.last_unannounced_zxid = zxid
 
     def clear(self, paths: Iterable[bytes]) -> None:
         """The reply to a read of these came."""
