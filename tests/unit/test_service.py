@@ -169,12 +169,12 @@ def test_a_failing_backup_does_not_end_the_loop(
 
 def test_a_foreseen_failure_is_one_line(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
     """A failure that has an exit code is told without a traceback, with what to do."""
-    backups = Backups(failing(StoreUnreachable("nobody answers", "check the network")), succeed)
+    backups = Backups(failing(StoreUnreachable("nobody answers", "Check the network")), succeed)
     with running(backups, metrics):
         assert backups.wait_for(2)
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info is None
-    assert "nobody answers: check the network" in record.getMessage()
+    assert "nobody answers. Check the network." in record.getMessage()
     assert len(record.getMessage().splitlines()) == 1
 
 
@@ -191,7 +191,7 @@ def test_a_fault_is_logged_whole(metrics: Metrics, caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (StoreUnreachable("nobody answers", "check the network"), "nobody answers: check the network"),
+        (StoreUnreachable("nobody answers", "Check the network"), "nobody answers. Check the network."),
         (RuntimeError("s3cr3t detail"), "a fault in the program, please report it with its log"),
     ],
 )

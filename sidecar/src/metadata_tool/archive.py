@@ -206,7 +206,7 @@ class _GzipStream:
             raise _damaged("it is no gzip file, or its bytes were changed") from error
         except OSError as error:
             raise SpoolFailed(
-                f"the fetched backup cannot be read: {error.strerror or error}", "check SPOOL_DIR"
+                f"the fetched backup cannot be read: {error.strerror or error}", "Check SPOOL_DIR"
             ) from error
         return b"".join(parts)
 

@@ -157,7 +157,7 @@ def _verify(packed: Path, heartbeat: Heartbeat) -> None:
     try:
         archive.verify(packed, heartbeat)
     except ArchiveCorrupt as error:
-        hint = "nothing was uploaded; check the spool's disk, and report it"
+        hint = "Nothing was uploaded; check the spool's disk, and report it"
         raise CaptureUnsound(f"the captured tree is unsound, {error.message}", hint) from error
 
 

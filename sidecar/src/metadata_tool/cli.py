@@ -68,7 +68,7 @@ def _print(text: str = "", end: str = "\n", *, flush: bool = False) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise
-        raise OutputLost(f"the output cannot be written: {error.strerror}", "check where it goes") from error
+        raise OutputLost(f"the output cannot be written: {error.strerror}", "Check where it goes") from error
 
 
 def _serve(options: argparse.Namespace, settings: Settings) -> None:

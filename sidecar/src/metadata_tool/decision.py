@@ -18,7 +18,7 @@ from metadata_tool.zookeeper.session import Ensemble
 
 log = logging.getLogger(__name__)
 
-_NEVER = "a running cluster is never restored; else switch the restore off. Nothing was touched"
+_NEVER = "A running cluster is never restored; else switch the restore off. Nothing was touched"
 _TOGETHER = (
     "stop all members, then start them together, those that were restored otherwise with another RESTORE_VERSION"
 )
@@ -179,7 +179,7 @@ def _require_alike(job: RestoreJob, strangers: list[str]) -> None:
         raise ClusterRunning(
             f"{', '.join(strangers)} runs, serves nobody, and does not say at its admin port {job.admin_port} that "
             f"it was restored as version {job.version}{point} with the same settings",
-            f"nothing was touched; {_TOGETHER}",
+            f"Nothing was touched; {_TOGETHER}",
         )
 
 
@@ -192,7 +192,7 @@ def _require_replaceable(job: RestoreJob, here: Marker | None) -> None:
     if not job.ensemble:
         raise DataDirNotEmpty(
             f"ZOOKEEPER_DATA_DIR {job.data.path} holds data of {earlier}",
-            "to restore over it, ZOOKEEPER_SERVERS must name the members, and none may run. Nothing was touched",
+            "To restore over it, ZOOKEEPER_SERVERS must name the members, and none may run. Nothing was touched",
         )
     log.warning("the data of %s in %s will be kept aside", earlier, job.data.path)
 

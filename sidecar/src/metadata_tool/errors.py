@@ -10,6 +10,7 @@ class ToolError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
+        """`message` says what happened, `hint` what to do: sentences, without the last full stop."""
         self.message = " ".join(message.split())
         self.hint = " ".join(hint.split())
         super().__init__(self.message)
@@ -18,7 +19,7 @@ class ToolError(Exception):
         return type(self), (self.message, self.hint)
 
     def __str__(self) -> str:
-        return f"{self.message}: {self.hint}" if self.hint else self.message
+        return f"{self.message}. {self.hint}." if self.hint else self.message
 
 
 class SettingError(ToolError):

@@ -9,7 +9,7 @@ from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
 from metadata_tool.zookeeper.datadir import VERSION_2, snapshot_file
 
 FORMAT_VERSION = 1
-USE_ANOTHER = "use another backup, `metadata-tool list` names them"
+USE_ANOTHER = "Use another backup, `metadata-tool list` names them"
 
 _LAST_EPOCH = 0x7FFF_FFFF
 """A restore moves the tree to the next epoch, and ZooKeeper reads a zxid as a signed number."""
@@ -91,7 +91,7 @@ class Manifest:
         if version > FORMAT_VERSION:
             raise ArchiveUnsupported(
                 f"the backup is of format {version}, this program reads up to {FORMAT_VERSION}",
-                "use the version of metadata-tool that wrote it, or a later one",
+                "Use the version of metadata-tool that wrote it, or a later one",
             )
         snapshot = fields.object("snapshot")
         manifest = cls(

@@ -84,7 +84,7 @@ class Meeting:
             if time.monotonic() > deadline:
                 raise MembersMissing(
                     f"after {self._patience:.0f} s, not all members wait for the newest backup of {self._series}",
-                    "nothing was touched. The log names the missing members. Start them and run the restore again, "
+                    "Nothing was touched. The log names the missing members. Start them and run the restore again, "
                     "or set RESTORE_POINT to a backup",
                 )
             heartbeat()
@@ -134,7 +134,7 @@ class Meeting:
             raise ClusterRunning(
                 f"{', '.join(others)} waits for another restore, not for version {self._job.version} of the newest "
                 f"backup of {self._series} with the settings of this member",
-                "nothing was touched. Give all members the same settings, and start their restores again",
+                "Nothing was touched. Give all members the same settings, and start their restores again",
             )
 
     def _say(self, state: str) -> None:

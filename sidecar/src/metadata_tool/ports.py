@@ -21,4 +21,4 @@ def listen(port: int, setting: str, address: str = "") -> socket.socket:
         return socket.create_server(("", port))
     except OSError as error:
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
-        raise PortUnavailable(f"the admin port {port} {reason}", f"set {setting} to a free one") from error
+        raise PortUnavailable(f"the admin port {port} {reason}", f"Set {setting} to a free one") from error

@@ -72,7 +72,7 @@ class RestoreJob:
     def point(self) -> RestorePoint:
         """The backup to restore. If it was not looked up yet, that is a fault (ToolError)."""
         if isinstance(self.wanted, Series):
-            raise ToolError(f"the newest backup of {self.wanted} was not looked up", "nothing was touched. Report it")
+            raise ToolError(f"the newest backup of {self.wanted} was not looked up", "Nothing was touched. Report it")
         return self.wanted
 
     @property
@@ -206,7 +206,7 @@ def _layout(job: RestoreJob, manifest: Manifest) -> Layout:
     if job.managed_ledger_path != manifest.managed_ledger_path:
         raise SettingError(
             f"MANAGED_LEDGER_PATH is {job.managed_ledger_path}, that of the backup {manifest.managed_ledger_path}",
-            f"set it to {manifest.managed_ledger_path}",
+            f"Set it to {manifest.managed_ledger_path}",
         )
     return Layout(manifest.chroot, manifest.managed_ledger_path)
 
@@ -217,7 +217,7 @@ def _require_cluster(point: RestorePoint, manifest: Manifest) -> None:
     if summary and not summary.clusters:
         raise ClusterAbsent(
             f"the newest backup, {point}, holds no Pulsar cluster: /admin/clusters is empty",
-            "nothing was touched. Set RESTORE_POINT to an older backup that holds one (`metadata-tool list` and "
+            "Nothing was touched. Set RESTORE_POINT to an older backup that holds one (`metadata-tool list` and "
             "`inspect`), with ALLOW_OLDER=true",
         )
 
@@ -324,7 +324,7 @@ class _Recovering:
             for node in snapshot.in_tree_order(nodes, acls, self.zxid):
                 yield node.encode()
         except snapshot.SnapshotError as error:
-            raise ToolError(f"the tree would be unsound, {error}", "nothing was placed; report it") from error
+            raise ToolError(f"the tree would be unsound, {error}", "Nothing was placed; report it") from error
 
     def _with_own(self, nodes: Iterable[Node], read_only: int) -> Iterator[Node]:
         """The tree with the znode that says which restore it is of, in place of an earlier one, and a new server's."""

@@ -58,7 +58,7 @@ def newest(series: Series, open_store: Open) -> RestorePoint:
     if not found:
         raise BackupMissing(
             f"there is no backup named {series.prefix}-<epoch ms>.tar.gz in {series.location}",
-            "set BUCKET and BACKUP_PREFIX to where the backups are",
+            "Set BUCKET and BACKUP_PREFIX to where the backups are",
         )
     return RestorePoint(series.location, found[0].name)
 
@@ -89,7 +89,7 @@ def _require_newest(job: RestoreJob, point: RestorePoint, places: Iterable[Serie
         count = "1 backup is" if len(newer) == 1 else f"{len(newer)} backups are"
         raise NewerBackups(
             f"{count} newer than {point}, the newest is {last.uri}",
-            f"nothing was touched. Set RESTORE_POINT (in the chart restorePoint) to the newest, or to {LATEST}, if "
+            f"Nothing was touched. Set RESTORE_POINT (in the chart restorePoint) to the newest, or to {LATEST}, if "
             "`metadata-tool inspect` shows your cluster in it. To go back in time on purpose, set ALLOW_OLDER=true "
             "(restore.allowOlder)",
         )

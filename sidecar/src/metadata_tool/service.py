@@ -109,7 +109,7 @@ class Service:
             log.info("the running backup was abandoned, nothing of it is in the bucket")
         except ToolError as error:
             self._failed(str(error))
-            log.error("backup failed: %s; the next try is at the next interval (%s s)", error, self._interval)
+            log.error("backup failed, the next attempt is in %s s or less: %s", self._interval, error)
         except Exception:
             self._failed("a fault in the program, please report it with its log")
             log.exception("backup failed by a fault in the program, please report it")

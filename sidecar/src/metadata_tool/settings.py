@@ -360,7 +360,7 @@ class Settings:
         """What `restore` needs."""
         version = self._text(RESTORE_VERSION)
         if not version.isprintable() or len(version) > 100:
-            raise SettingError("RESTORE_VERSION is no short printable text", "set it to a number such as 2")
+            raise SettingError("RESTORE_VERSION is no short printable text", "Set it to a number such as 2")
         return RestoreJob(
             wanted=self._wanted(),
             version=version,
@@ -379,7 +379,7 @@ class Settings:
     def _wanted(self) -> RestorePoint | Series:
         if self._text(RESTORE_POINT) == LATEST:
             return self.series()
-        hint = f"set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as `metadata-tool list` prints it, or to {LATEST}"
+        hint = f"Set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as `metadata-tool list` prints it, or to {LATEST}"
         return self._parsed(RESTORE_POINT, RestorePoint.parse, hint)
 
     def _newer_in(self) -> tuple[Series, ...]:
@@ -431,7 +431,7 @@ class Settings:
         )
 
     def _ensemble(self) -> tuple[str, str]:
-        hint = "set it to host:port,host:port,… with a chroot such as /pulsar after the last, if there is one"
+        hint = "Set it to host:port,host:port,… with a chroot such as /pulsar after the last, if there is one"
         servers, slash, path = self._required(ZOOKEEPER_SERVERS, hint).partition("/")
         chroot = (slash + path).rstrip("/")
         if chroot and not (_ZNODE.fullmatch(chroot) and chroot.isprintable()):
@@ -447,12 +447,12 @@ class Settings:
         if not self._switch(ZOOKEEPER_TLS):
             for variable in (ZOOKEEPER_TLS_CA, ZOOKEEPER_TLS_CERT, ZOOKEEPER_TLS_KEY):
                 if self._text(variable):
-                    raise SettingError(f"{variable.name} is set, ZOOKEEPER_TLS is not", "set ZOOKEEPER_TLS=true")
+                    raise SettingError(f"{variable.name} is set, ZOOKEEPER_TLS is not", "Set ZOOKEEPER_TLS=true")
             return None
         cert, key = self._text(ZOOKEEPER_TLS_CERT), self._text(ZOOKEEPER_TLS_KEY)
         if bool(cert) != bool(key):
             missing = ZOOKEEPER_TLS_KEY if cert else ZOOKEEPER_TLS_CERT
-            raise SettingError(f"{missing.name} is not set", "a certificate and its key belong together")
+            raise SettingError(f"{missing.name} is not set", "A certificate and its key belong together")
         password = self._text(ZOOKEEPER_TLS_KEY_PASSWORD)
         return Tls(self._text(ZOOKEEPER_TLS_CA), cert, key, password, self._switch(ZOOKEEPER_TLS_CHECK_HOSTNAME))
 
@@ -480,19 +480,19 @@ class Settings:
                     state = f"is {mechanism}" if mechanism else "is not"
                     raise SettingError(
                         f"{variable.name} is set, ZOOKEEPER_SASL_MECHANISM {state}",
-                        f"set ZOOKEEPER_SASL_MECHANISM={other}, or remove it",
+                        f"Set ZOOKEEPER_SASL_MECHANISM={other}, or remove it",
                     )
 
     def _sasl_user(self) -> str:
         user = self._required(ZOOKEEPER_SASL_USER, f"{DIGEST_MD5} needs a user and a password")
         if not user.isprintable():
-            raise SettingError("ZOOKEEPER_SASL_USER cannot be printed", "set it to the user of the servers' JAAS login")
+            raise SettingError("ZOOKEEPER_SASL_USER cannot be printed", "Set it to the user of the servers' JAAS login")
         return user
 
     def _sasl_password(self) -> str:
         password = self._required(ZOOKEEPER_SASL_PASSWORD, f"{DIGEST_MD5} needs a user and a password")
         if not _is_unicode(password):
-            raise SettingError("ZOOKEEPER_SASL_PASSWORD is not UTF-8", "the value is not shown here")
+            raise SettingError("ZOOKEEPER_SASL_PASSWORD is not UTF-8", "The value is not shown here")
         return password
 
     def _login(self) -> Login | None:
@@ -501,7 +501,7 @@ class Settings:
             return None
         scheme, _, credential = value.partition(":")
         if scheme != "digest" or not all(credential.partition(":")) or not _is_unicode(credential):
-            raise SettingError("ZOOKEEPER_AUTH is not of the form digest:user:password", "the value is not shown here")
+            raise SettingError("ZOOKEEPER_AUTH is not of the form digest:user:password", "The value is not shown here")
         return Login(scheme, credential)
 
     def _text(self, variable: Variable) -> str:
@@ -524,17 +524,17 @@ class Settings:
     def _number(self, variable: Variable, low: int, high: int, unit: str) -> int:
         value = self._text(variable)
         if not re.fullmatch(r"[0-9]{1,10}", value) or not low <= int(value) <= high:
-            raise SettingError(f"{variable.name} is {value!a}", f"set it to {unit}, a number from {low} to {high}")
+            raise SettingError(f"{variable.name} is {value!a}", f"Set it to {unit}, a number from {low} to {high}")
         return int(value)
 
     def _one_of(self, variable: Variable, choices: tuple[str, ...]) -> str:
         value = self._text(variable)
         if value not in choices:
-            raise SettingError(f"{variable.name} is {value!a}", f"set it to one of {', '.join(choices)}")
+            raise SettingError(f"{variable.name} is {value!a}", f"Set it to one of {', '.join(choices)}")
         return value
 
     def _matching(self, variable: Variable, pattern: re.Pattern[str], expected: str) -> str:
         value = self._text(variable)
         if not pattern.fullmatch(value) or not value.isprintable():
-            raise SettingError(f"{variable.name} is {value!a}", f"set it to {expected}")
+            raise SettingError(f"{variable.name} is {value!a}", f"Set it to {expected}")
         return value

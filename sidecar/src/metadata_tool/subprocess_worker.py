@@ -33,7 +33,7 @@ def in_subprocess(heartbeat: Callable[[], None], work: Callable[..., T], *argume
         try:
             found: T | ToolError = receiving.recv()
         except EOFError:
-            raise ToolError("a process that was helping has ended", "was it killed? is there memory enough?") from None
+            raise ToolError("a process that was helping has ended", "Was it killed? is there memory enough?") from None
         if isinstance(found, ToolError):
             raise found
         return found

@@ -29,7 +29,7 @@ def workspace(spool_dir: Path) -> Iterator[Path]:
     except OSError as error:
         raise SpoolFailed(
             f"SPOOL_DIR {spool_dir} cannot be used: {error.strerror or error}",
-            "it must be writable, with room for about two and a half times the tree",
+            "It must be writable, with room for about two and a half times the tree",
         ) from error
 
 

@@ -144,10 +144,10 @@ def test_truncated_reply(body: bytes) -> None:
     ("replies", "said"),
     [
         ([(0, token(None))], "offers no SASL"),
-        ([(-115, b"")], "refused the login by SASL DIGEST-MD5: check ZOOKEEPER_SASL_USER"),
-        ([(-124, b"")], "refused the login by SASL DIGEST-MD5: check ZOOKEEPER_SASL_USER"),
-        ([(0, token(CHALLENGE)), (-115, b"")], "refused the login by SASL DIGEST-MD5: check ZOOKEEPER_SASL_USER"),
-        ([(0, token(CHALLENGE)), (0, token(None))], "refused the login by SASL DIGEST-MD5: check ZOOKEEPER_SASL_USER"),
+        ([(-115, b"")], "refused the login by SASL DIGEST-MD5. Check ZOOKEEPER_SASL_USER"),
+        ([(-124, b"")], "refused the login by SASL DIGEST-MD5. Check ZOOKEEPER_SASL_USER"),
+        ([(0, token(CHALLENGE)), (-115, b"")], "refused the login by SASL DIGEST-MD5. Check ZOOKEEPER_SASL_USER"),
+        ([(0, token(CHALLENGE)), (0, token(None))], "refused the login by SASL DIGEST-MD5. Check ZOOKEEPER_SASL_USER"),
         ([(0, token(b""))], "no challenge of DIGEST-MD5"),
         ([(0, token(CHALLENGE.replace(b"md5-sess", b"md5")))], "no challenge of DIGEST-MD5"),
         ([(0, token(CHALLENGE + b',qop="auth-int,auth-conf"'))], "it wants all traffic signed or encrypted"),
@@ -194,7 +194,7 @@ def test_no_library(tmp_path: Path) -> None:
         Sasl(GSSAPI, keytab=str(tmp_path / "keytab")).require,
         lambda: log_in(Connection([(0, b"")]), KERBEROS, "zk-0", 1),
     ):
-        with pytest.raises(SettingError, match=r"libnowhere.so.2 is missing: install .* libgssapi-krb5-2"):
+        with pytest.raises(SettingError, match=r"libnowhere.so.2 is missing. Install .* libgssapi-krb5-2"):
             round_()
     DIGEST.require()
 

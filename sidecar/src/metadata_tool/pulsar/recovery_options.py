@@ -56,13 +56,13 @@ class RecoveryOptions:
             return new, None
         what = f"the backup is of cluster {', '.join(saved)}, CLUSTER_NAME is {new}"
         if not self.rename_cluster:
-            raise ClusterNameDiffers(what, f"set CLUSTER_NAME to {saved[0]}, or RENAME_CLUSTER=true to rename it")
+            raise ClusterNameDiffers(what, f"Set CLUSTER_NAME to {saved[0]}, or RENAME_CLUSTER=true to rename it")
         if len(saved) > 1:
-            raise ClusterNameDiffers(what, "with several clusters in it none can be renamed: take one of these names")
+            raise ClusterNameDiffers(what, "With several clusters in it none can be renamed: take one of these names")
         if not summary.renamable:
             raise ClusterNameDiffers(
                 what,
-                "names of the first version, which have their cluster in them, or too many znodes below "
+                "Names of the first version, which have their cluster in them, or too many znodes below "
                 f"/admin/clusters, cannot be renamed: keep {saved[0]}",
             )
         return new, (saved[0], new)

@@ -72,14 +72,14 @@ def open_store(
 
 def already_there(location: Location, name: str) -> StoreFailed:
     """The error for a name that is taken."""
-    return StoreFailed(f"{location.uri(name)} is there already", "it was left as it is; is another backup running?")
+    return StoreFailed(f"{location.uri(name)} is there already", "It was left as it is; is another backup running?")
 
 
 def changed_meanwhile(location: Location, name: str) -> UploadUnverified:
     """The error for a local file that is not what was made."""
     return UploadUnverified(
         f"the file for {location.uri(name)} has changed since it was made",
-        "nothing of it was kept; look after the disk of SPOOL_DIR, and for who else writes there",
+        "Nothing of it was kept; look after the disk of SPOOL_DIR, and for who else writes there",
     )
 
 

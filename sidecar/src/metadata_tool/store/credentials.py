@@ -7,7 +7,7 @@ from pathlib import Path
 from metadata_tool.errors import CredentialsRejected
 
 ACCESS_KEY, SECRET_KEY, SESSION_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
-_HINT = f"put the files {ACCESS_KEY} and {SECRET_KEY} there, such as by mounting a Secret"
+_HINT = f"Put the files {ACCESS_KEY} and {SECRET_KEY} there, such as by mounting a Secret"
 _ATTEMPTS = 10
 
 
@@ -38,7 +38,7 @@ def read_keys(directory: Path) -> Keys:
                 return found
     raise CredentialsRejected(
         f"the keys in {directory} (S3_CREDENTIALS_DIR) were replaced {_ATTEMPTS} times while they were read",
-        "find out what replaces them",
+        "Find out what replaces them",
     )
 
 

@@ -34,7 +34,7 @@ class DirectoryStore:
                 if copied != digest:
                     raise changed_meanwhile(self.location, name)
                 if copied != sha256(partial):
-                    raise UploadUnverified(f"{self.location.uri(name)} reads back differently", "check the disk")
+                    raise UploadUnverified(f"{self.location.uri(name)} reads back differently", "Check the disk")
                 os.link(partial, self._root / name)  # unlike a rename, it never replaces a file
                 self._keep(self._root / name)
         except FileExistsError as error:
@@ -90,11 +90,11 @@ class DirectoryStore:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             return BucketMissing(
                 f"the directory {self.location} does not exist",
-                "check BUCKET or the address; a directory for backups must exist",
+                "Check BUCKET or the address; a directory for backups must exist",
             )
         if error.errno == errno.EACCES:
-            return BucketDenied(f"the directory {self.location} may not be used", "give this user access to it")
-        return StoreFailed(f"the directory {self.location} cannot be used: {error.strerror or error}", "check the disk")
+            return BucketDenied(f"the directory {self.location} may not be used", "Give this user access to it")
+        return StoreFailed(f"the directory {self.location} cannot be used: {error.strerror or error}", "Check the disk")
 
 
 def _copy(reader: BinaryIO, target: Path, heartbeat: Callable[[], None]) -> bytes:

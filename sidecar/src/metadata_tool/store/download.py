@@ -41,7 +41,7 @@ class Download:
         self._uri = location.uri(name)
         first = client.get_object(**self._object, ChecksumMode="ENABLED")
         if "ContentLength" not in first:
-            raise StoreFailed(f"the object store does not tell the size of {self._uri}", "is there a proxy before it?")
+            raise StoreFailed(f"the object store does not tell the size of {self._uri}", "Is there a proxy before it?")
         self._size, self._first = first["ContentLength"], first["Body"]
         self._etag = first.get("ETag")
         self.sha256 = first.get("ChecksumSHA256")
@@ -79,7 +79,7 @@ class Download:
         answer = self._client.get_object(**self._object, Range=f"bytes={begin}-")
         told = answer.get("ETag"), answer.get("ContentRange"), answer.get("ContentLength")
         if told != (self._etag, f"bytes {begin}-{self._size - 1}/{self._size}", self._size - begin):
-            raise StoreFailed(f"{self._uri} is not what it was when its transfer began", "was it replaced? try again")
+            raise StoreFailed(f"{self._uri} is not what it was when its transfer began", "Was it replaced? try again")
         return answer["Body"]
 
 

@@ -133,7 +133,7 @@ class S3Store:
         try:
             return _make_client(self._region, self._addressing_style, keys)
         except (boto_errors.BotoCoreError, ValueError) as error:
-            raise SettingError(f"the S3 client's settings are wrong: {error}", "check the AWS_ variables") from error
+            raise SettingError(f"the S3 client's settings are wrong: {error}", "Check the AWS_ variables") from error
 
     def _withdraw(self, name: str) -> None:
         """Remove what may have arrived of a failed upload: what was not verified must not be listed."""
@@ -179,44 +179,44 @@ class S3Store:
         ) as error:
             raise CredentialsRejected(
                 f"there are no usable credentials for {self.location}",
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the service account a role",
+                "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the service account a role",
             ) from error
         except CUT as error:
             raise StoreUnreachable(
-                f"the transfer of {self.location.uri(name)} was cut off again and again", "check the network"
+                f"the transfer of {self.location.uri(name)} was cut off again and again", "Check the network"
             ) from error
         except (boto_errors.HTTPClientError, boto_errors.ConnectionError) as error:
             raise StoreUnreachable(
                 f"the object store at {self._endpoint} does not answer ({type(error).__name__})",
-                "check AWS_ENDPOINT_URL_S3, AWS_REGION and the network",
+                "Check AWS_ENDPOINT_URL_S3, AWS_REGION and the network",
             ) from error
         except boto_errors.FlexibleChecksumError as error:
             raise self._damaged(name) from error
         except boto_errors.BotoCoreError as error:
-            raise StoreFailed(f"{self.location} cannot be used: {error}", "check the AWS_ variables") from error
+            raise StoreFailed(f"{self.location} cannot be used: {error}", "Check the AWS_ variables") from error
 
     def _explain(self, error: boto_errors.ClientError, name: str) -> ToolError:
         code = error.response.get("Error", {}).get("Code", "")
         if code == "NoSuchBucket":
             return BucketMissing(
-                f"the bucket of {self.location} does not exist", "check BUCKET or the address, or create it"
+                f"the bucket of {self.location} does not exist", "Check BUCKET or the address, or create it"
             )
         if code in _NO_KEY:
             return no_such_backup(self.location, name)
         if code in _DENIED:
             return BucketDenied(
                 f"access to {self.location} was denied (403)",
-                "allow these credentials s3:ListBucket, GetObject, PutObject, DeleteObject and AbortMultipartUpload",
+                "Allow these credentials s3:ListBucket, GetObject, PutObject, DeleteObject and AbortMultipartUpload",
             )
         if code in _BAD_KEYS:
             return CredentialsRejected(
                 f"the object store refused the credentials for {self.location} ({code})",
-                f"check {ACCESS_KEY}, {SECRET_KEY} and {SESSION_TOKEN}{self._place_of_keys()}",
+                f"Check {ACCESS_KEY}, {SECRET_KEY} and {SESSION_TOKEN}{self._place_of_keys()}",
             )
         if code in _WRONG_REGION:
-            return StoreFailed(f"the bucket of {self.location} lies in another region ({code})", "set AWS_REGION to it")
+            return StoreFailed(f"the bucket of {self.location} lies in another region ({code})", "Set AWS_REGION to it")
         message = error.response.get("Error", {}).get("Message", "")
-        return StoreFailed(f"the object store failed for {self.location}: {code} {message}", "it is worth a retry")
+        return StoreFailed(f"the object store failed for {self.location}: {code} {message}", "It is worth a retry")
 
     def _place_of_keys(self) -> str:
         return f" in {self._credentials_dir} (S3_CREDENTIALS_DIR)" if self._credentials_dir else ""
@@ -224,7 +224,7 @@ class S3Store:
     def _damaged(self, name: str) -> StoreFailed:
         return StoreFailed(
             f"{self.location.uri(name)} arrives with another checksum than the object store tells",
-            "it was damaged at rest or on the way, try again or use another backup",
+            "It was damaged at rest or on the way, try again or use another backup",
         )
 
 
@@ -285,4 +285,4 @@ def _digests(source: Path) -> tuple[bytes, str]:
 
 
 def _unverified(uri: str, what: str) -> UploadUnverified:
-    return UploadUnverified(f"{uri} is not what was uploaded, {what}", "it was removed; check the object store")
+    return UploadUnverified(f"{uri} is not what was uploaded, {what}", "It was removed; check the object store")

@@ -25,7 +25,7 @@ _AHEAD = 3
 
 def login_with(rights: str) -> str:
     """What to do about a znode that cannot be read, or not all of it."""
-    return f"give the backup a login (ZOOKEEPER_AUTH or SASL) with {rights}; nothing was uploaded"
+    return f"Give the backup a login (ZOOKEEPER_AUTH or SASL) with {rights}; nothing was uploaded"
 
 
 def _same_version(one: bytes, other: bytes) -> bool:

@@ -199,7 +199,7 @@ class _Taking:
         if answer.error == protocol.MARSHALLING:
             raise ZooKeeperUnsupported(
                 "ZooKeeper cannot watch a whole tree: it runs with WatchManagerOptimized",
-                "remove the Java property zookeeper.watchManagerName from its servers",
+                "Remove the Java property zookeeper.watchManagerName from its servers",
             )
         if answer.error == protocol.UNIMPLEMENTED:
             raise self._session.unsupported()
@@ -214,7 +214,7 @@ class _Taking:
         if self._chroot and self._session.read(self._chroot) is None:
             raise SettingError(
                 f"ZOOKEEPER_SERVERS: the chroot {printable(self._chroot)} does not exist, or may not be read",
-                "check its spelling, and the login (ZOOKEEPER_AUTH or SASL)",
+                "Check its spelling, and the login (ZOOKEEPER_AUTH or SASL)",
             )
 
     def _walk(self) -> None:
@@ -284,7 +284,7 @@ class _Taking:
             ((zxid, error, body),) = answers
             if error == protocol.NO_NODE:
                 raise SettingError(
-                    f"ZOOKEEPER_SERVERS: the chroot {printable(self._chroot)} was deleted meanwhile", "check who did so"
+                    f"ZOOKEEPER_SERVERS: the chroot {printable(self._chroot)} was deleted meanwhile", "Check who did so"
                 )
             if error:
                 raise ZnodeUnreadable(

@@ -119,7 +119,7 @@ class ConsistentCut:
                 self._tracker.mark(path)
         raise CaptureStarved(
             f"the tree changed faster than it could be read, {MAX_ROUNDS} times in a row",
-            "nothing was uploaded; find out which client writes so much, or give the backup a faster way to ZooKeeper",
+            "Nothing was uploaded; find out which client writes so much, or give the backup a faster way to ZooKeeper",
         )
 
     def _say_progress(self, rounds: int) -> None:

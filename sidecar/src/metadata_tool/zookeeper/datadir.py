@@ -68,7 +68,7 @@ class DataDir:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataDirUnusable(
-                f"ZOOKEEPER_DATA_DIR {self.path} is in use by another restore", "let it end; nothing was touched"
+                f"ZOOKEEPER_DATA_DIR {self.path} is in use by another restore", "Let it end; nothing was touched"
             ) from None
 
     def marker(self) -> bytes | None:
@@ -118,7 +118,7 @@ class DataDir:
         if found := self._data():
             raise DataDirNotEmpty(
                 f"ZOOKEEPER_DATA_DIR {self.path} is not empty, it holds {', '.join(found[:3])}",
-                "a restore only starts a new ZooKeeper; if none of that is needed, OVERWRITE_EXISTING=true keeps it "
+                "A restore only starts a new ZooKeeper; if none of that is needed, OVERWRITE_EXISTING=true keeps it "
                 "aside. Nothing was touched",
             )
 
@@ -128,7 +128,7 @@ class DataDir:
             free = shutil.disk_usage(self.path).free
         if free < size:
             raise DataDirUnusable(
-                f"ZOOKEEPER_DATA_DIR {self.path} has {free} bytes free, the restore needs {size}", "enlarge the volume"
+                f"ZOOKEEPER_DATA_DIR {self.path} has {free} bytes free, the restore needs {size}", "Enlarge the volume"
             )
 
     def keep_aside(self, why: str) -> dict[Path, Path]:
@@ -235,7 +235,7 @@ class DataDir:
             setting = "ZOOKEEPER_DATA_DIR" if where == self.path else "ZOOKEEPER_DATA_LOG_DIR"
             raise DataDirUnusable(
                 f"{setting} {where} cannot be used: {error.strerror or error}",
-                "mount a volume there that this user may write",
+                "Mount a volume there that this user may write",
             ) from error
 
 

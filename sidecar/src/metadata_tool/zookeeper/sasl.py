@@ -67,14 +67,14 @@ class Sasl:
             gssapi.require_key(self.keytab, self.principal)
         except OSError as error:
             raise SettingError(
-                f"ZOOKEEPER_SASL_KEYTAB ({self.keytab}) cannot be read: {error.strerror}", "set it to a keytab"
+                f"ZOOKEEPER_SASL_KEYTAB ({self.keytab}) cannot be read: {error.strerror}", "Set it to a keytab"
             ) from error
         except LibraryMissingError as error:
             raise _no_library() from error
         except GssError as error:
             raise SettingError(
                 f"ZOOKEEPER_SASL_KEYTAB ({self.keytab}) has no key of {self.principal or 'anybody'} ({error})",
-                "check ZOOKEEPER_SASL_PRINCIPAL, `klist -k` shows what a keytab has; and KRB5_CONFIG",
+                "Check ZOOKEEPER_SASL_PRINCIPAL, `klist -k` shows what a keytab has; and KRB5_CONFIG",
             ) from error
 
     def exchange(self, host: str) -> Exchange:
@@ -105,7 +105,7 @@ def log_in(connection: Any, sasl: Sasl, host: str, timeout: float) -> None:
     except _NotOfferedError as error:
         raise ZooKeeperLoginFailed(
             f"ZooKeeper at {host} offers no SASL",
-            "leave ZOOKEEPER_SASL_MECHANISM empty, or give the servers a SASLAuthenticationProvider and a JAAS login",
+            "Leave ZOOKEEPER_SASL_MECHANISM empty, or give the servers a SASLAuthenticationProvider and a JAAS login",
         ) from error
     except ConnectionDropped as error:
         raise ConnectionDropped(f"it hung up during the login by SASL {sasl.mechanism} ({error})") from error
@@ -116,7 +116,7 @@ def log_in(connection: Any, sasl: Sasl, host: str, timeout: float) -> None:
     except ValueError as error:
         raise ZooKeeperLoginFailed(
             f"ZooKeeper at {host} does not speak SASL {sasl.mechanism}: {error}",
-            "check ZOOKEEPER_SASL_MECHANISM: servers take DIGEST-MD5 or GSSAPI, as their JAAS login is",
+            "Check ZOOKEEPER_SASL_MECHANISM: servers take DIGEST-MD5 or GSSAPI, as their JAAS login is",
         ) from error
 
 
@@ -252,16 +252,16 @@ def _quoted(data: bytes) -> bytes:
 def _no_library() -> SettingError:
     return SettingError(
         f"ZOOKEEPER_SASL_MECHANISM is {GSSAPI}, and {gssapi.LIBRARY} is missing",
-        "install MIT Kerberos' library, Debian's package libgssapi-krb5-2",
+        "Install MIT Kerberos' library, Debian's package libgssapi-krb5-2",
     )
 
 
 def _refused(sasl: Sasl, host: str) -> ZooKeeperLoginFailed:
     if sasl.mechanism == GSSAPI:
-        hint = "check ZOOKEEPER_SASL_PRINCIPAL, and that ZOOKEEPER_SASL_MECHANISM is that of the servers' JAAS login"
+        hint = "Check ZOOKEEPER_SASL_PRINCIPAL, and that ZOOKEEPER_SASL_MECHANISM is that of the servers' JAAS login"
     else:
         hint = (
-            "check ZOOKEEPER_SASL_USER and ZOOKEEPER_SASL_PASSWORD, "
+            "Check ZOOKEEPER_SASL_USER and ZOOKEEPER_SASL_PASSWORD, "
             "and that ZOOKEEPER_SASL_MECHANISM is that of the servers' JAAS login"
         )
     return ZooKeeperLoginFailed(f"ZooKeeper at {host} refused the login by SASL {sasl.mechanism}", hint)
@@ -270,8 +270,8 @@ def _refused(sasl: Sasl, host: str) -> ZooKeeperLoginFailed:
 _CLOCK, _KDC = "set the clocks: Kerberos allows 5 minutes between them", "check KRB5_CONFIG, and that its KDCs answer"
 _HINTS = {
     # krb5.h: what each of its errors most likely comes from
-    -1765328378: "check ZOOKEEPER_SASL_PRINCIPAL",  # KDC_ERR_C_PRINCIPAL_UNKNOWN
-    -1765328377: "check ZOOKEEPER_SASL_SERVICE, and that ZOOKEEPER_SERVERS has the hosts of the servers' principals",
+    -1765328378: "Check ZOOKEEPER_SASL_PRINCIPAL",  # KDC_ERR_C_PRINCIPAL_UNKNOWN
+    -1765328377: "Check ZOOKEEPER_SASL_SERVICE, and that ZOOKEEPER_SERVERS has the hosts of the servers' principals",
     -1765328353: "ZOOKEEPER_SASL_KEYTAB has an old key, export it anew",  # KRB_AP_ERR_BAD_INTEGRITY
     -1765328360: "ZOOKEEPER_SASL_KEYTAB has an old key, export it anew",  # KDC_ERR_PREAUTH_FAILED
     -1765328347: _CLOCK,  # KRB_AP_ERR_SKEW
@@ -287,7 +287,7 @@ def _no_ticket(error: GssError, host: str) -> ZooKeeperLoginFailed:
     if error.defective:
         return ZooKeeperLoginFailed(
             f"ZooKeeper at {host} does not speak SASL {GSSAPI} ({error})",
-            "check ZOOKEEPER_SASL_MECHANISM: servers take DIGEST-MD5 or GSSAPI, as their JAAS login is",
+            "Check ZOOKEEPER_SASL_MECHANISM: servers take DIGEST-MD5 or GSSAPI, as their JAAS login is",
         )
-    hint = _HINTS.get(error.code, "check ZOOKEEPER_SASL_PRINCIPAL, ZOOKEEPER_SASL_KEYTAB and KRB5_CONFIG")
+    hint = _HINTS.get(error.code, "Check ZOOKEEPER_SASL_PRINCIPAL, ZOOKEEPER_SASL_KEYTAB and KRB5_CONFIG")
     return ZooKeeperLoginFailed(f"Kerberos gives no ticket for ZooKeeper at {host}: {error}", hint)

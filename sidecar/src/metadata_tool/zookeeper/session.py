@@ -39,7 +39,7 @@ _COMMAND_TIMEOUT = 3.0
 _PAUSES = (0.2, 0.4, 0.8, 1.6, 2.0)
 _SAY_EVERY = 10.0
 _AGAIN = (
-    "nothing was uploaded, the next backup starts afresh; check the ensemble's health, and whether its logs complain "
+    "Nothing was uploaded, the next backup starts afresh; check the ensemble's health, and whether its logs complain "
     "of requests larger than jute.maxbuffer"
 )
 
@@ -265,7 +265,7 @@ def _unreachable(ensemble: Ensemble, reasons: dict[str, str]) -> ZooKeeperUnreac
     told = "".join(f"; {server}: {reason}" for server, reason in reasons.items())
     return ZooKeeperUnreachable(
         f"no ZooKeeper server answered at {ensemble.servers} within {ensemble.patience:.0f} s{told}",
-        "check ZOOKEEPER_SERVERS, name resolution, and that the ensemble has a quorum",
+        "Check ZOOKEEPER_SERVERS, name resolution, and that the ensemble has a quorum",
     )
 
 
@@ -307,12 +307,12 @@ def _unsupported(version: str) -> ZooKeeperUnsupported:
 
 
 def _login_failed() -> ZooKeeperLoginFailed:
-    return ZooKeeperLoginFailed("ZooKeeper refused the login", "check ZOOKEEPER_AUTH")
+    return ZooKeeperLoginFailed("ZooKeeper refused the login", "Check ZOOKEEPER_AUTH")
 
 
 def _login_demanded(ensemble: Ensemble) -> ZooKeeperLoginFailed:
     if ensemble.sasl:
-        hint = "it logged in by SASL: look for enforce.auth.schemes in the servers' configuration"
+        hint = "It logged in by SASL: look for enforce.auth.schemes in the servers' configuration"
     else:
-        hint = "set ZOOKEEPER_SASL_MECHANISM, or ZOOKEEPER_AUTH where the servers' enforce.auth.schemes has digest"
+        hint = "Set ZOOKEEPER_SASL_MECHANISM, or ZOOKEEPER_AUTH where the servers' enforce.auth.schemes has digest"
     return ZooKeeperLoginFailed("ZooKeeper demands a login, and closes sessions that have none it takes", hint)

@@ -122,7 +122,7 @@ def _pread(descriptor: int, start: int, size: int) -> bytes:
 def _damaged() -> CaptureUnsound:
     return CaptureUnsound(
         "a file of the capture was damaged while it was in use",
-        "nothing was uploaded; look after the disk of SPOOL_DIR, and for who else writes there",
+        "Nothing was uploaded; look after the disk of SPOOL_DIR, and for who else writes there",
     )
 
 

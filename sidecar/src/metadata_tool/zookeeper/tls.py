@@ -60,7 +60,7 @@ class Tls:
             failed += [f"{host}:{port}: {failure}"] if failure else []
         if failed:
             raise ZooKeeperUntrusted(
-                f"TLS with ZooKeeper failed, {failed[0]}", "check ZOOKEEPER_TLS_CA, ZOOKEEPER_TLS_CERT, and the port"
+                f"TLS with ZooKeeper failed, {failed[0]}", "Check ZOOKEEPER_TLS_CA, ZOOKEEPER_TLS_CERT, and the port"
             )
 
     def command(self, host: str, port: int, word: bytes) -> str:
@@ -109,5 +109,5 @@ def _reason(error: ssl.SSLError) -> str:
 def _unusable(name: str, value: str, error: OSError) -> SettingError:
     reason = _reason(error) if isinstance(error, ssl.SSLError) else error.strerror or str(error)
     return SettingError(
-        f"{name} ({value}) cannot be used, {reason}", "set it to files in PEM form, and the key's password"
+        f"{name} ({value}) cannot be used, {reason}", "Set it to files in PEM form, and the key's password"
     )
