@@ -8,18 +8,24 @@ from pathlib import Path
 from metadata_tool.errors import every_error
 from metadata_tool.metrics import COVERAGE, METRICS
 from metadata_tool.pulsar.rules import RULES
-from metadata_tool.settings import BOTO3, VARIABLES
+from metadata_tool.variables import BOTO3, VARIABLES, Variable
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def environment() -> str:
     """The table of settings."""
-    rows = []
-    for variable in VARIABLES:
-        default = "*required*" if variable.default is None else f"`{variable.default}`" if variable.default else ""
-        rows.append((f"`{variable.name}`", default, variable.read_by, variable.meaning))
-    return table(("variable", "default", "read by", "meaning"), rows) + f"\n\n{BOTO3}"
+    rows = [
+        (f"`{each.name}`", _default(each), each.values, ", ".join(each.readers), each.meaning) for each in VARIABLES
+    ]
+    return table(("Variable", "Default", "Values", "Read by", "Meaning"), rows) + f"\n\n{BOTO3}"
+
+
+def _default(variable: Variable) -> str:
+    if variable.required_by == variable.readers:
+        return "required"
+    required = f"required by {', '.join(variable.required_by)}" if variable.required_by else ""
+    return f"`{variable.default}`" if variable.default else required
 
 
 def exit_codes() -> str:

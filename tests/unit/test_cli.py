@@ -112,14 +112,17 @@ def tree_of(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
-def test_help_names_every_variable(command: Command) -> None:
-    """The help has every variable, with its default where it has one."""
-    outcome = command("--help")
-    assert (0, "") == (outcome.exit_code, outcome.said)
-    lines = outcome.output.splitlines()
-    for variable in VARIABLES:
-        (line,) = [line for line in lines if line.split()[:1] == [variable.name]]
-        assert ("required" if variable.default is None else variable.default) in line
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_names_the_variables_of_a_command(verb: str, command: Command) -> None:
+    """A command's help has each variable that the command reads, with default and limits, and no other."""
+    lines = command(verb, "--help").output.partition("environment variables")[2].splitlines()
+    shown = {line.split()[0]: line for line in lines if re.match(r"  [A-Z]", line)}
+    expected = {variable.name: variable for variable in VARIABLES if verb in variable.readers}
+    assert list(expected) == list(shown)
+    for name, variable in expected.items():
+        default = "required" if verb in variable.required_by else variable.default
+        for fact in (default, variable.values, variable.unit):
+            assert fact in shown[name]
 
 
 def test_help_names_every_exit_code(command: Command) -> None:

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from metadata_tool.backup import BackupJob
 from metadata_tool.catalog import BackupName, RestorePoint, Series
+from metadata_tool.environment import Environment
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore import RestoreJob
 from metadata_tool.settings import VARIABLES, ServeSettings, Settings, StoreSettings
+from metadata_tool.variables import COMMANDS, LOG_LEVELS, RESTORE_SCOPE, Variable
 from metadata_tool.zookeeper.bulk_reader import ReadLimits
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
@@ -22,21 +24,30 @@ from metadata_tool.zookeeper.sasl import Sasl
 from metadata_tool.zookeeper.session import Ensemble, Login
 from support.trees import PATIENT
 
-Environment = dict[str, str]
+Values = dict[str, str]
 
 SERVE = {"ZOOKEEPER_SERVERS": "zk-0:2181", "BUCKET": "s3a://my-bucket"}
 RESTORE = {"RESTORE_POINT": "s3a://my-bucket/pulsar-1623721488825.tar.gz", "ZOOKEEPER_DATA_DIR": "/data"}
 ALL = SERVE | RESTORE
 NAMES = [variable.name for variable in VARIABLES]
-COMMANDS: dict[str, Callable[[Settings], object]] = {
+METHODS: dict[str, Callable[[Settings], object]] = {
     "serve": Settings.serve,
-    "plan": Settings.job,
+    "job": Settings.job,
     "restore": Settings.restore,
     "store": Settings.store,
     "prefix": Settings.prefix,
     "spool_dir": Settings.spool_dir,
+    "logs": Settings.logs,
 }
 SECRET = "zq7secret"
+NUMBERS = [variable for variable in VARIABLES if variable.kind == "number"]
+
+
+def limits(variable: Variable) -> tuple[int, int]:
+    """The limits of a number."""
+    assert variable.low is not None
+    assert variable.high is not None
+    return variable.low, variable.high
 
 
 @contextmanager
@@ -188,10 +199,11 @@ def test_connect_timeout(given_value: str | None, expected: int) -> None:
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t"])
 def test_empty_is_default(blank: str) -> None:
-    """A variable that is empty is as good as one that is not set."""
-    optional = {variable.name: blank for variable in VARIABLES if variable.default is not None}
-    assert Settings(SERVE).serve() == Settings(optional | SERVE).serve()
-    assert Settings(RESTORE).restore() == Settings(optional | RESTORE).restore()
+    """An empty variable counts as unset."""
+    empty = dict.fromkeys(NAMES, blank)
+    assert Settings(SERVE).serve() == Settings(empty | SERVE).serve()
+    assert Settings(RESTORE).restore() == Settings(empty | RESTORE).restore()
+    assert Settings({}).logs() == Settings(empty).logs()
 
 
 def test_blanks_around() -> None:
@@ -237,42 +249,102 @@ def test_restore_requires(name: str, empty: bool) -> None:
         Settings({**environment, name: ""} if empty else environment).restore()
 
 
+def read_alone(variable: Variable, value: str) -> int:
+    """What a variable's value is read as, whichever command reads it."""
+    return Environment({variable.name: value}).number(variable)
+
+
+@pytest.mark.parametrize("variable", NUMBERS, ids=lambda variable: variable.name)
+@given(data=st.data())
+def test_number_within_its_limits(variable: Variable, data: st.DataObject) -> None:
+    """A number is taken from its lower to its upper limit, both included."""
+    low, high = limits(variable)
+    for value in (low, high, data.draw(st.integers(low, high))):
+        assert value == read_alone(variable, str(value))
+
+
+@pytest.mark.parametrize("variable", NUMBERS, ids=lambda variable: variable.name)
+@given(data=st.data())
+def test_number_beyond_its_limits(variable: Variable, data: st.DataObject) -> None:
+    """A number below its lower or above its upper limit is refused, with both limits and the unit."""
+    low, high = limits(variable)
+    beyond = data.draw(st.integers(max_value=low - 1) | st.integers(min_value=high + 1))
+    for value in (low - 1, high + 1, beyond):
+        with refused(variable.name) as caught:
+            read_alone(variable, str(value))
+        assert f"from {low} to {high}." in str(caught.value)
+        assert variable.unit in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "value",
-    ["0", "-1", "+1", "abc", "1.5", "1e3", "10m", "1 0", "0x10", "\u0661", "31536001", "9" * 10, "9" * 5000],
+    ["abc", "1.5", "1e3", "10m", "1 0", "0x10", "+1", "\u0661", "9" * 5000],
     ids=lambda value: value[:12],
 )
-@pytest.mark.parametrize("name", ["BACKUP_INTERVAL", "WEB_SERVER_PORT"])
-def test_wrong_number(name: str, value: str) -> None:
-    """An interval or a port that is no whole number, or out of range, is refused."""
+@pytest.mark.parametrize("variable", NUMBERS, ids=lambda variable: variable.name)
+def test_wrong_number(variable: Variable, value: str) -> None:
+    """Text that is not a whole number is refused."""
+    with refused(variable.name):
+        read_alone(variable, value)
+
+
+def test_refusal_of_a_number() -> None:
+    """A refusal says what the value is and what it must be."""
+    with refused("ZOOKEEPER_MULTI_READ_SIZE") as caught:
+        Settings(SERVE | {"ZOOKEEPER_MULTI_READ_SIZE": "0"}).serve()
+    expected = "ZOOKEEPER_MULTI_READ_SIZE is '0'. It must be a number of znodes from 1 to 4096."
+    assert expected == str(caught.value)
+
+
+def test_refusal_of_a_choice() -> None:
+    """A refusal names all choices."""
+    with refused("RESTORE_SCOPE") as caught:
+        Settings(RESTORE | {"RESTORE_SCOPE": "all"}).restore()
+    assert "RESTORE_SCOPE is 'all'. It must be bookies-lost or bookies-kept." == str(caught.value)
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
+def test_variable_is_described(variable: Variable) -> None:
+    """Readers are commands, a default is a value that is allowed, and a meaning has at most two sentences."""
+    assert set(variable.required_by) <= set(variable.readers) <= set(COMMANDS)
+    assert variable.readers
+    assert (variable.kind in ("choice", "switch")) == bool(variable.choices)
+    assert (variable.kind == "number") == (variable.low is not None) == (variable.high is not None)
+    assert not variable.choices or variable.default in ("", *variable.choices)
+    assert not variable.required_by or not variable.default
+    assert 1 >= variable.meaning.count(". ")
+    assert not variable.meaning.endswith(".")
+
+
+def test_scopes() -> None:
+    """The choices of RESTORE_SCOPE are the scopes that there are."""
+    assert tuple(scope.value for scope in Scope) == RESTORE_SCOPE.choices
+
+
+@pytest.mark.parametrize("level", LOG_LEVELS)
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_logs(log_format: str, level: str) -> None:
+    """The log has a form and a level."""
+    assert (log_format, level) == Settings({"LOG_FORMAT": log_format, "LOG_LEVEL": level}).logs()
+
+
+@pytest.mark.parametrize(("name", "value"), [("LOG_FORMAT", "xml"), ("LOG_LEVEL", "INFO"), ("LOG_LEVEL", "trace")])
+def test_wrong_logs(name: str, value: str) -> None:
+    """A form or a level that does not exist is refused."""
     with refused(name):
-        Settings(SERVE | {name: value}).serve()
+        Settings({name: value}).logs()
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "abc", "1.5", "86401"])
-def test_wrong_timeout(value: str) -> None:
-    """A timeout that is no whole number of seconds up to a day is refused."""
-    with refused("ZOOKEEPER_CONNECT_TIMEOUT"):
-        Settings(SERVE | {"ZOOKEEPER_CONNECT_TIMEOUT": value}).job()
+def test_default_logs() -> None:
+    """Without settings the log is text, from info on."""
+    assert ("text", "info") == Settings({}).logs()
 
 
 @pytest.mark.parametrize("value", ["1", "31536000"])
-def test_interval_limits(value: str) -> None:
-    """Backups may be a second apart, or a year; the service is patient with ZooKeeper for as long."""
+def test_patience(value: str) -> None:
+    """The service waits for ZooKeeper until the next backup is due."""
     found = Settings(SERVE | {"BACKUP_INTERVAL": value}).serve()
     assert (int(value), int(value)) == (found.interval, found.job.source.ensemble.patience)
-
-
-@pytest.mark.parametrize(("value", "expected"), [("1", 1), ("65535", 65535)])
-def test_port_limits(value: str, expected: int) -> None:
-    """Any port there is can be the admin port."""
-    assert expected == Settings(SERVE | {"WEB_SERVER_PORT": value}).serve().port
-
-
-def test_port_too_high() -> None:
-    """A port that is just above the last one is refused."""
-    with refused("WEB_SERVER_PORT"):
-        Settings(SERVE | {"WEB_SERVER_PORT": "65536"}).serve()
 
 
 @pytest.mark.parametrize(
@@ -361,7 +433,7 @@ GSSAPI = {"ZOOKEEPER_SASL_MECHANISM": "GSSAPI", "ZOOKEEPER_SASL_KEYTAB": "/etc/k
         ),
     ],
 )
-def test_sasl(environment: Environment, expected: Sasl | None) -> None:
+def test_sasl(environment: Values, expected: Sasl | None) -> None:
     """A login by SASL is taken as given, beside another login or without one."""
     for more in ({}, {"ZOOKEEPER_AUTH": "digest:user:password"}):
         assert expected == Settings(SERVE | environment | more).job().source.ensemble.sasl
@@ -370,24 +442,24 @@ def test_sasl(environment: Environment, expected: Sasl | None) -> None:
 @pytest.mark.parametrize(
     ("environment", "name", "hint"),
     [
-        ({"ZOOKEEPER_SASL_MECHANISM": "PLAIN"}, "ZOOKEEPER_SASL_MECHANISM", "one of DIGEST-MD5, GSSAPI"),
-        ({"ZOOKEEPER_SASL_MECHANISM": "digest-md5"}, "ZOOKEEPER_SASL_MECHANISM", "one of DIGEST-MD5, GSSAPI"),
+        ({"ZOOKEEPER_SASL_MECHANISM": "PLAIN"}, "ZOOKEEPER_SASL_MECHANISM", "It must be DIGEST-MD5 or GSSAPI"),
+        ({"ZOOKEEPER_SASL_MECHANISM": "digest-md5"}, "ZOOKEEPER_SASL_MECHANISM", "It must be DIGEST-MD5 or GSSAPI"),
         ({"ZOOKEEPER_SASL_USER": "u"}, "ZOOKEEPER_SASL_USER", "Set ZOOKEEPER_SASL_MECHANISM=DIGEST-MD5"),
         ({"ZOOKEEPER_SASL_PASSWORD": SECRET}, "ZOOKEEPER_SASL_PASSWORD", "Set ZOOKEEPER_SASL_MECHANISM=DIGEST-MD5"),
         ({"ZOOKEEPER_SASL_KEYTAB": "/k"}, "ZOOKEEPER_SASL_KEYTAB", "Set ZOOKEEPER_SASL_MECHANISM=GSSAPI"),
         ({"ZOOKEEPER_SASL_SERVICE": "zk"}, "ZOOKEEPER_SASL_SERVICE", "Set ZOOKEEPER_SASL_MECHANISM=GSSAPI"),
-        (DIGEST_MD5 | {"ZOOKEEPER_SASL_USER": ""}, "ZOOKEEPER_SASL_USER", "needs a user and a password"),
-        (DIGEST_MD5 | {"ZOOKEEPER_SASL_PASSWORD": ""}, "ZOOKEEPER_SASL_PASSWORD", "needs a user and a password"),
+        (DIGEST_MD5 | {"ZOOKEEPER_SASL_USER": ""}, "ZOOKEEPER_SASL_USER", "Set the user and the password"),
+        (DIGEST_MD5 | {"ZOOKEEPER_SASL_PASSWORD": ""}, "ZOOKEEPER_SASL_PASSWORD", "Set the user and the password"),
         (DIGEST_MD5 | {"ZOOKEEPER_SASL_USER": "u\nv"}, "ZOOKEEPER_SASL_USER", "cannot be printed"),
         (DIGEST_MD5 | {"ZOOKEEPER_SASL_PASSWORD": f"\udcff{SECRET}"}, "ZOOKEEPER_SASL_PASSWORD", "not UTF-8"),
         (DIGEST_MD5 | {"ZOOKEEPER_SASL_KEYTAB": "/k"}, "ZOOKEEPER_SASL_KEYTAB", "ZOOKEEPER_SASL_MECHANISM is DIGEST"),
-        (GSSAPI | {"ZOOKEEPER_SASL_KEYTAB": ""}, "ZOOKEEPER_SASL_KEYTAB", "needs a keytab"),
+        (GSSAPI | {"ZOOKEEPER_SASL_KEYTAB": ""}, "ZOOKEEPER_SASL_KEYTAB", "Set it to the path of a keytab"),
         (GSSAPI | {"ZOOKEEPER_SASL_PASSWORD": SECRET}, "ZOOKEEPER_SASL_PASSWORD", "ZOOKEEPER_SASL_MECHANISM is GSSAPI"),
         (GSSAPI | {"ZOOKEEPER_SASL_PRINCIPAL": "a@b@c"}, "ZOOKEEPER_SASL_PRINCIPAL", "backup@REALM"),
         (GSSAPI | {"ZOOKEEPER_SASL_SERVICE": "zk/host"}, "ZOOKEEPER_SASL_SERVICE", "letters, digits"),
     ],
 )
-def test_wrong_sasl(environment: Environment, name: str, hint: str) -> None:
+def test_wrong_sasl(environment: Values, name: str, hint: str) -> None:
     """What does not belong together, or is missing, is named, and no password is shown."""
     with refused(name) as caught:
         Settings(SERVE | environment).serve()
@@ -548,7 +620,7 @@ def test_restore_version(value: str) -> None:
     assert value == Settings(RESTORE | {"RESTORE_VERSION": value}).restore().version
 
 
-def works_or_refused(command: Callable[[Settings], object], environment: Environment) -> SettingError | None:
+def works_or_refused(command: Callable[[Settings], object], environment: Values) -> SettingError | None:
     """The refusal, None where there is none."""
     try:
         command(Settings(environment))
@@ -564,18 +636,18 @@ values = st.text(st.characters(exclude_characters="\0")) | st.lists(
 
 
 @settings(PATIENT, max_examples=300)
-@given(st.sampled_from(sorted(COMMANDS)), st.sampled_from(NAMES), values)
+@given(st.sampled_from(sorted(METHODS)), st.sampled_from(NAMES), values)
 def test_any_value(command: str, name: str, value: str) -> None:
     """Whatever one variable holds, a command has its settings, or the variable is named on one line."""
-    error = works_or_refused(COMMANDS[command], ALL | {name: value})
+    error = works_or_refused(METHODS[command], ALL | {name: value})
     if error:
         assert str(error).startswith(f"{name} ")
         assert [str(error)] == str(error).splitlines()
 
 
 @settings(PATIENT, max_examples=300)
-@given(st.sampled_from(sorted(COMMANDS)), st.dictionaries(st.sampled_from(NAMES), values))
-def test_any_environment(command: str, environment: Environment) -> None:
+@given(st.sampled_from(sorted(METHODS)), st.dictionaries(st.sampled_from(NAMES), values))
+def test_any_environment(command: str, environment: Values) -> None:
     """Whatever all variables hold, a command has its settings, or one variable is named."""
-    error = works_or_refused(COMMANDS[command], environment)
+    error = works_or_refused(METHODS[command], environment)
     assert error is None or str(error).split()[0] in NAMES

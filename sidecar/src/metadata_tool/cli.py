@@ -9,19 +9,19 @@ import signal
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from metadata_tool import __version__, backup, inspection, restore
+from metadata_tool import __version__, backup, help_texts, inspection, restore
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
 from metadata_tool.decision import Decision, Verdict
-from metadata_tool.errors import OutputLost, SettingError, Stopped, ToolError, every_error
+from metadata_tool.errors import OutputLost, SettingError, Stopped, ToolError
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.pulsar.rules import RULES
 from metadata_tool.restore_point import newest, settled
-from metadata_tool.settings import BOTO3, VARIABLES, Settings, StoreSettings
+from metadata_tool.settings import Settings, StoreSettings
 from metadata_tool.store import Store, open_store
 from metadata_tool.zookeeper.snapshot import Node
 
@@ -30,17 +30,15 @@ log = logging.getLogger(__name__)
 _LOG = "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code."""
+def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
+    """Run one command and return its exit code. Without an environment, the process's own is read."""
     options = _parser().parse_args(arguments)
-    logging.Formatter.converter = time.gmtime  # as the names of backups, and the API
-    logging.basicConfig(level=logging.ERROR, format=_LOG, datefmt="%Y-%m-%dT%H:%M:%S", stream=sys.stderr)
-    logging.getLogger("metadata_tool").setLevel(logging.INFO)
-    logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # what it has to say comes as an error, in one line
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whatever was begun is ended cleanly
+    settings = Settings(environment)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: unfinished work is removed
     command: Command = options.command
     try:
-        command(options, Settings())
+        _configure_logs(*settings.logs())
+        command(options, settings)
         _print(end="", flush=True)
     except ToolError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -51,6 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("error: stopped before the work was done", file=sys.stderr)
         return Stopped.exit_code
     return 0
+
+
+def _configure_logs(log_format: str, level: str) -> None:
+    logging.Formatter.converter = time.gmtime  # as the names of backups, and the API
+    logging.basicConfig(level=logging.ERROR, format=_LOG, datefmt="%Y-%m-%dT%H:%M:%S", stream=sys.stderr)
+    logging.getLogger("metadata_tool").setLevel(level.upper())
+    logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # its failures are reported as errors of ours, in one line
 
 
 class Command(Protocol):
@@ -178,14 +183,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="metadata-tool",
         description="Saves Pulsar's ZooKeeper metadata to a bucket, and starts a new ZooKeeper from such a backup.",
-        epilog=_epilog(),
+        epilog=help_texts.of_program(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def verb(name: str, command: Command, meaning: str) -> argparse.ArgumentParser:
-        added = verbs.add_parser(name, help=meaning, description=meaning[:1].upper() + meaning[1:] + ".")
+        added = verbs.add_parser(
+            name,
+            help=meaning,
+            description=meaning[:1].upper() + meaning[1:] + ".",
+            epilog=help_texts.of_command(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         added.set_defaults(command=command)
         return added
 
@@ -204,20 +215,3 @@ def _parser() -> argparse.ArgumentParser:
     for machine_readable in (listing, output):
         machine_readable.add_argument("--json", action="store_true", help="print JSON")
     return parser
-
-
-def _epilog() -> str:
-    lines = ["environment:"]
-    for variable in VARIABLES:
-        default = "required" if variable.default is None else f"default {variable.default}" if variable.default else ""
-        lines.append(f"  {variable.name} ({', '.join(filter(None, (default, f'read by {variable.read_by}')))})")
-        lines += textwrap.wrap(variable.meaning, 78, initial_indent="      ", subsequent_indent="      ")
-    lines += [
-        "",
-        *textwrap.wrap(BOTO3, 82, initial_indent="  ", subsequent_indent="  "),
-        "",
-        "exit codes:",
-        "   0  Done",
-    ]
-    lines += [f"  {error.exit_code:>2}  {error.__doc__}" for error in every_error()]
-    return "\n".join(lines)

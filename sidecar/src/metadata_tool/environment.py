@@ -1,0 +1,77 @@
+"""Reads one environment variable and checks its value: the only reader of os.environ."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from metadata_tool.errors import SettingError
+from metadata_tool.variables import Variable
+
+T = TypeVar("T")
+
+
+class Environment:
+    """Values by variable; blanks around a value are removed, and an empty value counts as unset.
+
+    Every method raises SettingError, which names the variable.
+    """
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self._values = os.environ if values is None else values
+
+    def text(self, variable: Variable) -> str:
+        """The value, or the default."""
+        return self._values.get(variable.name, "").strip() or variable.default
+
+    def required(self, variable: Variable, hint: str) -> str:
+        """The value, which must be set."""
+        value = self.text(variable)
+        if not value:
+            state = "empty" if variable.name in self._values else "not set"
+            raise SettingError(f"{variable.name} is {state}", hint)
+        return value
+
+    def parsed(self, variable: Variable, parse: Callable[[str], T], hint: str) -> T:
+        """What `parse` makes of the value, which must be set. It raises ValueError, and the value is not repeated."""
+        try:
+            return parse(self.required(variable, hint))
+        except ValueError as error:
+            raise SettingError(f"{variable.name} is not valid, {error}", hint) from error
+
+    def number(self, variable: Variable) -> int:
+        """A number within the variable's limits."""
+        value = self.text(variable)
+        assert variable.low is not None
+        assert variable.high is not None
+        if not re.fullmatch(r"[0-9]{1,10}", value) or not variable.low <= int(value) <= variable.high:
+            raise _refusal(variable, value, variable.expected)
+        return int(value)
+
+    def choice(self, variable: Variable) -> str:
+        """One of the variable's choices. Empty if there is no default and the variable is unset."""
+        value = self.text(variable)
+        if value and value not in variable.choices:
+            raise _refusal(variable, value, variable.expected)
+        return value
+
+    def switch(self, variable: Variable) -> bool:
+        """Whether it is `true`."""
+        return self.choice(variable) == "true"
+
+    def path(self, variable: Variable) -> Path | None:
+        """A path; None if the variable is unset."""
+        value = self.text(variable)
+        return Path(value) if value else None
+
+    def matching(self, variable: Variable, pattern: re.Pattern[str], expected: str) -> str:
+        """A printable value that matches a pattern. `expected` says in words what that is."""
+        value = self.text(variable)
+        if not pattern.fullmatch(value) or not value.isprintable():
+            raise _refusal(variable, value, expected)
+        return value
+
+
+def _refusal(variable: Variable, value: str, expected: str) -> SettingError:
+    return SettingError(f"{variable.name} is {value!a}", f"It must be {expected}")

@@ -1,0 +1,307 @@
+"""Every environment variable that the program reads, as data: help, documents and the chart's limits come from it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from metadata_tool.zookeeper.bulk_reader import ReadLimits
+
+COMMANDS = ("serve", "backup", "list", "verify", "inspect", "restore", "rules")
+_BACKUP = ("serve", "backup")
+_STORE = ("serve", "backup", "list", "verify", "inspect", "restore")
+_SPOOL = ("serve", "backup", "verify", "inspect", "restore")
+_DEFAULT = ReadLimits()
+
+LOG_FORMATS = ("text", "json")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """An environment variable. An empty one counts as unset.
+
+    `readers` are the commands that read it, and those in `required_by` do not start without it. `low` and `high` are
+    the limits of a number (both allowed), `unit` is what it counts, `choices` are the values that are allowed if there
+    are only a few.
+    """
+
+    name: str
+    readers: tuple[str, ...]
+    meaning: str
+    default: str = ""
+    kind: Literal["text", "path", "number", "switch", "choice"] = "text"
+    low: int | None = None
+    high: int | None = None
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    required_by: tuple[str, ...] = ()
+
+    @property
+    def values(self) -> str:
+        """The values that are allowed, for a table, such as `1 to 64 sessions`; empty if the meaning says it."""
+        if self.kind == "number":
+            return f"{self.low} to {self.high}{self.unit and f' {self.unit}'}"
+        return " or ".join(filter(None, (", ".join(self.choices[:-1]), *self.choices[-1:])))
+
+    @property
+    def expected(self) -> str:
+        """The same for a sentence, such as `a number of sessions from 0 to 64`."""
+        if self.kind == "number":
+            return f"a number{self.unit and f' of {self.unit}'} from {self.low} to {self.high}"
+        return self.values
+
+
+def _path(name: str, readers: tuple[str, ...], meaning: str, required_by: tuple[str, ...] = ()) -> Variable:
+    return Variable(name, readers, meaning, kind="path", required_by=required_by)
+
+
+def _number(
+    name: str, readers: tuple[str, ...], meaning: str, *, default: int, low: int, high: int, unit: str = ""
+) -> Variable:
+    return Variable(name, readers, meaning, str(default), "number", low, high, unit)
+
+
+def _choice(name: str, readers: tuple[str, ...], meaning: str, default: str, choices: tuple[str, ...]) -> Variable:
+    return Variable(name, readers, meaning, default, "choice", choices=choices)
+
+
+def _switch(name: str, readers: tuple[str, ...], meaning: str, default: str = "false") -> Variable:
+    return Variable(name, readers, meaning, default, "switch", choices=("true", "false"))
+
+
+ZOOKEEPER_SERVERS = Variable(
+    "ZOOKEEPER_SERVERS",
+    (*_BACKUP, "restore"),
+    "The ensemble, `host:port,…`, with a chroot such as `/pulsar` after the last member if clients use one. "
+    "`restore` asks these members whether the ensemble is already running",
+    required_by=_BACKUP,
+)
+ZOOKEEPER_AUTH = Variable(
+    "ZOOKEEPER_AUTH", _BACKUP, "A login that may read every znode and its ACL, `digest:user:password`"
+)
+ZOOKEEPER_TLS = _switch("ZOOKEEPER_TLS", _BACKUP, "`true`: use TLS. The ports must be `secureClientPort`s")
+ZOOKEEPER_TLS_CA = _path("ZOOKEEPER_TLS_CA", _BACKUP, "A PEM file of authorities to trust in addition to the system's")
+ZOOKEEPER_TLS_CERT = _path(
+    "ZOOKEEPER_TLS_CERT", _BACKUP, "A PEM file of the client certificate, if ZooKeeper demands one"
+)
+ZOOKEEPER_TLS_KEY = _path("ZOOKEEPER_TLS_KEY", _BACKUP, "A PEM file of the client certificate's private key")
+ZOOKEEPER_TLS_KEY_PASSWORD = Variable(
+    "ZOOKEEPER_TLS_KEY_PASSWORD", _BACKUP, "The password of the private key, if it is encrypted"
+)
+ZOOKEEPER_TLS_CHECK_HOSTNAME = _switch(
+    "ZOOKEEPER_TLS_CHECK_HOSTNAME", _BACKUP, "`false`: do not check the host name in the certificate", "true"
+)
+ZOOKEEPER_SASL_MECHANISM = Variable(
+    "ZOOKEEPER_SASL_MECHANISM",
+    _BACKUP,
+    "The mechanism of the servers' JAAS login, which can be combined with ZOOKEEPER_AUTH. Unset: no SASL",
+    kind="choice",
+    choices=("DIGEST-MD5", "GSSAPI"),
+)
+ZOOKEEPER_SASL_USER = Variable("ZOOKEEPER_SASL_USER", _BACKUP, "DIGEST-MD5: the user")
+ZOOKEEPER_SASL_PASSWORD = Variable("ZOOKEEPER_SASL_PASSWORD", _BACKUP, "DIGEST-MD5: the user's password")
+ZOOKEEPER_SASL_SERVICE = Variable(
+    "ZOOKEEPER_SASL_SERVICE",
+    _BACKUP,
+    "GSSAPI: the service name of the servers. Their principals are `<service>/<host>`",
+    "zookeeper",
+)
+ZOOKEEPER_SASL_PRINCIPAL = Variable(
+    "ZOOKEEPER_SASL_PRINCIPAL", _BACKUP, "GSSAPI: the principal to log in as. Unset: the keytab's first principal"
+)
+ZOOKEEPER_SASL_KEYTAB = _path("ZOOKEEPER_SASL_KEYTAB", _BACKUP, "GSSAPI: a keytab that holds the principal's key")
+ZOOKEEPER_CONNECT_TIMEOUT = _number(
+    "ZOOKEEPER_CONNECT_TIMEOUT",
+    ("backup",),
+    "How long `backup` waits for ZooKeeper. `serve` waits until the next backup is due",
+    default=30,
+    low=1,
+    high=24 * 3600,
+    unit="seconds",
+)
+ZOOKEEPER_MULTI_READ_SIZE = _number(
+    "ZOOKEEPER_MULTI_READ_SIZE",
+    _BACKUP,
+    "How many znodes one request to ZooKeeper may read",
+    default=_DEFAULT.batch,
+    low=1,
+    high=4096,
+    unit="znodes",
+)
+ZOOKEEPER_MULTI_READS_IN_FLIGHT = _number(
+    "ZOOKEEPER_MULTI_READS_IN_FLIGHT",
+    _BACKUP,
+    "How many multi-reads may be in flight",
+    default=_DEFAULT.in_flight,
+    low=1,
+    high=64,
+    unit="requests",
+)
+ZOOKEEPER_ACL_CONNECTIONS = _number(
+    "ZOOKEEPER_ACL_CONNECTIONS",
+    _BACKUP,
+    "How many sessions read ACLs, in addition to the main session",
+    default=_DEFAULT.connections,
+    low=0,
+    high=64,
+    unit="sessions",
+)
+ZOOKEEPER_ACL_BATCH = _number(
+    "ZOOKEEPER_ACL_BATCH",
+    _BACKUP,
+    "getACL requests in a batch. Each connection has up to three batches in flight",
+    default=_DEFAULT.acls,
+    low=1,
+    high=1000,
+    unit="requests",
+)
+BUCKET = Variable(
+    "BUCKET",
+    _STORE,
+    "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`. "
+    "`verify`, `inspect` and `restore` need it only to find `latest`",
+    required_by=("serve", "backup", "list"),
+)
+BACKUP_PREFIX = Variable(
+    "BACKUP_PREFIX",
+    _STORE,
+    "Backups are named `<prefix>-<epoch ms>.tar.gz`. `latest` is the newest of them",
+    "metadata-backup",
+)
+BACKUP_INTERVAL = _number(
+    "BACKUP_INTERVAL",
+    ("serve",),
+    "The time from the start of one backup to the start of the next",
+    default=600,
+    low=1,  # For trials. Backups never overlap, so no interval is too short: the next backup starts a little later.
+    high=365 * 24 * 3600,
+    unit="seconds",
+)
+WEB_SERVER_PORT = _number(
+    "WEB_SERVER_PORT",
+    ("serve",),
+    "The admin port. Most systems let only root bind ports below 1024",
+    default=8088,
+    low=1,  # Container runtimes may let every user bind low ports (net.ipv4.ip_unprivileged_port_start).
+    high=65535,
+)
+MANAGED_LEDGER_PATH = Variable(
+    "MANAGED_LEDGER_PATH",
+    (*_BACKUP, "restore"),
+    "The znode under which Pulsar keeps its managed ledgers. A restore needs the same value as its backup",
+    "/managed-ledgers",
+)
+RESTORE_POINT = Variable(
+    "RESTORE_POINT",
+    ("restore",),
+    "The backup to restore, as `list` prints it (`s3a://<bucket>/<prefix>-<epoch ms>.tar.gz`), or `latest`",
+    required_by=("restore",),
+)
+RESTORE_VERSION = Variable(
+    "RESTORE_VERSION",
+    ("restore",),
+    "A unique name of this restore. If the data directory was already restored with it, nothing happens",
+    "1",
+)
+ALLOW_OLDER = _switch(
+    "ALLOW_OLDER", ("restore",), "`true`: restore RESTORE_POINT without checking whether there are newer backups"
+)
+NEWER_BACKUPS_IN = Variable(
+    "NEWER_BACKUPS_IN",
+    ("restore",),
+    "Another place to check for newer backups, `s3a://bucket[/path]/<prefix>`. "
+    "The place of RESTORE_POINT is always checked",
+)
+OVERWRITE_EXISTING = _switch(
+    "OVERWRITE_EXISTING",
+    ("restore",),
+    "`true`: if the data directory holds data that did not come from a restore, move it aside and restore. "
+    "Only while no member serves, and nothing is deleted",
+)
+RESTORE_SCOPE = _choice(
+    "RESTORE_SCOPE",
+    ("restore",),
+    "`bookies-lost`: the bookies are new and empty. `bookies-kept`: the bookies still have their disks",
+    "bookies-lost",
+    ("bookies-lost", "bookies-kept"),
+)
+CLUSTER_NAME = Variable(
+    "CLUSTER_NAME",
+    ("restore",),
+    "The new Pulsar cluster's name, which must be the name in the backup. Unset: not checked",
+)
+RENAME_CLUSTER = _switch(
+    "RENAME_CLUSTER", ("restore",), "`true`: rename the cluster in the backup to CLUSTER_NAME if the names differ"
+)
+CLUSTER_SERVICE_URL = Variable(
+    "CLUSTER_SERVICE_URL",
+    ("restore",),
+    "The new cluster's web service, `http://…`. Unset: the old address is removed",
+)
+CLUSTER_BROKER_SERVICE_URL = Variable(
+    "CLUSTER_BROKER_SERVICE_URL",
+    ("restore",),
+    "The new cluster's brokers, `pulsar://…`. Unset: the old address is removed",
+)
+INFINITE_RETENTION = _switch(
+    "INFINITE_RETENTION",
+    ("restore",),
+    "`true`: set infinite retention on every namespace before the brokers start, "
+    "so that nothing is deleted until you have checked",
+)
+ZOOKEEPER_DATA_DIR = _path(
+    "ZOOKEEPER_DATA_DIR",
+    ("restore",),
+    "ZooKeeper's `dataDir`. It must exist and hold no data but what an earlier restore placed",
+    required_by=("restore",),
+)
+ZOOKEEPER_DATA_LOG_DIR = _path(
+    "ZOOKEEPER_DATA_LOG_DIR",
+    ("restore",),
+    "ZooKeeper's `dataLogDir`, if it has one. It must be empty too, and its logs are moved aside with the data",
+)
+ZOOKEEPER_ADMIN_PORT = _number(
+    "ZOOKEEPER_ADMIN_PORT",
+    ("restore",),
+    "The members' `admin.serverPort`, where they report which restore they are from. "
+    "While a restore of `latest` waits for other members, it listens on this port",
+    default=8080,
+    low=1,
+    high=65535,
+)
+ZOOKEEPER_ADMIN_ADDRESS = Variable(
+    "ZOOKEEPER_ADMIN_ADDRESS",
+    ("restore",),
+    "This member's `admin.serverAddress`, where a restore of `latest` listens while it waits. Unset: all addresses",
+)
+SPOOL_DIR = _path(
+    "SPOOL_DIR",
+    _SPOOL,
+    "A directory for work in progress, which needs about two and a half times the size of the tree. "
+    "Unset: the system's directory for temporary files",
+)
+S3_ADDRESSING_STYLE = _choice(
+    "S3_ADDRESSING_STYLE",
+    _STORE,
+    "How the bucket is named in S3 requests. `auto`: `path` for every endpoint but Amazon's",
+    "auto",
+    ("auto", "path", "virtual"),
+)
+AWS_REGION = Variable("AWS_REGION", _STORE, "The bucket's region. Unset: AWS_DEFAULT_REGION")
+S3_CREDENTIALS_DIR = _path(
+    "S3_CREDENTIALS_DIR",
+    _STORE,
+    "A directory with the files AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, optionally, AWS_SESSION_TOKEN. "
+    "They override the variables of the same names and are read at every use",
+)
+LOG_FORMAT = _choice(
+    "LOG_FORMAT", COMMANDS, "The form of the log on stderr. `json`: one object a line", "text", LOG_FORMATS
+)
+LOG_LEVEL = _choice("LOG_LEVEL", COMMANDS, "The least severe messages that are logged", "info", LOG_LEVELS)
+
+VARIABLES = tuple(each for each in list(globals().values()) if isinstance(each, Variable))
+"""In the order in which they are documented."""
+
+BOTO3 = (
+    "boto3 finds credentials and endpoints as its documentation says: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
+    "AWS_SESSION_TOKEN, AWS_ENDPOINT_URL_S3, AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN, instance roles, and so on."
+)
