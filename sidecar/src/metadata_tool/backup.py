@@ -22,6 +22,7 @@ from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.capture import Source, captured
+from metadata_tool.zookeeper_faults import FOR_BACKUP, explained
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,11 @@ def _prepare(
     source = job.source
     path = workdir / "snapshot"
     scan = TreeScan(Layout(source.chroot, job.managed_ledger_path))
-    with captured(source, workdir, heartbeat, known) as capture, path.open("xb") as file:
+    with (
+        explained(FOR_BACKUP),
+        captured(source, workdir, heartbeat, known) as capture,
+        path.open("xb") as file,
+    ):
         written = snapshot.write(file, capture.acls, scan.watch(capture.nodes()))
     findings = scan.findings()
     manifest = Manifest(

@@ -24,6 +24,7 @@ from metadata_tool.restore_point import newest, settled
 from metadata_tool.settings import Settings, StoreSettings
 from metadata_tool.store import Store, open_store
 from metadata_tool.zookeeper.snapshot import Node
+from metadata_tool.zookeeper_faults import FOR_RESTORE, explained
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +128,7 @@ def _restore(options: argparse.Namespace, settings: Settings) -> None:
     wanted, heartbeat = settings.restore(), Heartbeat()
     log.info("restore version %s: %s into %s", wanted.version, wanted.described, wanted.data.path)
     with (
+        explained(FOR_RESTORE),
         wanted.data.locked(),
         settled(wanted, partial(_open_at, settings), heartbeat, dry_run=options.dry_run) as (verdict, job),
     ):

@@ -163,7 +163,7 @@ def test_damaged_file(break_it: Callable[[Path, int], None], from_end: int, capl
         assert expected == replies_of(known, 1, [b"/admin", b"/admin-2"])
         assert known.empty
     (said,) = caplog.messages
-    assert "cannot be read, and are asked for: a file of the capture was damaged while it was in use" in said
+    assert "cannot be read, so they are asked for again: a file of the capture was damaged while it was in use" in said
     assert "uploaded" not in said
 
 
@@ -178,7 +178,7 @@ def test_disk_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, caplog: pytes
         expected = [None]
         assert expected == replies_of(known, 1, [b"/admin"])
         assert known.empty
-    assert "are asked for: [Errno 5] Input/output error" in caplog.text
+    assert "are asked for again: [Errno 5] Input/output error" in caplog.text
 
 
 @pytest.mark.parametrize(("mistakes", "growth"), [(4096, 1 << 10), (0, 1 << 20)])
@@ -215,7 +215,7 @@ def test_directory_vanished(caplog: pytest.LogCaptureFixture) -> None:
         spool.append(1, *encoded([node(b"")]))
         known.learn(spool, AclTable())
         assert known.empty
-        assert "not kept for the next" in caplog.text
+        assert "not kept for the next one" in caplog.text
         expected = [node(b"").encode()]
         assert expected == [encoded for _, _, encoded in spool.in_tree_order()]
         spool.close()

@@ -128,7 +128,7 @@ class Alone:
         """The one."""
         return Wires([self.wire], Heartbeat())
 
-    def unsupported(self) -> None:
+    def too_old(self) -> None:
         """Never so."""
 
 

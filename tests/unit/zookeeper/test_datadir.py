@@ -8,8 +8,15 @@ from typing import BinaryIO
 
 import pytest
 
-from metadata_tool.errors import ArchiveCorrupt, DataDirNotEmpty, DataDirUnusable, Stopped, ToolError
+from metadata_tool.errors import ArchiveCorrupt, Stopped
 from metadata_tool.zookeeper.datadir import JOINED, MARKER, DataDir
+from metadata_tool.zookeeper.errors import (
+    DataDirLocked,
+    DataDirNotEmpty,
+    DataDirTooSmall,
+    DataDirUnusable,
+    LogDirUnusable,
+)
 from support.trees import node, snapshot_bytes
 
 MARK = b"which restore"
@@ -104,8 +111,8 @@ def test_not_empty(fresh: Path, name: str, *, is_directory: bool) -> None:
     with pytest.raises(DataDirNotEmpty) as refused:
         data_dir(fresh).place(1, writing(b"tree"))
     assert before == contents(fresh)
-    assert f"it holds {name}" in refused.value.message
-    assert str(fresh) in refused.value.message
+    assert f"it holds {name}" in refused.value.args[0]
+    assert str(fresh) in refused.value.args[0]
 
 
 def test_not_empty_keeps_unfinished(tmp_path: Path) -> None:
@@ -128,7 +135,7 @@ def test_second_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("error", "expected", "said"), FAILURES)
-def test_failing_write(fresh: Path, error: Exception, expected: type[ToolError], said: str) -> None:
+def test_failing_write(fresh: Path, error: Exception, expected: type[Exception], said: str) -> None:
     """When writing fails, the directory is as it was and the error says why."""
     before = contents(fresh)
     with pytest.raises(expected, match=said):
@@ -137,7 +144,7 @@ def test_failing_write(fresh: Path, error: Exception, expected: type[ToolError],
 
 
 @pytest.mark.parametrize(("error", "expected", "said"), FAILURES)
-def test_place_after_failure(fresh: Path, error: Exception, expected: type[ToolError], said: str) -> None:
+def test_place_after_failure(fresh: Path, error: Exception, expected: type[Exception], said: str) -> None:
     """After a failure, the next try succeeds."""
     with pytest.raises(expected, match=said):
         data_dir(fresh).place(1, failing(error))
@@ -180,7 +187,7 @@ def test_unusable(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     with pytest.raises(DataDirUnusable) as refused:
         data_dir(path).place(1, writing(b"tree"))
     assert before == contents(tmp_path)
-    assert str(path) in refused.value.message
+    assert str(path) in refused.value.args[0]
 
 
 def test_require_empty(fresh: Path) -> None:
@@ -207,7 +214,7 @@ def test_read_marker(fresh: Path) -> None:
 
 
 @pytest.mark.parametrize(("error", "expected", "said"), FAILURES)
-def test_failing_write_leaves_no_marker(fresh: Path, error: Exception, expected: type[ToolError], said: str) -> None:
+def test_failing_write_leaves_no_marker(fresh: Path, error: Exception, expected: type[Exception], said: str) -> None:
     """What failed is not taken for done at the next start."""
     with pytest.raises(expected, match=said):
         data_dir(fresh).place(1, failing(error))
@@ -233,7 +240,7 @@ def test_data_is_kept_aside(fresh: Path) -> None:
 
 
 @pytest.mark.parametrize(("error", "expected", "said"), FAILURES)
-def test_failure_replaces_nothing(fresh: Path, error: Exception, expected: type[ToolError], said: str) -> None:
+def test_failure_replaces_nothing(fresh: Path, error: Exception, expected: type[Exception], said: str) -> None:
     """What was to be replaced is as it was when the new cannot be written."""
     data_dir(fresh).place(1, writing(b"first"))
     before = contents(fresh)
@@ -270,7 +277,7 @@ def test_what_is_kept_aside_is_no_data(tmp_path: Path) -> None:
 def test_space(tmp_path: Path) -> None:
     """A volume without room is refused before anything is written."""
     data_dir(tmp_path).require_space(1)
-    with pytest.raises(DataDirUnusable, match="the restore needs"):
+    with pytest.raises(DataDirTooSmall, match="bytes free and needs"):
         data_dir(tmp_path).require_space(1 << 60)
 
 
@@ -325,7 +332,7 @@ def test_logs_apart_are_kept_aside(apart: DataDir) -> None:
 
 def test_missing_logs_are_named(fresh: Path) -> None:
     """It is told which of both directories cannot be used."""
-    with pytest.raises(DataDirUnusable, match="ZOOKEEPER_DATA_LOG_DIR"):
+    with pytest.raises(LogDirUnusable, match="transaction log directory"):
         DataDir(fresh, fresh / "elsewhere").require_empty()
 
 
@@ -349,7 +356,7 @@ def test_root_gives_it_to_the_owner(fresh: Path) -> None:
 
 def test_one_at_a_time(fresh: Path) -> None:
     """A second restore at the same time is refused, and may begin when the first has ended."""
-    with data_dir(fresh).locked(), pytest.raises(DataDirUnusable, match="another restore"), data_dir(fresh).locked():
+    with data_dir(fresh).locked(), pytest.raises(DataDirLocked, match="another process"), data_dir(fresh).locked():
         pass
     with data_dir(fresh).locked():
         pass
@@ -411,5 +418,5 @@ def test_the_right_setting_is_named(tmp_path: Path, data: str, logs: str) -> Non
     path.mkdir(parents=True)
     (tmp_path / logs).mkdir(parents=True, exist_ok=True)
     (path / "version-2" / MARKER).mkdir(parents=True)
-    with pytest.raises(DataDirUnusable, match=r"^ZOOKEEPER_DATA_DIR "):
+    with pytest.raises(DataDirUnusable, match=r"^the data directory "):
         DataDir(path, tmp_path / logs).marker()

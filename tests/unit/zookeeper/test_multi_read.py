@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
+from metadata_tool.zookeeper.errors import ReadRefused, ZnodeUnreadable
 from metadata_tool.zookeeper.jute import OPEN_ACL, Stat, buffer, pack_acls
 from metadata_tool.zookeeper.multi_read import MultiReadResult, transcribed
 from metadata_tool.zookeeper.protocol import AclReply, Refusal
@@ -111,7 +111,7 @@ def test_cut_answers(asked: list[Znode | None], choice: st.DataObject) -> None:
 
 @pytest.mark.parametrize(
     ("code", "error", "said"),
-    [(-102, ZnodeUnreadable, "may not be read"), (-127, WireError, "throttles"), (-1, ZnodeUnreadable, "error -1")],
+    [(-102, ZnodeUnreadable, "cannot read"), (-127, WireError, "throttles"), (-1, ReadRefused, "error -1")],
 )
 def test_refused(code: int, error: type[Exception], said: str) -> None:
     """A read that is refused for another reason than that the znode has gone is an error that says so."""

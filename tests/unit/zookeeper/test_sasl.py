@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from kazoo.exceptions import ConnectionDropped
 from kazoo.protocol.serialization import SASL, ReplyHeader
 
-from metadata_tool.errors import SettingError, ToolError, ZooKeeperLoginFailed
 from metadata_tool.zookeeper import gssapi
-from metadata_tool.zookeeper.sasl import DIGEST_MD5, GSSAPI, Sasl, digest, fields, log_in
+from metadata_tool.zookeeper.errors import KeytabUnreadable, LibraryMissing, ZooKeeperError
+from metadata_tool.zookeeper.sasl import DIGEST_MD5, GSSAPI, MechanismError, Sasl, digest, fields, log_in
 from support.trees import PATIENT
 
 SECRET = "zq7secret"
@@ -45,7 +45,7 @@ def token(data: bytes | None) -> bytes:
 
 def refusal(*replies: tuple[int, bytes]) -> str:
     """What a login says that such replies make fail."""
-    with pytest.raises(ZooKeeperLoginFailed) as caught:
+    with pytest.raises(ZooKeeperError) as caught:
         log_in(Connection(replies), DIGEST, "zk-0", 1)
     return str(caught.value)
 
@@ -93,7 +93,7 @@ MALFORMED = [b"a", b"=", b"a=", b'a="', b'a="b', b'a="b" c=d', b"a=b c=d", b'a=b
 @pytest.mark.parametrize("challenge", MALFORMED, ids=lambda value: ascii(value)[:12])
 def test_malformed(challenge: bytes) -> None:
     """What is no challenge is refused, and so is the login."""
-    with pytest.raises(ValueError, match="challenge"):
+    with pytest.raises(MechanismError, match="challenge"):
         fields(challenge)
     assert "zk-0 does not speak SASL DIGEST-MD5" in refusal((0, token(challenge)))
 
@@ -126,7 +126,7 @@ pieces = st.lists(
 def test_any_answer(answers: list[tuple[int, bytes | None]]) -> None:
     """Whatever a server answers, the login ends, by an error that shows no password; for none of these knows it."""
     connection = Connection([(error, token(answer)) for error, answer in answers])
-    with pytest.raises((ToolError, ConnectionDropped)) as caught:
+    with pytest.raises((ZooKeeperError, ConnectionDropped)) as caught:
         log_in(connection, DIGEST, "zk-0", 1)
     assert SECRET not in f"{caught.value}{caught.value!r}"
     assert len(connection.sent) <= 6
@@ -136,7 +136,7 @@ def test_any_answer(answers: list[tuple[int, bytes | None]]) -> None:
 @given(st.binary(max_size=8))
 def test_truncated_reply(body: bytes) -> None:
     """A reply that is cut off is a connection that broke, or a login that failed."""
-    with pytest.raises((ToolError, ConnectionDropped)):
+    with pytest.raises((ZooKeeperError, ConnectionDropped)):
         log_in(Connection([(0, body)]), DIGEST, "zk-0", 1)
 
 
@@ -144,10 +144,10 @@ def test_truncated_reply(body: bytes) -> None:
     ("replies", "said"),
     [
         ([(0, token(None))], "offers no SASL"),
-        ([(-115, b"")], "refused the login by SASL DIGEST-MD5. Check ZOOKEEPER_SASL_USER"),
-        ([(-124, b"")], "refused the login by SASL DIGEST-MD5. Check ZOOKEEPER_SASL_USER"),
-        ([(0, token(CHALLENGE)), (-115, b"")], "refused the login by SASL DIGEST-MD5. Check ZOOKEEPER_SASL_USER"),
-        ([(0, token(CHALLENGE)), (0, token(None))], "refused the login by SASL DIGEST-MD5. Check ZOOKEEPER_SASL_USER"),
+        ([(-115, b"")], "refused the login by SASL DIGEST-MD5"),
+        ([(-124, b"")], "refused the login by SASL DIGEST-MD5"),
+        ([(0, token(CHALLENGE)), (-115, b"")], "refused the login by SASL DIGEST-MD5"),
+        ([(0, token(CHALLENGE)), (0, token(None))], "refused the login by SASL DIGEST-MD5"),
         ([(0, token(b""))], "no challenge of DIGEST-MD5"),
         ([(0, token(CHALLENGE.replace(b"md5-sess", b"md5")))], "no challenge of DIGEST-MD5"),
         ([(0, token(CHALLENGE + b',qop="auth-int,auth-conf"'))], "it wants all traffic signed or encrypted"),
@@ -156,7 +156,7 @@ def test_truncated_reply(body: bytes) -> None:
     ],
 )
 def test_refusals(replies: list[tuple[int, bytes]], said: str) -> None:
-    """What a server may answer is told in a line that names the server and the setting."""
+    """A login that a server refuses is an error that names the server and the reason."""
     error = refusal(*replies)
     assert said in error
     assert error.startswith("ZooKeeper at zk-0 ")
@@ -166,7 +166,7 @@ def test_refusals(replies: list[tuple[int, bytes]], said: str) -> None:
 def test_secrets_are_hidden() -> None:
     """Neither a password nor a token is in what Python shows of its objects."""
     connection = Connection([(0, token(CHALLENGE)), (0, token(None))])
-    with pytest.raises(ZooKeeperLoginFailed):
+    with pytest.raises(ZooKeeperError):
         log_in(connection, DIGEST, "zk-0", 1)
     assert SECRET not in repr(DIGEST)
     assert ["SASL(…)"] * 2 == [f"{request}" for request in connection.sent]
@@ -188,18 +188,18 @@ def missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("missing_library")
 def test_no_library(tmp_path: Path) -> None:
-    """GSSAPI without its library tells what to install, before any server is asked; DIGEST-MD5 needs none."""
+    """GSSAPI without its library names it, before any server is asked. DIGEST-MD5 needs none."""
     (tmp_path / "keytab").touch()
     for round_ in (
         Sasl(GSSAPI, keytab=str(tmp_path / "keytab")).require,
         lambda: log_in(Connection([(0, b"")]), KERBEROS, "zk-0", 1),
     ):
-        with pytest.raises(SettingError, match=r"libnowhere.so.2 is missing. Install .* libgssapi-krb5-2"):
+        with pytest.raises(LibraryMissing, match="needs libnowhere"):
             round_()
     DIGEST.require()
 
 
 def test_no_keytab() -> None:
     """A keytab that is not there is named."""
-    with pytest.raises(SettingError, match=r"ZOOKEEPER_SASL_KEYTAB \(/nowhere\) cannot be read: No such file"):
+    with pytest.raises(KeytabUnreadable, match="the keytab /nowhere cannot be read: No such file"):
         KERBEROS.require()

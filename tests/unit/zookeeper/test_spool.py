@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from metadata_tool.errors import CaptureUnsound
+from metadata_tool.zookeeper.errors import SpoolDamaged
 from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.spool import Overlay, OverlayEntry, PathQueue, Spool, merged
 from support.damage import damage
@@ -93,9 +93,9 @@ def three_levels() -> Iterator[tuple[Spool, Path]]:
 def assert_unsound(spool: Spool) -> None:
     """Whoever reads all of it is told."""
     for read in (lambda: spool.read_before(LATEST), spool.in_tree_order):
-        with pytest.raises(CaptureUnsound, match=DAMAGED):
+        with pytest.raises(SpoolDamaged, match=DAMAGED):
             list(read())
-    with pytest.raises(CaptureUnsound, match=DAMAGED):
+    with pytest.raises(SpoolDamaged, match=DAMAGED):
         [list(spool.level(depth)) for depth in range(3)]
 
 
@@ -126,7 +126,7 @@ def test_batch_in_the_place_of_another(tmp_path: Path) -> None:
     assert 2 == len(list(spool.level(0)))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2] * 2)
-    with pytest.raises(CaptureUnsound, match=DAMAGED):
+    with pytest.raises(SpoolDamaged, match=DAMAGED):
         list(spool.level(0))
     spool.close()
 
@@ -136,7 +136,7 @@ def test_half_a_znode(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     spool.begin_level()
     spool.append(1, node(b"").encode() + node(b"/a").encode()[:-1], 2)
-    with pytest.raises(CaptureUnsound, match=DAMAGED):
+    with pytest.raises(SpoolDamaged, match=DAMAGED):
         list(spool.level(0))
     spool.close()
 
@@ -150,7 +150,7 @@ def test_damaged_spool_is_read_little(tmp_path: Path, asked: list[int]) -> None:
     assert 3 == len(list(spool.level(0)))
     asked.clear()
     damage(tmp_path / "spool", 1, 0x20)
-    with pytest.raises(CaptureUnsound, match=DAMAGED):
+    with pytest.raises(SpoolDamaged, match=DAMAGED):
         list(spool.level(0))
     spool.close()
     assert max(asked) < 100
@@ -192,7 +192,7 @@ def test_damaged_changes(bits: int, data: st.DataObject) -> None:
         overlay.put(b"/a", OverlayEntry(7, encoded))
         assert OverlayEntry(7, encoded) == overlay.get(b"/a")
         damage(path, data.draw(st.integers(0, len(encoded) - 1)), bits)
-        with pytest.raises(CaptureUnsound, match=DAMAGED):
+        with pytest.raises(SpoolDamaged, match=DAMAGED):
             overlay.get(b"/a")
         overlay.close()
 
@@ -208,7 +208,7 @@ def test_damaged_queue(bits: int, data: st.DataObject) -> None:
         queue.put(paths)
         queue._file.flush()
         damage(path, data.draw(st.integers(0, path.stat().st_size - 1)), bits)
-        with pytest.raises(CaptureUnsound, match=DAMAGED):
+        with pytest.raises(SpoolDamaged, match=DAMAGED):
             list(queue.drain())
         assert [] == list(Path(directory).iterdir())
 
@@ -219,7 +219,7 @@ def test_cut_queue(tmp_path: Path) -> None:
     queue.put([b"/a", b"/b"])
     queue._file.flush()
     os.truncate(tmp_path / "queue", 3)
-    with pytest.raises(CaptureUnsound, match=DAMAGED):
+    with pytest.raises(SpoolDamaged, match=DAMAGED):
         list(queue.drain())
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from metadata_tool.errors import CaptureUnsound
 from metadata_tool.zookeeper.acls import AclTable
+from metadata_tool.zookeeper.errors import SpoolDamaged
 from metadata_tool.zookeeper.jute import INT, LONG, NO_OWNER
 from metadata_tool.zookeeper.snapshot import AROUND_DATA, NEVER_SET, tail_of, tree_key
 from metadata_tool.zookeeper.spool import Spool
@@ -51,7 +51,7 @@ class AclCache:
         try:
             self._walk = walk.kept(self._file)
         except OSError as error:
-            log.warning("the ACLs of this backup are not kept for the next: %s", error)
+            log.warning("the ACLs of this capture are not kept for the next one: %s", error)
             return
         self._acls = {key: acl for acl, key in table.encoded_keys.items()}
 
@@ -68,7 +68,9 @@ class AclCache:
     def give_up(self) -> None:
         """Know nothing from now on: there is no room for it."""
         if self._learns:
-            log.warning("ACLs are not kept from backup to backup any more, for there was no room: each takes longer")
+            log.warning(
+                "ACLs are no longer kept from one capture to the next because the disk is full, so each takes longer"
+            )
         self.forget()
         self._learns = False
 
@@ -86,9 +88,8 @@ class AclCache:
         """What getACL would answer if nothing had changed; None where it must be asked. The paths are in tree order."""
         try:
             return self._replies(paths)
-        except (OSError, CaptureUnsound) as error:
-            reason = error.message if isinstance(error, CaptureUnsound) else error
-            log.warning("the ACLs of the backup before cannot be read, and are asked for: %s", reason)
+        except (OSError, SpoolDamaged) as error:
+            log.warning("the ACLs of the previous capture cannot be read, so they are asked for again: %s", error)
             self.forget()
             return [None] * len(paths)
 
@@ -102,7 +103,7 @@ class AclCache:
 
     def _forget_for(self, reason: str) -> None:
         if self._walk:
-            log.info("the ACLs of the backup before are not used any more: %s", reason)
+            log.info("the ACLs of the previous capture are no longer used: %s", reason)
             self.forget()
 
     def _replies(self, paths: Sequence[bytes]) -> list[bytes | None]:

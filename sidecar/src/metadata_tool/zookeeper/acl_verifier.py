@@ -6,10 +6,9 @@ read at or after the last zxid, up to the capture's, of which no event told.
 
 from collections.abc import Iterator, Sequence
 
-from metadata_tool.errors import ZnodeUnreadable
-from metadata_tool.zookeeper.acls import login_with
 from metadata_tool.zookeeper.bulk_reader import READ_BYTES, BulkReader, portions
 from metadata_tool.zookeeper.consistent_cut import Cut
+from metadata_tool.zookeeper.errors import ZnodeUnreadable
 from metadata_tool.zookeeper.jute import STORED_STAT_SIZE, stored_stat
 from metadata_tool.zookeeper.multi_read import require_gone
 from metadata_tool.zookeeper.protocol import OP_BYTES, DataReply, Refusal, Reply
@@ -81,8 +80,8 @@ class AclVerifier:
         """A change that no event told of: events of what a login may not read are withheld (ZOOKEEPER-4799)."""
         if path not in self._reader.tracker.dirty:
             raise ZnodeUnreadable(
-                f"znode {printable(path)} has changed, and no event told so: it was hidden, or a child of it is",
-                login_with("READ and ADMIN on every znode"),
+                f"znode {printable(path)} changed without a watch event. This login cannot see it, or one of its children",
+                "READ and ADMIN on every znode",
             )
 
 

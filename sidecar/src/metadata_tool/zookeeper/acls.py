@@ -6,8 +6,8 @@ An ACL belongs to (czxid, aversion) of its znode: as long as both are the same, 
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper import jute, protocol
+from metadata_tool.zookeeper.errors import ZnodeUnreadable
 from metadata_tool.zookeeper.jute import LONG, WIRE_STAT_SIZE
 from metadata_tool.zookeeper.protocol import AclReply, acl_replies
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable, version_of
@@ -21,11 +21,6 @@ _CZXID, _AVERSION = slice(-WIRE_STAT_SIZE, 8 - WIRE_STAT_SIZE), slice(40 - WIRE_
 
 _AHEAD = 3
 """Portions asked for at once on each connection: while one is answered, the next wait at the server."""
-
-
-def login_with(rights: str) -> str:
-    """What to do about a znode that cannot be read, or not all of it."""
-    return f"Give the backup a login (ZOOKEEPER_AUTH or SASL) with {rights}; nothing was uploaded"
 
 
 def _same_version(one: bytes, other: bytes) -> bool:
@@ -89,7 +84,7 @@ def _require_unmasked(path: bytes, acl: bytes) -> None:
     if digests and all(digest.endswith(":x") for digest in digests):
         raise ZnodeUnreadable(
             f"the ACL of znode {printable(path)} comes back masked",
-            login_with("ADMIN on it (or, if its digest really is 'x', a digest that is one)"),
+            "ADMIN on it (if its digest really is 'x', set a valid digest)",
         )
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from itertools import compress, islice
 from typing import NamedTuple, TypeVar
 
-from metadata_tool.errors import ToolError
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclReader, AclTable, ask_acls
 from metadata_tool.zookeeper.changes import ChangeTracker
+from metadata_tool.zookeeper.errors import ZooKeeperError
 from metadata_tool.zookeeper.multi_read import require_gone, transcribed
 from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Refusal, Reply, on_wire_each, sizes
 from metadata_tool.zookeeper.session import Session
@@ -64,15 +64,15 @@ class Then(NamedTuple):
 class MultiRead:
     """One multi-read, asked again where the server throttles."""
 
-    def __init__(self, wire: Wire, unsupported: Callable[[], ToolError], request: bytes, then: Then) -> None:
-        self._unsupported = unsupported
+    def __init__(self, wire: Wire, too_old: Callable[[], ZooKeeperError], request: bytes, then: Then) -> None:
+        self._too_old = too_old
         self._then = then
         Requests(wire, protocol.MULTI_READ, [request], self._on_reply)
 
     def _on_reply(self, answers: Answers) -> None:
         ((zxid, error, body),) = answers
         if error == protocol.UNIMPLEMENTED:
-            raise self._unsupported()
+            raise self._too_old()
         if error:
             raise WireError(f"ZooKeeper's error {error}")
         self._then.arrived(zxid)
@@ -121,7 +121,7 @@ class BulkReader:
         self._table = table
         self._wire = session.wire
         self._acls = AclReader(more, limits.acls)
-        self._unsupported = session.unsupported
+        self._too_old = session.too_old
 
     def multi_read(
         self,
@@ -146,7 +146,7 @@ class BulkReader:
         self._ask(on_wire_each(data), (), Then(self.tracker.reply, _parsed(len(data), done)))
 
     def _ask(self, data: Sequence[bytes], lists: Sequence[bytes], then: Then) -> None:
-        MultiRead(self._wire, self._unsupported, protocol.multi_read(data, lists), then)
+        MultiRead(self._wire, self._too_old, protocol.multi_read(data, lists), then)
 
     def _clear(self, zxid: int, paths: Sequence[bytes]) -> None:
         self.tracker.reply(zxid)
@@ -162,7 +162,7 @@ class BulkReader:
         ACLs that are `known` are not asked for.
 
         Raises:
-            ToolError: the server knows no multi-read.
+            TooOld: the server knows no multi-read.
             WireError: the connection broke.
         """
         batches = _batches(paths, self.limits.batch)

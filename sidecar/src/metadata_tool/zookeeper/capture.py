@@ -14,15 +14,21 @@ from itertools import count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from metadata_tool.errors import SettingError, ZnodeUnreadable, ZooKeeperSessionLost, ZooKeeperUnsupported
 from metadata_tool.lifecycle import Every, Heartbeat
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acl_verifier import AclVerifier
-from metadata_tool.zookeeper.acls import AclTable, login_with
+from metadata_tool.zookeeper.acls import AclTable
 from metadata_tool.zookeeper.bulk_reader import BulkReader, Part, ReadLimits
 from metadata_tool.zookeeper.changes import ChangeTracker
 from metadata_tool.zookeeper.consistent_cut import ConsistentCut, Cut, is_quota_stats
+from metadata_tool.zookeeper.errors import (
+    ChrootDeleted,
+    ChrootMissing,
+    SessionLost,
+    TreeWatchUnsupported,
+    ZnodeUnreadable,
+)
 from metadata_tool.zookeeper.session import Ensemble, Session, connect
 from metadata_tool.zookeeper.snapshot import AROUND_DATA, is_ephemeral, printable, split
 from metadata_tool.zookeeper.spool import Overlay, OverlayEntry, PathQueue, Spool, merged
@@ -85,7 +91,7 @@ class Capture:
         if found != self.counted:
             raise ZnodeUnreadable(
                 f"ZooKeeper has {self.counted} znodes, and {found} can be seen: some are hidden by their ACLs",
-                login_with("READ and ADMIN on every znode"),
+                "READ and ADMIN on every znode",
             )
 
 
@@ -109,10 +115,10 @@ def captured(source: Source, workdir: Path, heartbeat: Heartbeat, known: AclCach
 
     Raises:
         ZnodeUnreadable: a znode may not be read, or its ACL comes back masked.
-        ZooKeeperSessionLost: the connection broke, again and again.
-        CaptureStarved: the tree changes too fast.
-        CaptureUnsound: a disk has damaged what was read.
-        ToolError: no session could be had.
+        SessionLost: the connection broke, again and again.
+        NeverConsistent: the tree changes too fast.
+        SpoolDamaged: a disk has damaged what was read.
+        ZooKeeperError: no session could be opened.
     """
     with ExitStack() as stack:
         yield _patiently(source, workdir, heartbeat, known, stack)
@@ -128,10 +134,10 @@ def _patiently(
             try:
                 with connect(source.ensemble, heartbeat) as session:
                     taken = _Taking(session, source, directory, known, trial).run()
-            except ZooKeeperSessionLost as error:
+            except SessionLost as error:
                 if round_ == _ATTEMPTS:
                     raise
-                log.warning("%s; starting again", error.message)
+                log.warning("%s; starting again", error)
                 if known:
                     known.forget()  # it may be what asked too much of the server
                 source = replace(source, limits=source.limits.gentler())
@@ -197,12 +203,9 @@ class _Taking:
         self._session.wire.on_event = self._tracker.event
         answer = self._session.ask(protocol.ADD_WATCH, protocol.watch_everything())
         if answer.error == protocol.MARSHALLING:
-            raise ZooKeeperUnsupported(
-                "ZooKeeper cannot watch a whole tree: it runs with WatchManagerOptimized",
-                "Remove the Java property zookeeper.watchManagerName from its servers",
-            )
+            raise TreeWatchUnsupported
         if answer.error == protocol.UNIMPLEMENTED:
-            raise self._session.unsupported()
+            raise self._session.too_old()
         answer = self._session.ask(protocol.SYNC, protocol.on_wire(b"")) if not answer.error else answer
         if answer.error:
             raise WireError(f"ZooKeeper's error {answer.error}")
@@ -212,10 +215,7 @@ class _Taking:
 
     def _require_chroot(self) -> None:
         if self._chroot and self._session.read(self._chroot) is None:
-            raise SettingError(
-                f"ZOOKEEPER_SERVERS: the chroot {printable(self._chroot)} does not exist, or may not be read",
-                "Check its spelling, and the login (ZOOKEEPER_AUTH or SASL)",
-            )
+            raise ChrootMissing(printable(self._chroot))
 
     def _walk(self) -> None:
         with ExitStack() as queues:
@@ -283,13 +283,11 @@ class _Taking:
         def on_reply(answers: Answers) -> None:
             ((zxid, error, body),) = answers
             if error == protocol.NO_NODE:
-                raise SettingError(
-                    f"ZOOKEEPER_SERVERS: the chroot {printable(self._chroot)} was deleted meanwhile", "Check who did so"
-                )
+                raise ChrootDeleted(printable(self._chroot))
             if error:
                 raise ZnodeUnreadable(
                     f"the znodes below {printable(self._chroot)} cannot be counted: ZooKeeper error {error}",
-                    login_with("READ on it"),
+                    "READ on it",
                 )
             self._tracker.reply(zxid)
             counted.append(protocol.count(body) - (self._tracker.growth - closed.growth))

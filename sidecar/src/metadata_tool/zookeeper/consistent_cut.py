@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from metadata_tool.errors import CaptureStarved
 from metadata_tool.lifecycle import Every
 from metadata_tool.zookeeper import jute, protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.bulk_reader import STRANGER_BYTES, BulkReader, portions
+from metadata_tool.zookeeper.errors import NeverConsistent
 from metadata_tool.zookeeper.multi_read import require_gone
 from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply
 from metadata_tool.zookeeper.snapshot import (
@@ -98,7 +98,7 @@ class ConsistentCut:
         """Close.
 
         Raises:
-            CaptureStarved: the tree changes too fast.
+            NeverConsistent: the tree changes too fast.
             ZnodeUnreadable: a znode may not be read, or its ACL comes back masked.
             WireError: the connection broke.
         """
@@ -117,10 +117,7 @@ class ConsistentCut:
                 return Cut(round_.zxid, round_.last_unannounced_zxid, round_.growth, rounds, frozenset(round_.doubtful))
             for path in round_.unknown:
                 self._tracker.mark(path)
-        raise CaptureStarved(
-            f"the tree changed faster than it could be read, {MAX_ROUNDS} times in a row",
-            "Nothing was uploaded; find out which client writes so much, or give the backup a faster way to ZooKeeper",
-        )
+        raise NeverConsistent(MAX_ROUNDS)
 
     def _say_progress(self, rounds: int) -> None:
         if self._time_to_say():

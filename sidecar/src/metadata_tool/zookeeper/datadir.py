@@ -19,8 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from metadata_tool.errors import DataDirNotEmpty, DataDirUnusable
 from metadata_tool.files import sync_directory
+from metadata_tool.zookeeper.errors import (
+    DataDirLocked,
+    DataDirNotEmpty,
+    DataDirTooSmall,
+    DataDirUnusable,
+    LogDirUnusable,
+)
 from metadata_tool.zookeeper.snapshot import SnapshotError, SnapshotReader
 
 VERSION_2 = "version-2"
@@ -67,9 +73,7 @@ class DataDir:
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DataDirUnusable(
-                f"ZOOKEEPER_DATA_DIR {self.path} is in use by another restore", "Let it end; nothing was touched"
-            ) from None
+            raise DataDirLocked(self.path) from None
 
     def marker(self) -> bytes | None:
         """The marker of the restore that was placed here; None where there was none."""
@@ -116,20 +120,14 @@ class DataDir:
             DataDirNotEmpty: there is.
         """
         if found := self._data():
-            raise DataDirNotEmpty(
-                f"ZOOKEEPER_DATA_DIR {self.path} is not empty, it holds {', '.join(found[:3])}",
-                "A restore only starts a new ZooKeeper; if none of that is needed, OVERWRITE_EXISTING=true keeps it "
-                "aside. Nothing was touched",
-            )
+            raise DataDirNotEmpty(self.path, found)
 
     def require_space(self, size: int) -> None:
         """Refuse to be the place of a restore without room for so many bytes, before the first is written."""
         with self._explaining():
             free = shutil.disk_usage(self.path).free
         if free < size:
-            raise DataDirUnusable(
-                f"ZOOKEEPER_DATA_DIR {self.path} has {free} bytes free, the restore needs {size}", "Enlarge the volume"
-            )
+            raise DataDirTooSmall(self.path, free, size)
 
     def keep_aside(self, why: str) -> dict[Path, Path]:
         """Give data another name, which says why and when; what is kept aside is no data any more. New names by old.
@@ -158,7 +156,7 @@ class DataDir:
 
         Raises:
             DataDirNotEmpty: there is data, and it is not to be replaced.
-            ToolError: whatever `write` raises; the directory is then as it was.
+            Exception: whatever `write` raises; the directory is then as it was.
         """
         if replacing is None:
             self.require_empty()
@@ -232,11 +230,8 @@ class DataDir:
             found = Path(os.fsdecode(error.filename or b""))
             holding = [each for each in (self.path, self.logs) if found.is_relative_to(each)]
             where = max(holding, key=lambda each: len(each.parts), default=self.path)  # one may lie in the other
-            setting = "ZOOKEEPER_DATA_DIR" if where == self.path else "ZOOKEEPER_DATA_LOG_DIR"
-            raise DataDirUnusable(
-                f"{setting} {where} cannot be used: {error.strerror or error}",
-                "Mount a volume there that this user may write",
-            ) from error
+            fault = DataDirUnusable if where == self.path else LogDirUnusable
+            raise fault(where, error.strerror or str(error)) from error
 
 
 def _writing(content: bytes) -> Callable[[BinaryIO], object]:

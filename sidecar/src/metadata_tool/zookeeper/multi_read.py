@@ -4,9 +4,9 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from metadata_tool.errors import ZnodeUnreadable
 from metadata_tool.zookeeper import protocol
-from metadata_tool.zookeeper.acls import UNKNOWN, AclTable, login_with
+from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
+from metadata_tool.zookeeper.errors import ReadRefused, ZnodeUnreadable
 from metadata_tool.zookeeper.jute import LONG, NO_OWNER, WIRE_STAT_SIZE, stored_stat
 from metadata_tool.zookeeper.protocol import GET_DATA, ITEM, ITEM_SIZE, AclReply, Refusal
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable
@@ -35,7 +35,7 @@ def transcribed(
     `on_wire` are the paths as they were sent: but for the root's, a snapshot has them so, too.
 
     Raises:
-        ZnodeUnreadable: the server refused one, or hid part of its ACL.
+        ZnodeUnreadable, ReadRefused: the server refused one, or hid part of its ACL.
         WireError, ValueError, struct.error: it is something else.
     """
     pieces: list[bytes] = []
@@ -94,16 +94,16 @@ def require_gone(path: bytes, refusal: Refusal) -> None:
     """A znode that has gone needs no reading.
 
     Raises:
-        ZnodeUnreadable: it is refused for another reason.
+        ZnodeUnreadable, ReadRefused: it is refused for another reason.
         WireError: the server is too busy.
     """
     if refusal.code == protocol.NO_NODE:
         return
     if refusal.code == protocol.NO_AUTH:
         raise ZnodeUnreadable(
-            f"znode {printable(path)} may not be read",
-            login_with("READ and ADMIN on it, and the right password"),
+            f"the login cannot read znode {printable(path)}",
+            "READ and ADMIN on it, and the right password",
         )
     if refusal.code == protocol.THROTTLED:
         raise WireError("the server throttles every read")
-    raise ZnodeUnreadable(f"znode {printable(path)} cannot be read: ZooKeeper error {refusal.code}")
+    raise ReadRefused(printable(path), refusal.code)

@@ -21,8 +21,17 @@ from typing import Any
 from kazoo.exceptions import AuthFailedError, ConnectionDropped, SessionClosedRequireSaslError
 from kazoo.protocol.serialization import SASL
 
-from metadata_tool.errors import SettingError, ZooKeeperLoginFailed
 from metadata_tool.zookeeper import gssapi
+from metadata_tool.zookeeper.errors import (
+    KeyMissing,
+    KeytabUnreadable,
+    LibraryMissing,
+    NoTicket,
+    SaslMismatch,
+    SaslNotOffered,
+    SaslRefused,
+    ZooKeeperError,
+)
 from metadata_tool.zookeeper.gssapi import GssError, LibraryMissingError
 
 DIGEST_MD5 = "DIGEST-MD5"
@@ -37,7 +46,7 @@ _FIELD = re.compile(rb'[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s
 _REFUSALS = (AuthFailedError.code, SessionClosedRequireSaslError.code)
 
 Exchange = Generator[bytes, bytes | None, None]
-"""Yields the tokens to send, and takes the answers; raises ValueError where one is not of its mechanism."""
+"""Yields the tokens to send, and takes the answers; raises MechanismError where one is not of its mechanism."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class Sasl:
         """See that what the machine must have is there, before anybody is asked.
 
         Raises:
-            SettingError: the library, the keytab or a key in it is missing.
+            LibraryMissing, KeytabUnreadable, KeyMissing: that is missing.
         """
         if self.mechanism != GSSAPI:
             return
@@ -66,16 +75,11 @@ class Sasl:
             Path(self.keytab).open("rb").close()
             gssapi.require_key(self.keytab, self.principal)
         except OSError as error:
-            raise SettingError(
-                f"ZOOKEEPER_SASL_KEYTAB ({self.keytab}) cannot be read: {error.strerror}", "Set it to a keytab"
-            ) from error
+            raise KeytabUnreadable(self.keytab, error.strerror or str(error)) from error
         except LibraryMissingError as error:
-            raise _no_library() from error
+            raise LibraryMissing(gssapi.LIBRARY) from error
         except GssError as error:
-            raise SettingError(
-                f"ZOOKEEPER_SASL_KEYTAB ({self.keytab}) has no key of {self.principal or 'anybody'} ({error})",
-                "Check ZOOKEEPER_SASL_PRINCIPAL, `klist -k` shows what a keytab has; and KRB5_CONFIG",
-            ) from error
+            raise KeyMissing(self.keytab, self.principal, str(error)) from error
 
     def exchange(self, host: str) -> Exchange:
         """The tokens of one login to the server of this name."""
@@ -93,31 +97,28 @@ def log_in(connection: Any, sasl: Sasl, host: str, timeout: float) -> None:
     """Log in on a connection of kazoo's; stands for its `_authenticate_with_sasl`.
 
     Raises:
-        ZooKeeperLoginFailed: the server refused, or there is nothing to log in with.
-        SettingError: the library for GSSAPI is missing.
+        ZooKeeperError: the server refused, there is no ticket, or the library for GSSAPI is missing.
         ConnectionDropped: the connection broke.
     """
     try:
         with closing(sasl.exchange(host)) as exchange:
             _play(connection, exchange, timeout)
     except (AuthFailedError, SessionClosedRequireSaslError) as error:
-        raise _refused(sasl, host) from error
+        raise SaslRefused(host, sasl.mechanism) from error
     except _NotOfferedError as error:
-        raise ZooKeeperLoginFailed(
-            f"ZooKeeper at {host} offers no SASL",
-            "Leave ZOOKEEPER_SASL_MECHANISM empty, or give the servers a SASLAuthenticationProvider and a JAAS login",
-        ) from error
+        raise SaslNotOffered(host) from error
     except ConnectionDropped as error:
         raise ConnectionDropped(f"it hung up during the login by SASL {sasl.mechanism} ({error})") from error
     except LibraryMissingError as error:
-        raise _no_library() from error
+        raise LibraryMissing(gssapi.LIBRARY) from error
     except GssError as error:
         raise _no_ticket(error, host) from error
-    except ValueError as error:
-        raise ZooKeeperLoginFailed(
-            f"ZooKeeper at {host} does not speak SASL {sasl.mechanism}: {error}",
-            "Check ZOOKEEPER_SASL_MECHANISM: servers take DIGEST-MD5 or GSSAPI, as their JAAS login is",
-        ) from error
+    except MechanismError as error:
+        raise SaslMismatch(host, sasl.mechanism, str(error)) from error
+
+
+class MechanismError(Exception):
+    """What the server sent does not belong to the mechanism."""
 
 
 class _NotOfferedError(Exception):
@@ -132,7 +133,7 @@ def _play(connection: Any, exchange: Exchange, timeout: float) -> None:
             token = exchange.send(answer)
         except StopIteration:
             return
-    raise ValueError("it asks again and again")
+    raise MechanismError("it asks again and again")
 
 
 def _ask(connection: Any, xid: int, token: bytes, timeout: float) -> bytes | None:
@@ -159,7 +160,7 @@ def _digest_md5(sasl: Sasl) -> Exchange:
     if verdict is None:  # as with zookeeper.allowSaslFailedClients: the session goes on, and is nobody's
         raise AuthFailedError
     if fields(verdict).get(b"rspauth") != expected:
-        raise ValueError("it does not prove that it knows the password")
+        raise MechanismError("it does not prove that it knows the password")
 
 
 def _gssapi(sasl: Sasl, host: str) -> Exchange:
@@ -171,7 +172,7 @@ def _gssapi(sasl: Sasl, host: str) -> Exchange:
             answer = yield token
         offer = context.unwrap(_required(answer))
         if len(offer) != 4 or not offer[0] & 1:
-            raise ValueError("it wants all traffic signed or encrypted by SASL, which ZooKeeper itself cannot")
+            raise MechanismError("it wants all traffic signed or encrypted by SASL, which ZooKeeper itself cannot")
         yield context.wrap(b"\1\0\0\0")  # no security layer, RFC 4752, 3.1
 
 
@@ -185,16 +186,16 @@ def fields(challenge: bytes) -> dict[bytes, bytes]:
     """The directives of a challenge, RFC 2831, 7.1; the first of those that come several times, such as realms.
 
     Raises:
-        ValueError: it is none.
+        MechanismError: it is none.
     """
     if len(challenge) > _MOST_BYTES:
-        raise ValueError(f"a challenge of {len(challenge)} bytes, and {_MOST_BYTES} is the most")
+        raise MechanismError(f"a challenge of {len(challenge)} bytes, and {_MOST_BYTES} is the most")
     found: dict[bytes, bytes] = {}
     at, end = 0, len(challenge.rstrip(b", \t\r\n\0"))
     while at < end:
         match = _FIELD.match(challenge, at)
         if not match:
-            raise ValueError("a challenge that is malformed")
+            raise MechanismError("a challenge that is malformed")
         name, quoted, plain = match.groups()
         found.setdefault(name.lower(), plain if quoted is None else re.sub(rb"\\(.)", rb"\1", quoted, flags=re.DOTALL))
         at = match.end()
@@ -205,13 +206,13 @@ def digest(user: str, password: str, said: dict[bytes, bytes], uri: bytes, cnonc
     """The response to a challenge, and what the server must answer to prove that it knows the password, too.
 
     Raises:
-        ValueError: it is no challenge that can be answered.
+        MechanismError: it is no challenge that can be answered.
     """
     nonce, realm = said.get(b"nonce"), said.get(b"realm", b"")
     if not nonce or said.get(b"algorithm") != b"md5-sess":
-        raise ValueError("no challenge of DIGEST-MD5")
+        raise MechanismError("no challenge of DIGEST-MD5")
     if b"auth" not in re.split(rb"[\s,]+", said.get(b"qop", b"auth")):
-        raise ValueError("it wants all traffic signed or encrypted by SASL, which ZooKeeper itself cannot")
+        raise MechanismError("it wants all traffic signed or encrypted by SASL, which ZooKeeper itself cannot")
     secret = _md5(b":".join((_narrow(user), realm, _narrow(password)))).digest()
     a1 = _hex(b":".join((secret, nonce, cnonce)))
 
@@ -249,45 +250,7 @@ def _quoted(data: bytes) -> bytes:
     return b'"' + data.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
-def _no_library() -> SettingError:
-    return SettingError(
-        f"ZOOKEEPER_SASL_MECHANISM is {GSSAPI}, and {gssapi.LIBRARY} is missing",
-        "Install MIT Kerberos' library, Debian's package libgssapi-krb5-2",
-    )
-
-
-def _refused(sasl: Sasl, host: str) -> ZooKeeperLoginFailed:
-    if sasl.mechanism == GSSAPI:
-        hint = "Check ZOOKEEPER_SASL_PRINCIPAL, and that ZOOKEEPER_SASL_MECHANISM is that of the servers' JAAS login"
-    else:
-        hint = (
-            "Check ZOOKEEPER_SASL_USER and ZOOKEEPER_SASL_PASSWORD, "
-            "and that ZOOKEEPER_SASL_MECHANISM is that of the servers' JAAS login"
-        )
-    return ZooKeeperLoginFailed(f"ZooKeeper at {host} refused the login by SASL {sasl.mechanism}", hint)
-
-
-_CLOCK, _KDC = "set the clocks: Kerberos allows 5 minutes between them", "check KRB5_CONFIG, and that its KDCs answer"
-_HINTS = {
-    # krb5.h: what each of its errors most likely comes from
-    -1765328378: "Check ZOOKEEPER_SASL_PRINCIPAL",  # KDC_ERR_C_PRINCIPAL_UNKNOWN
-    -1765328377: "Check ZOOKEEPER_SASL_SERVICE, and that ZOOKEEPER_SERVERS has the hosts of the servers' principals",
-    -1765328353: "ZOOKEEPER_SASL_KEYTAB has an old key, export it anew",  # KRB_AP_ERR_BAD_INTEGRITY
-    -1765328360: "ZOOKEEPER_SASL_KEYTAB has an old key, export it anew",  # KDC_ERR_PREAUTH_FAILED
-    -1765328347: _CLOCK,  # KRB_AP_ERR_SKEW
-    -1765328352: _CLOCK,  # KRB_AP_ERR_TKT_EXPIRED
-    -1765328351: _CLOCK,  # KRB_AP_ERR_TKT_NYV
-    -1765328230: _KDC,  # REALM_UNKNOWN
-    -1765328228: _KDC,  # KDC_UNREACH
-    -1765328164: _KDC,  # REALM_CANT_RESOLVE
-}
-
-
-def _no_ticket(error: GssError, host: str) -> ZooKeeperLoginFailed:
+def _no_ticket(error: GssError, host: str) -> ZooKeeperError:
     if error.defective:
-        return ZooKeeperLoginFailed(
-            f"ZooKeeper at {host} does not speak SASL {GSSAPI} ({error})",
-            "Check ZOOKEEPER_SASL_MECHANISM: servers take DIGEST-MD5 or GSSAPI, as their JAAS login is",
-        )
-    hint = _HINTS.get(error.code, "Check ZOOKEEPER_SASL_PRINCIPAL, ZOOKEEPER_SASL_KEYTAB and KRB5_CONFIG")
-    return ZooKeeperLoginFailed(f"Kerberos gives no ticket for ZooKeeper at {host}: {error}", hint)
+        return SaslMismatch(host, GSSAPI, str(error))
+    return NoTicket(host, str(error), error.code)

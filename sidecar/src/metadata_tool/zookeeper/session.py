@@ -17,14 +17,17 @@ from kazoo import exceptions as kazoo_errors
 from kazoo.client import KazooClient
 from kazoo.hosts import collect_hosts
 
-from metadata_tool.errors import (
-    ZooKeeperLoginFailed,
-    ZooKeeperSessionLost,
-    ZooKeeperUnreachable,
-    ZooKeeperUnsupported,
-)
 from metadata_tool.lifecycle import Every, Heartbeat
 from metadata_tool.zookeeper import protocol
+from metadata_tool.zookeeper.errors import (
+    LoginDemanded,
+    LoginRefused,
+    OtherLoginDemanded,
+    SessionLost,
+    TooOld,
+    Unreachable,
+    ZooKeeperError,
+)
 from metadata_tool.zookeeper.protocol import DataReply
 from metadata_tool.zookeeper.sasl import Sasl, log_in
 from metadata_tool.zookeeper.tls import Tls
@@ -38,10 +41,6 @@ _SESSION_TIMEOUT = 15.0
 _COMMAND_TIMEOUT = 3.0
 _PAUSES = (0.2, 0.4, 0.8, 1.6, 2.0)
 _SAY_EVERY = 10.0
-_AGAIN = (
-    "Nothing was uploaded, the next backup starts afresh; check the ensemble's health, and whether its logs complain "
-    "of requests larger than jute.maxbuffer"
-)
 
 Endpoint = tuple[str, str, int]
 """A server's name, address and port."""
@@ -151,9 +150,9 @@ class Session:
         for wire in (self.wire, *self._more):
             wire.close()
 
-    def unsupported(self) -> ZooKeeperUnsupported:
-        """The error for a server that lacks what a backup needs."""
-        return _unsupported(self.server_version)
+    def too_old(self) -> TooOld:
+        """The error for a server that lacks an operation."""
+        return TooOld(self.server_version)
 
 
 @contextmanager
@@ -163,12 +162,11 @@ def connect(ensemble: Ensemble, heartbeat: Heartbeat) -> Iterator[Session]:
     Says every few seconds that it is still trying, as long as the ensemble's patience lasts.
 
     Raises:
-        ZooKeeperUnreachable: no server took the session in that time.
-        ZooKeeperUnsupported: the server is older than 3.6.
-        ZooKeeperLoginFailed: the server refused the login, or demands one.
-        ZooKeeperUntrusted: TLS failed.
-        SettingError: what TLS or SASL needs is missing on this machine.
-        ZooKeeperSessionLost: the connection broke while it was used.
+        Unreachable: no server accepted a session in that time.
+        TooOld: the server is older than 3.6.
+        Untrusted: TLS failed.
+        SessionLost: the connection broke while it was used.
+        ZooKeeperError: the server refused the login or demands one, or a file or library for TLS or SASL is missing.
     """
     if ensemble.sasl:
         ensemble.sasl.require()
@@ -179,11 +177,11 @@ def connect(ensemble: Ensemble, heartbeat: Heartbeat) -> Iterator[Session]:
     try:
         parsed = _parse_version(session.server_version)
         if parsed is not None and parsed < OLDEST:
-            raise session.unsupported()
+            raise session.too_old()
         _require_admission(session, ensemble)
         yield session
     except WireError as error:
-        raise ZooKeeperSessionLost(f"the ZooKeeper session was lost while reading: {error}", _AGAIN) from error
+        raise SessionLost(str(error)) from error
     finally:
         session.close()
 
@@ -207,7 +205,7 @@ def _patiently(ensemble: Ensemble, heartbeat: Heartbeat) -> tuple[Endpoint, Wire
                 reasons[f"{endpoint[0]}:{endpoint[2]}"] = _why(error, endpoint, ensemble.tls)
         now = time.monotonic()
         if now - begin > ensemble.patience:
-            raise _unreachable(ensemble, reasons)
+            raise Unreachable(ensemble.servers, ensemble.patience, reasons)
         if time_to_say():
             log.warning("ZooKeeper is not reachable at %s, still trying (%.0f s)", ensemble.servers, now - begin)
         if heartbeat.sleep(min(next(pauses, _PAUSES[-1]), max(begin + ensemble.patience - now, 0.01))):
@@ -218,8 +216,7 @@ def _open(ensemble: Ensemble, endpoint: Endpoint) -> Wire:
     """One session with this server.
 
     Raises:
-        ZooKeeperLoginFailed: the server refused the login, or demands another.
-        SettingError: what SASL needs is missing on this machine.
+        ZooKeeperError: the server refused the login or demands another, or the library for SASL is missing.
         KazooException, OSError, WireError: it cannot be had.
     """
     client = ensemble.client()
@@ -240,7 +237,7 @@ def _shake_hands(client: KazooClient, ensemble: Ensemble, endpoint: Endpoint) ->
     try:
         read_timeout, _ = client._connection._connect(*endpoint)  # noqa: SLF001
     except kazoo_errors.AuthFailedError as error:
-        raise _login_failed() from error
+        raise LoginRefused from error
     except kazoo_errors.SessionClosedRequireSaslError as error:
         raise _login_demanded(ensemble) from error
     except (kazoo_errors.KazooException, OSError, client.handler.timeout_exception) as error:
@@ -259,14 +256,6 @@ def _why(error: BaseException, endpoint: Endpoint, tls: Tls | None) -> str:
         if _command(endpoint, tls, b"isro").strip() == "ro":  # it hangs up on who would write
             return "it has lost its quorum, and only lets read (readonlymode)"
     return _reason(error)
-
-
-def _unreachable(ensemble: Ensemble, reasons: dict[str, str]) -> ZooKeeperUnreachable:
-    told = "".join(f"; {server}: {reason}" for server, reason in reasons.items())
-    return ZooKeeperUnreachable(
-        f"no ZooKeeper server answered at {ensemble.servers} within {ensemble.patience:.0f} s{told}",
-        "Check ZOOKEEPER_SERVERS, name resolution, and that the ensemble has a quorum",
-    )
 
 
 def _command(endpoint: Endpoint, tls: Tls | None, word: bytes) -> str:
@@ -299,20 +288,5 @@ def _parse_version(version: str) -> tuple[int, ...] | None:
     return tuple(map(int, parts)) if len(parts) == 2 and all(part.isdigit() for part in parts) else None
 
 
-def _unsupported(version: str) -> ZooKeeperUnsupported:
-    return ZooKeeperUnsupported(
-        f"ZooKeeper {version or 'of an unknown version'} cannot read many znodes at once",
-        "3.6 and later are supported, upgrade the ensemble",
-    )
-
-
-def _login_failed() -> ZooKeeperLoginFailed:
-    return ZooKeeperLoginFailed("ZooKeeper refused the login", "Check ZOOKEEPER_AUTH")
-
-
-def _login_demanded(ensemble: Ensemble) -> ZooKeeperLoginFailed:
-    if ensemble.sasl:
-        hint = "It logged in by SASL: look for enforce.auth.schemes in the servers' configuration"
-    else:
-        hint = "Set ZOOKEEPER_SASL_MECHANISM, or ZOOKEEPER_AUTH where the servers' enforce.auth.schemes has digest"
-    return ZooKeeperLoginFailed("ZooKeeper demands a login, and closes sessions that have none it takes", hint)
+def _login_demanded(ensemble: Ensemble) -> ZooKeeperError:
+    return OtherLoginDemanded() if ensemble.sasl else LoginDemanded()

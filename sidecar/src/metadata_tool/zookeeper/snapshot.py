@@ -355,7 +355,7 @@ def _fits(stored: bytes, zxid: int) -> bool:
 def _misfit(node: Node, zxid: int) -> SnapshotError:
     stat = Stat.unpack(node.stat)
     if stat.ephemeral_owner:
-        return SnapshotError(f"znode {printable(node.path)} is ephemeral, and a backup holds none")
+        return SnapshotError(f"znode {printable(node.path)} is ephemeral")
     newest = max(stat.czxid, stat.mzxid, stat.pzxid)
     return SnapshotError(f"znode {printable(node.path)} is of zxid {newest:#x}, later than the snapshot's {zxid:#x}")
 

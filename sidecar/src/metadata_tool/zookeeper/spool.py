@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from metadata_tool.errors import CaptureUnsound
+from metadata_tool.zookeeper.errors import SpoolDamaged
 from metadata_tool.zookeeper.snapshot import split, tree_key
 
 _BUFFER = 1 << 16
@@ -53,7 +53,7 @@ class Spool:
         """The znodes of batches that were read at an earlier zxid, each with its path.
 
         Raises:
-            CaptureUnsound: the file was cut or damaged; so do all that read it.
+            SpoolDamaged: the file was cut or damaged; so do all that read it.
         """
         self._file.flush()
         return self._nodes(0, self._size, zxid)
@@ -87,7 +87,7 @@ class Spool:
         head = _pread(descriptor, start, min(_SEALED, end - start))
         while head:
             if head != _sealed(head[: _HEAD.size], start):
-                raise _damaged()
+                raise SpoolDamaged
             size, zxid, checksum = _HEAD.unpack_from(head)
             start += _SEALED
             if zxid >= before:
@@ -97,7 +97,7 @@ class Spool:
                 content, head = content[:size], content[size:]
                 nodes, whole = split(content)
                 if crc32(content) != checksum or whole != size:
-                    raise _damaged()
+                    raise SpoolDamaged
                 del content  # a tree may have many levels, and each is in one of its batches
                 yield nodes
             start += size
@@ -115,15 +115,8 @@ def _sealed(head: bytes, place: int) -> bytes:
 def _pread(descriptor: int, start: int, size: int) -> bytes:
     content = os.pread(descriptor, size, start)
     if len(content) != size:
-        raise _damaged()
+        raise SpoolDamaged
     return content
-
-
-def _damaged() -> CaptureUnsound:
-    return CaptureUnsound(
-        "a file of the capture was damaged while it was in use",
-        "Nothing was uploaded; look after the disk of SPOOL_DIR, and for who else writes there",
-    )
 
 
 def _keyed(nodes: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes, bytes]]:
@@ -180,7 +173,7 @@ class Overlay:
         """How a znode was when it was read again; None if it was not, or has gone.
 
         Raises:
-            CaptureUnsound: the file was cut or damaged; so do all that read it.
+            SpoolDamaged: the file was cut or damaged; so do all that read it.
         """
         place = self._places.get(path)
         if place is None:
@@ -188,7 +181,7 @@ class Overlay:
         self._file.flush()
         node = _pread(self._file.fileno(), place.begin, place.size)
         if crc32(node) != place.checksum:
-            raise _damaged()
+            raise SpoolDamaged
         return OverlayEntry(place.zxid, node)
 
     def live(self) -> Iterator[tuple[bytes, OverlayEntry]]:
@@ -256,7 +249,7 @@ class PathQueue:
         """All paths in the order they were put; the file is gone afterwards.
 
         Raises:
-            CaptureUnsound: it was cut or damaged, as is found at the end.
+            SpoolDamaged: it was cut or damaged, as is found at the end.
         """
         return chain.from_iterable(self._drained())
 
@@ -269,7 +262,7 @@ class PathQueue:
                 *paths, rest = (rest + chunk).split(b"\0")
                 yield paths
             if checksum != self._checksum:
-                raise _damaged()
+                raise SpoolDamaged
         finally:
             self.close()
 

@@ -7,7 +7,7 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 
-from metadata_tool.errors import SettingError, ZooKeeperUntrusted
+from metadata_tool.zookeeper.errors import AuthoritiesUnusable, CertificateUnusable, Untrusted
 
 _PATIENCE = 3.0
 """Seconds for one server; who does not answer is not what is looked for here."""
@@ -27,7 +27,7 @@ class Tls:
         """What kazoo makes of the same.
 
         Raises:
-            SettingError: a file cannot be used.
+            AuthoritiesUnusable, CertificateUnusable: a file cannot be used.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
@@ -36,32 +36,29 @@ class Tls:
             if self.ca:
                 context.load_verify_locations(self.ca)
         except OSError as error:
-            raise _unusable("ZOOKEEPER_TLS_CA", self.ca, error) from error
+            raise AuthoritiesUnusable(self.ca, _why_unusable(error)) from error
         try:
             if self.cert:
                 context.load_cert_chain(self.cert, self.key, self.key_password)
         except OSError as error:
-            name = "ZOOKEEPER_TLS_CERT and ZOOKEEPER_TLS_KEY"
-            raise _unusable(name, f"{self.cert} and {self.key}", error) from error
+            raise CertificateUnusable(self.cert, self.key, _why_unusable(error)) from error
         return context
 
     def require_trust(self, servers: list[tuple[str, int]]) -> None:
         """Shake hands with one of these, in their order.
 
         Raises:
-            ZooKeeperUntrusted: with those that answer, it fails.
-            SettingError: a file cannot be used.
+            Untrusted: with those that answer, it fails.
+            AuthoritiesUnusable, CertificateUnusable: a file cannot be used.
         """
-        context, failed = self.context(), []
+        context, failed = self.context(), list[tuple[str, str]]()
         for host, port in servers:
             failure = _failure(context, host, port)
             if failure == "":
                 return
-            failed += [f"{host}:{port}: {failure}"] if failure else []
+            failed += [(f"{host}:{port}", failure)] if failure else []
         if failed:
-            raise ZooKeeperUntrusted(
-                f"TLS with ZooKeeper failed, {failed[0]}", "Check ZOOKEEPER_TLS_CA, ZOOKEEPER_TLS_CERT, and the port"
-            )
+            raise Untrusted(*failed[0])
 
     def command(self, host: str, port: int, word: bytes) -> str:
         """What a server answers to a four-letter command; the one of a session, which may be known by its IP alone.
@@ -106,8 +103,5 @@ def _reason(error: ssl.SSLError) -> str:
     return (error.reason or str(error)).replace("_", " ").lower()
 
 
-def _unusable(name: str, value: str, error: OSError) -> SettingError:
-    reason = _reason(error) if isinstance(error, ssl.SSLError) else error.strerror or str(error)
-    return SettingError(
-        f"{name} ({value}) cannot be used, {reason}", "Set it to files in PEM form, and the key's password"
-    )
+def _why_unusable(error: OSError) -> str:
+    return _reason(error) if isinstance(error, ssl.SSLError) else error.strerror or str(error)
