@@ -39,6 +39,15 @@ def promlint() -> str:
     return str(cached(f"promlint-{digest(source / 'main.go')}-{digest(source / 'go.sum')}", make) / "promlint")
 
 
+def actionlint() -> str:
+    """Checks GitHub's workflows, https://github.com/rhysd/actionlint (MIT).
+
+    Raises:
+        PartMissing: it cannot be built.
+    """
+    return program("github.com/rhysd/actionlint/cmd/actionlint", "v1.7.12", "actionlint")
+
+
 def program(package: str, version: str, called: str, flags: Sequence[str] = ()) -> str:
     """The path of a program of a Go module; `called` is what the error calls it.
 
