@@ -24,8 +24,8 @@ test: install ## Unit, chart and integration tests, on real ZooKeepers and a rea
 soak: install ## The long form of what is random in the tests: faults, and captures under load, again and again
 	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof
 
-test-unit: install ## Unit tests alone: seconds, no server
-	@$(PYTEST) tests/unit
+test-unit: install ## Unit tests alone: seconds, no server, few examples of each property
+	@$(PYTEST) -n 2 --dist worksteal --hypothesis-profile few tests/unit
 
 test-integration: install ## Integration tests alone
 	@$(PYTEST) tests/integration

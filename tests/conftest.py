@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from support.s3 import Bucket, S3Server, new_bucket, s3_server
@@ -11,6 +12,7 @@ from support.s3 import Bucket, S3Server, new_bucket, s3_server
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that are tested would inherit it
 
+hypothesis.settings.register_profile("few", max_examples=15)  # for --hypothesis-profile few, as in make test-unit
 
 _TELLING = ("tests/faults/", "tests/proof/")
 """Suites that count: what their tests print is printed at the end, whether they passed or not."""

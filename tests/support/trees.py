@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from metadata_tool import archive
@@ -23,8 +23,10 @@ from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 ZXID = 0x5_0000_0064
 """That of the snapshots made here; no znode made here is newer."""
 
-PATIENT = settings(deadline=None, database=None)
-"""For every property test: on a busy machine a slow example is no failure."""
+PATIENT = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+"""For every property test. Slowness on a busy machine is not a failure."""
+EXAMPLES = PATIENT.max_examples
+"""How many examples a property test tries, unless it says more."""
 
 int32s = st.integers(-(1 << 31), (1 << 31) - 1)
 int64s = st.integers(-(1 << 63), (1 << 63) - 1)

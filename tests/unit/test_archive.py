@@ -18,6 +18,7 @@ from metadata_tool.files import sha256
 from metadata_tool.manifest import Manifest, SnapshotFile
 from metadata_tool.zookeeper.snapshot import Node
 from support.trees import (
+    EXAMPLES,
     PATIENT,
     ZXID,
     archive_bytes,
@@ -192,7 +193,7 @@ def test_gzip_frame(offset: int) -> None:
     assert not read_or_refused(bytes(changed))
 
 
-@settings(PATIENT, max_examples=400)
+@settings(PATIENT, max_examples=4 * EXAMPLES)
 @given(st.data())
 def test_changed_part(data: st.DataObject) -> None:
     """An archive of which some part was replaced, removed or added is refused or reads back equal."""
@@ -202,7 +203,7 @@ def test_changed_part(data: st.DataObject) -> None:
     assert read_or_refused(changed) in (None, WHOLE)
 
 
-@settings(PATIENT, max_examples=200)
+@settings(PATIENT, max_examples=2 * EXAMPLES)
 @given(st.integers(0, len(SMALL) - 1), st.integers(0, len(SMALL) - 1), st.integers(1, 64))
 def test_swapped_parts(first: int, second: int, size: int) -> None:
     """An archive with two parts swapped is refused or reads back equal."""
@@ -213,7 +214,7 @@ def test_swapped_parts(first: int, second: int, size: int) -> None:
     assert read_or_refused(changed) in (None, WHOLE)
 
 
-@settings(PATIENT, max_examples=300)
+@settings(PATIENT, max_examples=3 * EXAMPLES)
 @given(st.integers(0, len(TAR) - 1), st.integers(1, 255))
 def test_changed_inside(offset: int, mask: int) -> None:
     """Where gzip's CRC was made to fit, a changed tar is refused too or reads back equal, its manifest's text apart."""
@@ -243,7 +244,7 @@ def test_changed_snapshot() -> None:
     assert expected == accepted
 
 
-@settings(PATIENT, max_examples=200)
+@settings(PATIENT, max_examples=2 * EXAMPLES)
 @given(st.binary())
 @example(b"")
 def test_anything(content: bytes) -> None:

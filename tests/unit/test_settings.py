@@ -22,7 +22,7 @@ from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.sasl import Sasl
 from metadata_tool.zookeeper.session import Ensemble, Login
-from support.trees import PATIENT
+from support.trees import EXAMPLES, PATIENT
 
 Values = dict[str, str]
 
@@ -635,7 +635,7 @@ values = st.text(st.characters(exclude_characters="\0")) | st.lists(
 ).map("".join)
 
 
-@settings(PATIENT, max_examples=300)
+@settings(PATIENT, max_examples=3 * EXAMPLES)
 @given(st.sampled_from(sorted(METHODS)), st.sampled_from(NAMES), values)
 def test_any_value(command: str, name: str, value: str) -> None:
     """Whatever one variable holds, a command has its settings, or the variable is named on one line."""
@@ -645,7 +645,7 @@ def test_any_value(command: str, name: str, value: str) -> None:
         assert [str(error)] == str(error).splitlines()
 
 
-@settings(PATIENT, max_examples=300)
+@settings(PATIENT, max_examples=3 * EXAMPLES)
 @given(st.sampled_from(sorted(METHODS)), st.dictionaries(st.sampled_from(NAMES), values))
 def test_any_environment(command: str, environment: Values) -> None:
     """Whatever all variables hold, a command has its settings, or one variable is named."""

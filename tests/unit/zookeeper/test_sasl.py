@@ -13,7 +13,7 @@ from kazoo.protocol.serialization import SASL, ReplyHeader
 from metadata_tool.zookeeper import gssapi
 from metadata_tool.zookeeper.errors import KeytabUnreadable, LibraryMissing, ZooKeeperError
 from metadata_tool.zookeeper.sasl import DIGEST_MD5, GSSAPI, MechanismError, Sasl, digest, fields, log_in
-from support.trees import PATIENT
+from support.trees import EXAMPLES, PATIENT
 
 SECRET = "zq7secret"
 DIGEST = Sasl(DIGEST_MD5, user="backup", password=SECRET)
@@ -121,7 +121,7 @@ pieces = st.lists(
 ).map(b"".join)
 
 
-@settings(PATIENT, max_examples=300)
+@settings(PATIENT, max_examples=3 * EXAMPLES)
 @given(st.lists(st.tuples(st.sampled_from([0, 0, 0, -4, -115, -124, 7]), pieces | st.none()), min_size=1, max_size=4))
 def test_any_answer(answers: list[tuple[int, bytes | None]]) -> None:
     """Whatever a server answers, the login ends, by an error that shows no password; for none of these knows it."""

@@ -11,6 +11,7 @@ from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.jute import Acl, pack_acls
 from metadata_tool.zookeeper.snapshot import Node, SnapshotError, SnapshotReader, Written, printable, tree_key, write
 from support.trees import (
+    EXAMPLES,
     PATIENT,
     ZXID,
     acl_tables,
@@ -215,7 +216,7 @@ def test_flipped_bit(bit: int) -> None:
     assert expected == accepted
 
 
-@settings(PATIENT, max_examples=300)
+@settings(PATIENT, max_examples=3 * EXAMPLES)
 @given(st.integers(0, len(SMALL) - 1), st.integers(0, len(SMALL) - 1))
 def test_swapped_bytes(first: int, second: int) -> None:
     """A snapshot with two bytes swapped is refused."""
@@ -226,7 +227,7 @@ def test_swapped_bytes(first: int, second: int) -> None:
         read(bytes(changed))
 
 
-@settings(PATIENT, max_examples=300)
+@settings(PATIENT, max_examples=3 * EXAMPLES)
 @given(trees(), st.data())
 def test_changed_part(tree: list[Node], data: st.DataObject) -> None:
     """A snapshot of which some part was replaced, removed or added is refused, never read as another tree."""
@@ -239,7 +240,7 @@ def test_changed_part(tree: list[Node], data: st.DataObject) -> None:
         read(changed)
 
 
-@settings(PATIENT, max_examples=300)
+@settings(PATIENT, max_examples=3 * EXAMPLES)
 @given(st.binary())
 @example(b"")
 def test_any_bytes(content: bytes) -> None:
