@@ -80,7 +80,8 @@ class AclVerifier:
         """A change that no event told of: events of what a login may not read are withheld (ZOOKEEPER-4799)."""
         if path not in self._reader.tracker.dirty:
             raise ZnodeUnreadable(
-                f"znode {printable(path)} changed without a watch event. This login cannot see it, or one of its children",
+                f"znode {printable(path)} changed without a watch event. "
+                "This login cannot see it, or one of its children",
                 "READ and ADMIN on every znode",
             )
 
