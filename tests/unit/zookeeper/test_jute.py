@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metadata_tool.zookeeper.errors import DecodeError
 from metadata_tool.zookeeper.jute import (
     OPEN_ACL,
     Acl,
@@ -51,7 +52,7 @@ def test_buffer_bytes(value: bytes | None, expected: bytes) -> None:
 )
 def test_buffer_that_does_not_fit(source: bytes) -> None:
     """A buffer that claims more than there is, or less than nothing, is refused."""
-    with pytest.raises(ValueError, match=r"too early|claims"):
+    with pytest.raises(DecodeError, match=r"too early|claims"):
         read_buffer(source, 0)
 
 
@@ -76,7 +77,7 @@ def test_acl_cut(entries: list[Acl], data: st.DataObject) -> None:
     """An ACL that ends too early is refused, wherever it was cut."""
     encoded = pack_acls(entries)
     cut = data.draw(st.integers(0, len(encoded) - 1))
-    with pytest.raises(ValueError, match=r"too early|claims"):
+    with pytest.raises(DecodeError, match=r"too early|claims"):
         unpack_acls(encoded[:cut])
 
 

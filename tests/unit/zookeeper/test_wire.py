@@ -12,6 +12,7 @@ import pytest
 from metadata_tool.errors import Stopped
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.zookeeper import wire as module
+from metadata_tool.zookeeper.errors import DecodeError
 from metadata_tool.zookeeper.protocol import THROTTLED
 from metadata_tool.zookeeper.wire import Requests, Wire, WireError, Wires
 
@@ -127,7 +128,6 @@ def test_throttled_for_ever(ends: tuple[Wire, socket.socket], monkeypatch: pytes
         (frame(b"short") + bytes(16), "claims 5 bytes"),
         (struct.pack(">i", 1 << 30) + bytes(16), "claims 1073741824 bytes"),
         (struct.pack(">i", -1) + bytes(16), "claims -1 bytes"),
-        (reply(-1, b"short"), "cannot be read"),
         (event(-1, b"", 0), "ended the session"),
     ],
 )
@@ -138,6 +138,31 @@ def test_what_is_no_protocol(ends: tuple[Wire, socket.socket], answer: bytes, sa
     theirs.sendall(answer)
     with pytest.raises(WireError, match=said):
         Wires([wire], Heartbeat()).until(lambda: False)
+
+
+def test_malformed_event(ends: tuple[Wire, socket.socket]) -> None:
+    """An event that ends too early cannot be decoded."""
+    wire, theirs = ends
+    theirs.sendall(reply(-1, b"short"))
+    with pytest.raises(DecodeError, match="an event ends too early"):
+        Wires([wire], Heartbeat()).until(lambda: False)
+
+
+def test_fault_in_a_callback(ends: tuple[Wire, socket.socket]) -> None:
+    """An error that a consumer's callback raises surfaces unchanged, and at once."""
+    wire, theirs = ends
+    error = ValueError("a fault of ours")
+
+    def fail(_: object) -> None:
+        raise error
+
+    wire.ask(GET_ACL, [b""], fail)
+    wires = Wires([wire], Heartbeat())
+    pumped(wires, theirs)
+    theirs.sendall(reply(1, b""))
+    with pytest.raises(ValueError, match="a fault of ours") as raised:
+        wires.until(lambda: False)
+    assert error is raised.value
 
 
 def test_hung_up(ends: tuple[Wire, socket.socket]) -> None:

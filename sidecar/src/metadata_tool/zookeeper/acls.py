@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from metadata_tool.zookeeper import jute, protocol
-from metadata_tool.zookeeper.errors import ZnodeUnreadable
+from metadata_tool.zookeeper.errors import DecodeError, ZnodeUnreadable
 from metadata_tool.zookeeper.jute import LONG, WIRE_STAT_SIZE
 from metadata_tool.zookeeper.protocol import AclReply, acl_replies
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable, version_of
-from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
+from metadata_tool.zookeeper.wire import Answers, Requests, Wire
 
 UNKNOWN = -2
 """The key of an ACL that was not read, or not in the version that the znode has."""
@@ -44,7 +44,7 @@ class AclTable:
 
         Raises:
             ZnodeUnreadable: the server hid part of it.
-            WireError: it is no ACL.
+            DecodeError: it is not an ACL.
         """
         found = self.encoded_keys.get(acl)
         if found is None:
@@ -74,12 +74,9 @@ class AclTable:
 
 def _require_unmasked(path: bytes, acl: bytes) -> None:
     """Without ADMIN a server shows each digest as `user:x` (FinalRequestProcessor)."""
-    try:
-        entries, end = jute.unpack_acls(acl)
-    except ValueError:
-        end = -1
+    entries, end = jute.unpack_acls(acl)
     if end != len(acl):
-        raise WireError(f"the ACL of znode {printable(path)} cannot be read")
+        raise DecodeError(f"the ACL of znode {printable(path)} is malformed")
     digests = [entry.id for entry in entries if entry.scheme == "digest"]
     if digests and all(digest.endswith(":x") for digest in digests):
         raise ZnodeUnreadable(

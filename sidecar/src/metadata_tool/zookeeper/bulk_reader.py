@@ -14,7 +14,7 @@ from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclReader, AclTable, ask_acls
 from metadata_tool.zookeeper.changes import ChangeTracker
-from metadata_tool.zookeeper.errors import ZooKeeperError
+from metadata_tool.zookeeper.errors import DecodeError, ZooKeeperError
 from metadata_tool.zookeeper.multi_read import require_gone, transcribed
 from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Refusal, Reply, on_wire_each, sizes
 from metadata_tool.zookeeper.session import Session
@@ -242,7 +242,7 @@ def _parsed(number: int, done: Callable[[int, list[Reply]], None]) -> Callable[[
     def parse(zxid: int, body: bytes) -> None:
         replies = protocol.read_replies(body)
         if len(replies) != number:
-            raise WireError(f"{len(replies)} answers came to {number} reads")
+            raise DecodeError(f"{len(replies)} answers to {number} reads")
         done(zxid, replies)
 
     return parse
@@ -250,7 +250,7 @@ def _parsed(number: int, done: Callable[[int, list[Reply]], None]) -> Callable[[
 
 def _keep_lists(part: Part, paths: Sequence[bytes], replies: Sequence[Reply]) -> None:
     if len(replies) != len(paths):
-        raise WireError(f"{len(replies)} lists of children came where {len(paths)} were due")
+        raise DecodeError(f"{len(replies)} answers to {len(paths)} reads of children")
     for path, reply in zip(paths, replies, strict=True):
         if isinstance(reply, Refusal):
             require_gone(path, reply)  # since the data was read: an event tells so
@@ -258,7 +258,7 @@ def _keep_lists(part: Part, paths: Sequence[bytes], replies: Sequence[Reply]) ->
         elif isinstance(reply, list):
             part.lists[path] = reply
         else:
-            raise WireError("data came where a list of children was due")
+            raise DecodeError("the reply to getChildren holds data")
 
 
 class _Batch:

@@ -7,6 +7,8 @@ Source: zookeeper-jute/src/main/resources/zookeeper.jute.
 import struct
 from typing import NamedTuple
 
+from metadata_tool.zookeeper.errors import DecodeError
+
 INT = struct.Struct(">i")
 LONG = struct.Struct(">q")
 WIRE_STAT_SIZE = 68
@@ -75,14 +77,14 @@ def read_buffer(source: bytes, offset: int) -> tuple[bytes | None, int]:
     """Decode a string or buffer at `offset`; the value, and the offset after it.
 
     Raises:
-        ValueError: it does not fit into the source.
+        DecodeError: it does not fit into the source.
     """
     if offset + 4 > len(source):
-        raise ValueError("a field ends too early")
+        raise DecodeError("a field ends too early")
     (size,) = INT.unpack_from(source, offset)
     offset += 4
     if size < -1 or offset + size > len(source):
-        raise ValueError(f"a field claims {size} bytes")
+        raise DecodeError(f"a field claims {size} bytes")
     return (None, offset) if size == -1 else (source[offset : offset + size], offset + size)
 
 
@@ -96,7 +98,7 @@ def unpack_acls(source: bytes, offset: int = 0) -> tuple[list[Acl], int]:
     """Decode an ACL at `offset`; its entries, and the offset after it.
 
     Raises:
-        ValueError: it is malformed.
+        DecodeError: it is malformed.
     """
     try:
         (count,) = INT.unpack_from(source, offset)
@@ -108,7 +110,7 @@ def unpack_acls(source: bytes, offset: int = 0) -> tuple[list[Acl], int]:
             name, offset = read_buffer(source, offset)
             acls.append(Acl(permissions, _read_text(scheme), _read_text(name)))
     except struct.error as error:
-        raise ValueError("an ACL ends too early") from error
+        raise DecodeError("an ACL ends too early") from error
     return acls, offset
 
 

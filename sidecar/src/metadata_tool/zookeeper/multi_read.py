@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
-from metadata_tool.zookeeper.errors import ReadRefused, ZnodeUnreadable
+from metadata_tool.zookeeper.errors import DecodeError, ReadRefused, ZnodeUnreadable
 from metadata_tool.zookeeper.jute import LONG, NO_OWNER, WIRE_STAT_SIZE, stored_stat
 from metadata_tool.zookeeper.protocol import GET_DATA, ITEM, ITEM_SIZE, AclReply, Refusal
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable
@@ -36,8 +36,18 @@ def transcribed(
 
     Raises:
         ZnodeUnreadable, ReadRefused: the server refused one, or hid part of its ACL.
-        WireError, ValueError, struct.error: it is something else.
+        DecodeError: the reply is malformed.
+        WireError: the server throttles every read.
     """
+    try:
+        return _transcribed(paths, on_wire, acls, body, table)
+    except struct.error as error:  # once for a reply, not for each of its znodes
+        raise DecodeError("the reply to a multi-read ends too early") from error
+
+
+def _transcribed(
+    paths: Sequence[bytes], on_wire: Sequence[bytes], acls: Sequence[AclReply], body: bytes, table: AclTable
+) -> MultiReadResult:
     pieces: list[bytes] = []
     unknown: list[bytes] = []
     parents: dict[bytes, int] = {}
@@ -47,7 +57,7 @@ def transcribed(
     for path, stored_path, acl in zip(paths, on_wire, acls, strict=True):
         if kind != GET_DATA:
             if kind != protocol.REFUSED or not size:
-                raise ValueError(f"data was asked for, and type {kind} came")
+                raise DecodeError(f"the reply to getData has type {kind}")
             require_gone(path, Refusal(size))
             (kind, size), at = item(body, at + 4), at + 4 + ITEM_SIZE
             continue

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from metadata_tool.zookeeper.errors import DecodeError
 from metadata_tool.zookeeper.jute import INT, WIRE_STAT_SIZE, buffer, read_buffer
 
 GET_DATA, GET_ACL, GET_CHILDREN, SYNC, PING, MULTI_READ = 4, 6, 8, 9, 11, 22
@@ -72,11 +73,18 @@ def _reader(op: bytes, paths: Sequence[bytes]) -> bytes:
 
 
 def read_replies(body: bytes, at: int = 0) -> list[Reply]:
-    """What a multi-read was answered, read by read, from here on.
+    """The answers to the reads of a multi-read, from this byte of its reply on.
 
     Raises:
-        ValueError, struct.error: that is not what it is.
+        DecodeError: the reply is malformed.
     """
+    try:
+        return _read_replies(body, at)
+    except struct.error as error:  # once for a reply: a million reads go through the loop
+        raise DecodeError("the reply to a multi-read ends too early") from error
+
+
+def _read_replies(body: bytes, at: int) -> list[Reply]:
     replies: list[Reply] = []
     keep, item, new = replies.append, ITEM.unpack_from, tuple.__new__  # which is what DataReply(...) does
     end = len(body) - _OP.size
@@ -94,9 +102,9 @@ def read_replies(body: bytes, at: int = 0) -> list[Reply]:
             keep(Refusal(size))
             at += 4
         else:
-            raise ValueError(f"a multi-read was answered with the unknown type {kind}")
+            raise DecodeError(f"the reply to a multi-read has the unknown type {kind}")
     if at != end:
-        raise ValueError("the answer to a multi-read is cut off")
+        raise DecodeError("the reply to a multi-read ends too early")
     return replies
 
 
@@ -112,7 +120,7 @@ def _names(body: bytes, at: int) -> tuple[list[bytes], int]:
         end = begin + size
         keep(body[begin:end])
     if b"" in names:
-        raise ValueError("a child has no name")
+        raise DecodeError("a child has no name")
     return names, end  # beyond the end, if the last was cut off: who reads what follows finds out
 
 
@@ -128,11 +136,11 @@ def acl_replies(answers: Iterable[tuple[int, int, bytes]]) -> list[AclReply]:
     """What several getACL were answered, each with a zxid, an error (0: none) and a body.
 
     Raises:
-        ValueError: one is cut off.
+        DecodeError: one ends too early.
     """
     replies = [Refusal(error) if error else body for _, error, body in answers]
     if any(len(reply) < INT.size + WIRE_STAT_SIZE for reply in replies if type(reply) is bytes):
-        raise ValueError("an ACL is cut off")
+        raise DecodeError("an ACL ends too early")
     return replies
 
 
@@ -156,15 +164,23 @@ def event(body: bytes) -> tuple[int, bytes]:
     """Type and path of an event; the root's is empty. Types below 0 are of the session (WatcherEvent).
 
     Raises:
-        ValueError, struct.error: that is not what it is.
+        DecodeError: the event is malformed.
     """
+    if len(body) < _EVENT.size:
+        raise DecodeError("an event ends too early")
     kind, _ = _EVENT.unpack_from(body)
     path, _ = read_buffer(body, _EVENT.size)
     return kind, b"" if path is None or path == b"/" else path
 
 
 def count(body: bytes) -> int:
-    """What getAllChildrenNumber was answered."""
+    """The answer to getAllChildrenNumber.
+
+    Raises:
+        DecodeError: it is malformed.
+    """
+    if len(body) < INT.size:
+        raise DecodeError("a number ends too early")
     return int(INT.unpack_from(body)[0])
 
 

@@ -20,6 +20,7 @@ from kazoo.hosts import collect_hosts
 from metadata_tool.lifecycle import Every, Heartbeat
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.errors import (
+    DecodeError,
     LoginDemanded,
     LoginRefused,
     OtherLoginDemanded,
@@ -113,19 +114,19 @@ class Session:
         return answers[0]
 
     def read(self, path: bytes) -> DataReply | None:
-        """Data and stat of one znode; None where there is none.
+        """Data and stat of one znode; None if it does not exist or cannot be read.
 
         Raises:
+            DecodeError: the answer is malformed.
             WireError: the connection broke.
         """
         answer = self.ask(protocol.MULTI_READ, protocol.multi_read([protocol.on_wire(path)]))
         if answer.error:
             raise WireError(f"ZooKeeper's error {answer.error}")
-        try:
-            (reply,) = protocol.read_replies(answer.body)
-        except (ValueError, struct.error) as error:
-            raise WireError(f"what came cannot be read ({error})") from error
-        return reply if isinstance(reply, DataReply) else None
+        replies = protocol.read_replies(answer.body)
+        if len(replies) != 1:
+            raise DecodeError(f"{len(replies)} answers to one read")
+        return replies[0] if isinstance(replies[0], DataReply) else None
 
     def wires(self) -> Wires:
         """All connections, to be read together."""
@@ -182,6 +183,8 @@ def connect(ensemble: Ensemble, heartbeat: Heartbeat) -> Iterator[Session]:
         yield session
     except WireError as error:
         raise SessionLost(str(error)) from error
+    except DecodeError as error:
+        raise SessionLost(f"the server's answer cannot be decoded ({error})") from error
     finally:
         session.close()
 

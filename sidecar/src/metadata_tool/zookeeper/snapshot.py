@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
+from metadata_tool.zookeeper.errors import DecodeError
 from metadata_tool.zookeeper.jute import INT, LONG, NO_OWNER, STORED_STAT_SIZE, Stat, buffer, unpack_stat
 
 MAGIC = int.from_bytes(b"ZKSN", "big")
@@ -42,7 +43,7 @@ _DIGEST_SIZE = LONG.size + INT.size + LONG.size + _SEAL_SIZE
 _LAST_ZXID_SIZE = LONG.size + _SEAL_SIZE
 
 
-class SnapshotError(ValueError):
+class SnapshotError(DecodeError):
     """A snapshot that ZooKeeper would not load, or would load wrongly; the message says where and why."""
 
 

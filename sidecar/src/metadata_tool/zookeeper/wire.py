@@ -7,7 +7,6 @@ One thread reads, for an event must never be seen later than a reply that came a
 import select
 import socket
 import ssl
-import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -43,7 +42,7 @@ class _Asked:
 
 
 class WireError(Exception):
-    """The connection broke, or what came is not the protocol."""
+    """The connection broke, or the server sent something that the protocol does not allow."""
 
 
 class Wire:
@@ -130,7 +129,9 @@ class Wire:
         """Take what has come, and hand it to who asked.
 
         Raises:
-            WireError: the connection broke, or what came is not the protocol.
+            WireError: the connection broke, or the server broke the protocol.
+            DecodeError: an event is malformed.
+            Exception: whatever the callbacks raise.
         """
         taken = 0
         while True:
@@ -158,18 +159,15 @@ class Wire:
         self._heard = time.monotonic()
         received = b"".join(self._received)
         at, end, need = 0, len(received), REPLY.size
-        try:
-            while end - at >= REPLY.size:
-                size, xid, zxid, error = REPLY.unpack_from(received, at)
-                if not REPLY.size - INT.size <= size <= LIMIT:
-                    raise WireError(f"a reply claims {size} bytes, and {LIMIT} is the most")
-                need = INT.size + size
-                if end - at < need:
-                    break
-                self._frame(xid, zxid, error, received[at + REPLY.size : at + need])
-                at, need = at + need, REPLY.size
-        except (ValueError, struct.error) as problem:
-            raise WireError(f"what came cannot be read ({problem})") from problem
+        while end - at >= REPLY.size:
+            size, xid, zxid, error = REPLY.unpack_from(received, at)
+            if not REPLY.size - INT.size <= size <= LIMIT:
+                raise WireError(f"a reply claims {size} bytes, and {LIMIT} is the most")
+            need = INT.size + size
+            if end - at < need:
+                break
+            self._frame(xid, zxid, error, received[at + REPLY.size : at + need])
+            at, need = at + need, REPLY.size
         self._received = [received[at:]] if at < end else []
         self._have, self._need = end - at, need
 
