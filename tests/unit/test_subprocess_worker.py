@@ -4,10 +4,11 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
-from metadata_tool.errors import ArchiveCorrupt, Stopped, ToolError
+from metadata_tool.errors import ArchiveCorrupt, HelperKilled, Stopped, ToolError
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.subprocess_worker import in_subprocess
 
@@ -46,10 +47,39 @@ def test_error() -> None:
     assert "use another" == raised.value.hint
 
 
-def test_killed() -> None:
-    """A process that is killed is an error in one line."""
-    with pytest.raises(ToolError, match="has ended"), in_subprocess(Heartbeat(), die) as result:
+def exhaust() -> None:
+    """Work that needs more memory than there is."""
+    raise MemoryError
+
+
+def stumble() -> None:
+    """Work with a programming error."""
+    raise RuntimeError("a fault of ours")
+
+
+@pytest.mark.parametrize(
+    ("work", "expected"),
+    [
+        (die, "a helper process was killed by SIGKILL"),
+        (exhaust, "a helper process ran out of memory"),
+    ],
+)
+def test_killed(work: Callable[[], None], expected: str) -> None:
+    """A process that was killed is an error of its own, which says by what, and to give the pod more memory."""
+    with pytest.raises(HelperKilled) as raised, in_subprocess(Heartbeat(), work) as result:
         result()
+    assert (expected, 3) == (raised.value.message, raised.value.exit_code)
+    assert "more memory" in raised.value.hint
+
+
+def test_fault() -> None:
+    """A process that ended by itself, without a result, is a fault to report."""
+    with (
+        pytest.raises(ToolError, match="failed with exit status 1") as raised,
+        in_subprocess(Heartbeat(), stumble) as result,
+    ):
+        result()
+    assert (1, "Report it together with the log") == (raised.value.exit_code, raised.value.hint)
 
 
 def test_stop() -> None:

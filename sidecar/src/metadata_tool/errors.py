@@ -1,16 +1,16 @@
-"""Every error an operator can meet: one line that says what was wrong and what to do, and an exit code of its own."""
+"""Every error that an operator can meet: a message, a hint and an exit code."""
 
 from collections.abc import Iterator
 from typing import ClassVar
 
 
 class ToolError(Exception):
-    """A fault in the program itself: please report it"""
+    """A fault in the program. Report it"""
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
-        """`message` says what happened, `hint` what to do: sentences, without the last full stop."""
+        """`message` says what happened, `hint` what to do. Both are sentences without the final full stop."""
         self.message = " ".join(message.split())
         self.hint = " ".join(hint.split())
         super().__init__(self.message)
@@ -23,79 +23,85 @@ class ToolError(Exception):
 
 
 class SettingError(ToolError):
-    """A setting or an argument is missing or wrong; the message names it"""
+    """A setting or an argument is missing or wrong. The message names it"""
 
     exit_code = 2
 
 
+class HelperKilled(ToolError):
+    """A helper process of a restore was killed, in most cases for lack of memory. Nothing was touched"""
+
+    exit_code = 3
+
+
 class Stopped(ToolError):
-    """A command other than serve was told to stop (SIGTERM, SIGINT); nothing half-done was left behind"""
+    """A command other than `serve` was stopped (SIGTERM, SIGINT). It left nothing incomplete behind"""
 
     exit_code = 4
 
 
 class OutputLost(ToolError):
-    """The output could not be written, as on a full disk"""
+    """The output could not be written, for example to a full disk"""
 
     exit_code = 5
 
 
 class PortUnavailable(ToolError):
-    """The admin port cannot be bound: it is in use, or may not be taken"""
+    """The admin port cannot be bound. It is in use, or the user may not bind it"""
 
     exit_code = 6
 
 
 class ZooKeeperUnreachable(ToolError):
-    """No ZooKeeper server answered within the time allowed"""
+    """No ZooKeeper server answered in time"""
 
     exit_code = 10
 
 
 class ZooKeeperUnsupported(ToolError):
-    """The ZooKeeper server is older than 3.6, or lacks what a backup needs"""
+    """The ZooKeeper server is older than 3.6, or cannot watch a whole tree"""
 
     exit_code = 11
 
 
 class ZooKeeperLoginFailed(ToolError):
-    """ZooKeeper refused the login or demands one, or Kerberos has no ticket (a wrong ZOOKEEPER_AUTH may show as 14)"""
+    """ZooKeeper refused the login or demands one, or Kerberos gives no ticket. A wrong ZOOKEEPER_AUTH may cause 14"""
 
     exit_code = 12
 
 
 class ZooKeeperSessionLost(ToolError):
-    """The ZooKeeper session was lost while the tree was read; nothing was uploaded"""
+    """The ZooKeeper session was lost while znodes were read"""
 
     exit_code = 13
 
 
 class ZnodeUnreadable(ToolError):
-    """A znode may not be read, or ZooKeeper hid part of its ACL; nothing was uploaded"""
+    """The login cannot read a znode or its whole ACL. Nothing was uploaded"""
 
     exit_code = 14
 
 
 class SpoolFailed(ToolError):
-    """The spool directory cannot be written: full, read-only or missing"""
+    """The spool directory cannot be written. It is full, read-only or missing"""
 
     exit_code = 15
 
 
 class CaptureUnsound(ToolError):
-    """What was captured was damaged in `SPOOL_DIR`, or does not pass a backup's verification; nothing was uploaded"""
+    """The captured tree was damaged in `SPOOL_DIR`, or failed verification. Nothing was uploaded"""
 
     exit_code = 16
 
 
 class ZooKeeperUntrusted(ToolError):
-    """TLS with ZooKeeper failed: a certificate is not trusted, or is of another host name"""
+    """TLS with ZooKeeper failed. A certificate is not trusted, or has another host name"""
 
     exit_code = 17
 
 
 class CaptureStarved(ToolError):
-    """The tree changed faster than it could be read, again and again; nothing was uploaded"""
+    """The tree changed faster than it could be read, 2000 times in a row. Nothing was uploaded"""
 
     exit_code = 18
 
@@ -131,19 +137,19 @@ class StoreFailed(ToolError):
 
 
 class UploadUnverified(ToolError):
-    """What the store holds after the upload, or what was read for it, is not what was made; it was removed again"""
+    """The uploaded backup, or the file that was read for it, differs from what was written. The upload was removed"""
 
     exit_code = 25
 
 
 class BackupMissing(ToolError):
-    """There is no such backup"""
+    """The backup does not exist"""
 
     exit_code = 26
 
 
 class ArchiveCorrupt(ToolError):
-    """The backup file is damaged, or is not one of ours"""
+    """The file is damaged, or is not a backup of this program"""
 
     exit_code = 30
 
@@ -155,43 +161,43 @@ class ArchiveUnsupported(ToolError):
 
 
 class ClusterNameDiffers(ToolError):
-    """The backup is of a Pulsar cluster with another name than the new one; nothing was touched"""
+    """The Pulsar cluster in the backup has another name than the new one. Nothing was touched"""
 
     exit_code = 42
 
 
 class ClusterRunning(ToolError):
-    """An ensemble serves already, and is not of this restore; nothing was touched"""
+    """Members are running that did not come from this restore. Nothing was touched"""
 
     exit_code = 43
 
 
 class NewerBackups(ToolError):
-    """There are newer backups than RESTORE_POINT; nothing was touched"""
+    """There are newer backups than RESTORE_POINT. Nothing was touched"""
 
     exit_code = 44
 
 
 class MembersMissing(ToolError):
-    """A restore of `latest` needs all members, and some of them did not take part in time; nothing was touched"""
+    """A restore of `latest` needs all members, and some did not start in time. Nothing was touched"""
 
     exit_code = 45
 
 
 class ClusterAbsent(ToolError):
-    """The newest backup holds no Pulsar cluster, and `latest` does not restore such a one; nothing was touched"""
+    """The newest backup holds no Pulsar cluster, so `latest` does not restore it. Nothing was touched"""
 
     exit_code = 46
 
 
 class DataDirNotEmpty(ToolError):
-    """The ZooKeeper data directory holds data that is not of this restore version; nothing was touched"""
+    """The ZooKeeper data directory holds data that did not come from this restore version. Nothing was touched"""
 
     exit_code = 40
 
 
 class DataDirUnusable(ToolError):
-    """The ZooKeeper data directory cannot be written: missing, read-only or full"""
+    """The ZooKeeper data directory cannot be written. It is missing, read-only or full"""
 
     exit_code = 41
 

@@ -1,4 +1,4 @@
-"""Work in a process of its own, beside this one: where there is a second core, both take half the time."""
+"""Runs work in a second process. With two cores, both processes together take half the time."""
 
 import gc
 import multiprocessing
@@ -6,21 +6,27 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from metadata_tool.errors import ToolError
+from metadata_tool.errors import HelperKilled, ToolError
 
 T = TypeVar("T")
 
 _POLL = 0.1
-_SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the locks of boto3's threads, as they are
+"""Seconds between heartbeats while the caller waits."""
+_SPAWN = multiprocessing.get_context("spawn")  # a fork would copy the locks that boto3's threads hold
+_MORE_MEMORY = "Give the pod more memory, then run the command again"
 
 
 @contextmanager
 def in_subprocess(heartbeat: Callable[[], None], work: Callable[..., T], *arguments: Any) -> Iterator[Callable[[], T]]:
-    """Begin the work; what is given waits for its result, or raises the ToolError that it has raised.
+    """Start the work. Calling the yielded function waits for its result, or raises the ToolError that it raised.
 
-    It ends with the block, done or not. Work, arguments and result must be such that they can be pickled.
+    The process ends with the block, whether the work is done or not. Work, arguments and result must be picklable.
+
+    Raises:
+        HelperKilled: the process was killed, or ran out of memory.
     """
     receiving, sending = _SPAWN.Pipe(duplex=False)
     process = _SPAWN.Process(target=_run, args=(sending, work, arguments), daemon=True)
@@ -33,7 +39,7 @@ def in_subprocess(heartbeat: Callable[[], None], work: Callable[..., T], *argume
         try:
             found: T | ToolError = receiving.recv()
         except EOFError:
-            raise ToolError("a process that was helping has ended", "Was it killed? is there memory enough?") from None
+            raise _ended(process) from None
         if isinstance(found, ToolError):
             raise found
         return found
@@ -46,10 +52,21 @@ def in_subprocess(heartbeat: Callable[[], None], work: Callable[..., T], *argume
         receiving.close()
 
 
+def _ended(process: BaseProcess) -> ToolError:
+    """The error for a process that ended without a result."""
+    process.join()
+    status = process.exitcode or 0
+    if status < 0:
+        return HelperKilled(f"a helper process was killed by {signal.Signals(-status).name}", _MORE_MEMORY)
+    return ToolError(f"a helper process failed with exit status {status}", "Report it together with the log")
+
+
 def _run(sending: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes its time
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the other, which ends this one
+    gc.disable()  # streaming creates no cycles, and searching millions of objects for them takes time
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which ends this process
     try:
         sending.send(work(*arguments))
     except ToolError as error:
         sending.send(error)
+    except MemoryError:
+        sending.send(HelperKilled("a helper process ran out of memory", _MORE_MEMORY))
