@@ -17,8 +17,8 @@ import pytest
 from metadata_tool import archive
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
 from metadata_tool.manifest import Manifest, SnapshotFile
-from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
+from metadata_tool.zookeeper.stat import Stat
 from support import metadata
 from support.faults import Fault, Nursery, contents, nursery
 from support.tool import assert_refused

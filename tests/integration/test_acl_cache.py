@@ -15,10 +15,11 @@ from metadata_tool.zookeeper import acls, bulk_reader, protocol
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclTable
 from metadata_tool.zookeeper.bulk_reader import ReadLimits
-from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, Stat, pack_acls
+from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, pack_acls
 from metadata_tool.zookeeper.multi_read import MultiReadResult, transcribed
 from metadata_tool.zookeeper.protocol import GET_ACL, multi_read
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, SnapshotReader
+from metadata_tool.zookeeper.stat import Stat
 from support.capturing import Taken, take
 from support.relay import relay
 from support.zookeeper import client, standalone

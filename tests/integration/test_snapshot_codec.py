@@ -6,8 +6,9 @@ import pytest
 
 from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
 from metadata_tool.zookeeper import snapshot
-from metadata_tool.zookeeper.jute import Stat, unpack_acls
+from metadata_tool.zookeeper.jute import unpack_acls
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Header, Node, SnapshotReader
+from metadata_tool.zookeeper.stat import Stat
 from support import seed
 from support.comparison import CONFIG, Tree, Znode, differences, read_tree
 from support.zookeeper import client, standalone

@@ -13,8 +13,9 @@ from kazoo.exceptions import NoNodeError
 
 from ci.parts.zookeeper import NEWEST, OLDEST
 from metadata_tool.zookeeper import jute, snapshot
-from metadata_tool.zookeeper.jute import Acl, Stat
+from metadata_tool.zookeeper.jute import Acl
 from metadata_tool.zookeeper.snapshot import Node, SnapshotReader
+from metadata_tool.zookeeper.stat import Stat, stored_stat
 from support import truth
 from support.latency import delayed
 from support.processes import eventually
@@ -82,7 +83,7 @@ def read(reader: KazooClient, path: str, keys: dict[bytes, int]) -> Iterator[Nod
     if stat.ephemeralOwner:
         return
     acl = jute.pack_acls([Acl(acl.perms, acl.id.scheme, acl.id.id) for acl in reader.get_acls(path or "/")[0]])
-    yield Node(path.encode(), data, keys.setdefault(acl, len(keys)), jute.stored_stat(WIRE_STAT.pack(*stat)))
+    yield Node(path.encode(), data, keys.setdefault(acl, len(keys)), stored_stat(WIRE_STAT.pack(*stat)))
     for name in sorted(reader.get_children(path or "/"), key=str.encode):
         yield from read(reader, f"{path}/{name}", keys)
 

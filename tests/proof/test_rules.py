@@ -16,7 +16,7 @@ from metadata_tool.zookeeper.changes import ChangeTracker
 from metadata_tool.zookeeper.consistent_cut import ConsistentCut
 from metadata_tool.zookeeper.errors import ZnodeUnreadable
 from metadata_tool.zookeeper.protocol import CREATED
-from metadata_tool.zookeeper.snapshot import NEVER_SET
+from metadata_tool.zookeeper.stat import NEVER_SET
 from support.capturing import Taken, Verdict, judge, take
 from support.latency import delayed
 from support.truth import load

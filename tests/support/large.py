@@ -13,8 +13,8 @@ from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.tree_facts import TreeSummary
 from metadata_tool.pulsar.tree_scan import TreeScan
 from metadata_tool.zookeeper import snapshot
-from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
+from metadata_tool.zookeeper.stat import Stat
 
 ZXID = 0x5_0000_0064
 TIMESTAMP = 1_623_721_488_825

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedCursorInfo, ManagedLedgerInfo
-from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, tree_key
+from metadata_tool.zookeeper.stat import Stat
 
 NAMESPACE = "/managed-ledgers/public/default/persistent"
 

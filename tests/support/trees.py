@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from metadata_tool import archive
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
-from metadata_tool.zookeeper.jute import Acl, Stat, pack_acls
+from metadata_tool.zookeeper.jute import Acl, pack_acls
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
+from metadata_tool.zookeeper.stat import Stat
 
 ZXID = 0x5_0000_0064
 """That of the snapshots made here; no znode made here is newer."""

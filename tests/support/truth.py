@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from ci.parts.java import java
 from ci.parts.zookeeper import NEWEST
-from metadata_tool.zookeeper.jute import Acl, Stat, unpack_acls
+from metadata_tool.zookeeper.jute import Acl, unpack_acls
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, SnapshotReader
+from metadata_tool.zookeeper.stat import Stat
 from support.processes import READY_WITHIN
 from support.seed import ADMIN
 from support.zookeeper import class_path

@@ -26,8 +26,9 @@ from metadata_tool.subprocess_worker import in_subprocess
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import datadir, initial_znodes, snapshot
 from metadata_tool.zookeeper.datadir import DataDir
-from metadata_tool.zookeeper.jute import READ, Acl, Stat, pack_acls
+from metadata_tool.zookeeper.jute import READ, Acl, pack_acls
 from metadata_tool.zookeeper.snapshot import Node
+from metadata_tool.zookeeper.stat import Stat
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from metadata_tool.pulsar.report import RecoveryReport
 from metadata_tool.pulsar.rules import RULES, Scope
 from metadata_tool.pulsar.tree_facts import TreeFacts, TreeSummary
 from metadata_tool.pulsar.tree_scan import TreeScan
-from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import Node, tree_key
+from metadata_tool.zookeeper.stat import Stat
 from support.metadata import NAMESPACE, as_json, cursor, ledgers, tree
 from support.trees import PATIENT, trees
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from metadata_tool.zookeeper import acl_cache
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
-from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, Stat, pack_acls
+from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, pack_acls
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 from metadata_tool.zookeeper.spool import Spool
+from metadata_tool.zookeeper.stat import Stat
 from support.damage import damage
 from support.trees import PATIENT, client_stat, encoded, node, small_tree, trees
 

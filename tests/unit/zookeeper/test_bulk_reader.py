@@ -15,9 +15,10 @@ from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclReader, AclTable
 from metadata_tool.zookeeper.bulk_reader import REPLY_BYTES, STRANGER_BYTES, BulkReader, ReadLimits, portions
 from metadata_tool.zookeeper.changes import ChangeTracker
-from metadata_tool.zookeeper.jute import OPEN_ACL, Stat
+from metadata_tool.zookeeper.jute import OPEN_ACL
 from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Reply, on_wire
 from metadata_tool.zookeeper.session import Session
+from metadata_tool.zookeeper.stat import Stat
 from metadata_tool.zookeeper.wire import Wire, Wires
 from support.trees import PATIENT, client_stat
 

@@ -15,9 +15,10 @@ from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.bulk_reader import ReadLimits
 from metadata_tool.zookeeper.capture import Source, captured
 from metadata_tool.zookeeper.errors import SessionLost
-from metadata_tool.zookeeper.jute import OPEN_ACL, Stat, buffer
+from metadata_tool.zookeeper.jute import OPEN_ACL, buffer
 from metadata_tool.zookeeper.protocol import GET_ACL, MULTI_READ
 from metadata_tool.zookeeper.session import Ensemble
+from metadata_tool.zookeeper.stat import Stat
 from support.trees import client_stat
 
 STAT = client_stat(Stat(0, 0, 0, 0, 0, 0, 0, 0, 0), 0)

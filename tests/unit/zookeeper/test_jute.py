@@ -1,4 +1,3 @@
-import struct
 
 import pytest
 from hypothesis import given
@@ -8,17 +7,12 @@ from metadata_tool.zookeeper.errors import DecodeError
 from metadata_tool.zookeeper.jute import (
     OPEN_ACL,
     Acl,
-    Stat,
     buffer,
-    is_ephemeral,
     pack_acls,
     read_buffer,
-    stored_stat,
     unpack_acls,
 )
-from support.trees import PATIENT, acls, client_stat, int64s, stats
-
-counts = st.integers(0, (1 << 31) - 1)
+from support.trees import PATIENT, acls
 
 
 @PATIENT
@@ -85,46 +79,3 @@ def test_acl_not_utf8() -> None:
     """An ACL whose text is not UTF-8, as Java writes some characters, comes back byte for byte."""
     encoded = pack_acls([Acl(31, "digest", "user")]).replace(b"user", b"\xed\xa0\x80r")
     assert encoded == pack_acls(unpack_acls(encoded)[0])
-
-
-@PATIENT
-@given(stats)
-def test_stat_round_trip(stat: Stat) -> None:
-    """A Stat comes back from the 60 bytes of a snapshot."""
-    stored = stat.pack()
-    assert (60, stat) == (len(stored), Stat.unpack(stored))
-
-
-@PATIENT
-@given(stats, counts, counts, counts)
-def test_stored_stat(stat: Stat, cversion: int, length: int, children: int) -> None:
-    """What the server had stored comes back from what a client sees, with any counter and any number of children."""
-    expected = stat._replace(cversion=cversion)
-    assert expected == Stat.unpack(stored_stat(client_stat(expected, length, children)))
-
-
-@pytest.mark.parametrize(
-    ("seen", "children", "expected"),
-    [
-        (0, 0, 0),
-        (-1, 1, 0),
-        (-2, 2, 0),
-        (-3, 5, 1),
-        (7, 3, 5),
-        ((1 << 31) - 1, 1, 1 << 30),
-        (-(1 << 31), 0, 1 << 30),
-        (-(1 << 31) + 1, 3, (1 << 30) + 2),
-        (-2, 0, (1 << 31) - 1),
-    ],
-)
-def test_stored_cversion(seen: int, children: int, expected: int) -> None:
-    """Negative counters of a client and those that wrapped around give what is on disk."""
-    wire = struct.pack(">qqqqiiiqiiq", 1, 2, 3, 4, 5, seen, 6, 7, 8, children, 9)
-    assert expected == Stat.unpack(stored_stat(wire)).cversion
-
-
-@PATIENT
-@given(stats, int64s | st.just(0))
-def test_is_ephemeral(stat: Stat, owner: int) -> None:
-    """A znode is ephemeral if it has an owner, whichever."""
-    assert (owner != 0) == is_ephemeral(client_stat(stat._replace(ephemeral_owner=owner)))

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.errors import DecodeError, ReadRefused, ZnodeUnreadable
-from metadata_tool.zookeeper.jute import OPEN_ACL, Stat, buffer, pack_acls
+from metadata_tool.zookeeper.jute import OPEN_ACL, buffer, pack_acls
 from metadata_tool.zookeeper.multi_read import MultiReadResult, transcribed
 from metadata_tool.zookeeper.protocol import AclReply, Refusal
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
+from metadata_tool.zookeeper.stat import Stat
 from metadata_tool.zookeeper.wire import WireError
 from support.trees import PATIENT, acls, client_stat, encoded, stats
 

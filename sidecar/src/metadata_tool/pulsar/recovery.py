@@ -10,8 +10,8 @@ from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.rules import RULES, RecoveryPlan, Rule
 from metadata_tool.pulsar.tree_facts import TreeSummary
-from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, inserted, printable
+from metadata_tool.zookeeper.stat import Stat
 
 MAX_NAMED = 20
 """So many znodes of a kind are named."""

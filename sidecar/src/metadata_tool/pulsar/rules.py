@@ -16,8 +16,8 @@ from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.coverage import offloaded
 from metadata_tool.pulsar.topics import COMPACTION, CURSORS, HEALTH_CHECKS, TOPICS
 from metadata_tool.pulsar.tree_facts import NAMESPACE, OLD_NAMESPACE
-from metadata_tool.zookeeper.jute import Stat, as_set
 from metadata_tool.zookeeper.snapshot import Node
+from metadata_tool.zookeeper.stat import Stat, as_set
 
 
 class Scope(StrEnum):

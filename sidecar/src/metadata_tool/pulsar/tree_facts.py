@@ -8,8 +8,8 @@ from typing import Any
 from metadata_tool.pulsar import ids
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import Cursor, Topic, Undecodable
-from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import Node
+from metadata_tool.zookeeper.stat import Stat
 
 CLUSTER = "/admin/clusters/<cluster>/**"
 GLOBAL = "global"

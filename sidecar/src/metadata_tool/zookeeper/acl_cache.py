@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from metadata_tool.zookeeper import stat
 from metadata_tool.zookeeper.acls import AclTable
 from metadata_tool.zookeeper.errors import SpoolDamaged
-from metadata_tool.zookeeper.jute import INT, LONG, NO_OWNER
-from metadata_tool.zookeeper.snapshot import AROUND_DATA, NEVER_SET, tail_of, tree_key
+from metadata_tool.zookeeper.jute import INT, LONG
+from metadata_tool.zookeeper.snapshot import AROUND_DATA, tail_of, tree_key
 from metadata_tool.zookeeper.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -128,12 +129,11 @@ class AclCache:
     def _reply(self, path_size: int) -> bytes | None:
         """An ACL and a client's stat, in which all creates below the znode are taken for children."""
         tail = tail_of(self._node)
-        acl, stat = self._acls.get(tail[: LONG.size]), tail[LONG.size :]
-        creates = stat[36:40]
-        if acl is None or stat[40:52] != _NEVER_SET_NO_OWNER or stat.startswith(_NOT_CREATED):
+        acl, stored = self._acls.get(tail[: LONG.size]), tail[LONG.size :]
+        if acl is None or stored[stat.AFTER_CVERSION] != _NEVER_SET_NO_OWNER or stored[stat.CZXID] == _NOT_CREATED:
             return None
         size = INT.pack(len(self._node) - path_size - AROUND_DATA)
-        return b"".join((acl, stat[:52], size, creates, stat[52:]))
+        return b"".join((acl, stored[stat.SHARED], size, stored[stat.CVERSION], stored[stat.STORED_PZXID]))
 
 
 _NO_MORE: tuple[None, bytes] = (None, b"")
@@ -141,4 +141,4 @@ _UNREAD = (b"", b"")
 """Before the first znode of a level: the root's path, of which nothing is known."""
 _NOT_CREATED = bytes(8)
 """The czxid of what every ensemble has of itself: the root, and what is below /zookeeper."""
-_NEVER_SET_NO_OWNER = NEVER_SET + NO_OWNER
+_NEVER_SET_NO_OWNER = stat.NEVER_SET + stat.NO_OWNER

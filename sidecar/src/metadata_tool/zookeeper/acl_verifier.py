@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from metadata_tool.zookeeper.bulk_reader import READ_BYTES, BulkReader, portions
 from metadata_tool.zookeeper.consistent_cut import Cut
 from metadata_tool.zookeeper.errors import ZnodeUnreadable
-from metadata_tool.zookeeper.jute import STORED_STAT_SIZE, stored_stat
 from metadata_tool.zookeeper.multi_read import require_gone
 from metadata_tool.zookeeper.protocol import OP_BYTES, DataReply, Refusal, Reply
 from metadata_tool.zookeeper.snapshot import is_ephemeral, printable, version_of
 from metadata_tool.zookeeper.spool import Overlay, Spool
+from metadata_tool.zookeeper.stat import STORED_SIZE, stored_stat, without_aversion
 
 
 class AclVerifier:
@@ -58,7 +58,7 @@ class AclVerifier:
         def done(_zxid: int, replies: list[Reply]) -> None:
             self._waiting -= 1
             for (path, node), reply in zip(nodes, replies, strict=True):
-                if type(reply) is not DataReply or stored_stat(reply.stat) != node[-STORED_STAT_SIZE:]:
+                if type(reply) is not DataReply or stored_stat(reply.stat) != node[-STORED_SIZE:]:
                     self._differs(path, node, reply)
 
         self._waiting += 1
@@ -71,7 +71,7 @@ class AclVerifier:
             self._unproven.add(path)
         elif isinstance(reply, DataReply):
             stat = stored_stat(reply.stat)
-            if _without_aversion(stat) != _without_aversion(node[-STORED_STAT_SIZE:]):
+            if without_aversion(stat) != without_aversion(node[-STORED_SIZE:]):
                 self._require_told(path)
             if version_of(stat) != version_of(node):
                 self._unproven.add(path)
@@ -84,11 +84,6 @@ class AclVerifier:
                 "This login cannot see it, or one of its children",
                 "READ and ADMIN on every znode",
             )
-
-
-def _without_aversion(stat: bytes) -> bytes:
-    """A stored stat but for the number that setACL, of which no event tells, changes."""
-    return stat[:40] + stat[44:]
 
 
 def _sized(found: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes], int, int]:

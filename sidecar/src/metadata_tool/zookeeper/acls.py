@@ -6,17 +6,18 @@ An ACL belongs to (czxid, aversion) of its znode: as long as both are the same, 
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from metadata_tool.zookeeper import jute, protocol
+from metadata_tool.zookeeper import jute, protocol, stat
 from metadata_tool.zookeeper.errors import DecodeError, ZnodeUnreadable
-from metadata_tool.zookeeper.jute import LONG, WIRE_STAT_SIZE
+from metadata_tool.zookeeper.jute import LONG
 from metadata_tool.zookeeper.protocol import AclReply, acl_replies
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable, version_of
+from metadata_tool.zookeeper.stat import WIRE_SIZE as STAT_SIZE
 from metadata_tool.zookeeper.wire import Answers, Requests, Wire
 
 UNKNOWN = -2
 """The key of an ACL that was not read, or not in the version that the znode has."""
 
-_CZXID, _AVERSION = slice(-WIRE_STAT_SIZE, 8 - WIRE_STAT_SIZE), slice(40 - WIRE_STAT_SIZE, 44 - WIRE_STAT_SIZE)
+_CZXID, _AVERSION = stat.at_end(stat.CZXID, STAT_SIZE), stat.at_end(stat.AVERSION, STAT_SIZE)
 """Where a getACL's answer, which ends with a stat, has them."""
 
 _AHEAD = 3
@@ -25,7 +26,7 @@ _AHEAD = 3
 
 def _same_version(one: bytes, other: bytes) -> bool:
     """Whether two stats, as clients get them, are of the same create and the same setACL."""
-    return one[:8] == other[:8] and one[16:24] == other[16:24] and one[40:44] == other[40:44]
+    return all(one[part] == other[part] for part in (stat.CZXID, stat.CTIME, stat.AVERSION))
 
 
 def _version(reply: bytes) -> tuple[bytes, bytes]:
@@ -52,10 +53,10 @@ class AclTable:
             found = self.encoded_keys[acl] = LONG.pack(len(self.encoded_keys))
         return int(LONG.unpack(found)[0])
 
-    def fitting(self, path: bytes, stat: bytes, reply: AclReply | None) -> int:
+    def fitting(self, path: bytes, wanted: bytes, reply: AclReply | None) -> int:
         """The key of a reply that is of this client's stat; UNKNOWN if it is of another version. Raises as `key`."""
-        if type(reply) is bytes and (reply.endswith(stat) or _same_version(reply[-WIRE_STAT_SIZE:], stat)):
-            return self.key(path, reply[:-WIRE_STAT_SIZE])
+        if type(reply) is bytes and (reply.endswith(wanted) or _same_version(reply[-STAT_SIZE:], wanted)):
+            return self.key(path, reply[:-STAT_SIZE])
         return UNKNOWN
 
     def of_stored(self, path: bytes, node: bytes, reply: AclReply) -> int:
@@ -65,7 +66,7 @@ class AclTable:
 
     def any_version(self, path: bytes, reply: AclReply, otherwise: int) -> int:
         """The key of a reply whatever version it is of; another key if it is a refusal. Raises as `key`."""
-        return self.key(path, reply[:-WIRE_STAT_SIZE]) if isinstance(reply, bytes) else otherwise
+        return self.key(path, reply[:-STAT_SIZE]) if isinstance(reply, bytes) else otherwise
 
     def encoded(self) -> dict[int, bytes]:
         """Encoded ACLs by key, those that a snapshot has to hold."""

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from metadata_tool.lifecycle import Every
-from metadata_tool.zookeeper import jute, protocol
+from metadata_tool.zookeeper import protocol, stat
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.bulk_reader import STRANGER_BYTES, BulkReader, portions
 from metadata_tool.zookeeper.errors import NeverConsistent
 from metadata_tool.zookeeper.multi_read import require_gone
 from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply
 from metadata_tool.zookeeper.snapshot import (
-    NEVER_SET,
     OPEN_ACL_KEY,
     acl_of,
     encode_sliced,
@@ -188,8 +187,8 @@ class ConsistentCut:
             self._quotas[path] = None
             round_.unsound |= late
         before = self._before(path)
-        key = OPEN_ACL_KEY if jute.is_ephemeral(reply.stat) else UNKNOWN
-        node = encode_sliced(path, reply.data, key, jute.stored_stat(reply.stat))
+        key = OPEN_ACL_KEY if stat.is_ephemeral(reply.stat) else UNKNOWN
+        node = encode_sliced(path, reply.data, key, stat.stored_stat(reply.stat))
         if key == UNKNOWN and before and version_of(before) == version_of(node):
             key = acl_of(before)
             node = with_acl(node, key)
@@ -256,7 +255,9 @@ class ConsistentCut:
         It never goes back: so none at all, or the same as before, or nothing happened since that no event told.
         """
         same = before is not None and version_of(before) == version_of(node)
-        return same or version_of(node)[1] == NEVER_SET or self._tracker.last_unannounced_zxid <= (round_.zxid or 0)
+        return (
+            same or version_of(node)[1] == stat.NEVER_SET or self._tracker.last_unannounced_zxid <= (round_.zxid or 0)
+        )
 
     def _needs_acl(self, path: bytes) -> bool:
         before = self._before(path)

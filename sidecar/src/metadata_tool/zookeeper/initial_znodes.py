@@ -4,8 +4,8 @@ Without `/zookeeper/quota` quotas break later, and without `/zookeeper/config` m
 ensemble's configuration was says nothing of the new one: each member fills in its own.
 """
 
-from metadata_tool.zookeeper.jute import Stat
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
+from metadata_tool.zookeeper.stat import Stat
 
 CONFIG = b"/zookeeper/config"
 _NEW = Stat(0, 0, 0, 0, 0, 0, 0, 0, 0).pack()

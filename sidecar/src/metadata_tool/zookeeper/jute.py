@@ -11,53 +11,12 @@ from metadata_tool.zookeeper.errors import DecodeError
 
 INT = struct.Struct(">i")
 LONG = struct.Struct(">q")
-WIRE_STAT_SIZE = 68
-STORED_STAT_SIZE = 60
-
-_STORED = struct.Struct(">qqqqiiiqq")
-_WIRE_CHILDREN = struct.Struct(">i16xi")
-NONE = bytes(4)
-NO_OWNER = bytes(8)
 
 READ = 1
 ALL_PERMISSIONS = 31
 
 _NOT_UTF8 = "surrogateescape"
 """Java's own encoding of some characters is not UTF-8 (BinaryOutputArchive); they are to come back as they were."""
-
-
-class Stat(NamedTuple):
-    """StatPersisted: zxids, times in epoch milliseconds, versions. `cversion` counts creates, as stored on disk."""
-
-    czxid: int
-    mzxid: int
-    ctime: int
-    mtime: int
-    version: int
-    cversion: int
-    aversion: int
-    ephemeral_owner: int
-    pzxid: int
-
-    @classmethod
-    def unpack(cls, stored: bytes) -> "Stat":
-        """Read the 60 bytes of a snapshot."""
-        return cls._make(_STORED.unpack(stored))
-
-    def pack(self) -> bytes:
-        """The 60 bytes of a snapshot."""
-        return _STORED.pack(*self)
-
-
-unpack_stat = _STORED.unpack
-"""The same as a plain tuple, for where there are millions."""
-
-
-def as_set(stored: bytes, zxid: int, time: int) -> bytes:
-    """A stored stat as a set leaves it at this zxid and time (epoch ms): one version more."""
-    czxid, _, ctime, _, version, cversion, aversion, owner, pzxid = unpack_stat(stored)
-    version = (version + 1) & 0x7FFF_FFFF
-    return _STORED.pack(czxid, zxid, ctime, time, version, cversion, aversion, owner, pzxid)
 
 
 class Acl(NamedTuple):
@@ -123,21 +82,3 @@ def _read_text(value: bytes | None) -> str:
 
 
 OPEN_ACL = pack_acls([Acl(ALL_PERMISSIONS, "world", "anyone")])
-
-
-def stored_stat(wire: bytes) -> bytes:
-    """The 60 bytes that a snapshot keeps of the 68 that a client gets.
-
-    A client sees cversion as `2 * stored - numChildren` (DataNode.copyStat), modulo 2^32; stored counts creates and
-    is never negative, so it comes back exactly.
-    """
-    if wire[56:60] == NONE == wire[36:40]:
-        return wire[:52] + wire[60:]
-    cversion, children = _WIRE_CHILDREN.unpack_from(wire, 36)
-    stored = ((cversion + children) & 0xFFFFFFFF) >> 1
-    return b"".join((wire[:36], INT.pack(stored), wire[40:52], wire[60:]))
-
-
-def is_ephemeral(wire: bytes) -> bool:
-    """Whether a client's Stat is that of an ephemeral znode. Container and TTL owners reach clients as 0."""
-    return wire[44:52] != NO_OWNER

@@ -7,9 +7,11 @@ from typing import NamedTuple
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.errors import DecodeError, ReadRefused, ZnodeUnreadable
-from metadata_tool.zookeeper.jute import LONG, NO_OWNER, WIRE_STAT_SIZE, stored_stat
+from metadata_tool.zookeeper.jute import LONG
 from metadata_tool.zookeeper.protocol import GET_DATA, ITEM, ITEM_SIZE, AclReply, Refusal
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable
+from metadata_tool.zookeeper.stat import NEVER_SET, NO_CREATES, NO_OWNER, SHARED, stored_stat
+from metadata_tool.zookeeper.stat import WIRE_SIZE as STAT_SIZE
 from metadata_tool.zookeeper.wire import WireError
 
 
@@ -67,15 +69,15 @@ def _transcribed(
         at = end + _STAT_AND_ITEM_SIZE
         owned = False
         if children or not head.endswith(_PLAIN):
-            head = stored_stat(body[end : end + WIRE_STAT_SIZE])[:_HEAD_SIZE]
+            head = stored_stat(body[end : end + STAT_SIZE])[SHARED]
             owned = not head.endswith(NO_OWNER)
             if children:
                 parents[path] = children
         if owned:
             key = _OPEN
         elif type(acl) is bytes:
-            stat = body[end : end + WIRE_STAT_SIZE]
-            if not (acl.endswith(stat) and (key := known(acl[:-WIRE_STAT_SIZE], b""))):
+            stat = body[end : end + STAT_SIZE]
+            if not (acl.endswith(stat) and (key := known(acl[:-STAT_SIZE], b""))):
                 key = LONG.pack(table.fitting(path, stat, acl))
                 if key == _UNKNOWN:
                     unknown.append(path)
@@ -87,15 +89,14 @@ def _transcribed(
 
 
 _STAT_AND_ITEM = struct.Struct(">52s4xi8si5xi")
-"""A stat: up to its owner; number of children; pzxid. Then how the next answer begins."""
-_STAT_AND_ITEM_SIZE = WIRE_STAT_SIZE + ITEM_SIZE
+"""Of a stat on the wire: SHARED, CHILDREN, WIRE_PZXID. Then how the next answer begins."""
+_STAT_AND_ITEM_SIZE = STAT_SIZE + ITEM_SIZE
 _PIECES = 5
 """Of each znode."""
 _PADDING = bytes(4)
 """What ends all answers is shorter than the beginning of one."""
-_HEAD_SIZE = 52
-_PLAIN = bytes(8) + NO_OWNER
-"""How the head of a stat ends, cversion first, where a snapshot has the same but for children: most have."""
+_PLAIN = NO_CREATES + NEVER_SET + NO_OWNER
+"""How SHARED ends, cversion first, if a snapshot has the same: that of most znodes."""
 _ROOT = bytes(4)
 _OPEN, _UNKNOWN = LONG.pack(OPEN_ACL_KEY), LONG.pack(UNKNOWN)
 

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from metadata_tool.zookeeper.errors import DecodeError
-from metadata_tool.zookeeper.jute import INT, WIRE_STAT_SIZE, buffer, read_buffer
+from metadata_tool.zookeeper.jute import INT, buffer, read_buffer
+from metadata_tool.zookeeper.stat import SIZES, at_end
+from metadata_tool.zookeeper.stat import WIRE_SIZE as STAT_SIZE
 
 GET_DATA, GET_ACL, GET_CHILDREN, SYNC, PING, MULTI_READ = 4, 6, 8, 9, 11, 22
 COUNT_BELOW, ADD_WATCH, CLOSE = 104, 106, -11
@@ -93,8 +95,8 @@ def _read_replies(body: bytes, at: int) -> list[Reply]:
         at += ITEM_SIZE
         if kind == GET_DATA:
             stat = at + 4 + size if size > 0 else at + 4
-            keep(new(DataReply, (body[at:stat], body[stat : stat + WIRE_STAT_SIZE])))
-            at = stat + WIRE_STAT_SIZE
+            keep(new(DataReply, (body[at:stat], body[stat : stat + STAT_SIZE])))
+            at = stat + STAT_SIZE
         elif kind == GET_CHILDREN:
             names, at = _names(body, at)
             keep(names)
@@ -139,7 +141,7 @@ def acl_replies(answers: Iterable[tuple[int, int, bytes]]) -> list[AclReply]:
         DecodeError: one ends too early.
     """
     replies = [Refusal(error) if error else body for _, error, body in answers]
-    if any(len(reply) < INT.size + WIRE_STAT_SIZE for reply in replies if type(reply) is bytes):
+    if any(len(reply) < INT.size + STAT_SIZE for reply in replies if type(reply) is bytes):
         raise DecodeError("an ACL ends too early")
     return replies
 
@@ -151,8 +153,8 @@ def sizes(acls: Sequence[AclReply]) -> tuple[Sequence[int], Sequence[int]]:
     return numbers[::2], numbers[1::2]
 
 
-_SIZES, _NO_SIZES = slice(-16, -8), bytes(8)
-"""Where a stat, which ends an answer, has its two numbers."""
+_SIZES, _NO_SIZES = at_end(SIZES, STAT_SIZE), bytes(8)
+"""Where an answer, which ends with a stat, has its two numbers."""
 
 
 def watch_everything() -> bytes:

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
 from metadata_tool.zookeeper.errors import DecodeError
-from metadata_tool.zookeeper.jute import INT, LONG, NO_OWNER, STORED_STAT_SIZE, Stat, buffer, unpack_stat
+from metadata_tool.zookeeper.jute import INT, LONG, buffer
+from metadata_tool.zookeeper.stat import AVERSION, CZXID, NO_OWNER, OWNER, Stat, at_end, unpack_stat
+from metadata_tool.zookeeper.stat import STORED_SIZE as STAT_SIZE
 
 MAGIC = int.from_bytes(b"ZKSN", "big")
 VERSION = 2
@@ -35,9 +37,9 @@ _HEADER = struct.Struct(">iiq")
 _NULL = INT.pack(-1)
 _END = buffer(b"/")
 _CHUNK = 1 << 18
-_TAIL = LONG.size + STORED_STAT_SIZE
-NEVER_SET = INT.pack(0)
-"""The aversion, encoded, of a znode whose ACL is that of its create."""
+_TAIL = LONG.size + STAT_SIZE
+_CZXID, _AVERSION, _OWNER = (at_end(part, STAT_SIZE) for part in (CZXID, AVERSION, OWNER))
+"""Where an encoded znode, which ends with its stat, has them."""
 _SEAL_SIZE = LONG.size + len(_END)
 _DIGEST_SIZE = LONG.size + INT.size + LONG.size + _SEAL_SIZE
 _LAST_ZXID_SIZE = LONG.size + _SEAL_SIZE
@@ -112,17 +114,17 @@ def acl_of(node: bytes) -> int:
 
 def with_acl(node: bytes, acl: int) -> bytes:
     """An encoded znode with another key."""
-    return node[:-_TAIL] + LONG.pack(acl) + node[-STORED_STAT_SIZE:]
+    return node[:-_TAIL] + LONG.pack(acl) + node[-STAT_SIZE:]
 
 
 def version_of(node: bytes) -> tuple[bytes, bytes]:
     """(czxid, aversion) of an encoded znode, encoded: what its ACL belongs to."""
-    return node[-60:-52], node[-20:-16]
+    return node[_CZXID], node[_AVERSION]
 
 
 def is_ephemeral(node: bytes) -> bool:
     """Whether an encoded znode belongs to a session."""
-    return node[-16:-8] != NO_OWNER
+    return node[_OWNER] != NO_OWNER
 
 
 class Written(NamedTuple):
