@@ -14,8 +14,8 @@ from ci.parts.zookeeper import NEWEST
 from metadata_tool.zookeeper import acls, bulk_reader, protocol
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclTable
-from metadata_tool.zookeeper.bulk_reader import ReadLimits
 from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, pack_acls
+from metadata_tool.zookeeper.limits import ReadLimits
 from metadata_tool.zookeeper.multi_read import MultiReadResult, transcribed
 from metadata_tool.zookeeper.protocol import GET_ACL, multi_read
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, SnapshotReader
@@ -152,19 +152,18 @@ def test_grown(tmp_path: Path, known: AclCache, seen: Seen) -> None:
 
 
 @pytest.mark.parametrize("before", [CHILDREN, 1], ids=["as before", "grown"])
-def test_large_lists(tmp_path: Path, known: AclCache, seen: Seen, monkeypatch: pytest.MonkeyPatch, before: int) -> None:
+def test_large_lists(tmp_path: Path, known: AclCache, seen: Seen, before: int) -> None:
     """Lists of children are asked for as large as they are by now, few at a time, and data as known."""
-    monkeypatch.setattr(bulk_reader, "REPLY_BYTES", 1 << 16)
-    monkeypatch.setattr(bulk_reader, "STRANGER_BYTES", 1 << 8)
+    small = ReadLimits(reply_bytes=1 << 16, unknown_bytes=1 << 8)
     with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
         for parent in range(PARENTS):
             source.create(f"/{parent}", b"")
         grow(source, range(before))
-        take(server.address, tmp_path / "first", known=known)
+        take(server.address, tmp_path / "first", small, known=known)
         grow(source, range(before, CHILDREN))
         seen.lists.clear()
         seen.znodes.clear()
-        second = read(take(server.address, tmp_path / "second", known=known))
+        second = read(take(server.address, tmp_path / "second", small, known=known))
     few = (1 << 16) // (64 * CHILDREN)
     assert 1 + PARENTS * (1 + CHILDREN) == len(second)
     assert few == max(seen.lists)

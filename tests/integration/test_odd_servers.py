@@ -15,10 +15,9 @@ from kazoo.security import make_acl, make_digest_acl
 
 from ci.parts.zookeeper import NEWEST, OLDEST
 from metadata_tool import errors
-from metadata_tool.zookeeper import capture as capturing
-from metadata_tool.zookeeper import wire
-from metadata_tool.zookeeper.bulk_reader import BulkReader, ReadLimits
+from metadata_tool.zookeeper.bulk_reader import BulkReader
 from metadata_tool.zookeeper.errors import SessionLost, ZnodeUnreadable
+from metadata_tool.zookeeper.limits import ConnectionLimits, ReadLimits
 from metadata_tool.zookeeper.protocol import ADD_WATCH, COUNT_BELOW, GET_ACL, MULTI_READ, SYNC
 from support.capturing import Taken, judge, take
 from support.latency import delayed
@@ -66,7 +65,6 @@ def test_small_jute_maxbuffer(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that takes small requests only hangs up on larger ones; the capture starts again with less."""
-    monkeypatch.setattr(capturing, "_PAUSE", 0)
     small = (f"-Djute.maxbuffer={SMALL}",)
     with standalone(NEWEST, tmp_path, java_options=small) as server, client(server.address) as source:
         for number in range(40):
@@ -156,15 +154,14 @@ def test_anything_is_throttled_at_times(tmp_path: Path, caplog: pytest.LogCaptur
     require_exact(server, tmp_path, *taken)
 
 
-def test_all_of_a_kind_is_throttled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_of_a_kind_is_throttled(tmp_path: Path) -> None:
     """Whatever it is, it is not asked for ever: the error says that the server throttles."""
-    monkeypatch.setattr(wire, "_THROTTLED_TRIES", 5)
-    monkeypatch.setattr(capturing, "_PAUSE", 0)
+    limits = ConnectionLimits(throttled_tries=5)
     with standalone(NEWEST, tmp_path) as server, relay(server.address) as (address, meddling):
         for throttled in KINDS:
             meddling.throttles = partial(eq, throttled)
             with pytest.raises(SessionLost, match="throttles"):
-                take(address, tmp_path / f"capture-{throttled}")
+                take(address, tmp_path / f"capture-{throttled}", connection=limits)
 
 
 def test_chroot_under_load(tmp_path: Path) -> None:

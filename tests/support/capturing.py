@@ -8,8 +8,8 @@ from pathlib import Path
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.acl_cache import AclCache
-from metadata_tool.zookeeper.bulk_reader import ReadLimits
 from metadata_tool.zookeeper.capture import Source, captured
+from metadata_tool.zookeeper.limits import ConnectionLimits, ReadLimits, RetryLimits
 from metadata_tool.zookeeper.session import Ensemble, Login
 from support import truth
 from support.seed import ADMIN
@@ -37,10 +37,13 @@ def take(
     limits: ReadLimits | None = None,
     chroot: str = "",
     known: AclCache | None = None,
+    *,
+    connection: ConnectionLimits | None = None,
 ) -> Taken:
-    """One capture, by the program's own code."""
+    """One capture, by the program's own code, without a pause before it tries again."""
     directory.mkdir(parents=True)
-    source = Source(Ensemble(address, LOGIN), chroot, limits or ReadLimits())
+    ensemble = Ensemble(address, LOGIN, limits=connection or ConnectionLimits())
+    source = Source(ensemble, chroot, limits or ReadLimits(), RetryLimits(pause=0))
     with captured(source, directory, Heartbeat(), known) as capture:
         path = directory / "snapshot"
         with path.open("wb") as file:

@@ -20,9 +20,10 @@ import pytest
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclReader, AclTable
-from metadata_tool.zookeeper.bulk_reader import BulkReader, ReadLimits
+from metadata_tool.zookeeper.bulk_reader import BulkReader
 from metadata_tool.zookeeper.capture import Source, captured
 from metadata_tool.zookeeper.changes import ChangeTracker
+from metadata_tool.zookeeper.limits import ReadLimits
 from metadata_tool.zookeeper.protocol import AclReply, Refusal
 from metadata_tool.zookeeper.session import Ensemble, connect
 from metadata_tool.zookeeper.spool import PathQueue, Spool

@@ -17,9 +17,9 @@ from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore import RestoreJob
 from metadata_tool.settings import VARIABLES, ServeSettings, Settings, StoreSettings
 from metadata_tool.variables import COMMANDS, LOG_LEVELS, RESTORE_SCOPE, Variable
-from metadata_tool.zookeeper.bulk_reader import ReadLimits
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
+from metadata_tool.zookeeper.limits import ReadLimits
 from metadata_tool.zookeeper.sasl import Sasl
 from metadata_tool.zookeeper.session import Ensemble, Login
 from support.trees import EXAMPLES, PATIENT

@@ -20,7 +20,7 @@ from metadata_tool.lifecycle import Every, Heartbeat
 from metadata_tool.ports import listen
 from metadata_tool.restore import RestoreJob
 from metadata_tool.restore_marker import Marker
-from metadata_tool.zookeeper import probe
+from metadata_tool.zookeeper import limits, probe
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     """One request."""
 
-    timeout = probe.PATIENCE
+    timeout = limits.PROBE_TIMEOUT
     server: _Server
 
     def do_GET(self) -> None:

@@ -16,9 +16,9 @@ from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore import RestoreJob
 from metadata_tool.variables import Variable
-from metadata_tool.zookeeper.bulk_reader import ReadLimits
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
+from metadata_tool.zookeeper.limits import ReadLimits
 from metadata_tool.zookeeper.sasl import DIGEST_MD5, GSSAPI, Sasl
 from metadata_tool.zookeeper.session import Ensemble, Login
 from metadata_tool.zookeeper.tls import Tls

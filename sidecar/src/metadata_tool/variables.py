@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from metadata_tool.zookeeper.bulk_reader import ReadLimits
+from metadata_tool.zookeeper.limits import ReadLimits
 
 COMMANDS = ("serve", "backup", "list", "verify", "inspect", "restore", "rules")
 _BACKUP = ("serve", "backup")

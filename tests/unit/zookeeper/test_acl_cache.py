@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.zookeeper import acl_cache
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, pack_acls
+from metadata_tool.zookeeper.limits import CacheLimits
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 from metadata_tool.zookeeper.spool import Spool
 from metadata_tool.zookeeper.stat import Stat
@@ -32,12 +32,12 @@ def depth(found: Node) -> int:
 
 
 @contextmanager
-def learned(nodes: list[Node]) -> Iterator[tuple[AclCache, AclTable]]:
+def learned(nodes: list[Node], limits: CacheLimits | None = None) -> Iterator[tuple[AclCache, AclTable]]:
     """What is known of a walk of these, which is closed; and its ACLs."""
     table = AclTable()
     assert KEY == table.key(b"/", MINE)
     with TemporaryDirectory() as directory:
-        known = AclCache(Path(directory))
+        known = AclCache(Path(directory), limits or CacheLimits())
         spool = Spool(Path(directory, "walk"))
         for _, level in groupby(sorted(nodes, key=depth), key=depth):
             spool.begin_level()
@@ -144,11 +144,10 @@ def test_nothing_yet(tmp_path: Path) -> None:
     assert expected == replies_of(AclCache(tmp_path), 1, [b"/admin"])
 
 
-def test_bounded_skips(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bounded_skips() -> None:
     """Of what has gone only so much is skipped at a time; what comes after that is known a little later."""
-    monkeypatch.setattr(acl_cache, "_SKIPS", 6)
     nodes = [node(b""), *(node(b"/%d" % number) for number in range(10))]
-    with learned(nodes) as (known, _):
+    with learned(nodes, CacheLimits(skips=6)) as (known, _):
         expected = [[None], [OPEN_ACL + as_client(nodes[10])]]
         assert expected == [replies_of(known, 1, [b"/8"]), known.replies([b"/9"])]
 

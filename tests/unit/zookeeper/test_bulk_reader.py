@@ -13,28 +13,30 @@ from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.zookeeper import bulk_reader
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclReader, AclTable
-from metadata_tool.zookeeper.bulk_reader import REPLY_BYTES, STRANGER_BYTES, BulkReader, ReadLimits, portions
+from metadata_tool.zookeeper.bulk_reader import BulkReader, in_batches
 from metadata_tool.zookeeper.changes import ChangeTracker
 from metadata_tool.zookeeper.jute import OPEN_ACL
+from metadata_tool.zookeeper.limits import REPLY_BYTES, ReadLimits
 from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Reply, on_wire
 from metadata_tool.zookeeper.session import Session
 from metadata_tool.zookeeper.stat import Stat
 from metadata_tool.zookeeper.wire import Wire, Wires
 from support.trees import PATIENT, client_stat
 
+UNKNOWN_BYTES = ReadLimits.unknown_bytes
 sized = st.lists(st.tuples(st.integers(), st.integers(1, 300), st.integers(0, 2 * REPLY_BYTES)), max_size=30)
 
 
 @PATIENT
 @given(sized, st.integers(1, 10))
-def test_portions(items: list[tuple[int, int, int]], most: int) -> None:
+def test_batches(items: list[tuple[int, int, int]], most: int) -> None:
     """All are read, in their order; no request or reply is larger than its bound, unless it is of one alone."""
-    made = list(portions(((item, *item[1:]) for item in items), most, 1000))
-    assert items == [item for portion in made for item in portion]
-    for portion in made:
-        assert 1 <= len(portion) <= most
-        within = sum(item[1] for item in portion) <= 1000 and sum(item[2] for item in portion) <= REPLY_BYTES
-        assert within or len(portion) == 1
+    made = list(in_batches(((item, *item[1:]) for item in items), ReadLimits(batch=most, request_bytes=1000)))
+    assert items == [item for batch in made for item in batch]
+    for batch in made:
+        assert 1 <= len(batch) <= most
+        within = sum(item[1] for item in batch) <= 1000 and sum(item[2] for item in batch) <= REPLY_BYTES
+        assert within or len(batch) == 1
 
 
 class Sized(NamedTuple):
@@ -58,7 +60,7 @@ class Sized(NamedTuple):
     @property
     def in_reply(self) -> int:
         """What it adds to a reply, a child's name taken for 64 bytes; known, it may have grown."""
-        return 100 + max(self.data, STRANGER_BYTES * self.known) + 64 * self.children
+        return 100 + max(self.data, UNKNOWN_BYTES * self.known) + 64 * self.children
 
 
 class Telling:
@@ -81,7 +83,7 @@ class Telling:
 
 STAT = Stat(1, 1, 1, 1, 0, 0, 0, 0, 1)
 REQUEST_BYTES = 1000
-sizes = st.integers(0, 3) | st.sampled_from([STRANGER_BYTES, REPLY_BYTES - 100, REPLY_BYTES, 2 * REPLY_BYTES])
+sizes = st.integers(0, 3) | st.sampled_from([UNKNOWN_BYTES, REPLY_BYTES - 100, REPLY_BYTES, 2 * REPLY_BYTES])
 children = st.integers(0, 3) | st.just(REPLY_BYTES // 64)
 
 
@@ -97,7 +99,7 @@ def batches(draw: st.DrawFn) -> list[Sized]:
 
 @PATIENT
 @given(batches())
-def test_batch(znodes: list[Sized]) -> None:
+def test_shares(znodes: list[Sized]) -> None:
     """A batch is read in parts that are bounded like that, in its order; children that are sure are listed, too."""
     told = Telling(znodes)
     limits = ReadLimits(request_bytes=REQUEST_BYTES)

@@ -12,10 +12,10 @@ import pytest
 
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.zookeeper.acl_cache import AclCache
-from metadata_tool.zookeeper.bulk_reader import ReadLimits
 from metadata_tool.zookeeper.capture import Source, captured
 from metadata_tool.zookeeper.errors import SessionLost
 from metadata_tool.zookeeper.jute import OPEN_ACL, buffer
+from metadata_tool.zookeeper.limits import ReadLimits, RetryLimits
 from metadata_tool.zookeeper.protocol import GET_ACL, MULTI_READ
 from metadata_tool.zookeeper.session import Ensemble
 from metadata_tool.zookeeper.stat import Stat
@@ -97,7 +97,7 @@ class Faulty:
 
 def capture(server: Server, directory: Path, known: Faulty | None = None) -> None:
     """Take a capture."""
-    source = Source(Ensemble(server.address), limits=ReadLimits(connections=0))
+    source = Source(Ensemble(server.address), limits=ReadLimits(connections=0), retries=RetryLimits(pause=0))
     with captured(source, directory, Heartbeat(), cast("AclCache | None", known)):
         pass
 

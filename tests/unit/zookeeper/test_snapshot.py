@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.jute import Acl, pack_acls
+from metadata_tool.zookeeper.limits import SnapshotLimits
 from metadata_tool.zookeeper.snapshot import Node, SnapshotError, SnapshotReader, Written, printable, tree_key, write
 from support.trees import (
     EXAMPLES,
@@ -178,14 +179,13 @@ def test_wrong_end(content: bytes) -> None:
         read(content)
 
 
-def test_acls_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_acls_are_bounded() -> None:
     """A table of ACLs that would take all memory is refused."""
     table = {key: pack_acls([Acl(31, "digest", f"user-{key}:secret")]) for key in range(1, 10)}
     content = snapshot_bytes([node(b"")], table)
     assert table == SnapshotReader(io.BytesIO(content)).header.acls
-    monkeypatch.setattr(snapshot, "MAX_ACLS", 100)
     with pytest.raises(SnapshotError, match="its ACLs take more than 100 bytes"):
-        SnapshotReader(io.BytesIO(content))
+        SnapshotReader(io.BytesIO(content), SnapshotLimits(acls=100))
 
 
 @PATIENT
@@ -288,12 +288,11 @@ def test_damaged_field(content: bytes, why: str) -> None:
         read(content)
 
 
-def test_endless_acl(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_acl() -> None:
     """An ACL that never ends is refused before it fills the memory: it is limited as every field is."""
-    monkeypatch.setattr(snapshot, "MAX_FIELD", 1 << 20)
     head = struct.pack(">4siqii", b"ZKSN", 2, -1, 0, 1) + struct.pack(">qi", 1, (1 << 31) - 1)
     with pytest.raises(SnapshotError):
-        SnapshotReader(Endless(head))
+        SnapshotReader(Endless(head), SnapshotLimits(field=1 << 20))
 
 
 def test_huge_field() -> None:

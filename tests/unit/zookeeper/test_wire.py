@@ -11,8 +11,8 @@ import pytest
 
 from metadata_tool.errors import Stopped
 from metadata_tool.lifecycle import Heartbeat
-from metadata_tool.zookeeper import wire as module
 from metadata_tool.zookeeper.errors import DecodeError
+from metadata_tool.zookeeper.limits import ConnectionLimits
 from metadata_tool.zookeeper.protocol import THROTTLED
 from metadata_tool.zookeeper.wire import Requests, Wire, WireError, Wires
 
@@ -35,10 +35,10 @@ def event(kind: int, path: bytes, zxid: int) -> bytes:
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[Wire, socket.socket]]:
-    """Ours, and theirs."""
+def ends(request: pytest.FixtureRequest) -> Iterator[tuple[Wire, socket.socket]]:
+    """Ours, and theirs. A test may pass limits."""
     ours, theirs = socket.socketpair()
-    wire = Wire(ours, 15.0)
+    wire = Wire(ours, 15.0, getattr(request, "param", ConnectionLimits()))
     yield wire, theirs
     wire.close()
     theirs.close()
@@ -106,9 +106,9 @@ def test_throttled(ends: tuple[Wire, socket.socket]) -> None:
     assert [(5, 0, b"first"), (5, 0, b"second"), (5, 0, b"third")] == seen
 
 
-def test_throttled_for_ever(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ends", [ConnectionLimits(throttled_tries=4)], indirect=True)
+def test_throttled_for_ever(ends: tuple[Wire, socket.socket]) -> None:
     """It is not asked without end."""
-    monkeypatch.setattr(module, "_THROTTLED_TRIES", 4)
     wire, theirs = ends
     wires = Wires([wire], Heartbeat())
     Requests(wire, GET_ACL, [b"one"], lambda _: None)
@@ -175,9 +175,9 @@ def test_hung_up(ends: tuple[Wire, socket.socket]) -> None:
         Wires([wire], Heartbeat()).until(lambda: False)
 
 
-def test_silence(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ends", [ConnectionLimits(reply_timeout=0.3)], indirect=True)
+def test_silence(ends: tuple[Wire, socket.socket]) -> None:
     """A reply that never comes is not waited for without end."""
-    monkeypatch.setattr(module, "_REPLY_TIMEOUT", 0.3)
     wire, _ = ends
     wire.ask(GET_ACL, [b""], lambda *_: None)
     with pytest.raises(WireError, match="no reply came"):

@@ -17,24 +17,22 @@ from metadata_tool.zookeeper import stat
 from metadata_tool.zookeeper.acls import AclTable
 from metadata_tool.zookeeper.errors import SpoolDamaged
 from metadata_tool.zookeeper.jute import INT, LONG
+from metadata_tool.zookeeper.limits import CacheLimits
 from metadata_tool.zookeeper.snapshot import AROUND_DATA, tail_of, tree_key
 from metadata_tool.zookeeper.spool import Spool
 
 log = logging.getLogger(__name__)
 
-_SKIPS = 10_000
-"""Znodes of the walk before that are skipped at a time, at most: a subtree may have gone, and events must be read."""
-_MISTAKES = 4096
-"""With so many znodes created or set anew, what is known is of another ensemble; each has to be read once more."""
-_SURPRISE = 1 << 20
-"""By so many bytes more than expected in one answer znodes have grown too much."""
+
+_DEFAULT_LIMITS = CacheLimits()
 
 
 class AclCache:
     """What was learned of one walk, whose file is kept; nothing, to begin with."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, limits: CacheLimits = _DEFAULT_LIMITS) -> None:
         """`directory` is where the file is kept: its caller's, who clears it, on the disk of the captures."""
+        self._limits = limits
         self._file = directory / "known"
         self._learns = True
         self._walk: Spool | None = None
@@ -97,9 +95,9 @@ class AclCache:
     def judge(self, mistakes: int, growth: int) -> None:
         """Of an answer: znodes that are others by now, and bytes more than expected. If too many, nothing is known."""
         self._mistakes += mistakes
-        if self._mistakes > _MISTAKES:
+        if self._mistakes > self._limits.mistakes:
             self._forget_for(f"{self._mistakes} are of other znodes")
-        elif growth > _SURPRISE:
+        elif growth > self._limits.growth:
             self._forget_for("znodes have grown")
 
     def _forget_for(self, reason: str) -> None:
@@ -109,7 +107,7 @@ class AclCache:
 
     def _replies(self, paths: Sequence[bytes]) -> list[bytes | None]:
         replies: list[bytes | None] = []
-        skips = _SKIPS
+        skips = self._limits.skips
         for path in paths:
             if path != self._path and self._path is not None:
                 skips = self._skip_to(tree_key(path), skips)

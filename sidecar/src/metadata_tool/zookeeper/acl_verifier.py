@@ -6,9 +6,10 @@ read at or after the last zxid, up to the capture's, of which no event told.
 
 from collections.abc import Iterator, Sequence
 
-from metadata_tool.zookeeper.bulk_reader import READ_BYTES, BulkReader, portions
+from metadata_tool.zookeeper.bulk_reader import BulkReader, in_batches
 from metadata_tool.zookeeper.consistent_cut import Cut
 from metadata_tool.zookeeper.errors import ZnodeUnreadable
+from metadata_tool.zookeeper.limits import READ_BYTES
 from metadata_tool.zookeeper.multi_read import require_gone
 from metadata_tool.zookeeper.protocol import OP_BYTES, DataReply, Refusal, Reply
 from metadata_tool.zookeeper.snapshot import is_ephemeral, printable, version_of
@@ -34,8 +35,7 @@ class AclVerifier:
         """
         self._unproven = set(closed.doubtful)
         if verified_at_zxid < closed.last_unannounced_zxid:
-            limits = self._reader.limits
-            for nodes in portions(map(_sized, self._candidates(closed)), limits.batch, limits.request_bytes):
+            for nodes in in_batches(map(_sized, self._candidates(closed)), self._reader.limits):
                 self._reader.wires.until(lambda: self._waiting < self._reader.limits.in_flight)
                 self._compare(nodes)
             self._reader.wires.until(lambda: not self._waiting)

@@ -6,7 +6,7 @@ An ACL belongs to (czxid, aversion) of its znode: as long as both are the same, 
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from metadata_tool.zookeeper import jute, protocol, stat
+from metadata_tool.zookeeper import jute, limits, protocol, stat
 from metadata_tool.zookeeper.errors import DecodeError, ZnodeUnreadable
 from metadata_tool.zookeeper.jute import LONG
 from metadata_tool.zookeeper.protocol import AclReply, acl_replies
@@ -19,9 +19,6 @@ UNKNOWN = -2
 
 _CZXID, _AVERSION = stat.at_end(stat.CZXID, STAT_SIZE), stat.at_end(stat.AVERSION, STAT_SIZE)
 """Where a getACL's answer, which ends with a stat, has them."""
-
-_AHEAD = 3
-"""Portions asked for at once on each connection: while one is answered, the next wait at the server."""
 
 
 def _same_version(one: bytes, other: bytes) -> bool:
@@ -123,7 +120,7 @@ class AclReader:
     """Asks for ACLs over several connections, a portion after the other."""
 
     def __init__(self, wires: Sequence[Wire], portion: int) -> None:
-        self._idle = deque(wire for wire in wires for _ in range(_AHEAD))
+        self._idle = deque(wire for wire in wires for _ in range(limits.ACL_BATCHES_IN_FLIGHT))
         self._portion = portion
         self._todo: deque[tuple[_Asked, int]] = deque()
 

@@ -6,52 +6,20 @@ brings. Nothing is asked for that the server could not gather in its heap.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress, islice
 from typing import NamedTuple, TypeVar
 
-from metadata_tool.zookeeper import protocol
+from metadata_tool.zookeeper import limits, protocol
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclReader, AclTable, ask_acls
 from metadata_tool.zookeeper.changes import ChangeTracker
 from metadata_tool.zookeeper.errors import DecodeError, ZooKeeperError
+from metadata_tool.zookeeper.limits import NAME_BYTES, READ_BYTES, ReadLimits
 from metadata_tool.zookeeper.multi_read import require_gone, transcribed
 from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Refusal, Reply, on_wire_each, sizes
 from metadata_tool.zookeeper.session import Session
 from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
-
-REPLY_BYTES = 1 << 20
-"""What a server may have to gather for one reply, which it builds in its heap."""
-_NAME_BYTES = 64
-READ_BYTES = 100
-"""Of a reply, besides the data."""
-STRANGER_BYTES = REPLY_BYTES // 16 - READ_BYTES
-"""What a znode may have of which nobody knows: so few of them share a request that a wrong guess is bounded."""
-_ASKED_AHEAD = 3
-_GUESSED_AHEAD = 4
-"""Times as many multi-reads are under way where they are of few znodes: or a slow network would make it a long wait."""
-_REST = 0.0003
-"""Seconds between looks for ACLs: so several are read at once, which leaves the processor to the server."""
-
-
-@dataclass(frozen=True)
-class ReadLimits:
-    """How much is asked of a server at once: znodes in a multi-read, multi-reads, connections for ACLs, ACLs on each.
-
-    `request_bytes` bounds a request, which a server takes up to its jute.maxbuffer.
-    """
-
-    batch: int = 256
-    in_flight: int = 4
-    connections: int = 8
-    acls: int = 7
-    request_bytes: int = 256 << 10
-
-    def gentler(self) -> "ReadLimits":
-        """A quarter of everything, for a server that hung up."""
-        return ReadLimits(
-            max(1, self.batch // 4), 1, self.connections, max(1, self.acls // 4), max(4096, self.request_bytes // 4)
-        )
 
 
 class Then(NamedTuple):
@@ -165,12 +133,12 @@ class BulkReader:
             TooOld: the server knows no multi-read.
             WireError: the connection broke.
         """
-        batches = _batches(paths, self.limits.batch)
+        batches = _chunks(paths, self.limits.batch)
         asking: deque[_Batch] = deque()
         reading: deque[Part] = deque()
         exhausted = False
         while True:
-            while not exhausted and len(asking) < _ASKED_AHEAD:
+            while not exhausted and len(asking) < limits.ACL_BATCHES_AHEAD:
                 batch = next(batches, None)
                 if batch is None:
                     exhausted = True
@@ -192,10 +160,10 @@ class BulkReader:
             if exhausted and not asking and not reading:
                 return
             if not (asking and asking[0].answered and not reading):
-                self.wires.pump(_REST if any(not batch.answered for batch in asking) else 0.0)
+                self.wires.pump(limits.ACL_REST if any(not batch.answered for batch in asking) else 0.0)
 
     def _most(self, part: Part) -> int:
-        return self.limits.in_flight * (_GUESSED_AHEAD if part.guessed else 1)
+        return self.limits.in_flight * (limits.SMALL_READS_FACTOR if part.guessed else 1)
 
     def _send(self, part: Part, known: AclCache | None, *, children: bool) -> None:
         lists = part.parents if children else ()
@@ -218,11 +186,11 @@ class BulkReader:
     def _missing(self, part: Part, parents: Mapping[bytes, int]) -> Iterator[list[bytes]]:
         """Those whose lists are to be asked for yet, in portions as they are now."""
         sizes_now = [
-            (path, len(path) + OP_BYTES, _NAME_BYTES * children)
+            (path, len(path) + OP_BYTES, NAME_BYTES * children)
             for path, children in parents.items()
             if path not in part.lists
         ]
-        return portions(sizes_now, self.limits.batch, self.limits.request_bytes)
+        return in_batches(sizes_now, self.limits)
 
     def _list(self, part: Part, todo: Iterator[list[bytes]]) -> None:
         """Ask for lists, a portion after the other; then the part is done."""
@@ -268,7 +236,7 @@ class _Batch:
         self.answered = False
         self.parts: deque[Part] = deque()
         self._paths, self._on_wire = paths, on_wire_each(paths)
-        self._request_bytes = limits.request_bytes
+        self._limits = limits
         self._known = known.replies(paths) if known else [None] * len(paths)
         self._some_known = any(self._known)
         asked = self._on_wire
@@ -290,7 +258,8 @@ class _Batch:
         data, children = sizes(acls)
         listed = children
         if self._some_known:
-            data = [max(size, STRANGER_BYTES) if acl else size for size, acl in zip(data, self._known, strict=True)]
+            unknown = self._limits.unknown_bytes
+            data = [max(size, unknown) if acl else size for size, acl in zip(data, self._known, strict=True)]
             listed = [0 if acl else number for number, acl in zip(children, self._known, strict=True)]
         for which in self._slices(data, children):
             paths, gets = self._paths[which], _bytes_of(data[which], children[which])
@@ -300,41 +269,44 @@ class _Batch:
     def _slices(self, data: Sequence[int], children: Sequence[int]) -> Iterator[slice]:
         """Bounded in what is asked and in what comes; most batches are so as a whole, and need no look at each."""
         asks = 2 * (sum(map(len, self._paths)) + OP_BYTES * len(self._paths))
-        if asks <= self._request_bytes and _bytes_of(data, children) <= REPLY_BYTES:
+        if asks <= self._limits.request_bytes and _bytes_of(data, children) <= self._limits.reply_bytes:
             yield slice(0, len(self._paths))
             return
         sized = (
-            (number, 2 * (len(path) + OP_BYTES), READ_BYTES + size + _NAME_BYTES * names)
+            (number, 2 * (len(path) + OP_BYTES), READ_BYTES + size + NAME_BYTES * names)
             for number, (path, size, names) in enumerate(zip(self._paths, data, children, strict=True))
         )
-        for portion in portions(sized, len(self._paths), self._request_bytes):
-            yield slice(portion[0], portion[-1] + 1)
+        for batch in in_batches(sized, replace(self._limits, batch=len(self._paths))):
+            yield slice(batch[0], batch[-1] + 1)
 
 
 def _bytes_of(data: Sequence[int], children: Sequence[int]) -> int:
     """Of a reply: that of znodes with so much data, and lists of so many children."""
-    return READ_BYTES * len(data) + sum(data) + _NAME_BYTES * sum(children)
+    return READ_BYTES * len(data) + sum(data) + NAME_BYTES * sum(children)
 
 
 T = TypeVar("T")
 
 
-def portions(sized: Iterable[tuple[T, int, int]], most: int, request_bytes: int) -> Iterator[list[T]]:
-    """What is to be read, in its order, each with its bytes in the request and in the reply: bounded in all three."""
-    portion: list[T] = []
-    asks = gets = 0
-    for item, its_asks, its_gets in sized:
-        over = asks + its_asks > request_bytes or gets + its_gets > REPLY_BYTES
-        if portion and (over or len(portion) >= most):
-            yield portion
-            portion, asks, gets = [], 0, 0
-        portion.append(item)
-        asks, gets = asks + its_asks, gets + its_gets
-    if portion:
-        yield portion
+def in_batches(sized: Iterable[tuple[T, int, int]], limits: ReadLimits) -> Iterator[list[T]]:
+    """Items in their order, in batches bounded by their number, and by the bytes of their request and reply.
+
+    Each item comes with its bytes in the request and in the reply.
+    """
+    batch: list[T] = []
+    requested = replied = 0
+    for item, request_bytes, reply_bytes in sized:
+        requested, replied = requested + request_bytes, replied + reply_bytes
+        too_large = requested > limits.request_bytes or replied > limits.reply_bytes
+        if batch and (too_large or len(batch) >= limits.batch):
+            yield batch
+            batch, requested, replied = [], request_bytes, reply_bytes
+        batch.append(item)
+    if batch:
+        yield batch
 
 
-def _batches(paths: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+def _chunks(paths: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
     remaining = iter(paths)
     while batch := list(islice(remaining, size)):
         yield batch

@@ -15,11 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from metadata_tool.lifecycle import Every, Heartbeat
-from metadata_tool.zookeeper import protocol
+from metadata_tool.zookeeper import limits, protocol
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acl_verifier import AclVerifier
 from metadata_tool.zookeeper.acls import AclTable
-from metadata_tool.zookeeper.bulk_reader import BulkReader, Part, ReadLimits
+from metadata_tool.zookeeper.bulk_reader import BulkReader, Part
 from metadata_tool.zookeeper.changes import ChangeTracker
 from metadata_tool.zookeeper.consistent_cut import ConsistentCut, Cut, is_quota_stats
 from metadata_tool.zookeeper.errors import (
@@ -29,6 +29,7 @@ from metadata_tool.zookeeper.errors import (
     TreeWatchUnsupported,
     ZnodeUnreadable,
 )
+from metadata_tool.zookeeper.limits import ReadLimits, RetryLimits
 from metadata_tool.zookeeper.session import Ensemble, Session, connect
 from metadata_tool.zookeeper.snapshot import AROUND_DATA, is_ephemeral, printable, split
 from metadata_tool.zookeeper.spool import Overlay, OverlayEntry, PathQueue, Spool, merged
@@ -37,14 +38,6 @@ from metadata_tool.zookeeper.wire import Answers, Requests, WireError
 log = logging.getLogger(__name__)
 
 SYSTEM = b"/zookeeper"
-_ATTEMPTS = 4
-_PAUSE = 1.0
-_FEW, _MANY = 64, 4096
-"""Of so few marked znodes the closing is quick; with so many it is not tried."""
-_LESS = 0.75
-"""By this a round of catching up must help."""
-_ROUNDS = 10
-_SAY_EVERY = 10.0
 
 
 @dataclass
@@ -97,11 +90,12 @@ class Capture:
 
 @dataclass(frozen=True)
 class Source:
-    """The ensemble, its chroot (`/a/b` or empty), and how gently to read it."""
+    """The ensemble, its chroot (`/a/b` or empty), how much to ask of it at once, and how often to try."""
 
     ensemble: Ensemble
     chroot: str = ""
     limits: ReadLimits = field(default_factory=ReadLimits)
+    retries: RetryLimits = field(default_factory=RetryLimits)
 
 
 @contextmanager
@@ -128,23 +122,23 @@ def _patiently(
     source: Source, workdir: Path, heartbeat: Heartbeat, known: AclCache | None, stack: ExitStack
 ) -> Capture:
     """Start again when the connection breaks, for then nobody knows what has changed; and more gently."""
-    for round_ in count(1):
+    for attempt in count(1):
         with ExitStack() as trial:
             directory = Path(trial.enter_context(TemporaryDirectory(prefix="capture-", dir=workdir)))
             try:
                 with connect(source.ensemble, heartbeat) as session:
                     taken = _Taking(session, source, directory, known, trial).run()
             except SessionLost as error:
-                if round_ == _ATTEMPTS:
+                if attempt == source.retries.attempts:
                     raise
                 log.warning("%s; starting again", error)
                 if known:
                     known.forget()  # it may be what asked too much of the server
-                source = replace(source, limits=source.limits.gentler())
+                source = replace(source, limits=source.limits.reduced())
             else:
                 stack.push(trial.pop_all())
                 return taken
-        heartbeat.sleep(_PAUSE)
+        heartbeat.sleep(source.retries.pause)
         heartbeat()
     raise AssertionError
 
@@ -166,7 +160,7 @@ class _Taking:
         self._table = AclTable()
         self._quotas: dict[bytes, None] = {}
         self._seconds: dict[str, float] = {}
-        self._time_to_say = Every(_SAY_EVERY)
+        self._time_to_say = Every(limits.LOG_INTERVAL)
         self._tracker = ChangeTracker(self._in_scope, self._is_counted)
         self._reader = BulkReader(session, self._tracker, self._table, source.limits)
 
@@ -258,9 +252,12 @@ class _Taking:
     def _catch_up(self) -> None:
         """Read again what is marked, once at least, so that its size is known; until few are, or it helps no more."""
         before = math.inf
-        for _ in range(_ROUNDS):
+        for _ in range(limits.CATCH_UP_ROUNDS):
             number = len(self._tracker.dirty)
-            if not number or (before < math.inf and (number <= _FEW or before * _LESS <= number <= _MANY)):
+            if not number or (
+                before < math.inf
+                and (number <= limits.CATCH_UP_FEW or before * limits.CATCH_UP_GAIN <= number <= limits.CATCH_UP_MANY)
+            ):
                 return
             before = number
             for part in self._reader.read(list(self._tracker.dirty), children=False):

@@ -8,13 +8,13 @@ read counts as any other read. What changed lately is likely to change again, so
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from metadata_tool.lifecycle import Every
-from metadata_tool.zookeeper import protocol, stat
+from metadata_tool.zookeeper import limits, protocol, stat
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
-from metadata_tool.zookeeper.bulk_reader import STRANGER_BYTES, BulkReader, portions
+from metadata_tool.zookeeper.bulk_reader import BulkReader, in_batches
 from metadata_tool.zookeeper.errors import NeverConsistent
 from metadata_tool.zookeeper.multi_read import require_gone
 from metadata_tool.zookeeper.protocol import AclReply, DataReply, Refusal, Reply
@@ -29,17 +29,6 @@ from metadata_tool.zookeeper.snapshot import (
 from metadata_tool.zookeeper.spool import Overlay, OverlayEntry
 
 log = logging.getLogger(__name__)
-
-_SAY_EVERY = 10.0
-_AHEAD = 200
-"""Replies under way up to which more is asked for before Z is known."""
-MAX_ROUNDS = 2000
-_MOST = 4096
-"""Znodes in a request."""
-_HOT = 512
-"""Znodes that changed lately, in a first request: with more of them its reply would take too long."""
-_COUNTER_BYTES = 256
-"""More than the counters of a quota take."""
 
 
 def is_quota_stats(path: bytes) -> bool:
@@ -89,7 +78,7 @@ class ConsistentCut:
         self._quotas = quotas
         self._hot: dict[bytes, None] = {}
         """What changed lately, the latest last."""
-        self._time_to_say = Every(_SAY_EVERY)
+        self._time_to_say = Every(limits.LOG_INTERVAL)
         self._seen: dict[bytes, bytes] = {}
         """Key and stat of what was read here, so that what is still the same is not written again."""
 
@@ -101,12 +90,12 @@ class ConsistentCut:
             ZnodeUnreadable: a znode may not be read, or its ACL comes back masked.
             WireError: the connection broke.
         """
-        for rounds in range(1, MAX_ROUNDS + 1):
+        for rounds in range(1, limits.CUT_ROUNDS + 1):
             round_ = Round()
             self._begin(round_)
             while round_.waiting:
                 self._reader.wires.pump()
-                if round_.zxid is None and round_.waiting < _AHEAD:
+                if round_.zxid is None and round_.waiting < limits.CUT_REQUESTS_AHEAD:
                     self._read_late(round_)
             self._say_progress(rounds)
             holds = not (round_.unsound or self._tracker.broken or self._tracker.pending)
@@ -116,7 +105,7 @@ class ConsistentCut:
                 return Cut(round_.zxid, round_.last_unannounced_zxid, round_.growth, rounds, frozenset(round_.doubtful))
             for path in round_.unknown:
                 self._tracker.mark(path)
-        raise NeverConsistent(MAX_ROUNDS)
+        raise NeverConsistent(limits.CUT_ROUNDS)
 
     def _say_progress(self, rounds: int) -> None:
         if self._time_to_say():
@@ -266,7 +255,7 @@ class ConsistentCut:
     def _heat(self, path: bytes) -> None:
         self._hot.pop(path, None)
         self._hot[path] = None
-        if len(self._hot) > _HOT:
+        if len(self._hot) > limits.CUT_RECENT:
             del self._hot[next(iter(self._hot))]
 
     def _is_stranger(self, path: bytes) -> bool:
@@ -274,10 +263,10 @@ class ConsistentCut:
 
     def _size_of(self, path: bytes) -> int:
         if self._is_stranger(path):
-            return STRANGER_BYTES
-        return self._overlay.size(path) or _COUNTER_BYTES
+            return self._reader.limits.unknown_bytes
+        return self._overlay.size(path) or limits.QUOTA_COUNTER_BYTES
 
     def _portions(self, paths: list[bytes]) -> Iterator[list[bytes]]:
         """In their order, each bounded, as far as sizes are known."""
         sized = ((path, len(path) + protocol.OP_BYTES, self._size_of(path)) for path in paths)
-        return portions(sized, _MOST, self._reader.limits.request_bytes)
+        return in_batches(sized, replace(self._reader.limits, batch=limits.CUT_BATCH))

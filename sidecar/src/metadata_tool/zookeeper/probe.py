@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-PATIENCE = 3.0
-"""Seconds for one server: those of a new cluster refuse at once, or have no name yet."""
+from metadata_tool.zookeeper import limits
 
 ORIGIN = "metadata-backup.restored"
 """The Java system property that a server is started with: the digest of the marker in its data directory."""
@@ -34,7 +33,6 @@ ASKER = "Metadata-Backup-Member"
 
 _ADDRESS = re.compile(r"\[?(?P<host>.*?)\]?(?::(?P<port>[0-9]+))?")
 _SERVES = re.compile(r"^Mode: |is not in the whitelist", re.MULTILINE)
-_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,10 @@ def origin(server: str, admin_port: int) -> Origin:
 def properties(server: str, admin_port: int, asker: str = "") -> Mapping[str, Any]:
     """What a server (`host:port`) answers on its AdminServer's port; empty if it answers nothing, or no mapping."""
     host = _split(server)[0]
-    connection = http.client.HTTPConnection(host, admin_port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection(host, admin_port, timeout=limits.PROBE_TIMEOUT)
     try:
         connection.request("GET", PROPERTIES, headers={ASKER: asker} if asker else {})
-        told = json.loads(connection.getresponse().read(_LIMIT))
+        told = json.loads(connection.getresponse().read(limits.PROBE_ANSWER))
     except (OSError, http.client.HTTPException, ValueError, RecursionError):
         return {}
     finally:
@@ -83,10 +81,13 @@ def properties(server: str, admin_port: int, asker: str = "") -> Mapping[str, An
 def _ask(server: str) -> str:
     """What a server answers; empty where none runs."""
     answer = b""
-    with contextlib.suppress(OSError), socket.create_connection(_split(server), timeout=PATIENCE) as connection:
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(_split(server), timeout=limits.PROBE_TIMEOUT) as connection,
+    ):
         answer = b"\n"  # it runs, whatever it says
         connection.sendall(b"srvr")
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + limits.PROBE_TIMEOUT
         while time.monotonic() < deadline and (chunk := connection.recv(65536)):
             answer += chunk
     return answer.decode(errors="replace")

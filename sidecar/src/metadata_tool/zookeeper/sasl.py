@@ -21,7 +21,7 @@ from typing import Any
 from kazoo.exceptions import AuthFailedError, ConnectionDropped, SessionClosedRequireSaslError
 from kazoo.protocol.serialization import SASL
 
-from metadata_tool.zookeeper import gssapi
+from metadata_tool.zookeeper import gssapi, limits
 from metadata_tool.zookeeper.errors import (
     KeyMissing,
     KeytabUnreadable,
@@ -36,10 +36,6 @@ from metadata_tool.zookeeper.gssapi import GssError, LibraryMissingError
 
 DIGEST_MD5 = "DIGEST-MD5"
 GSSAPI = "GSSAPI"
-_MOST_TOKENS = 6
-"""DIGEST-MD5 has two, GSSAPI three."""
-_MOST_BYTES = 2048
-"""No challenge of DIGEST-MD5 may be longer (RFC 2831, 2.1.1)."""
 _URI = b"zookeeper/zk-sasl-md5"
 """What ZooKeeper calls itself, whatever its name (SaslServerPrincipal, SecurityUtils.createSaslServer)."""
 _FIELD = re.compile(rb'[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|\Z)', re.DOTALL)
@@ -127,7 +123,7 @@ class _NotOfferedError(Exception):
 
 def _play(connection: Any, exchange: Exchange, timeout: float) -> None:
     token = next(exchange)
-    for xid in range(1, _MOST_TOKENS + 1):
+    for xid in range(1, limits.SASL_TOKENS + 1):
         answer = _ask(connection, xid, token, timeout)
         try:
             token = exchange.send(answer)
@@ -188,8 +184,8 @@ def fields(challenge: bytes) -> dict[bytes, bytes]:
     Raises:
         MechanismError: it is none.
     """
-    if len(challenge) > _MOST_BYTES:
-        raise MechanismError(f"a challenge of {len(challenge)} bytes, and {_MOST_BYTES} is the most")
+    if len(challenge) > limits.DIGEST_CHALLENGE:
+        raise MechanismError(f"a challenge of {len(challenge)} bytes, and {limits.DIGEST_CHALLENGE} is the most")
     found: dict[bytes, bytes] = {}
     at, end = 0, len(challenge.rstrip(b", \t\r\n\0"))
     while at < end:

@@ -18,7 +18,7 @@ from kazoo.client import KazooClient
 from kazoo.hosts import collect_hosts
 
 from metadata_tool.lifecycle import Every, Heartbeat
-from metadata_tool.zookeeper import protocol
+from metadata_tool.zookeeper import limits, protocol
 from metadata_tool.zookeeper.errors import (
     DecodeError,
     LoginDemanded,
@@ -29,6 +29,7 @@ from metadata_tool.zookeeper.errors import (
     Unreachable,
     ZooKeeperError,
 )
+from metadata_tool.zookeeper.limits import ConnectionLimits
 from metadata_tool.zookeeper.protocol import DataReply
 from metadata_tool.zookeeper.sasl import Sasl, log_in
 from metadata_tool.zookeeper.tls import Tls
@@ -37,11 +38,6 @@ from metadata_tool.zookeeper.wire import Requests, Wire, WireError, Wires
 log = logging.getLogger(__name__)
 
 OLDEST = (3, 6)
-_SESSION_TIMEOUT = 15.0
-"""Seconds; a handshake with a server that hangs takes as long, and a stop has 20."""
-_COMMAND_TIMEOUT = 3.0
-_PAUSES = (0.2, 0.4, 0.8, 1.6, 2.0)
-_SAY_EVERY = 10.0
 
 Endpoint = tuple[str, str, int]
 """A server's name, address and port."""
@@ -61,15 +57,16 @@ class Ensemble:
 
     servers: str
     login: Login | None = None
-    patience: float = 30.0
+    patience: float = limits.CONNECT_TIMEOUT
     tls: Tls | None = None
     sasl: Sasl | None = None
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
 
     def client(self) -> KazooClient:
         """A kazoo client that knows all this, not started."""
         return KazooClient(
             hosts=self.servers,
-            timeout=_SESSION_TIMEOUT,
+            timeout=limits.SESSION_TIMEOUT,
             auth_data=[(self.login.scheme, self.login.credential)] if self.login else None,
             sasl_options={} if self.sasl else None,  # its handshake then does SASL, which `_open` replaces by ours
             **_secured(self.tls),
@@ -197,8 +194,8 @@ def _require_admission(session: Session, ensemble: Ensemble) -> None:
 
 
 def _patiently(ensemble: Ensemble, heartbeat: Heartbeat) -> tuple[Endpoint, Wire]:
-    begin, time_to_say = time.monotonic(), Every(_SAY_EVERY)
-    pauses, reasons = iter(_PAUSES), {}
+    begin, time_to_say = time.monotonic(), Every(limits.LOG_INTERVAL)
+    pauses, reasons = iter(limits.CONNECT_PAUSES), {}
     while True:
         for endpoint in ensemble.client()._connection._expand_client_hosts():  # noqa: SLF001  # resolved and shuffled
             heartbeat()
@@ -211,7 +208,7 @@ def _patiently(ensemble: Ensemble, heartbeat: Heartbeat) -> tuple[Endpoint, Wire
             raise Unreachable(ensemble.servers, ensemble.patience, reasons)
         if time_to_say():
             log.warning("ZooKeeper is not reachable at %s, still trying (%.0f s)", ensemble.servers, now - begin)
-        if heartbeat.sleep(min(next(pauses, _PAUSES[-1]), max(begin + ensemble.patience - now, 0.01))):
+        if heartbeat.sleep(min(next(pauses, limits.CONNECT_PAUSES[-1]), max(begin + ensemble.patience - now, 0.01))):
             heartbeat()
 
 
@@ -232,7 +229,7 @@ def _open(ensemble: Ensemble, endpoint: Endpoint) -> Wire:
         if connection._socket is not None:  # noqa: SLF001
             connection._socket.close()  # noqa: SLF001
         raise
-    return Wire(connection._socket, session_timeout)  # noqa: SLF001
+    return Wire(connection._socket, session_timeout, ensemble.limits)  # noqa: SLF001
 
 
 def _shake_hands(client: KazooClient, ensemble: Ensemble, endpoint: Endpoint) -> float:
@@ -270,7 +267,7 @@ def _command(endpoint: Endpoint, tls: Tls | None, word: bytes) -> str:
     _, address, port = endpoint
     if tls:
         return tls.command(address, port, word)
-    with socket.create_connection((address, port), timeout=_COMMAND_TIMEOUT) as connection:
+    with socket.create_connection((address, port), timeout=limits.COMMAND_TIMEOUT) as connection:
         connection.sendall(word)
         return connection.recv(65536).decode(errors="replace")
 

@@ -18,25 +18,18 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from metadata_tool.zookeeper.errors import DecodeError
 from metadata_tool.zookeeper.jute import INT, LONG, buffer
+from metadata_tool.zookeeper.limits import SNAPSHOT_CHUNK, SnapshotLimits
 from metadata_tool.zookeeper.stat import AVERSION, CZXID, NO_OWNER, OWNER, Stat, at_end, unpack_stat
 from metadata_tool.zookeeper.stat import STORED_SIZE as STAT_SIZE
 
 MAGIC = int.from_bytes(b"ZKSN", "big")
 VERSION = 2
 OPEN_ACL_KEY = -1
-MAX_FIELD = 64 << 20
-"""No field may claim more bytes than this: a server's own limit is jute.maxbuffer, about 1 MB unless raised."""
-
-MAX_ACL = 4 << 20
-"""Bytes of one ACL, which reached a server in one request."""
-MAX_ACLS = 16 << 20
-MAX_HEADER_ITEMS = 100_000
-"""Sessions, and different ACLs. They are kept in memory: what claims more is no tree that anyone has."""
+_DEFAULT_LIMITS = SnapshotLimits()
 
 _HEADER = struct.Struct(">iiq")
 _NULL = INT.pack(-1)
 _END = buffer(b"/")
-_CHUNK = 1 << 18
 _TAIL = LONG.size + STAT_SIZE
 _CZXID, _AVERSION, _OWNER = (at_end(part, STAT_SIZE) for part in (CZXID, AVERSION, OWNER))
 """Where an encoded znode, which ends with its stat, has them."""
@@ -193,7 +186,7 @@ def write(out: BinaryIO, acls: Mapping[int, bytes], nodes: Iterable[bytes]) -> W
         pending.append(node)
         pending_size += len(node)
         count += 1
-        if pending_size >= _CHUNK:
+        if pending_size >= SNAPSHOT_CHUNK:
             flush()
     pending.append(_END)
     flush()
@@ -214,13 +207,14 @@ class Header:
 class SnapshotReader:
     """Reads a snapshot as a stream: `header` at once, then `nodes()` to the end, which checks the seals."""
 
-    def __init__(self, stream: Readable) -> None:
+    def __init__(self, stream: Readable, limits: SnapshotLimits = _DEFAULT_LIMITS) -> None:
         """Read the header.
 
         Raises:
             SnapshotError: this is no snapshot, or its header is damaged.
         """
-        self._source = _Source(stream)
+        self._limits = limits
+        self._source = _Source(stream, limits)
         self.header = self._read_header()
         self.digest_zxid: int | None = None
         self.last_zxid: int | None = None
@@ -232,14 +226,14 @@ class SnapshotReader:
             raise SnapshotError("this is no ZooKeeper snapshot: it does not begin with ZKSN")
         if version != VERSION:
             raise SnapshotError(f"snapshot version {version} is unknown, only {VERSION} is")
-        sessions = {source.read_long(): source.read_int() for _ in range(source.count(MAX_HEADER_ITEMS))}
+        sessions = {source.read_long(): source.read_int() for _ in range(source.count(self._limits.header_items))}
         acls: dict[int, bytes] = {}
         begin = source.position
-        for _ in range(source.count(MAX_HEADER_ITEMS)):
+        for _ in range(source.count(self._limits.header_items)):
             key = source.read_long()
             acls[key] = source.acl()
-            if source.position - begin > MAX_ACLS:
-                raise SnapshotError(f"its ACLs take more than {MAX_ACLS} bytes")
+            if source.position - begin > self._limits.acls:
+                raise SnapshotError(f"its ACLs take more than {self._limits.acls} bytes")
         return Header(dbid, sessions, acls)
 
     def nodes(self) -> Iterator[Node]:
@@ -366,8 +360,9 @@ def _misfit(node: Node, zxid: int) -> SnapshotError:
 class _Source:
     """A stream with a window on it, and a running Adler-32 of what was consumed."""
 
-    def __init__(self, stream: Readable) -> None:
+    def __init__(self, stream: Readable, limits: SnapshotLimits) -> None:
         self._stream = stream
+        self._limits = limits
         self._window = b""
         self._offset = 0
         self._discarded = 0
@@ -380,7 +375,7 @@ class _Source:
 
     def whole_nodes(self) -> Iterator[Node]:
         """The znodes that lie in the window, up to one that does not, or is the end, or is odd: that is read slowly."""
-        window, start, end = self._window, self._offset, len(self._window)
+        window, start, end, most = self._window, self._offset, len(self._window), self._limits.field
         read_int, read_long, new = INT.unpack_from, LONG.unpack_from, tuple.__new__  # which is what Node(...) does
         while start + 8 <= end:
             (size,) = read_int(window, start)
@@ -390,7 +385,7 @@ class _Source:
             path = window[begin : begin + size]
             (size,) = read_int(window, data_at - 4)
             tail = data_at + size if size >= 0 else data_at
-            if path == b"/" or not -1 <= size <= MAX_FIELD or tail + _TAIL > end:
+            if path == b"/" or not -1 <= size <= most or tail + _TAIL > end:
                 break
             start = tail + _TAIL
             data = window[data_at:tail] if size >= 0 else None
@@ -410,7 +405,7 @@ class _Source:
         (size,) = INT.unpack(self.take(4))
         if size == -1:
             return None
-        if not 0 <= size <= MAX_FIELD:
+        if not 0 <= size <= self._limits.field:
             raise SnapshotError(f"a field claims {size} bytes, near byte {self.position}")
         return self.take(size)
 
@@ -430,7 +425,7 @@ class _Source:
         count, begin = self.count(), self.position
         parts = [INT.pack(count)]
         for _ in range(count):
-            if self.position - begin > MAX_ACL:
+            if self.position - begin > self._limits.acl:
                 raise SnapshotError(f"an ACL claims {count} entries, near byte {self.position}")
             parts.append(self.take(INT.size))
             parts.append(buffer(self.buffer()))
@@ -462,7 +457,7 @@ class _Source:
         parts = [self._window]
         have = len(self._window) - self._offset
         while have < size:
-            chunk = self._stream.read(max(_CHUNK, min(size - have, MAX_FIELD)))
+            chunk = self._stream.read(max(SNAPSHOT_CHUNK, min(size - have, self._limits.field)))
             if not chunk:
                 break
             parts.append(chunk)

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
+from metadata_tool.zookeeper import limits
 from metadata_tool.zookeeper.errors import SpoolDamaged
 from metadata_tool.zookeeper.snapshot import split, tree_key
 
-_BUFFER = 1 << 16
-_WRITE_BUFFER = 1 << 20
 _HEAD = struct.Struct(">iqI")
 """Of a batch: bytes of its znodes, their zxid, the CRC-32 of these bytes."""
 _SEAL = struct.Struct(">I")
@@ -33,7 +32,7 @@ class Spool:
     def __init__(self, path: Path) -> None:
         """Begin an empty spool; `path` is a file that does not exist yet."""
         self._path = path
-        self._file = path.open("xb+", buffering=_WRITE_BUFFER)
+        self._file = path.open("xb+", buffering=limits.WRITE_BUFFER)
         self._levels: list[int] = []
         self._size = 0
         self.nodes = 0
@@ -142,7 +141,7 @@ class Overlay:
 
     def __init__(self, path: Path) -> None:
         """Begin with nothing; `path` is a file that does not exist yet."""
-        self._file = path.open("xb+", buffering=_WRITE_BUFFER)
+        self._file = path.open("xb+", buffering=limits.WRITE_BUFFER)
         self._places: dict[bytes, _Place | None] = {}
         self._size = 0
 
@@ -224,7 +223,7 @@ class PathQueue:
     """Paths on disk, first in, first out: the znodes of the next level, which may be millions. No path holds a NUL."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("xb+", buffering=_WRITE_BUFFER)
+        self._file = path.open("xb+", buffering=limits.WRITE_BUFFER)
         self._path = path
         self._checksum = 0
         self.empty = True
@@ -257,7 +256,7 @@ class PathQueue:
         self._file.seek(0)
         rest, checksum = b"", 0
         try:
-            while chunk := self._file.read(_BUFFER):
+            while chunk := self._file.read(limits.READ_BUFFER):
                 checksum = crc32(chunk, checksum)
                 *paths, rest = (rest + chunk).split(b"\0")
                 yield paths

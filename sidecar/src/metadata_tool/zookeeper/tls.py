@@ -7,10 +7,8 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 
+from metadata_tool.zookeeper import limits
 from metadata_tool.zookeeper.errors import AuthoritiesUnusable, CertificateUnusable, Untrusted
-
-_PATIENCE = 3.0
-"""Seconds for one server; who does not answer is not what is looked for here."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Tls:
 
 def _ask(context: ssl.SSLContext, host: str, port: int, word: bytes) -> str:
     with (
-        socket.create_connection((host, port), timeout=_PATIENCE) as plain,
+        socket.create_connection((host, port), timeout=limits.COMMAND_TIMEOUT) as plain,
         context.wrap_socket(plain, server_hostname=host) as secure,
     ):
         secure.sendall(word)

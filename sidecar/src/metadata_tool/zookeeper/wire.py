@@ -12,17 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from metadata_tool.zookeeper import protocol
+from metadata_tool.zookeeper import limits, protocol
 from metadata_tool.zookeeper.jute import INT
+from metadata_tool.zookeeper.limits import ConnectionLimits
 from metadata_tool.zookeeper.protocol import EVENT_XID, PING_XID, REPLY
-
-_REPLY_TIMEOUT = 120.0
-_POLL_MS, _POLL_SOON_MS = 200, 5
-_THROTTLED_TRIES = 50
-_THROTTLED_PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.1)
-_CHUNK = 1 << 20
-LIMIT = 128 << 20
-"""No reply may claim more bytes than this."""
 
 OnEvent = Callable[[int, bytes, int], None]
 """Called with an event's type, its path and its zxid (-1 before 3.9)."""
@@ -41,6 +34,9 @@ class _Asked:
         self.answers: Answers = []
 
 
+_DEFAULT_BOUNDS = ConnectionLimits()
+
+
 class WireError(Exception):
     """The connection broke, or the server sent something that the protocol does not allow."""
 
@@ -48,11 +44,14 @@ class WireError(Exception):
 class Wire:
     """A connection on which a session was opened."""
 
-    def __init__(self, connection: socket.socket, session_timeout: float) -> None:
+    def __init__(
+        self, connection: socket.socket, session_timeout: float, bounds: ConnectionLimits = _DEFAULT_BOUNDS
+    ) -> None:
         """Take the connection over; `session_timeout` in seconds."""
         connection.setblocking(False)
+        self.bounds = bounds
         self._socket = connection
-        self._ping_after = session_timeout / 3
+        self._ping_after = session_timeout * limits.PING_SHARE
         self._waiting: deque[_Asked] = deque()
         self._next, self._due = 1, 1
         self._unsent = bytearray()
@@ -102,8 +101,8 @@ class Wire:
         Raises:
             WireError: no reply came for too long.
         """
-        if self._waiting and now - self._heard > _REPLY_TIMEOUT:
-            raise WireError(f"no reply came for {_REPLY_TIMEOUT:.0f} s")
+        if self._waiting and now - self._heard > self.bounds.reply_timeout:
+            raise WireError(f"no reply came for {self.bounds.reply_timeout:.0f} s")
         if self._later:
             due = [call for when, call in self._later if when <= now]
             self._later = [(when, call) for when, call in self._later if when > now]
@@ -136,7 +135,7 @@ class Wire:
         taken = 0
         while True:
             try:
-                chunk = self._socket.recv(_CHUNK)
+                chunk = self._socket.recv(limits.RECEIVE_BUFFER)
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
             except OSError as error:
@@ -148,7 +147,7 @@ class Wire:
             if self._have >= self._need:
                 self._deliver()
             taken += len(chunk)
-            if not isinstance(self._socket, ssl.SSLSocket) or taken >= _CHUNK:
+            if not isinstance(self._socket, ssl.SSLSocket) or taken >= limits.RECEIVE_BUFFER:
                 return  # what TLS gives is one record, of one reply perhaps; more may have come
 
     def _queue(self, content: bytes) -> None:
@@ -161,8 +160,8 @@ class Wire:
         at, end, need = 0, len(received), REPLY.size
         while end - at >= REPLY.size:
             size, xid, zxid, error = REPLY.unpack_from(received, at)
-            if not REPLY.size - INT.size <= size <= LIMIT:
-                raise WireError(f"a reply claims {size} bytes, and {LIMIT} is the most")
+            if not REPLY.size - INT.size <= size <= limits.REPLY_FRAME:
+                raise WireError(f"a reply claims {size} bytes, and {limits.REPLY_FRAME} is the most")
             need = INT.size + size
             if end - at < need:
                 break
@@ -215,7 +214,7 @@ class Requests:
     def _later(self, answers: Answers, throttled: list[int]) -> None:
         """Send these again: without any progress the next pause is longer, and there is an end to it."""
         self._tries += 1
-        if self._tries >= _THROTTLED_TRIES:
+        if self._tries >= self._wire.bounds.throttled_tries:
             raise WireError("the server throttles a request whenever it is sent")
 
         def on_answers(again: Answers) -> None:
@@ -225,8 +224,9 @@ class Requests:
                 answers[number] = answer
             self._on_answers(answers)
 
+        pauses = limits.THROTTLED_PAUSES
         bodies = [self._bodies[number] for number in throttled]
-        pause = _THROTTLED_PAUSES[min(self._tries, len(_THROTTLED_PAUSES)) - 1]
+        pause = pauses[min(self._tries, len(pauses)) - 1]
         self._wire.later(pause, lambda: self._wire.ask(self._kind, bodies, on_answers))
 
 
@@ -261,7 +261,7 @@ class Wires:
         for number in blocked:
             self._poll.modify(number, select.POLLIN | select.POLLOUT)
         soon = any(wire.has_later for wire in self._wires.values())
-        for number, what in self._poll.poll(_POLL_SOON_MS if soon else _POLL_MS):
+        for number, what in self._poll.poll(limits.POLL_SOON_MS if soon else limits.POLL_MS):
             if what & select.POLLOUT:
                 self._wires[number].write()
             if what & ~select.POLLOUT:
