@@ -273,7 +273,7 @@ def test_second_restore_over_the_first(points: Points, ensemble: Ensemble) -> No
     third.wait()
     write(ensemble, "/of-the-second")
     said = restored(points, ensemble, first, RESTORE_VERSION="2")
-    assert "will be kept aside" in said
+    assert "will be moved aside" in said
     assert "this member takes its tree from" in said
     first.start()
     first.wait()

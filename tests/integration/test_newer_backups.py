@@ -51,7 +51,7 @@ def test_newer_backups_are_refused(arguments: list[str], restore: Restore, folde
     newer(folder, by=9)
     outcome = restore(*arguments)
     assert_refused(NewerBackups, f"3 backups are newer than file://{folder}/pulsar-{TIMESTAMP}.tar.gz", outcome)
-    for text in (str(newest), "nothing was touched", "latest", "ALLOW_OLDER=true"):
+    for text in (str(newest), "Nothing was touched", "latest", "ALLOW_OLDER=true"):
         assert text in outcome.error
     assert [] == list(volume.iterdir())
 

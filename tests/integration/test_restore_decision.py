@@ -50,7 +50,7 @@ def test_another_cluster_runs(point: dict[str, str], volume: Path, tmp_path: Pat
         settings = {**point, "ZOOKEEPER_DATA_DIR": str(volume), SERVERS: f"127.0.0.1:{free_port()},{server.address}"}
         outcome = run("restore", settings=settings)
     assert_refused(ClusterRunning, server.address, outcome)
-    assert "no restore has made its tree" in outcome.error
+    assert "serves an ensemble that did not come from a restore" in outcome.error
     assert [] == list(volume.iterdir())
 
 
@@ -66,7 +66,7 @@ def test_cluster_of_another_restore_runs(point: dict[str, str], volume: Path, re
     """A cluster of another restore version is not joined, and not restored over."""
     settings = {**point, "ZOOKEEPER_DATA_DIR": str(volume), SERVERS: restored.address, "RESTORE_VERSION": "2"}
     outcome = run("restore", settings=settings)
-    assert_refused(ClusterRunning, "its tree is of restore version 1", outcome)
+    assert_refused(ClusterRunning, "serves an ensemble of restore version 1", outcome)
     assert [] == list(volume.iterdir())
 
 
@@ -106,4 +106,4 @@ def test_another_version_without_members_is_refused(point: dict[str, str], volum
     succeed("restore", settings=own)
     outcome = run("restore", settings={**own, "RESTORE_VERSION": "2"})
     assert_refused(DataDirNotEmpty, "version 1", outcome)
-    assert "ZOOKEEPER_SERVERS must name the members" in outcome.error
+    assert "Set ZOOKEEPER_SERVERS to the members" in outcome.error

@@ -111,7 +111,7 @@ def test_nobody_there(settings: dict[str, str]) -> None:
         ({"ZOOKEEPER_TLS_KEY_PASSWORD": ""}, "ZOOKEEPER_TLS_CERT and ZOOKEEPER_TLS_KEY"),
         ({"ZOOKEEPER_TLS_KEY": ""}, "ZOOKEEPER_TLS_KEY is not set"),
         ({"ZOOKEEPER_TLS": "yes"}, "ZOOKEEPER_TLS is 'yes'"),
-        ({"ZOOKEEPER_TLS": ""}, "ZOOKEEPER_TLS_CA is set, ZOOKEEPER_TLS is not"),
+        ({"ZOOKEEPER_TLS": ""}, "ZOOKEEPER_TLS_CA is set, but ZOOKEEPER_TLS is false"),
     ],
 )
 def test_bad_settings(settings: dict[str, str], changes: dict[str, str], named: str) -> None:

@@ -167,14 +167,14 @@ def test_wrong_usage(arguments: list[str], command: Command) -> None:
 @pytest.mark.parametrize("verb", TAKING_A_URI)
 def test_uri_is_wrong(verb: str, uri: str, command: Command) -> None:
     """An address that is no backup's is refused in one line."""
-    command(verb, uri).assert_refused(2, "URI is wrong")
+    command(verb, uri).assert_refused(2, "URI is not valid")
 
 
 @pytest.mark.parametrize("verb", TAKING_A_URI)
 def test_secret_in_a_uri_is_not_repeated(verb: str, command: Command) -> None:
     """Credentials in an address are not shown."""
     outcome = command(verb, "s3a://AKIAKEY:s3cr3t@bucket/p-1.tar.gz")
-    outcome.assert_refused(2, "URI is wrong")
+    outcome.assert_refused(2, "URI is not valid")
     assert not re.search("AKIAKEY|s3cr3t", outcome.said)
 
 

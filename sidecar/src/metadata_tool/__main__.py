@@ -1,4 +1,4 @@
-"""`python -m metadata_tool` is `metadata-tool`."""
+"""Lets `python -m metadata_tool` run the program."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The command line: one command a verb. Results go to stdout, everything else that is said to stderr."""
+"""The command line. Results go to stdout, the log and errors to stderr."""
 
 import argparse
 import gc
@@ -13,18 +13,18 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from metadata_tool import __version__, backup, help_texts, inspection, restore
+from metadata_tool import __version__, backup, help_texts, inspection
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
-from metadata_tool.decision import Decision, Verdict
 from metadata_tool.errors import OutputLost, SettingError, Stopped, ToolError
+from metadata_tool.fetch import fetched, verify
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.pulsar.rules import RULES
-from metadata_tool.restore_point import newest, settled
+from metadata_tool.restore import restore
+from metadata_tool.restore_point import newest
 from metadata_tool.settings import Settings, StoreSettings
 from metadata_tool.store import Store, open_store
 from metadata_tool.zookeeper.snapshot import Node
-from metadata_tool.zookeeper_faults import FOR_RESTORE, explained
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        return OutputLost.exit_code  # the reader of a pipe has gone, as with `| head`: nothing to say
+        return OutputLost.exit_code  # the reader of a pipe has ended, as with `| head`, which is no error to report
     except KeyboardInterrupt:
         print("error: stopped before the work was done", file=sys.stderr)
         return Stopped.exit_code
@@ -60,25 +60,27 @@ def _configure_logs(log_format: str, level: str) -> None:
 
 
 class Command(Protocol):
-    """What runs a verb."""
+    """What runs a command."""
 
     def __call__(self, options: argparse.Namespace, settings: Settings, /) -> None:
         """Do it, or raise ToolError."""
 
 
 def _print(text: str = "", end: str = "\n", *, flush: bool = False) -> None:
-    """Write to stdout; once that has failed, nothing is tried again, not even by the interpreter's own last flush."""
+    """Write to stdout. If that fails, nothing is written again, not even by the interpreter's last flush."""
     try:
         print(text, end=end, flush=flush)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise
-        raise OutputLost(f"the output cannot be written: {error.strerror}", "Check where it goes") from error
+        raise OutputLost(
+            f"the output cannot be written ({error.strerror})", "Check the file or device that it goes to"
+        ) from error
 
 
 def _serve(options: argparse.Namespace, settings: Settings) -> None:
-    from metadata_tool.server import serve  # gunicorn and Flask are of no use to the other commands
+    from metadata_tool.server import serve  # the other commands do not need gunicorn and Flask
 
     serve(settings.serve())
 
@@ -92,7 +94,7 @@ def _list(options: argparse.Namespace, settings: Settings) -> None:
     store, prefix = _open(settings.store()), settings.prefix()
     found = backups(store, prefix)
     if not found:
-        log.info("there is no backup named %s-… in %s", prefix, store.location)
+        log.info("there is no backup named %s-<epoch ms>.tar.gz in %s", prefix, store.location)
     if options.json:
         _print(json.dumps([entry.as_json() for entry in found], indent=2))
     else:
@@ -101,22 +103,20 @@ def _list(options: argparse.Namespace, settings: Settings) -> None:
 
 def _verify(options: argparse.Namespace, settings: Settings) -> None:
     point, heartbeat = _point(options.uri, settings), Heartbeat()
-    store = _open_at(settings, point.location)
-    with restore.fetched(point, store, settings.spool_dir(), heartbeat) as path:
-        manifest = restore.verify(point, path, heartbeat)
+    with fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path:
+        manifest = verify(point, path, heartbeat)
     _print(f"{point} is whole: {manifest.nodes} znodes at zxid {manifest.zxid:#x}")
 
 
 def _inspect(options: argparse.Namespace, settings: Settings) -> None:
     point, heartbeat = _point(options.uri, settings), Heartbeat()
-    store = _open_at(settings, point.location)
 
     def each(node: Node) -> None:
         heartbeat()
         if options.tree:
             _print(inspection.tree_line(node))
 
-    with restore.fetched(point, store, settings.spool_dir(), heartbeat) as path:
+    with fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path:
         found = inspection.inspect(point, path, each)
     if options.json:
         _print(json.dumps(found.as_json(), indent=2))
@@ -125,29 +125,10 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
-    wanted, heartbeat = settings.restore(), Heartbeat()
-    log.info("restore version %s: %s into %s", wanted.version, wanted.described, wanted.data.path)
-    with (
-        explained(FOR_RESTORE),
-        wanted.data.locked(),
-        settled(wanted, partial(_open_at, settings), heartbeat, dry_run=options.dry_run) as (verdict, job),
-    ):
-        gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes its time
-        if verdict.decision is Decision.DONE:
-            return
-        if options.dry_run:
-            _rehearse(job, settings, verdict, heartbeat)
-        elif verdict.places:
-            store = _open_at(settings, job.point.location)
-            _print(str(restore.run(job, store, heartbeat, replace=verdict.replaces)))
-        elif verdict.origin:
-            restore.join(job, verdict.origin, replace=verdict.replaces)
-
-
-def _rehearse(job: restore.RestoreJob, settings: Settings, verdict: Verdict, heartbeat: Heartbeat) -> None:
-    if verdict.places:
-        restore.rehearse(job, _open_at(settings, job.point.location), heartbeat)
-    log.info("this was a rehearsal: nothing was written to %s", job.data.path)
+    gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes its time
+    placed = restore(settings.restore(), partial(_open_at, settings), Heartbeat(), dry_run=options.dry_run)
+    if placed:
+        _print(str(placed))
 
 
 def _rules(options: argparse.Namespace, settings: Settings) -> None:
@@ -171,7 +152,9 @@ def _point(uri: str, settings: Settings) -> RestorePoint:
     try:
         return RestorePoint.parse(uri)
     except ValueError as error:
-        raise SettingError(f"URI is wrong, {error}", "`metadata-tool list` prints those that are there") from error
+        raise SettingError(
+            f"URI is not valid, {error}", "Copy the address of a backup from `metadata-tool list`"
+        ) from error
 
 
 def _table(found: list[Backup]) -> str:
@@ -184,7 +167,7 @@ def _table(found: list[Backup]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="metadata-tool",
-        description="Saves Pulsar's ZooKeeper metadata to a bucket, and starts a new ZooKeeper from such a backup.",
+        description="Backs up Pulsar's ZooKeeper metadata to a bucket, and starts a new ZooKeeper from a backup.",
         epilog=help_texts.of_program(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -202,13 +185,17 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=command)
         return added
 
-    verb("serve", _serve, "back up at every interval, and answer on the admin port")
-    verb("backup", _backup, "make one backup now, and print its address")
+    verb("serve", _serve, "back up at every interval and answer on the admin port")
+    verb("backup", _backup, "make one backup now and print its address")
     listing = verb("list", _list, "list the backups named BACKUP_PREFIX, newest first")
-    checking = verb("verify", _verify, "read a backup whole and check everything that can be checked")
-    showing = verb("inspect", _inspect, "show what is in a backup, verifying it")
-    restoring = verb("restore", _restore, "write RESTORE_POINT into ZOOKEEPER_DATA_DIR, which must hold no data; once")
-    restoring.add_argument("--dry-run", action="store_true", help="do everything but write it, and say what would be")
+    checking = verb("verify", _verify, "read a backup and verify all of it")
+    showing = verb("inspect", _inspect, "verify a backup and show what is in it")
+    restoring = verb(
+        "restore", _restore, "restore RESTORE_POINT into ZOOKEEPER_DATA_DIR, once for each RESTORE_VERSION"
+    )
+    restoring.add_argument(
+        "--dry-run", action="store_true", help="do everything except writing, and log what would change"
+    )
     verb("rules", _rules, "show what a restore changes in a saved tree, and why")
     for described in (checking, showing):
         described.add_argument("uri", metavar="URI", help=f"the address of a backup, as `list` prints it, or {LATEST}")

@@ -8,8 +8,8 @@ from typing import Any
 
 from metadata_tool import archive
 from metadata_tool.catalog import RestorePoint
+from metadata_tool.fetch import require_match
 from metadata_tool.manifest import Manifest
-from metadata_tool.restore import require_match
 from metadata_tool.zookeeper.snapshot import Node, printable
 
 

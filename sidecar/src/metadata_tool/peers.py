@@ -1,7 +1,7 @@
-"""Lets the members that restore `latest` wait for each other, until one of them looks it up for all.
+"""Members that restore `latest` wait for each other, until one of them looks it up for all.
 
 A member that is down may hold data that is newer than any backup, so nothing is looked up before all members wait.
-ZooKeeper does not run yet, so the restore answers on the AdminServer's port, in the AdminServer's format.
+ZooKeeper is not running yet, so the restore answers on the AdminServer's port, in the AdminServer's format.
 """
 
 import json
@@ -18,7 +18,7 @@ from metadata_tool.catalog import RestorePoint, Series
 from metadata_tool.errors import ClusterRunning, MembersMissing
 from metadata_tool.lifecycle import Every, Heartbeat
 from metadata_tool.ports import listen
-from metadata_tool.restore import RestoreJob
+from metadata_tool.restore_job import RestoreJob
 from metadata_tool.restore_marker import Marker
 from metadata_tool.zookeeper import limits, probe
 
@@ -27,15 +27,15 @@ log = logging.getLogger(__name__)
 WAITING = "metadata-backup.waiting"
 """In an answer: the digest of the restore that the member waits for."""
 MEMBER = "metadata-backup.member"
-"""In an answer: a random id of the member. By its own id, a member finds out which address is its own."""
+"""In an answer: a random id of the member. A member finds its own address by its id."""
 
 _PATIENCE = 660.0
-"""Seconds to wait for all members. It is more than ten minutes: then Kubernetes has forgotten earlier failures of the
-container, and starts it again at once, with the current settings.
+"""Seconds to wait for all members. After ten minutes, Kubernetes has forgotten earlier failures of the container, so it
+starts it again at once, with the current settings.
 """
 _SAY_EVERY = 10.0
 _FAREWELL = 30.0
-"""Seconds for which the member that looked up the point answers members that have not heard it yet."""
+"""Seconds for which the member that looked up the point still answers members that do not know it yet."""
 
 
 class Meeting:
@@ -69,7 +69,7 @@ class Meeting:
         self._server.server_close()
 
     def wait(self, heartbeat: Heartbeat) -> RestorePoint | None:
-        """The point that all members restore; None as soon as a ZooKeeper runs: then decide again.
+        """The point that all members restore; None as soon as a ZooKeeper runs, so that it is decided again.
 
         Raises:
             ClusterRunning: a member waits for another restore.
@@ -83,9 +83,9 @@ class Meeting:
                 return self._point
             if time.monotonic() > deadline:
                 raise MembersMissing(
-                    f"after {self._patience:.0f} s, not all members wait for the newest backup of {self._series}",
-                    "Nothing was touched. The log names the missing members. Start them and run the restore again, "
-                    "or set RESTORE_POINT to a backup",
+                    f"not all members waited for the newest backup of {self._series} within {self._patience:.0f} s",
+                    "Start the members that the log names as missing, and run the restore again. "
+                    "Or set RESTORE_POINT to a backup. Nothing was touched",
                 )
             heartbeat()
             time.sleep(1)
@@ -102,7 +102,7 @@ class Meeting:
             self._heard_me.add(asker)
 
     def _hear(self) -> RestorePoint | None:
-        """Ask every member. The point, if a member tells it, or if all wait and this one is the first; else None."""
+        """The point, if a member answers it, or if all wait and this member is the first and looks it up; else None."""
         members = self._job.members
         asked = {address: probe.properties(address, self._job.admin_port, self._me) for address in members}
         waiting = {address: answer for address, answer in asked.items() if WAITING in answer}
@@ -132,9 +132,9 @@ class Meeting:
         others = [address for address, answer in waiting.items() if answer[WAITING] != self._cause]
         if others:
             raise ClusterRunning(
-                f"{', '.join(others)} waits for another restore, not for version {self._job.version} of the newest "
-                f"backup of {self._series} with the settings of this member",
-                "Nothing was touched. Give all members the same settings, and start their restores again",
+                f"{', '.join(others)} waits for another restore than this member, which restores version "
+                f"{self._job.version} from the newest backup of {self._series}",
+                "Give all members the same settings, then start their restores again. Nothing was touched",
             )
 
     def _say(self, state: str) -> None:

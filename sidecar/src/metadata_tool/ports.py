@@ -7,10 +7,10 @@ from metadata_tool.errors import PortUnavailable
 
 
 def listen(port: int, setting: str, address: str = "") -> socket.socket:
-    """Listen on a port of one address, or of all, for IPv4 and, where the machine has it, IPv6.
+    """Listen on a port of one address, or of all, for IPv4 and, if the machine has it, IPv6.
 
     Raises:
-        PortUnavailable: another program has it, or this user may not take it. `setting` names the variable to change.
+        PortUnavailable: the port is in use, or this user may not bind it. `setting` names the variable to change.
     """
     try:
         if address:
@@ -20,5 +20,13 @@ def listen(port: int, setting: str, address: str = "") -> socket.socket:
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
         return socket.create_server(("", port))
     except OSError as error:
-        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
-        raise PortUnavailable(f"the admin port {port} {reason}", f"Set {setting} to a free one") from error
+        raise _explained(error, f"port {port}{address and f' of {address}'}", setting) from error
+
+
+def _explained(error: OSError, port: str, setting: str) -> PortUnavailable:
+    if error.errno == errno.EADDRINUSE:
+        return PortUnavailable(f"the admin {port} is in use", f"Set {setting} to a free port")
+    hint = f"Set {setting} to a port that can be bound"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        hint = f"Set {setting} to a port from 1024, or let this user bind lower ones"
+    return PortUnavailable(f"the admin {port} cannot be bound ({error.strerror})", hint)

@@ -1,4 +1,4 @@
-"""What a restore leaves beside the snapshot that it wrote, so that the next start of the pod knows it as done."""
+"""The marker that a restore leaves in the data directory, so that the next start of the pod has nothing to do."""
 
 import hashlib
 import json
@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 
 FORMAT = 1
 ZNODE = b"/metadata-backup"
-"""Where a restored tree has the same, so that whoever asks the ensemble knows which restore it is of."""
+"""The same marker in the restored tree, so that clients can read which restore the ensemble is from."""
 
 
 @dataclass(frozen=True)
 class Marker:
-    """Which restore made a data directory what it is: its version, the restore point, what else decides its content."""
+    """The restore that a data directory is from: version, restore point, and the settings that change the tree."""
 
     version: str
     point: str
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
-        """The file's content. No clock in it: each member gets the same."""
+        """The file's content. It holds no time, so that each member gets the same."""
         fields = {
             "format": FORMAT,
             "restoreVersion": self.version,
@@ -30,22 +30,22 @@ class Marker:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of `to_json`, in hex: members of one restore have the same."""
+        """The SHA-256 of `to_json`, in hex. Members of one restore have the same."""
         return hashlib.sha256(self.to_json()).hexdigest()
 
     @property
     def zxid_epochs(self) -> int:
-        """By how many epochs a restored tree is later than the saved one, from 1 to 4096.
+        """How many epochs a restored tree is later than the saved one, from 1 to 4096.
 
-        Members with equal zxids never compare what they hold (LearnerHandler.syncFollower). So restores that differ
-        get zxids that differ, and a member that was restored otherwise takes its tree from the leader. Of two points
-        the later one leads: that is left to their own zxids.
+        Members with equal zxids never compare their trees (LearnerHandler.syncFollower). So different restores get
+        different zxids, and a member that was restored differently takes its tree from the leader. The point is left
+        out, so that of two points the later one leads by its own zxid.
         """
         return 1 + int(Marker(self.version, "", self.settings).digest[:3], 16)
 
     @classmethod
     def parse(cls, content: bytes) -> "Marker | None":
-        """Read a marker; None where it is not one that this program writes, so that nothing is taken for done."""
+        """Read a marker; None if this program did not write it, so that no restore is skipped by mistake."""
         try:
             fields = json.loads(content)
         except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Which backup a restore takes: the named one if none is newer, or the latest, the same for all members."""
+"""Which backup a restore takes: the named one if none is newer, or the latest. It is the same for all members."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -6,12 +6,12 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, Series, backups
-from metadata_tool.decision import Verdict, decide
+from metadata_tool.decision import Action, Decision, decide
 from metadata_tool.errors import BackupMissing, NewerBackups, ToolError
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.peers import Meeting
-from metadata_tool.restore import RestoreJob
+from metadata_tool.restore_job import RestoreJob
 from metadata_tool.store import Store
 
 log = logging.getLogger(__name__)
@@ -22,18 +22,18 @@ Open = Callable[[Location], Store]
 @contextmanager
 def settled(
     job: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, dry_run: bool
-) -> Iterator[tuple[Verdict, RestoreJob]]:
-    """What to do here, and the plan. If a backup is restored, the plan names it.
+) -> Iterator[tuple[Decision, RestoreJob]]:
+    """What to do here, and the job. If a backup is restored, the job names it.
 
-    While the block runs, members that wait can ask which backup it is. A rehearsal does not wait for other members.
+    While the block runs, members that wait can ask which backup it is. A dry run does not wait for other members.
 
     Raises:
-        NewerBackups: there are newer backups than the one that was named.
-        ToolError: see `decide`; or the store cannot be asked.
+        NewerBackups: there are newer backups than the named one.
+        ToolError: as `decide`; or the store cannot be listed.
     """
     with ExitStack() as kept:
-        verdict, wanted = decide(job, heartbeat), job.wanted
-        if verdict.places and not verdict.origin:  # else those that run have decided, for all
+        decision, wanted = decide(job, heartbeat), job.wanted
+        if _to_choose(decision):
             if isinstance(wanted, RestorePoint):
                 own = Series(wanted.location, wanted.name.prefix)
                 _require_newest(job, wanted, (own, *job.newer_in), open_store)
@@ -41,10 +41,15 @@ def settled(
                 job = job.settled(_latest(job, wanted, open_store))
             else:
                 meeting = kept.enter_context(Meeting(job, wanted, partial(_latest, job, wanted, open_store)))
-                verdict, job = _meet(meeting, verdict, job, heartbeat)
-        if verdict.places and verdict.origin:
-            job = job.settled(RestorePoint.parse(verdict.origin.point))
-        yield verdict, job
+                decision, job = _meet(meeting, decision, job, heartbeat)
+        if decision.action is Action.RESTORE and decision.origin:
+            job = job.settled(RestorePoint.parse(decision.origin.point))
+        yield decision, job
+
+
+def _to_choose(decision: Decision) -> bool:
+    """Whether the backup is still to be chosen. If members run that were restored, they have chosen for all."""
+    return decision.action is Action.RESTORE and decision.origin is None
 
 
 def newest(series: Series, open_store: Open) -> RestorePoint:
@@ -63,13 +68,13 @@ def newest(series: Series, open_store: Open) -> RestorePoint:
     return RestorePoint(series.location, found[0].name)
 
 
-def _meet(meeting: Meeting, verdict: Verdict, job: RestoreJob, heartbeat: Heartbeat) -> tuple[Verdict, RestoreJob]:
+def _meet(meeting: Meeting, decision: Decision, job: RestoreJob, heartbeat: Heartbeat) -> tuple[Decision, RestoreJob]:
     """Wait until the point is known. If a ZooKeeper runs by then, decide again."""
-    while verdict.places and not verdict.origin:
+    while _to_choose(decision):
         if point := meeting.wait(heartbeat):
-            return verdict, job.settled(point)
-        verdict = decide(job, heartbeat)
-    return verdict, job
+            return decision, job.settled(point)
+        decision = decide(job, heartbeat)
+    return decision, job
 
 
 def _latest(job: RestoreJob, series: Series, open_store: Open) -> RestorePoint:
@@ -89,9 +94,9 @@ def _require_newest(job: RestoreJob, point: RestorePoint, places: Iterable[Serie
         count = "1 backup is" if len(newer) == 1 else f"{len(newer)} backups are"
         raise NewerBackups(
             f"{count} newer than {point}, the newest is {last.uri}",
-            f"Nothing was touched. Set RESTORE_POINT (in the chart restorePoint) to the newest, or to {LATEST}, if "
-            "`metadata-tool inspect` shows your cluster in it. To go back in time on purpose, set ALLOW_OLDER=true "
-            "(restore.allowOlder)",
+            f"Set RESTORE_POINT (in the chart restorePoint) to the newest, or to {LATEST}, if `metadata-tool inspect` "
+            "shows your cluster in it. To restore the older one on purpose, set ALLOW_OLDER=true (restore.allowOlder). "
+            "Nothing was touched",
         )
 
 
@@ -99,6 +104,6 @@ def _newer(point: RestorePoint, place: Series, open_store: Open) -> list[Backup]
     try:
         found = backups(open_store(place.location), place.prefix)
     except ToolError as error:
-        hint = "The restore looked for newer backups. To skip that, set ALLOW_OLDER=true (restore.allowOlder)"
+        hint = "To restore without checking for newer backups, set ALLOW_OLDER=true (restore.allowOlder)"
         raise type(error)(error.message, f"{error.hint}. {hint}") from error
     return [backup for backup in found if backup.name.timestamp > point.name.timestamp]

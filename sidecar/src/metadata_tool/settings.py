@@ -14,7 +14,7 @@ from metadata_tool.errors import SettingError
 from metadata_tool.location import EXAMPLE, Location
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
-from metadata_tool.restore import RestoreJob
+from metadata_tool.restore_job import RestoreJob
 from metadata_tool.variables import Variable
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir

@@ -1,0 +1,183 @@
+"""The tree of a new cluster, made from a fetched backup and written as a snapshot."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from metadata_tool import archive
+from metadata_tool.catalog import RestorePoint
+from metadata_tool.errors import ArchiveUnsupported, ClusterAbsent, SettingError, ToolError
+from metadata_tool.fetch import verify
+from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.manifest import USE_ANOTHER, Manifest
+from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.recovery import Recovery, Transform
+from metadata_tool.pulsar.report import RecoveryReport
+from metadata_tool.pulsar.rules import RecoveryPlan
+from metadata_tool.pulsar.tree_facts import TreeSummary
+from metadata_tool.pulsar.tree_scan import ScanResult, TreeScan
+from metadata_tool.restore_job import RestoreJob
+from metadata_tool.restore_marker import ZNODE, Marker
+from metadata_tool.subprocess_worker import in_subprocess
+from metadata_tool.zookeeper import datadir, initial_znodes, snapshot
+from metadata_tool.zookeeper.jute import READ, Acl, pack_acls
+from metadata_tool.zookeeper.snapshot import Node
+from metadata_tool.zookeeper.stat import Stat
+
+log = logging.getLogger(__name__)
+
+REPORT = "restore-report.json"
+"""A file beside the snapshot, where ZooKeeper ignores it."""
+
+_LARGE = 100_000
+"""Znodes from which a backup is verified by a second process while this one writes."""
+
+
+@dataclass(frozen=True)
+class RestoredTree:
+    """A fetched backup, and what makes it the tree of a new cluster at a later zxid."""
+
+    job: RestoreJob
+    path: Path
+    manifest: Manifest
+    layout: Layout
+    zxid: int
+    heartbeat: Heartbeat
+
+    @classmethod
+    def of(cls, job: RestoreJob, path: Path, heartbeat: Heartbeat) -> "RestoredTree":
+        """Read the manifest of a fetched backup.
+
+        Raises:
+            ToolError: this backup must not be restored.
+        """
+        with archive.opened(path) as backup:
+            manifest = backup.manifest
+        if job.looked_up:
+            _require_cluster(job.point, manifest)
+        return cls(job, path, manifest, _layout(job, manifest), _later(manifest.zxid, job.marker), heartbeat)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are needed at most. Marks on offloaded ledgers add a tenth; there is a marker, and a report."""
+        size = self.manifest.snapshot.size
+        return size + size // 8 + (16 << 20)
+
+    def write(self, out: BinaryIO) -> dict[str, bytes]:
+        """Write the snapshot; returns the files that belong beside it, by name.
+
+        A large backup is verified by another process while this one writes, assuming what the manifest says. If the
+        backup is damaged, the snapshot is not used. If the tree differs from its manifest, it is written again.
+        """
+        assumed = self._assumption()
+        if assumed is None:
+            found = self._verified(_scan(self.job.point, self.path, self.layout, self.heartbeat))
+            return self._reported(found, self._write(out, found.facts.summary, found))
+        log.info("verifying %s while writing it", self.job.point)
+        with in_subprocess(self.heartbeat, _scan, self.job.point, self.path, self.layout) as scanned:
+            try:
+                changes = self._write(out, assumed, None)
+            except Exception:
+                scanned()  # if the backup is damaged, that is the cause, and its error is raised here
+                raise
+            found = self._verified(scanned())
+        if found.facts.summary != assumed:
+            log.warning("the manifest of %s does not match its tree, so the snapshot is written again", self.job.point)
+            out.seek(0)
+            out.truncate()
+            changes = self._write(out, found.facts.summary, found)
+        return self._reported(found, changes)
+
+    def _assumption(self) -> TreeSummary | None:
+        """What the manifest says of the tree; None if that is not enough, or the tree is small enough to read first."""
+        summary = TreeSummary.parse(self.manifest.summary)
+        if summary is None or self.manifest.nodes < _LARGE:
+            return None
+        try:
+            return None if self._plan(summary).rename else summary
+        except ToolError:
+            return None  # a restore is only refused for what is in the tree itself
+
+    def _verified(self, found: ScanResult) -> ScanResult:
+        log.info("verified %s: %d znodes at zxid %#x", self.job.point, self.manifest.nodes, self.manifest.zxid)
+        return found
+
+    def _plan(self, summary: TreeSummary) -> RecoveryPlan:
+        return self.job.recovery_options.plan(summary, self.zxid, self.manifest.timestamp)
+
+    def _write(self, out: BinaryIO, summary: TreeSummary, found: ScanResult | None) -> Transform:
+        plan = self._plan(summary)
+        renamed = found.facts.clusters[plan.rename[0]] if found and plan.rename else []
+        recovery = Recovery(plan, summary, renamed, self.layout)
+        with archive.opened(self.path, self.heartbeat) as backup:
+            tree = backup.tree(verified=True)
+            read_only = max(tree.acls, default=0) + 1
+            acls = {**tree.acls, read_only: pack_acls([Acl(READ, "world", "anyone")])}
+            nodes = self._with_own(recovery.nodes(tree.nodes), read_only)
+            encoded = self._checked(nodes, acls) if renamed else (node.encode() for node in nodes)
+            written = snapshot.write(out, acls, encoded)
+        log.info("wrote %d znodes", written.nodes)
+        return recovery.changes
+
+    def _reported(self, found: ScanResult, changes: Transform) -> dict[str, bytes]:
+        """Log what was done; the files that report it."""
+        report = RecoveryReport(self._plan(found.facts.summary), found.facts, changes, found.coverage)
+        for line in report.lines():
+            log.info("%s", line)
+        return {datadir.MARKER: self.job.marker.to_json(), REPORT: report.encode()}
+
+    def _checked(self, nodes: Iterable[Node], acls: Mapping[int, bytes]) -> Iterator[bytes]:
+        """Encoded znodes of a tree in which some were renamed, as long as ZooKeeper can load it."""
+        try:
+            for node in snapshot.in_tree_order(nodes, acls, self.zxid):
+                yield node.encode()
+        except snapshot.SnapshotError as error:
+            raise ToolError(
+                f"ZooKeeper could not load the renamed tree, {error}", "Report this bug. Nothing was placed"
+            ) from error
+
+    def _with_own(self, nodes: Iterable[Node], read_only: int) -> Iterator[Node]:
+        """The tree with the znodes of a new server, and this restore's marker in place of an earlier one."""
+        time = self.manifest.timestamp
+        stat = Stat(self.zxid, self.zxid, time, time, 0, 0, 0, 0, self.zxid)
+        marker = Node(ZNODE, self.job.marker.to_json(), read_only, stat.pack())
+        others = (node for node in nodes if node[0] != ZNODE and node[0] != initial_znodes.CONFIG)
+        return snapshot.inserted(others, [marker, *initial_znodes.of_new_server(read_only)])
+
+
+def _scan(point: RestorePoint, path: Path, layout: Layout, heartbeat: Heartbeat | None = None) -> ScanResult:
+    """Verify a fetched backup; what a recovery must know of its tree."""
+    scan = TreeScan(layout)
+    verify(point, path, heartbeat or Heartbeat(), scan.see)
+    return scan.findings()
+
+
+def _layout(job: RestoreJob, manifest: Manifest) -> Layout:
+    saved = manifest.managed_ledger_path
+    if job.managed_ledger_path != saved:
+        raise SettingError(
+            f"MANAGED_LEDGER_PATH is {job.managed_ledger_path}, but the backup was made with {saved}",
+            f"Set MANAGED_LEDGER_PATH to {saved}",
+        )
+    return Layout(manifest.chroot, saved)
+
+
+def _require_cluster(point: RestorePoint, manifest: Manifest) -> None:
+    """Refuse the backup of an ensemble that was emptied, because no operator chose it."""
+    summary = TreeSummary.parse(manifest.summary)
+    if summary and not summary.clusters:
+        raise ClusterAbsent(
+            f"the newest backup {point} holds no Pulsar cluster, its /admin/clusters is empty",
+            "Set RESTORE_POINT to an older backup that holds one, and ALLOW_OLDER=true. "
+            "To find it, use `metadata-tool list` and `inspect`. Nothing was touched",
+        )
+
+
+def _later(zxid: int, marker: Marker) -> int:
+    """A zxid that no client of the old cluster had seen at the backup; later for a later backup."""
+    later = zxid + (marker.zxid_epochs << 32)
+    if later >= 1 << 63:
+        raise ArchiveUnsupported(f"the backup's zxid {zxid:#x} leaves no room for a later one", USE_ANOTHER)
+    return later
