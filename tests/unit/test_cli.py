@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from metadata_tool import __version__
 from metadata_tool.archive import opened
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.cli import main
-from metadata_tool.errors import every_error
+from metadata_tool.errors import SpoolFailed, every_error
 from metadata_tool.manifest import FORMAT_VERSION
 from metadata_tool.restore_marker import ZNODE
 from metadata_tool.settings import VARIABLES
@@ -112,6 +112,52 @@ def tree_of(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
+class Noting(Mapping[str, str]):
+    """An environment that notes which variables are read."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.read.add(name)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+ZOOKEEPER = {"ZOOKEEPER_SERVERS": "127.0.0.1:1", "SPOOL_DIR": "/no/such/directory"}  # so that it ends at once
+DIGEST_MD5 = {"ZOOKEEPER_SASL_MECHANISM": "DIGEST-MD5", "ZOOKEEPER_SASL_USER": "u", "ZOOKEEPER_SASL_PASSWORD": "p"}
+GSSAPI = {"ZOOKEEPER_SASL_MECHANISM": "GSSAPI", "ZOOKEEPER_SASL_KEYTAB": "/keytab"}
+WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
+    "serve": [([], ZOOKEEPER | more) for more in ({}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI)],
+    "backup": [([], ZOOKEEPER | more) for more in ({}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI)],
+    "list": [([], {})],
+    "verify": [(["latest"], {})],
+    "inspect": [(["latest"], {})],
+    "restore": [(["--dry-run"], {}), (["--dry-run"], {"RESTORE_POINT": "latest"})],
+    "rules": [([], {})],
+}
+"""Arguments and settings of each command by which it reads, taken together, all that it can read."""
+
+
+@pytest.mark.usefixtures("restored_globals")
+@pytest.mark.parametrize("verb", VERBS)
+def test_readers_are_true(verb: str, folder: Path, settings: dict[str, str]) -> None:
+    """A command reads the variables that name it as a reader, all of them and no other."""
+    make_backup(folder)
+    read: set[str] = set()
+    for arguments, more in WAYS[verb]:
+        environment = Noting({**settings, **more})
+        assert (SpoolFailed.exit_code if "ZOOKEEPER_SERVERS" in more else 0) == main([verb, *arguments], environment)
+        read |= environment.read
+    assert {variable.name for variable in VARIABLES if verb in variable.readers} == read
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_names_the_variables_of_a_command(verb: str, command: Command) -> None:
     """A command's help has each variable that the command reads, with default and limits, and no other."""
@@ -179,18 +225,11 @@ def test_secret_in_a_uri_is_not_repeated(verb: str, command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "name"),
-    [
-        ("list", "BUCKET"),
-        ("restore", "RESTORE_POINT"),
-        ("restore", "ZOOKEEPER_DATA_DIR"),
-        ("backup", "ZOOKEEPER_SERVERS"),
-        ("serve", "ZOOKEEPER_SERVERS"),
-    ],
+    ("verb", "name"), [(verb, variable.name) for variable in VARIABLES for verb in variable.required_by]
 )
 def test_setting_is_missing(verb: str, name: str, command: Command) -> None:
-    """A setting that a command needs is named where it is empty."""
-    command(verb, **{name: ""}).assert_refused(2, f"{name} is empty")
+    """A setting that a command needs is named if it is empty."""
+    command(verb, **{**ZOOKEEPER, name: ""}).assert_refused(2, f"{name} is empty. Set it to ")
 
 
 def test_list_is_a_table_newest_first(folder: Path, command: Command) -> None:

@@ -4,12 +4,13 @@ import logging
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from metadata_tool import restore_marker, running_members
+from metadata_tool import restore_marker
 from metadata_tool.catalog import Series
 from metadata_tool.errors import ClusterRunning, DataDirNotEmpty
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.restore_marker import Marker
+from metadata_tool.running_members import ELECTION, look
 from metadata_tool.zookeeper import session
 from metadata_tool.zookeeper.jute import INT
 from metadata_tool.zookeeper.session import Ensemble
@@ -43,8 +44,8 @@ class Decision:
     move_aside: bool = False
 
 
-def decide(job: RestoreJob, heartbeat: Heartbeat) -> Decision:
-    """Look at the data directory, then at the ensemble. Nothing is changed.
+def decide(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) -> Decision:
+    """Look at the data directory, then at the ensemble, which may need `election` seconds to elect a leader.
 
     Raises:
         ClusterRunning: members run that are not from this restore, or do not report it.
@@ -55,7 +56,7 @@ def decide(job: RestoreJob, heartbeat: Heartbeat) -> Decision:
     if here and here.version == job.version:
         _log_nothing_to_do(job, here)
         return Decision(Action.NOTHING, here)
-    seen = running_members.look(job, heartbeat)
+    seen = look(job, heartbeat, election)
     _require_no_strangers(job, seen.strangers)
     origin = _require_own(job, seen.serving, heartbeat) if seen.serving else seen.origin
     if seen.has_newer_data:

@@ -29,13 +29,13 @@ class RunningMembers:
     has_newer_data: bool = False
 
 
-def look(job: RestoreJob, heartbeat: Heartbeat) -> RunningMembers:
+def look(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) -> RunningMembers:
     """Look at the members until one serves, or it is clear that none will.
 
     Members that run without serving may be in an election, so they get some time. There is no election without a
     majority: fewer members of this restore wait for this one.
     """
-    deadline = time.monotonic() + ELECTION
+    deadline = time.monotonic() + election
     majority = len(job.members) // 2 + 1
     while True:
         members = probe.look(job.ensemble)
