@@ -18,7 +18,7 @@ def environment() -> str:
     rows = [
         (f"`{each.name}`", _default(each), each.values, ", ".join(each.readers), each.meaning) for each in VARIABLES
     ]
-    return table(("variable", "default", "values", "read by", "meaning"), rows) + f"\n\n{BOTO3}"
+    return table(("Variable", "Default", "Values", "Read by", "Meaning"), rows) + f"\n\n{BOTO3}"
 
 
 def _default(variable: Variable) -> str:

@@ -48,7 +48,7 @@ def test_bucket_setting_is_missing(settings: dict[str, str]) -> None:
 
 
 def test_bucket_does_not_exist(settings: dict[str, str]) -> None:
-    """A bucket that nobody made."""
+    """A bucket that does not exist."""
     outcome = run("backup", settings={**settings, "BUCKET": "s3a://no-such-bucket"})
     assert_refused(errors.BucketMissing, "s3a://no-such-bucket", outcome)
 
@@ -99,7 +99,7 @@ def test_zookeeper_servers_are_wrong(value: str, settings: dict[str, str]) -> No
 
 
 def test_zookeeper_is_too_old(settings: dict[str, str], tmp_path: Path) -> None:
-    """Below 3.6 the versions that work are told."""
+    """For a server below 3.6, the message names the versions that work."""
     with standalone(UNSUPPORTED, tmp_path) as server:
         outcome = run("backup", settings={**settings, "ZOOKEEPER_SERVERS": server.address})
     assert_refused(errors.ZooKeeperUnsupported, f"ZooKeeper {UNSUPPORTED}", outcome)
@@ -122,7 +122,7 @@ def test_zookeeper_is_too_old_and_tells_no_version(settings: dict[str, str], tmp
 
 
 def test_znode_may_not_be_read(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
-    """One unreadable znode fails the whole backup, by its path; nothing is uploaded."""
+    """One unreadable znode fails the backup, which names its path. Nothing is uploaded."""
     with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
         source.create("/closed", b"", acl=[make_digest_acl("other", "password", all=True)])
         outcome = run("backup", settings={**settings, "ZOOKEEPER_SERVERS": server.address})

@@ -1,4 +1,4 @@
-"""`latest`: members that start at different times restore one point, and never beside data that is newer."""
+"""`latest`: members that start at different times restore the same backup, and never beside newer data."""
 
 import json
 import shutil
@@ -280,8 +280,8 @@ def test_another_restore_waits(ensemble: Ensemble, start: Start, folder: Path, o
     assert ["myid"] == [path.name for path in second.data_dir.iterdir()]
 
 
-def test_rehearsal(ensemble: Ensemble, settings: dict[str, str], folder: Path) -> None:
-    """A rehearsal waits for nobody, says the latest, and writes nothing."""
+def test_dry_run(ensemble: Ensemble, settings: dict[str, str], folder: Path) -> None:
+    """A dry run does not wait for other members, logs the latest backup, and writes nothing."""
     make_backup(folder)
     newest = make_backup(folder, timestamp=TIMESTAMP + 1)
     outcome = run("restore", "--dry-run", settings={**settings, **own(ensemble.servers[0])})
@@ -291,7 +291,7 @@ def test_rehearsal(ensemble: Ensemble, settings: dict[str, str], folder: Path) -
 
 @pytest.mark.parametrize("members", ["", "127.0.0.1:1"])
 def test_alone(ensemble: Ensemble, settings: dict[str, str], folder: Path, members: str) -> None:
-    """One member alone, or one that knows of no others, waits for nobody."""
+    """A member that is alone, or does not know of others, does not wait."""
     make_backup(folder)
     newest = make_backup(folder, timestamp=TIMESTAMP + 1)
     server = ensemble.servers[0]
@@ -320,10 +320,10 @@ def test_newer_backups_elsewhere(ensemble: Ensemble, settings: dict[str, str], f
 
 
 def test_waiting_ends(ensemble: Ensemble, settings: dict[str, str]) -> None:
-    """Members that do not come are not waited for without end, so that corrected settings are taken by the next try."""
+    """Waiting for members ends, so that the next try reads corrected settings."""
     plan = Settings({**settings, **own(ensemble.servers[0])}).restore()
     assert isinstance(plan.wanted, Series)
-    nobody = Mock()
-    with pytest.raises(MembersMissing), Meeting(plan, plan.wanted, nobody, patience=0.1) as meeting:
+    look_up = Mock()
+    with pytest.raises(MembersMissing), Meeting(plan, plan.wanted, look_up, patience=0.1) as meeting:
         meeting.wait(Heartbeat())
-    assert not nobody.called
+    assert not look_up.called

@@ -1,4 +1,4 @@
-"""A restore point that is no longer the newest is not restored by itself."""
+"""A restore point that is no longer the newest is restored only if that is allowed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ def volume(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def point(folder: Path) -> RestorePoint:
-    """The backup that is to be restored."""
+    """The backup to restore."""
     return make_backup(folder)
 
 
@@ -45,7 +45,7 @@ def newer(folder: Path, by: int = 1, prefix: str = "pulsar") -> RestorePoint:
 
 @pytest.mark.parametrize("arguments", [[], ["--dry-run"]])
 def test_newer_backups_are_refused(arguments: list[str], restore: Restore, folder: Path, volume: Path) -> None:
-    """The refusal says how many are newer, which is the newest, and how to go on; a rehearsal says the same."""
+    """The refusal names the number of newer backups, the newest, and what to do. So does that of a dry run."""
     newer(folder)
     newest = newer(folder, by=10)  # in the order of numbers, not of text
     newer(folder, by=9)
@@ -107,7 +107,7 @@ def test_verify_and_inspect_latest(folder: Path) -> None:
 @pytest.mark.usefixtures("point")
 @pytest.mark.parametrize("verb", [["verify", "latest"], ["restore"]])
 def test_no_latest(verb: list[str], folder: Path, volume: Path) -> None:
-    """Where there is no backup of this prefix, place and prefix are said."""
+    """If there is no backup of this prefix, the message names place and prefix."""
     own = {"RESTORE_POINT": "latest", "ZOOKEEPER_DATA_DIR": str(volume)}
     outcome = run(*verb, settings={**own, "BUCKET": f"file://{folder}", "BACKUP_PREFIX": "pulsar-2"})
     assert_refused(BackupMissing, f"named pulsar-2-<epoch ms>.tar.gz in file://{folder}", outcome)

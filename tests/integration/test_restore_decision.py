@@ -1,4 +1,4 @@
-"""What a restore does where a server runs already, or where there is data: real servers, real volumes."""
+"""What a restore does if a server is already running, or if there is data: real servers, real volumes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,7 +87,7 @@ def test_restore_of_a_restored_cluster(point: dict[str, str], volume: Path, rest
 
 
 def test_data_of_unknown_origin(point: dict[str, str], tmp_path: Path) -> None:
-    """Data that no restore put there is refused where none serves, and kept aside on demand."""
+    """Data that did not come from a restore is refused while no member serves, and moved aside if that is allowed."""
     with standalone(NEWEST, tmp_path) as server, client(server.address) as writing:
         writing.create("/precious", b"")
     own = {"ZOOKEEPER_DATA_DIR": str(server.data_dir), SERVERS: server.address}
@@ -101,7 +101,7 @@ def test_data_of_unknown_origin(point: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_another_version_without_members_is_refused(point: dict[str, str], volume: Path) -> None:
-    """Where the members are not known, nobody can tell that none runs: an earlier restore is not replaced."""
+    """If the members are not known, one of them may be running, so an earlier restore is not replaced."""
     own = {**point, "ZOOKEEPER_DATA_DIR": str(volume)}
     succeed("restore", settings=own)
     outcome = run("restore", settings={**own, "RESTORE_VERSION": "2"})

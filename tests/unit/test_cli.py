@@ -212,7 +212,7 @@ def test_wrong_usage(arguments: list[str], command: Command) -> None:
 )
 @pytest.mark.parametrize("verb", TAKING_A_URI)
 def test_uri_is_wrong(verb: str, uri: str, command: Command) -> None:
-    """An address that is no backup's is refused in one line."""
+    """An address that cannot be a backup's is refused in one line."""
     command(verb, uri).assert_refused(2, "URI is not valid")
 
 
@@ -277,7 +277,7 @@ def test_what_list_prints_can_be_used(folder: Path, command: Command) -> None:
 
 
 def test_verify(folder: Path, command: Command) -> None:
-    """A whole backup is told to be whole, with its znodes."""
+    """For an undamaged backup, its address and its number of znodes are printed."""
     point = make_backup(folder)
     outcome = command("verify", str(point))
     assert (0, "") == (outcome.exit_code, outcome.said)
@@ -285,7 +285,7 @@ def test_verify(folder: Path, command: Command) -> None:
 
 
 def test_verify_needs_no_settings(folder: Path, command: Command) -> None:
-    """Whoever has an address needs no BUCKET to verify it."""
+    """A backup with an address can be verified without BUCKET."""
     assert 0 == command("verify", str(make_backup(folder)), BUCKET="", BACKUP_PREFIX="").exit_code
 
 
@@ -331,14 +331,14 @@ def test_restore_places_the_snapshot(folder: Path, data_dir: Path, command: Comm
     assert {f"version-2/{name}" for name in names} == tree_of(data_dir).keys()
 
 
-def test_rehearsal(folder: Path, data_dir: Path, command: Command) -> None:
+def test_dry_run(folder: Path, data_dir: Path, command: Command) -> None:
     """A dry run says what would be, and writes nothing."""
     make_backup(folder)
     outcome = command("restore", "--dry-run")
     assert (0, "", {}) == (outcome.exit_code, outcome.output, tree_of(data_dir))
 
 
-def test_rehearsal_of_what_cannot_be(folder: Path, data_dir: Path, command: Command) -> None:
+def test_dry_run_of_a_restore_that_would_fail(folder: Path, data_dir: Path, command: Command) -> None:
     """A dry run fails as the restore would."""
     make_backup(folder)
     (data_dir / "version-2").mkdir()
@@ -346,7 +346,7 @@ def test_rehearsal_of_what_cannot_be(folder: Path, data_dir: Path, command: Comm
 
 
 def test_restore_into_a_fresh_volume(folder: Path, data_dir: Path, command: Command) -> None:
-    """What a fresh volume holds, and the server's number, is no hindrance and stays."""
+    """The files of a fresh volume, and the server's number, do not stop a restore and stay."""
     make_backup(folder)
     (data_dir / "lost+found").mkdir()
     (data_dir / "myid").write_text("1")
@@ -394,7 +394,7 @@ def test_restore_into_a_directory_that_is_missing(folder: Path, data_dir: Path, 
     assert not data_dir.exists()
 
 
-def assert_nobody_takes(point: RestorePoint, exit_code: int, naming: str, command: Command, data_dir: Path) -> None:
+def assert_all_refuse(point: RestorePoint, exit_code: int, naming: str, command: Command, data_dir: Path) -> None:
     """Verify, inspect and restore all refuse a backup, for the same reason, and nothing is restored."""
     for verb in TAKING_A_URI:
         command(verb, str(point)).assert_refused(exit_code, naming)
@@ -405,7 +405,7 @@ def assert_nobody_takes(point: RestorePoint, exit_code: int, naming: str, comman
 def test_backup_is_missing(folder: Path, data_dir: Path, command: Command) -> None:
     """A backup that is not there is named."""
     point = RestorePoint(location(folder), BackupName("pulsar", 1))
-    assert_nobody_takes(point, 26, str(point), command, data_dir)
+    assert_all_refuse(point, 26, str(point), command, data_dir)
 
 
 def changed(at: float) -> Callable[[bytes], bytes]:
@@ -445,7 +445,7 @@ def test_backup_is_damaged(damage: Callable[[bytes], bytes], folder: Path, data_
 def test_backup_is_of_a_later_format(folder: Path, data_dir: Path, command: Command) -> None:
     """A backup of a later format is refused with the advice to use a later version."""
     point = make_backup(folder, format_version=FORMAT_VERSION + 1)
-    assert_nobody_takes(point, 31, f"format {FORMAT_VERSION + 1}", command, data_dir)
+    assert_all_refuse(point, 31, f"format {FORMAT_VERSION + 1}", command, data_dir)
 
 
 @pytest.mark.parametrize("name", [BackupName("pulsar", TIMESTAMP + 1), BackupName("other", TIMESTAMP)])
@@ -453,7 +453,7 @@ def test_backup_is_renamed(name: BackupName, folder: Path, data_dir: Path, comma
     """A backup under another's name is refused with its true one: a name is what users pick by."""
     made, point = make_backup(folder), RestorePoint(location(folder), name)
     (folder / str(made.name)).rename(folder / str(name))
-    assert_nobody_takes(point, 30, f"pulsar-{TIMESTAMP}", command, data_dir)
+    assert_all_refuse(point, 30, f"pulsar-{TIMESTAMP}", command, data_dir)
 
 
 def test_spool_is_missing(folder: Path, tmp_path: Path, command: Command) -> None:
@@ -465,7 +465,7 @@ def test_spool_is_missing(folder: Path, tmp_path: Path, command: Command) -> Non
 def process(
     *arguments: str, settings: dict[str, str], output: int = subprocess.PIPE, file_blocks: str = "unlimited"
 ) -> Outcome:
-    """Run a command in a process of its own, which can write no file longer than so many blocks of 512 bytes."""
+    """Run a command in a process of its own, which can write files of at most that many blocks of 512 bytes."""
     limited = ["sh", "-c", f'ulimit -f {file_blocks} && exec "$@"', "sh", sys.executable, "-m", "metadata_tool"]
     done = subprocess.run(
         [*limited, *arguments],
@@ -491,7 +491,7 @@ def test_program_is_a_module(folder: Path, settings: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("count", [1, 2000])
 def test_reader_of_a_pipe_has_gone(count: int, folder: Path, settings: dict[str, str]) -> None:
-    """A reader that has seen enough, as `head` has, is nothing to complain of, be the output short or long."""
+    """If the reader of a pipe ends early, as `head` does, nothing is reported, for short and for long output."""
     for number in range(count):
         (folder / f"pulsar-{number}.tar.gz").write_bytes(b"x")
     reader, writer = os.pipe()
@@ -517,7 +517,7 @@ def test_output_cannot_be_written(count: int, folder: Path, settings: dict[str, 
 
 @pytest.mark.parametrize("verb", ["verify", "restore"])
 def test_spool_is_full(verb: str, folder: Path, settings: dict[str, str]) -> None:
-    """A spool directory without room for the backup is told as such, not as a fault of the bucket."""
+    """A full spool directory is reported as such, not as an error of the bucket."""
     point = make_backup(folder)
     arguments = [str(point)] if verb == "verify" else []
     outcome = process(verb, *arguments, settings=settings, file_blocks="0")

@@ -42,7 +42,7 @@ def test_format() -> None:
 
 @given(content=st.binary())
 def test_any_bytes(content: bytes) -> None:
-    """Whatever the file holds, reading it never fails, and what is no marker is none."""
+    """Reading arbitrary bytes never fails, and finds no marker in them."""
     assert Marker.parse(content) is None
 
 
@@ -59,13 +59,13 @@ def test_any_bytes(content: bytes) -> None:
     ],
 )
 def test_other_json(fields: object) -> None:
-    """JSON that this program does not write is no marker."""
+    """JSON that this program does not write is not a marker."""
     assert Marker.parse(json.dumps(fields).encode()) is None
 
 
 @given(cut=st.integers(min_value=0), flip=st.integers(min_value=1, max_value=255))
 def test_damage(cut: int, flip: int) -> None:
-    """A cut file is no marker; a flipped byte never makes it fail."""
+    """A cut file is not a marker, and a flipped byte never makes reading fail."""
     whole = Marker("1", "s3a://bucket/b-1.tar.gz").to_json()
     cut %= len(whole) - 2  # without its last newline it is still whole
     damaged = bytearray(whole)

@@ -124,7 +124,7 @@ def test_logs_apart() -> None:
 
 
 def test_restore_options() -> None:
-    """What a new cluster is to be is taken as given."""
+    """Options of the new cluster are read as they are set."""
     given = {
         "RESTORE_SCOPE": "bookies-kept",
         "CLUSTER_NAME": "new",
@@ -150,14 +150,14 @@ def test_restore_options() -> None:
         ("MANAGED_LEDGER_PATH", "managed-ledgers"),
     ],
 )
-def test_wrong_wish(name: str, value: str) -> None:
-    """A wish that cannot be is refused, and named."""
+def test_wrong_option(name: str, value: str) -> None:
+    """An option with a wrong value is refused, and named."""
     with pytest.raises(SettingError, match=name):
         Settings(RESTORE | {name: value}).restore()
 
 
 def test_all_given() -> None:
-    """Every setting is taken as given."""
+    """Every setting is read as it is set."""
     environment = {
         "ZOOKEEPER_SERVERS": "zk-0:2181,zk-1:2182/pulsar",
         "ZOOKEEPER_AUTH": "digest:admin:pass:word",
@@ -192,7 +192,7 @@ def test_all_given() -> None:
 
 @pytest.mark.parametrize(("given_value", "expected"), [(None, 30), ("", 30), ("1", 1), ("86400", 86400)])
 def test_connect_timeout(given_value: str | None, expected: int) -> None:
-    """A single backup waits for ZooKeeper as long as it is told, half a minute unless told."""
+    """A single backup waits for ZooKeeper for the seconds that are set, or 30."""
     more = {} if given_value is None else {"ZOOKEEPER_CONNECT_TIMEOUT": given_value}
     assert expected == Settings(SERVE | more).job().source.ensemble.patience
 
@@ -434,7 +434,7 @@ GSSAPI = {"ZOOKEEPER_SASL_MECHANISM": "GSSAPI", "ZOOKEEPER_SASL_KEYTAB": "/etc/k
     ],
 )
 def test_sasl(environment: Values, expected: Sasl | None) -> None:
-    """A login by SASL is taken as given, beside another login or without one."""
+    """A SASL login is read as it is set, with another login or without."""
     for more in ({}, {"ZOOKEEPER_AUTH": "digest:user:password"}):
         assert expected == Settings(SERVE | environment | more).job().source.ensemble.sasl
 
@@ -539,7 +539,7 @@ def test_very_long_port() -> None:
 
 @pytest.mark.parametrize("value", ["a:1/.", "a:1/..", "a:1/x/../y", "a:1/x/./y"])
 def test_relative_chroot(value: str) -> None:
-    """A chroot that is no path a znode can have is refused."""
+    """A chroot that cannot be the path of a znode is refused."""
     with refused("ZOOKEEPER_SERVERS"):
         Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).job()
 
@@ -560,7 +560,7 @@ def test_prefix(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["managed-ledgers", "/", "/a/", "//a", "/a//b", "/a\nb", "/a\u2028b"])
 def test_wrong_managed_ledger_path(value: str) -> None:
-    """A managed ledger path that is no path of a znode is refused."""
+    """A managed ledger path that cannot be the path of a znode is refused."""
     with refused("MANAGED_LEDGER_PATH"):
         Settings(SERVE | {"MANAGED_LEDGER_PATH": value}).job()
 

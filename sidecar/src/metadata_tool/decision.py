@@ -29,7 +29,7 @@ class Action(Enum):
     JOIN = auto()
     """The ensemble of this restore runs. With an empty data directory, ZooKeeper takes the tree from its leader."""
     RESTORE = auto()
-    """Place the tree of a backup. Nobody runs but members that were restored alike."""
+    """Place the tree of a backup. No member runs, or only members that were restored alike."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,14 @@ def _require_no_strangers(job: RestoreJob, strangers: list[str]) -> None:
     """Refuse to start a cluster beside members that may be from another, because they could win the election."""
     if strangers:
         point = "" if isinstance(job.wanted, Series) else f" from {job.wanted}"
-        one = len(strangers) == 1
+        wanted = f"{job.version}{point} with the same settings"
+        where = f"(port {job.admin_port})"
         raise ClusterRunning(
-            f"{', '.join(strangers)} {'is' if one else 'are'} running but not serving, and "
-            f"{'its AdminServer' if one else 'their AdminServers'} (port {job.admin_port}) "
-            f"{'does' if one else 'do'} not report restore version {job.version}{point} with the same settings",
+            f"{strangers[0]} is running but not serving, and its AdminServer {where} "
+            f"does not report restore version {wanted}"
+            if len(strangers) == 1
+            else f"{', '.join(strangers)} are running but not serving, and their AdminServers {where} "
+            f"do not report restore version {wanted}",
             "Stop all members, then start them together. "
             "If some were restored from another point or with other settings, set a new RESTORE_VERSION for all. "
             "Nothing was touched",
