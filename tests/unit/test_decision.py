@@ -19,6 +19,7 @@ from metadata_tool.restore import restore
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.settings import Settings
 from metadata_tool.store import Store, open_store
+from metadata_tool.zookeeper import errors as faults
 from metadata_tool.zookeeper import probe
 from support.backups import make_backup
 
@@ -91,7 +92,7 @@ def test_another_version_without_members(job: RestoreJob) -> None:
 def test_data_of_unknown_origin(job: RestoreJob) -> None:
     """Data that is not from a restore is refused, and moved aside if that is allowed."""
     (job.data.path / "version-2").mkdir()
-    with pytest.raises(DataDirNotEmpty, match="version-2"):
+    with pytest.raises(faults.DataDirNotEmpty, match="version-2"):
         decide(job, Heartbeat())
     allowed = replace(job, overwrite_existing=True)
     assert Decision(Action.RESTORE, move_aside=True) == decide(allowed, Heartbeat())

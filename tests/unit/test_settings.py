@@ -29,6 +29,7 @@ Values = dict[str, str]
 SERVE = {"ZOOKEEPER_SERVERS": "zk-0:2181", "BUCKET": "s3a://my-bucket"}
 RESTORE = {"RESTORE_POINT": "s3a://my-bucket/pulsar-1623721488825.tar.gz", "ZOOKEEPER_DATA_DIR": "/data"}
 ALL = SERVE | RESTORE
+TLS = ALL | {"ZOOKEEPER_TLS": "true"}
 NAMES = [variable.name for variable in VARIABLES]
 METHODS: dict[str, Callable[[Settings], object]] = {
     "serve": Settings.serve,
@@ -38,6 +39,12 @@ METHODS: dict[str, Callable[[Settings], object]] = {
     "prefix": Settings.prefix,
     "spool_dir": Settings.spool_dir,
     "logs": Settings.logs,
+}
+BY_COMMAND: dict[str, Callable[[Settings], object]] = {
+    "serve": lambda settings: (settings.serve(), settings.logs()),
+    "backup": lambda settings: (settings.job(), settings.store(), settings.logs()),
+    "restore": lambda settings: (settings.restore(), settings.store(), settings.logs()),
+    "rules": Settings.logs,
 }
 SECRET = "zq7secret"
 NUMBERS = [variable for variable in VARIABLES if variable.kind == "number"]
@@ -286,6 +293,33 @@ def test_wrong_number(variable: Variable, value: str) -> None:
     """Text that is not a whole number is refused."""
     with refused(variable.name):
         read_alone(variable, value)
+
+
+COMPLETE = {
+    "DIGEST-MD5": {"ZOOKEEPER_SASL_USER": "u", "ZOOKEEPER_SASL_PASSWORD": SECRET},
+    "GSSAPI": {"ZOOKEEPER_SASL_KEYTAB": "/etc/keytab"},
+}
+"""What a choice needs besides."""
+
+
+@pytest.mark.parametrize(
+    ("variable", "command"),
+    [(variable, command) for variable in VARIABLES for command in variable.readers if command in BY_COMMAND],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_limits_hold_in_each_command(variable: Variable, command: str) -> None:
+    """Each command that reads a variable takes its limits and choices, and refuses what is beyond them."""
+    ends, beyond = list(variable.choices), ["wrong"] if variable.choices else []
+    if variable.kind == "number":
+        low, high = limits(variable)
+        ends, beyond = [str(low), str(high)], [str(low - 1), str(high + 1)]
+    for value in ends:
+        error = works_or_refused(BY_COMMAND[command], TLS | COMPLETE.get(value, {}) | {variable.name: value})
+        assert error is None
+    for value in beyond:
+        error = works_or_refused(BY_COMMAND[command], TLS | {variable.name: value})
+        assert error
+        assert f"{variable.name} is '{value}'. It must be {variable.expected}." == str(error)
 
 
 def test_refusal_of_a_number() -> None:

@@ -49,8 +49,8 @@ def decide(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) ->
 
     Raises:
         ClusterRunning: members run that are not from this restore, or do not report it.
-        DataDirNotEmpty: the directory holds data that must not be moved aside.
-        DataDirUnusable: the directory cannot be read.
+        DataDirNotEmpty: the directory holds data of an earlier restore, and the members are not known.
+        ZooKeeperError: the directory holds other data, or cannot be read.
     """
     here = _restored_here(job)
     if here and here.version == job.version:
