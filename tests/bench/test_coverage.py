@@ -24,9 +24,9 @@ def test_coverage(znodes: int, tmp_path: Path) -> None:
         capture = measured(lambda: taken.append(stack.enter_context(taking)))
         (tree,) = taken
         plain = measured(lambda: deque(tree.nodes(), maxlen=0))
-        watched = measured(lambda: deque(scan.watch(tree.nodes()), maxlen=0))
+        watched = measured(lambda: deque(scan.passed_through(tree.nodes()), maxlen=0))
     coverage = Cost(max(watched.seconds - plain.seconds, 0), watched.cpu - plain.cpu)
     rows = {"capture": capture, "the captured tree, read": plain, "the same, with coverage": watched}
     table(f"{tree.counted + 1:,} znodes", {**rows, "coverage": coverage}, capture)
-    assert znodes // 5 == scan.findings().coverage.total.topics
+    assert znodes // 5 == scan.result().coverage.total.topics
     assert coverage.seconds < capture.seconds

@@ -78,8 +78,8 @@ def _summary(path: Path) -> TreeSummary:
     scan = TreeScan(Layout())
     with path.open("rb") as file:
         for node in snapshot.SnapshotReader(file).nodes():
-            scan.see(node)
-    return scan.findings().facts.summary
+            scan.add(node)
+    return scan.result().facts.summary
 
 
 def make_snapshot(path: Path, znodes: int) -> snapshot.Written:

@@ -14,7 +14,7 @@ from ci.parts.pulsar import OLDER as OLDER_PULSAR
 from ci.parts.zookeeper import NEWEST
 from metadata_tool.archive import opened
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.topics import Reader, Topic
+from metadata_tool.pulsar.topics import Topic, TopicDecoder
 from support.pulsar import Pulsar, eventually
 from support.s3 import S3Server
 from support.tool import succeed
@@ -119,10 +119,10 @@ class World:
         bucket, _, key = point.removeprefix("s3a://").partition("/")
         file = self.directory / "backup.tar.gz"
         self.s3.client().download_file(bucket, key, str(file))
-        reader, found = Reader(Layout()), dict[str, set[int]]()
+        decoder, found = TopicDecoder(Layout()), dict[str, set[int]]()
         with opened(file) as backup:
             for node in backup.tree().nodes:
-                topic = reader.read(node.path, node.data)
+                topic = decoder.decode(node.path, node.data)
                 if isinstance(topic, Topic):
                     complete = {each.ledgerId for each in topic.info.ledgerInfo if each.offloadContext.complete}
                     found[f"{topic.namespace}/{topic.name}"] = complete

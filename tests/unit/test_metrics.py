@@ -5,7 +5,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, MAX_LABELS, Metrics
-from metadata_tool.pulsar.coverage import Coverage, Tally
+from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from support.backups import TIMESTAMP, report
 from support.contract import METRICS
 
@@ -149,8 +149,8 @@ def test_content_type_is_of_the_text_format() -> None:
 def test_coverage_by_namespace(metrics: Metrics) -> None:
     """What the last backup covers is shown by namespace, any name readable; the next backup replaces it."""
     coverage = Coverage()
-    coverage.add_topic('t/"odd"', "a", Tally(topics=1, lost_bytes=7))
-    coverage.add_topic("t/n", "b", Tally(topics=1, recoverable_bytes=70))
+    coverage.add_topic('t/"odd"', "a", CoverageCounts(topics=1, lost_bytes=7))
+    coverage.add_topic("t/n", "b", CoverageCounts(topics=1, recoverable_bytes=70))
     metrics.succeeded(report(coverage=coverage))
     families = {f.name: f for f in text_string_to_metric_families(metrics.exposition().decode())}
     found = {s.labels["pulsar_namespace"]: s.value for s in families["backup_unrecoverable_bytes"].samples}
@@ -163,7 +163,7 @@ def test_namespaces_are_bounded(metrics: Metrics) -> None:
     """However many namespaces there are, those that would lose most are shown, and all others as one."""
     coverage = Coverage()
     for number in range(MAX_LABELS + 7):
-        coverage.add_topic(f"t/{number}", "a", Tally(topics=1, lost_bytes=number))
+        coverage.add_topic(f"t/{number}", "a", CoverageCounts(topics=1, lost_bytes=number))
     metrics.succeeded(report(coverage=coverage))
     found = [line for line in lines(metrics) if line.startswith("backup_unrecoverable_bytes{")]
     assert MAX_LABELS + 1 == len(found)

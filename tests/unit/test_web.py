@@ -10,7 +10,7 @@ from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup, BackupName
 from metadata_tool.errors import BucketDenied, StoreUnreachable, ToolError
 from metadata_tool.metrics import Metrics
-from metadata_tool.pulsar.coverage import Coverage, Tally
+from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from metadata_tool.web import create_app
 from support.backups import report
 
@@ -196,8 +196,8 @@ def test_reading_methods(path: str, ask: Callable[[FlaskClient, str], Any], clie
 def covered(name: BackupName) -> BackupResult:
     """A backup that covers one namespace and loses something of another."""
     coverage = Coverage()
-    coverage.add_topic("shop/orders", "kept", Tally(topics=1, recoverable_bytes=70))
-    coverage.add_topic("shop/carts", "lost", Tally(topics=1, lost_bytes=7, lost_entries=3))
+    coverage.add_topic("shop/orders", "kept", CoverageCounts(topics=1, recoverable_bytes=70))
+    coverage.add_topic("shop/carts", "lost", CoverageCounts(topics=1, lost_bytes=7, lost_entries=3))
     return replace(report(coverage=coverage), backup=Backup(name, f"s3a://b/{name}", 77))
 
 

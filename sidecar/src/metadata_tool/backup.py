@@ -134,8 +134,8 @@ def _prepare(
         captured(source, workdir, heartbeat, known) as capture,
         path.open("xb") as file,
     ):
-        written = snapshot.write(file, capture.acls, scan.watch(capture.nodes()))
-    findings = scan.findings()
+        written = snapshot.write(file, capture.acls, scan.passed_through(capture.nodes()))
+    findings = scan.result()
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         tool_version=__version__,

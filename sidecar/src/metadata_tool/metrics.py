@@ -10,7 +10,7 @@ from threading import Lock
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from metadata_tool.backup import BackupResult
-from metadata_tool.pulsar.coverage import OTHERS, Coverage, Tally
+from metadata_tool.pulsar.coverage import OTHERS, Coverage, CoverageCounts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -82,7 +82,7 @@ class Metrics:
     def __init__(self) -> None:
         self._values = dict.fromkeys(METRICS, 0.0)
         self._lock = Lock()
-        self._coverage: list[tuple[str, Tally]] = []
+        self._coverage: list[tuple[str, CoverageCounts]] = []
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
@@ -128,17 +128,17 @@ class Metrics:
             lines.append(f"# HELP {metric.name} {metric.meaning}")
             lines.append(f"# TYPE {metric.name} {metric.type}")
             lines += [
-                f'{metric.name}{{pulsar_namespace="{_label(n)}"}} {getattr(tally, count)}' for n, tally in coverage
+                f'{metric.name}{{pulsar_namespace="{_label(n)}"}} {getattr(counts, count)}' for n, counts in coverage
             ]
         return "\n".join(lines).encode() + b"\n" + generate_latest(self._process)
 
 
-def _bounded(coverage: Coverage) -> list[tuple[str, Tally]]:
+def _bounded(coverage: Coverage) -> list[tuple[str, CoverageCounts]]:
     """The namespaces that would lose most, and one for all others."""
     by_loss = coverage.by_loss()
-    shown, others = by_loss[:MAX_LABELS], Tally()
-    for _, tally in by_loss[MAX_LABELS:]:
-        others.add(tally)
+    shown, others = by_loss[:MAX_LABELS], CoverageCounts()
+    for _, counts in by_loss[MAX_LABELS:]:
+        others.add(counts)
     return [*shown, (OTHERS, others)] if len(by_loss) > MAX_LABELS else shown
 
 

@@ -13,7 +13,7 @@ from metadata_tool.fetch import verify
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.manifest import USE_ANOTHER, Manifest
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.recovery import Recovery, Transform
+from metadata_tool.pulsar.recovery import Recovery, RecoveryChanges
 from metadata_tool.pulsar.report import RecoveryReport
 from metadata_tool.pulsar.rules import RecoveryPlan
 from metadata_tool.pulsar.tree_facts import TreeSummary
@@ -107,7 +107,7 @@ class RestoredTree:
     def _plan(self, summary: TreeSummary) -> RecoveryPlan:
         return self.job.recovery_options.plan(summary, self.zxid, self.manifest.timestamp)
 
-    def _write(self, out: BinaryIO, summary: TreeSummary, found: ScanResult | None) -> Transform:
+    def _write(self, out: BinaryIO, summary: TreeSummary, found: ScanResult | None) -> RecoveryChanges:
         plan = self._plan(summary)
         renamed = found.facts.clusters[plan.rename[0]] if found and plan.rename else []
         recovery = Recovery(plan, summary, renamed, self.layout)
@@ -121,7 +121,7 @@ class RestoredTree:
         log.info("wrote %d znodes", written.nodes)
         return recovery.changes
 
-    def _reported(self, found: ScanResult, changes: Transform) -> dict[str, bytes]:
+    def _reported(self, found: ScanResult, changes: RecoveryChanges) -> dict[str, bytes]:
         """Log what was done; the files that report it."""
         report = RecoveryReport(self._plan(found.facts.summary), found.facts, changes, found.coverage)
         for line in report.lines():
@@ -150,8 +150,8 @@ class RestoredTree:
 def _scan(point: RestorePoint, path: Path, layout: Layout, heartbeat: Heartbeat | None = None) -> ScanResult:
     """Verify a fetched backup; what a recovery must know of its tree."""
     scan = TreeScan(layout)
-    verify(point, path, heartbeat or Heartbeat(), scan.see)
-    return scan.findings()
+    verify(point, path, heartbeat or Heartbeat(), scan.add)
+    return scan.result()
 
 
 def _layout(job: RestoreJob, manifest: Manifest) -> Layout:

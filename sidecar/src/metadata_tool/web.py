@@ -111,12 +111,12 @@ def _coverage(report: BackupResult | None, namespace: str | None) -> Answer:
         return _error(404, "no backup was made since the service started")
     covered, name = report.coverage, {"backup": str(report.backup.name)}
     if namespace is None:
-        tenants = {tenant: tally.to_json() for tenant, tally in covered.tenants.items()}
+        tenants = {tenant: counts.to_json() for tenant, counts in covered.tenants.items()}
         return _json({**name, **covered.to_json(NAMESPACES), "tenants": tenants})
     if namespace not in covered.namespaces:
         return _error(404, "the last backup has no such namespace: ask for tenant/namespace")
     topics = [loss.to_json() for loss in covered.topics_of(namespace)[:TOPICS]]
-    return _json({**name, "namespace": namespace, **covered.of(namespace).to_json(), "topics": topics})
+    return _json({**name, "namespace": namespace, **covered.counts_of(namespace).to_json(), "topics": topics})
 
 
 def _bounded(existing: Callable[[], list[Backup]]) -> Callable[[], list[Backup]]:

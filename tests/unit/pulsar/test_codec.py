@@ -1,4 +1,4 @@
-"""Managed ledgers and cursors as znodes hold them."""
+"""Values of managed-ledger and cursor znodes."""
 
 import contextlib
 import struct
@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.pulsar.codec import UndecodableError, encode, managed_cursor, managed_ledger, require_whole
+from metadata_tool.pulsar.codec import UndecodableError, encode, managed_cursor, managed_ledger, require_complete
 from metadata_tool.pulsar.managed_ledger_pb2 import Compression, ManagedLedgerInfo
 from support.trees import PATIENT
 
 
 def flushed(stream: "zlib._Compress", value: bytes) -> bytes:
-    """As CompressionCodecZLib does it: flushed, never ended."""
+    """Compressed as CompressionCodecZLib does it: flushed, but never ended."""
     return stream.compress(value) + stream.flush(zlib.Z_SYNC_FLUSH)
 
 
@@ -31,14 +31,14 @@ int64s = st.integers(-(1 << 63), (1 << 63) - 1)
 
 
 def compressed(name: str, value: bytes, size: int | None = None) -> bytes:
-    """A value as a broker writes it that compresses; `size` is what the header claims."""
+    """A compressed value as brokers write it. `size` is the size that its header claims."""
     head = Compression(compressionType=name, uncompressedSize=len(value) if size is None else size).SerializeToString()
     return struct.pack(">Hi", 0x4778, len(head)) + head + COMPRESSIONS[name](value)
 
 
 @st.composite
 def infos(draw: st.DrawFn) -> ManagedLedgerInfo:
-    """Any list of ledgers."""
+    """Lists of ledgers."""
     info = ManagedLedgerInfo()
     for ledger_id, entries, complete in draw(st.lists(st.tuples(int64s, int64s, st.booleans()), max_size=20)):
         ledger = info.ledgerInfo.add(ledgerId=ledger_id, entries=entries)
@@ -53,46 +53,46 @@ SMALL = ManagedLedgerInfo(ledgerInfo=[{"ledgerId": n, "entries": 100, "size": 40
 @PATIENT
 @given(infos(), st.sampled_from([None, *COMPRESSIONS]))
 def test_round_trip(info: ManagedLedgerInfo, name: str | None) -> None:
-    """A list of ledgers is read, plain and in every compression that Pulsar has."""
+    """A list of ledgers is decoded, plain and with every compression that Pulsar has."""
     value = info.SerializeToString()
     assert info == managed_ledger(value if name is None else compressed(name, value))
 
 
 @PATIENT
 @given(infos(), st.sampled_from([None, *COMPRESSIONS]))
-def test_written_as_it_was_saved(info: ManagedLedgerInfo, name: str | None) -> None:
-    """What takes a value's place is compressed as that was, or plain as that was."""
+def test_compressed_as_before(info: ManagedLedgerInfo, name: str | None) -> None:
+    """A new value has the same compression as the saved one, or is plain too."""
     saved = SMALL.SerializeToString() if name is None else compressed(name, SMALL.SerializeToString())
-    written = encode(info, saved)
-    assert info == managed_ledger(written)
-    assert (name is not None) == written.startswith(b"\x47\x78")
-    assert saved[:8] == encode(SMALL, saved)[:8]  # the magic, its header's size, the kind of compression
+    new = encode(info, saved)
+    assert info == managed_ledger(new)
+    assert (name is not None) == new.startswith(b"\x47\x78")
+    assert saved[:8] == encode(SMALL, saved)[:8]  # the magic, the size of the header, the type of compression
 
 
 @pytest.mark.parametrize("name", [name for name in COMPRESSIONS if name != "NONE"])
 def test_long_lists_stay_small(name: str) -> None:
-    """A list of ledgers that only fits because it is compressed still fits when it has been written anew."""
+    """A list of ledgers that only fits in a znode because it is compressed still fits when it is written again."""
     long = ManagedLedgerInfo(ledgerInfo=[{"ledgerId": n, "entries": 50_000, "size": 1 << 27} for n in range(50_000)])
     saved = compressed(name, long.SerializeToString())
     assert len(encode(long, saved)) < 1.1 * len(saved)
 
 
-def test_nothing_is_an_empty_list() -> None:
-    """A topic without data has no ledgers."""
+def test_empty_value() -> None:
+    """A topic with an empty value has no ledgers."""
     assert ManagedLedgerInfo() == managed_ledger(b"")
 
 
 @PATIENT
 @given(st.binary(min_size=1, max_size=20))
 def test_unknown_fields_are_kept(value: bytes) -> None:
-    """What a later Pulsar adds is written again as it was."""
-    later = SMALL.SerializeToString() + b"\xfa\x07" + bytes([len(value)]) + value  # field 127, of bytes
+    """A field that a later Pulsar adds is kept."""
+    later = SMALL.SerializeToString() + b"\xfa\x07" + bytes([len(value)]) + value  # field 127, bytes
     assert sorted(later) == sorted(managed_ledger(later).SerializeToString())
 
 
 @pytest.mark.parametrize("name", COMPRESSIONS)
-def test_cut(name: str) -> None:
-    """A compressed value that was cut is no list of ledgers, or, where nothing that matters was cut, the whole one."""
+def test_truncated(name: str) -> None:
+    """A truncated value cannot be decoded, or is complete because the missing bytes did not matter."""
     whole = compressed(name, SMALL.SerializeToString())
     accepted = []
     for cut in range(7, len(whole)):
@@ -105,7 +105,7 @@ def test_cut(name: str) -> None:
 
 
 def test_zlib_that_was_ended() -> None:
-    """A stream that was ended is read, too."""
+    """A ZLIB stream that was ended is decoded too."""
     value = SMALL.SerializeToString()
     head = compressed("ZLIB", value)[: -len(COMPRESSIONS["ZLIB"](value))]
     assert SMALL == managed_ledger(head + zlib.compress(value))
@@ -114,7 +114,7 @@ def test_zlib_that_was_ended() -> None:
 @pytest.mark.parametrize("name", COMPRESSIONS)
 @pytest.mark.parametrize("size", [0, 1, 399, 401, 1 << 20, (1 << 31) - 1, -1])
 def test_wrong_size(name: str, size: int) -> None:
-    """A compressed value of another size than it claims is refused, and takes no more memory than it claims."""
+    """A compressed value with a wrong size in its header is refused."""
     value = compressed(name, b"\0" * 400, size)
     with pytest.raises(UndecodableError):
         managed_ledger(value)
@@ -123,16 +123,16 @@ def test_wrong_size(name: str, size: int) -> None:
 @PATIENT
 @given(st.binary(max_size=200))
 def test_anything(value: bytes) -> None:
-    """Any bytes are read or refused as undecodable, nothing else."""
+    """Any bytes are decoded or raise UndecodableError, and nothing else."""
     for value_or_compressed in (value, b"\x47\x78" + value):
         for read in (managed_ledger, managed_cursor):
             with contextlib.suppress(UndecodableError):
                 read(value_or_compressed)
 
 
-def test_cursor_needs_its_ledger() -> None:
-    """A cursor without the one field that it must have is none."""
-    with pytest.raises(UndecodableError, match="a field is missing"):
-        require_whole(managed_cursor(b""))
-    with pytest.raises(UndecodableError, match="a field is missing"):
+def test_required_field() -> None:
+    """A cursor without its required field is refused."""
+    with pytest.raises(UndecodableError, match="a required field is missing"):
+        require_complete(managed_cursor(b""))
+    with pytest.raises(UndecodableError, match="a required field is missing"):
         encode(managed_cursor(b""), b"")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.pulsar.ids import MARGIN, Counter, next_counter, of_counter, of_ledger
+from metadata_tool.pulsar.ids import MARGIN, Counter, last_allocated, ledger_id, next_counter
 from support.trees import PATIENT
 
 LAST_SHORT = (1 << 31) - 2
@@ -15,17 +15,17 @@ highest_ids = st.integers(-1, LAST_SHORT) | st.builds(
 
 @PATIENT
 @given(highest_ids, st.booleans())
-def test_ids_go_on_above_all(highest: int, long: bool) -> None:
-    """The next id and the sentinel are above all ids given out, by a margin, and the sentinel is not given out."""
+def test_next_id_is_above_all(highest: int, long: bool) -> None:
+    """The placeholder is above all ids by a margin, and the next id is above the placeholder."""
     counter = next_counter(highest, long=long or highest > LAST_SHORT)
-    first = of_counter(counter.high, counter.next) + 1
-    assert highest + MARGIN < counter.sentinel < first
+    assert counter.next_id == last_allocated(counter.high, counter.next) + 1
+    assert highest + MARGIN < counter.placeholder_id < counter.next_id
 
 
 @PATIENT
 @given(highest_ids)
 def test_counter_has_room(highest: int) -> None:
-    """A counter is never set to where Pulsar would have to take the next one."""
+    """A counter is never set to a value at which Pulsar would have to use the next counter."""
     counter = next_counter(highest, long=highest > LAST_SHORT)
     assert 0 < counter.next <= LAST_SHORT
 
@@ -42,7 +42,7 @@ def test_counter_has_room(highest: int) -> None:
     ],
 )
 def test_next_counter(highest: int, *, long: bool, expected: Counter) -> None:
-    """The counter that Pulsar uses is raised; where it is used up, the next one begins."""
+    """The counter that Pulsar uses is raised. If it is used up, the next counter starts."""
     assert expected == next_counter(highest, long=long)
 
 
@@ -55,9 +55,9 @@ def test_next_counter(highest: int, *, long: bool, expected: Counter) -> None:
         (b"00a/0012/L3456", 123456),
     ],
 )
-def test_id_of_a_ledger(path: bytes, expected: int) -> None:
-    """A ledger's znode is called by its id, below /ledgers/."""
-    assert expected == of_ledger(path)
+def test_ledger_id(path: bytes, expected: int) -> None:
+    """The path of a ledger below /ledgers/ has its id."""
+    assert expected == ledger_id(path)
 
 
 @pytest.mark.parametrize(
@@ -65,5 +65,5 @@ def test_id_of_a_ledger(path: bytes, expected: int) -> None:
     [(Counter(None, 1), "/ledgers/idgen"), (Counter(7, 1), "/ledgers/idgen-long/HOB-0000000007")],
 )
 def test_path_of_a_counter(counter: Counter, path: str) -> None:
-    """A counter is a znode of BookKeeper's."""
+    """A counter has the path of BookKeeper's znode."""
     assert path == counter.path

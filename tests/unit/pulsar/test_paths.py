@@ -25,7 +25,7 @@ TOPIC = "/managed-ledgers/<tenant>/<namespace>/persistent/<topic>"
     ],
 )
 def test_match(pattern: str, path: str, *, expected: bool) -> None:
-    """A pattern fits whole paths."""
+    """A pattern matches complete paths."""
     assert expected == bool(Layout().compile(pattern).fullmatch(path.encode()))
 
 
@@ -38,7 +38,7 @@ def test_match(pattern: str, path: str, *, expected: bool) -> None:
     ],
 )
 def test_layout(layout: Layout, path: str) -> None:
-    """A pattern follows the chroot and the path of managed ledgers, to the letter."""
+    """A pattern takes the chroot and the path of managed ledgers literally."""
     match = layout.compile(TOPIC).fullmatch(path.encode())
     assert match
     assert b"orders" == match["topic"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.topics import CURSORS, TOPICS, Cursor, Reader, Topic
+from metadata_tool.pulsar.topics import CURSORS, TOPICS, Cursor, Topic, TopicDecoder
 from support.metadata import cursor, ledgers
 from support.trees import PATIENT
 
@@ -24,9 +24,9 @@ KINDS = {Topic: (TOPICS, ledgers((1, True))), Cursor: (CURSORS, cursor(3))}
     ],
 )
 def test_topics_and_cursors(path: str, expected: tuple[type, str, str]) -> None:
-    """Both versions of names are known."""
+    """Topics and cursors with V1 and V2 names are found."""
     data = KINDS[Topic if expected[0] is Topic else Cursor][1]
-    found = Reader(Layout()).read(f"/managed-ledgers/{path}".encode(), data)
+    found = TopicDecoder(Layout()).decode(f"/managed-ledgers/{path}".encode(), data)
     assert isinstance(found, Topic | Cursor)
     name = found.name if isinstance(found, Topic) else found.name.decode()
     namespace = found.namespace if isinstance(found, Topic) else expected[1]
@@ -35,10 +35,10 @@ def test_topics_and_cursors(path: str, expected: tuple[type, str, str]) -> None:
 
 @PATIENT
 @given(st.lists(st.sampled_from(["t", "n", "persistent", "non-persistent"]), max_size=8))
-def test_it_is_what_the_patterns_say(names: list[str]) -> None:
-    """The reader and the rules mean the same znodes."""
+def test_decoder_and_patterns_agree(names: list[str]) -> None:
+    """The decoder finds the znodes that the patterns match."""
     path = "/".join(["/managed-ledgers", *names]).encode()
-    fits = [any(Layout().compile(pattern).fullmatch(path) for pattern in patterns) for patterns, _ in KINDS.values()]
-    # Every cursor is a list of ledgers to the decoder, and the other way round: only the kind is looked at.
-    found = Reader(Layout()).read(path, cursor(3))
-    assert any(fits) == (found is not None)
+    matches = [any(Layout().compile(pattern).fullmatch(path) for pattern in patterns) for patterns, _ in KINDS.values()]
+    # The value may be of the wrong kind: it is only tested whether the znode is a topic or a cursor.
+    found = TopicDecoder(Layout()).decode(path, cursor(3))
+    assert any(matches) == (found is not None)

@@ -1,1 +1,1 @@
-"""What Pulsar and BookKeeper keep in ZooKeeper, and what a new cluster needs changed in it."""
+"""The metadata that Pulsar and BookKeeper keep in ZooKeeper, and how a new cluster needs it changed."""

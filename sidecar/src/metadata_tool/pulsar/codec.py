@@ -1,8 +1,14 @@
-"""ManagedLedgerInfo and ManagedCursorInfo as znodes hold them: protobuf, plain or compressed.
+"""Reads and writes the values of managed-ledger and cursor znodes: protobuf, plain or compressed.
 
-A compressed value is the magic 0x4778, an int32 size, a message that names the compression and the size of what it
-holds, and that (MetaStoreImpl.compressManagedInfo). What is written in place of such a value is compressed alike: a
-long list may be too large for ZooKeeper otherwise. Fields that are not known are kept.
+A compressed value (MetaStoreImpl.compressManagedInfo) consists of
+
+- the magic bytes 0x47 0x78,
+- the size of the header, a big-endian int32,
+- the header, a protobuf message with the compression's type and the size of the value before compression,
+- the compressed protobuf message.
+
+A changed value is compressed as it was before, because a long list may not fit in a znode otherwise. Unknown fields
+are kept.
 """
 
 import struct
@@ -13,39 +19,44 @@ from typing import TypeVar
 import cramjam
 from google.protobuf.message import DecodeError, EncodeError, Message
 
+from metadata_tool.pulsar.limits import MAX_DECOMPRESSED
 from metadata_tool.pulsar.managed_ledger_pb2 import Compression, ManagedCursorInfo, ManagedLedgerInfo
 
-_HEAD = struct.Struct(">2si")
+_PREFIX = struct.Struct(">2si")
 _MAGIC = b"\x47\x78"
-_LIMIT = 64 << 20
-"""Bytes that a value may claim to hold: ten times what ZooKeeper's own limits leave room for."""
 
 M = TypeVar("M", bound=Message)
 
 
 class UndecodableError(ValueError):
-    """A value that is not what its path says; the message tells why."""
+    """A value that does not have the type that its path stands for. The message says why."""
 
 
 def managed_ledger(value: bytes) -> ManagedLedgerInfo:
-    """The ledgers of a topic; nothing is an empty list.
+    """The ledgers of a topic. An empty value is an empty list.
+
+    Required fields may be missing: `require_complete` and `encode` check that.
 
     Raises:
-        UndecodableError: it is none. That a field is missing which must be there shows in `encode`, or `require_whole`.
+        UndecodableError: the value is not a ManagedLedgerInfo.
     """
     return _parse(ManagedLedgerInfo(), value)
 
 
 def managed_cursor(value: bytes) -> ManagedCursorInfo:
-    """A subscription's position. Raises as `managed_ledger` does."""
+    """The position of a subscription. Required fields may be missing, as in `managed_ledger`.
+
+    Raises:
+        UndecodableError: the value is not a ManagedCursorInfo.
+    """
     return _parse(ManagedCursorInfo(), value)
 
 
-def require_whole(message: M) -> M:
-    """Refuse a message without a field that must be there.
+def require_complete(message: M) -> M:
+    """The same message.
 
     Raises:
-        UndecodableError: it lacks one.
+        UndecodableError: a required field is missing.
     """
     if not message.IsInitialized():
         raise _incomplete(message)
@@ -53,10 +64,10 @@ def require_whole(message: M) -> M:
 
 
 def encode(message: Message, saved: bytes) -> bytes:
-    """A message that takes the place of a saved value, compressed as that was. The same message gives the same.
+    """The bytes of a message that replaces a saved value, with the same compression. The result is deterministic.
 
     Raises:
-        UndecodableError: it lacks a field that must be there.
+        UndecodableError: a required field is missing.
     """
     try:
         value = message.SerializeToString(deterministic=True)
@@ -64,72 +75,72 @@ def encode(message: Message, saved: bytes) -> bytes:
         raise _incomplete(message) from error
     if not _is_compressed(saved):
         return value
-    head, _ = _split(saved)
-    new = Compression(compressionType=head.compressionType, uncompressedSize=len(value)).SerializeToString()
-    return _HEAD.pack(_MAGIC, len(new)) + new + _COMPRESS[_name(head.compressionType)](value)
+    header, _ = _split(saved)
+    new = Compression(compressionType=header.compressionType, uncompressedSize=len(value)).SerializeToString()
+    return _PREFIX.pack(_MAGIC, len(new)) + new + _COMPRESS[_name(header.compressionType)](value)
 
 
 def _parse(message: M, value: bytes) -> M:
     try:
         message.ParseFromString(_plain(value))
     except DecodeError as error:
-        raise UndecodableError(f"it is no {message.DESCRIPTOR.name}") from error
+        raise UndecodableError(f"not a {message.DESCRIPTOR.name}") from error
     return message
 
 
 def _incomplete(message: Message) -> UndecodableError:
-    return UndecodableError(f"it is no {message.DESCRIPTOR.name}, a field is missing")
+    return UndecodableError(f"not a {message.DESCRIPTOR.name}, a required field is missing")
 
 
 def _plain(value: bytes) -> bytes:
     if not _is_compressed(value):
         return value
-    head, body = _split(value)
-    if not 0 <= head.uncompressedSize <= _LIMIT:
-        raise UndecodableError(f"it claims {head.uncompressedSize} bytes")
-    return _decompressed(head.compressionType, body, head.uncompressedSize)
+    header, body = _split(value)
+    if not 0 <= header.uncompressedSize <= MAX_DECOMPRESSED:
+        raise UndecodableError(f"its compression header claims {header.uncompressedSize} bytes")
+    return _decompressed(header.compressionType, body, header.uncompressedSize)
 
 
 def _is_compressed(value: bytes) -> bool:
-    return value[:2] == _MAGIC and len(value) >= _HEAD.size
+    return value[:2] == _MAGIC and len(value) >= _PREFIX.size
 
 
 def _split(value: bytes) -> tuple[Compression, bytes]:
-    """What a compressed value says of itself, and what it holds."""
-    size = _HEAD.unpack_from(value)[1]
-    if not 0 <= size <= len(value) - _HEAD.size:
-        raise UndecodableError("its compression header is cut off")
-    end = _HEAD.size + size
-    return _parse_head(value[_HEAD.size : end]), value[end:]
+    """The header of a compressed value, and the compressed bytes."""
+    size = _PREFIX.unpack_from(value)[1]
+    if not 0 <= size <= len(value) - _PREFIX.size:
+        raise UndecodableError("its compression header is truncated")
+    end = _PREFIX.size + size
+    return _parse_header(value[_PREFIX.size : end]), value[end:]
 
 
-def _parse_head(value: bytes) -> Compression:
-    head = Compression()
+def _parse_header(value: bytes) -> Compression:
+    header = Compression()
     try:
-        head.ParseFromString(value)
+        header.ParseFromString(value)
     except DecodeError as error:
         raise UndecodableError("its compression header is damaged") from error
-    if not head.IsInitialized():
+    if not header.IsInitialized():
         raise UndecodableError("its compression header is incomplete")
-    return head
+    return header
 
 
 def _decompressed(kind: int, value: bytes, size: int) -> bytes:
-    """Exactly `size` bytes; no more memory than that is taken, whatever the value claims."""
+    """Exactly `size` bytes. Takes no more memory than that, even for a malicious value."""
     name = _name(kind)
     try:
         if kind == Compression.NONE:
-            found = value
+            plain = value
         elif kind == Compression.ZLIB:
-            found = zlib.decompressobj().decompress(value, size + 1)  # Pulsar flushes the stream and never ends it
+            plain = zlib.decompressobj().decompress(value, size + 1)  # Pulsar flushes the stream but never ends it
         else:
             target = bytearray(size)
-            found = bytes(target[: _INTO[name](value, target)])
+            plain = bytes(target[: _DECOMPRESS_INTO[name](value, target)])
     except (zlib.error, cramjam.DecompressionError, OverflowError) as error:
         raise UndecodableError(f"its {name} data is damaged") from error
-    if len(found) != size:
-        raise UndecodableError(f"its {name} data holds {len(found)} bytes, not {size}")
-    return found
+    if len(plain) != size:
+        raise UndecodableError(f"its {name} data has {len(plain)} bytes instead of {size}")
+    return plain
 
 
 def _name(kind: int) -> str:
@@ -143,8 +154,8 @@ _COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "ZSTD": lambda value: bytes(cramjam.zstd.compress(value, level=3)),
     "SNAPPY": lambda value: bytes(cramjam.snappy.compress_raw(value)),
 }
-_INTO = {
-    "LZ4": cramjam.lz4.decompress_block_into,  # a raw block, without a size before it
+_DECOMPRESS_INTO = {
+    "LZ4": cramjam.lz4.decompress_block_into,  # a raw block, which does not start with its size
     "ZSTD": cramjam.zstd.decompress_into,
-    "SNAPPY": cramjam.snappy.decompress_raw_into,  # without the framing of its files
+    "SNAPPY": cramjam.snappy.decompress_raw_into,  # without the frames of Snappy files
 }

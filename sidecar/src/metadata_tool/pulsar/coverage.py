@@ -1,28 +1,26 @@
-"""What a restore would bring back if the cluster were lost now, and what it would not.
+"""Counts what a restore of scope `bookies-lost` would bring back, and what it would lose.
 
-Only ledgers that were offloaded completely survive the bookies. Entries that an open ledger has taken are not in its
-metadata, so they are not counted here: `open_ledgers` says how many there are.
+Only ledgers that were offloaded completely survive the loss of the bookies. The metadata of an open ledger does not
+say how many entries it has, so open ledgers themselves are counted.
 """
 
 import heapq
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
 from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import COMPACTION, Cursor, Topic, Undecodable
 
-MAX_TOPICS = 10_000
-"""So many topics are kept by name: those that would lose most."""
-MAX_NAMESPACES = 10_000
 OTHERS = "(others)"
-"""Stands for all namespaces beyond that many, which come late in the order of the tree."""
+"""The name under which namespaces beyond the limit are counted. They are the last ones in tree order."""
 SCHEMA = "/schemas/<tenant>/<namespace>/<topic>"
 
 
 @dataclass(slots=True)
-class Tally:
-    """Counts of one topic, one namespace, or all. Entries and bytes are those of closed ledgers."""
+class CoverageCounts:
+    """Counts of a topic, a namespace or all namespaces. Entries and bytes are those of closed ledgers."""
 
     topics: int = 0
     recoverable_entries: int = 0
@@ -35,8 +33,8 @@ class Tally:
     cursors_in_bookkeeper: int = 0
     schemas: int = 0
 
-    def add(self, other: "Tally") -> None:
-        """Count another's, too."""
+    def add(self, other: "CoverageCounts") -> None:
+        """Add the counts of another topic or namespace."""
         self.topics += other.topics
         self.recoverable_entries += other.recoverable_entries
         self.recoverable_bytes += other.recoverable_bytes
@@ -49,7 +47,7 @@ class Tally:
         self.schemas += other.schemas
 
     def to_json(self) -> dict[str, int]:
-        """Names as in JSON."""
+        """The counts by their names in JSON (docs/recovery.md)."""
         return {_camel(name): value for name, value in asdict(self).items()}
 
 
@@ -58,120 +56,123 @@ def _camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in tail)
 
 
-def offloaded(ledger: LedgerInfo) -> bool:
-    """Whether a ledger is in tiered storage, all of it."""
-    return ledger.HasField("offloadContext") and ledger.offloadContext.complete  # the first part is the cheap one
+def is_offloaded(ledger: LedgerInfo) -> bool:
+    """Whether all of a ledger is in tiered storage."""
+    return ledger.HasField("offloadContext") and ledger.offloadContext.complete  # the first check is the cheaper one
 
 
-def of_topic(topic: Topic) -> Tally:
-    """The ledgers of one topic."""
-    kept = lost = kept_bytes = lost_bytes = opened = 0
-    never = 1
+def topic_counts(topic: Topic) -> CoverageCounts:
+    """The counts of one topic, without its cursors."""
+    kept = lost = kept_bytes = lost_bytes = open_ledgers = 0
+    never_offloaded = 1
     for ledger in topic.info.ledgerInfo:
         entries = ledger.entries
-        if ledger.HasField("offloadContext") and ledger.offloadContext.complete:  # `offloaded`, without the call
-            never = 0
+        if ledger.HasField("offloadContext") and ledger.offloadContext.complete:  # `is_offloaded`, inlined for speed
+            never_offloaded = 0
             kept += entries
             kept_bytes += ledger.size
         elif entries:
             lost += entries
             lost_bytes += ledger.size
-        elif ledger.HasField("timestamp"):  # as every broker gives it one; what a restore has added has none
-            opened += 1
-    return Tally(1, kept, kept_bytes, lost, lost_bytes, opened, never)
+        elif ledger.HasField("timestamp"):  # brokers set it, a restore does not set it in the ledger that it adds
+            open_ledgers += 1
+    return CoverageCounts(1, kept, kept_bytes, lost, lost_bytes, open_ledgers, never_offloaded)
 
 
 class TopicLoss(NamedTuple):
-    """A topic and what it would lose, in the order of that."""
+    """A topic that would lose data. Sorts by loss: bytes first, then open ledgers."""
 
     lost_bytes: int
     open_ledgers: int
     namespace: str
     name: str
-    tally: Tally
+    counts: CoverageCounts
 
     def to_json(self) -> dict[str, Any]:
-        """Name and counts."""
-        return {"topic": self.name, **self.tally.to_json()}
+        """The topic's name and its counts."""
+        return {"topic": self.name, **self.counts.to_json()}
 
 
 @dataclass
 class Coverage:
-    """Counts by namespace, `tenant/namespace`; how many znodes should be topics or cursors and cannot be read.
+    """Counts by namespace (`tenant/namespace`, or `tenant/cluster/namespace` with V1 names), and the topics' losses.
 
-    `worst` are the topics that would lose anything, at most MAX_TOPICS of them, in no order.
+    `undecodable` counts topics and cursors whose znodes cannot be decoded. `losses` is a heap of the topics with the
+    largest losses.
     """
 
-    namespaces: dict[str, Tally] = field(default_factory=dict)
+    namespaces: dict[str, CoverageCounts] = field(default_factory=dict)
     undecodable: int = 0
-    worst: list[TopicLoss] = field(default_factory=list)
+    losses: list[TopicLoss] = field(default_factory=list)
+    limits: ScanLimits = DEFAULT_LIMITS
 
     @property
-    def total(self) -> Tally:
-        """Of all namespaces."""
-        total = Tally()
-        for tally in self.namespaces.values():
-            total.add(tally)
+    def total(self) -> CoverageCounts:
+        """The counts of all namespaces together."""
+        total = CoverageCounts()
+        for counts in self.namespaces.values():
+            total.add(counts)
         return total
 
     @property
-    def tenants(self) -> dict[str, Tally]:
-        """Counts by tenant."""
-        found: dict[str, Tally] = {}
-        for name, tally in self.namespaces.items():
-            found.setdefault(name.partition("/")[0], Tally()).add(tally)
-        return found
+    def tenants(self) -> dict[str, CoverageCounts]:
+        """The counts by tenant."""
+        tenants: dict[str, CoverageCounts] = {}
+        for name, counts in self.namespaces.items():
+            tenants.setdefault(name.partition("/")[0], CoverageCounts()).add(counts)
+        return tenants
 
-    def add_topic(self, namespace: str, name: str, tally: Tally) -> None:
-        """Count a topic."""
-        self.of(namespace).add(tally)
-        if not (tally.lost_bytes or tally.open_ledgers):
+    def add_topic(self, namespace: str, name: str, counts: CoverageCounts) -> None:
+        """Count a topic. Keep its name if its loss is among the largest."""
+        self.counts_of(namespace).add(counts)
+        lost_bytes, open_ledgers = counts.lost_bytes, counts.open_ledgers
+        if not (lost_bytes or open_ledgers):
             return
-        if len(self.worst) < MAX_TOPICS:
-            heapq.heappush(self.worst, TopicLoss(tally.lost_bytes, tally.open_ledgers, namespace, name, tally))
-        elif (tally.lost_bytes, tally.open_ledgers) >= self.worst[0][:2]:
-            heapq.heappushpop(self.worst, TopicLoss(tally.lost_bytes, tally.open_ledgers, namespace, name, tally))
+        if len(self.losses) < self.limits.topics:
+            heapq.heappush(self.losses, TopicLoss(lost_bytes, open_ledgers, namespace, name, counts))
+        elif (lost_bytes, open_ledgers) >= self.losses[0][:2]:
+            heapq.heappushpop(self.losses, TopicLoss(lost_bytes, open_ledgers, namespace, name, counts))
 
     def topics_of(self, namespace: str) -> list[TopicLoss]:
-        """Those of a namespace that would lose anything, the worst first, as far as they are kept."""
-        return sorted((loss for loss in self.worst if loss.namespace == namespace), reverse=True)
+        """The topics of a namespace that would lose data, the largest loss first. Only topics kept by name."""
+        return sorted((loss for loss in self.losses if loss.namespace == namespace), reverse=True)
 
-    def of(self, namespace: str) -> Tally:
-        """The counts of a namespace, to add to."""
-        if namespace not in self.namespaces and len(self.namespaces) >= MAX_NAMESPACES:
+    def counts_of(self, namespace: str) -> CoverageCounts:
+        """The counts of a namespace, which the caller may add to. Beyond the limit, the counts of OTHERS."""
+        if namespace not in self.namespaces and len(self.namespaces) >= self.limits.namespaces:
             namespace = OTHERS
-        return self.namespaces.setdefault(namespace, Tally())
+        return self.namespaces.setdefault(namespace, CoverageCounts())
 
     def to_json(self, limit: int) -> dict[str, Any]:
-        """The whole, and at most `limit` namespaces: those that would lose most."""
+        """The total, and the counts of at most `limit` namespaces, those with the largest losses."""
         return {
             "total": self.total.to_json(),
             "undecodable": self.undecodable,
             "namespaceCount": len(self.namespaces),
-            "namespaces": {name: tally.to_json() for name, tally in self.by_loss()[:limit]},
+            "namespaces": {name: counts.to_json() for name, counts in self.by_loss()[:limit]},
         }
 
-    def by_loss(self) -> list[tuple[str, Tally]]:
-        """The namespaces, those that would lose most first."""
+    def by_loss(self) -> list[tuple[str, CoverageCounts]]:
+        """All namespaces with their counts, the largest loss in bytes first."""
         return sorted(self.namespaces.items(), key=lambda item: (-item[1].lost_bytes, item[0]))
 
 
 class CoverageCounter:
-    """Counts as the tree streams by."""
+    """Counts the coverage of a tree whose znodes come one by one, in tree order."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.coverage = Coverage()
+    def __init__(self, layout: Layout, limits: ScanLimits = DEFAULT_LIMITS) -> None:
+        self.coverage = Coverage(limits=limits)
         self._schema = layout.compile(SCHEMA)
         self._schemas = f"{layout.chroot}/schemas/".encode()
-        self._topic: tuple[str, str, Tally] | None = None
+        self._topic: tuple[str, str, CoverageCounts] | None = None
 
-    def see_other(self, path: bytes) -> None:
-        """Count one znode that is no topic and no cursor."""
+    def add_other(self, path: bytes) -> None:
+        """Count a znode that is neither a topic nor a cursor."""
         if path.startswith(self._schemas) and (match := self._schema.fullmatch(path)):
-            self.coverage.of(f"{match['tenant'].decode()}/{match['namespace'].decode()}").schemas += 1
+            self.coverage.counts_of(f"{match['tenant'].decode()}/{match['namespace'].decode()}").schemas += 1
 
-    def see(self, found: Topic | Cursor | Undecodable) -> None:
-        """Count a topic or a cursor; they come in tree order."""
+    def add(self, found: Topic | Cursor | Undecodable) -> None:
+        """Count a topic or a cursor. A cursor belongs to the topic that was added last."""
         if isinstance(found, Cursor):
             if self._topic and found.name != COMPACTION:
                 self._topic[2].cursors += 1
@@ -179,12 +180,12 @@ class CoverageCounter:
         else:
             self.finish()
             if isinstance(found, Topic):
-                self._topic = found.namespace, found.name, of_topic(found)
+                self._topic = found.namespace, found.name, topic_counts(found)
             else:
-                self.coverage.undecodable += 1  # cursors that follow may be of this one: they count for none
+                self.coverage.undecodable += 1  # cursors that follow may belong to this topic, so they are not counted
 
     def finish(self) -> None:
-        """The topic that was seen last has ended, as when the tree has."""
+        """Count the last topic, which has no more cursors. To be called at the end of the tree."""
         if self._topic:
             self.coverage.add_topic(*self._topic)
             self._topic = None

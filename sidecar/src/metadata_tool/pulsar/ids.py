@@ -1,68 +1,73 @@
-"""Ledger ids: which were given out, and where their counters go on, so that none is given out again.
+"""Ledger ids: the highest one in use, and the counters that BookKeeper allocates new ones from.
 
-Ids up to 2^31-2 are names of sequential children of `/ledgers/idgen`, so its cversion, as stored, is the next one.
-After that `/ledgers/idgen-long` exists, an id is `<n> << 32 | <low>`, and the cversion of its largest child `HOB-<n>`
-is the next low half, up to 2^31-2 again (PulsarLedgerIdGenerator, LongZkLedgerIdGenerator).
+BookKeeper allocates ids up to 2^31-2 with sequential children of `/ledgers/idgen`: the cversion of that znode, as a
+snapshot stores it, is the next id (ZkLedgerIdGenerator). After that, `/ledgers/idgen-long` exists. An id is then
+`<n> << 32 | <low>`, and the cversion of its largest child `HOB-<n>` is the next low half, again up to 2^31-2
+(PulsarLedgerIdGenerator, LongZkLedgerIdGenerator).
 """
 
 import re
 from dataclasses import dataclass
 
-SHORT = "/ledgers/idgen"
-LONG = "/ledgers/idgen-long"
-LONG_CHILD = f"{LONG}/HOB-<digits>"
+SHORT_COUNTER = "/ledgers/idgen"
+LONG_ROOT = "/ledgers/idgen-long"
+LONG_COUNTER = f"{LONG_ROOT}/HOB-<digits>"
 LEDGERS = ("/ledgers/<a>/<b>/L<digits>", "/ledgers/<a>/<b>/<c>/<d>/L<digits>")
-"""A ledger's znode: the digits of its path are its id (LegacyHierarchicalLedgerManager, LongHierarchical…)."""
+"""A ledger's znode. The digits are its id (LegacyHierarchicalLedgerManager, LongHierarchicalLedgerManager)."""
 
 MARGIN = 1_000_000
-"""Ids left out after the highest one known: those given out between the backup and the loss, which may be in the
-bucket or on a bookie's disk. Less than a thousandth of all short ones."""
+"""How many ids a restore skips after the highest known one. They may have been allocated after the backup, and such
+ledgers may be in the bucket or on a bookie's disk. The margin is less than a thousandth of all short ids."""
 
-_PER_COUNTER = (1 << 31) - 1
-"""A counter gives out 0 to one less than this."""
+MAX_ID = ((1 << 31) - 3) << 32
+"""Higher ids are ignored: no counter has allocated them, and the next id must be possible."""
 
-
-LAST = ((1 << 31) - 3) << 32
-"""Ids beyond are no counter's: what claims one is odd, and room must be left for the next."""
+_IDS_PER_COUNTER = (1 << 31) - 1
+"""A counter allocates 0 to one less than this."""
 
 
 @dataclass(frozen=True)
 class Counter:
-    """Where ids go on: `high` is the n of `HOB-<n>`, None for `/ledgers/idgen`; `next` is that counter's next."""
+    """Where BookKeeper continues: `high` is the n of `HOB-<n>` (None: `/ledgers/idgen`), `next` the stored cversion."""
 
     high: int | None
     next: int
 
     @property
-    def sentinel(self) -> int:
-        """An id that was never given out, and never will be: the one before the next."""
-        return ((self.high or 0) << 32) + self.next - 1
+    def next_id(self) -> int:
+        """The id that BookKeeper allocates next."""
+        return ((self.high or 0) << 32) + self.next
+
+    @property
+    def placeholder_id(self) -> int:
+        """An id that was never allocated and never will be: the one before the next."""
+        return self.next_id - 1
 
     @property
     def path(self) -> str:
-        """The znode whose cversion it is."""
-        return SHORT if self.high is None else f"{LONG}/HOB-{self.high:010d}"
+        """The znode whose cversion is the counter."""
+        return SHORT_COUNTER if self.high is None else f"{LONG_ROOT}/HOB-{self.high:010d}"
 
 
 def next_counter(highest: int, *, long: bool) -> Counter:
-    """Where ids go on after the highest that was given out (-1 for none); `long` where `/ledgers/idgen-long` exists."""
+    """The counter after a restore. `highest` is the highest id in use (-1: none), `long` if LONG_ROOT exists."""
     floor = highest + MARGIN
-    if not long and floor + 2 <= _PER_COUNTER:
+    if not long and floor + 2 <= _IDS_PER_COUNTER:
         return Counter(None, floor + 2)
     high, low = max(floor >> 32, 1), (floor & 0xFFFF_FFFF) if floor >> 32 else 0
-    if low + 2 > _PER_COUNTER:
+    if low + 2 > _IDS_PER_COUNTER:
         high, low = high + 1, 0
     return Counter(high, low + 2)
 
 
-def of_ledger(path: bytes) -> int:
-    """The id in the path of a ledger's znode below `/ledgers/`: all of its digits."""
+def ledger_id(path: bytes) -> int:
+    """The id in the path of a ledger's znode, which is relative to `/ledgers/`. Matches LEDGERS."""
     try:
         return int(path.translate(None, b"/L"))
     except ValueError:
         return int(b"".join(re.findall(rb"[0-9]+", path))[-19:])
 
 
-def of_counter(high: int | None, cversion: int) -> int:
-    """The last id that a counter gave out; one less than its first where none was."""
+def last_allocated(high: int | None, cversion: int) -> int:
+    """The last id that a counter allocated. If there is none, one less than its first id."""
     return ((high or 0) << 32) + cversion - 1

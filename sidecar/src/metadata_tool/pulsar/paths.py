@@ -1,36 +1,37 @@
-"""Patterns of paths: `/ledgers/<digits>/**`. `<digits>` is a number, any other `<name>` one name, `/**` all below, too.
+"""Patterns of paths, such as `/ledgers/<digits>/**`.
 
-They are what the documentation shows, and what is matched.
+`<digits>` stands for a number of at most 19 digits, any other `<name>` for one name of a path, and a final `/**` for
+the znode and everything below it. Code and documentation share the patterns.
 """
 
 import re
 from dataclasses import dataclass
 
 MANAGED_LEDGERS = "/managed-ledgers"
-"""Stands for the configured path in patterns."""
+"""The start of patterns that follow the configured path of managed ledgers."""
 
-_WILD = re.compile(r"<(\w+)>")
+_PLACEHOLDER = re.compile(r"<(\w+)>")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where Pulsar's tree begins (`/a/b`, empty without a chroot), and where it keeps its managed ledgers."""
+    """Where Pulsar's tree is: its chroot (`/a/b`, or empty) and the path of its managed ledgers."""
 
     chroot: str = ""
     managed_ledger_path: str = MANAGED_LEDGERS
 
-    def place(self, pattern: str) -> str:
-        """The whole path of a pattern."""
+    def absolute(self, pattern: str) -> str:
+        """The pattern below the chroot, with the configured path of managed ledgers."""
         if pattern.startswith(f"{MANAGED_LEDGERS}/"):
             pattern = self.managed_ledger_path + pattern.removeprefix(MANAGED_LEDGERS)
         return self.chroot + pattern
 
     def compile(self, pattern: str) -> re.Pattern[bytes]:
-        """A pattern as a regular expression of whole paths; `<name>` becomes the group `name`."""
-        whole, below = pattern.removesuffix("/**"), pattern.endswith("/**")
-        parts = _WILD.split(self.place(whole))
+        """A regular expression for `fullmatch` with paths. `<name>` becomes the group `name`."""
+        znode, with_descendants = pattern.removesuffix("/**"), pattern.endswith("/**")
+        parts = _PLACEHOLDER.split(self.absolute(znode))
         expression = "".join(_group(part) if odd % 2 else re.escape(part) for odd, part in enumerate(parts))
-        return re.compile((expression + ("(?:/.*)?" if below else "")).encode(), re.DOTALL)
+        return re.compile((expression + ("(?:/.*)?" if with_descendants else "")).encode(), re.DOTALL)
 
 
 def _group(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A saved tree becomes that of a new cluster: each znode as the rules want it, in the order of the tree."""
+"""Applies the rules of a recovery to a saved tree, znode by znode in tree order, for a new cluster."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -7,67 +7,69 @@ from re import Match, Pattern
 
 from metadata_tool.pulsar import ids
 from metadata_tool.pulsar.codec import UndecodableError
+from metadata_tool.pulsar.limits import JUTE_MAXBUFFER, MAX_REPORTED
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.rules import RULES, RecoveryPlan, Rule
 from metadata_tool.pulsar.tree_facts import TreeSummary
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, inserted, printable
 from metadata_tool.zookeeper.stat import Stat
 
-MAX_NAMED = 20
-"""So many znodes of a kind are named."""
-
-USUAL_LIMIT = 0xFFFFF
-"""Bytes of a request or a reply, unless jute.maxbuffer was raised."""
-
 
 @dataclass
-class Transform:
-    """What was done: znodes by rule, and those that were left as they are because they could not be decoded.
-
-    `large` names znodes that have grown beyond ZooKeeper's usual limit.
-    """
+class RecoveryChanges:
+    """What a recovery did: the number of znodes changed and removed by each rule, by the rule's name."""
 
     changed: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
     undecodable: list[str] = field(default_factory=list)
+    """The first znodes that could not be decoded and were left unchanged, as `path: reason`."""
     undecodable_count: int = 0
     large: list[str] = field(default_factory=list)
+    """The first znodes that grew beyond ZooKeeper's default limit, as `path (n bytes)`."""
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """One path of a rule: its expression, its first name, how deep it is, whether it means all below, too."""
+class _PathRule:
+    """A rule for one of its paths. `depth` counts the slashes of the path; `descendants`: it ends with `/**`."""
 
     rule: Rule
     pattern: Pattern[bytes]
     first_name: bytes
     depth: int
-    below: bool = field(kw_only=True)
+    descendants: bool = field(kw_only=True)
 
     def may_match(self, first_name: bytes, depth: int) -> bool:
-        return first_name == self.first_name and (depth == self.depth or (self.below and depth > self.depth))
+        return first_name == self.first_name and (depth == self.depth or (self.descendants and depth > self.depth))
 
 
 class Recovery:
-    """Applies the rules of a scope to a stream of znodes."""
+    """One recovery: applies the rules of its plan's scope to a stream of znodes."""
 
-    def __init__(self, plan: RecoveryPlan, summary: TreeSummary, renamed: list[Node], layout: Layout) -> None:
-        """`renamed` are the znodes of the cluster that gets another name."""
-        self.changes = Transform()
+    def __init__(
+        self,
+        plan: RecoveryPlan,
+        summary: TreeSummary,
+        renamed: list[Node],
+        layout: Layout,
+        max_znode: int = JUTE_MAXBUFFER,
+    ) -> None:
+        """`renamed` are the saved znodes of the cluster to rename. Znodes that grow beyond `max_znode` are reported."""
+        self.changes = RecoveryChanges()
         self._plan = plan
         self._summary = summary
         self._renamed = renamed
         self._layout = layout
+        self._max_znode = max_znode
         self._chroot = layout.chroot.encode()
-        self._rules = list(self._placed())
+        self._rules = list(self._path_rules())
         self._rules_at: dict[tuple[bytes, int], list[tuple[Pattern[bytes], Rule]]] = {}
 
     def nodes(self, saved: Iterable[Node]) -> Iterator[Node]:
-        """The tree of the new cluster; `saved` comes in tree order, and so does this."""
-        gone: bytes | None = None
+        """The tree of the new cluster. `saved` is in tree order, and so is the result."""
+        removed: bytes | None = None  # the prefix of the descendants of the last removed znode
         for node in inserted(self._without_old_cluster(saved), [*self._renamed_cluster(), *self._missing_counters()]):
             path = node[0]
-            if gone is not None and path.startswith(gone):
+            if removed is not None and path.startswith(removed):
                 continue
             result: Node | None = node
             for pattern, rule in self._rules_for(path):
@@ -76,50 +78,53 @@ class Recovery:
             if result is not None:
                 yield result
             else:
-                gone = path + b"/"
+                removed = path + b"/"
 
     def _rules_for(self, path: bytes) -> list[tuple[Pattern[bytes], Rule]]:
-        """Few of all rules: those for this first name, and this depth."""
+        """The few rules that can match a path with this first name and this depth."""
         place = self._first_name(path), path.count(b"/")
         rules = self._rules_at.get(place)
         if rules is None:
-            rules = [(each.pattern, each.rule) for each in self._rules if each.may_match(*place)]
+            rules = [(entry.pattern, entry.rule) for entry in self._rules if entry.may_match(*place)]
             self._rules_at[place] = rules
         return rules
 
     def _apply(self, rule: Rule, node: Node, match: Match[bytes]) -> Node | None:
         try:
-            result = rule.change(node, match, self._plan)
+            result = rule.transform(node, match, self._plan)
         except UndecodableError as error:
             self.changes.undecodable_count += 1
-            if len(self.changes.undecodable) < MAX_NAMED:
+            if len(self.changes.undecodable) < MAX_REPORTED:
                 self.changes.undecodable.append(f"{printable(node.path)}: {error}")
             return node
         if result is None:
             self.changes.removed[rule.name] += 1
         elif result is not node:
             self.changes.changed[rule.name] += 1
-            if result.data and len(result.data) > USUAL_LIMIT:
+            if result.data and len(result.data) > self._max_znode:
                 self._note_growth(node, result)
         return result
 
     def _note_growth(self, before: Node, after: Node) -> None:
         size = len(after.data or b"")
-        if size > len(before.data or b"") and len(self.changes.large) < MAX_NAMED:
+        if size > len(before.data or b"") and len(self.changes.large) < MAX_REPORTED:
             self.changes.large.append(f"{printable(after.path)} ({size} bytes)")
 
-    def _placed(self) -> Iterator["_Placed"]:
+    def _path_rules(self) -> Iterator[_PathRule]:
         for rule in RULES:
             if self._plan.scope in rule.scopes:
-                for path in rule.paths:
-                    place = self._layout.place(path.removesuffix("/**")).encode()
-                    below = path.endswith("/**")
-                    yield _Placed(
-                        rule, self._layout.compile(path), self._first_name(place), place.count(b"/"), below=below
+                for pattern in rule.paths:
+                    path = self._layout.absolute(pattern.removesuffix("/**")).encode()
+                    yield _PathRule(
+                        rule,
+                        self._layout.compile(pattern),
+                        self._first_name(path),
+                        path.count(b"/"),
+                        descendants=pattern.endswith("/**"),
                     )
 
     def _first_name(self, path: bytes) -> bytes:
-        """The first name below the chroot; what is not below it has none."""
+        """The first name below the chroot, empty for paths outside of it."""
         return path[len(self._chroot) + 1 :].partition(b"/")[0] if path.startswith(self._chroot) else b""
 
     def _without_old_cluster(self, saved: Iterable[Node]) -> Iterator[Node]:
@@ -140,7 +145,7 @@ class Recovery:
 
     def _missing_counters(self) -> Iterator[Node]:
         counter = self._plan.counter
-        needed = [counter.path] if counter.high is None else [ids.LONG, counter.path]
+        needed = [counter.path] if counter.high is None else [ids.LONG_ROOT, counter.path]
         if self._summary.has_ledgers:
             for path in needed:
                 if path not in self._summary.counters:

@@ -1,4 +1,4 @@
-"""What the operator asks of a recovery, held against what the saved tree is: the orders, or a refusal."""
+"""Turns what the operator asks of a recovery, and what the saved tree is, into a plan or a refusal."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from metadata_tool.pulsar.tree_facts import TreeSummary
 
 @dataclass(frozen=True)
 class RecoveryOptions:
-    """`cluster_name` is the new cluster's, empty where it is not known; `urls` are its own, by their names in JSON."""
+    """`cluster_name` is the new cluster's name, empty if unknown. `urls` are (JSON field, value) of its addresses."""
 
     scope: Scope
     cluster_name: str = ""
@@ -19,7 +19,7 @@ class RecoveryOptions:
     urls: tuple[tuple[str, str], ...] = ()
 
     def described(self) -> dict[str, str]:
-        """All of it, by the names of the settings: what is restored depends on it."""
+        """All options by the names of their settings. Equal options restore equal trees."""
         switches = {"RENAME_CLUSTER": self.rename_cluster, "INFINITE_RETENTION": self.infinite_retention}
         return {
             "RESTORE_SCOPE": self.scope.value,
@@ -29,14 +29,15 @@ class RecoveryOptions:
         }
 
     def plan(self, summary: TreeSummary, zxid: int, time: int) -> RecoveryPlan:
-        """What is to be done. Changed znodes get this zxid and time (epoch ms).
+        """What the recovery does. Changed znodes get this zxid and time (epoch ms).
 
         Raises:
-            ClusterNameDiffers: the saved tree is of a cluster with another name.
+            ClusterNameDiffers: the saved tree belongs to a cluster with another name, and is not to be renamed or
+                cannot be.
         """
         cluster, rename = self._cluster(summary)
         if self.scope is Scope.BOOKIES_KEPT and not self.urls:
-            cluster = ""  # its brokers may have kept their addresses
+            cluster = ""  # the brokers may have kept their addresses
         return RecoveryPlan(
             scope=self.scope,
             counter=next_counter(summary.highest_id, long=summary.has_long_ids),
@@ -49,20 +50,27 @@ class RecoveryOptions:
         )
 
     def _cluster(self, summary: TreeSummary) -> tuple[str, tuple[str, str] | None]:
+        """The cluster's name after the recovery (empty if unknown), and (old name, new name) if it is renamed."""
         saved, new = summary.clusters, self.cluster_name
         if not new or not saved:
             return (saved[0] if len(saved) == 1 else ""), None
         if new in saved:
             return new, None
-        what = f"the backup is of cluster {', '.join(saved)}, CLUSTER_NAME is {new}"
-        if not self.rename_cluster:
-            raise ClusterNameDiffers(what, f"Set CLUSTER_NAME to {saved[0]}, or RENAME_CLUSTER=true to rename it")
-        if len(saved) > 1:
-            raise ClusterNameDiffers(what, "With several clusters in it none can be renamed: take one of these names")
-        if not summary.renamable:
-            raise ClusterNameDiffers(
-                what,
-                "Names of the first version, which have their cluster in them, or too many znodes below "
-                f"/admin/clusters, cannot be renamed: keep {saved[0]}",
-            )
+        if hint := self._why_not_renamed(summary):
+            names = f"cluster {saved[0]}" if len(saved) == 1 else f"clusters {', '.join(saved)}"
+            raise ClusterNameDiffers(f"the backup is from {names}, but CLUSTER_NAME is {new}", hint)
         return new, (saved[0], new)
+
+    def _why_not_renamed(self, summary: TreeSummary) -> str:
+        """What to do instead of renaming the saved cluster, empty if it can be renamed."""
+        if len(summary.clusters) > 1:
+            return "Set CLUSTER_NAME to one of these names. A backup of several clusters cannot be renamed"
+        (saved,) = summary.clusters
+        if not self.rename_cluster:
+            return f"Set CLUSTER_NAME to {saved}. To rename the cluster instead, set RENAME_CLUSTER to true"
+        if not summary.renamable:
+            return (
+                f"Set CLUSTER_NAME to {saved}. The cluster cannot be renamed, because V1 names of topics or namespaces "
+                "include its name, or because /admin/clusters has too many znodes"
+            )
+        return ""

@@ -1,28 +1,29 @@
-"""What a restore tells of a recovery: per namespace what came back and what did not, as JSON and as text."""
+"""The report of a recovery, as JSON and as lines of text: what was changed, and what each namespace kept and lost."""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from metadata_tool.pulsar.coverage import Coverage, Tally
-from metadata_tool.pulsar.recovery import Transform
+from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
+from metadata_tool.pulsar.recovery import RecoveryChanges
 from metadata_tool.pulsar.rules import RecoveryPlan, Scope
 from metadata_tool.pulsar.tree_facts import TreeFacts
 
-_NAMESPACES_IN_TEXT = 200
+MAX_NAMESPACES = 200
+"""Namespaces that have a line of their own in the text."""
 
 
 @dataclass(frozen=True)
 class RecoveryReport:
-    """One recovery."""
+    """The report of one recovery."""
 
     plan: RecoveryPlan
     facts: TreeFacts
-    changes: Transform
+    changes: RecoveryChanges
     coverage: Coverage
 
     def to_json(self) -> dict[str, Any]:
-        """All of it."""
+        """Everything, as restore-report.json has it."""
         return {
             "scope": self.plan.scope.value,
             "clusters": self.facts.own_clusters,
@@ -30,7 +31,7 @@ class RecoveryReport:
             "infiniteRetention": self.plan.infinite_retention,
             "retentionBefore": self.facts.retention if self.plan.infinite_retention else {},
             "highestLedgerId": self.facts.highest_id,
-            "nextLedgerId": self.plan.counter.sentinel + 1,
+            "nextLedgerId": self.plan.counter.next_id,
             "terminated": {"count": self.facts.terminated_count, "first": self.facts.terminated},
             "changed": dict(sorted(self.changes.changed.items())),
             "removed": dict(sorted(self.changes.removed.items())),
@@ -40,42 +41,72 @@ class RecoveryReport:
         }
 
     def encode(self) -> bytes:
-        """The bytes of a JSON file: the same recovery gives the same."""
+        """The bytes of restore-report.json. Equal recoveries have equal reports."""
         return json.dumps(self.to_json(), indent=2, ensure_ascii=False).encode() + b"\n"
 
-    def lines(self) -> list[str]:
-        """For people."""
-        plan, changes = self.plan, self.changes
-        lines = [f"scope {plan.scope}: ledger ids go on at {plan.counter.sentinel + 1}"]
-        if plan.rename:
-            lines.append(f"cluster {plan.rename[0]} is now called {plan.rename[1]}")
-        for verb, counts in (("changed", changes.changed), ("removed", changes.removed)):
-            lines += [f"{verb}: {count} znodes ({name})" for name, count in sorted(counts.items())]
+    def lines(self, max_namespaces: int = MAX_NAMESPACES) -> list[str]:
+        """The report for people, one line each, with lines of their own for at most `max_namespaces` namespaces."""
+        return [
+            *self._plan_lines(),
+            *self._change_lines(),
+            *self._action_lines(),
+            *self._coverage_lines(max_namespaces),
+        ]
+
+    def _plan_lines(self) -> list[str]:
+        lines = [f"RESTORE_SCOPE is {self.plan.scope}. New ledgers get ids from {self.plan.counter.next_id}"]
+        if self.plan.rename:
+            old, new = self.plan.rename
+            lines.append(f"cluster {old} was renamed to {new}")
+        return lines
+
+    def _change_lines(self) -> list[str]:
+        done = (("changed", self.changes.changed), ("removed", self.changes.removed))
+        return [
+            f"{_number(count, 'znode')} {verb} by the rule `{rule}`"
+            for verb, counts in done
+            for rule, count in sorted(counts.items())
+        ]
+
+    def _action_lines(self) -> list[str]:
+        """What the operator may have to do."""
+        changes, facts, lines = self.changes, self.facts, list[str]()
         if changes.undecodable_count:
-            lines.append(f"left as they are, because they cannot be decoded: {changes.undecodable_count} znodes")
+            lines.append(f"{_number(changes.undecodable_count, 'znode')} could not be decoded and stayed unchanged")
             lines += [f"  {line}" for line in changes.undecodable]
         if changes.large:
-            lines.append(f"jute.maxbuffer of ZooKeeper and brokers must have room for {', '.join(changes.large)}")
-        if self.facts.terminated_count and plan.scope is Scope.BOOKIES_LOST:
-            names = ", ".join(self.facts.terminated)
-            lines.append(f"terminated topics that are open again: {self.facts.terminated_count} ({names})")
-        if not self.facts.has_ledgers:
-            lines.append("there is no /ledgers in this tree: raise the id counter where BookKeeper keeps it")
-        return lines + self._namespaces()
+            lines.append(f"some znodes are larger than ZooKeeper's default limit: {', '.join(changes.large)}")
+            lines.append("  Set jute.maxbuffer of ZooKeeper and of the brokers to more than these sizes")
+        if facts.terminated_count and self.plan.scope is Scope.BOOKIES_LOST:
+            more = facts.terminated_count - len(facts.terminated)
+            names = ", ".join(facts.terminated) + (f" and {more} more" if more else "")
+            lines.append(f"reopened {_number(facts.terminated_count, 'terminated topic')}: {names}")
+        if not facts.has_ledgers:
+            lines.append("the backup has no /ledgers, so BookKeeper keeps its ledger ids elsewhere")
+            lines.append(f"  Raise the id counter there to {self.plan.counter.next_id} before the brokers start")
+        return lines
 
-    def _namespaces(self) -> list[str]:
-        lost = "in BookKeeper" if self.plan.scope is Scope.BOOKIES_KEPT else "lost"
-        tallies = sorted(self.coverage.namespaces.items())
-        lines = [_line(name, tally, lost) for name, tally in tallies[:_NAMESPACES_IN_TEXT]]
-        if len(tallies) > _NAMESPACES_IN_TEXT:
-            lines.append(f"and {len(tallies) - _NAMESPACES_IN_TEXT} namespaces more")
-        return [*lines, _line("all", self.coverage.total, lost)]
+    def _coverage_lines(self, max_namespaces: int) -> list[str]:
+        namespaces = sorted(self.coverage.namespaces.items())
+        lines = [self._coverage_line(f"namespace {name} has", counts) for name, counts in namespaces[:max_namespaces]]
+        if len(namespaces) > max_namespaces:
+            lines.append(f"{_number(len(namespaces) - max_namespaces, 'more namespace')} not listed here")
+        return [*lines, self._coverage_line("all namespaces together have", self.coverage.total)]
+
+    def _coverage_line(self, subject: str, counts: CoverageCounts) -> str:
+        kept, open_ledgers = self.plan.scope is Scope.BOOKIES_KEPT, counts.open_ledgers
+        return (
+            f"{subject} {_number(counts.topics, 'topic')}, {counts.topics_never_offloaded} never offloaded. "
+            f"Tiered storage has {_size(counts.recoverable_entries, counts.recoverable_bytes)}. "
+            f"{'Only BookKeeper has' if kept else 'Lost are'} {_size(counts.lost_entries, counts.lost_bytes)}, "
+            f"the entries of {_number(open_ledgers, 'open ledger')}, {_number(counts.schemas, 'schema')} and "
+            f"the exact positions of {counts.cursors_in_bookkeeper} of {_number(counts.cursors, 'subscription')}"
+        )
 
 
-def _line(name: str, tally: Tally, lost: str) -> str:
-    return (
-        f"{name}: {tally.topics} topics, {tally.recoverable_entries} entries ({tally.recoverable_bytes} bytes) in "
-        f"tiered storage; {lost}: {tally.lost_entries} entries ({tally.lost_bytes} bytes) and what "
-        f"{tally.open_ledgers} open ledgers hold, {tally.topics_never_offloaded} topics never offloaded, "
-        f"{tally.schemas} schemas, exact positions of {tally.cursors_in_bookkeeper} of {tally.cursors} subscriptions"
-    )
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _size(entries: int, size: int) -> str:
+    return f"{entries} {'entry' if entries == 1 else 'entries'} ({_number(size, 'byte')})"

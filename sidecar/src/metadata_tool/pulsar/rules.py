@@ -1,7 +1,8 @@
-"""The rules of a recovery, as data: which znodes, what is done to them, and why.
+"""The rules of a recovery as data: which znodes each rule changes, how, and why.
 
-The first ones are needed: a real Pulsar that is restored without one of them loses data or does not serve
-(docs/recovery.md). Others take away what names the dead, and could only mislead.
+Without one of the rules `id counters`, `topics`, `cookies` and `schemas`, a real Pulsar loses data or does not serve
+(tests/disaster/test_rules.py). The other rules remove references to bookies and brokers that no longer exist, or do
+what the operator asked for.
 """
 
 import json
@@ -13,15 +14,15 @@ from typing import Any
 
 from metadata_tool.pulsar import codec, ids
 from metadata_tool.pulsar.codec import UndecodableError
-from metadata_tool.pulsar.coverage import offloaded
+from metadata_tool.pulsar.coverage import is_offloaded
 from metadata_tool.pulsar.topics import COMPACTION, CURSORS, HEALTH_CHECKS, TOPICS
-from metadata_tool.pulsar.tree_facts import NAMESPACE, OLD_NAMESPACE
+from metadata_tool.pulsar.tree_facts import NAMESPACE, V1_NAMESPACE
 from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.stat import Stat, as_set
 
 
 class Scope(StrEnum):
-    """What survived: tiered storage alone, or everything but ZooKeeper."""
+    """What survived: tiered storage alone (BOOKIES_LOST), or everything except ZooKeeper (BOOKIES_KEPT)."""
 
     BOOKIES_LOST = "bookies-lost"
     BOOKIES_KEPT = "bookies-kept"
@@ -29,10 +30,10 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class RecoveryPlan:
-    """What a recovery is to do. `zxid` and `time` (epoch ms) are those of changed znodes.
+    """What a recovery does. Changed znodes get `zxid` and `time` (epoch ms).
 
-    `rename` is (old name, new name) of the cluster. `urls` are the new cluster's own fields in `/admin/clusters`, of
-    the cluster named `cluster` (empty: none is touched).
+    `rename` is (old name, new name) of the cluster. `urls` are (JSON field, value) of the addresses that the cluster
+    named `cluster` gets in `/admin/clusters`. If `cluster` is empty, no addresses change.
     """
 
     scope: Scope
@@ -45,25 +46,28 @@ class RecoveryPlan:
     urls: tuple[tuple[str, str], ...] = ()
 
     def changed(self, node: Node, data: bytes) -> Node:
-        """A znode with other data."""
+        """The znode with this data, as if a client had set it. The same znode if it has this data already."""
         if data == node.data:
             return node
         return Node(node.path, data, node.acl, as_set(node.stat, self.zxid, self.time))
 
 
-Change = Callable[[Node, Match[bytes], RecoveryPlan], Node | None]
-"""The znode as it is to be, or None: it goes, and all below it, too."""
+Transform = Callable[[Node, Match[bytes], RecoveryPlan], Node | None]
+"""Takes a znode and the match of its path. Returns the new znode, or None to remove it with its descendants.
+
+It raises UndecodableError if the znode does not have the content that the path stands for.
+"""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: the paths that it is for, what is done, why, in which scopes."""
+    """One rule. `paths` are patterns (paths.py), `action` and `why` one or two sentences for operators."""
 
     name: str
     paths: tuple[str, ...]
     action: str
     why: str
-    change: Change
+    transform: Transform
     scopes: tuple[Scope, ...] = (Scope.BOOKIES_LOST,)
 
 
@@ -85,29 +89,29 @@ def _raise_counter(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node:
 
 def _keep_offloaded(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
     saved = node.data or b""
-    info = codec.require_whole(codec.managed_ledger(saved))
+    info = codec.require_complete(codec.managed_ledger(saved))
     if not info.ledgerInfo and not info.HasField("terminatedPosition"):
         return node
     kept = []
     for ledger in info.ledgerInfo:
-        if offloaded(ledger):
+        if is_offloaded(ledger):
             ledger.offloadContext.bookkeeperDeleted = True
             kept.append(ledger)
     del info.ledgerInfo[:]
     info.ledgerInfo.extend(kept)
     info.ClearField("terminatedPosition")
     if kept:
-        info.ledgerInfo.add(ledgerId=plan.counter.sentinel)
+        info.ledgerInfo.add(ledgerId=plan.counter.placeholder_id)
     return plan.changed(node, codec.encode(info, saved))
 
 
-def _free_cursor(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node | None:
+def _use_position_in_znode(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node | None:
     if match["cursor"] == COMPACTION:
         return None
     info = codec.managed_cursor(node.data or b"")
     if info.cursorsLedgerId == -1:
         return node
-    codec.require_whole(info)  # before the field that may be missing is set
+    codec.require_complete(info)  # before a required field that may be missing is set
     info.cursorsLedgerId = -1
     return plan.changed(node, codec.encode(info, node.data or b""))
 
@@ -117,7 +121,7 @@ def _remove_old_health_checks(node: Node, match: Match[bytes], plan: RecoveryPla
     return None if match["cluster"] == old and match["broker"] != b"persistent" else node
 
 
-def _own_urls(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node:
+def _set_own_urls(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node:
     if not plan.cluster or match["cluster"].decode() != plan.cluster:
         return node
     given, saved = dict(plan.urls), _json(node)
@@ -148,7 +152,7 @@ def _renamed(node: Node, plan: RecoveryPlan, *fields: str) -> Node:
     return _with_json(node, saved, saved | renamed, plan)
 
 
-def _hold_retention(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
+def _retain_infinitely(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
     if not plan.infinite_retention or not node.data:
         return node
     saved, infinite = _json(node), {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
@@ -159,121 +163,123 @@ def _json(node: Node) -> dict[str, Any]:
     try:
         data = json.loads(node.data or b"")
     except (ValueError, RecursionError) as error:
-        raise UndecodableError("it is no JSON") from error
+        raise UndecodableError("not JSON") from error
     if not isinstance(data, dict):
-        raise UndecodableError("it is no JSON object")
+        raise UndecodableError("not a JSON object")
     return data
 
 
 def _with_json(node: Node, saved: dict[str, Any], wanted: dict[str, Any], plan: RecoveryPlan) -> Node:
-    """A znode with the wanted JSON; the same znode where that is what it has."""
+    """The znode with the wanted JSON. The same znode if it has this JSON already."""
     return node if wanted == saved else plan.changed(node, json.dumps(wanted, separators=(",", ":")).encode())
 
 
-_BOTH = (Scope.BOOKIES_LOST, Scope.BOOKIES_KEPT)
-_NAMESPACES = (NAMESPACE, OLD_NAMESPACE)
+_BOTH_SCOPES = (Scope.BOOKIES_LOST, Scope.BOOKIES_KEPT)
+_NAMESPACES = (NAMESPACE, V1_NAMESPACE)
 
 RULES = (
     Rule(
         "id counters",
-        (ids.SHORT, ids.LONG_CHILD),
-        f"raised above every id that any list, cursor or ledger has, by {ids.MARGIN:,} more",
-        "a ledger id given out twice ends a topic's list there: what lies behind it cannot be read",
+        (ids.SHORT_COUNTER, ids.LONG_COUNTER),
+        f"Set {ids.MARGIN:,} above the highest id in any ledger, list of ledgers or cursor.",
+        "A ledger id that is allocated twice ends a topic's list of ledgers at that ledger. The data behind it cannot "
+        "be read.",
         _raise_counter,
-        _BOTH,
+        _BOTH_SCOPES,
     ),
     Rule(
         "topics",
         TOPICS,
-        "ledgers that are offloaded completely stay, marked as deleted from BookKeeper; the others go; a last one that "
-        "does not exist is added; a terminated topic is open again",
-        "a lost ledger in the list stops every reader for ever; the broker opens the last one in BookKeeper and drops "
-        "it from the list where it is not there: that must not be an offloaded one; of a terminated topic without its "
-        "last ledger it cannot tell the last message (ManagedLedgerImpl.asyncReadEntry fails)",
+        "Ledgers that are offloaded completely stay, marked as deleted from BookKeeper, and a last ledger that does "
+        "not exist is added. All other ledgers are removed, and terminated topics are reopened.",
+        "A lost ledger blocks readers forever, and brokers drop the last ledger from the list if BookKeeper does not "
+        "have it. A terminated topic whose last ledger is lost cannot serve its last message "
+        "(ManagedLedgerImpl.asyncReadEntry fails).",
         _keep_offloaded,
     ),
     Rule(
         "subscriptions",
         CURSORS,
-        f"their position is the one in the znode, no longer in BookKeeper; those named {COMPACTION.decode()} go",
-        "the ledger with the exact position is lost; the compacted ledger is, too, and a topic that looks for it hangs",
-        _free_cursor,
+        "They continue at the position in the znode, not at the one in BookKeeper. The compaction's cursor is removed.",
+        "The ledger with the exact position is lost. So is the compacted ledger, and a topic that needs it hangs.",
+        _use_position_in_znode,
     ),
-    Rule("ledgers", ("/ledgers/<digits>/**",), "removed", "they name bookies that are gone", _remove),
+    Rule("ledgers", ("/ledgers/<digits>/**",), "Removed.", "They are on bookies that no longer exist.", _remove),
     Rule(
         "cookies",
         ("/ledgers/cookies/<bookie>",),
-        "removed",
-        "a bookie with an empty disk refuses to start where a cookie of its address exists",
+        "Removed.",
+        "A bookie with an empty disk refuses to start if there is a cookie for its address.",
         _remove,
     ),
     Rule(
         "bookies",
         ("/ledgers/available/<bookie>", "/ledgers/available/readonly/<bookie>"),
-        "removed",
-        "they are gone; the new ones register themselves",
+        "Removed.",
+        "They no longer exist. New bookies register themselves.",
         _remove_available,
     ),
     Rule(
         "under-replication",
         ("/ledgers/underreplication/ledgers/<below>/**", "/ledgers/underreplication/locks/<below>/**"),
-        "removed",
-        "auto-recovery would try to replicate ledgers that are lost",
+        "Removed.",
+        "Auto-recovery would try to replicate ledgers that are lost.",
         _remove,
     ),
     Rule(
         "schemas",
         ("/schemas/<tenant>/**",),
-        "removed",
-        "schemas are kept in BookKeeper: with a locator of a lost ledger producers and consumers time out; without one "
-        "they register their schema anew",
+        "Removed.",
+        "Schemas are stored in BookKeeper, and clients time out if the ledger of a schema is lost. Without the znode, "
+        "producers and consumers register their schemas again.",
         _remove,
     ),
     Rule(
         "load balancer and ownership",
         ("/loadbalance/<below>/**", "/namespace/<below>/**"),
-        "removed",
-        "brokers and their load of another time; what is current is ephemeral",
+        "Removed.",
+        "They describe brokers that no longer exist. New brokers write ephemeral znodes of their own.",
         _remove,
     ),
     Rule(
         "own cluster's addresses",
         ("/admin/clusters/<cluster>",),
-        "set to those of CLUSTER_SERVICE_URL and CLUSTER_BROKER_SERVICE_URL, or removed",
-        "they are the addresses of the cluster that is lost",
-        _own_urls,
-        _BOTH,
+        "Set to CLUSTER_SERVICE_URL and CLUSTER_BROKER_SERVICE_URL, or removed. If both are unset, the scope "
+        "bookies-kept keeps the old addresses.",
+        "They are the addresses of the lost cluster.",
+        _set_own_urls,
+        _BOTH_SCOPES,
     ),
     Rule(
         "health checks",
         (HEALTH_CHECKS,),
-        "with RENAME_CLUSTER those of the old name are removed",
-        "brokers make them anew under the new name; nobody reads them",
+        "With RENAME_CLUSTER, those of the old name are removed.",
+        "Brokers create them again under the new name. Nobody else reads them.",
         _remove_old_health_checks,
-        _BOTH,
+        _BOTH_SCOPES,
     ),
     Rule(
         "tenants' clusters",
         ("/admin/policies/<tenant>",),
-        "with RENAME_CLUSTER the old name becomes the new one",
-        "a broker refuses namespaces that are not of its cluster (HTTP 412)",
+        "With RENAME_CLUSTER, the new name replaces the old one.",
+        "A broker rejects namespaces that do not belong to its cluster (HTTP 412).",
         _rename_in_tenant,
-        _BOTH,
+        _BOTH_SCOPES,
     ),
     Rule(
         "namespaces' clusters",
         _NAMESPACES,
-        "with RENAME_CLUSTER the old name becomes the new one",
-        "messages would be kept for a replication to the old name, for ever",
+        "With RENAME_CLUSTER, the new name replaces the old one.",
+        "Otherwise brokers would keep messages forever, for replication to the old name.",
         _rename_in_namespace,
-        _BOTH,
+        _BOTH_SCOPES,
     ),
     Rule(
         "retention",
         _NAMESPACES,
-        "with INFINITE_RETENTION infinite",
-        "brokers delete offloaded data that no subscription needs and no retention holds",
-        _hold_retention,
-        _BOTH,
+        "With INFINITE_RETENTION, set to infinite.",
+        "Brokers delete offloaded data that no subscription needs and no retention protects.",
+        _retain_infinitely,
+        _BOTH_SCOPES,
     ),
 )

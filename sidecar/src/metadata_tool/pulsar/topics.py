@@ -1,4 +1,4 @@
-"""Topics and their subscriptions: managed ledgers and cursors. In the tree's order a topic's cursors follow it."""
+"""Finds topics and their subscriptions: managed ledgers and cursors. In tree order, a topic's cursors follow it."""
 
 from typing import NamedTuple
 
@@ -10,16 +10,18 @@ TOPICS = (
     f"{MANAGED_LEDGERS}/<tenant>/<namespace>/persistent/<topic>",
     f"{MANAGED_LEDGERS}/<tenant>/<cluster>/<namespace>/persistent/<topic>",
 )
-"""The second is of the first version of topic names, which have their cluster in them."""
+"""The second pattern is for V1 topic names, which include the cluster."""
 CURSORS = tuple(f"{topic}/<cursor>" for topic in TOPICS)
 HEALTH_CHECKS = f"{MANAGED_LEDGERS}/pulsar/<cluster>/<broker>/persistent/healthcheck/**"
-"""A topic of each broker, with a name of the first version, that nobody reads (HealthChecker)."""
+"""The topic with a V1 name that each broker uses to check its own health (HealthChecker). Nobody else reads it."""
 COMPACTION = b"__compaction"
-"""The cursor that holds where the compacted ledger is."""
+"""The name of the cursor that stores the id of the compacted ledger."""
+
+_DOMAIN = b"persistent"
 
 
 class Topic(NamedTuple):
-    """A managed ledger: `tenant/namespace` (or `tenant/cluster/namespace`), the topic's name as in the path."""
+    """A managed ledger. `namespace` is `tenant/namespace` or `tenant/cluster/namespace`, `name` is as in the path."""
 
     namespace: str
     name: str
@@ -27,45 +29,42 @@ class Topic(NamedTuple):
 
     @property
     def is_health_check(self) -> bool:
-        """Whether a broker made it to check its own health."""
+        """Whether a broker uses the topic to check its own health."""
         return self.name == "healthcheck" and self.namespace.startswith("pulsar/")
 
 
 class Cursor(NamedTuple):
-    """A subscription of the topic that came before it; its name as in the path."""
+    """A subscription of the topic before it in tree order. `name` is as in the path."""
 
     name: bytes
     info: ManagedCursorInfo
 
 
 class Undecodable:
-    """What should be a topic or a cursor, and cannot be read."""
+    """A znode with the path of a topic or a cursor, whose value cannot be decoded."""
 
 
-class Reader:
-    """Tells topics and cursors from everything else: TOPICS and CURSORS, without the cost of their expressions."""
+class TopicDecoder:
+    """Decodes topics and cursors. It matches TOPICS and CURSORS, but faster than regular expressions do."""
 
     def __init__(self, layout: Layout) -> None:
         self.root = f"{layout.chroot}{layout.managed_ledger_path}/".encode()
-        """What all of their paths begin with."""
+        """The prefix of the paths of all topics and cursors."""
 
-    def read(self, path: bytes, data: bytes | None) -> Topic | Cursor | Undecodable | None:
-        """What a znode is; None for whatever is no topic and no cursor."""
+    def decode(self, path: bytes, data: bytes | None) -> Topic | Cursor | Undecodable | None:
+        """The topic or the cursor in a znode, None if the path is not one of theirs."""
         try:
-            return self._read(path, data) if path.startswith(self.root) else None
+            return self._decode(path, data) if path.startswith(self.root) else None
         except codec.UndecodableError:
             return Undecodable()
 
-    def _read(self, path: bytes, data: bytes | None) -> Topic | Cursor | None:
+    def _decode(self, path: bytes, data: bytes | None) -> Topic | Cursor | None:
         names = path[len(self.root) :].split(b"/")
         count = len(names)
-        for depth in (2, 3):  # of the namespace; the first version has its cluster in between
+        for depth in (2, 3):  # of the namespace: V1 names include the cluster
             if depth + 2 <= count <= depth + 3 and names[depth] == _DOMAIN:
                 if count == depth + 3:
-                    return Cursor(names[-1], codec.require_whole(codec.managed_cursor(data or b"")))
+                    return Cursor(names[-1], codec.require_complete(codec.managed_cursor(data or b"")))
                 namespace = b"/".join(names[:depth]).decode()
-                return Topic(namespace, names[-1].decode(), codec.require_whole(codec.managed_ledger(data or b"")))
+                return Topic(namespace, names[-1].decode(), codec.require_complete(codec.managed_ledger(data or b"")))
         return None
-
-
-_DOMAIN = b"persistent"

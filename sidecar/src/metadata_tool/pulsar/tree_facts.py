@@ -1,4 +1,4 @@
-"""What a recovery must know of the whole tree before it changes a znode of it: a first reading."""
+"""The facts about a whole tree that a recovery needs before it changes the first znode."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metadata_tool.pulsar import ids
+from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import Cursor, Topic, Undecodable
 from metadata_tool.zookeeper.snapshot import Node
@@ -13,17 +14,18 @@ from metadata_tool.zookeeper.stat import Stat
 
 CLUSTER = "/admin/clusters/<cluster>/**"
 GLOBAL = "global"
-"""Not a cluster: a mark that Pulsar makes."""
+"""Not a real cluster: Pulsar creates this entry for global namespaces."""
 NAMESPACE = "/admin/policies/<tenant>/<namespace>"
-OLD_NAMESPACE = "/admin/policies/<tenant>/<cluster>/<namespace>"
-MAX_CLUSTER_ZNODES = 10_000
-MAX_NAMESPACES = 10_000
-MAX_NAMED = 100
+V1_NAMESPACE = "/admin/policies/<tenant>/<cluster>/<namespace>"
 
 
 @dataclass(frozen=True)
 class TreeSummary:
-    """The facts that decide what is written: of those a backup's manifest tells, to be proven by the tree."""
+    """The facts that decide what a recovery writes.
+
+    A backup's manifest has them in `outline`, so that a restore can begin before it has read the tree. The restore
+    verifies them.
+    """
 
     highest_id: int
     has_ledgers: bool
@@ -32,7 +34,7 @@ class TreeSummary:
     renamable: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Names as in JSON."""
+        """The fields of `outline` in manifest.json (docs/format.md)."""
         return {
             "highestLedgerId": self.highest_id,
             "bookKeeper": self.has_ledgers,
@@ -43,10 +45,10 @@ class TreeSummary:
 
     @classmethod
     def parse(cls, fields: Mapping[str, Any] | None) -> "TreeSummary | None":
-        """What a manifest tells; None where it is none. Whether it is true is another matter."""
-        told = fields or {}
-        highest, counters, clusters = told.get("highestLedgerId"), told.get("idCounters"), told.get("clusters")
-        has_ledgers, renamable = told.get("bookKeeper"), told.get("renamable")
+        """The summary in the `outline` of a manifest, None if it is missing or invalid. It may not match the tree."""
+        fields = fields or {}
+        highest, counters, clusters = fields.get("highestLedgerId"), fields.get("idCounters"), fields.get("clusters")
+        has_ledgers, renamable = fields.get("bookKeeper"), fields.get("renamable")
         if not (type(highest) is int and -1 <= highest < 1 << 62 and _all_are(bool, [has_ledgers, renamable])):
             return None
         if not (isinstance(counters, list) and isinstance(clusters, list) and _all_are(str, [*counters, *clusters])):
@@ -55,122 +57,128 @@ class TreeSummary:
 
     @property
     def has_long_ids(self) -> bool:
-        """Whether ids go beyond 31 bits."""
-        return ids.LONG in self.counters
+        """Whether ids have more than 31 bits."""
+        return ids.LONG_ROOT in self.counters
 
 
 @dataclass
 class TreeFacts:
-    """The highest id that was given out, -1 for none; which id counters there are; the znodes of clusters by name."""
+    """What a scan has found."""
 
     highest_id: int = -1
+    """The highest ledger id in use, -1 if there is none."""
     has_ledgers: bool = False
+    """Whether BookKeeper keeps its metadata in this tree, below `/ledgers`."""
     counters: set[str] = field(default_factory=set)
+    """The paths of the id counters, without the chroot."""
     clusters: dict[str, list[Node]] = field(default_factory=dict)
-    clusters_whole: bool = True
-    """Whether all of their znodes are there, which are MAX_CLUSTER_ZNODES at most."""
+    """The znodes of each cluster in `/admin/clusters`, by the cluster's name."""
+    clusters_complete: bool = True
+    """Whether `clusters` has all of their znodes. There is a limit."""
     retention: dict[str, Any] = field(default_factory=dict)
-    """The retention of namespaces, None for the broker's own; those of the first MAX_NAMESPACES."""
+    """The retention of each namespace up to a limit, None for the broker's default."""
     terminated: list[str] = field(default_factory=list)
-    """The first of the terminated topics, `tenant/namespace/topic`."""
+    """The first terminated topics up to a limit, as `tenant/namespace/topic`."""
     terminated_count: int = 0
-    old_names: bool = False
-    """Whether there are topics or namespaces of the first version of names, which have their cluster in them."""
+    has_v1_names: bool = False
+    """Whether there are topics or namespaces with V1 names, which include the cluster."""
 
     @property
     def own_clusters(self) -> list[str]:
-        """The clusters' names; with geo-replication the others' are among them."""
+        """The names of the clusters. With geo-replication, these include the remote ones."""
         return sorted(name for name in self.clusters if name != GLOBAL)
 
     @property
     def summary(self) -> TreeSummary:
-        """What decides."""
+        """The facts that decide what a recovery writes."""
         return TreeSummary(
             self.highest_id,
             self.has_ledgers,
             tuple(sorted(self.counters)),
             tuple(self.own_clusters),
-            self.clusters_whole and not self.old_names,
+            self.clusters_complete and not self.has_v1_names,
         )
 
 
 class FactCollector:
-    """Collects facts as the tree streams by."""
+    """Collects the facts of a tree whose znodes come one by one, in tree order."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, limits: ScanLimits = DEFAULT_LIMITS) -> None:
         self.facts = TreeFacts()
+        self._limits = limits
         self._chroot = layout.chroot
         self._ledgers = [layout.compile(pattern) for pattern in ids.LEDGERS]
-        self._counter = layout.compile(ids.LONG_CHILD)
+        self._counter = layout.compile(ids.LONG_COUNTER)
         self._cluster = layout.compile(CLUSTER)
-        self._namespace, self._old_namespace = layout.compile(NAMESPACE), layout.compile(OLD_NAMESPACE)
-        tops = ("ledgers", "admin/clusters", "admin/policies")
-        self._tops = tuple(f"{layout.chroot}/{name}/".encode() for name in tops)
+        self._namespace, self._v1_namespace = layout.compile(NAMESPACE), layout.compile(V1_NAMESPACE)
+        self._in_ledgers = f"{layout.chroot}/ledgers/".encode()
+        self._in_clusters = f"{layout.chroot}/admin/clusters/".encode()
+        self._in_policies = f"{layout.chroot}/admin/policies/".encode()
 
-    def see_other(self, node: Node) -> None:
-        """Learn from a znode that is no topic and no cursor."""
+    def add_other(self, node: Node) -> None:
+        """Take a znode that is neither a topic nor a cursor."""
         path = node.path
-        if path.startswith(self._tops[0]):
-            self._see_ledger(node)
-        elif path.startswith(self._tops[1]):
-            self._see_cluster(node)
-        elif path.startswith(self._tops[2]) and node.data:
-            self._see_policies(path, node.data)
-        elif path == self._tops[0][:-1]:
+        if path.startswith(self._in_ledgers):
+            self._add_ledger(node)
+        elif path.startswith(self._in_clusters):
+            self._add_cluster(node)
+        elif path.startswith(self._in_policies) and node.data:
+            self._add_policies(path, node.data)
+        elif path == self._in_ledgers[:-1]:
             self.facts.has_ledgers = True
 
-    def _see_ledger(self, node: Node) -> None:
+    def _add_ledger(self, node: Node) -> None:
         facts = self.facts
         for pattern in self._ledgers:
             if pattern.fullmatch(node.path):
-                self._given_out(ids.of_ledger(node.path[len(self._tops[0]) :]))
+                self._add_ids(ids.ledger_id(node.path[len(self._in_ledgers) :]))
                 return
         path, cversion = node.path.decode().removeprefix(self._chroot), Stat.unpack(node.stat).cversion
-        if path == ids.SHORT:
+        if path == ids.SHORT_COUNTER:
             facts.counters.add(path)
-            self._given_out(ids.of_counter(None, cversion))
-        elif path == ids.LONG:
+            self._add_ids(ids.last_allocated(None, cversion))
+        elif path == ids.LONG_ROOT:
             facts.counters.add(path)
         elif match := self._counter.fullmatch(node.path):
             facts.counters.add(path)
-            self._given_out(ids.of_counter(int(match["digits"]), cversion))
+            self._add_ids(ids.last_allocated(int(match["digits"]), cversion))
 
-    def _see_cluster(self, node: Node) -> None:
+    def _add_cluster(self, node: Node) -> None:
         if match := self._cluster.fullmatch(node.path):
-            known = self.facts.clusters.setdefault(match["cluster"].decode(), [])
-            if sum(map(len, self.facts.clusters.values())) < MAX_CLUSTER_ZNODES:
-                known.append(node)
+            znodes = self.facts.clusters.setdefault(match["cluster"].decode(), [])
+            if sum(map(len, self.facts.clusters.values())) < self._limits.cluster_znodes:
+                znodes.append(node)
             else:
-                self.facts.clusters_whole = False
+                self.facts.clusters_complete = False
 
-    def _see_policies(self, path: bytes, data: bytes) -> None:
+    def _add_policies(self, path: bytes, data: bytes) -> None:
         match = self._namespace.fullmatch(path)
-        if self._old_namespace.fullmatch(path):
-            self.facts.old_names = True
-        elif match and len(self.facts.retention) < MAX_NAMESPACES:
+        if self._v1_namespace.fullmatch(path):
+            self.facts.has_v1_names = True
+        elif match and len(self.facts.retention) < self._limits.namespaces:
             name = f"{match['tenant'].decode()}/{match['namespace'].decode()}"
             self.facts.retention[name] = _retention(data)
 
-    def see(self, found: Topic | Cursor | Undecodable) -> None:
-        """Learn from a topic or a cursor."""
+    def add(self, found: Topic | Cursor | Undecodable) -> None:
+        """Take a topic or a cursor."""
         if isinstance(found, Cursor):
-            self._given_out(found.info.cursorsLedgerId, found.info.markDeleteLedgerId)
+            self._add_ids(found.info.cursorsLedgerId, found.info.markDeleteLedgerId)
         elif isinstance(found, Topic):
-            self.facts.old_names |= found.namespace.count("/") > 1 and not found.is_health_check
+            self.facts.has_v1_names |= found.namespace.count("/") > 1 and not found.is_health_check
             if found.info.HasField("terminatedPosition"):
-                self._see_terminated(f"{found.namespace}/{found.name}")
-            self._given_out(*[ledger.ledgerId for ledger in found.info.ledgerInfo])
+                self._add_terminated(f"{found.namespace}/{found.name}")
+            self._add_ids(*[ledger.ledgerId for ledger in found.info.ledgerInfo])
 
-    def _see_terminated(self, name: str) -> None:
+    def _add_terminated(self, name: str) -> None:
         self.facts.terminated_count += 1
-        if len(self.facts.terminated) < MAX_NAMED:
+        if len(self.facts.terminated) < self._limits.terminated:
             self.facts.terminated.append(name)
 
-    def _given_out(self, *found: int) -> None:
-        """What no counter can have given out was given out by none."""
+    def _add_ids(self, *found: int) -> None:
+        """Ids in use. Those that no counter can have allocated do not count."""
         highest = max(found, default=-1)
-        if highest > ids.LAST:
-            highest = max((each for each in found if each <= ids.LAST), default=-1)
+        if highest > ids.MAX_ID:
+            highest = max((ledger_id for ledger_id in found if ledger_id <= ids.MAX_ID), default=-1)
         self.facts.highest_id = max(self.facts.highest_id, highest)
 
 

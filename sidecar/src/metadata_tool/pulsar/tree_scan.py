@@ -1,46 +1,48 @@
-"""A look at a whole tree as it streams by: the facts that a recovery needs, and what it would bring back."""
+"""Scans a tree once for the facts that a recovery needs, and for its coverage."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounter
+from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.topics import Reader
+from metadata_tool.pulsar.topics import TopicDecoder
 from metadata_tool.pulsar.tree_facts import FactCollector, TreeFacts
 from metadata_tool.zookeeper.snapshot import Node
 
 
 class ScanResult(NamedTuple):
-    """What was found in a tree."""
+    """The facts and the coverage of a tree."""
 
     facts: TreeFacts
     coverage: Coverage
 
 
 class TreeScan:
-    """Sees every znode once, in tree order."""
+    """Takes every znode of a tree once, in tree order."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._reader, self._collector, self._coverage = Reader(layout), FactCollector(layout), CoverageCounter(layout)
-        self._topics = self._reader.root
+    def __init__(self, layout: Layout, limits: ScanLimits = DEFAULT_LIMITS) -> None:
+        self._decoder = TopicDecoder(layout)
+        self._facts, self._coverage = FactCollector(layout, limits), CoverageCounter(layout, limits)
+        self._topics = self._decoder.root
 
-    def see(self, node: Node) -> None:
-        """Learn from one znode."""
+    def add(self, node: Node) -> None:
+        """Scan the next znode."""
         path = node[0]
         if not path.startswith(self._topics):
-            self._collector.see_other(node)
-            self._coverage.see_other(path)
-        elif found := self._reader.read(path, node[1]):
-            self._collector.see(found)
-            self._coverage.see(found)
+            self._facts.add_other(node)
+            self._coverage.add_other(path)
+        elif found := self._decoder.decode(path, node[1]):
+            self._facts.add(found)
+            self._coverage.add(found)
 
-    def watch(self, encoded: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass encoded znodes on, and learn from them."""
+    def passed_through(self, encoded: Iterable[bytes]) -> Iterator[bytes]:
+        """The same encoded znodes. Each is scanned before the caller gets it."""
         for node in encoded:
-            self.see(Node.decode(node))
+            self.add(Node.decode(node))
             yield node
 
-    def findings(self) -> ScanResult:
-        """What was found, once the tree has ended."""
+    def result(self) -> ScanResult:
+        """What was found. To be called at the end of the tree."""
         self._coverage.finish()
-        return ScanResult(self._collector.facts, self._coverage.coverage)
+        return ScanResult(self._facts.facts, self._coverage.coverage)

@@ -1,0 +1,150 @@
+"""The report of a recovery."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
+from metadata_tool.pulsar.ids import Counter as IdCounter
+from metadata_tool.pulsar.recovery import RecoveryChanges
+from metadata_tool.pulsar.report import RecoveryReport
+from metadata_tool.pulsar.rules import RecoveryPlan, Scope
+from metadata_tool.pulsar.tree_facts import TreeFacts
+
+PLAN = RecoveryPlan(Scope.BOOKIES_LOST, IdCounter(None, 1001), 5, 6)
+FACTS = TreeFacts(highest_id=41, has_ledgers=True)
+SHOP = CoverageCounts(2, 3, 30, 1, 10, 1, 1, 2, 1, 4)
+LINES = [
+    "RESTORE_SCOPE is bookies-lost. New ledgers get ids from 1001",
+    (
+        "all namespaces together have 0 topics, 0 never offloaded. Tiered storage has 0 entries (0 bytes). "
+        "Lost are 0 entries (0 bytes), the entries of 0 open ledgers, 0 schemas and "
+        "the exact positions of 0 of 0 subscriptions"
+    ),
+]
+
+
+def report(**changes: Any) -> RecoveryReport:
+    """The report of a recovery that found and changed nothing, except for these fields."""
+    return replace(RecoveryReport(PLAN, FACTS, RecoveryChanges(), Coverage()), **changes)
+
+
+def test_shortest_text() -> None:
+    """The text has the scope, the next id and the total of the coverage."""
+    assert LINES == report().lines()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param(
+            {"plan": replace(PLAN, rename=("old", "new"))}, ["cluster old was renamed to new"], id="renamed cluster"
+        ),
+        pytest.param(
+            {"changes": RecoveryChanges(Counter(topics=2, cookies=1), Counter(ledgers=1))},
+            [
+                "1 znode changed by the rule `cookies`",
+                "2 znodes changed by the rule `topics`",
+                "1 znode removed by the rule `ledgers`",
+            ],
+            id="rules",
+        ),
+        pytest.param(
+            {"changes": RecoveryChanges(undecodable=["/a: not JSON"], undecodable_count=7)},
+            ["7 znodes could not be decoded and stayed unchanged", "  /a: not JSON"],
+            id="undecodable",
+        ),
+        pytest.param(
+            {"changes": RecoveryChanges(large=["/a (9 bytes)", "/b (8 bytes)"])},
+            [
+                "some znodes are larger than ZooKeeper's default limit: /a (9 bytes), /b (8 bytes)",
+                "  Set jute.maxbuffer of ZooKeeper and of the brokers to more than these sizes",
+            ],
+            id="large",
+        ),
+        pytest.param(
+            {"facts": replace(FACTS, terminated=["a/b/c"], terminated_count=1)},
+            ["reopened 1 terminated topic: a/b/c"],
+            id="terminated",
+        ),
+        pytest.param(
+            {"facts": replace(FACTS, terminated=["a/b/c"], terminated_count=3)},
+            ["reopened 3 terminated topics: a/b/c and 2 more"],
+            id="more terminated",
+        ),
+        pytest.param(
+            {"facts": replace(FACTS, has_ledgers=False)},
+            [
+                "the backup has no /ledgers, so BookKeeper keeps its ledger ids elsewhere",
+                "  Raise the id counter there to 1001 before the brokers start",
+            ],
+            id="no BookKeeper",
+        ),
+    ],
+)
+def test_lines(changes: dict[str, Any], expected: list[str]) -> None:
+    """What a recovery did, and what the operator has to do, has lines of its own."""
+    assert [LINES[0], *expected, LINES[1]] == report(**changes).lines()
+
+
+@pytest.mark.parametrize(
+    ("scope", "lost"), [(Scope.BOOKIES_LOST, "Lost are"), (Scope.BOOKIES_KEPT, "Only BookKeeper has")]
+)
+def test_coverage_lines(scope: Scope, lost: str) -> None:
+    """Each namespace has a line with what came back, and what is lost or in BookKeeper."""
+    changes = {"plan": replace(PLAN, scope=scope), "coverage": Coverage({"shop/orders": SHOP})}
+    expected = (
+        f"2 topics, 1 never offloaded. Tiered storage has 3 entries (30 bytes). {lost} 1 entry (10 bytes), "
+        "the entries of 1 open ledger, 4 schemas and the exact positions of 1 of 2 subscriptions"
+    )
+    lines = report(**changes).lines()
+    assert [f"namespace shop/orders has {expected}", f"all namespaces together have {expected}"] == lines[1:]
+
+
+def test_terminated_topics_stay_with_kept_bookies() -> None:
+    """If the bookies are kept, no terminated topic is reopened."""
+    changes = {"plan": replace(PLAN, scope=Scope.BOOKIES_KEPT), "facts": replace(FACTS, terminated_count=1)}
+    assert not [line for line in report(**changes).lines() if "terminated" in line]
+
+
+def test_namespaces_are_limited() -> None:
+    """The text lists a limited number of namespaces, and counts the others."""
+    namespaces = {f"shop/{n}": SHOP for n in range(5)}
+    lines = report(coverage=Coverage(namespaces)).lines(max_namespaces=2)
+    assert ["namespace shop/0 ", "namespace shop/1 ", "3 more namespaces"] == [line[:17] for line in lines[1:4]]
+    assert ["3 more namespaces not listed here"] == lines[3:-1]
+    assert lines[-1].startswith("all namespaces together have 10 topics")
+
+
+def test_json() -> None:
+    """The JSON has everything, and is the same for the same recovery."""
+    facts = replace(FACTS, retention={"shop/orders": None}, terminated=["a/b/c"], terminated_count=1)
+    changes = RecoveryChanges(Counter(b=1, a=2), Counter(c=3), ["/x: not JSON"], 1, ["/y (9 bytes)"])
+    made = report(facts=facts, changes=changes, coverage=Coverage({"shop/orders": SHOP}))
+    expected = {
+        "scope": "bookies-lost",
+        "clusters": [],
+        "renamed": None,
+        "infiniteRetention": False,
+        "retentionBefore": {},
+        "highestLedgerId": 41,
+        "nextLedgerId": 1001,
+        "terminated": {"count": 1, "first": ["a/b/c"]},
+        "changed": {"a": 2, "b": 1},
+        "removed": {"c": 3},
+        "undecodable": {"count": 1, "first": ["/x: not JSON"]},
+        "large": ["/y (9 bytes)"],
+        "coverage": made.coverage.to_json(1),
+    }
+    assert expected == json.loads(made.encode())
+    assert made.encode() == json.dumps(expected, indent=2).encode() + b"\n"
+
+
+def test_earlier_retention() -> None:
+    """With infinite retention, the JSON has the earlier retention of each namespace."""
+    retention = {"shop/kept": {"retentionTimeInMinutes": 60}, "shop/orders": None}
+    made = report(facts=replace(FACTS, retention=retention), plan=replace(PLAN, infinite_retention=True))
+    assert retention == made.to_json()["retentionBefore"]

@@ -1,0 +1,247 @@
+"""Each rule of a recovery."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from metadata_tool.pulsar.codec import encode, managed_cursor, managed_ledger
+from metadata_tool.pulsar.ids import MARGIN
+from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.recovery_options import RecoveryOptions
+from metadata_tool.pulsar.rules import RULES, Rule, Scope
+from metadata_tool.zookeeper.snapshot import Node
+from metadata_tool.zookeeper.stat import Stat
+from support.metadata import NAMESPACE, as_json, cursor, ledgers, tree
+from support.recovery import KEPT, LOST, POLICIES, recover
+
+COMPRESSED = b"\x47\x78\0\0\0\x04\x08\x03\x10\x00"
+"""The prefix and the header of a value that is compressed with ZSTD."""
+RENAMED = RecoveryOptions(Scope.BOOKIES_LOST, "new", rename_cluster=True)
+
+
+def data(nodes: Mapping[str, Node], path: str) -> bytes:
+    """The data of a znode."""
+    return nodes[path].data or b""
+
+
+def listed(nodes: Mapping[str, Node], path: str) -> list[tuple[int, bool]]:
+    """A topic's ledgers as (id, marked as deleted from BookKeeper)."""
+    info = managed_ledger(data(nodes, path))
+    return [(ledger.ledgerId, ledger.offloadContext.bookkeeperDeleted) for ledger in info.ledgerInfo]
+
+
+def policies(nodes: Mapping[str, Node], path: str) -> dict[str, Any]:
+    """The JSON of a znode."""
+    return dict(json.loads(data(nodes, path)))
+
+
+def cversion(nodes: Mapping[str, Node], path: str) -> int:
+    """The stored cversion of a znode."""
+    return Stat.unpack(nodes[path].stat).cversion
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
+def test_texts(rule: Rule) -> None:
+    """The texts of a rule are one or two sentences, without a colon or a semicolon."""
+    for text in (rule.action, rule.why):
+        sentences = re.findall(r"[A-Z_][^:;]*?\.(?= [A-Z]|$)", text)
+        assert len(sentences) in (1, 2)
+        assert text == " ".join(sentences)
+
+
+def test_names() -> None:
+    """Rules have different names, and each has paths and scopes."""
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert all(rule.paths and rule.scopes for rule in RULES)
+
+
+def test_offloaded_ledgers_stay_before_a_placeholder() -> None:
+    """Offloaded ledgers are kept and marked, the others are removed, and a ledger that never existed ends the list."""
+    new = recover({f"{NAMESPACE}/t": ledgers((3, True), (5, False), (8, True), (9, False))})
+    assert [(3, True), (8, True), (9 + MARGIN + 1, False)] == listed(new, f"{NAMESPACE}/t")
+
+
+def test_topic_without_offloaded_ledgers_is_empty() -> None:
+    """A topic without offloaded ledgers gets an empty list."""
+    new = recover({f"{NAMESPACE}/t": ledgers((3, False))})
+    expected: list[tuple[int, bool]] = []
+    assert expected == listed(new, f"{NAMESPACE}/t")
+
+
+def test_terminated_topic_is_reopened() -> None:
+    """A terminated topic is reopened if the bookies are lost, and stays terminated if they are kept."""
+    content = {f"{NAMESPACE}/t": ledgers((3, True), terminated=True)}
+    assert not managed_ledger(data(recover(content), f"{NAMESPACE}/t")).HasField("terminatedPosition")
+    assert managed_ledger(data(recover(content, KEPT), f"{NAMESPACE}/t")).HasField("terminatedPosition")
+
+
+def test_compressed_stays_compressed() -> None:
+    """A compressed list of ledgers is compressed again with the same compression."""
+    saved = encode(managed_ledger(ledgers((3, True))), COMPRESSED)
+    new = data(recover({f"{NAMESPACE}/t": saved}), f"{NAMESPACE}/t")
+    assert (saved[:8], 2) == (new[:8], len(managed_ledger(new).ledgerInfo))
+
+
+def test_v1_topics() -> None:
+    """Topics with V1 names and their cursors are changed like others."""
+    topic = "/managed-ledgers/prop/us-west/ns/persistent/t"
+    new = recover({topic: ledgers((3, True)), f"{topic}/sub": cursor(17)})
+    assert (3, True) == listed(new, topic)[0]
+    assert -1 == managed_cursor(data(new, f"{topic}/sub")).cursorsLedgerId
+
+
+def test_cursors_use_the_position_in_their_znode() -> None:
+    """A cursor no longer refers to BookKeeper, and keeps the position in its znode."""
+    new = recover({f"{NAMESPACE}/t": b"", f"{NAMESPACE}/t/sub": cursor(17, (3, 7))})
+    found = managed_cursor(data(new, f"{NAMESPACE}/t/sub"))
+    assert (-1, 3, 7) == (found.cursorsLedgerId, found.markDeleteLedgerId, found.markDeleteEntryId)
+
+
+def test_compaction_cursors_are_removed() -> None:
+    """The cursor that refers to a compacted ledger is removed."""
+    new = recover({f"{NAMESPACE}/t": b"", f"{NAMESPACE}/t/__compaction": cursor(-1)})
+    assert f"{NAMESPACE}/t/__compaction" not in new
+
+
+@pytest.mark.parametrize(
+    ("path", "stays"),
+    [
+        ("/ledgers/00/0000/L0001", False),
+        ("/ledgers/000/0000/0042/9496/L7296", False),
+        ("/ledgers/cookies/bookie-0:3181", False),
+        ("/ledgers/available/bookie-0:3181", False),
+        ("/ledgers/available/readonly/bookie-0:3181", False),
+        ("/ledgers/underreplication/ledgers/0000/0000/urL0001", False),
+        ("/ledgers/underreplication/locks/urL0001", False),
+        ("/schemas/public/default/t", False),
+        ("/loadbalance/brokers/broker:8080", False),
+        ("/namespace/public/default/0x00000000_0x40000000", False),
+        ("/ledgers/LAYOUT", True),
+        ("/ledgers/INSTANCEID", True),
+        ("/ledgers/underreplication/LAYOUT", True),
+        ("/bookies", True),
+        ("/admin/partitioned-topics/public/default/persistent/p", True),
+        ("/counters/producer-name", True),
+        ("/anything/00/0000/L0001", True),
+    ],
+)
+@pytest.mark.parametrize("chroot", ["", "/a/b"])
+def test_what_is_removed_and_what_stays(path: str, chroot: str, *, stays: bool) -> None:
+    """References to lost bookies and brokers are removed, but not their parents. If bookies are kept, all stays."""
+    path, layout = chroot + path, Layout(chroot)
+    parent = path.rpartition("/")[0] if not path.startswith(f"{chroot}/ledgers/0") else f"{chroot}/ledgers"
+    parent = f"{chroot}/schemas" if "/schemas/" in path else parent
+    for options, expected in ((LOST, stays), (KEPT, True)):
+        new = recover({path: b"data"}, options, layout=layout)
+        assert expected == (path in new)
+        if expected or not path.startswith((f"{chroot}/ledgers/u", f"{chroot}/load", f"{chroot}/name")):
+            assert parent in new
+
+
+@pytest.mark.parametrize("options", [LOST, KEPT])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"/ledgers/00/0012/L3456": b""},
+        {f"{NAMESPACE}/t": ledgers((123456, False))},
+        {f"{NAMESPACE}/t": ledgers((5, False)), f"{NAMESPACE}/t/sub": cursor(123456)},
+        {f"{NAMESPACE}/t": b"", f"{NAMESPACE}/t/sub": cursor(-1, (123456, 0))},
+    ],
+)
+def test_counter_is_above_every_id(content: dict[str, bytes], options: RecoveryOptions) -> None:
+    """The counter is raised above the highest id, wherever it is found, in both scopes."""
+    new = recover({"/ledgers/idgen": b"", **content}, options, {"/ledgers/idgen": 7})
+    assert 123456 + MARGIN + 2 == cversion(new, "/ledgers/idgen")
+
+
+def test_counter_is_above_itself() -> None:
+    """An id that was allocated is not allocated again, even if its ledger has been deleted."""
+    new = recover({"/ledgers/idgen": b""}, cversions={"/ledgers/idgen": 1000})
+    assert 999 + MARGIN + 2 == cversion(new, "/ledgers/idgen")
+
+
+def test_long_ids() -> None:
+    """If ids have 63 bits, the counter with the highest number is raised."""
+    counters = {"/ledgers/idgen-long/HOB-0000000001": 9, "/ledgers/idgen-long/HOB-0000000002": 4}
+    content = {"/ledgers/idgen": b"", **dict.fromkeys(counters, b""), f"{NAMESPACE}/t": ledgers(((2 << 32) + 77, True))}
+    new = recover(content, cversions=counters)
+    assert [9, 77 + MARGIN + 2] == [cversion(new, path) for path in counters]
+
+
+def test_addresses_of_the_lost_cluster_are_replaced_or_removed() -> None:
+    """The lost cluster's addresses are replaced by the new ones, or removed if there are none. The rest stays."""
+    assert {"peer": ["x"]} == policies(recover(POLICIES), "/admin/clusters/old")
+    urls = (("serviceUrl", "http://new:8080"),)
+    for scope in Scope:
+        new = recover(POLICIES, RecoveryOptions(scope, urls=urls))
+        assert "http://new:8080" == policies(new, "/admin/clusters/old")["serviceUrl"]
+        assert "brokerServiceUrl" not in policies(new, "/admin/clusters/old")
+    assert POLICIES["/admin/clusters/old"] == data(recover(POLICIES, KEPT), "/admin/clusters/old")
+
+
+def test_same_addresses_are_no_change() -> None:
+    """A cluster that has the wanted addresses already keeps its znode, byte for byte."""
+    path = "/admin/clusters/old"
+    content = {path: b'{ "serviceUrl": "http://new:8080" }'}
+    new = recover(content, RecoveryOptions(Scope.BOOKIES_LOST, urls=(("serviceUrl", "http://new:8080"),)))
+    assert tree(content)[-1] == new[path]
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_rename(scope: Scope) -> None:
+    """A renamed cluster has the new name everywhere."""
+    new = recover(POLICIES, RecoveryOptions(scope, "new", rename_cluster=True))
+    assert not [path for path in new if path.startswith("/admin/clusters/old")]
+    assert "/admin/clusters/new/failureDomain" in new
+    assert ["x"] == policies(new, "/admin/clusters/new")["peer"]
+    assert ["new", "far"] == policies(new, "/admin/policies/shop")["allowedClusters"]
+    expected = {"replication_clusters": ["new"], "bundles": {"numBundles": 4}}
+    assert expected == policies(new, "/admin/policies/shop/orders")
+
+
+@pytest.mark.parametrize("name", ["", "old"])
+def test_same_name_changes_no_policy(name: str) -> None:
+    """If the name is the same or unknown, no policy changes."""
+    new = recover(POLICIES, RecoveryOptions(Scope.BOOKIES_LOST, name))
+    for path in ("/admin/policies/shop", "/admin/policies/shop/orders", "/admin/policies/shop/empty"):
+        assert POLICIES[path] == data(new, path)
+
+
+def test_rename_removes_health_checks() -> None:
+    """Health checks under the old name do not prevent a rename, and are removed. Other topics stay."""
+    checks = "/managed-ledgers/pulsar/old/broker-0:8080/persistent/healthcheck"
+    system = "/managed-ledgers/pulsar/old/persistent/healthcheck"  # a V2 name, in a namespace that is called so
+    content = POLICIES | {checks: ledgers((3, True)), f"{checks}/reader": cursor(-1), system: ledgers((4, True))}
+    new = recover(content, RENAMED)
+    assert (False, False, True) == (checks in new, f"{checks}/reader" in new, system in new)
+    assert checks in recover(content, RecoveryOptions(Scope.BOOKIES_LOST, "old"))
+
+
+def test_unexpected_json_is_accepted() -> None:
+    """A lone surrogate, or an object in a list of names, does not stop a rename."""
+    content = {
+        "/admin/clusters/old": b"{}",
+        "/admin/policies/a/b": b'{"x":"\\ud800","replication_clusters":[{"y":1},"old"]}',
+    }
+    new = recover(content, RENAMED)
+    assert "new" in policies(new, "/admin/policies/a/b")["replication_clusters"]
+
+
+def test_infinite_retention() -> None:
+    """With infinite retention, every namespace has it, and keeps its other policies."""
+    path = "/admin/policies/shop/orders"
+    assert "retention_policies" not in policies(recover(POLICIES), path)
+    new = policies(recover(POLICIES, RecoveryOptions(Scope.BOOKIES_LOST, infinite_retention=True)), path)
+    assert {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1} == new["retention_policies"]
+    assert ["old"] == new["replication_clusters"]
+
+
+def test_infinite_retention_replaces_another() -> None:
+    """With infinite retention, an earlier retention is replaced."""
+    path = "/admin/policies/shop/kept"
+    content = {path: as_json(retention_policies={"retentionTimeInMinutes": 60, "retentionSizeInMB": 100})}
+    new = policies(recover(content, RecoveryOptions(Scope.BOOKIES_KEPT, infinite_retention=True)), path)
+    assert {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1} == new["retention_policies"]

@@ -1,0 +1,50 @@
+"""The scan of a tree."""
+
+from hypothesis import given
+
+from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.tree_scan import TreeScan
+from metadata_tool.zookeeper.snapshot import Node
+from support.metadata import NAMESPACE, cursor, ledgers, tree
+from support.recovery import POLICIES, scanned
+from support.trees import PATIENT, trees
+
+CONTENT = {
+    **POLICIES,
+    "/ledgers/idgen": b"",
+    f"{NAMESPACE}/t": ledgers((5, True)),
+    f"{NAMESPACE}/t/sub": cursor(7),
+    "/schemas/public/default/t": b"",
+}
+
+
+@PATIENT
+@given(trees())
+def test_znodes_pass_through_unchanged(nodes: list[Node]) -> None:
+    """Encoded znodes pass through unchanged, and are scanned like others."""
+    scan = TreeScan(Layout())
+    assert [node.encode() for node in nodes] == list(scan.passed_through(node.encode() for node in nodes))
+    assert scanned(nodes) == scan.result()
+
+
+def test_facts_and_coverage() -> None:
+    """One scan gives the facts and the coverage, of the last topic too."""
+    facts, coverage = scanned(tree(CONTENT))
+    assert (7, ["old"], {"/ledgers/idgen"}) == (facts.highest_id, facts.own_clusters, facts.counters)
+    total = coverage.total
+    assert (1, 1, 1, 1) == (total.topics, total.cursors, total.cursors_in_bookkeeper, total.schemas)
+
+
+def test_topic_at_the_end() -> None:
+    """A topic at the end of the tree is counted with its cursors."""
+    total = scanned(tree({f"{NAMESPACE}/t": ledgers((5, True)), f"{NAMESPACE}/t/sub": cursor(7)})).coverage.total
+    assert (1, 1) == (total.topics, total.cursors)
+
+
+def test_layout() -> None:
+    """A tree below a chroot, with a path of its own for managed ledgers, has the same facts and coverage."""
+    moved = {f"/a/b{path.replace('/managed-ledgers/', '/own/')}": data for path, data in CONTENT.items()}
+    expected, found = scanned(tree(CONTENT)), scanned(tree(moved), Layout("/a/b", "/own"))
+    assert expected.facts.summary == found.facts.summary
+    assert expected.coverage == found.coverage
+    assert scanned(tree(moved)).coverage.total.topics == 0
