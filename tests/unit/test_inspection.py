@@ -1,3 +1,5 @@
+"""What is shown of a backup."""
+
 import json
 from pathlib import Path
 
@@ -7,6 +9,7 @@ from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
 from metadata_tool.inspection import Inspection, inspect, tree_line
 from metadata_tool.manifest import FORMAT_VERSION
+from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from metadata_tool.zookeeper.snapshot import Node
 from support.backups import TIMESTAMP, TREE, location, make_backup
 
@@ -14,26 +17,26 @@ STAT = bytes(60)
 
 
 def inspected(point: RestorePoint, folder: Path) -> tuple[Inspection, list[Node]]:
-    """What is in a backup, and the znodes that were seen on the way."""
+    """What an inspection returns, and the znodes that it read."""
     seen: list[Node] = []
     return inspect(point, folder / str(point.name), seen.append), seen
 
 
-def test_every_znode_is_seen(tmp_path: Path) -> None:
-    """All znodes come with their data, parents first."""
+def test_every_znode(tmp_path: Path) -> None:
+    """An inspection reads all znodes with their data, in tree order."""
     _, seen = inspected(make_backup(tmp_path), tmp_path)
     assert list(TREE.items()) == [(node.path, node.data) for node in seen]
 
 
 def test_counts_are_by_top_level_path(tmp_path: Path) -> None:
-    """Znodes and bytes of data are counted by top-level path, the root as /; data may be null."""
+    """Znodes and bytes of data are counted by top-level path. Null data has no bytes."""
     found, _ = inspected(make_backup(tmp_path), tmp_path)
     assert {"/": 1, "/admin": 2, "/managed-ledgers": 1} == dict(found.znodes)
     assert {"/": 0, "/admin": 10, "/managed-ledgers": 5} == {path: found.bytes[path] for path in found.znodes}
 
 
 def test_json_is_the_manifest_and_the_counts(tmp_path: Path) -> None:
-    """The JSON holds the manifest as the archive has it, and the counts."""
+    """The JSON has the manifest and the counts."""
     found, _ = inspected(make_backup(tmp_path), tmp_path)
     read = json.loads(json.dumps(found.as_json()))
     assert ["manifest", "topLevel"] == list(read)
@@ -45,8 +48,8 @@ def test_json_is_the_manifest_and_the_counts(tmp_path: Path) -> None:
     } == read["topLevel"]
 
 
-def test_text_has_every_fact(tmp_path: Path) -> None:
-    """The text for people has each fact of the manifest and each count, in a line of its own."""
+def test_text(tmp_path: Path) -> None:
+    """The text has a line for each field of the manifest, and for each path."""
     found, _ = inspected(make_backup(tmp_path), tmp_path)
     lines = [line.split() for line in found.as_text().splitlines()]
     facts = {**found.manifest.to_json()}
@@ -57,8 +60,19 @@ def test_text_has_every_fact(tmp_path: Path) -> None:
         assert row in lines
 
 
+def test_text_has_the_coverage(tmp_path: Path) -> None:
+    """The text has the total of the coverage, in a section that says what it is."""
+    counts = CoverageCounts(topics=3, lost_bytes=70)
+    coverage = Coverage({"shop/orders": counts}).to_json(1)
+    found, _ = inspected(make_backup(tmp_path, coverage=coverage), tmp_path)
+    lines = found.as_text().splitlines()
+    start = lines.index("COVERAGE (what a restore of scope bookies-lost brings back and loses)") + 1
+    expected = [[name, str(count)] for name, count in counts.to_json().items()]
+    assert expected == [line.split() for line in lines[start : start + len(expected)]]
+
+
 def test_renamed_backup_is_refused(tmp_path: Path) -> None:
-    """A backup under another's name is refused by its own before a znode is shown, and the true name is told."""
+    """A renamed backup is refused before a znode is shown, and the message has its original name."""
     made = make_backup(tmp_path)
     other = RestorePoint(location(tmp_path), BackupName("pulsar", TIMESTAMP + 1))
     (tmp_path / str(made.name)).rename(tmp_path / str(other.name))
@@ -69,7 +83,7 @@ def test_renamed_backup_is_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_backup_is_refused(tmp_path: Path) -> None:
-    """A backup with a changed byte is not shown as if it were whole."""
+    """A backup with a changed byte is refused."""
     point = make_backup(tmp_path)
     path = tmp_path / str(point.name)
     content = bytearray(path.read_bytes())
@@ -80,7 +94,7 @@ def test_damaged_backup_is_refused(tmp_path: Path) -> None:
 
 
 def test_later_format_is_refused(tmp_path: Path) -> None:
-    """A backup of a later format is told from a damaged one."""
+    """A backup of a later format is refused as such, not as damaged."""
     point = make_backup(tmp_path, format_version=FORMAT_VERSION + 1)
     with pytest.raises(ArchiveUnsupported, match=f"format {FORMAT_VERSION + 1}"):
         inspected(point, tmp_path)
@@ -99,5 +113,5 @@ def test_later_format_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_tree_line(path: bytes, data: bytes | None, expected: str) -> None:
-    """A znode is one printable line: indented by its depth, with the size of its data; null is not empty."""
+    """A znode is one printable line: its name, indented by its depth, and the size of its data or null."""
     assert expected == tree_line(Node(path, data, -1, STAT))

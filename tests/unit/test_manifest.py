@@ -1,3 +1,5 @@
+"""manifest.json: what is written, and what is refused."""
+
 import json
 from dataclasses import replace
 from typing import Any
@@ -30,7 +32,7 @@ printable = st.text().filter(str.isprintable)
 
 @st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
-    """Any manifest that a backup may have."""
+    """Manifests of backups."""
     zxid = draw(st.integers(0, (0x7FFF_FFFF << 32) - 1))
     return Manifest(
         format_version=FORMAT_VERSION,
@@ -51,7 +53,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
 
 
 def with_field(field: str, value: object) -> bytes:
-    """A manifest.json in which one field is another, or missing."""
+    """manifest.json with one field changed or removed."""
     fields: dict[str, Any] = json.loads(MANIFEST.encode())
     *outer, key = field.split(".")
     owner = fields[outer[0]] if outer else fields
@@ -65,12 +67,12 @@ def with_field(field: str, value: object) -> bytes:
 @PATIENT
 @given(manifests())
 def test_round_trip(manifest: Manifest) -> None:
-    """Any manifest comes back from its manifest.json."""
+    """Any manifest is decoded as it was encoded."""
     assert manifest == Manifest.decode(manifest.encode())
 
 
 def test_json() -> None:
-    """manifest.json has these fields; zxids are in hex, and the time is there for people too."""
+    """manifest.json has these fields, with zxids in hex, and the time in RFC 3339 too."""
     manifest = Manifest(
         format_version=1,
         tool_version="1.2.3",
@@ -108,7 +110,7 @@ def test_json() -> None:
 @PATIENT
 @given(manifests())
 def test_ascii_lines(manifest: Manifest) -> None:
-    """manifest.json is ASCII and ends with a line's end, so any tool shows it."""
+    """manifest.json is ASCII and ends with a newline, so any tool shows it."""
     encoded = manifest.encode()
     assert encoded.isascii()
     assert encoded.endswith(b"}\n")
@@ -117,7 +119,7 @@ def test_ascii_lines(manifest: Manifest) -> None:
 @PATIENT
 @given(st.dictionaries(st.text().map(lambda key: f"x-{key}"), jsons, max_size=4))
 def test_unknown_fields(more: dict[str, Any]) -> None:
-    """Fields that are not known are passed over."""
+    """Unknown fields are ignored."""
     fields = json.loads(MANIFEST.encode())
     fields["snapshot"] |= more
     expected = MANIFEST
@@ -128,7 +130,7 @@ def test_unknown_fields(more: dict[str, Any]) -> None:
     ("zxid", "expected"), [(0, "version-2/snapshot.0"), (0x5_0000_00AB, "version-2/snapshot.5000000ab")]
 )
 def test_snapshot_name(zxid: int, expected: str) -> None:
-    """A snapshot is named as ZooKeeper names it: the zxid in hex, without 0x and zeros."""
+    """A snapshot has the name that ZooKeeper gives it: the zxid in hex, without 0x and leading zeros."""
     assert expected == snapshot_name(zxid)
 
 
@@ -153,15 +155,15 @@ def test_later_format(version: int) -> None:
     ],
 )
 def test_not_json(text: bytes) -> None:
-    """What is not JSON is refused, however odd."""
+    """Anything that is not JSON is refused."""
     with pytest.raises(ArchiveCorrupt, match=r"manifest\.json is damaged, it is not JSON"):
         Manifest.decode(text)
 
 
 @pytest.mark.parametrize("text", [b"null", b"[]", b"1", b'"{}"', b"true", b"NaN"])
-def test_no_object(text: bytes) -> None:
-    """JSON that is no object is refused."""
-    with pytest.raises(ArchiveCorrupt, match="no object"):
+def test_not_an_object(text: bytes) -> None:
+    """JSON that is not an object is refused."""
+    with pytest.raises(ArchiveCorrupt, match="not a JSON object"):
         Manifest.decode(text)
 
 
@@ -172,21 +174,21 @@ def test_no_object(text: bytes) -> None:
     ids=str,
 )
 def test_wrong_type(field: str, value: object) -> None:
-    """A field that is missing or of another type is refused and named; a boolean is no number."""
+    """A field that is missing or has another type is refused and named. A boolean is not a number."""
     with pytest.raises(ArchiveCorrupt, match=rf"{field} is missing or of the wrong type"):
         Manifest.decode(with_field(field, value))
 
 
 @pytest.mark.parametrize("field", [*TEXTS, *ZXIDS])
 def test_number_for_text(field: str) -> None:
-    """A number where text should be is refused."""
+    """A number instead of text is refused."""
     with pytest.raises(ArchiveCorrupt, match=field):
         Manifest.decode(with_field(field, 5))
 
 
 @pytest.mark.parametrize("field", ["formatVersion", *NUMBERS])
 def test_text_for_number(field: str) -> None:
-    """Text where a number should be is refused."""
+    """Text instead of a number is refused."""
     with pytest.raises(ArchiveCorrupt, match=field):
         Manifest.decode(with_field(field, "1"))
 
@@ -201,14 +203,14 @@ def test_number_out_of_range(field: str, value: int) -> None:
 
 @pytest.mark.parametrize("field", ZXIDS)
 @pytest.mark.parametrize("value", ["", "0x", "zxid", "5.0", "-0x1", "-1", "0x8000000000000000", "0x1" + "0" * 5000])
-def test_no_zxid(field: str, value: str) -> None:
-    """Text that is no zxid is refused."""
-    with pytest.raises(ArchiveCorrupt, match=rf"{field} is (no zxid|out of range)"):
+def test_not_a_zxid(field: str, value: str) -> None:
+    """Text that is not a zxid is refused."""
+    with pytest.raises(ArchiveCorrupt, match=rf"{field} is (not a zxid|out of range)"):
         Manifest.decode(with_field(field, value))
 
 
 def with_changes(**changes: Any) -> bytes:
-    """A manifest.json with fields changed that were of the right type."""
+    """manifest.json with other values of the right types."""
     return replace(MANIFEST, **changes).encode()
 
 
@@ -227,13 +229,13 @@ def with_changes(**changes: Any) -> bytes:
     ],
 )
 def test_contradiction(text: bytes) -> None:
-    """A manifest whose fields do not fit together is refused."""
+    """A manifest with fields that contradict each other is refused."""
     with pytest.raises(ArchiveCorrupt):
         Manifest.decode(text)
 
 
 def test_last_epoch() -> None:
-    """A zxid after whose epoch there is none is refused: a snapshot of the next could not be named."""
+    """A zxid in the last epoch is refused, because a restore needs a later one."""
     zxid = 0x7FFF_FFFF << 32
     text = with_changes(zxid=zxid, snapshot=SnapshotFile(snapshot_name(zxid), 8, MANIFEST.snapshot.sha256))
     with pytest.raises(ArchiveCorrupt):
@@ -241,7 +243,7 @@ def test_last_epoch() -> None:
 
 
 def decoded_or_refused(text: bytes) -> Manifest | None:
-    """A manifest, None where it was refused as damaged or of a later format."""
+    """A manifest, None if it is refused as damaged or of a later format."""
     try:
         return Manifest.decode(text)
     except (ArchiveCorrupt, ArchiveUnsupported):
@@ -251,22 +253,22 @@ def decoded_or_refused(text: bytes) -> Manifest | None:
 @settings(PATIENT, max_examples=5 * EXAMPLES)
 @given(st.binary() | jsons.map(lambda value: json.dumps(value).encode()))
 def test_anything(text: bytes) -> None:
-    """Whatever is not a manifest is refused as damaged, never with another error."""
+    """Anything that is not a manifest is refused as damaged or unsupported, never with another error."""
     assert decoded_or_refused(text) is None
 
 
 @settings(PATIENT, max_examples=5 * EXAMPLES)
 @given(st.sampled_from(["formatVersion", "snapshot", *NUMBERS, *TEXTS]), jsons)
 def test_any_field(field: str, value: object) -> None:
-    """Whatever stands in a field, the manifest is refused or says just that."""
+    """With any value in a field, the manifest is refused or has this value."""
     text = with_field(field, value)
     manifest = decoded_or_refused(text)
     if manifest:
         assert json.loads(text) | {"time": rfc3339(manifest.timestamp)} == manifest.to_json()
 
 
-def test_cut() -> None:
-    """A manifest.json that was cut is refused, wherever but at the line's end."""
+def test_truncated() -> None:
+    """A truncated manifest.json is refused, wherever it ends, except without its last newline."""
     text = MANIFEST.encode()
     accepted = [cut for cut in range(len(text) - 1) if decoded_or_refused(text[:cut])]
     expected: list[int] = []

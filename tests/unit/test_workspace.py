@@ -1,3 +1,5 @@
+"""Temporary directories below SPOOL_DIR."""
+
 import errno
 import subprocess
 import sys
@@ -19,7 +21,7 @@ with workspace(Path(sys.argv[1])) as workdir:
 
 
 def kill_at_work(spool_dir: Path) -> Path:
-    """What a process left behind that was killed while it worked."""
+    """The directory of a process that was killed while it worked."""
     before = set(spool_dir.iterdir())
     subprocess.run([sys.executable, "-c", KILLED_AT_WORK, str(spool_dir)], check=False, timeout=60)
     (left,) = set(spool_dir.iterdir()) - before
@@ -27,20 +29,20 @@ def kill_at_work(spool_dir: Path) -> Path:
 
 
 def test_workspace_is_a_directory_below_the_spool(tmp_path: Path) -> None:
-    """Work in progress is kept below the spool directory, and nowhere else."""
+    """A workspace is a directory below SPOOL_DIR."""
     with workspace(tmp_path) as workdir:
         (workdir / "file").write_text("work")
         assert [workdir] == list(tmp_path.iterdir())
 
 
 def test_workspace_is_private(tmp_path: Path) -> None:
-    """What is in progress is for its owner's eyes alone: it holds all of the metadata."""
+    """Only the owner can read a workspace, because it has all of the metadata."""
     with workspace(tmp_path) as workdir:
         assert 0o700 == workdir.stat().st_mode & 0o777
 
 
-def test_workspace_is_gone_afterwards(tmp_path: Path) -> None:
-    """Nothing is left of work that is done."""
+def test_workspace_is_removed(tmp_path: Path) -> None:
+    """A workspace is removed when the work is done."""
     with workspace(tmp_path) as workdir:
         (workdir / "directory").mkdir()
         (workdir / "directory" / "file").write_text("work")
@@ -48,23 +50,23 @@ def test_workspace_is_gone_afterwards(tmp_path: Path) -> None:
 
 
 def fail_at_work(spool_dir: Path, error: BaseException) -> None:
-    """Begin work, and let it fail."""
+    """Work that fails."""
     with workspace(spool_dir) as workdir:
         (workdir / "file").write_text("work")
         raise error
 
 
 @pytest.mark.parametrize("error", [BackupMissing("gone"), RuntimeError("a fault"), KeyboardInterrupt()])
-def test_workspace_is_gone_after_a_failure(error: BaseException, tmp_path: Path) -> None:
-    """Nothing is left of work that failed, and its error passes as it is."""
+def test_workspace_is_removed_after_a_failure(error: BaseException, tmp_path: Path) -> None:
+    """A workspace is removed when the work fails, and the error stays the same."""
     with pytest.raises(type(error)) as caught:
         fail_at_work(tmp_path, error)
     assert error is caught.value
     assert [] == list(tmp_path.iterdir())
 
 
-def test_workspaces_do_not_meet(tmp_path: Path) -> None:
-    """Two runs in one spool directory have a workspace each, and the second leaves the first alone."""
+def test_workspaces_are_separate(tmp_path: Path) -> None:
+    """Two runs in one SPOOL_DIR have a workspace each, and the second does not remove the first."""
     with workspace(tmp_path) as first:
         (first / "file").write_text("of the first")
         with workspace(tmp_path) as second:
@@ -72,8 +74,8 @@ def test_workspaces_do_not_meet(tmp_path: Path) -> None:
         assert "of the first" == (first / "file").read_text()
 
 
-def test_leftovers_of_the_dead_are_cleared(tmp_path: Path) -> None:
-    """What a killed run left behind is cleared by the next."""
+def test_workspace_of_a_killed_run_is_removed(tmp_path: Path) -> None:
+    """The next run removes the workspace of a killed run."""
     left = kill_at_work(tmp_path)
     assert (left / "half").exists()
     with workspace(tmp_path):
@@ -81,7 +83,7 @@ def test_leftovers_of_the_dead_are_cleared(tmp_path: Path) -> None:
 
 
 def test_files_of_others_are_kept(tmp_path: Path) -> None:
-    """Clearing takes nothing but what a run of this program left."""
+    """Only workspaces are removed, no other files in SPOOL_DIR."""
     (tmp_path / "other-tool").mkdir()
     kept = [tmp_path / "other-tool" / "lock", tmp_path / "metadata-tool-notes", tmp_path / "lock"]
     for path in kept:
@@ -93,8 +95,8 @@ def test_files_of_others_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT])
-def test_failing_disk_is_a_failing_spool(number: int, tmp_path: Path) -> None:
-    """A file that cannot be written is told as SPOOL_DIR's fault, with the system's reason, and nothing is left."""
+def test_failing_disk(number: int, tmp_path: Path) -> None:
+    """A file that cannot be written is reported as an error of SPOOL_DIR with the system's reason."""
     reason = OSError(number, "the reason")
     with pytest.raises(SpoolFailed, match="SPOOL_DIR") as caught, workspace(tmp_path):
         raise reason
@@ -102,15 +104,15 @@ def test_failing_disk_is_a_failing_spool(number: int, tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
-def test_reader_that_has_gone_is_not_the_disk(tmp_path: Path) -> None:
-    """A broken pipe is not told as a failing disk."""
+def test_broken_pipe(tmp_path: Path) -> None:
+    """A broken pipe is not reported as an error of SPOOL_DIR."""
     with pytest.raises(BrokenPipeError), workspace(tmp_path):
         raise BrokenPipeError(errno.EPIPE, "gone")
 
 
 @pytest.mark.parametrize("name", ["missing", "file"])
-def test_spool_is_no_directory(name: str, tmp_path: Path) -> None:
-    """A spool directory that is missing or a file is named, and is not made."""
+def test_spool_is_not_a_directory(name: str, tmp_path: Path) -> None:
+    """A SPOOL_DIR that is missing or a file is named, and not created."""
     (tmp_path / "file").write_text("a file")
     with pytest.raises(SpoolFailed, match=f"SPOOL_DIR {tmp_path / name} "), workspace(tmp_path / name):
         pass

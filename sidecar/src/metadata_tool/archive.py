@@ -1,8 +1,8 @@
-"""The backup file: a gzipped tar of `manifest.json` and, after it, `version-2/snapshot.<hex zxid>`.
+"""Reads and writes backup files: a gzipped tar of `manifest.json` and `version-2/snapshot.<zxid in hex>`.
 
-Any tar opens it, and `tar xzf` into an empty data directory starts a ZooKeeper. Reading is strict: exactly these two
-members, as they are written here, so nothing that a file claims can lead elsewhere or cost more than a bounded amount.
-docs/format.md describes it.
+Any tar program opens it, and ZooKeeper starts from an empty data directory into which it was extracted. The reader
+accepts these two members only, in this order and as plain files. It uses no path from the file, and a malicious file
+costs a bounded amount of memory. docs/format.md describes the format.
 """
 
 import gzip
@@ -21,7 +21,7 @@ from metadata_tool.zookeeper.snapshot import Node, SnapshotError, SnapshotReader
 
 MANIFEST = "manifest.json"
 GZIP_LEVEL = 1
-"""zlib's fastest: metadata shrinks to a quarter, higher levels save a few percent for several times the time."""
+"""The fastest level. Metadata shrinks to a quarter. Higher levels save a few percent and take several times as long."""
 
 _MANIFEST_LIMIT = 1 << 20
 _CHUNK = 1 << 20
@@ -29,39 +29,45 @@ _BLOCK = tarfile.BLOCKSIZE
 _PADDING_LIMIT = 2 * tarfile.RECORDSIZE
 
 
-class Packed(NamedTuple):
-    """What was written: the bytes it holds before compression, and the SHA-256 of the file."""
+class PackedArchive(NamedTuple):
+    """What was written: the bytes of the members before compression, and the SHA-256 of the file (32 bytes)."""
 
     size_non_compressed: int
     sha256: bytes
 
 
-def pack(target: Path, manifest: Manifest, snapshot: Path, heartbeat: Callable[[], None]) -> Packed:
-    """Write the archive of a snapshot file.
+def pack(target: Path, manifest: Manifest, snapshot: Path, heartbeat: Callable[[], None]) -> PackedArchive:
+    """Write the archive of a snapshot file to `target`. `heartbeat` is called at every read and may stop it.
 
     The same manifest and snapshot give the same archive, byte for byte.
+
+    Raises:
+        FileExistsError: `target` exists.
+        OSError: a file cannot be read or written.
     """
     with (
         target.open("xb") as file,
-        gzip.GzipFile("", "wb", GZIP_LEVEL, hashed := _Hashed(file), mtime=0) as zipped,
+        gzip.GzipFile("", "wb", GZIP_LEVEL, hashing := _HashingWriter(file), mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w|", format=tarfile.GNU_FORMAT) as tar,
         snapshot.open("rb") as source,
     ):
         text = manifest.encode()
         _add(tar, manifest, MANIFEST, len(text), io.BytesIO(text))
-        _add(tar, manifest, manifest.snapshot.name, manifest.snapshot.size, _Stepping(source, heartbeat))
-    return Packed(len(text) + manifest.snapshot.size, hashed.digest.digest())
+        _add(tar, manifest, manifest.snapshot.name, manifest.snapshot.size, _HeartbeatReader(source, heartbeat))
+    return PackedArchive(len(text) + manifest.snapshot.size, hashing.digest.digest())
 
 
-def _add(tar: tarfile.TarFile, manifest: Manifest, name: str, size: int, source: "io.BytesIO | _Stepping") -> None:
+def _add(
+    tar: tarfile.TarFile, manifest: Manifest, name: str, size: int, source: "io.BytesIO | _HeartbeatReader"
+) -> None:
     member = tarfile.TarInfo(name)
     member.size = size
     member.mtime = manifest.timestamp // 1000
     tar.addfile(member, source)
 
 
-class _Hashed:
-    """A file that hashes what is written to it, before a disk can alter it."""
+class _HashingWriter:
+    """A file that hashes what is written to it, before a faulty disk can change it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -75,8 +81,8 @@ class _Hashed:
         self._file.flush()
 
 
-class _Stepping:
-    """A file that calls a checkpoint at every read."""
+class _HeartbeatReader:
+    """A file that calls the heartbeat at every read."""
 
     def __init__(self, source: BinaryIO, heartbeat: Callable[[], None]) -> None:
         self._source = source
@@ -88,34 +94,37 @@ class _Stepping:
 
 
 class Tree(NamedTuple):
-    """Encoded ACLs by key; znodes in tree order, once."""
+    """The encoded ACLs by key, and the znodes in tree order, which can be read once."""
 
     acls: Mapping[int, bytes]
     nodes: Iterator[Node]
 
 
 class Archive:
-    """An open archive: its manifest at once, its tree once, from beginning to end."""
+    """An open archive. The manifest is there at once, the tree can be read once from beginning to end."""
 
     def __init__(self, file: BinaryIO, heartbeat: Callable[[], None] = lambda: None) -> None:
-        """Read the manifest. The checkpoint is called now and then, here and whenever something is read.
+        """Read the manifest. The heartbeat is called at every read, here and later.
 
         Raises:
-            ArchiveCorrupt: the file is damaged or none of ours.
-            ArchiveUnsupported: it is of a later format.
+            ArchiveCorrupt: the file is damaged, or not a backup file.
+            ArchiveUnsupported: the file has a later format.
+            SpoolFailed: the file cannot be read.
         """
         self._stream = _GzipStream(file, heartbeat)
         text = self._member(MANIFEST, _MANIFEST_LIMIT)
         self.manifest = Manifest.decode(text.read_all())
 
     def tree(self, *, verified: bool = False) -> "Tree":
-        """ACLs and znodes. When the last znode has come, everything that can be checked has been.
+        """The ACLs and the znodes. The archive is verified completely once the last znode was read.
 
-        With `verified` that was done before: only the bytes are checked, not again what they mean.
+        With `verified=True`, a caller who has verified the file before skips the checks of the tree. The checksums are
+        still verified.
 
         Raises:
-            ArchiveCorrupt: anything at all is wrong with it, which may show at any znode. What came before is not to be
-                trusted either.
+            ArchiveCorrupt: the archive is damaged. This may be raised at any znode, and the znodes before it may be
+                damaged too.
+            SpoolFailed: the file cannot be read.
         """
         snapshot = self._snapshot()
         try:
@@ -131,46 +140,49 @@ class Archive:
         count = 0
         try:
             if reader.header.sessions:
-                raise SnapshotError("it holds sessions, and a backup holds none")
-            for count, node in enumerate(nodes, 1):  # noqa: B007  # it is wanted afterwards
+                raise SnapshotError("it has sessions, which a backup never has")
+            for count, node in enumerate(nodes, 1):  # noqa: B007  # used after the loop
                 yield node
             if not reader.bare:
-                raise SnapshotError("something follows its first seal")
+                raise SnapshotError("it has data after its first seal")
         except SnapshotError as error:
             raise _unsound(error) from error
         if count != self.manifest.nodes:
-            raise _damaged(f"it holds {count} znodes, its manifest says {self.manifest.nodes}")
+            raise _damaged(f"it has {count} znodes instead of the {self.manifest.nodes} in its manifest")
         self._finish(snapshot)
 
     def _snapshot(self) -> "_Member":
         snapshot = self._member(self.manifest.snapshot.name, self.manifest.snapshot.size)
         if snapshot.size != self.manifest.snapshot.size:
-            raise _damaged("its snapshot is not as long as its manifest says")
+            raise _damaged("the size of its snapshot differs from its manifest")
         return snapshot
 
     def _member(self, name: str, limit: int) -> "_Member":
         try:
             header = tarfile.TarInfo.frombuf(self._stream.read_exactly(_BLOCK), "utf-8", "surrogateescape")
         except tarfile.HeaderError as error:
-            raise _damaged(f"where {name} should be there is no tar header") from error
+            raise _damaged(f"it has no tar header for {name}") from error
         if header.name != name or header.type != tarfile.REGTYPE:
-            raise _damaged(f"where {name} should be there is {header.name!a}")
+            raise _damaged(f"it has {header.name!a} instead of {name}")
         if not 0 <= header.size <= limit:
-            raise _damaged(f"{name} claims {header.size} bytes")
+            raise _damaged(f"its tar header claims {header.size} bytes for {name}")
         return _Member(self._stream, name, header.size)
 
     def _finish(self, snapshot: "_Member") -> None:
         if snapshot.sha256() != self.manifest.snapshot.sha256:
-            raise _damaged("its snapshot's SHA-256 is not the one in its manifest")
+            raise _damaged("the SHA-256 of its snapshot differs from its manifest")
         padding = self._stream.read(_PADDING_LIMIT + 1)
         if len(padding) > _PADDING_LIMIT or padding.strip(b"\0"):
-            raise _damaged("something follows its last member")
+            raise _damaged("it has data after its last member")
 
 
 def verify(path: Path, heartbeat: Callable[[], None], each: Callable[[Node], None] = lambda _: None) -> Manifest:
-    """Read an archive whole and check everything that can be checked; its manifest. Raises as `Archive` does.
+    """Verify a complete archive, and return its manifest.
 
-    `each` is called with every znode; what it has seen counts only if nothing is raised.
+    `each` is called with every znode, in tree order. If an error is raised, these znodes may be damaged.
+
+    Raises:
+        ArchiveCorrupt, ArchiveUnsupported, SpoolFailed: as `Archive` does.
     """
     with opened(path, heartbeat) as backup:
         for node in backup.tree().nodes:
@@ -180,20 +192,20 @@ def verify(path: Path, heartbeat: Callable[[], None], each: Callable[[Node], Non
 
 @contextmanager
 def opened(path: Path, heartbeat: Callable[[], None] = lambda: None) -> Iterator[Archive]:
-    """Open an archive. Raises as `Archive` does."""
+    """Open an archive. Raises the errors of `Archive`, and OSError if the file cannot be opened."""
     with path.open("rb") as file:
         yield Archive(file, heartbeat)
 
 
 class _GzipStream:
-    """The bytes in a gzip file; whatever is wrong with the file is an ArchiveCorrupt."""
+    """The decompressed bytes of a gzip file. Raises ArchiveCorrupt if the file is damaged."""
 
     def __init__(self, file: BinaryIO, heartbeat: Callable[[], None]) -> None:
         self._heartbeat = heartbeat
         self._file = gzip.GzipFile(fileobj=file, mode="rb")
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; fewer only at the end, where the file's CRC has then been checked."""
+        """Up to `size` bytes. Fewer only at the end of the file, after its CRC was verified."""
         parts = []
         self._heartbeat()
         try:
@@ -201,20 +213,20 @@ class _GzipStream:
                 parts.append(chunk)
                 size -= len(chunk)
         except EOFError as error:
-            raise _damaged("it was cut off") from error
+            raise _damaged("it ends too early") from error
         except (gzip.BadGzipFile, zlib.error) as error:
-            raise _damaged("it is no gzip file, or its bytes were changed") from error
+            raise _damaged("it is not a gzip file, or some of its bytes changed") from error
         except OSError as error:
             raise SpoolFailed(
-                f"the fetched backup cannot be read: {error.strerror or error}", "Check SPOOL_DIR"
+                f"the fetched backup cannot be read: {error.strerror or error}", "Check the disk of SPOOL_DIR"
             ) from error
         return b"".join(parts)
 
     def read_exactly(self, size: int) -> bytes:
-        found = self.read(size)
-        if len(found) < size:
-            raise _damaged("it was cut off")
-        return found
+        content = self.read(size)
+        if len(content) < size:
+            raise _damaged("it ends too early")
+        return content
 
 
 class _Member:
@@ -224,27 +236,27 @@ class _Member:
         self.size = size
         self._stream = stream
         self._name = name
-        self._left = size
+        self._remaining = size
         self._digest = hashlib.sha256()
 
     def read(self, size: int, /) -> bytes:
-        size = min(size, self._left)
+        size = min(size, self._remaining)
         if not size:
             return b""
         chunk = self._stream.read_exactly(size)
         self._digest.update(chunk)
-        self._left -= size
-        if not self._left and self._stream.read_exactly(-self.size % _BLOCK).strip(b"\0"):
-            raise _damaged(f"the padding of {self._name} is not empty")
+        self._remaining -= size
+        if not self._remaining and self._stream.read_exactly(-self.size % _BLOCK).strip(b"\0"):
+            raise _damaged(f"the padding after {self._name} is not zero")
         return chunk
 
     def read_all(self) -> bytes:
         return self.read(self.size)
 
     def sha256(self) -> str:
-        """In hex, of the whole member, which has been read."""
-        if self._left:
-            raise _damaged(f"{self._name} is longer than what it holds")
+        """The SHA-256 in hex. All of the member must have been read."""
+        if self._remaining:
+            raise _damaged(f"{self._name} has data after its end")
         return self._digest.hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""What is in a backup: its manifest, counts per top-level path, every znode."""
+"""Shows the content of a backup: its manifest, counts by top-level path, every znode."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,24 +15,25 @@ from metadata_tool.zookeeper.snapshot import Node, printable
 
 @dataclass
 class Inspection:
-    """A backup, verified while it was read; counts of znodes and bytes of data by top-level path, such as `/admin`."""
+    """A verified backup, with the number of znodes and the bytes of data by top-level path, such as `/admin`."""
 
     manifest: Manifest
     znodes: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
 
     def as_json(self) -> dict[str, Any]:
-        """The manifest, and counts per top-level path."""
+        """The manifest, and the counts by top-level path."""
         top_level = {path: {"znodes": self.znodes[path], "bytes": self.bytes[path]} for path in self.znodes}
         return {"manifest": self.manifest.to_json(), "topLevel": top_level}
 
     def as_text(self) -> str:
-        """The same for people."""
+        """The same for people, with the total of the coverage (docs/recovery.md)."""
         nested = ("snapshot", "coverage", "outline")
-        facts = {key: value for key, value in self.manifest.to_json().items() if key not in nested}
-        facts |= {f"snapshot.{key}": value for key, value in self.manifest.to_json()["snapshot"].items()}
-        facts |= {f"coverage.{key}": value for key, value in self._coverage().items()}
-        lines = [f"{key:<28} {'-' if value == '' else value}" for key, value in facts.items()]
+        fields = {key: value for key, value in self.manifest.to_json().items() if key not in nested}
+        fields |= {f"snapshot.{key}": value for key, value in self.manifest.to_json()["snapshot"].items()}
+        lines = [*_rows(fields)]
+        if coverage := self._coverage():
+            lines += ["", "COVERAGE (what a restore of scope bookies-lost brings back and loses)", *_rows(coverage)]
         lines += ["", f"{'PATH':<40} {'ZNODES':>12} {'BYTES':>16}"]
         lines += [f"{path:<40} {self.znodes[path]:>12} {self.bytes[path]:>16}" for path in self.znodes]
         return "\n".join(lines)
@@ -43,24 +44,29 @@ class Inspection:
 
 
 def inspect(point: RestorePoint, path: Path, each: Callable[[Node], None]) -> Inspection:
-    """Read a fetched backup whole, verifying it; `each` is called with every znode, parents first.
+    """Read and verify a fetched backup. `each` is called with every znode, in tree order.
 
     Raises:
-        ArchiveCorrupt, ArchiveUnsupported: it is not to be used, nor is what `each` has seen.
+        ArchiveCorrupt, ArchiveUnsupported: the backup cannot be used. Znodes that `each` got may be damaged too.
     """
     with archive.opened(path) as backup:
         require_match(point, backup.manifest)
-        found = Inspection(backup.manifest)
+        inspection = Inspection(backup.manifest)
         for node in backup.tree().nodes:
             top = printable(b"/".join(node.path.split(b"/", 2)[:2]))
-            found.znodes[top] += 1
-            found.bytes[top] += len(node.data or b"")
+            inspection.znodes[top] += 1
+            inspection.bytes[top] += len(node.data or b"")
             each(node)
-        return found
+        return inspection
+
+
+def _rows(fields: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in fields.items():
+        yield f"{key:<28} {'-' if value == '' else value}"
 
 
 def tree_line(node: Node) -> str:
-    """One line of the tree: indented name, and the size of its data."""
+    """One line for a znode: its name, indented by its depth, and the size of its data in bytes."""
     depth = node.path.count(b"/")
     name = printable(node.path[node.path.rfind(b"/") + 1 :]) if node.path else "/"
     data = "null" if node.data is None else f"{len(node.data)} B"

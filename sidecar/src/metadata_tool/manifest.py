@@ -1,4 +1,4 @@
-"""What a backup says of itself: manifest.json, the first member of every archive. docs/format.md has each field."""
+"""manifest.json, the first member of every backup file. docs/format.md describes each field."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,17 +9,17 @@ from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
 from metadata_tool.zookeeper.datadir import VERSION_2, snapshot_file
 
 FORMAT_VERSION = 1
-USE_ANOTHER = "Use another backup, `metadata-tool list` names them"
+USE_ANOTHER = "Use another backup. `metadata-tool list` shows them"
 
 _LAST_EPOCH = 0x7FFF_FFFF
-"""A restore moves the tree to the next epoch, and ZooKeeper reads a zxid as a signed number."""
+"""A restore needs a later epoch than the backup's, and ZooKeeper reads a zxid as a signed 64-bit number."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class SnapshotFile:
-    """The snapshot in the archive: its name, its bytes, their SHA-256 in hex."""
+    """The snapshot in a backup file: its name, its size in bytes, and its SHA-256 in hex."""
 
     name: str
     size: int
@@ -28,7 +28,10 @@ class SnapshotFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`timestamp` in epoch ms; `data_bytes` of all znodes; zxids as numbers; `chroot` empty where there is none."""
+    """The content of manifest.json.
+
+    `timestamp` is in epoch ms. `data_bytes` is the data of all znodes. `chroot` is empty if there is none.
+    """
 
     format_version: int
     tool_version: str
@@ -44,14 +47,14 @@ class Manifest:
     managed_ledger_path: str
     snapshot: SnapshotFile
     unproven_acls: int | None = None
-    """Znodes whose ACL may be one of shortly before or after; None in a backup that was made before there was this."""
+    """Znodes whose ACL could not be verified at `zxid`. None in backups older than this field."""
     coverage: dict[str, Any] | None = None
-    """What a restore would bring back; None in a backup that was made before there was this."""
+    """What a restore would bring back (Coverage.to_json). None in backups older than this field."""
     summary: dict[str, Any] | None = None
-    """What a recovery may assume until it has read the tree; None as above."""
+    """What a restore may assume before it has read the tree (TreeSummary.to_json). None in older backups."""
 
     def to_json(self) -> dict[str, Any]:
-        """The fields of manifest.json; zxids in hex, as ZooKeeper's own logs and file names have them."""
+        """The fields of manifest.json. Zxids are in hex, as in ZooKeeper's logs and file names."""
         optional = {"unprovenAcls": self.unproven_acls, "coverage": self.coverage, "outline": self.summary}
         return {
             "formatVersion": self.format_version,
@@ -77,11 +80,11 @@ class Manifest:
 
     @classmethod
     def decode(cls, text: bytes) -> "Manifest":
-        """Read manifest.json; fields that are not known are passed over.
+        """Parse manifest.json. Unknown fields are ignored.
 
         Raises:
-            ArchiveUnsupported: it is of a later format.
-            ArchiveCorrupt: it is no manifest.
+            ArchiveUnsupported: it has a later format.
+            ArchiveCorrupt: it is not a valid manifest.
         """
         try:
             fields = _Fields(json.loads(text))
@@ -90,8 +93,8 @@ class Manifest:
         version = fields.number("formatVersion")
         if version > FORMAT_VERSION:
             raise ArchiveUnsupported(
-                f"the backup is of format {version}, this program reads up to {FORMAT_VERSION}",
-                "Use the version of metadata-tool that wrote it, or a later one",
+                f"the backup has format {version}, but this metadata-tool reads formats up to {FORMAT_VERSION}",
+                "Use the version of metadata-tool that wrote the backup, or a later one",
             )
         snapshot = fields.object("snapshot")
         manifest = cls(
@@ -121,31 +124,31 @@ class Manifest:
         if self.timestamp > LATEST_TIMESTAMP:
             raise _corrupt("timestamp is out of range")
         if self.zxid >> 32 >= _LAST_EPOCH:
-            raise _corrupt("zxid is of the last epoch there is")
+            raise _corrupt("zxid is in the last epoch")
         if self.snapshot.name != snapshot_name(self.zxid):
-            raise _corrupt("its snapshot is of another zxid than it says")
+            raise _corrupt("the name of its snapshot does not match zxid")
         if self.first_zxid > self.zxid:
-            raise _corrupt("firstZxid comes after zxid")
+            raise _corrupt("firstZxid is later than zxid")
 
 
 def snapshot_name(zxid: int) -> str:
-    """Where ZooKeeper looks for the snapshot of this zxid, below its data directory."""
+    """The path of the snapshot at this zxid, relative to ZooKeeper's data directory."""
     return f"{VERSION_2}/{snapshot_file(zxid)}"
 
 
 class _Fields:
-    """Typed access to a JSON object that may hold anything."""
+    """Typed access to a JSON object of unknown content. Raises ArchiveCorrupt for missing or invalid fields."""
 
     def __init__(self, value: object, where: str = "") -> None:
         if not isinstance(value, dict):
-            raise _corrupt(f"{where or 'it'} is no object")
+            raise _corrupt(f"{where.removesuffix('.') or 'it'} is not a JSON object")
         self._value = value
         self._where = where
 
     def text(self, key: str) -> str:
         value = self._get(key, str)
         if not value.isprintable():
-            raise _corrupt(f"{self._where}{key} is no printable text")
+            raise _corrupt(f"{self._where}{key} is not printable text")
         return value
 
     def number(self, key: str) -> int:
@@ -155,7 +158,7 @@ class _Fields:
         try:
             return self._in_range(key, int(self._get(key, str), 16))
         except ValueError as error:
-            raise _corrupt(f"{self._where}{key} is no zxid") from error
+            raise _corrupt(f"{self._where}{key} is not a zxid") from error
 
     def has(self, key: str) -> bool:
         return key in self._value

@@ -1,4 +1,4 @@
-"""A directory for the work in progress, gone afterwards; what a killed run left behind is cleared by the next."""
+"""Temporary directories that are removed after use. The next run removes those of a killed run."""
 
 import fcntl
 import os
@@ -16,45 +16,49 @@ _LOCK = "lock"
 
 @contextmanager
 def workspace(spool_dir: Path) -> Iterator[Path]:
-    """An empty directory below `spool_dir`.
+    """An empty directory below `spool_dir` (SPOOL_DIR), removed at the end.
 
     Raises:
-        SpoolFailed: it cannot be made, or anything written to it fails, as on a full disk.
+        SpoolFailed: the directory cannot be created, or the caller could not use it (OSError), as on a full disk.
     """
     try:
         with scratch(spool_dir) as directory:
             yield directory
     except BrokenPipeError:
-        raise  # a reader of our output has gone: not the directory's fault
+        raise  # the reader of our output has ended, the directory is fine
     except OSError as error:
         raise SpoolFailed(
             f"SPOOL_DIR {spool_dir} cannot be used: {error.strerror or error}",
-            "It must be writable, with room for about two and a half times the tree",
+            "Make it a writable directory with free space for about 2.5 times the size of the tree",
         ) from error
 
 
 @contextmanager
 def scratch(parent: Path) -> Iterator[Path]:
-    """The same below any directory; its failures are OSErrors."""
-    _clear_leftovers(parent)
+    """An empty directory below `parent`, removed at the end.
+
+    Raises:
+        OSError: the directory cannot be created.
+    """
+    _remove_abandoned(parent)
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent, ignore_cleanup_errors=True) as name:
-        new = Path(name, "new-lock")
-        lock = os.open(new, os.O_CREAT | os.O_WRONLY, 0o600)
+        unheld = Path(name, "new-lock")
+        lock = os.open(unheld, os.O_CREAT | os.O_WRONLY, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            new.rename(new.with_name(_LOCK))  # it shows once it is held, or another run might clear it
+            unheld.rename(unheld.with_name(_LOCK))  # only once it is held, or another run could remove the directory
             yield Path(name)
         finally:
             os.close(lock)
 
 
-def _clear_leftovers(spool_dir: Path) -> None:
-    """Remove our directories whose lock nobody holds: their process is dead."""
-    for lock_file in spool_dir.glob(f"{_PREFIX}*/{_LOCK}"):
+def _remove_abandoned(parent: Path) -> None:
+    """Remove directories of runs that have died, which is when nobody holds their lock."""
+    for lock_file in parent.glob(f"{_PREFIX}*/{_LOCK}"):
         try:
             lock = os.open(lock_file, os.O_WRONLY)
         except OSError:
-            continue  # another user's
+            continue  # it belongs to another user
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock_file.parent, ignore_errors=True)
