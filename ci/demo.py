@@ -1,6 +1,6 @@
-"""The whole story on one machine: back up a real ZooKeeper to an embedded S3, and start a new one from the backup.
+"""Shows a backup and a restore on one machine, with a real ZooKeeper and an embedded S3.
 
-Everything runs on loopback in a temporary directory, and is ended and removed afterwards; only the cache remains.
+Everything runs on loopback and in a temporary directory. Only the cache of downloads remains afterwards.
 """
 
 import shutil
@@ -23,9 +23,9 @@ BUCKET = "my-backuprestore"
 
 
 def main() -> int:
-    """Play it through; 0 only if the restored tree equals the saved one."""
+    """Run the demo. The exit code is 0 only if the restored tree equals the saved one."""
     try:
-        say(f"getting ready: ZooKeeper {NEWEST} and a Java runtime (the first time takes a minute)")
+        say(f"getting ZooKeeper {NEWEST} and a Java runtime (a minute the first time)")
         java()
         zookeeper(NEWEST)
     except PartMissing as error:
@@ -36,29 +36,31 @@ def main() -> int:
 
 
 def play(directory: Path) -> int:
-    """The story, in one directory."""
+    """Run the demo in this directory, and return its exit code."""
     with embedded_s3(directory, BUCKET) as endpoint:
-        say(f"an embedded S3 runs at {endpoint}, with the bucket {BUCKET}")
+        say(f"an embedded S3 with the bucket {BUCKET} runs at {endpoint}")
         settings = {**KEYS, "AWS_ENDPOINT_URL_S3": endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
         settings |= {"BUCKET": f"s3a://{BUCKET}", "BACKUP_PREFIX": "pulsar-backup"}
         with standalone(NEWEST, directory / "old") as old:
-            say(f"a ZooKeeper runs at {old.address}; filling in a small tree shaped like Pulsar's")
+            say(f"a ZooKeeper runs at {old.address}, creating a small tree like Pulsar's")
             with client(old.address, seed.ADMIN) as filling:
                 seed.pulsar(filling)
                 seed.everything(filling, wide=1_000)
                 saved = read_tree(filling)
-                serve(old, settings, directory)  # while the client lives: its ephemerals are not to be saved
-        say("ZooKeeper is stopped, as if lost")
+                serve(
+                    old, settings, directory
+                )  # with the client connected, to show that its ephemeral znodes are not saved
+        say("ZooKeeper is stopped, and its data is lost")
         point = succeed("list", settings=settings).splitlines()[1].split()[-1]
         return restore(point, settings, saved, directory)
 
 
 def serve(old: ZooKeeper, settings: dict[str, str], directory: Path) -> None:
-    """Run the service until there is a backup, and show the admin port."""
+    """Run the service until there is a backup, and show what the admin port answers."""
     login = {"ZOOKEEPER_SERVERS": old.address, "ZOOKEEPER_AUTH": f"digest:{seed.ADMIN}"}
     service = Service({**settings, **login}, directory / "serve.log")
     try:
-        say(f"metadata-tool serve, admin port {service.port}:")
+        say(f"metadata-tool serve runs, with its admin port at {service.port}")
         service.wait_for("backup_count", 1)
         for path in ("/backup/latest", "/backup/list", "/healthz", "/metrics"):
             curl(service.url + path)
@@ -68,7 +70,7 @@ def serve(old: ZooKeeper, settings: dict[str, str], directory: Path) -> None:
 
 
 def restore(point: str, settings: dict[str, str], saved: Tree, directory: Path) -> int:
-    """Restore into a new data directory, start a ZooKeeper there, compare."""
+    """Restore into a new data directory, start a ZooKeeper there, and compare the trees. Returns the exit code."""
     fresh = directory / "new" / "data"
     fresh.mkdir(parents=True)
     say(f"metadata-tool restore {point}")
@@ -78,12 +80,12 @@ def restore(point: str, settings: dict[str, str], saved: Tree, directory: Path) 
     if outcome.exit_code:
         return verdict([f"the restore ended with exit code {outcome.exit_code}"], len(saved))
     with standalone(NEWEST, directory / "new") as new, client(new.address, seed.ADMIN) as reading:
-        say(f"a new ZooKeeper runs at {new.address}; comparing the two trees znode by znode")
+        say(f"a new ZooKeeper runs at {new.address}, comparing the two trees znode by znode")
         return verdict(list(differences(saved, read_tree(reading))), len(saved))
 
 
 def verdict(wrong: list[str], compared: int) -> int:
-    """Say in one line how it ended; the exit code."""
+    """Print the differences and the result. Returns the exit code."""
     for line in wrong[:20]:
         print(f"  {line}")
     if wrong:
@@ -94,7 +96,7 @@ def verdict(wrong: list[str], compared: int) -> int:
 
 
 def curl(url: str) -> None:
-    """Show what the admin port answers; of the metrics only ours."""
+    """Print what the admin port answers. Of the metrics, only those of backups."""
     print(f"$ curl {url}")
     if shutil.which("curl"):
         text = subprocess.run(["curl", "--silent", url], capture_output=True, text=True, check=True).stdout
@@ -107,7 +109,7 @@ def curl(url: str) -> None:
 
 
 def say(text: str) -> None:
-    """A step of the story."""
+    """Print the next step."""
     print(f"\n==> {text}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The clusters that are lost here."""
+"""The cluster that the tests of a disaster lose."""
 
 from collections.abc import Iterator
 
@@ -11,12 +11,12 @@ from support.s3 import new_bucket, s3_server
 from support.world import OFFLOADS, World, say
 
 MEMORY = 6 << 30
-"""Bytes that all of it together may take."""
+"""Bytes that all processes together may use."""
 
 
 @pytest.fixture(scope="module", params=[NEWEST, OLDER])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A first cluster that runs."""
+    """A running cluster."""
     directory = tmp_path_factory.mktemp("disaster")
     with (
         watched() as memory,
@@ -29,5 +29,5 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             yield made
         finally:
             made.end()
-    say(f"at most {memory.seen >> 20} MiB of memory were taken")
+    say(f"all processes used at most {memory.seen >> 20} MiB of memory")
     assert 0 < memory.seen < MEMORY

@@ -1,6 +1,6 @@
-"""A disaster on a real Pulsar, twice in a row: all is lost but the bucket, and all that was offloaded is read again.
+"""A real Pulsar loses everything except the bucket, twice, and all offloaded messages are read again.
 
-What a backup promises is taken from the backup itself: the messages whose ledgers it lists as offloaded completely.
+The expected messages come from the backup itself: those in ledgers that it lists as offloaded completely.
 """
 
 import itertools
@@ -35,7 +35,7 @@ PARTITIONS = [f"shop/orders/parts-partition-{number}" for number in range(3)]
 
 
 def fill(world: World) -> None:
-    """Topics of every kind."""
+    """Create topics of every kind, and fill them."""
     cluster = world.cluster
     for name in ("shop/orders", "shop/threshold", "lab/odd"):
         namespace(world, name)
@@ -51,7 +51,7 @@ def fill(world: World) -> None:
 
 
 def age(world: World) -> None:
-    """Subscriptions move, ledgers are offloaded, trimmed, compacted, topics ended."""
+    """Move subscriptions, offload ledgers, compact and terminate topics, delete one."""
     cluster = world.cluster
     for topic in (WHOLE, PARTLY, NEVER, ENDED, ENDED_PARTLY, JSON, BATCHES, COMPACTED, THRESHOLD, *PARTITIONS):
         subscribe(world, topic)
@@ -65,12 +65,13 @@ def age(world: World) -> None:
     eventually("compacted", lambda: cluster.get(f"persistent/{COMPACTED}/compaction")["status"] == "SUCCESS")
     cluster.delete(f"persistent/{DELETED}?force=true")
     eventually(
-        "the threshold has offloaded", lambda: any(each["offloaded"] for each in stats(cluster, THRESHOLD)["ledgers"])
+        "the ledgers beyond the threshold are offloaded",
+        lambda: any(each["offloaded"] for each in stats(cluster, THRESHOLD)["ledgers"]),
     )
 
 
 def check(world: World, promised: Mapping[str, set[int]]) -> None:
-    """Everything promised is read by a reader and by each subscription; the figures."""
+    """Read all promised messages with a reader and with each subscription, and say how many there were."""
     entries = read = 0
     for topic, messages in world.topics.items():
         expected = messages.promised(promised.get(topic, set()))
@@ -81,28 +82,28 @@ def check(world: World, promised: Mapping[str, set[int]]) -> None:
             received = receive_all(world, topic, subscription, set(expected) - done)
             missing = [content for content in expected if content not in done and content not in set(received)]
             assert ([], set()) == (missing, set(received) - set(expected)), (topic, subscription)
-    say(f"messages promised {entries}, read {read}, difference {entries - read}")
+    say(f"{entries} messages promised, {read} read, difference {entries - read}")
     assert entries > 0
 
 
 def repeated(log: str) -> dict[str, int]:
-    """Errors that the broker said again and again, without what is different in each."""
+    """Errors that the broker logged more than three times, with the digits replaced, and how often."""
     errors = re.findall(r"^\S+ \[[^\]]*\] (ERROR .*)$", log, re.MULTILINE)
     same = Counter(re.sub(r"[0-9a-f]*\d[0-9a-f]*", "#", line) for line in errors)
     return {line: count for line, count in same.items() if count > 3}
 
 
 def test_two_disasters(world: World) -> None:
-    """All that was offloaded is read again, topics take new messages, ids never repeat; and so it goes once more."""
+    """After each disaster all offloaded messages are read, topics take new ones, and no ledger id is used twice."""
     begun = time.monotonic()
 
     def elapsed() -> str:
         return f"[{time.monotonic() - begun:.0f} s]"
 
-    say(f"Pulsar {world.version}: a cluster runs")
+    say(f"a cluster of Pulsar {world.version} runs")
     fill(world)
     age(world)
-    say(f"{elapsed()} topics are filled and offloaded; a backup while a producer runs")
+    say(f"{elapsed()} topics are filled and offloaded, backing up while a producer runs")
     stop = threading.Event()
     busy = threading.Thread(target=_produce_until, args=(world, BUSY, stop))
     busy.start()
@@ -115,10 +116,10 @@ def test_two_disasters(world: World) -> None:
         promised = world.promised(point)
         world.lose()
         world.restore(point, RESTORE_VERSION=str(disaster))
-        say(f"{elapsed()} disaster {disaster}: all is lost but the bucket; a new cluster starts")
+        say(f"{elapsed()} disaster {disaster}, everything except the bucket is lost, starting a new cluster")
         world.begin()
         check(world, promised)
-        say(f"{elapsed()} all read")
+        say(f"{elapsed()} all messages were read")
         for topic, messages in world.topics.items():
             messages.sent = [sent for sent in messages.sent if sent[1][0] in promised.get(topic, set())]
             messages.acknowledged = {name: {content for content, _ in messages.sent} for name in messages.acknowledged}
@@ -139,8 +140,8 @@ def _produce_until(world: World, topic: str, stop: threading.Event) -> None:
         produce(world, topic, 20)
 
 
-def test_json_is_json(world: World) -> None:
-    """A topic whose schema was lost takes it again from its producer, and its old messages are read with it."""
+def test_lost_schema(world: World) -> None:
+    """A producer registers a lost schema again, and the old messages are read with it."""
     produce_with_schema(world, JSON, 1)
     contents = [json.loads(content) for content in read_all(world, JSON) if content.startswith(b"{")]
     assert {"number": 0} in contents

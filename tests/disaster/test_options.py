@@ -1,4 +1,4 @@
-"""What an operator may ask of a restore, on a real Pulsar."""
+"""The options of a restore on a real Pulsar."""
 
 import pytest
 
@@ -11,26 +11,26 @@ pytestmark = pytest.mark.parametrize("world", [NEWEST], indirect=True)
 
 PARTLY, NEVER, TRIMMED = "shop/orders/partly", "shop/orders/never", "shop/short/trimmed"
 LATER = "shop/orders/later"
-"""It is made after the backup."""
+"""A topic that is created after the backup."""
 
 
 def ledgers(world: World) -> set[int]:
-    """The ids of all ledgers that messages lie in."""
+    """The ids of all ledgers with messages."""
     return {ledger for messages in world.topics.values() for _, (ledger, _) in messages.sent}
 
 
 def entry_logs(cluster: Pulsar) -> set[str]:
-    """The files that bookies keep entries in."""
+    """The entry logs of the bookies."""
     return {str(path) for path in cluster.disks.rglob("*.log") if "ledgers" in path.parts}
 
 
 def contents(world: World, topic: str) -> list[bytes]:
-    """Everything that was sent to a topic."""
+    """All messages that were sent to a topic."""
     return [content for content, _ in world.topics[topic].sent]
 
 
-def test_everything_survived_but_zookeeper(world: World) -> None:
-    """With bookies that kept their disks, all messages come back, those sent to an open ledger after the backup too."""
+def test_bookies_kept(world: World) -> None:
+    """With bookies that kept their disks, all messages of known ledgers come back, even those sent after the backup."""
     namespace(world, "shop/orders")
     for topic in (PARTLY, NEVER):
         produce(world, topic, 130)
@@ -56,20 +56,22 @@ def test_everything_survived_but_zookeeper(world: World) -> None:
         produce(world, topic, 60)
         assert contents(world, topic) == read_all(world, topic)
     eventually(
-        "what was sent to topics that the backup does not know is collected",
+        "bookies delete the ledgers that the backup does not know",
         lambda: len(unknown - entry_logs(bookies)) > len(unknown) // 2,
     )
-    say(f"of {len(unknown)} files of later ledgers {len(unknown - entry_logs(bookies))} were collected by the bookies")
-    say(f"everything: {len(contents(world, PARTLY)) + len(contents(world, NEVER))} messages sent and read")
+    say(f"the bookies deleted {len(unknown - entry_logs(bookies))} of {len(unknown)} entry logs of later ledgers")
+    say(f"{len(contents(world, PARTLY)) + len(contents(world, NEVER))} messages sent, and all of them read")
     assert not {where[0] for topic in (PARTLY, NEVER) for _, where in world.topics[topic].sent[-60:]} & used
 
 
-def test_another_name_long_ids_held_retention(world: World) -> None:
-    """Renamed, with ids beyond 31 bits, and retention held: all is read again, and nothing is trimmed."""
+def test_new_name_long_ids_infinite_retention(world: World) -> None:
+    """With a new name, 63-bit ids and infinite retention, all messages are read again and none is trimmed."""
     namespace(world, "shop/short", retention=False)
     with client(world.zookeeper.address) as zookeeper:
         zookeeper.ensure_path("/ledgers/idgen-long")
-    consumer = world.client.subscribe(f"persistent://{TRIMMED}", "middle")  # before: nothing else keeps messages here
+    consumer = world.client.subscribe(
+        f"persistent://{TRIMMED}", "middle"
+    )  # before the first message, because nothing else retains messages here
     produce(world, TRIMMED, 130)
     for _ in range(65):
         consumer.acknowledge(consumer.receive(30_000))
@@ -77,7 +79,7 @@ def test_another_name_long_ids_held_retention(world: World) -> None:
     offload(world, TRIMMED)
     assert min(ledgers_of(world, TRIMMED)) >= 1 << 32
     world.cluster.post(f"persistent/{TRIMMED}/trim")
-    eventually("what was read is trimmed", lambda: len(stats(world.cluster, TRIMMED)["ledgers"]) < 4)
+    eventually("acknowledged messages are trimmed", lambda: len(stats(world.cluster, TRIMMED)["ledgers"]) < 4)
     point = world.back_up()
     promised = world.topics[TRIMMED].promised(world.promised(point)[TRIMMED])
     say(f"{len(promised)} of 130 messages were not trimmed before the backup")
@@ -99,5 +101,5 @@ def test_another_name_long_ids_held_retention(world: World) -> None:
 
 
 def ledgers_of(world: World, topic: str) -> set[int]:
-    """The ids of the ledgers of a topic's messages."""
+    """The ids of the ledgers with a topic's messages."""
     return {ledger for _, (ledger, _) in world.topics[topic].sent}

@@ -1,7 +1,7 @@
-"""Rules of a recovery: which are needed, so that without them a real Pulsar does not serve what the backup promised.
+"""Which rules of a recovery a real Pulsar needs to serve what the backup promised.
 
-The others take away what names the dead. One cluster is lost, and restored again and again from the same backup, each
-time without one rule.
+The others remove references to lost bookies and brokers. One cluster is lost, and restored from the same backup many
+times, each time without one of the rules.
 """
 
 import subprocess
@@ -40,7 +40,7 @@ WITHOUT = """
 
 @pytest.fixture(scope="module")
 def lost(world: World) -> tuple[World, str, Pulsar]:
-    """A world whose cluster is lost, its backup, and the cluster that it was."""
+    """A world without its cluster, the backup of the cluster, and the lost cluster."""
     namespace(world, "shop/orders")
     for topic in (PARTLY, COMPACTED):
         produce(world, topic, 130)
@@ -51,7 +51,7 @@ def lost(world: World) -> tuple[World, str, Pulsar]:
     produce(world, PARTLY, 70)
     world.cluster.put(f"persistent/{COMPACTED}/compaction")
     point = world.back_up()
-    produce(world, PARTLY, 600)  # of which the backup knows nothing
+    produce(world, PARTLY, 600)  # in ledgers that the backup does not know
     world.promise = world.promised(point)
     old = world.cluster
     world.lose()
@@ -59,7 +59,7 @@ def lost(world: World) -> tuple[World, str, Pulsar]:
 
 
 def trouble(world: World, old: Pulsar) -> str:
-    """What does not work in a cluster that was restored, empty for nothing."""
+    """What does not work in a restored cluster, empty if everything does."""
     try:
         world.begin(bookies=old)
         for topic in (PARTLY, COMPACTED, JSON):
@@ -74,10 +74,10 @@ def trouble(world: World, old: Pulsar) -> str:
         for topic in (PARTLY, COMPACTED, JSON):
             producer = world.client.create_producer(f"persistent://{topic}", send_timeout_millis=15_000)
             if producer.send(b"new").ledger_id() <= max(before):
-                return f"{topic}: a ledger id was given out again"
+                return f"{topic}: a ledger id was allocated twice"
         if read_all(world, PARTLY, 8_000)[-1:] != [b"new"]:
-            return f"{PARTLY}: what is new is not read"
-    except Exception as error:  # noqa: BLE001  # whatever it is, it is trouble
+            return f"{PARTLY}: the new message is not read"
+    except Exception as error:  # noqa: BLE001  # any error means that something does not work
         return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
     return ""
 
@@ -85,7 +85,7 @@ def trouble(world: World, old: Pulsar) -> str:
 @pytest.mark.parametrize("world", [NEWEST], indirect=True)
 @pytest.mark.parametrize("rule", ["none", *NEEDED, *OTHERS])
 def test_without(rule: str, lost: tuple[World, str, Pulsar]) -> None:
-    """With all rules all is well; without one that is needed it is not."""
+    """With all rules everything works. Without a needed rule something does not, and without another one all does."""
     world, point, old = lost
     world.restored.mkdir()
     settings = {"RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(world.restored), "CLUSTER_NAME": "c1"}
@@ -93,5 +93,5 @@ def test_without(rule: str, lost: tuple[World, str, Pulsar]) -> None:
     subprocess.run(command, env=environment({**world.settings, **settings}), check=True, capture_output=True)
     found = trouble(world, old)
     world.lose()
-    say(f"without {rule}: {found or 'no trouble'}")
+    say(f"without the rule {rule}, {found or 'everything works'}")
     assert (rule in NEEDED) == (found != "")

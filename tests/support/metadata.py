@@ -1,4 +1,4 @@
-"""Pulsar's metadata for tests, as znodes in tree order."""
+"""Pulsar's metadata for tests."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ NAMESPACE = "/managed-ledgers/public/default/persistent"
 
 
 def ledgers(*offloaded: tuple[int, bool], terminated: bool = False) -> bytes:
-    """A list of ledgers, (id, whether it is offloaded); each has 100 entries and 1000 bytes."""
+    """A list of ledgers, each (id, whether it is offloaded) with 100 entries and 1000 bytes."""
     info = ManagedLedgerInfo()
     for ledger_id, complete in offloaded:
         ledger = info.ledgerInfo.add(ledgerId=ledger_id, entries=100, size=1000)
@@ -24,19 +24,19 @@ def ledgers(*offloaded: tuple[int, bool], terminated: bool = False) -> bytes:
 
 
 def cursor(ledger_id: int, mark_delete: tuple[int, int] = (3, 7)) -> bytes:
-    """A subscription whose exact position is in this ledger, -1 for none."""
+    """A cursor. Its exact position is in the ledger with this id, -1 for none."""
     return ManagedCursorInfo(
         cursorsLedgerId=ledger_id, markDeleteLedgerId=mark_delete[0], markDeleteEntryId=mark_delete[1]
     ).SerializeToString()
 
 
 def as_json(**fields: Any) -> bytes:
-    """JSON as Pulsar writes it."""
+    """Compact JSON, as Pulsar writes it."""
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def tree(content: Mapping[str, bytes], cversions: Mapping[str, int] | None = None) -> list[Node]:
-    """Znodes of these paths and their parents, in tree order; the paths are those of a chroot or of the root."""
+    """The znodes with these paths and data, and their parents, in tree order."""
     whole: dict[str, bytes] = {"": b""}
     for path, data in content.items():
         names = path.split("/")

@@ -1,4 +1,4 @@
-"""Trees of znodes for tests: hypothesis strategies for them, and snapshots and archives made of them by hand."""
+"""Trees of znodes for tests: hypothesis strategies, and snapshots and archives made of them."""
 
 import gzip
 import hashlib
@@ -22,7 +22,7 @@ from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 from metadata_tool.zookeeper.stat import Stat
 
 ZXID = 0x5_0000_0064
-"""That of the snapshots made here; no znode made here is newer."""
+"""The zxid of the snapshots made here. No znode made here is newer."""
 
 PATIENT = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 """For every property test. Slowness on a busy machine is not a failure."""
@@ -34,7 +34,7 @@ int64s = st.integers(-(1 << 63), (1 << 63) - 1)
 _any_names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=6)
 _like_names = st.text(
     "a-~", min_size=1, max_size=3
-)  # of which some begin with others and go on before or after a slash
+)  # some of them start with others, and continue with a character that sorts before or after a slash
 names = (_any_names | _like_names).filter(lambda name: name not in {".", ".."})
 acls = st.lists(st.builds(Acl, int32s, st.text(max_size=8), st.text(max_size=8)), max_size=4)
 acl_tables = st.dictionaries(int64s.filter(lambda key: key != OPEN_ACL_KEY), acls.map(pack_acls), max_size=4)
@@ -42,7 +42,7 @@ stats = st.builds(Stat, int64s, int64s, int64s, int64s, int32s, int32s, int32s, 
 
 
 def client_stat(stat: Stat, length: int = 0, children: int = 0) -> bytes:
-    """The 68 bytes that a client gets for a stored Stat, as DataNode.copyStat makes them with Java's int."""
+    """The 68 bytes that a client gets for a stored Stat, as DataNode.copyStat computes them with Java's int."""
     cversion = (2 * stat.cversion - children + (1 << 31)) % (1 << 32) - (1 << 31)
     zxids_and_times = (stat.czxid, stat.mzxid, stat.ctime, stat.mtime)
     versions = (stat.version, cversion, stat.aversion)
@@ -50,7 +50,7 @@ def client_stat(stat: Stat, length: int = 0, children: int = 0) -> bytes:
 
 
 def encoded(nodes: Iterable[Node]) -> tuple[bytes, int]:
-    """Znodes as a snapshot has them, one after the other; and how many they are."""
+    """The bytes of znodes in a snapshot, and the number of znodes."""
     each = [node.encode() for node in nodes]
     return b"".join(each), len(each)
 
@@ -66,7 +66,7 @@ def paths(draw: st.DrawFn) -> list[bytes]:
 
 @st.composite
 def trees(draw: st.DrawFn, keys: Iterable[int] = ()) -> list[Node]:
-    """The znodes of a tree, in tree order, such as a backup may hold; each ACL is one of the keys or the open one."""
+    """The znodes of a backup's tree, in tree order. Each ACL is one of the keys, or the open one."""
     zxids = st.integers(0, ZXID)
     kept = st.builds(Stat, zxids, zxids, int64s, int64s, int32s, int32s, int32s, st.just(0), zxids)
     datas = st.none() | st.binary(max_size=40)
@@ -76,23 +76,23 @@ def trees(draw: st.DrawFn, keys: Iterable[int] = ()) -> list[Node]:
 
 @st.composite
 def tables_and_trees(draw: st.DrawFn) -> tuple[dict[int, bytes], list[Node]]:
-    """A table of ACLs, and a tree that uses it."""
+    """A table of ACLs (key to encoded ACL), and a tree that uses it."""
     table = draw(acl_tables)
     return table, draw(trees(table))
 
 
 def in_tree_order(found: Iterable[bytes]) -> list[bytes]:
-    """Depth first, siblings sorted: the order of the lists of names, each path once."""
+    """The paths depth first with sorted siblings, each path once."""
     return sorted(set(found), key=lambda path: path.split(b"/"))
 
 
 def node(path: bytes, data: bytes | None = b"x", acl: int = OPEN_ACL_KEY, **stat: int) -> Node:
-    """A znode that a backup may hold, but for what is given."""
+    """A znode that a backup can have, with the given fields."""
     return Node(path, data, acl, Stat(1, 1, 0, 0, 0, 0, 0, 0, 1)._replace(**stat).pack())
 
 
 def small_tree() -> list[Node]:
-    """A tree with a bit of everything; its ACL 1 is in `small_table`."""
+    """A small tree with null, empty and non-ASCII data. Its ACL 1 is in `small_table`."""
     return [
         node(b"", None, cversion=2),
         node(b"/admin", b"", cversion=1),
@@ -107,12 +107,12 @@ def small_table() -> dict[int, bytes]:
 
 
 def length_and(value: bytes | None) -> bytes:
-    """A string or buffer of a snapshot."""
+    """A string or a buffer as a snapshot has it, null included."""
     return struct.pack(">i", -1) if value is None else struct.pack(">i", len(value)) + value
 
 
 def snapshot_head(table: Mapping[int, bytes], sessions: Mapping[int, int] | None = None) -> bytes:
-    """A snapshot up to its first znode."""
+    """The bytes of a snapshot before its first znode."""
     sessions = sessions or {}
     parts = [b"ZKSN", struct.pack(">iqi", 2, -1, len(sessions))]
     parts += [struct.pack(">qi", *session) for session in sessions.items()]
@@ -122,7 +122,7 @@ def snapshot_head(table: Mapping[int, bytes], sessions: Mapping[int, int] | None
 
 
 def sealed(content: bytes) -> bytes:
-    """The content with a seal behind it, which covers all of it."""
+    """The content and the seal (checksum) of all of it."""
     return content + struct.pack(">q", zlib.adler32(content)) + length_and(b"/")
 
 
@@ -132,7 +132,7 @@ def snapshot_bytes(
     sessions: Mapping[int, int] | None = None,
     trailers: Iterable[bytes] = (),
 ) -> bytes:
-    """A snapshot as ZooKeeper's documentation of the format has it; each trailer gets a seal."""
+    """A snapshot in ZooKeeper's format (FileSnap). Each trailer gets a seal."""
     body = b"".join(
         length_and(node.path) + length_and(node.data) + struct.pack(">q", node.acl) + node.stat for node in nodes
     )
@@ -143,7 +143,7 @@ def snapshot_bytes(
 
 
 def manifest_of(snapshot: bytes, nodes: int, **changes: Any) -> Manifest:
-    """A manifest that fits the snapshot, but for the changes."""
+    """A manifest that matches the snapshot, except for the changes."""
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         tool_version="1.0.0",
@@ -164,7 +164,7 @@ def manifest_of(snapshot: bytes, nodes: int, **changes: Any) -> Manifest:
 
 
 def make_archive(path: Path, nodes: list[Node], table: Mapping[int, bytes] | None = None, **changes: Any) -> Manifest:
-    """Pack an archive of these znodes to a file that does not exist yet; what its manifest says, with the changes."""
+    """Pack an archive of these znodes into a new file, and return its manifest, which has the changes."""
     content = snapshot_bytes(nodes, table)
     manifest = manifest_of(content, len(nodes), **changes)
     with TemporaryDirectory() as directory:
@@ -175,7 +175,7 @@ def make_archive(path: Path, nodes: list[Node], table: Mapping[int, bytes] | Non
 
 
 def archive_bytes(nodes: list[Node], table: Mapping[int, bytes] | None = None) -> bytes:
-    """What `make_archive` writes."""
+    """The bytes that `make_archive` writes."""
     with TemporaryDirectory() as directory:
         path = Path(directory, "archive")
         make_archive(path, nodes, table)
@@ -183,7 +183,7 @@ def archive_bytes(nodes: list[Node], table: Mapping[int, bytes] | None = None) -
 
 
 def tar_gz(*members: tuple[str | tarfile.TarInfo, bytes], tail: bytes = b"") -> bytes:
-    """A gzipped tar of any members whatever; the tail comes after the tar, inside of the gzip."""
+    """A gzipped tar of these members. The tail comes after the tar, inside the gzip stream."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for member, content in members:
