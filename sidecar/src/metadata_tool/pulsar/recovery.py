@@ -30,7 +30,7 @@ class RecoveryChanges:
 
 @dataclass(frozen=True)
 class _PathRule:
-    """A rule for one of its paths. `depth` counts the slashes of the path; `descendants`: it ends with `/**`."""
+    """A rule for one of its paths. `depth` is the number of slashes, `descendants` true if the path ends with `/**`."""
 
     rule: Rule
     pattern: Pattern[bytes]
