@@ -7,7 +7,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from support.s3 import Bucket, S3Server, new_bucket, s3_server
+pytest.register_assert_rewrite("support.store_contract")  # before anything imports it
+
+from support.s3 import Bucket, S3Server, new_bucket, s3_server  # noqa: E402
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that are tested would inherit it

@@ -11,9 +11,10 @@ import pytest
 from metadata_tool import errors
 from metadata_tool.errors import Stopped, StoreFailed, StoreUnreachable, ToolError
 from metadata_tool.lifecycle import Heartbeat
-from metadata_tool.location import Location
-from metadata_tool.store import download
-from metadata_tool.store import s3 as s3_store
+from metadata_tool.store import parse_location
+from metadata_tool.store.base import StoreOptions
+from metadata_tool.store.limits import TransferLimits
+from metadata_tool.store.s3 import S3Store
 from support.processes import Process, free_port
 from support.proxy import Faults, proxy
 from support.s3 import Bucket, S3Server, new_bucket
@@ -25,6 +26,7 @@ KEY = f"team/prod/{NAME}"
 ZNODES = 40
 ZNODE = 100_000
 """Bytes of each, which no compression makes fewer: 4 MB in all."""
+PAUSES = TransferLimits().pauses
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +113,8 @@ def expected(kept: Bucket, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 @pytest.mark.parametrize(
     ("status", "error", "naming"),
     [
-        (403, errors.BucketDenied, "access to s3a://{bucket}/team/prod was denied (403)"),
-        (404, errors.BackupMissing, "there is no s3a://{bucket}/team/prod/pulsar-1623721488825.tar.gz"),
+        (403, errors.BucketDenied, "the object store denied access to s3a://{bucket}/team/prod (403)"),
+        (404, errors.BackupMissing, "s3a://{bucket}/team/prod/pulsar-1623721488825.tar.gz does not exist"),
         (500, errors.StoreFailed, "the object store failed for s3a://{bucket}/team/prod: 500"),
         (503, errors.StoreFailed, "the object store failed for s3a://{bucket}/team/prod: 503"),
     ],
@@ -191,7 +193,7 @@ def test_next_try(restore: Restore, content: bytes, expected: dict[str, bytes]) 
     """What is denied when it is to go on is not asked for again; the same restore, tried later, is as the first."""
     restore.faults.cut = 1_000_000
     restore.faults.statuses = [0, 403]
-    restore.refused(errors.BucketDenied, "was denied (403)", restore.run())
+    restore.refused(errors.BucketDenied, "denied access", restore.run())
     assert (2, 1_000_000) == (restore.faults.requests, restore.faults.sent)
     restore.faults.cut, restore.faults.sent = None, 0
     outcome = restore.run()
@@ -226,14 +228,14 @@ def test_wrong_bytes(damage: str, hidden: bool, restore: Restore) -> None:
     if hidden:
         restore.refused(errors.ArchiveCorrupt, NAME, outcome)
     else:
-        restore.refused(errors.StoreFailed, f"{NAME} arrives with another checksum", outcome)
+        restore.refused(errors.StoreFailed, f"{NAME} does not match the object store's checksum", outcome)
 
 
 def test_wrong_bytes_after_a_cut(restore: Restore) -> None:
     """They are found as well in what was put together."""
     restore.faults.cut = 1_000_000
     restore.faults.damage = lambda _, body: flipped(body)
-    restore.refused(errors.StoreFailed, f"{NAME} arrives with another checksum", restore.run())
+    restore.refused(errors.StoreFailed, f"{NAME} does not match the object store's checksum", restore.run())
 
 
 def test_length_is_a_lie(restore: Restore, content: bytes) -> None:
@@ -247,7 +249,7 @@ def test_length_is_a_lie(restore: Restore, content: bytes) -> None:
 def test_ranges_are_not_known(restore: Restore) -> None:
     """What answers with the beginning again, where the rest was asked for, is not believed."""
     restore.faults.cut, restore.faults.replay = 1_000_000, True
-    restore.refused(errors.StoreFailed, f"{NAME} is not what it was when its transfer began", restore.run())
+    restore.refused(errors.StoreFailed, f"{NAME} was replaced during its transfer", restore.run())
 
 
 def test_replaced_meanwhile(s3: S3Server, content: bytes, tmp_path: Path) -> None:
@@ -262,7 +264,7 @@ def test_replaced_meanwhile(s3: S3Server, content: bytes, tmp_path: Path) -> Non
     with proxy(s3.port) as (endpoint, faults):
         restore = Restore(bucket, endpoint, faults, tmp_path)
         faults.cut, faults.damage = 1_000_000, replace
-        restore.refused(errors.StoreFailed, f"{NAME} is not what it was when its transfer began", restore.run())
+        restore.refused(errors.StoreFailed, f"{NAME} was replaced during its transfer", restore.run())
 
 
 def test_stopped_in_mid_transfer(restore: Restore, tmp_path: Path) -> None:
@@ -278,17 +280,16 @@ def test_stopped_in_mid_transfer(restore: Restore, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def hasty(restore: Restore, monkeypatch: pytest.MonkeyPatch) -> s3_store.S3Store:
+def hasty(restore: Restore, monkeypatch: pytest.MonkeyPatch) -> S3Store:
     """The program's store alone, through the same proxy, with all of its patience and hardly a second of time."""
     for name, value in restore.settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setitem(s3_store._PATIENCE, "read_timeout", 0.3)
-    monkeypatch.setattr(download, "_PAUSES", tuple(pause / 1000 for pause in download._PAUSES))
-    return s3_store.S3Store(Location.parse(restore.uri.removesuffix(f"/{NAME}")), "us-east-1", "auto")
+    limits = TransferLimits(read=0.3, pauses=tuple(pause / 1000 for pause in PAUSES))
+    return S3Store(parse_location(restore.uri.removesuffix(f"/{NAME}")), StoreOptions("us-east-1", limits=limits))
 
 
-def test_hangs_for_once(hasty: s3_store.S3Store, restore: Restore, content: bytes, tmp_path: Path) -> None:
+def test_hangs_for_once(hasty: S3Store, restore: Restore, content: bytes, tmp_path: Path) -> None:
     """A connection on which nothing more comes is given up for another."""
     restore.faults.cut, restore.faults.cut_by, restore.faults.cuts = 1_000_000, "silence", 2
     hasty.fetch(NAME, tmp_path / "fetched", Heartbeat())
@@ -299,24 +300,22 @@ def test_hangs_for_once(hasty: s3_store.S3Store, restore: Restore, content: byte
 @pytest.mark.parametrize(
     ("cut_by", "naming"),
     [
-        ("close", f"the transfer of .*{NAME} was cut off again and again"),
-        ("reset", f"the transfer of .*{NAME} was cut off again and again"),
+        ("close", f"the transfer of .*{NAME} broke off too many times"),
+        ("reset", f"the transfer of .*{NAME} broke off too many times"),
         ("silence", "does not answer"),
     ],
 )
-def test_nothing_comes_for_good(
-    cut_by: str, naming: str, hasty: s3_store.S3Store, restore: Restore, tmp_path: Path
-) -> None:
+def test_nothing_comes_for_good(cut_by: str, naming: str, hasty: S3Store, restore: Restore, tmp_path: Path) -> None:
     """When no byte more comes, it is tried for some time, and given up."""
     restore.faults.cut, restore.faults.cut_by = 0, cut_by  # type: ignore[assignment]  # as the parameters say
     with pytest.raises(StoreUnreachable, match=naming):
         hasty.fetch(NAME, tmp_path / "fetched", Heartbeat())
-    assert 1 + len(download._PAUSES) == restore.faults.requests
+    assert 1 + len(PAUSES) == restore.faults.requests
 
 
-def test_patience_begins_anew(hasty: s3_store.S3Store, restore: Restore, content: bytes, tmp_path: Path) -> None:
+def test_patience_begins_anew(hasty: S3Store, restore: Restore, content: bytes, tmp_path: Path) -> None:
     """Each byte that comes is a reason to go on: many failures in all are no reason to give up."""
-    failures = len(download._PAUSES) - 1
+    failures = len(PAUSES) - 1
     restore.faults.cut = 1_000_000
     restore.faults.statuses = [0, *[503] * failures] * 3
     hasty.fetch(NAME, tmp_path / "fetched", Heartbeat())
@@ -324,16 +323,16 @@ def test_patience_begins_anew(hasty: s3_store.S3Store, restore: Restore, content
     assert 5 + 3 * failures == restore.faults.requests
 
 
-def test_errors_for_good_after_a_cut(hasty: s3_store.S3Store, restore: Restore, tmp_path: Path) -> None:
+def test_errors_for_good_after_a_cut(hasty: S3Store, restore: Restore, tmp_path: Path) -> None:
     """Errors that stay end it as what they are."""
     restore.faults.cut = 1_000_000
     restore.faults.statuses = [0, *[503] * 100]
     with pytest.raises(StoreFailed, match="503"):
         hasty.fetch(NAME, tmp_path / "fetched", Heartbeat())
-    assert 2 + len(download._PAUSES) - 1 == restore.faults.requests
+    assert 2 + len(PAUSES) - 1 == restore.faults.requests
 
 
-def test_stop_while_it_waits(hasty: s3_store.S3Store, restore: Restore, tmp_path: Path) -> None:
+def test_stop_while_it_waits(hasty: S3Store, restore: Restore, tmp_path: Path) -> None:
     """A stop takes effect between two tries."""
     restore.faults.statuses = [0, *[503] * 100]
     restore.faults.cut = 1_000_000
@@ -360,4 +359,4 @@ def test_real_patience(cut: int, soak: bool, restore: Restore, expected: dict[st
         assert 0 == outcome.exit_code, outcome.said
         assert expected == restore.restored()
     else:
-        restore.refused(errors.StoreUnreachable, f"{NAME} was cut off again and again", restore.run())
+        restore.refused(errors.StoreUnreachable, f"{NAME} broke off too many times", restore.run())

@@ -172,7 +172,7 @@ def test_restore_point_does_not_exist(settings: dict[str, str], tmp_path: Path) 
     """A well-formed one that is not in the bucket."""
     point = f"{settings['BUCKET']}/metadata-backup-1.tar.gz"
     wrong = {"RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(tmp_path), "ZOOKEEPER_SERVERS": ""}  # it runs
-    assert_refused(errors.BackupMissing, f"there is no {point}", run("restore", settings={**settings, **wrong}))
+    assert_refused(errors.BackupMissing, f"{point} does not exist", run("restore", settings={**settings, **wrong}))
     assert [] == list(tmp_path.iterdir())
 
 

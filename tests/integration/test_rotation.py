@@ -7,7 +7,8 @@ import pytest
 
 from ci.parts.zookeeper import NEWEST
 from metadata_tool.errors import CredentialsRejected
-from metadata_tool.location import Location
+from metadata_tool.store import parse_location
+from metadata_tool.store.base import StoreOptions
 from metadata_tool.store.s3 import PART_SIZE, S3Store
 from support import seed
 from support.backups import keep
@@ -104,7 +105,9 @@ def test_upload_in_flight_keeps_its_keys(
     """Keys that change during an upload do not disturb it; what follows takes the new ones."""
     with proxy(bucket.server.port) as (endpoint, faults):
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-        store = S3Store(Location.parse(f"s3a://{bucket.name}"), "us-east-1", "auto", secret.directory)
+        store = S3Store(
+            parse_location(f"s3a://{bucket.name}"), StoreOptions("us-east-1", credentials_dir=secret.directory)
+        )
         faults.upload_pause = 0.005
         file = tmp_path / "file"
         file.write_bytes(bytes(2 * PART_SIZE))

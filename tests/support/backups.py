@@ -9,7 +9,7 @@ from metadata_tool.catalog import Backup, BackupName, RestorePoint
 from metadata_tool.files import sha256
 from metadata_tool.location import Location
 from metadata_tool.pulsar.coverage import Coverage
-from metadata_tool.store import Store
+from metadata_tool.store import Store, parse_location
 from support.trees import make_archive, manifest_of, node
 
 TIMESTAMP = 1_623_721_488_825
@@ -24,7 +24,7 @@ TREE: dict[bytes, bytes | None] = {
 
 def location(directory: Path) -> Location:
     """A directory as a place for backups."""
-    return Location.parse(f"file://{directory}")
+    return parse_location(f"file://{directory}")
 
 
 def keep(store: Store, source: Path, name: str, heartbeat: Callable[[], None]) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 from metadata_tool import archive
 from metadata_tool.catalog import BackupName, RestorePoint
-from metadata_tool.location import Location
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedCursorInfo, ManagedLedgerInfo
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.tree_facts import TreeSummary
 from metadata_tool.pulsar.tree_scan import TreeScan
+from metadata_tool.store import parse_location
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 from metadata_tool.zookeeper.stat import Stat
@@ -92,7 +92,7 @@ def make_backup(
     directory: Path, path: Path, written: snapshot.Written, zxid: int = ZXID, **summary: Any
 ) -> RestorePoint:
     """Pack a snapshot into a backup, in a directory for backups; `outline` is what its manifest tells falsely."""
-    point = RestorePoint(Location.parse(f"file://{directory}"), BackupName("large", TIMESTAMP))
+    point = RestorePoint(parse_location(f"file://{directory}"), BackupName("large", TIMESTAMP))
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         tool_version="1.0.0",

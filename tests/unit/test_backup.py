@@ -20,6 +20,7 @@ from metadata_tool.errors import (
 )
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
+from metadata_tool.store import parse_location
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclTable
 from metadata_tool.zookeeper.capture import Source
@@ -35,13 +36,13 @@ class MemoryStore:
 
     files: dict[str, bytes] = field(default_factory=dict)
     error: ToolError | None = None
-    location: Location = field(default_factory=lambda: Location.parse("s3a://bucket"))
+    location: Location = field(default_factory=lambda: parse_location("s3a://bucket"))
 
     def save(self, source: Path, _digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
         """See `Store.save`."""
         heartbeat()
         if name in self.files:
-            raise StoreFailed(f"{name} is there already")
+            raise StoreFailed(f"{name} exists already")
         self.files[name] = source.read_bytes()
 
     def fetch(self, name: str, target: Path, heartbeat: Callable[[], None]) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from metadata_tool.catalog import LATEST_TIMESTAMP, Backup, BackupName, RestorePoint, backups, rfc3339
 from metadata_tool.location import Location
+from metadata_tool.store import parse_location
 from support.trees import PATIENT
 
 timestamps = st.integers(0, LATEST_TIMESTAMP)
@@ -17,7 +18,7 @@ class Folder:
     """A store that holds these files, each as long as its name."""
 
     def __init__(self, *names: str) -> None:
-        self.location = Location.parse("s3a://bucket/team")
+        self.location = parse_location("s3a://bucket/team")
         self._names = names
 
     def list(self, prefix: str) -> dict[str, int]:

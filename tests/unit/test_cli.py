@@ -486,7 +486,7 @@ def test_program_is_a_module(folder: Path, settings: dict[str, str]) -> None:
     assert str(point) in process("list", settings=settings).output
     outcome = process("verify", f"file://{folder}/pulsar-1.tar.gz", settings=settings)
     assert (26, "") == (outcome.exit_code, outcome.output)
-    assert outcome.said.splitlines()[-1].startswith("error: there is no file://")
+    assert outcome.said.splitlines()[-1].startswith(f"error: file://{folder}/pulsar-1.tar.gz does not exist")
 
 
 @pytest.mark.parametrize("count", [1, 2000])

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from metadata_tool.store import open_store
+from metadata_tool.store.directory import DirectoryStore
+from metadata_tool.store.limits import TransferLimits
 from metadata_tool.store.progress import line
 from support.backups import location
 
@@ -25,19 +26,18 @@ MB = 10**6
     ],
 )
 def test_line(done: int, total: int, seconds: float, expected: str) -> None:
-    """Share, bytes, rate and time left, each in a unit of its size; nothing is left to say of time without a byte."""
+    """Share, bytes, rate and time left, each in a unit that fits. Before the first byte no time is told."""
     assert expected == line(done, total, seconds)
 
 
 @pytest.mark.parametrize("every", [0.0, 3600.0])
-def test_directory_says_how_far_it_is(
-    every: float, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fetch that takes long says its progress up to the last byte; one that is done soon says nothing."""
-    monkeypatch.setattr("metadata_tool.store.progress._EVERY", every)
+def test_directory_logs_progress(every: float, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A long fetch logs its progress up to the last byte. A short one logs nothing."""
     caplog.set_level(logging.INFO, logger="metadata_tool")
     (folder / "p-1").write_bytes(bytes(2 * (1 << 20)))
-    open_store(location(folder)).fetch("p-1", tmp_path / "fetched", lambda: None)
-    said = [message.split(",")[0] for message in caplog.messages]
+    DirectoryStore(location(folder), TransferLimits(report_every=every)).fetch(
+        "p-1", tmp_path / "fetched", lambda: None
+    )
+    logged = [message.split(",")[0] for message in caplog.messages]
     expected = ["fetched 50% (1.0 of 2.1 MB)", "fetched 100% (2.1 of 2.1 MB)"]
-    assert (expected if every == 0 else []) == said
+    assert (expected if every == 0 else []) == logged

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from metadata_tool.location import Location
+from metadata_tool.store import parse_location
 
 LATEST_TIMESTAMP = 99_999_999_999_999
 """Epoch milliseconds that a name can hold: fourteen digits, the year 5138."""
@@ -51,7 +52,7 @@ class RestorePoint:
         folder, _, file = text.rpartition("/")
         if folder.endswith("/"):
             raise ValueError("its path has an empty part")
-        location = Location.parse(folder)
+        location = parse_location(folder)
         name = BackupName.parse(file)
         if name is None:
             raise ValueError("its last part is no backup's name, which is <prefix>-<epoch milliseconds>.tar.gz")
@@ -76,7 +77,7 @@ class Series:
             ValueError: what is wrong with it.
         """
         folder, _, prefix = text.rpartition("/")
-        location = Location.parse(folder)
+        location = parse_location(folder)
         if not PREFIX.fullmatch(prefix):
             raise ValueError("its last part is not a prefix of backups' names")
         return cls(location, prefix)

@@ -11,7 +11,7 @@ from metadata_tool.backup import BackupJob
 from metadata_tool.catalog import LATEST, PREFIX, RestorePoint, Series
 from metadata_tool.environment import Environment
 from metadata_tool.errors import SettingError
-from metadata_tool.location import EXAMPLE, Location
+from metadata_tool.location import Location
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore_job import RestoreJob
@@ -73,7 +73,7 @@ class Settings:
     def store(self, location: Location | None = None) -> StoreSettings:
         """The store of `BUCKET`, or of a location that is already known."""
         return StoreSettings(
-            location=location or self._read.parsed(var.BUCKET, Location.parse, f"Set it to {EXAMPLE}"),
+            location=location or self._read.parsed(var.BUCKET, parse_location, f"Set it to {EXAMPLES}"),
             region=self._read.text(var.AWS_REGION) or None,
             addressing_style=self._read.choice(var.S3_ADDRESSING_STYLE),
             credentials_dir=self._read.path(var.S3_CREDENTIALS_DIR),

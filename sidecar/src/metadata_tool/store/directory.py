@@ -1,28 +1,42 @@
-"""A directory as a store: `file:///some/directory`, for where there is no S3."""
+"""A directory as a store, for use without S3: `file:///some/directory`."""
 
 import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from metadata_tool.errors import BucketDenied, BucketMissing, StoreFailed, ToolError, UploadUnverified
 from metadata_tool.files import sha256, sync_directory
 from metadata_tool.location import Location
-from metadata_tool.store import already_there, changed_meanwhile, no_such_backup
+from metadata_tool.store.base import Scheme, StoreOptions, already_there, no_such_backup, source_changed
+from metadata_tool.store.limits import DEFAULT, TransferLimits
 from metadata_tool.store.progress import Progress
 from metadata_tool.workspace import scratch
 
 _CHUNK = 1 << 20
 
 
-class DirectoryStore:
-    """Files in a directory that exists. A file gets its name only once it is whole, synced and checked."""
+def parse(rest: str) -> Location:
+    """Read `/directory`. See `Scheme`."""
+    host, _, path = rest.partition("/")
+    path = path.removesuffix("/") or path
+    if host or not path:
+        raise ValueError("the address of a directory has three slashes and an absolute path")
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError("the path has an empty part, '.' or '..'")
+    return Location("file", "", path)
 
-    def __init__(self, location: Location) -> None:
+
+class DirectoryStore:
+    """Files in an existing directory. A file gets its name only once it is whole, synced and verified."""
+
+    def __init__(self, location: Location, limits: TransferLimits = DEFAULT) -> None:
         self.location = location
+        self._limits = limits
         self._root = Path("/", location.path)
 
     def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
@@ -32,10 +46,13 @@ class DirectoryStore:
                 partial = workdir / name
                 copied = _copy(reader, partial, heartbeat)
                 if copied != digest:
-                    raise changed_meanwhile(self.location, name)
+                    raise source_changed(self.location, name)
                 if copied != sha256(partial):
-                    raise UploadUnverified(f"{self.location.uri(name)} reads back differently", "Check the disk")
-                os.link(partial, self._root / name)  # unlike a rename, it never replaces a file
+                    raise UploadUnverified(
+                        f"the copy for {self.location.uri(name)} reads back differently, and was removed",
+                        "Check the disk of the directory",
+                    )
+                os.link(partial, self._root / name)  # unlike a rename, a link never replaces a file
                 self._keep(self._root / name)
         except FileExistsError as error:
             raise already_there(self.location, name) from error
@@ -45,14 +62,12 @@ class DirectoryStore:
     def fetch(self, name: str, target: Path, heartbeat: Callable[[], None]) -> None:
         """See `Store.fetch`."""
         source = self._root / name
-        try:
+        with self._explaining():
             if self._root.is_dir() and not source.is_file():
                 raise no_such_backup(self.location, name)
             reader = source.open("rb")
-        except OSError as error:
-            raise self._explain(error) from error
         with reader:
-            progress = Progress(os.fstat(reader.fileno()).st_size)
+            progress = Progress(os.fstat(reader.fileno()).st_size, self._limits.report_every)
 
             def step() -> None:
                 heartbeat()
@@ -63,38 +78,50 @@ class DirectoryStore:
     def list(self, prefix: str) -> dict[str, int]:
         """See `Store.list`."""
         found = {}
-        try:
+        with self._explaining():
             for entry in os.scandir(self._root):
-                with contextlib.suppress(FileNotFoundError):  # removed while we look
+                with contextlib.suppress(FileNotFoundError):  # removed since the directory was read
                     if entry.name.startswith(prefix) and entry.is_file():
                         found[entry.name] = entry.stat().st_size
-        except OSError as error:
-            raise self._explain(error) from error
         return found
 
     def delete(self, name: str) -> None:
         """See `Store.delete`."""
-        try:
-            (self._root / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise self._explain(error) from error
+        with self._explaining():
+            try:
+                (self._root / name).unlink()
+            except FileNotFoundError:
+                if not self._root.is_dir():
+                    raise
 
     def _keep(self, target: Path) -> None:
         try:
             sync_directory(self._root)
         except OSError:
-            target.unlink()  # a backup that a power cut may take is none
+            target.unlink()  # a power cut could take its name, so the backup does not count
             raise
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._explain(error) from error
 
     def _explain(self, error: OSError) -> ToolError:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             return BucketMissing(
                 f"the directory {self.location} does not exist",
-                "Check BUCKET or the address; a directory for backups must exist",
+                "Create the directory, or correct BUCKET or the address",
             )
         if error.errno == errno.EACCES:
-            return BucketDenied(f"the directory {self.location} may not be used", "Give this user access to it")
-        return StoreFailed(f"the directory {self.location} cannot be used: {error.strerror or error}", "Check the disk")
+            return BucketDenied(
+                f"this user has no access to the directory {self.location}",
+                f"Give user {os.getuid()} read and write access to the directory",
+            )
+        return StoreFailed(
+            f"the directory {self.location} cannot be used ({error.strerror or error})", "Check the disk"
+        )
 
 
 def _copy(reader: BinaryIO, target: Path, heartbeat: Callable[[], None]) -> bytes:
@@ -108,3 +135,11 @@ def _copy(reader: BinaryIO, target: Path, heartbeat: Callable[[], None]) -> byte
         writer.flush()
         os.fsync(writer.fileno())
     return digest.digest()
+
+
+def open_directory(location: Location, options: StoreOptions) -> DirectoryStore:
+    """The directory as a store. See `Scheme`."""
+    return DirectoryStore(location, options.limits)
+
+
+SCHEME = Scheme("file", ("file:///some/directory",), parse, open_directory)

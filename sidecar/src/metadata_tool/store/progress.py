@@ -1,4 +1,4 @@
-"""How far a long copy is, said from time to time."""
+"""Logs the progress of a long download."""
 
 import logging
 import time
@@ -7,26 +7,31 @@ from metadata_tool.lifecycle import Every
 
 log = logging.getLogger(__name__)
 
-_EVERY = 5.0
 _UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
 class Progress:
-    """Says a line every few seconds; of a copy that is done before, nothing."""
+    """Logs a line every few seconds. A download that ends before the first of them logs nothing."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, every: float) -> None:
+        """`total` in bytes, `every` in seconds."""
         self._total = total
         self._begin = time.monotonic()
-        self._time_to_say = Every(_EVERY)
+        self._time_to_log = Every(every)
 
     def __call__(self, done: int) -> None:
-        """So many bytes are there now."""
-        if self._time_to_say():
-            log.info("%s", line(done, self._total, time.monotonic() - self._begin))
+        """Note how many bytes have arrived."""
+        if self._time_to_log():
+            seconds = time.monotonic() - self._begin
+            log.info(
+                "%s",
+                line(done, self._total, seconds),
+                extra={"phase": "fetch", "bytes": done, "seconds": round(seconds, 3)},
+            )
 
 
 def line(done: int, total: int, seconds: float) -> str:
-    """What was copied in these seconds, how fast, and how long the rest takes if it goes on so."""
+    """Bytes that arrived in these seconds, their rate, and the time left at this rate."""
     size, unit = _unit(total)
     digits = 0 if total >= 10 * size else 1
     rate = done / seconds

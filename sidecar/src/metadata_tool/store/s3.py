@@ -1,4 +1,4 @@
-"""S3, or whatever speaks its protocol. boto3 splits, retries, and finds credentials, as its documentation says."""
+"""S3, or any server with its protocol. boto3 splits files, retries requests and finds credentials."""
 
 import base64
 import hashlib
@@ -27,9 +27,10 @@ from metadata_tool.errors import (
 )
 from metadata_tool.files import sha256
 from metadata_tool.location import Location
-from metadata_tool.store import already_there, changed_meanwhile, no_such_backup
+from metadata_tool.store.base import StoreOptions, already_there, no_such_backup, source_changed
 from metadata_tool.store.credentials import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, Keys, read_keys
 from metadata_tool.store.download import CUT, Download
+from metadata_tool.store.limits import TransferLimits
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -42,8 +43,7 @@ _CHUNK = 1 << 20
 _POLL = 0.05
 _PARTS = TransferConfig(multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=2)
 _CHECKSUM = "SHA256"
-_PATIENCE: Any = {"connect_timeout": 10, "read_timeout": 30, "retries": {"mode": "standard"}}
-_CHECKSUMS: Any = {"response_checksum_validation": "when_required"}  # some stores tell that of the whole for a range
+_CHECKSUMS: Any = {"response_checksum_validation": "when_required"}  # some stores send the object's for a range
 
 _NO_KEY = {"NoSuchKey", "404", "NotFound"}
 _DENIED = {"AccessDenied", "AllAccessDisabled", "403", "Forbidden"}
@@ -53,20 +53,18 @@ _WRONG_REGION = {"AuthorizationHeaderMalformed", "PermanentRedirect", "301", "Il
 
 
 class S3Store:
-    """Objects under a path of a bucket. Parts are checked by the server as they arrive, the object once it is there."""
+    """Objects under a path of a bucket. The server checks each part on arrival; the object is verified afterwards."""
 
-    def __init__(
-        self, location: Location, region: str | None, addressing_style: str, credentials_dir: Path | None = None
-    ) -> None:
-        """Make a client; nothing is asked of the server yet, and no key is read.
+    def __init__(self, location: Location, options: StoreOptions) -> None:
+        """Make a client. No request is made yet, and no key is read.
 
         Raises:
             SettingError: boto3's own settings are wrong.
         """
         self.location = location
-        self._region, self._addressing_style = region, addressing_style
-        self._credentials_dir = credentials_dir
-        self._keys = Keys("", "") if credentials_dir else None  # with none, boto3 would look for some elsewhere
+        self._options = options
+        self._credentials_dir = options.credentials_dir
+        self._keys = Keys("", "") if options.credentials_dir else None  # without keys, boto3 would look elsewhere
         self._last_client = self._connect(self._keys)
         self._endpoint = self._last_client.meta.endpoint_url
         self._changing = Lock()
@@ -90,11 +88,10 @@ class S3Store:
     def fetch(self, name: str, target: Path, heartbeat: Callable[[], None]) -> None:
         """See `Store.fetch`."""
         with self._explaining(name):
-            download = Download(self._client(), self.location, name)
+            download = Download(self._client(), self.location, name, self._options.limits)
             with target.open("wb") as file:
                 download.write(file, heartbeat)
-        told = download.sha256
-        if told is not None and "-" not in told and told != _told(sha256(target)):  # parts may be of any size
+        if download.sha256 is not None and download.sha256 != _encoded(sha256(target)):
             raise self._damaged(name)
 
     def list(self, prefix: str) -> dict[str, int]:
@@ -115,14 +112,14 @@ class S3Store:
             self._client().delete_object(Bucket=self.location.bucket, Key=self.location.key(name))
 
     def _client(self) -> "S3Client":
-        """A client with the keys that are there now: the last one, unless they have changed.
+        """A client with the current keys: the last client, unless the keys have changed.
 
         Raises:
             CredentialsRejected: the files in the directory of credentials cannot be used.
         """
         if self._credentials_dir is None:
             return self._last_client
-        with self._changing:  # the admin port lists while a backup runs
+        with self._changing:  # requests to the admin port list backups while a backup runs
             keys = read_keys(self._credentials_dir)
             if keys != self._keys:
                 self._last_client = self._connect(keys)
@@ -131,31 +128,40 @@ class S3Store:
 
     def _connect(self, keys: Keys | None) -> "S3Client":
         try:
-            return _make_client(self._region, self._addressing_style, keys)
+            return _make_client(self._options, keys)
         except (boto_errors.BotoCoreError, ValueError) as error:
-            raise SettingError(f"the S3 client's settings are wrong: {error}", "Check the AWS_ variables") from error
+            raise SettingError(f"boto3 refuses its settings ({error})", "Correct the AWS_ variables") from error
 
     def _withdraw(self, name: str) -> None:
-        """Remove what may have arrived of a failed upload: what was not verified must not be listed."""
+        """Remove what may have arrived of a failed upload: an unverified object must not be listed."""
         try:
             self.delete(name)
         except ToolError as error:
-            log.warning("%s may be in the bucket, unverified, and could not be removed: %s", name, error)
+            log.warning(
+                "an unverified %s may be in the bucket, because it could not be removed: %s",
+                name,
+                error,
+                extra={"error": type(error).__name__},
+            )
 
     def _verify(
         self, client: "S3Client", source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]
     ) -> None:
-        """Compare what the server holds by its own SHA-256, or, where it keeps none, by reading it back."""
+        """Compare the object by the server's SHA-256. If the server keeps none, read the object back."""
         bucket, key = self.location.bucket, self.location.key(name)
         head = client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
         size, checksum = source.stat().st_size, head.get("ChecksumSHA256")
         if head["ContentLength"] != size:
-            raise _unverified(self.location.uri(name), f"it has {head['ContentLength']} bytes instead of {size}")
+            raise _unverified(self.location.uri(name), f"has {head['ContentLength']} bytes instead of {size}")
         whole, of_parts = _digests(source)
         if whole != digest:
-            raise changed_meanwhile(self.location, name)
+            raise source_changed(self.location, name)
         if checksum is not None:
-            equal = checksum == (of_parts if "-" in checksum else _told(whole))
+            equal = checksum in (
+                _encoded(whole),
+                of_parts,
+                of_parts.partition("-")[0],
+            )  # not all stores count the parts
         else:
             read = hashlib.sha256()
             for chunk in client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK):
@@ -163,7 +169,7 @@ class S3Store:
                 read.update(chunk)
             equal = read.digest() == digest
         if not equal:
-            raise _unverified(self.location.uri(name), "its SHA-256 is another")
+            raise _unverified(self.location.uri(name), "has another SHA-256")
 
     @contextmanager
     def _explaining(self, name: str) -> Iterator[None]:
@@ -178,12 +184,12 @@ class S3Store:
             boto_errors.TokenRetrievalError,
         ) as error:
             raise CredentialsRejected(
-                f"there are no usable credentials for {self.location}",
+                f"no usable credentials were found for {self.location}",
                 "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the service account a role",
             ) from error
         except CUT as error:
             raise StoreUnreachable(
-                f"the transfer of {self.location.uri(name)} was cut off again and again", "Check the network"
+                f"the transfer of {self.location.uri(name)} broke off too many times", "Check the network"
             ) from error
         except (boto_errors.HTTPClientError, boto_errors.ConnectionError) as error:
             raise StoreUnreachable(
@@ -193,19 +199,19 @@ class S3Store:
         except boto_errors.FlexibleChecksumError as error:
             raise self._damaged(name) from error
         except boto_errors.BotoCoreError as error:
-            raise StoreFailed(f"{self.location} cannot be used: {error}", "Check the AWS_ variables") from error
+            raise StoreFailed(f"{self.location} cannot be used ({error})", "Check the AWS_ variables") from error
 
     def _explain(self, error: boto_errors.ClientError, name: str) -> ToolError:
         code = error.response.get("Error", {}).get("Code", "")
         if code == "NoSuchBucket":
             return BucketMissing(
-                f"the bucket of {self.location} does not exist", "Check BUCKET or the address, or create it"
+                f"the bucket of {self.location} does not exist", "Create the bucket, or correct BUCKET or the address"
             )
         if code in _NO_KEY:
             return no_such_backup(self.location, name)
         if code in _DENIED:
             return BucketDenied(
-                f"access to {self.location} was denied (403)",
+                f"the object store denied access to {self.location} (403)",
                 "Allow these credentials s3:ListBucket, GetObject, PutObject, DeleteObject and AbortMultipartUpload",
             )
         if code in _BAD_KEYS:
@@ -214,24 +220,26 @@ class S3Store:
                 f"Check {ACCESS_KEY}, {SECRET_KEY} and {SESSION_TOKEN}{self._place_of_keys()}",
             )
         if code in _WRONG_REGION:
-            return StoreFailed(f"the bucket of {self.location} lies in another region ({code})", "Set AWS_REGION to it")
+            return StoreFailed(
+                f"the bucket of {self.location} is in another region ({code})", "Set AWS_REGION to the bucket's region"
+            )
         message = error.response.get("Error", {}).get("Message", "")
-        return StoreFailed(f"the object store failed for {self.location}: {code} {message}", "It is worth a retry")
+        return StoreFailed(f"the object store failed for {self.location}: {code} {message}", "Try again")
 
     def _place_of_keys(self) -> str:
         return f" in {self._credentials_dir} (S3_CREDENTIALS_DIR)" if self._credentials_dir else ""
 
     def _damaged(self, name: str) -> StoreFailed:
         return StoreFailed(
-            f"{self.location.uri(name)} arrives with another checksum than the object store tells",
-            "It was damaged at rest or on the way, try again or use another backup",
+            f"{self.location.uri(name)} does not match the object store's checksum",
+            "Try again, and if it fails again, use another backup, because this one is damaged",
         )
 
 
-def _make_client(region: str | None, addressing_style: str, keys: Keys | None) -> "S3Client":
-    """A client that waits a bounded time, and addresses buckets by path wherever the endpoint is not Amazon's.
+def _make_client(options: StoreOptions, keys: Keys | None) -> "S3Client":
+    """A client that waits a limited time, and addresses buckets by path if the endpoint is not Amazon's.
 
-    Without keys, boto3 finds some as its documentation says.
+    Without keys, boto3 looks for credentials as its documentation says.
     """
     session = boto3.session.Session()
     given: dict[str, Any] = {}
@@ -240,16 +248,20 @@ def _make_client(region: str | None, addressing_style: str, keys: Keys | None) -
         given["aws_session_token"] = keys.session_token
 
     def make(style: Any) -> "S3Client":
-        config = Config(**_PATIENCE, **_CHECKSUMS, s3={"addressing_style": style})
-        return session.client("s3", region_name=region, config=config, **given)
+        config = Config(**_timeouts(options.limits), **_CHECKSUMS, s3={"addressing_style": style})
+        return session.client("s3", region_name=options.region, config=config, **given)
 
-    client = make(addressing_style)
+    client = make(options.addressing_style)
     foreign = not client.meta.endpoint_url.removesuffix(".cn").endswith(".amazonaws.com")
-    return make("path") if addressing_style == "auto" and foreign else client
+    return make("path") if options.addressing_style == "auto" and foreign else client
+
+
+def _timeouts(limits: TransferLimits) -> dict[str, Any]:
+    return {"connect_timeout": limits.connect, "read_timeout": limits.read, "retries": {"mode": "standard"}}
 
 
 def _await(future: "TransferFuture", heartbeat: Callable[[], None]) -> None:
-    """Wait for a transfer; when told to stop, end it so that nothing half is left."""
+    """Wait for a transfer. On a stop, cancel it so that no part is left in the bucket."""
     try:
         while not future.done():
             heartbeat()
@@ -262,27 +274,27 @@ def _await(future: "TransferFuture", heartbeat: Callable[[], None]) -> None:
 
 
 def _settle(future: "TransferFuture") -> None:
-    """Let a cancelled transfer abort its upload; how it ends does not matter any more."""
+    """Let a cancelled transfer abort its upload. Its result no longer matters."""
     try:
         future.result()
-    except Exception:  # noqa: BLE001  # s3transfer hands on whatever the cancelled part met
+    except Exception:  # noqa: BLE001  # s3transfer raises whatever the cancelled part met
         return
 
 
-def _told(digest: bytes) -> str:
+def _encoded(digest: bytes) -> str:
     """S3's notation of the SHA-256 of an object uploaded in one piece."""
     return base64.b64encode(digest).decode()
 
 
 def _digests(source: Path) -> tuple[bytes, str]:
-    """The SHA-256 of a file, and S3's notation of that of its parts: digest of their digests, and their number."""
+    """The SHA-256 of a file; and of its parts in S3's notation, the digest of their digests and their number."""
     whole, digests = hashlib.sha256(), []
     with source.open("rb") as file:
         while part := file.read(PART_SIZE):
             whole.update(part)
             digests.append(hashlib.sha256(part).digest())
-    return whole.digest(), f"{_told(hashlib.sha256(b''.join(digests)).digest())}-{len(digests)}"
+    return whole.digest(), f"{_encoded(hashlib.sha256(b''.join(digests)).digest())}-{len(digests)}"
 
 
 def _unverified(uri: str, what: str) -> UploadUnverified:
-    return UploadUnverified(f"{uri} is not what was uploaded, {what}", "It was removed; check the object store")
+    return UploadUnverified(f"{uri} {what} after its upload, and was removed", "Check the object store")
