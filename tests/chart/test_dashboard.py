@@ -22,6 +22,7 @@ def test_panel(panel: dict[str, Any]) -> None:
     assert panel["description"].endswith(".")
     assert panel["fieldConfig"]["defaults"]["unit"]
     assert {"type": "prometheus", "uid": "${datasource}"} == panel["datasource"]
+    assert panel["targets"]
     for target in panel["targets"]:
         assert '{namespace="$namespace", pod=~"$pod"}' in target["expr"]
 

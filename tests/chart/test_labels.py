@@ -74,6 +74,7 @@ def test_pull_secrets_by_name() -> None:
     """A Secret for pulling images is a name, or an object with one, in every pod."""
     values = merged(EVERYTHING, nested("global.imagePullSecrets", ["one", {"name": "two"}]))
     found = [spec["imagePullSecrets"] for _, spec in pods(render(values))]
+    assert found
     assert [[{"name": "one"}, {"name": "two"}]] * len(found) == found
 
 

@@ -115,7 +115,9 @@ def test_backup_does_not_restart_zookeeper() -> None:
 @pytest.mark.parametrize("values", SETS.values(), ids=SETS.keys())
 def test_restricted(values: dict[str, Any]) -> None:
     """Every container keeps to the `restricted` Pod Security level, with a read-only root file system and no token."""
-    for name, spec in pods(render(values)):
+    found = list(pods(render(values)))
+    assert found
+    for name, spec in found:
         assert spec["automountServiceAccountToken"] is False, name
         assert spec["securityContext"]["runAsNonRoot"] is True, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
@@ -17,8 +16,9 @@ from metadata_tool import backup
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.settings import Settings
 from metadata_tool.store import open_store
-from metadata_tool.zookeeper.bulk_reader import BulkReader
+from metadata_tool.zookeeper.protocol import MULTI_READ
 from support.comparison import differences, read_tree
+from support.relay import Meddling, relay
 from support.tool import run, succeed
 from support.zookeeper import ZooKeeper, client, create_container, create_with_ttl, standalone
 
@@ -36,9 +36,9 @@ def back_up(server: ZooKeeper, settings: dict[str, str]) -> str:
     return succeed("backup", settings={**settings, "ZOOKEEPER_SERVERS": server.address})
 
 
-def back_up_here(server: ZooKeeper, settings: dict[str, str]) -> str:
-    """One backup in this process, where it can be interfered with; its address."""
-    plan = Settings({**settings, "ZOOKEEPER_SERVERS": server.address})
+def back_up_here(address: str, settings: dict[str, str]) -> str:
+    """One backup in this process, through a relay that acts; its address."""
+    plan = Settings({**settings, "ZOOKEEPER_SERVERS": address})
     return backup.run(plan.job(), open_store(plan.store().location), Heartbeat()).backup.uri
 
 
@@ -96,11 +96,13 @@ def test_container_and_ttl_znodes_are_kept_as_ordinary_ones(settings: dict[str, 
         assert {"/container", "/container/child", "/ttl"} <= expected.keys()
 
 
-def test_znode_that_turns_ephemeral_is_left_out(
-    settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_znode_that_turns_ephemeral_is_left_out(settings: dict[str, str], tmp_path: Path) -> None:
     """A znode deleted and created anew as an ephemeral, between two reads of it, spoils no backup."""
-    with standalone(NEWEST, tmp_path / "old") as server, client(server.address) as source:
+    with (
+        standalone(NEWEST, tmp_path / "old") as server,
+        client(server.address) as source,
+        relay(server.address) as (address, meddling),
+    ):
         source.create("/flip", b"")
         source.create("/flip/child", b"")
 
@@ -108,38 +110,44 @@ def test_znode_that_turns_ephemeral_is_left_out(
             source.delete("/flip", recursive=True)
             source.create("/flip", b"", ephemeral=True)
 
-        between_acls_and_data(monkeypatch, flip)
-        uri = back_up_here(server, settings)
+        acts = between_acls_and_data(meddling, flip)
+        uri = back_up_here(address, settings)
+    assert 1 == len(acts)
     assert ["/", "zookeeper"] == [
         line.split()[0] for line in succeed("inspect", "--tree", uri, settings=settings).splitlines()[:2]
     ]
 
 
-def test_children_that_appear_meanwhile_are_read(
-    settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_children_that_appear_meanwhile_are_read(settings: dict[str, str], tmp_path: Path) -> None:
     """A znode that had no children when its ACL was read, and has one when its data is, is read again with them."""
-    with standalone(NEWEST, tmp_path / "old") as server, client(server.address) as source:
+    with (
+        standalone(NEWEST, tmp_path / "old") as server,
+        client(server.address) as source,
+        relay(server.address) as (address, meddling),
+    ):
         source.create("/parent", b"")
-        between_acls_and_data(monkeypatch, lambda: source.create("/parent/late", b"", sequence=True))
-        uri = back_up_here(server, settings)
+        acts = between_acls_and_data(meddling, lambda: source.create("/parent/late", b"", sequence=True))
+        uri = back_up_here(address, settings)
         expected = read_tree(source)
+    assert ["/parent/late0000000000"] == acts
     succeed("restore", settings={**settings, "RESTORE_POINT": uri})
     with standalone(NEWEST, tmp_path / "new") as server, client(server.address) as restored:
         assert [] == list(differences(expected, read_tree(restored)))
         assert "/parent/late0000000001" == restored.create("/parent/late", b"", sequence=True)
 
 
-def between_acls_and_data(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
-    """Change the tree once, after the ACLs of the second level were read and before its data is."""
-    original, calls = BulkReader._ask, iter(range(100))
+def between_acls_and_data(meddling: Meddling, change: Callable[[], object]) -> list[object]:
+    """Change the tree once, after the ACLs of the second level were read and before its data is; what that gave."""
+    seen: list[int] = []
+    acts: list[object] = []
 
-    def ask(self: BulkReader, *arguments: Any) -> None:
-        if next(calls) == 1:
-            change()
-        original(self, *arguments)
+    def see(kind: int) -> None:
+        seen.append(kind)
+        if kind == MULTI_READ and seen.count(MULTI_READ) == 2:
+            acts.append(change())
 
-    monkeypatch.setattr(BulkReader, "_ask", ask)
+    meddling.sees = see
+    return acts
 
 
 @pytest.mark.parametrize("version", [NEWEST, OLDEST])

@@ -2,12 +2,11 @@
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from functools import partial
 from itertools import count
 from operator import eq
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
@@ -15,14 +14,13 @@ from kazoo.security import make_acl, make_digest_acl
 
 from ci.parts.zookeeper import NEWEST, OLDEST
 from metadata_tool import errors
-from metadata_tool.zookeeper.bulk_reader import BulkReader
 from metadata_tool.zookeeper.errors import SessionLost, ZnodeUnreadable
 from metadata_tool.zookeeper.limits import ConnectionLimits, ReadLimits
 from metadata_tool.zookeeper.protocol import ADD_WATCH, COUNT_BELOW, GET_ACL, MULTI_READ, SYNC
 from support.capturing import Taken, judge, take
 from support.latency import delayed
 from support.processes import free_port
-from support.relay import relay
+from support.relay import Meddling, relay
 from support.seed import ADMIN
 from support.tool import Outcome, assert_refused, run
 from support.truth import load
@@ -61,19 +59,22 @@ def create(source: KazooClient, paths: list[str], data: bytes = b"") -> None:
         assert set(paths[begin : begin + 1000]) == set(transaction.commit())
 
 
-def test_small_jute_maxbuffer(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_jute_maxbuffer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A server that takes small requests only hangs up on larger ones; the capture starts again with less."""
     small = (f"-Djute.maxbuffer={SMALL}",)
-    with standalone(NEWEST, tmp_path, java_options=small) as server, client(server.address) as source:
+    with (
+        standalone(NEWEST, tmp_path, java_options=small) as server,
+        client(server.address) as source,
+        relay(server.address) as (address, meddling),
+    ):
         for number in range(40):
             source.create(f"/{number:02}-{'x' * 6000}", b"")
         source.create("/changing", b"")
         acl = [make_acl("world", "anyone", all=True)]
-        after_multi_read(monkeypatch, range(1000), lambda: source.set_acls("/changing", acl))  # so ACLs are proven
-        taken = take(server.address, tmp_path / "capture")
+        acts = at_multi_reads(meddling, range(1000), lambda: source.set_acls("/changing", acl))  # so ACLs are proven
+        taken = take(address, tmp_path / "capture")
     assert AGAIN in caplog.text
+    assert acts
     require_exact(server, tmp_path, taken)
 
 
@@ -150,6 +151,7 @@ def test_anything_is_throttled_at_times(tmp_path: Path, caplog: pytest.LogCaptur
     ):
         meddling.throttles = some()
         taken = [take(address, tmp_path / f"capture-{number}") for number in range(2)]
+    assert set(KINDS) == set(meddling.throttled)
     assert AGAIN not in caplog.text
     require_exact(server, tmp_path, *taken)
 
@@ -210,30 +212,32 @@ def test_session_expires_again_and_again(tmp_path: Path, folder: Path) -> None:
     assert [3, []] == [outcome.said.count(AGAIN), list(folder.iterdir())]
 
 
-def after_multi_read(patch: pytest.MonkeyPatch, which: Container[int], change: Callable[[], object]) -> None:
-    """Change the tree when the multi-reads of these numbers were sent."""
-    original, numbers = BulkReader._ask, count(1)
+def at_multi_reads(meddling: Meddling, which: Container[int], change: Callable[[], object]) -> list[int]:
+    """Change the tree before the server sees the multi-reads of these numbers; those before which it was changed."""
+    numbers: Iterator[int] = count(1)
+    acts: list[int] = []
 
-    def ask(self: BulkReader, *arguments: Any) -> None:
-        original(self, *arguments)
-        if next(numbers) in which:
+    def see(kind: int) -> None:
+        if kind == MULTI_READ and (number := next(numbers)) in which:
             change()
+            acts.append(number)
 
-    patch.setattr(BulkReader, "_ask", ask)
+    meddling.sees = see
+    return acts
 
 
-def test_server_grants_short_sessions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_server_grants_short_sessions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Sessions that a server wants to hear of every second live as long as a capture."""
     with (
         standalone(OLDEST, tmp_path, {"maxSessionTimeout": "1000"}) as server,
         client(server.address) as source,
-        delayed(server.address, 40) as far,
+        relay(server.address) as (address, meddling),
+        delayed(address, 40) as far,
     ):
         create(source, [f"/{number}" for number in range(800)])
-        after_multi_read(monkeypatch, [48], lambda: source.set("/1", b"x"))  # so ACLs are proven, in as many reads
+        acts = at_multi_reads(meddling, [48], lambda: source.set("/1", b"x"))  # so ACLs are proven, in as many reads
         taken = take(far, tmp_path / "capture", ReadLimits(batch=16, in_flight=1))
+    assert [48] == acts
     assert AGAIN not in caplog.text
     require_exact(server, tmp_path, taken)
 
@@ -263,9 +267,13 @@ def test_server_cannot_watch_a_tree(tmp_path: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("stays", [True, False])
-def test_znode_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, stays: bool) -> None:
+def test_znode_is_hidden(tmp_path: Path, *, stays: bool) -> None:
     """One that may not be read, and came after its parent's children were read, is found, though it has gone again."""
-    with standalone(NEWEST, tmp_path) as server, client(server.address, "other:password") as source:
+    with (
+        standalone(NEWEST, tmp_path) as server,
+        client(server.address, "other:password") as source,
+        relay(server.address) as (address, meddling),
+    ):
         source.create("/parent", b"")
 
         def hide() -> None:
@@ -273,9 +281,10 @@ def test_znode_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sta
             if not stays:
                 source.delete("/parent/hidden")
 
-        after_multi_read(monkeypatch, [3], hide)
+        acts = at_multi_reads(meddling, [3], hide)
         with pytest.raises(ZnodeUnreadable, match="znode /parent changed without a watch event") as told:
-            take(server.address, tmp_path / "capture")
+            take(address, tmp_path / "capture")
+    assert [3] == acts
     expected = "READ and ADMIN on every znode"
     assert expected == told.value.rights
 

@@ -60,8 +60,9 @@ def service(settings: dict[str, str], tmp_path: Path) -> Iterator[Service]:
 def test_backs_up_at_every_interval(service: Service, bucket: Bucket) -> None:
     """The bucket fills with `<prefix>-<epoch ms>.tar.gz`, and nothing else."""
     service.wait_for("backup_count", 3)
-    assert all(re.fullmatch(r"team/prod/pulsar-backup-\d{13}\.tar\.gz", key) for key in bucket.objects())
-    assert len(bucket.objects()) >= 3
+    keys = bucket.objects()
+    assert [] == [key for key in keys if not re.fullmatch(r"team/prod/pulsar-backup-\d{13}\.tar\.gz", key)]
+    assert len(keys) >= 3
 
 
 def test_admin_port_answers_by_the_contract(service: Service, bucket: Bucket, settings: dict[str, str]) -> None:

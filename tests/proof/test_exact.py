@@ -136,6 +136,7 @@ def test_never_starves(tmp_path: Path, *, soak: bool) -> None:
         load(server.address, 5000, seed=4, znodes=ZNODES, hot=0.9) as writes,
     ):
         taken = take_some(address, tmp_path, 30 if soak else 2)
+    assert writes.rate > 1000
     print(f"{writes.rate:,.0f} writes per second; rounds: {', '.join(str(capture.rounds) for capture in taken)}")
     require_exact(NEWEST, server, taken, tmp_path)
 

@@ -1,12 +1,13 @@
-"""A relay to a ZooKeeper server that meddles: it throttles requests, and goes mute."""
+"""A relay to a ZooKeeper server that meddles: it throttles requests, goes mute, and tells what is asked."""
 
 import contextlib
 import socket
 import socketserver
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 _HEAD = struct.Struct(">ii")
@@ -19,14 +20,22 @@ def _never(_kind: int) -> bool:
     return False
 
 
+def _nothing(_kind: int) -> None:
+    pass
+
+
 @dataclass
 class Meddling:
     """Each is asked with the type of every request, in order; nothing happens at first."""
 
+    sees: Callable[[int], None] = _nothing
+    """What is done before the request goes on."""
     throttles: Callable[[int], bool] = _never
     """Whether the request is answered that it is throttled."""
     mutes: Callable[[int], bool] = _never
     """Whether from here on nothing passes on its connection, either way, until the server hangs up."""
+    throttled: Counter[int] = field(default_factory=Counter)
+    """How many requests of each type were throttled."""
 
 
 @contextlib.contextmanager
@@ -84,9 +93,11 @@ class _Handler(socketserver.BaseRequestHandler):
 
     def _ask(self, xid: int, kind: int) -> None:
         if xid > 0:
+            self.meddling.sees(kind)
             self.mute = self.mute or self.meddling.mutes(kind)
             if self.meddling.throttles(kind):
                 self.throttled.add(xid)
+                self.meddling.throttled[kind] += 1
 
     def _down(self) -> None:
         with self.upstream.makefile("rb") as replies:

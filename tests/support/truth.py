@@ -169,6 +169,7 @@ def load(
             assert child.returncode == 0
             for name, value in json.loads(said).items():
                 setattr(running, name, value)
+            assert running.succeeded, "nothing was written"
         except (AssertionError, subprocess.TimeoutExpired) as error:
             trouble.seek(0)
             error.add_note(f"the load said: {trouble.read()[-3000:]}")

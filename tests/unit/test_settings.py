@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metadata_tool.backup import BackupJob
@@ -669,19 +669,35 @@ values = st.text(st.characters(exclude_characters="\0")) | st.lists(
 ).map("".join)
 
 
-@settings(PATIENT, max_examples=3 * EXAMPLES)
-@given(st.sampled_from(sorted(METHODS)), st.sampled_from(NAMES), values)
-def test_any_value(command: str, name: str, value: str) -> None:
-    """Whatever one variable holds, a command has its settings, or the variable is named on one line."""
-    error = works_or_refused(METHODS[command], ALL | {name: value})
-    if error:
-        assert str(error).startswith(f"{name} ")
-        assert [str(error)] == str(error).splitlines()
+def test_any_value() -> None:
+    """Whatever one variable holds, a command has its settings, or the variable is named on one line; both happen."""
+    outcomes: set[bool] = set()
+
+    @settings(PATIENT, max_examples=3 * EXAMPLES)
+    @given(st.sampled_from(sorted(METHODS)), st.sampled_from(NAMES), values)
+    @example("serve", "BACKUP_INTERVAL", "soon")
+    @example("serve", "BACKUP_INTERVAL", "5")
+    def check(command: str, name: str, value: str) -> None:
+        error = works_or_refused(METHODS[command], ALL | {name: value})
+        outcomes.add(error is None)
+        assert error is None or (str(error).startswith(f"{name} ") and [str(error)] == str(error).splitlines())
+
+    check()
+    assert {True, False} == outcomes
 
 
-@settings(PATIENT, max_examples=3 * EXAMPLES)
-@given(st.sampled_from(sorted(METHODS)), st.dictionaries(st.sampled_from(NAMES), values))
-def test_any_environment(command: str, environment: Values) -> None:
-    """Whatever all variables hold, a command has its settings, or one variable is named."""
-    error = works_or_refused(METHODS[command], environment)
-    assert error is None or str(error).split()[0] in NAMES
+def test_any_environment() -> None:
+    """Whatever all variables hold, a command has its settings, or one variable is named; both happen."""
+    outcomes: set[bool] = set()
+
+    @settings(PATIENT, max_examples=3 * EXAMPLES)
+    @given(st.sampled_from(sorted(METHODS)), st.dictionaries(st.sampled_from(NAMES), values))
+    @example("prefix", {})
+    @example("serve", {})
+    def check(command: str, environment: Values) -> None:
+        error = works_or_refused(METHODS[command], environment)
+        outcomes.add(error is None)
+        assert error is None or str(error).split()[0] in NAMES
+
+    check()
+    assert {True, False} == outcomes

@@ -15,6 +15,7 @@ from metadata_tool.location import Location
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore_job import RestoreJob
+from metadata_tool.store import EXAMPLES, parse_location
 from metadata_tool.variables import Variable
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
