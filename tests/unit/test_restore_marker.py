@@ -30,6 +30,35 @@ def test_epochs(version: str, point: str) -> None:
     assert 1 <= Marker(version, point).zxid_epochs == Marker(version, "another").zxid_epochs <= 4096
 
 
+@pytest.mark.parametrize(
+    ("marker", "expected"),
+    [(Marker("1", "a"), 1900), (Marker("2", "a"), 1219), (Marker("1", "a", SETTINGS), 3211)],
+)
+def test_epochs_of_a_restore(marker: Marker, expected: int) -> None:
+    """Version and settings decide how many, the same in every release: members may run different ones."""
+    assert expected == marker.zxid_epochs
+
+
+def test_bytes() -> None:
+    """The file is the same in every release: members tell each other its digest."""
+    expected = """{
+  "format": 1,
+  "restoreVersion": "1",
+  "restorePoint": "s3a://bucket/\u00fc-1.tar.gz",
+  "settings": {
+    "RESTORE_SCOPE": "bookies-kept"
+  }
+}
+"""
+    assert expected.encode() == Marker("1", "s3a://bucket/\u00fc-1.tar.gz", SETTINGS).to_json()
+
+
+def test_without_settings() -> None:
+    """A marker that names no settings has none."""
+    fields = {key: GOOD[key] for key in ("format", "restoreVersion", "restorePoint")}
+    assert Marker("1", "s3a://bucket/b-1.tar.gz") == Marker.parse(json.dumps(fields).encode())
+
+
 def test_no_clock() -> None:
     """Every member of an ensemble gets the same bytes."""
     assert Marker("1", "s3a://b/c-1.tar.gz").to_json() == Marker("1", "s3a://b/c-1.tar.gz").to_json()

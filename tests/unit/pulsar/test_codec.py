@@ -120,6 +120,27 @@ def test_wrong_size(name: str, size: int) -> None:
         managed_ledger(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (b"\xff", "it is no ManagedLedgerInfo"),
+        (b"\x47\x78\0\0\0\0", "its compression header is incomplete"),
+        (b"\x47\x78\xff\xff\xff\xff", "its compression header is cut off"),
+        (compressed("LZ4", SMALL.SerializeToString())[:8], "its compression header is cut off"),
+        (b"\x47\x78\0\0\0\1\xff", "its compression header is damaged"),
+        (compressed("NONE", b"abc", -1), "it claims -1 bytes"),
+        (compressed("NONE", b"abc", 64 << 20), "its NONE data holds 3 bytes, not 67108864"),
+        (compressed("NONE", b"abc", (64 << 20) + 1), "it claims 67108865 bytes"),
+        (compressed("ZLIB", b"\0" * 400, 1), "its ZLIB data holds 2 bytes, not 1"),  # no more is decompressed
+        (compressed("ZLIB", b"abc")[:10] + b"\xff" * 8, "its ZLIB data is damaged"),
+    ],
+)
+def test_why_it_is_refused(value: bytes, said: str) -> None:
+    """What is refused says why."""
+    with pytest.raises(UndecodableError, match=f"^{said}$"):
+        managed_ledger(value)
+
+
 @PATIENT
 @given(st.binary(max_size=200))
 def test_anything(value: bytes) -> None:

@@ -37,7 +37,11 @@ def test_counter_has_room(highest: int) -> None:
         (41, False, Counter(None, MARGIN + 43)),
         (LAST_SHORT, False, Counter(1, 2)),
         (41, True, Counter(1, 2)),
+        (LAST_SHORT - 1 - MARGIN, False, Counter(None, LAST_SHORT + 1)),
+        (LAST_SHORT - MARGIN, False, Counter(1, 2)),
         ((7 << 32) + 5, True, Counter(7, MARGIN + 7)),
+        ((7 << 32) + LAST_SHORT - 1 - MARGIN, True, Counter(7, LAST_SHORT + 1)),
+        ((7 << 32) + LAST_SHORT - MARGIN, True, Counter(8, 2)),
         ((7 << 32) + LAST_SHORT, True, Counter(8, 2)),
     ],
 )
@@ -53,11 +57,29 @@ def test_next_counter(highest: int, *, long: bool, expected: Counter) -> None:
         (b"00/0012/L3456", 123456),
         (b"000/0000/0042/9496/L7296", 4294967296),
         (b"00a/0012/L3456", 123456),
+        (b"9a/9999/9999/9999/L1234567890123456789", 1234567890123456789),
     ],
 )
 def test_ledger_id(path: bytes, expected: int) -> None:
     """The path of a ledger below /ledgers/ has its id."""
     assert expected == ledger_id(path)
+
+
+@pytest.mark.parametrize(
+    ("high", "cversion", "expected"),
+    [(None, 0, -1), (None, 5, 4), (0, 5, 4), (1, 0, (1 << 32) - 1), (7, 3, (7 << 32) + 2)],
+)
+def test_last_of_a_counter(high: int | None, cversion: int, expected: int) -> None:
+    """The last id that a counter gave out is one less than the next."""
+    assert expected == of_counter(high, cversion)
+
+
+@pytest.mark.parametrize(
+    ("counter", "expected"), [(Counter(None, 5), 4), (Counter(7, 5), (7 << 32) + 4), (Counter(1, 2), (1 << 32) + 1)]
+)
+def test_sentinel(counter: Counter, expected: int) -> None:
+    """The sentinel is the id before the next."""
+    assert expected == counter.sentinel
 
 
 @pytest.mark.parametrize(
