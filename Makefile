@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG) --rootdir .
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help install demo test soak test-unit test-integration test-cluster test-pulsar bench lint format docs protos lock clean
+.PHONY: help install demo test soak test-unit test-integration test-cluster test-pulsar bench lint format docs mutants protos lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ format: install ## Rewrite the code as ruff likes it
 docs: install ## Rewrite what is made from the code: tables in docs/, the chart's schema and README
 	@$(BIN)/python -m ci.docs
 	@$(BIN)/python -m ci.chart
+
+mutants: install ## Change code in small ways, and list what no test notices; MODULE=pulsar/ids for one module
+	@$(BIN)/python -m ci.mutants $(MODULE)
 
 protos: install ## Compile the protocol buffers anew
 	@cd sidecar/src/metadata_tool/pulsar && ../../../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. *.proto
