@@ -1,16 +1,19 @@
-"""Writes what is made from the chart's values.yaml: the schema, and the README's table by helm-docs.
+"""Writes what is made from the chart's values.yaml: its JSON schema, and the table of its README by helm-docs.
 
-Comments above a key say all: `# -- text` describes it, as helm-docs reads it, and between two lines `# @schema` stands
-JSON schema in YAML, as far as the default's own type does not say it. Objects whose keys are described one by one are
-closed unless that opens them.
+A comment `# -- text` above a key describes the key, as helm-docs reads it. A value has the type of its default.
+ci/chart-schema.yaml says the rest. A map whose keys are described one by one is closed. A map that is described as a
+whole is open, because its default is only an example.
 
 helm removes a key that is null from the values. So each key is required, and helm names a key that is null. Exceptions
-are keys that may be empty: an empty text, or a map or list that is described as a unit.
+are keys that may be empty: an empty text, or a map or list that is described as a whole.
 """
 
 import json
 import re
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -19,52 +22,92 @@ import yaml
 from ci.parts.chart_tools import helm_docs
 
 CHART = Path(__file__).parents[1] / "charts" / "pulsar"
+RULES = Path(__file__).parent / "chart-schema.yaml"
 _TYPES = {"str": "string", "bool": "boolean", "int": "integer", "float": "number", "seq": "array", "map": "object"}
 _OPEN = "additionalProperties"
 
+Rules = Mapping[str, dict[str, Any]]
+"""JSON schema by a path in values.yaml, in which * stands for anything."""
 
-def schema(values: str) -> dict[str, Any]:
+
+def rules() -> dict[str, dict[str, Any]]:
+    """What ci/chart-schema.yaml says."""
+    return dict(yaml.safe_load(RULES.read_text())["paths"])
+
+
+def schema(values: str, said: Rules) -> dict[str, Any]:
     """The JSON schema (draft 7) of a values.yaml.
 
     Raises:
-        ValueError: a key's comment does not say enough; the message names the key and what to write.
+        ValueError: a key has no description or no type, or a rule applies to no key. The message names it.
     """
     root = yaml.compose(values, Loader=yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode)
+    source = _Source(values.splitlines(), said, set())
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart"}
-    return head | _object(root, values.splitlines(), "")
+    made = head | _object(root, source, "")
+    if unused := sorted(said.keys() - source.used):
+        raise ValueError(f"{RULES.name}: {', '.join(unused)} applies to no key of values.yaml")
+    return made
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The lines of values.yaml, the rules, and those of them that were used."""
+
+    lines: list[str]
+    rules: Rules
+    used: set[str]
+
+    def description(self, line: int) -> str:
+        """The text that stands above a line."""
+        first = line
+        while first and self.lines[first - 1].lstrip().startswith("#"):
+            first -= 1
+        comments = [re.sub(r"^\s*# ?", "", text) for text in self.lines[first:line]]
+        found = re.search(r"^-- (.*)", "\n".join(comments), re.DOTALL | re.MULTILINE)
+        return " ".join(found[1].split()) if found else ""
+
+    def rule(self, path: str) -> dict[str, Any]:
+        """What the rules say about a key."""
+        found: dict[str, Any] = {}
+        for pattern, said in self.rules.items():
+            if fnmatchcase(path, pattern):
+                self.used.add(pattern)
+                found |= said
+        return found
 
 
 def main() -> None:
     """Write both."""
-    made = schema((CHART / "values.yaml").read_text())
+    made = schema((CHART / "values.yaml").read_text(), rules())
     (CHART / "values.schema.json").write_text(json.dumps(made, indent=2) + "\n")
     options = ["--chart-search-root", str(CHART), "--sort-values-order", "file", "--log-level", "warning"]
     subprocess.run([helm_docs(), *options], check=True)
 
 
-def _object(node: yaml.MappingNode, lines: list[str], path: str) -> dict[str, Any]:
+def _object(node: yaml.MappingNode, source: _Source, above: str) -> dict[str, Any]:
     properties = {
-        key.value: _property(value, _comments(lines, key.start_mark.line), lines, f"{path}{key.value}")
+        key.value: _property(value, source.description(key.start_mark.line), source, f"{above}{key.value}")
         for key, value in node.value
     }
     required = [name for name, each in properties.items() if not _takes_null(each)]
     return {"type": "object", "properties": properties, "required": required, _OPEN: False}
 
 
-def _property(node: yaml.Node, comments: list[str], lines: list[str], path: str) -> dict[str, Any]:
-    said, annotated = _split(comments)
-    if said:  # its default is an example, not the keys that it may have
-        own = {"description": said}
-        if not {"enum", "type"} & annotated.keys():
+def _property(node: yaml.Node, description: str, source: _Source, path: str) -> dict[str, Any]:
+    rule = source.rule(path)
+    if description:
+        own: dict[str, Any] = {"description": description}
+        if not {"enum", "type"} & rule.keys():
             own["type"] = _type(node, path)
-        if isinstance(node, yaml.MappingNode) and _OPEN not in annotated:
-            raise ValueError(f"values.yaml: {path} does not say which keys it takes: write {_OPEN} into its @schema")
-        whole = own | annotated
+        if isinstance(node, yaml.MappingNode):
+            own[_OPEN] = True
+        whole = own | rule
         return _with_null(whole) if _may_be_empty(node) else whole
     if isinstance(node, yaml.MappingNode) and node.value:
-        return _object(node, lines, f"{path}.") | annotated
-    raise ValueError(f"values.yaml: {path} has no description: write `# -- …` above it")
+        return _object(node, source, f"{path}.") | rule
+    raise ValueError(f"values.yaml: {path} has no description. Write `# -- …` above it")
 
 
 def _may_be_empty(node: yaml.Node) -> bool:
@@ -91,27 +134,8 @@ def _with_null(described: dict[str, Any]) -> dict[str, Any]:
 def _type(node: yaml.Node, path: str) -> str:
     name = node.tag.rpartition(":")[2]
     if name not in _TYPES:
-        raise ValueError(f"values.yaml: {path} has a default that tells no type: write one into its @schema")
+        raise ValueError(f"values.yaml: {path} has a default without a type. Write its type into {RULES.name}")
     return _TYPES[name]
-
-
-def _comments(lines: list[str], line: int) -> list[str]:
-    """The comment right above a line, without its marks."""
-    first = line
-    while first and lines[first - 1].lstrip().startswith("#"):
-        first -= 1
-    return [re.sub(r"^\s*# ?", "", text) for text in lines[first:line]]
-
-
-def _split(comments: list[str]) -> tuple[str, dict[str, Any]]:
-    """Description and annotation."""
-    text = "\n".join(comments)
-    blocks = re.findall(r"^@schema\n(.*?)^@schema$", text, re.DOTALL | re.MULTILINE)
-    said = re.search(r"^-- (.*)", text, re.DOTALL | re.MULTILINE)
-    annotated: dict[str, Any] = {}
-    for block in blocks:
-        annotated |= yaml.safe_load(block)
-    return " ".join(said[1].split()) if said else "", annotated
 
 
 if __name__ == "__main__":

@@ -1,21 +1,37 @@
-"""The schema that is made from values.yaml."""
+"""The schema that is made from values.yaml and ci/chart-schema.yaml."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from ci.chart import CHART, schema
+from ci.chart import CHART, rules, schema
+
+VALUES = (CHART / "values.yaml").read_text()
 
 
-def property_of(values: str) -> dict[str, Any]:
+def property_of(values: str, **said: dict[str, Any]) -> dict[str, Any]:
     """The schema of the only key."""
-    return dict(schema(values)["properties"]["key"])
+    return dict(schema(values, said)["properties"]["key"])
 
 
 def test_schema_is_current() -> None:
     """The committed schema is the one that `make docs` writes."""
-    assert schema((CHART / "values.yaml").read_text()) == json.loads((CHART / "values.schema.json").read_text())
+    assert schema(VALUES, rules()) == json.loads((CHART / "values.schema.json").read_text())
+
+
+def test_values_are_for_their_readers() -> None:
+    """No comment in values.yaml is for the schema, and each description fits a cell: at most two sentences."""
+    assert "@schema" not in VALUES
+
+    def descriptions(described: dict[str, Any]) -> list[str]:
+        below = described.get("properties", {}).values()
+        return [text for each in below for text in (each.get("description", ""), *descriptions(each))]
+
+    found = [text for text in descriptions(schema(VALUES, rules())) if text]
+    assert len(found) > 100
+    assert [] == [text for text in found if text.endswith(".") or len(re.findall(r"[.] (?=\S)", text)) > 1]
 
 
 @pytest.mark.parametrize(
@@ -39,28 +55,52 @@ def test_type_comes_from_the_default(default: str, expected: str) -> None:
 )
 def test_null_where_nothing_is_a_value(default: str, expected: str) -> None:
     """A text that is empty by default, a map and a list may be null, which is as good as empty."""
-    values = f"# @schema\n# additionalProperties: true\n# @schema\n# -- What it is\nkey: {default}\n"
+    values = f"# -- What it is\nkey: {default}\n"
     assert [expected, "null"] == property_of(values)["type"]
-    assert [] == schema(values)["required"]
+    assert [] == schema(values, {})["required"]
 
 
 def test_null_among_choices() -> None:
     """Where an empty text is one of several choices, null is another."""
-    values = "# @schema\n# enum: ['', Always]\n# @schema\n# -- When\nkey: ''\n"
-    assert ["", "Always", None] == property_of(values)["enum"]
-    assert [] == schema(values)["required"]
+    values, rule = "# -- When\nkey: ''\n", {"enum": ["", "Always"]}
+    assert ["", "Always", None] == property_of(values, key=rule)["enum"]
+    assert [] == schema(values, {"key": rule})["required"]
 
 
 @pytest.mark.parametrize("default", ["text", "3", "0.5", "true", "false"])
 def test_null_is_refused_elsewhere(default: str) -> None:
     """Any other key must be there, so that helm names it where it is null."""
-    assert ["key"] == schema(f"# -- What it is\nkey: {default}\n")["required"]
+    assert ["key"] == schema(f"# -- What it is\nkey: {default}\n", {})["required"]
 
 
-def test_annotation_wins() -> None:
-    """What `@schema` says replaces what the default says."""
-    values = "# @schema\n# type: [string, integer]\n# @schema\n# -- A port,\n# as a number or not\nkey: '8088'\n"
-    assert {"description": "A port, as a number or not", "type": ["string", "integer"]} == property_of(values)
+def test_rule_wins() -> None:
+    """What a rule says replaces what the default says. Of two rules, the later one wins."""
+    values = "# -- A port,\n# as a number or not\nkey: '8088'\n"
+    said: dict[str, dict[str, Any]] = {"k*": {"type": "null", "minimum": 1}, "key": {"type": ["string", "integer"]}}
+    assert property_of(values, **said) == {
+        "description": "A port, as a number or not",
+        "type": ["string", "integer"],
+        "minimum": 1,
+    }
+
+
+def test_map_that_is_described_as_a_whole_is_open() -> None:
+    """The default of such a map is an example. A rule may say which values its keys have."""
+    assert property_of("# -- A map\nkey: {a: 1}\n")["additionalProperties"] is True
+    rule = {"additionalProperties": {"type": "string"}}
+    assert {"type": "string"} == property_of("# -- A map\nkey: {}\n", key=rule)["additionalProperties"]
+
+
+def test_rule_for_no_key() -> None:
+    """A rule with a typo is named."""
+    with pytest.raises(ValueError, match=r"chart-schema.yaml: kye applies to no key"):
+        schema("# -- A map\nkey: {}\n", {"kye": {"minimum": 1}})
+
+
+def test_comment_of_another_key() -> None:
+    """An example below a key is not a part of the next key's description."""
+    values = "# -- One\nkey: {}\n#   -- a: b\n# -- Two\nother: 1\n"
+    assert "Two" == schema(values, {})["properties"]["other"]["description"]
 
 
 def test_described_keys_close_their_object() -> None:
@@ -76,13 +116,12 @@ def test_described_keys_close_their_object() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ("key: 1\n", "key has no description"),
+        ("key: 1\n", "key has no description. Write"),
         ("key:\n  below: 1\n", "key.below has no description"),
-        ("# -- Nothing\nkey: null\n", "key has a default that tells no type"),
-        ("# -- An object\nkey: {}\n", "key does not say which keys it takes"),
+        ("# -- Nothing\nkey: null\n", "key has a default without a type"),
     ],
 )
 def test_comment_that_says_too_little(values: str, said: str) -> None:
     """A key that is not described enough is named."""
     with pytest.raises(ValueError, match=said):
-        schema(values)
+        schema(values, {})
