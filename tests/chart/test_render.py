@@ -370,7 +370,7 @@ REFUSED = [
         "restore.restorePoint is not the address of a backup",
     ),
 ]
-TLS: dict[str, Any] = {"backup": {"enable": True, "tls": {"use": True, "secretName": "zookeeper-tls"}}}
+TLS: dict[str, Any] = {"backup": {"enable": True, "tls": {"enabled": True, "secretName": "zookeeper-tls"}}}
 REFUSED_ELSEWHERE = [
     (
         {
@@ -383,9 +383,9 @@ REFUSED_ELSEWHERE = [
     ),
     (
         {"initialize": True, "zookeeper": {"enabled": False, "connect": "zk-0:2281", "customTools": TLS}},
-        "backup.tls.use is true, and initialize, too",
+        "backup.tls.enabled is true, and initialize, too",
     ),
-    ({"zookeeper": {"customTools": TLS}}, "backup.tls.use is true, and zookeeper.enabled, too"),
+    ({"zookeeper": {"customTools": TLS}}, "backup.tls.enabled is true, and zookeeper.enabled, too"),
     (
         {
             "zookeeper": {

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from ci.chart import CHART, rules, schema
 
@@ -19,6 +20,21 @@ def property_of(values: str, **said: dict[str, Any]) -> dict[str, Any]:
 def test_schema_is_current() -> None:
     """The committed schema is the one that `make docs` writes."""
     assert schema(VALUES, rules()) == json.loads((CHART / "values.schema.json").read_text())
+
+
+def test_switches_have_one_name() -> None:
+    """A part of the release is switched on by `enabled`, but for the promised `enable` and `use`."""
+    tools = "zookeeper.customTools"
+    promised = {f"{tools}.{tool}.{key}" for tool in ("backup", "restore") for key in ("enable", "secrets.use")}
+
+    def keys(values: dict[str, Any], above: str = "") -> list[str]:
+        below = [
+            each for key, value in values.items() if isinstance(value, dict) for each in keys(value, f"{above}{key}.")
+        ]
+        return [*(above + key for key in values), *below]
+
+    found = {key for key in keys(yaml.safe_load(VALUES)) if re.match(r"(use|enable)(?!d$)", key.rpartition(".")[2])}
+    assert {*promised, f"{tools}.serviceAccount.use"} == found
 
 
 def test_values_are_for_their_readers() -> None:

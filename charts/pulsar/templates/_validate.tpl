@@ -39,14 +39,14 @@
 
 {{- define "pulsar.validate.tls" -}}
 {{- $tls := .Values.zookeeper.customTools.backup.tls | default dict }}
-{{- if and $tls.use .Values.zookeeper.enabled }}
-{{- fail "zookeeper.customTools.backup.tls.use is true, and zookeeper.enabled, too: the chart's ZooKeepers have a plain client port, TLS is for those of zookeeper.connect" }}
+{{- if and $tls.enabled .Values.zookeeper.enabled }}
+{{- fail "zookeeper.customTools.backup.tls.enabled is true, and zookeeper.enabled, too: the chart's ZooKeepers have a plain client port, TLS is for those of zookeeper.connect" }}
 {{- end }}
-{{- if and $tls.use .Values.initialize }}
-{{- fail "zookeeper.customTools.backup.tls.use is true, and initialize, too: the Jobs speak no TLS, whoever runs that ensemble initialises it" }}
+{{- if and $tls.enabled .Values.initialize }}
+{{- fail "zookeeper.customTools.backup.tls.enabled is true, and initialize, too: the Jobs speak no TLS, whoever runs that ensemble initialises it" }}
 {{- end }}
-{{- if and $tls.use (not $tls.secretName) }}
-{{- fail "zookeeper.customTools.backup.tls.secretName is empty, and tls.use is true: set it to the name of a Secret with ca.crt" }}
+{{- if and $tls.enabled (not $tls.secretName) }}
+{{- fail "zookeeper.customTools.backup.tls.secretName is empty, and tls.enabled is true: set it to the name of a Secret with ca.crt" }}
 {{- end }}
 {{- end }}
 

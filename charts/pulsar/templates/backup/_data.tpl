@@ -9,7 +9,7 @@ SPOOL_DIR: /tmp
 WEB_SERVER_PORT: {{ include "pulsar.backup.port" . | quote }}
 ZOOKEEPER_SERVERS: {{ include "pulsar.zookeeper.connect" . | quote }}
 {{- with $backup.tls }}
-{{- if .use }}
+{{- if .enabled }}
 ZOOKEEPER_TLS: "true"
 ZOOKEEPER_TLS_CA: /etc/zookeeper-tls/ca.crt
 {{- if .clientCertificate }}
