@@ -1,4 +1,4 @@
-"""Writes what is made from the chart's values.yaml: its JSON schema, and the table of its README by helm-docs.
+"""Writes what is made for the chart: the JSON schema of its values, the program's limits, its README by helm-docs.
 
 A comment `# -- text` above a key describes the key, as helm-docs reads it. A value has the type of its default.
 ci/chart-schema.yaml says the rest. A map whose keys are described one by one is closed. A map that is described as a
@@ -19,9 +19,11 @@ from typing import Any
 
 import yaml
 
+from ci import chart_program
 from ci.parts.chart_tools import helm_docs
 
 CHART = Path(__file__).parents[1] / "charts" / "pulsar"
+PROGRAM = CHART / "templates" / "_program.tpl"
 RULES = Path(__file__).parent / "chart-schema.yaml"
 _TYPES = {"str": "string", "bool": "boolean", "int": "integer", "float": "number", "seq": "array", "map": "object"}
 _OPEN = "additionalProperties"
@@ -31,8 +33,12 @@ Rules = Mapping[str, dict[str, Any]]
 
 
 def rules() -> dict[str, dict[str, Any]]:
-    """What ci/chart-schema.yaml says."""
-    return dict(yaml.safe_load(RULES.read_text())["paths"])
+    """What ci/chart-schema.yaml says, with the program's choices in it."""
+    said: dict[str, dict[str, Any]] = yaml.safe_load(RULES.read_text())["paths"]
+    for rule in said.values():
+        if "choicesOf" in rule:
+            rule["enum"] = chart_program.choices(rule.pop("choicesOf"))
+    return said
 
 
 def schema(values: str, said: Rules) -> dict[str, Any]:
@@ -79,7 +85,8 @@ class _Source:
 
 
 def main() -> None:
-    """Write both."""
+    """Write all of it."""
+    PROGRAM.write_text(chart_program.template())
     made = schema((CHART / "values.yaml").read_text(), rules())
     (CHART / "values.schema.json").write_text(json.dumps(made, indent=2) + "\n")
     options = ["--chart-search-root", str(CHART), "--sort-values-order", "file", "--log-level", "warning"]

@@ -66,7 +66,7 @@ def test_prometheus_reads_the_rules(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (f"{BACKUP}.backupInterval", 10),
+        (f"{BACKUP}.backupInterval", 1),
         (f"{BACKUP}.backupInterval", "31536000"),
         (f"{THRESHOLDS}.maxAgeIntervals", 0.01),
         (f"{THRESHOLDS}.maxAgeIntervals", 1000),

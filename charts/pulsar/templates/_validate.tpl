@@ -152,9 +152,31 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{/* What a ConfigMap must not hold. */}}
 {{- define "pulsar.validate.environment" -}}
 {{- $key := .key }}
+{{- $program := include "pulsar.program" . | fromJson }}
 {{- range $name, $value := .values }}
-{{- if or (has $name (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN" "ZOOKEEPER_AUTH" "ZOOKEEPER_TLS_KEY_PASSWORD" "ZOOKEEPER_SASL_PASSWORD")) (regexMatch "://[^/]*@" (toString $value)) }}
-{{- fail (printf "%s.%s is a secret, which a ConfigMap must not hold: use secrets, or extraEnv with a secretKeyRef" $key $name) }}
+{{- if or (has $name $program.secret) (regexMatch "://[^/]*@" (toString $value)) }}
+{{- fail (printf "%s.%s is a secret, which a ConfigMap must not hold. Use secrets, or extraEnv with a secretKeyRef" $key $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* configData of a tool: variables of the program. Call as "pulsar.validate.environment". */}}
+{{- define "pulsar.validate.variables" -}}
+{{- include "pulsar.validate.environment" . }}
+{{- $program := include "pulsar.program" . | fromJson }}
+{{- $key := .key }}
+{{- range $name, $value := .values }}
+{{- if has $name $program.set_by_chart }}
+{{- fail (printf "%s.%s is set by the chart from other values. Remove it" $key $name) }}
+{{- end }}
+{{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
+{{- if hasKey $program.numbers $name }}
+{{- include "pulsar.validate.number" (dict "key" (printf "%s.%s" $key $name) "value" $value "variable" $name) }}
+{{- end }}
+{{- $choices := get $program.choices $name }}
+{{- if and $choices (not (has (toString $value) $choices.values)) }}
+{{- fail (printf "%s.%s is %q. It must be %s" $key $name (toString $value) $choices.expected) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -173,24 +195,19 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- if and $secrets.use (not ($secrets.aws).secretName) }}
 {{- fail (printf "%s.secrets.aws.secretName is empty, and secrets.use is true: set it to the name of a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" $key) }}
 {{- end }}
-{{- include "pulsar.validate.environment" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
-{{- range $name, $_ := .values.configData }}
-{{- if has $name (list "ALLOW_OLDER" "NEWER_BACKUPS_IN" "ZOOKEEPER_ADMIN_ADDRESS" "BUCKET" "BACKUP_PREFIX" "BACKUP_INTERVAL" "WEB_SERVER_PORT" "MANAGED_LEDGER_PATH" "ZOOKEEPER_SERVERS" "ZOOKEEPER_DATA_DIR" "ZOOKEEPER_TLS" "ZOOKEEPER_TLS_CA" "ZOOKEEPER_TLS_CERT" "ZOOKEEPER_TLS_KEY" "ZOOKEEPER_TLS_CHECK_HOSTNAME" "ZOOKEEPER_SASL_MECHANISM" "ZOOKEEPER_SASL_USER" "ZOOKEEPER_SASL_SERVICE" "ZOOKEEPER_SASL_PRINCIPAL" "ZOOKEEPER_SASL_KEYTAB" "KRB5_CONFIG" "ZOOKEEPER_DATA_LOG_DIR" "ZOOKEEPER_ADMIN_PORT" "RESTORE_POINT" "RESTORE_VERSION" "RESTORE_SCOPE" "OVERWRITE_EXISTING" "INFINITE_RETENTION" "RENAME_CLUSTER" "CLUSTER_NAME" "CLUSTER_SERVICE_URL" "CLUSTER_BROKER_SERVICE_URL" "SPOOL_DIR" "S3_CREDENTIALS_DIR") }}
-{{- fail (printf "%s.configData.%s is set by the chart from the other values: remove it" $key $name) }}
-{{- end }}
-{{- end }}
+{{- include "pulsar.validate.variables" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
 {{- if not (regexMatch "^/[^/]+(/[^/]+)*$" .values.managedLedgerPath) }}
 {{- fail (printf "%s.managedLedgerPath is %q: set it to the path of a znode, such as /managed-ledgers" $key .values.managedLedgerPath) }}
 {{- end }}
 {{- end }}
 
+{{/* Call with (dict "key" path "value" number or text "variable" name of the program's variable). */}}
 {{- define "pulsar.validate.number" -}}
+{{- $limits := get (include "pulsar.program" . | fromJson).numbers .variable }}
 {{- $value := include "pulsar.number" .value }}
-{{- if not (regexMatch "^(0|[1-9][0-9]{0,7})$" $value) }}
-{{- fail (printf "%s is %q: set it to a whole number from %d to %d" .key $value .low .high) }}
-{{- end }}
-{{- if or (lt (atoi $value) .low) (gt (atoi $value) .high) }}
-{{- fail (printf "%s is %s: set it to a whole number from %d to %d" .key $value .low .high) }}
+{{- $whole := regexMatch "^(0|[1-9][0-9]{0,15})$" $value }}
+{{- if or (not $whole) (lt (atoi $value) (int $limits.low)) (gt (atoi $value) (int $limits.high)) }}
+{{- fail (printf "%s is %q. It must be %s" .key $value $limits.expected) }}
 {{- end }}
 {{- end }}
 
@@ -205,8 +222,8 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 
 {{- define "pulsar.validate.backup" -}}
 {{- $key := "zookeeper.customTools.backup" }}
-{{- include "pulsar.validate.number" (dict "key" (printf "%s.backupInterval (seconds)" $key) "value" .backupInterval "low" 10 "high" 31536000) }}
-{{- include "pulsar.validate.number" (dict "key" (printf "%s.webServerPort" $key) "value" .webServerPort "low" 1024 "high" 65535) }}
+{{- include "pulsar.validate.number" (dict "key" (printf "%s.backupInterval" $key) "value" .backupInterval "variable" "BACKUP_INTERVAL") }}
+{{- include "pulsar.validate.number" (dict "key" (printf "%s.webServerPort" $key) "value" .webServerPort "variable" "WEB_SERVER_PORT") }}
 {{- include "pulsar.validate.bucket" (dict "key" $key "bucket" .bucket) }}
 {{- include "pulsar.validate.prefix" . }}
 {{- end }}

@@ -1,0 +1,173 @@
+{{/* The limits of the program's variables, written by `make docs`. Use it with fromJson. */}}
+{{- define "pulsar.program" -}}
+{
+  "numbers": {
+    "ZOOKEEPER_CONNECT_TIMEOUT": {
+      "low": 1,
+      "high": 86400,
+      "expected": "a number of seconds from 1 to 86400"
+    },
+    "ZOOKEEPER_MULTI_READ_SIZE": {
+      "low": 1,
+      "high": 4096,
+      "expected": "a number of znodes from 1 to 4096"
+    },
+    "ZOOKEEPER_MULTI_READS_IN_FLIGHT": {
+      "low": 1,
+      "high": 64,
+      "expected": "a number of requests from 1 to 64"
+    },
+    "ZOOKEEPER_ACL_CONNECTIONS": {
+      "low": 0,
+      "high": 64,
+      "expected": "a number of sessions from 0 to 64"
+    },
+    "ZOOKEEPER_ACL_BATCH": {
+      "low": 1,
+      "high": 1000,
+      "expected": "a number of requests from 1 to 1000"
+    },
+    "BACKUP_INTERVAL": {
+      "low": 1,
+      "high": 31536000,
+      "expected": "a number of seconds from 1 to 31536000"
+    },
+    "WEB_SERVER_PORT": {
+      "low": 1,
+      "high": 65535,
+      "expected": "a number from 1 to 65535"
+    },
+    "ZOOKEEPER_ADMIN_PORT": {
+      "low": 1,
+      "high": 65535,
+      "expected": "a number from 1 to 65535"
+    }
+  },
+  "choices": {
+    "ZOOKEEPER_TLS": {
+      "values": [
+        "true",
+        "false"
+      ],
+      "expected": "true or false"
+    },
+    "ZOOKEEPER_TLS_CHECK_HOSTNAME": {
+      "values": [
+        "true",
+        "false"
+      ],
+      "expected": "true or false"
+    },
+    "ZOOKEEPER_SASL_MECHANISM": {
+      "values": [
+        "DIGEST-MD5",
+        "GSSAPI"
+      ],
+      "expected": "DIGEST-MD5 or GSSAPI"
+    },
+    "ALLOW_OLDER": {
+      "values": [
+        "true",
+        "false"
+      ],
+      "expected": "true or false"
+    },
+    "OVERWRITE_EXISTING": {
+      "values": [
+        "true",
+        "false"
+      ],
+      "expected": "true or false"
+    },
+    "RESTORE_SCOPE": {
+      "values": [
+        "bookies-lost",
+        "bookies-kept"
+      ],
+      "expected": "bookies-lost or bookies-kept"
+    },
+    "RENAME_CLUSTER": {
+      "values": [
+        "true",
+        "false"
+      ],
+      "expected": "true or false"
+    },
+    "INFINITE_RETENTION": {
+      "values": [
+        "true",
+        "false"
+      ],
+      "expected": "true or false"
+    },
+    "S3_ADDRESSING_STYLE": {
+      "values": [
+        "auto",
+        "path",
+        "virtual"
+      ],
+      "expected": "auto, path or virtual"
+    },
+    "LOG_FORMAT": {
+      "values": [
+        "text",
+        "json"
+      ],
+      "expected": "text or json"
+    },
+    "LOG_LEVEL": {
+      "values": [
+        "debug",
+        "info",
+        "warning",
+        "error"
+      ],
+      "expected": "debug, info, warning or error"
+    }
+  },
+  "secret": [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "ZOOKEEPER_AUTH",
+    "ZOOKEEPER_SASL_PASSWORD",
+    "ZOOKEEPER_TLS_KEY_PASSWORD"
+  ],
+  "set_by_chart": [
+    "ALLOW_OLDER",
+    "BACKUP_INTERVAL",
+    "BACKUP_PREFIX",
+    "BUCKET",
+    "CLUSTER_BROKER_SERVICE_URL",
+    "CLUSTER_NAME",
+    "CLUSTER_SERVICE_URL",
+    "INFINITE_RETENTION",
+    "KRB5_CONFIG",
+    "MANAGED_LEDGER_PATH",
+    "NEWER_BACKUPS_IN",
+    "OVERWRITE_EXISTING",
+    "RENAME_CLUSTER",
+    "RESTORE_POINT",
+    "RESTORE_SCOPE",
+    "RESTORE_VERSION",
+    "S3_CREDENTIALS_DIR",
+    "SPOOL_DIR",
+    "WEB_SERVER_PORT",
+    "ZOOKEEPER_ADMIN_ADDRESS",
+    "ZOOKEEPER_ADMIN_PORT",
+    "ZOOKEEPER_DATA_DIR",
+    "ZOOKEEPER_DATA_LOG_DIR",
+    "ZOOKEEPER_SASL_KEYTAB",
+    "ZOOKEEPER_SASL_MECHANISM",
+    "ZOOKEEPER_SASL_PRINCIPAL",
+    "ZOOKEEPER_SASL_SERVICE",
+    "ZOOKEEPER_SASL_USER",
+    "ZOOKEEPER_SERVERS",
+    "ZOOKEEPER_TLS",
+    "ZOOKEEPER_TLS_CA",
+    "ZOOKEEPER_TLS_CERT",
+    "ZOOKEEPER_TLS_CHECK_HOSTNAME",
+    "ZOOKEEPER_TLS_KEY"
+  ]
+}
+{{- end }}

@@ -1,0 +1,58 @@
+"""What the chart knows of the program, from the program's own variables: limits, choices, and what it sets itself."""
+
+import json
+from typing import Any
+
+from metadata_tool.variables import VARIABLES
+
+SECRET = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "ZOOKEEPER_AUTH",
+    "ZOOKEEPER_SASL_PASSWORD",
+    "ZOOKEEPER_TLS_KEY_PASSWORD",
+)
+"""Variables that a ConfigMap must not hold."""
+
+FREE = (
+    "AWS_REGION",
+    "LOG_FORMAT",
+    "LOG_LEVEL",
+    "S3_ADDRESSING_STYLE",
+    "ZOOKEEPER_ACL_BATCH",
+    "ZOOKEEPER_ACL_CONNECTIONS",
+    "ZOOKEEPER_CONNECT_TIMEOUT",
+    "ZOOKEEPER_MULTI_READS_IN_FLIGHT",
+    "ZOOKEEPER_MULTI_READ_SIZE",
+)
+"""Variables that users may set in configData. The chart sets the others from its own values."""
+
+_HEAD = "{{/* The limits of the program's variables, written by `make docs`. Use it with fromJson. */}}"
+
+
+def choices(name: str) -> list[str]:
+    """The values that a variable may have, with the empty text if it may be unset."""
+    (variable,) = (each for each in VARIABLES if each.name == name)
+    return [*([] if variable.default else [""]), *variable.choices]
+
+
+def program() -> dict[str, Any]:
+    """What the templates need: numbers with their limits, choices, and the names that configData must not have."""
+    return {
+        "numbers": {
+            each.name: {"low": each.low, "high": each.high, "expected": each.expected}
+            for each in VARIABLES
+            if each.kind == "number"
+        },
+        "choices": {
+            each.name: {"values": list(each.choices), "expected": each.expected} for each in VARIABLES if each.choices
+        },
+        "secret": list(SECRET),
+        "set_by_chart": sorted({each.name for each in VARIABLES} - {*SECRET, *FREE} | {"KRB5_CONFIG"}),
+    }
+
+
+def template() -> str:
+    """The file of the chart that has all of it."""
+    return f'{_HEAD}\n{{{{- define "pulsar.program" -}}}}\n{json.dumps(program(), indent=2)}\n{{{{- end }}}}\n'

@@ -1,0 +1,111 @@
+"""Chart and program agree: limits, choices, and the variables that the chart sets itself."""
+
+from typing import Any
+
+import pytest
+
+from ci.chart import PROGRAM
+from ci.chart_program import FREE, SECRET, choices, program, template
+from metadata_tool.environment import Environment
+from metadata_tool.errors import SettingError
+from metadata_tool.variables import VARIABLES, Variable
+from support.helm import EVERYTHING, containers, merged, nested, one, pods, refusal, render
+
+TOOLS = "zookeeper.customTools"
+BOTH = merged(
+    *(nested(f"{TOOLS}.{tool}.enable", value=True) for tool in ("backup", "restore")),
+    nested(f"{TOOLS}.restore.restorePoint", "latest"),
+)
+BY_NAME = {variable.name: variable for variable in VARIABLES}
+NEVER = {"ZOOKEEPER_ADMIN_ADDRESS", "ZOOKEEPER_DATA_LOG_DIR"}
+"""Variables that nobody sets in the chart: its members listen on all addresses, and keep logs beside their data."""
+
+
+def test_generated_file_is_current() -> None:
+    """The committed template is the one that `make docs` writes."""
+    assert template() == PROGRAM.read_text()
+
+
+def test_names_exist() -> None:
+    """The variables that users may set, and those that are secret, are the program's or boto3's."""
+    assert set(FREE) <= set(BY_NAME)
+    assert {name for name in SECRET if not name.startswith("AWS_")} <= set(BY_NAME)
+
+
+def test_secrets_are_known() -> None:
+    """Every variable of the program that sounds like a secret is one."""
+    assert {name for name in BY_NAME if name.endswith(("PASSWORD", "AUTH"))} <= set(SECRET)
+
+
+def own(*values: dict[str, Any]) -> set[str]:
+    """The variables that the chart sets in the containers of the program."""
+    manifests = render(merged(*values))
+    data = {name for each in manifests if each["kind"] == "ConfigMap" for name in each.get("data", {})}
+    env = {each["name"] for _, spec in pods(manifests) for box in containers(spec) for each in box.get("env", [])}
+    return (data | env) & BY_NAME.keys()
+
+
+def test_chart_sets_what_users_must_not() -> None:
+    """A variable is refused in configData if, and only if, the chart sets it from another value."""
+    tls = {"enabled": True, "secretName": "tls"}
+    sasl = {"mechanism": "DIGEST-MD5", "secretName": "login"}
+    external = merged(
+        {"zookeeper": {"enabled": False, "connect": "zk-0:2281"}},
+        nested(f"{TOOLS}.backup", {"enable": True, "tls": tls, "sasl": sasl}),
+    )
+    bare: dict[str, Any] = {
+        tool: {"configData": None, "extraEnv": [], "extraEnvFrom": []} for tool in ("backup", "restore")
+    }
+    found = own(EVERYTHING, {"zookeeper": {"customTools": bare}}) | own(external)
+    assert found - {*SECRET, "AWS_REGION"} == set(program()["set_by_chart"]) - NEVER - {"KRB5_CONFIG"}
+
+
+@pytest.mark.parametrize("name", program()["set_by_chart"])
+def test_refused(name: str) -> None:
+    """Such a variable is refused by its name."""
+    values = merged(BOTH, nested(f"{TOOLS}.restore.configData.{name}", "1"))
+    assert f"restore.configData.{name} is set by the chart from other values. Remove it" in refusal(values, 3)
+
+
+def tried(variable: Variable) -> list[str]:
+    """Values at the limits of a variable, just outside of them, and others that it cannot have."""
+    if variable.low is None or variable.high is None:
+        return [*variable.choices, "other"]
+    return [str(each) for each in (variable.low - 1, variable.low, variable.high, variable.high + 1)] + ["often", "1.5"]
+
+
+def accepts(variable: Variable, value: str) -> bool:
+    """Whether the program accepts a value."""
+    environment = Environment({variable.name: value})
+    try:
+        environment.number(variable) if variable.kind == "number" else environment.choice(variable)
+    except SettingError:
+        return False
+    return True
+
+
+WHERE = {
+    "BACKUP_INTERVAL": f"{TOOLS}.backup.backupInterval",
+    "WEB_SERVER_PORT": f"{TOOLS}.backup.webServerPort",
+    "RESTORE_SCOPE": f"{TOOLS}.restore.scope",
+    "ZOOKEEPER_SASL_MECHANISM": f"{TOOLS}.backup.sasl.mechanism",
+    **{name: f"{TOOLS}.backup.configData.{name}" for name in FREE if BY_NAME[name].kind in ("number", "choice")},
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in WHERE for value in tried(BY_NAME[name])])
+def test_same_values(name: str, value: str) -> None:
+    """The chart accepts what the program accepts, and refuses the rest by the key's name."""
+    path = WHERE[name]
+    values = merged(BOTH, nested(f"{TOOLS}.backup.sasl.secretName", "login"), nested(path, value))
+    if accepts(BY_NAME[name], value):
+        data = one(render(values), "ConfigMap", f"snpe-pulsar-{path.split('.')[2]}")["data"]
+        assert value == data[name]
+    else:
+        assert path.rpartition(".")[2] in refusal(values, 3)
+
+
+def test_choices_that_may_be_unset() -> None:
+    """A variable without a default may be empty, too."""
+    assert ["", "DIGEST-MD5", "GSSAPI"] == choices("ZOOKEEPER_SASL_MECHANISM")
+    assert ["bookies-lost", "bookies-kept"] == choices("RESTORE_SCOPE")
