@@ -1,0 +1,104 @@
+"""The examples of the chart: values files to start from."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ci.chart import CHART
+from ci.parts.chart_tools import KUBERNETES
+from support.helm import conform, lint, merged, nested, one, render, text
+
+FILES = sorted((CHART / "examples").glob("*.yaml"))
+TOOLS = "zookeeper.customTools"
+
+
+def values(name: str) -> dict[str, Any]:
+    """An example."""
+    return dict(yaml.safe_load((CHART / "examples" / f"{name}.yaml").read_text()))
+
+
+def settings(name: str, tool: str = "backup") -> dict[str, str]:
+    """What the program reads, with an example alone."""
+    return dict(one(render(values(name)), "ConfigMap", f"snpe-pulsar-{tool}")["data"])
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_says_what_it_is_for(file: Path) -> None:
+    """A comment at the top says it."""
+    head = re.match(r"(#.*\n)+", file.read_text())
+    assert head
+    assert head[0].count("\n") >= 2
+
+
+@pytest.mark.parametrize("major", [3, 4])
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_helm_accepts_it(file: Path, major: int) -> None:
+    """Both helms accept it as it is, and find nothing to warn of."""
+    example = values(file.stem)
+    done = lint(example, major)
+    assert (0, False) == (done.returncode, "[WARNING]" in done.stdout), done.stdout + done.stderr
+    assert render(example, major=major)
+
+
+@pytest.mark.parametrize("kubernetes", [KUBERNETES[0], KUBERNETES[-1]])
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_conforms(file: Path, kubernetes: str) -> None:
+    """Kubernetes accepts the objects that it leads to."""
+    assert "" == conform(text(values(file.stem), "--kube-version", kubernetes), kubernetes)
+
+
+def test_restore() -> None:
+    """It restores the newest backup, and sets infinite retention."""
+    names = ("RESTORE_POINT", "BUCKET", "BACKUP_PREFIX", "INFINITE_RETENTION", "ALLOW_OLDER")
+    found = settings("restore", "restore")
+    assert ["latest", "s3a://my-backuprestore", "pulsar-backup", "true", "false"] == [found[name] for name in names]
+
+
+def test_external_ensemble() -> None:
+    """It starts no ZooKeeper, and connects by TLS with a client certificate."""
+    assert ["snpe-pulsar-backup"] == [
+        each["metadata"]["name"] for each in render(values("external-ensemble-tls")) if each["kind"] == "StatefulSet"
+    ]
+    found = settings("external-ensemble-tls")
+    assert ("pulsar-zookeeper:2281", "true") == (found["ZOOKEEPER_SERVERS"], found["ZOOKEEPER_TLS"])
+    assert "/etc/zookeeper-tls/tls.key" == found["ZOOKEEPER_TLS_KEY"]
+
+
+def test_kerberos() -> None:
+    """It logs in by Kerberos, with the principal of the example."""
+    found = settings("kerberos")
+    assert ("GSSAPI", "backup@EXAMPLE.COM") == tuple(
+        found[f"ZOOKEEPER_SASL_{name}"] for name in ("MECHANISM", "PRINCIPAL")
+    )
+
+
+def test_role() -> None:
+    """The service account has the role, backup and members run under it, and no keys are mounted."""
+    manifests = render(merged(values("role"), nested(f"{TOOLS}.restore", {"enable": True, "restorePoint": "latest"})))
+    account = one(manifests, "ServiceAccount", "snpe-pulsar-metadata-tool")["metadata"]
+    assert {"eks.amazonaws.com/role-arn"} == set(account["annotations"])
+    for name in ("backup", "zookeeper"):
+        spec = one(manifests, "StatefulSet", f"snpe-pulsar-{name}")["spec"]["template"]["spec"]
+        assert account["name"] == spec["serviceAccountName"]
+        assert "object-store-keys" not in [volume["name"] for volume in spec["volumes"]]
+
+
+def test_role_without_an_annotation() -> None:
+    """The lines for other clusters, in use, mount a token for the role."""
+    lines = re.findall(r"^#   ( *\S.*)", (CHART / "examples" / "role.yaml").read_text(), re.MULTILINE)
+    token = {"zookeeper": {"customTools": yaml.safe_load("\n".join(lines))}}
+    manifests = text(merged(values("role"), token))
+    assert "" == conform(manifests, KUBERNETES[-1])
+    assert "/var/run/aws/token" in manifests
+
+
+def test_other_s3() -> None:
+    """Endpoint, region and addressing style reach backup and restore."""
+    both = merged(values("other-s3"), nested(f"{TOOLS}.restore", {"enable": True, "restorePoint": "latest"}))
+    for tool in ("backup", "restore"):
+        found = one(render(both), "ConfigMap", f"snpe-pulsar-{tool}")["data"]
+        names = ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "S3_ADDRESSING_STYLE")
+        assert ["https://s3.example.com:9000", "us-east-1", "path"] == [found[name] for name in names]
