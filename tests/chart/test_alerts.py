@@ -107,12 +107,36 @@ def test_every_file_is_one_alert() -> None:
 
 
 def test_every_alert_says_what_to_do() -> None:
-    """Each alert has a severity, and says what is wrong and what to do."""
+    """Each alert has a severity, says what is wrong and what to do, and links its runbook."""
     for rule in default_rules().values():
         assert {"alert", "expr", "for", "labels", "annotations"} == set(rule)
         assert rule["labels"] in ({"severity": "critical"}, {"severity": "warning"})
-        assert {"summary", "description", "runbook"} == set(rule["annotations"])
-        assert all(text.strip().endswith(".") for text in rule["annotations"].values())
+        texts = dict(rule["annotations"])
+        assert texts.pop("runbook_url").startswith("https://")
+        assert {"summary", "description", "runbook"} == set(texts)
+        assert all(text.strip().endswith(".") for text in texts.values())
+
+
+def test_every_alert_has_a_runbook() -> None:
+    """Its link leads to a section of docs/runbooks.md, which says meaning, impact, diagnosis and mitigation."""
+    home = yaml.safe_load((CHART / "Chart.yaml").read_text())["home"]
+    sections = re.split(r"^## (.*)$", (CHART.parents[1] / "docs" / "runbooks.md").read_text(), flags=re.MULTILINE)[1:]
+    runbooks = dict(zip(sections[::2], sections[1::2], strict=True))
+    assert set(default_rules()) == set(runbooks)
+    for name, rule in default_rules().items():
+        assert f"{home}/blob/main/docs/runbooks.md#{name.lower()}" == rule["annotations"]["runbook_url"]
+        parts = re.findall("^### (.*)$", runbooks[name], re.MULTILINE)
+        assert ["Meaning", "Impact", "Diagnosis", "Mitigation"] == parts
+        assert "kubectl" in runbooks[name].partition("### Diagnosis")[2].partition("### Mitigation")[0]
+
+
+def test_runbooks_elsewhere() -> None:
+    """A copy of the runbooks is linked in place of the project's."""
+    copy = "https://wiki.example.com/pulsar"
+    for name, rule in rules(nested("monitoring.prometheusRule.runbookUrl", copy)).items():
+        assert f"{copy}#{name.lower()}" == rule["annotations"]["runbook_url"]
+    said = refusal(merged(ON, nested("monitoring.prometheusRule.runbookUrl", "wiki")), 3)
+    assert "monitoring/prometheusRule/runbookUrl" in said
 
 
 def test_alerts_are_of_this_release() -> None:
