@@ -39,13 +39,14 @@ test-pulsar: install ## A disaster on a real Pulsar: brokers, bookies and ZooKee
 bench: install ## Measure against what else there is, and print it; LARGE=--large for a million znodes, too
 	@$(PYTEST) -s --timeout 3600 $(LARGE) tests/bench
 
-lint: install ## ruff, mypy strict, yamllint, shellcheck, actionlint
+lint: install ## ruff, mypy strict, yamllint, shellcheck, actionlint, markdownlint
 	@$(BIN)/ruff format --config $(CONFIG) --check sidecar tests ci
 	@$(BIN)/ruff check --config $(CONFIG) sidecar tests ci
 	@$(BIN)/mypy --config-file $(CONFIG) sidecar/src tests ci
 	@$(BIN)/yamllint --strict .
 	@$(BIN)/python -m ci.workflows
 	@$(BIN)/shellcheck --shell bash --external-sources --source-path charts/pulsar/files charts/pulsar/files/*.sh
+	@$(BIN)/python -m ci.markdown
 
 format: install ## Rewrite the code as ruff likes it
 	@$(BIN)/ruff format --config $(CONFIG) sidecar tests ci

@@ -1,0 +1,26 @@
+"""Checks the form of every Markdown file, and that its relative links and anchors lead somewhere."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ci.parts.cache import PartMissing
+from ci.parts.node import markdownlint, node
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    """Print every finding of markdownlint; 0 if there is none. What is checked: .markdownlint-cli2.yaml."""
+    try:
+        modules = markdownlint()
+    except PartMissing as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    program = [node(), str(modules / "markdownlint-cli2" / "markdownlint-cli2-bin.mjs")]
+    return subprocess.run(program, cwd=ROOT, env={**os.environ, "NODE_PATH": str(modules)}, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
