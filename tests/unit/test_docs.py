@@ -1,8 +1,23 @@
-"""The tables in docs/ are those of the code."""
+"""The documents: their tables are those of the code, and their texts are short."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from ci.docs import DOCS, TABLES, current
+from support.markdown import Block, blocks, links
+
+ROOT = DOCS.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+LONGEST_PARAGRAPH, LONGEST_CELL = 4, 2
+"""Sentences."""
+LONGEST_ITEM = 60
+"""Words."""
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))
@@ -11,3 +26,77 @@ def test_table_is_current(name: str) -> None:
     text = (DOCS / f"{name}.md").read_text()
     assert TABLES[name]() in text
     assert text == current(text, name)
+
+
+@every_document
+def test_texts_are_short(document: Path) -> None:
+    """A paragraph has at most four sentences, a list item at most 60 words, a table's cell at most two sentences."""
+    assert [] == [f"{document.name}:{block.line}: {block}" for block in blocks(document.read_text()) if too_long(block)]
+
+
+@every_document
+def test_one_sentence_a_line(document: Path) -> None:
+    """Each line of a paragraph is a sentence, so that a diff shows which sentences have changed."""
+    assert [] == [
+        f"{document.name}:{block.line}: {line}"
+        for block in blocks(document.read_text())
+        if block.kind == "paragraph"
+        for line in (*block.lines_with_several_sentences(), *block.lines_within_a_sentence())
+    ]
+
+
+@every_document
+def test_absolute_links_have_an_address(document: Path) -> None:
+    """A link to elsewhere is https, with a host. Links within the project are checked by `make lint`."""
+    elsewhere = [urlsplit(link) for link in links(document.read_text()) if ":" in link]
+    assert [] == [link.geturl() for link in elsewhere if link.scheme != "https" or "." not in link.netloc]
+
+
+def test_architecture_names_each_module() -> None:
+    """The tree in docs/architecture.md has every module, every folder of tests, and nothing that is not there."""
+    named = set(tree((DOCS / "architecture.md").read_text()))
+    package = ROOT / "sidecar" / "src" / "metadata_tool"
+    modules = {path for path in package.rglob("*.py") if not re.match(r"__.*__|.*_pb2", path.stem)}
+    folders = {path for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("__")}
+    assert set() == (modules | folders) - named
+    assert [] == [path for path in sorted(named) if not path.exists()]
+
+
+def tree(text: str) -> Iterator[Path]:
+    """The paths in the block that draws the tree of files, two spaces a level."""
+    drawn = text.split("## The tree of files")[1].split("```")[1]
+    folders: list[Path] = []
+    for line in drawn.splitlines()[1:]:
+        name = line.split()[0]
+        level = (len(line) - len(line.lstrip())) // 2
+        folders[level:] = [(folders[level - 1] if level else ROOT) / name]
+        yield folders[-1]
+
+
+def too_long(block: Block) -> bool:
+    """Whether it should be parted."""
+    match block.kind:
+        case "paragraph":
+            return block.sentences > LONGEST_PARAGRAPH
+        case "item":
+            return block.words > LONGEST_ITEM
+        case "cell":
+            return block.sentences > LONGEST_CELL
+
+
+def test_a_text_that_is_too_long_is_found() -> None:
+    """The checks above can fail: each of them finds what it is there for."""
+    four, five = "One.\nTwo `a. b`.\nThree.\nFour.", "One.\nTwo.\nThree.\nFour.\nFive."
+    item, items = "- " + "word " * 60, "- " + "word " * 31 + "\n  - " + "word " * 30
+    cells = "| a | b |\n| --- | --- |\n| One. Two. | One. Two. Three. |"
+    assert [False] == [too_long(block) for block in blocks(four)]
+    assert [True] == [too_long(block) for block in blocks(five)]
+    assert [False, True] == [any(too_long(block) for block in blocks(each)) for each in (item, items)]
+    assert [False, False, False, True] == [too_long(block) for block in blocks(cells)]
+
+
+def test_a_line_that_is_not_a_sentence_is_found() -> None:
+    """So do the checks of lines."""
+    (block,) = blocks("One. Two, which\ngoes on.\nThree (see 3.6)!\nFour:")
+    assert ["One. Two, which"] == block.lines_with_several_sentences()
+    assert ["One. Two, which"] == block.lines_within_a_sentence()
