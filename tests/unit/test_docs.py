@@ -62,6 +62,31 @@ def test_architecture_names_each_module() -> None:
     assert [] == [path for path in sorted(named) if not path.exists()]
 
 
+@every_document
+def test_messages_are_those_of_the_program(document: Path) -> None:
+    """What a table headed `message` quotes is what the program or the chart says, but for names and numbers."""
+    said = spoken()
+    assert [] == [part for message in messages(document.read_text()) for part in fixed(message) if part not in said]
+
+
+def messages(text: str) -> Iterator[str]:
+    """The messages that a document explains."""
+    for table in re.findall(r"^\| message \|.*\n\| --- .*\n((?:\|.*\n)*)", text, re.MULTILINE):
+        yield from re.findall(r"^\| `(.+?)`", table, re.MULTILINE)
+
+
+def fixed(message: str) -> list[str]:
+    """The parts of a message that are the same whatever it is about."""
+    names = r"[…,:]|<.*?>|\S*[\d/]\S*|\b[a-z]\b| and "
+    return [part for each in re.split(names, message) if len((part := each.strip(" ,:(")).split()) > 2]
+
+
+def spoken() -> str:
+    """The source of everything that speaks to an operator, with a string that goes over several lines as one."""
+    files = [*(ROOT / "sidecar" / "src").rglob("*.py"), *(ROOT / "charts" / "pulsar" / "files").glob("*.sh")]
+    return re.sub(r'"\s*\n\s*f?"', "", "\n".join(file.read_text() for file in files))
+
+
 def tree(text: str) -> Iterator[Path]:
     """The paths in the block that draws the tree of files, two spaces a level."""
     drawn = text.split("## The tree of files")[1].split("```")[1]
@@ -100,3 +125,11 @@ def test_a_line_that_is_not_a_sentence_is_found() -> None:
     (block,) = blocks("One. Two, which\ngoes on.\nThree (see 3.6)!\nFour:")
     assert ["One. Two, which"] == block.lines_with_several_sentences()
     assert ["One. Two, which"] == block.lines_within_a_sentence()
+
+
+def test_a_message_that_nobody_says_is_found() -> None:
+    """A quoted message is parted at names and numbers, and each part is looked for."""
+    text = "| message | what to do |\n| --- | --- |\n| `znode /a may not be eaten, so 3 are not` (43) | Nothing. |\n"
+    assert ["znode /a may not be eaten, so 3 are not"] == list(messages(text))
+    assert ["may not be eaten"] == fixed("znode /a may not be eaten, so 3 are not")
+    assert "may not be eaten" not in spoken()
