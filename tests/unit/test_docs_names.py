@@ -1,0 +1,61 @@
+"""The names that documents use are there: variables, values of the chart, modules."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ci.docs import DOCS
+from metadata_tool.variables import VARIABLES
+
+ROOT = DOCS.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+"""Not CHANGELOG.md, which also has names of the past."""
+OTHERS = {"CLUSTER_LOAD"}
+"""A variable that tests read."""
+PROPERTIES = {"zookeeper.watchManagerName", "zookeeper.DigestAuthenticationProvider.superDigest"}
+"""ZooKeeper's own properties, which look like values."""
+FILES = (".crt", ".json", ".key", ".md", ".py", ".sh", ".yaml")
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+@every_document
+def test_variables_are_there(document: Path) -> None:
+    """Whatever looks like a variable of the program is one."""
+    known = {variable.name for variable in VARIABLES} | OTHERS
+    firsts = "|".join({name.split("_")[0] for name in known} - {"AWS"})
+    found = set(re.findall(rf"(?<![\w-])(?:{firsts})_[A-Z_]+[A-Z]\b", document.read_text()))
+    assert set() == found - known
+
+
+@every_document
+def test_values_are_there(document: Path) -> None:
+    """Whatever looks like a value of the chart is one, with or without the keys above it."""
+    values = set(paths(yaml.safe_load((ROOT / "charts" / "pulsar" / "values.yaml").read_text())))
+    firsts = {part for path in values for part in path.split(".")[:-1]}
+    missing = [
+        name
+        for name in re.findall(r"`([A-Za-z]+(?:\.[A-Za-z]+)+)(?:: [^`]*|=[^`]*)?`", document.read_text())
+        if name.split(".")[0] in firsts and not name.endswith(FILES) and name not in PROPERTIES
+        if not any(f".{path}".endswith((f".{name}", f".{name.rpartition('.')[0]}.*")) for path in values)
+    ]
+    assert [] == missing
+
+
+@every_document
+def test_modules_are_there(document: Path) -> None:
+    """A module that a document names is one of the project's."""
+    modules = {path.name for folder in ("sidecar", "ci", "tests") for path in (ROOT / folder).rglob("*.py")}
+    assert set() == set(re.findall(r"`(\w+\.py)`", document.read_text())) - modules
+
+
+def paths(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The path of each value and of each map of values: `a`, `a.b`. An empty map may have any key: `a.c.*`."""
+    for key, value in values.items():
+        yield f"{above}{key}"
+        if isinstance(value, Mapping):
+            yield from paths(value, f"{above}{key}.") if value else [f"{above}{key}.*"]
