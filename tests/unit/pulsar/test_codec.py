@@ -123,15 +123,15 @@ def test_wrong_size(name: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (b"\xff", "it is no ManagedLedgerInfo"),
+        (b"\xff", "not a ManagedLedgerInfo"),
         (b"\x47\x78\0\0\0\0", "its compression header is incomplete"),
-        (b"\x47\x78\xff\xff\xff\xff", "its compression header is cut off"),
-        (compressed("LZ4", SMALL.SerializeToString())[:8], "its compression header is cut off"),
+        (b"\x47\x78\xff\xff\xff\xff", "its compression header is truncated"),
+        (compressed("LZ4", SMALL.SerializeToString())[:8], "its compression header is truncated"),
         (b"\x47\x78\0\0\0\1\xff", "its compression header is damaged"),
-        (compressed("NONE", b"abc", -1), "it claims -1 bytes"),
-        (compressed("NONE", b"abc", 64 << 20), "its NONE data holds 3 bytes, not 67108864"),
-        (compressed("NONE", b"abc", (64 << 20) + 1), "it claims 67108865 bytes"),
-        (compressed("ZLIB", b"\0" * 400, 1), "its ZLIB data holds 2 bytes, not 1"),  # no more is decompressed
+        (compressed("NONE", b"abc", -1), "its compression header claims -1 bytes"),
+        (compressed("NONE", b"abc", 64 << 20), "its NONE data has 3 bytes instead of 67108864"),
+        (compressed("NONE", b"abc", (64 << 20) + 1), "its compression header claims 67108865 bytes"),
+        (compressed("ZLIB", b"\0" * 400, 1), "its ZLIB data has 2 bytes instead of 1"),  # no more is decompressed
         (compressed("ZLIB", b"abc")[:10] + b"\xff" * 8, "its ZLIB data is damaged"),
     ],
 )

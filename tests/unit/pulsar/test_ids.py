@@ -70,16 +70,16 @@ def test_ledger_id(path: bytes, expected: int) -> None:
     [(None, 0, -1), (None, 5, 4), (0, 5, 4), (1, 0, (1 << 32) - 1), (7, 3, (7 << 32) + 2)],
 )
 def test_last_of_a_counter(high: int | None, cversion: int, expected: int) -> None:
-    """The last id that a counter gave out is one less than the next."""
-    assert expected == of_counter(high, cversion)
+    """The last id that a counter allocated is one less than the next."""
+    assert expected == last_allocated(high, cversion)
 
 
 @pytest.mark.parametrize(
     ("counter", "expected"), [(Counter(None, 5), 4), (Counter(7, 5), (7 << 32) + 4), (Counter(1, 2), (1 << 32) + 1)]
 )
-def test_sentinel(counter: Counter, expected: int) -> None:
-    """The sentinel is the id before the next."""
-    assert expected == counter.sentinel
+def test_placeholder(counter: Counter, expected: int) -> None:
+    """The placeholder is the id before the next one."""
+    assert expected == counter.placeholder_id
 
 
 @pytest.mark.parametrize(
