@@ -16,7 +16,7 @@ from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclTable
 from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, pack_acls
 from metadata_tool.zookeeper.limits import ReadLimits
-from metadata_tool.zookeeper.multi_read import MultiReadResult, transcribed
+from metadata_tool.zookeeper.multi_read import MultiReadResult, decoded
 from metadata_tool.zookeeper.protocol import GET_ACL, multi_read
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, SnapshotReader
 from metadata_tool.zookeeper.stat import Stat
@@ -111,13 +111,13 @@ class Seen:
     sizes: list[int] = field(default_factory=list)
     lists: list[int] = field(default_factory=list)
 
-    def transcribed(
+    def decoded(
         self, paths: Sequence[bytes], on_wire: Sequence[bytes], acls: Any, body: bytes, table: AclTable
     ) -> MultiReadResult:
         """The program's own, noted."""
         self.znodes.append(len(paths))
         self.sizes.append(len(body))
-        return transcribed(paths, on_wire, acls, body, table)
+        return decoded(paths, on_wire, acls, body, table)
 
     def multi_read(self, data: Sequence[bytes], lists: Sequence[bytes] = ()) -> bytes:
         """The program's own, noted."""
@@ -129,7 +129,7 @@ class Seen:
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     """What a test's captures ask."""
     noted = Seen()
-    monkeypatch.setattr(bulk_reader, "transcribed", noted.transcribed)
+    monkeypatch.setattr(bulk_reader, "decoded", noted.decoded)
     monkeypatch.setattr(protocol, "multi_read", noted.multi_read)
     return noted
 

@@ -142,7 +142,7 @@ def taken_out(rule: Take | None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if rule:
             patch.setattr(capture.Capture, "_require_all", lambda *_: None)
-            patch.setattr(AclVerifier, "_require_told", lambda *_: None)
+            patch.setattr(AclVerifier, "_require_event", lambda *_: None)
             rule(patch)
         yield
 
@@ -168,8 +168,8 @@ def test_without_the_count(tmp_path: Path) -> None:
         pytest.MonkeyPatch.context() as patch,
     ):
         no_events(patch)
-        patch.setattr(AclVerifier, "_require_told", lambda *_: None)
-        with pytest.raises(ZnodeUnreadable, match="can be seen"):
+        patch.setattr(AclVerifier, "_require_event", lambda *_: None)
+        with pytest.raises(ZnodeUnreadable, match="this login can see"):
             take(server.address, tmp_path / "capture")
 
 

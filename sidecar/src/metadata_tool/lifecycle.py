@@ -1,4 +1,4 @@
-"""How long work shows that it is alive, and how it is told to stop."""
+"""Heartbeats of long work, and how it is stopped."""
 
 import threading
 import time
@@ -7,14 +7,14 @@ from metadata_tool.errors import Stopped
 
 
 class Every:
-    """Whether it is time to say again how far long work is: true once in so many seconds, the first time after them."""
+    """True once per interval: when it is time to log the progress of long work. The first interval passes without."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._last = time.monotonic()
 
     def __call__(self) -> bool:
-        """Ask; true starts the next wait."""
+        """Whether the interval has passed. True starts the next one."""
         now = time.monotonic()
         if now - self._last < self._seconds:
             return False
@@ -23,14 +23,14 @@ class Every:
 
 
 class Heartbeat:
-    """Called by long work at every step: a heartbeat for whoever watches, and the place where a stop takes effect."""
+    """Called by long work at every step: it shows that the work is alive, and is where a stop takes effect."""
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
         self._last = time.monotonic()
 
     def __call__(self) -> None:
-        """Note that the work goes on.
+        """Note that the work is alive.
 
         Raises:
             Stopped: `stop` was called.
@@ -40,7 +40,7 @@ class Heartbeat:
             raise Stopped("stopped before the work was done")
 
     def stop(self) -> None:
-        """Ask the work to end at its next step."""
+        """Stop the work at its next step."""
         self._stopping.set()
 
     @property
@@ -54,7 +54,7 @@ class Heartbeat:
         return time.monotonic() - self._last
 
     def sleep(self, seconds: float) -> bool:
-        """Wait, alive; True when the wait ended early because of a stop."""
+        """Wait with heartbeats. True if a stop ended the wait early."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             self._last = time.monotonic()

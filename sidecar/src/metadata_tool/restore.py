@@ -65,7 +65,7 @@ def _join(job: RestoreJob, decision: Decision) -> None:
     """Let this member start empty, so that it takes its tree from the others."""
     assert decision.origin  # an ensemble is joined only if it says which restore it is from
     if decision.move_aside:
-        job.data.keep_aside(job.aside)
+        job.data.move_aside(job.aside)
     job.data.note_joined(decision.origin.to_json())
 
 

@@ -269,7 +269,7 @@ def test_last_step_fails(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_kept_aside_is_no_data(tmp_path: Path) -> None:
     """A directory that holds nothing but what was kept aside is as good as empty."""
     (tmp_path / "version-2").mkdir()
-    data_dir(tmp_path).keep_aside("replaced by restore 2/../x")
+    data_dir(tmp_path).move_aside("replaced by restore 2/../x")
     assert ["replaced_by_restore_2____x"] == [path.name.split(".")[1] for path in tmp_path.iterdir()]
     assert not data_dir(tmp_path).holds_data()
 

@@ -11,7 +11,7 @@ from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.errors import DecodeError, ReadRefused, ZnodeUnreadable
 from metadata_tool.zookeeper.jute import OPEN_ACL, buffer, pack_acls
-from metadata_tool.zookeeper.multi_read import MultiReadResult, transcribed
+from metadata_tool.zookeeper.multi_read import MultiReadResult, decoded
 from metadata_tool.zookeeper.protocol import AclReply, Refusal
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 from metadata_tool.zookeeper.stat import Stat
@@ -65,15 +65,15 @@ def acl_of(znode: Znode | None) -> AclReply:
     return znode.acl + client_stat(stat, 1000, 3)
 
 
-def transcript(asked: list[Znode | None], body: bytes, table: AclTable) -> MultiReadResult:
+def result(asked: list[Znode | None], body: bytes, table: AclTable) -> MultiReadResult:
     """Take the answer apart."""
     paths = [each.path if each else b"/gone" for each in asked]
-    return transcribed(paths, protocol.on_wire_each(paths), list(map(acl_of, asked)), body, table)
+    return decoded(paths, protocol.on_wire_each(paths), list(map(acl_of, asked)), body, table)
 
 
 def of_one(acl: AclReply, body: bytes) -> MultiReadResult:
     """Take the answer about a single znode apart."""
-    return transcribed([b"/a"], [protocol.on_wire(b"/a")], [acl], body, AclTable())
+    return decoded([b"/a"], [protocol.on_wire(b"/a")], [acl], body, AclTable())
 
 
 @PATIENT
@@ -81,7 +81,7 @@ def of_one(acl: AclReply, body: bytes) -> MultiReadResult:
 def test_all_kinds(asked: list[Znode | None]) -> None:
     """Each comes as a snapshot has it, but what has gone; ACLs of another version are told, and who has children."""
     table = AclTable()
-    found = transcript(asked, answers(asked), table)
+    found = result(asked, answers(asked), table)
     unknown = [znode for znode in asked if znode and not znode.current and not znode.stat.ephemeral_owner]
     nodes = [Node(znode.path, znode.data, key(znode, table), znode.stat.pack()) for znode in asked if znode]
     assert encoded(nodes) == (found.content, found.nodes)
@@ -104,7 +104,7 @@ def test_cut_answers(asked: list[Znode | None], choice: st.DataObject) -> None:
     whole = answers(asked)
     cut = whole[: choice.draw(st.integers(0, len(whole) - len(LAST) - 1))]
     try:
-        found = transcript(asked, cut, AclTable())
+        found = result(asked, cut, AclTable())
     except DecodeError:
         return
     assert found.end > len(cut)

@@ -124,7 +124,7 @@ def test_throttled_for_ever(ends: tuple[Wire, socket.socket]) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (reply(2, b""), "reply 2 came where 1 was due"),
+        (reply(2, b""), "reply 2 arrived instead of reply 1"),
         (frame(b"short") + bytes(16), "claims 5 bytes"),
         (struct.pack(">i", 1 << 30) + bytes(16), "claims 1073741824 bytes"),
         (struct.pack(">i", -1) + bytes(16), "claims -1 bytes"),

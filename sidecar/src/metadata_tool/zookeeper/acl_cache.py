@@ -1,11 +1,11 @@
-"""ACLs that the walk before has read, so that they are not asked for again: most of a capture is ACLs.
+"""Caches the ACLs of the previous walk, because reading ACLs takes most of the time of a capture.
 
-A znode whose ACL was never set (aversion 0) has that of its create, and a create is known by its path, its zxid and its
-time: wherever the three are found again, also in an ensemble that was rolled back or started anew, it is the same
-create. A setACL leaves no time behind, so nothing is known of a znode that had one.
+A znode whose ACL was never set (aversion 0) has the ACL of its create. A create is identified by path, zxid and time:
+where all three are the same, it is the same create, even if the ensemble was rolled back or created again.
+A setACL leaves no time behind, so the cache has no ACL of a znode that had one.
 
-How large a znode is by now nobody knows without an answer about its ACL, so what is known is not trusted for long:
-nothing is known any more once it was found to mislead.
+Without an answer about its ACL, the size of a znode is unknown. So the cache is dropped once its guesses are wrong too
+often (CacheLimits).
 """
 
 import logging
@@ -28,10 +28,10 @@ _DEFAULT_LIMITS = CacheLimits()
 
 
 class AclCache:
-    """What was learned of one walk, whose file is kept; nothing, to begin with."""
+    """The ACLs of one walk, whose file is kept. It starts empty."""
 
     def __init__(self, directory: Path, limits: CacheLimits = _DEFAULT_LIMITS) -> None:
-        """`directory` is where the file is kept: its caller's, who clears it, on the disk of the captures."""
+        """`directory` is where the file is kept, on the same disk as the captures. The caller removes it."""
         self._limits = limits
         self._file = directory / "known"
         self._learns = True
@@ -43,7 +43,7 @@ class AclCache:
         self._node = b""
 
     def learn(self, walk: Spool, table: AclTable) -> None:
-        """Know what this walk has read, and no longer what another had; nothing, if its file cannot be kept."""
+        """Replace the content by the ACLs of this walk. It stays empty if the file of the walk cannot be kept."""
         self.forget()
         if not self._learns:
             return
@@ -55,7 +55,7 @@ class AclCache:
         self._acls = {key: acl for acl, key in table.encoded_keys.items()}
 
     def forget(self) -> None:
-        """Know nothing, and let go of the disk."""
+        """Drop the content, and free the disk."""
         self._nodes, self._path = iter(()), None
         self._mistakes = 0
         if self._walk:
@@ -65,7 +65,7 @@ class AclCache:
             self._file.unlink(missing_ok=True)
 
     def give_up(self) -> None:
-        """Know nothing from now on: there is no room for it."""
+        """Drop the content and stay empty, because there is no room on disk."""
         if self._learns:
             log.warning(
                 "ACLs are no longer kept from one capture to the next because the disk is full, so each takes longer"
@@ -75,16 +75,16 @@ class AclCache:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is known."""
+        """Whether no walk is cached."""
         return self._walk is None
 
     def begin_level(self, depth: int) -> None:
-        """What is asked next is of this level of the tree; the root's is 0."""
+        """Continue with this level of the tree. The root is level 0."""
         self._nodes = self._walk.level(depth) if self._walk else iter(())
         self._path, self._node = _UNREAD
 
     def replies(self, paths: Sequence[bytes]) -> list[bytes | None]:
-        """What getACL would answer if nothing had changed; None where it must be asked. The paths are in tree order."""
+        """The cached answers to getACL of these paths, which are in tree order. None must be read."""
         try:
             return self._replies(paths)
         except (OSError, SpoolDamaged) as error:
@@ -93,10 +93,10 @@ class AclCache:
             return [None] * len(paths)
 
     def judge(self, mistakes: int, growth: int) -> None:
-        """Of an answer: znodes that are others by now, and bytes more than expected. If too many, nothing is known."""
+        """Note how many znodes of a reply were created again, and its excess bytes. Too many drop the cache."""
         self._mistakes += mistakes
         if self._mistakes > self._limits.mistakes:
-            self._forget_for(f"{self._mistakes} are of other znodes")
+            self._forget_for(f"{self._mistakes} znodes were created again")
         elif growth > self._limits.growth:
             self._forget_for("znodes have grown")
 
@@ -125,7 +125,7 @@ class AclCache:
         return skips
 
     def _reply(self, path_size: int) -> bytes | None:
-        """An ACL and a client's stat, in which all creates below the znode are taken for children."""
+        """An ACL and a stat on the wire, in which the number of children is that of creates below the znode."""
         tail = tail_of(self._node)
         acl, stored = self._acls.get(tail[: LONG.size]), tail[LONG.size :]
         if acl is None or stored[stat.AFTER_CVERSION] != _NEVER_SET_NO_OWNER or stored[stat.CZXID] == _NOT_CREATED:
@@ -136,7 +136,7 @@ class AclCache:
 
 _NO_MORE: tuple[None, bytes] = (None, b"")
 _UNREAD = (b"", b"")
-"""Before the first znode of a level: the root's path, of which nothing is known."""
+"""Before the first znode of a level. It has the path of the root, which is never cached."""
 _NOT_CREATED = bytes(8)
-"""The czxid of what every ensemble has of itself: the root, and what is below /zookeeper."""
+"""The czxid of znodes that every ensemble starts with: the root, and those below /zookeeper."""
 _NEVER_SET_NO_OWNER = stat.NEVER_SET + stat.NO_OWNER

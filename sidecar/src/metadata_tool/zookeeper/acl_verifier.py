@@ -1,7 +1,7 @@
-"""The proof of ACLs: setACL tells nobody, so a znode's ACL version is read once more after the capture's zxid.
+"""Verifies ACLs: setACL has no event, so the ACL version of each znode is read again after the capture's zxid.
 
-A version never goes back. The same before and after: so it was in between. A znode is proven without that if it was
-read at or after the last zxid, up to the capture's, of which no event told.
+A version never decreases. If it is the same before and after, it was the same in between. A znode needs no second read
+if it was read at or after the last zxid without an event, up to the capture's zxid.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,31 +18,32 @@ from metadata_tool.zookeeper.stat import STORED_SIZE, stored_stat, without_avers
 
 
 class AclVerifier:
-    """Reads again what is not proven yet."""
+    """Reads znodes again whose ACL is not verified yet."""
 
     def __init__(self, reader: BulkReader, spool: Spool, overlay: Overlay) -> None:
         self._reader = reader
         self._spool = spool
         self._overlay = overlay
         self._waiting = 0
-        self._unproven: set[bytes] = set()
+        self._unverified: set[bytes] = set()
 
     def run(self, closed: Cut, verified_at_zxid: int) -> set[bytes]:
-        """The znodes whose ACL may be another at the capture's zxid; all were proven at an earlier zxid, or at 0.
+        """The znodes whose ACL at the capture's zxid is unverified. All were verified at `verified_at_zxid`, or at 0.
 
         Raises:
-            ZnodeUnreadable, WireError: as reads do.
+            ZnodeUnreadable: a znode is hidden from this login.
+            WireError, DecodeError: as reads do.
         """
-        self._unproven = set(closed.doubtful)
+        self._unverified = set(closed.doubtful)
         if verified_at_zxid < closed.last_unannounced_zxid:
             for nodes in in_batches(map(_sized, self._candidates(closed)), self._reader.limits):
                 self._reader.wires.until(lambda: self._waiting < self._reader.limits.in_flight)
                 self._compare(nodes)
             self._reader.wires.until(lambda: not self._waiting)
-        return self._unproven
+        return self._unverified
 
     def _candidates(self, closed: Cut) -> Iterator[tuple[bytes, bytes]]:
-        """Paths and znodes, what changed lately first: it may be gone soon, and what has gone cannot be proven."""
+        """Paths and znodes. Recently changed ones come first: a deleted znode cannot be verified."""
         for path, change in self._overlay.live():
             if (
                 change.zxid < closed.last_unannounced_zxid
@@ -67,17 +68,17 @@ class AclVerifier:
     def _differs(self, path: bytes, node: bytes, reply: Reply) -> None:
         if isinstance(reply, Refusal):
             require_gone(path, reply)
-            self._require_told(path)
-            self._unproven.add(path)
+            self._require_event(path)
+            self._unverified.add(path)
         elif isinstance(reply, DataReply):
             stat = stored_stat(reply.stat)
             if without_aversion(stat) != without_aversion(node[-STORED_SIZE:]):
-                self._require_told(path)
+                self._require_event(path)
             if version_of(stat) != version_of(node):
-                self._unproven.add(path)
+                self._unverified.add(path)
 
-    def _require_told(self, path: bytes) -> None:
-        """A change that no event told of: events of what a login may not read are withheld (ZOOKEEPER-4799)."""
+    def _require_event(self, path: bytes) -> None:
+        """Refuse a change without an event: the server withholds events that the login may not see (ZOOKEEPER-4799)."""
         if path not in self._reader.tracker.dirty:
             raise ZnodeUnreadable(
                 f"znode {printable(path)} changed without a watch event. "
@@ -87,6 +88,6 @@ class AclVerifier:
 
 
 def _sized(found: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes], int, int]:
-    """With its bytes in a request, and those of the reply as when it was read before."""
+    """A znode with its bytes in a request, and in a reply if its size is unchanged."""
     path, node = found
     return found, len(path) + OP_BYTES, len(node) + READ_BYTES

@@ -1,7 +1,7 @@
-"""Reads of many znodes in bounded portions: ACLs first, whose replies tell how much data and how many children follow.
+"""Reads many znodes in bounded batches: first ACLs, whose answers hold the data length and the number of children.
 
-Data and lists come by multi-reads, on the one connection that events come by, so each reply clears the marks of what it
-brings. Nothing is asked for that the server could not gather in its heap.
+Data and lists of children are read by multi-reads, on the connection that events use, so each reply clears the marks
+of its znodes. A request never makes the server collect more than `reply_bytes` in its heap, if sizes are known.
 """
 
 from collections import deque
@@ -16,25 +16,25 @@ from metadata_tool.zookeeper.acls import AclReader, AclTable, ask_acls
 from metadata_tool.zookeeper.changes import ChangeTracker
 from metadata_tool.zookeeper.errors import DecodeError, ZooKeeperError
 from metadata_tool.zookeeper.limits import NAME_BYTES, READ_BYTES, ReadLimits
-from metadata_tool.zookeeper.multi_read import require_gone, transcribed
+from metadata_tool.zookeeper.multi_read import decoded, require_gone
 from metadata_tool.zookeeper.protocol import OP_BYTES, AclReply, Refusal, Reply, on_wire_each, sizes
 from metadata_tool.zookeeper.session import Session
 from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
 
 
-class Then(NamedTuple):
-    """What is called with a reply's zxid: `arrived` at once; `done` with the answers to all reads, too."""
+class Callbacks(NamedTuple):
+    """What is called for a reply: first `arrived` with its zxid, then `done` with its zxid and body."""
 
     arrived: Callable[[int], None]
     done: Callable[[int, bytes], None]
 
 
 class MultiRead:
-    """One multi-read, asked again where the server throttles."""
+    """One multi-read. It is sent again if the server throttles it."""
 
-    def __init__(self, wire: Wire, too_old: Callable[[], ZooKeeperError], request: bytes, then: Then) -> None:
+    def __init__(self, wire: Wire, too_old: Callable[[], ZooKeeperError], request: bytes, callbacks: Callbacks) -> None:
         self._too_old = too_old
-        self._then = then
+        self._callbacks = callbacks
         Requests(wire, protocol.MULTI_READ, [request], self._on_reply)
 
     def _on_reply(self, answers: Answers) -> None:
@@ -43,28 +43,29 @@ class MultiRead:
             raise self._too_old()
         if error:
             raise WireError(f"ZooKeeper's error {error}")
-        self._then.arrived(zxid)
-        self._then.done(zxid, body)
+        self._callbacks.arrived(zxid)
+        self._callbacks.done(zxid, body)
 
 
 @dataclass
 class Part:
-    """Some znodes that were read at one zxid, and what came of them; lists of children by path.
+    """Znodes that are read at one zxid, and the results.
 
-    `content` are as many encoded `nodes`, in their order, without what has gone; of the `unknown` the ACL is not of the
-    version that was read.
+    `content` holds the encoded znodes in the order of `paths`, without those that no longer exist: their number is
+    `nodes`. For the paths in `unknown`, the ACL belongs to another version than data and stat. `lists` are lists of
+    children by path.
     """
 
     paths: Sequence[bytes]
     on_wire: Sequence[bytes]
-    """The same as the protocol has them."""
+    """The same, encoded for a request."""
     acls: Sequence[AclReply]
     parents: Sequence[bytes]
-    """Those that have children: as the stats tell that came with ACLs, and once it is done as their own do."""
+    """Those with children, according to the stats of the ACLs, and once it is done to their own stats."""
     expected: int
-    """Bytes that are to come of them, lists of children included."""
+    """The bytes of the reply, lists of children included, as far as sizes are known."""
     guessed: bool
-    """Whether ACLs of some were known: nobody knows how large those are by now."""
+    """Whether some ACLs came from the cache, so that the sizes of these znodes are unknown."""
     zxid: int = 0
     content: bytes = b""
     nodes: int = 0
@@ -73,13 +74,13 @@ class Part:
     done: bool = False
 
     def children(self) -> Iterator[tuple[bytes, list[bytes]]]:
-        """Of each parent its path and the sorted names of its children."""
+        """The path and the sorted names of children of each parent."""
         for path in self.parents:
             yield path, sorted(self.lists[path])
 
 
 class BulkReader:
-    """Reads over a session's connections."""
+    """Reads over the connections of a session."""
 
     def __init__(self, session: Session, tracker: ChangeTracker, table: AclTable, limits: ReadLimits) -> None:
         more = session.more(limits.connections) or [session.wire]
@@ -97,37 +98,37 @@ class BulkReader:
         done: Callable[[int, list[Reply]], None],
         arrived: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Ask for data; `done` is to keep the replies, which come with their zxid.
+        """Read data and stats. `done` gets the zxid and the replies, and must keep them.
 
-        Marks are cleared at once; then `arrived` is called, for what must not wait until the replies are taken apart.
+        When the reply arrives, marks are cleared, and `arrived` is called before the reply is decoded.
         """
 
         def on_arrival(zxid: int) -> None:
             self._clear(zxid, data)
             arrived(zxid)
-            self._wire.write()  # what was asked for in it
+            self._wire.write()  # requests that it has queued
 
-        self._ask(on_wire_each(data), (), Then(on_arrival, _parsed(len(data), done)))
+        self._ask(on_wire_each(data), (), Callbacks(on_arrival, _decoding(len(data), done)))
 
     def look(self, data: Sequence[bytes], done: Callable[[int, list[Reply]], None]) -> None:
-        """The same for replies that are not kept: what is marked stays so."""
-        self._ask(on_wire_each(data), (), Then(self.tracker.reply, _parsed(len(data), done)))
+        """Read data and stats that are not kept, so marks stay."""
+        self._ask(on_wire_each(data), (), Callbacks(self.tracker.reply, _decoding(len(data), done)))
 
-    def _ask(self, data: Sequence[bytes], lists: Sequence[bytes], then: Then) -> None:
-        MultiRead(self._wire, self._too_old, protocol.multi_read(data, lists), then)
+    def _ask(self, data: Sequence[bytes], lists: Sequence[bytes], callbacks: Callbacks) -> None:
+        MultiRead(self._wire, self._too_old, protocol.multi_read(data, lists), callbacks)
 
     def _clear(self, zxid: int, paths: Sequence[bytes]) -> None:
         self.tracker.reply(zxid)
         self.tracker.clear(paths)
 
     def ask_acls_here(self, paths: Sequence[bytes], done: Callable[[list[AclReply]], None]) -> None:
-        """Ask for ACLs on the connection of the multi-reads, so that they are answered in turn with those."""
+        """Read ACLs on the connection of the multi-reads, in order with those."""
         ask_acls(self._wire, on_wire_each(paths), done)
 
     def read(self, paths: Iterable[bytes], *, children: bool, known: AclCache | None = None) -> Iterator[Part]:
-        """ACL, data and stat of each, and, if wanted, lists of children; in the order of the paths.
+        """Read the ACL, data and stat of each znode and, if wanted, its list of children, in the order of the paths.
 
-        ACLs that are `known` are not asked for.
+        ACLs in the cache `known` are not read again.
 
         Raises:
             TooOld: the server knows no multi-read.
@@ -149,7 +150,7 @@ class BulkReader:
                 part = asking[0].parts.popleft()
                 if not asking[0].parts:
                     asking.popleft()
-                if part.guessed and known and known.empty:  # what it was guessed by has misled
+                if part.guessed and known and known.empty:  # its sizes were guessed from a cache that was dropped
                     asking.appendleft(_Batch(list(part.paths), self.limits, self._acls, None))
                     break
                 self._send(part, known, children=children)
@@ -169,22 +170,22 @@ class BulkReader:
         lists = part.parents if children else ()
 
         def done(zxid: int, body: bytes) -> None:
-            transcript = transcribed(part.paths, part.on_wire, part.acls, body, self._table)
-            part.zxid, part.content, part.nodes = zxid, transcript.content, transcript.nodes
-            part.unknown = transcript.unknown
-            part.parents = list(transcript.parents)
-            _keep_lists(part, lists, protocol.read_replies(body, transcript.end))
+            result = decoded(part.paths, part.on_wire, part.acls, body, self._table)
+            part.zxid, part.content, part.nodes = zxid, result.content, result.nodes
+            part.unknown = result.unknown
+            part.parents = list(result.parents)
+            _keep_lists(part, lists, protocol.read_replies(body, result.end))
             if known and part.guessed:
-                known.judge(len(part.unknown), transcript.end - part.expected)
+                known.judge(len(part.unknown), result.end - part.expected)
             if children:
-                self._list(part, self._missing(part, transcript.parents))
+                self._list(part, self._missing(part, result.parents))
             else:
                 part.done = True
 
-        self._ask(part.on_wire, on_wire_each(lists), Then(lambda zxid: self._clear(zxid, part.paths), done))
+        self._ask(part.on_wire, on_wire_each(lists), Callbacks(lambda zxid: self._clear(zxid, part.paths), done))
 
     def _missing(self, part: Part, parents: Mapping[bytes, int]) -> Iterator[list[bytes]]:
-        """Those whose lists are to be asked for yet, in portions as they are now."""
+        """The parents whose lists have not been read, in batches bounded by their current sizes."""
         sizes_now = [
             (path, len(path) + OP_BYTES, NAME_BYTES * children)
             for path, children in parents.items()
@@ -193,7 +194,7 @@ class BulkReader:
         return in_batches(sizes_now, self.limits)
 
     def _list(self, part: Part, todo: Iterator[list[bytes]]) -> None:
-        """Ask for lists, a portion after the other; then the part is done."""
+        """Read lists of children, one batch after the other. Then the part is done."""
         paths = next(todo, None)
         if paths is None:
             part.done = True
@@ -203,10 +204,10 @@ class BulkReader:
             _keep_lists(part, paths, protocol.read_replies(body))
             self._list(part, todo)
 
-        self._ask((), on_wire_each(paths), Then(self.tracker.reply, done))
+        self._ask((), on_wire_each(paths), Callbacks(self.tracker.reply, done))
 
 
-def _parsed(number: int, done: Callable[[int, list[Reply]], None]) -> Callable[[int, bytes], None]:
+def _decoding(number: int, done: Callable[[int, list[Reply]], None]) -> Callable[[int, bytes], None]:
     def parse(zxid: int, body: bytes) -> None:
         replies = protocol.read_replies(body)
         if len(replies) != number:
@@ -221,7 +222,7 @@ def _keep_lists(part: Part, paths: Sequence[bytes], replies: Sequence[Reply]) ->
         raise DecodeError(f"{len(replies)} answers to {len(paths)} reads of children")
     for path, reply in zip(paths, replies, strict=True):
         if isinstance(reply, Refusal):
-            require_gone(path, reply)  # since the data was read: an event tells so
+            require_gone(path, reply)  # deleted since its data was read, which has an event
             part.lists[path] = []
         elif isinstance(reply, list):
             part.lists[path] = reply
@@ -230,7 +231,7 @@ def _keep_lists(part: Part, paths: Sequence[bytes], replies: Sequence[Reply]) ->
 
 
 class _Batch:
-    """Znodes whose ACLs are asked for if not known; once answered, the parts in which their data is to be read."""
+    """Znodes whose ACLs are read unless cached. Once `answered`, `parts` are the reads of their data."""
 
     def __init__(self, paths: list[bytes], limits: ReadLimits, acls: AclReader, known: AclCache | None) -> None:
         self.answered = False
@@ -261,15 +262,15 @@ class _Batch:
             unknown = self._limits.unknown_bytes
             data = [max(size, unknown) if acl else size for size, acl in zip(data, self._known, strict=True)]
             listed = [0 if acl else number for number, acl in zip(children, self._known, strict=True)]
-        for which in self._slices(data, children):
-            paths, gets = self._paths[which], _bytes_of(data[which], children[which])
+        for which in self._parts(data, children):
+            paths, expected = self._paths[which], _bytes_of(data[which], children[which])
             parents, guessed = list(compress(paths, listed[which])), any(self._known[which])
-            self.parts.append(Part(paths, self._on_wire[which], acls[which], parents, gets, guessed))
+            self.parts.append(Part(paths, self._on_wire[which], acls[which], parents, expected, guessed))
 
-    def _slices(self, data: Sequence[int], children: Sequence[int]) -> Iterator[slice]:
-        """Bounded in what is asked and in what comes; most batches are so as a whole, and need no look at each."""
-        asks = 2 * (sum(map(len, self._paths)) + OP_BYTES * len(self._paths))
-        if asks <= self._limits.request_bytes and _bytes_of(data, children) <= self._limits.reply_bytes:
+    def _parts(self, data: Sequence[int], children: Sequence[int]) -> Iterator[slice]:
+        """Parts that are bounded by the bytes of request and reply. Most batches are one part and need no loop."""
+        requested = 2 * (sum(map(len, self._paths)) + OP_BYTES * len(self._paths))
+        if requested <= self._limits.request_bytes and _bytes_of(data, children) <= self._limits.reply_bytes:
             yield slice(0, len(self._paths))
             return
         sized = (
@@ -281,7 +282,7 @@ class _Batch:
 
 
 def _bytes_of(data: Sequence[int], children: Sequence[int]) -> int:
-    """Of a reply: that of znodes with so much data, and lists of so many children."""
+    """The size of the reply for znodes with these data lengths and numbers of children."""
     return READ_BYTES * len(data) + sum(data) + NAME_BYTES * sum(children)
 
 

@@ -1,7 +1,7 @@
 """The tree of a live ensemble, through the client port, exactly as it was at one zxid.
 
-A watch tells of every change from before the first read on, so a walk that takes its time is made good afterwards: what
-changed is read again, until a reply closes the capture at its zxid. docs/capture.md has the reasoning.
+A watch reports every change since before the first read. A walk over the tree takes time, so znodes that changed
+meanwhile are read again, until all is consistent at the zxid of one reply. docs/capture.md has the reasoning.
 """
 
 import logging
@@ -42,11 +42,11 @@ SYSTEM = b"/zookeeper"
 
 @dataclass
 class Capture:
-    """A tree at `zxid`, and how it was come by.
+    """A tree at `zxid`, and how it was captured.
 
-    `unproven` are znodes whose ACL (and aversion) may be one that they had shortly before or after. `rounds` closed
-    the capture, the last time; `seconds` are those of each phase. `data_bytes` and `ephemerals` (left out) are those
-    of the znodes that `nodes` has given.
+    `unproven` are znodes whose ACL (and aversion) may date from just before or after that zxid. `rounds` is the number
+    of rounds of the last consistent cut, `seconds` the duration of each phase. `data_bytes` and `ephemerals`, which are
+    left out, count the znodes that `nodes` has passed.
     """
 
     server_version: str
@@ -57,17 +57,18 @@ class Capture:
     rounds: int
     seconds: dict[str, float]
     counted: int
-    """How many znodes the server says there are below the capture's root, ephemerals included."""
+    """The number of znodes below the capture's root according to the server, ephemerals included."""
     _tree: Callable[[], Iterator[tuple[bytes, bytes]]] = field(repr=False)
     _is_counted: Callable[[bytes], bool] = field(repr=False)
     data_bytes: int = 0
     ephemerals: int = 0
 
     def nodes(self) -> Iterator[bytes]:
-        """Encoded znodes in tree order, without ephemerals. At the end they have been counted.
+        """The encoded znodes in tree order, without ephemerals. At the end their number is checked.
 
         Raises:
-            ZnodeUnreadable: there are more than could be seen.
+            ZnodeUnreadable: some znodes are hidden from this login.
+            SpoolDamaged: a file of the capture was damaged.
         """
         self.data_bytes = self.ephemerals = found = 0
         for path, node in self._tree():
@@ -83,7 +84,7 @@ class Capture:
     def _require_all(self, found: int) -> None:
         if found != self.counted:
             raise ZnodeUnreadable(
-                f"ZooKeeper has {self.counted} znodes, and {found} can be seen: some are hidden by their ACLs",
+                f"ZooKeeper has {self.counted} znodes, but this login can see {found}. ACLs hide the others",
                 "READ and ADMIN on every znode",
             )
 
@@ -100,16 +101,16 @@ class Source:
 
 @contextmanager
 def captured(source: Source, workdir: Path, heartbeat: Heartbeat, known: AclCache | None = None) -> Iterator[Capture]:
-    """Capture the tree into files below `workdir`, which are gone afterwards.
+    """Capture the tree into files below `workdir`, which are removed after the block.
 
-    ACLs that are `known` are not asked for; those of this capture are, from then on.
+    ACLs in the cache `known` are not read again. Then the cache holds the ACLs of this capture.
 
-    With a chroot (`/a/b`, or empty) only what lies under it is captured, with the znodes above it and ZooKeeper's own
-    under `/zookeeper`, all at their real paths: clients of a restored ensemble use the same chroot.
+    With a chroot (`/a/b`, or empty) only the znodes below it are captured, with those above it and ZooKeeper's own
+    below `/zookeeper`, all at their real paths. So clients of a restored ensemble use the same chroot.
 
     Raises:
-        ZnodeUnreadable: a znode may not be read, or its ACL comes back masked.
-        SessionLost: the connection broke, again and again.
+        ZnodeUnreadable: the login cannot read a znode or its whole ACL.
+        SessionLost: the connection broke in every attempt.
         NeverConsistent: the tree changes too fast.
         SpoolDamaged: a disk has damaged what was read.
         ZooKeeperError: no session could be opened.
@@ -121,19 +122,19 @@ def captured(source: Source, workdir: Path, heartbeat: Heartbeat, known: AclCach
 def _patiently(
     source: Source, workdir: Path, heartbeat: Heartbeat, known: AclCache | None, stack: ExitStack
 ) -> Capture:
-    """Start again when the connection breaks, for then nobody knows what has changed; and more gently."""
+    """Start again if the connection breaks, because changes may be lost then, and with smaller requests."""
     for attempt in count(1):
         with ExitStack() as trial:
             directory = Path(trial.enter_context(TemporaryDirectory(prefix="capture-", dir=workdir)))
             try:
                 with connect(source.ensemble, heartbeat) as session:
-                    taken = _Taking(session, source, directory, known, trial).run()
+                    taken = _Attempt(session, source, directory, known, trial).run()
             except SessionLost as error:
                 if attempt == source.retries.attempts:
                     raise
-                log.warning("%s; starting again", error)
+                log.warning("%s. Starting again", error)
                 if known:
-                    known.forget()  # it may be what asked too much of the server
+                    known.forget()  # its guesses may have led to too large replies
                 source = replace(source, limits=source.limits.reduced())
             else:
                 stack.push(trial.pop_all())
@@ -143,7 +144,7 @@ def _patiently(
     raise AssertionError
 
 
-class _Taking:
+class _Attempt:
     """One attempt."""
 
     def __init__(
@@ -169,23 +170,23 @@ class _Taking:
         self._require_chroot()
         with self._phase("walk"):
             self._walk()
-        closed = self._close()
-        counted = self._count(closed)
-        unproven = self._prove(closed, 0)
+        cut = self._cut()
+        counted = self._count(cut)
+        unproven = self._verify(cut, 0)
         if unproven:
             for path in unproven:
                 self._tracker.mark(path)
-            earlier, closed = closed, self._close()
-            counted = self._count(closed)
-            unproven = self._prove(closed, earlier.zxid)
-        self._say_done(closed, unproven)
+            earlier, cut = cut, self._cut()
+            counted = self._count(cut)
+            unproven = self._verify(cut, earlier.zxid)
+        self._say_done(cut, unproven)
         return Capture(
             server_version=self._session.server_version,
             first_zxid=first_zxid,
-            zxid=closed.zxid,
+            zxid=cut.zxid,
             acls=self._table.encoded(),
             unproven=frozenset(unproven),
-            rounds=closed.rounds,
+            rounds=cut.rounds,
             seconds=dict(self._seconds),
             counted=counted,
             _tree=lambda: merged(self._spool, self._overlay),
@@ -193,7 +194,7 @@ class _Taking:
         )
 
     def _watch(self) -> int:
-        """From here on events tell of every change; the zxid of that moment."""
+        """Watch the whole tree. Returns the zxid from which on every change has an event."""
         self._session.wire.on_event = self._tracker.event
         answer = self._session.ask(protocol.ADD_WATCH, protocol.watch_everything())
         if answer.error == protocol.MARSHALLING:
@@ -243,14 +244,14 @@ class _Taking:
         for path, names in children:
             yield path, [name for name in names if self._in_scope(path + b"/" + name)]
 
-    def _close(self) -> Cut:
+    def _cut(self) -> Cut:
         with self._phase("catch up"):
             self._catch_up()
-        with self._phase("close"):
+        with self._phase("cut"):
             return ConsistentCut(self._reader, self._table, self._overlay, self._quotas).run()
 
     def _catch_up(self) -> None:
-        """Read again what is marked, once at least, so that its size is known; until few are, or it helps no more."""
+        """Read changed znodes again until few are left or it no longer helps, at least once so that sizes are known."""
         before = math.inf
         for _ in range(limits.CATCH_UP_ROUNDS):
             number = len(self._tracker.dirty)
@@ -273,8 +274,8 @@ class _Taking:
             else:
                 self._overlay.put(path, OverlayEntry(part.zxid, node))
 
-    def _count(self, closed: Cut) -> int:
-        """How many znodes the server had at the capture's zxid: what is hidden from us is in its number alone."""
+    def _count(self, cut: Cut) -> int:
+        """The number of znodes at the capture's zxid. Hidden znodes show only in this number."""
         counted: list[int] = []
 
         def on_reply(answers: Answers) -> None:
@@ -283,19 +284,19 @@ class _Taking:
                 raise ChrootDeleted(printable(self._chroot))
             if error:
                 raise ZnodeUnreadable(
-                    f"the znodes below {printable(self._chroot)} cannot be counted: ZooKeeper error {error}",
+                    f"the znodes below {printable(self._chroot)} cannot be counted, ZooKeeper error {error}",
                     "READ on it",
                 )
             self._tracker.reply(zxid)
-            counted.append(protocol.count(body) - (self._tracker.growth - closed.growth))
+            counted.append(protocol.count(body) - (self._tracker.growth - cut.growth))
 
         Requests(self._session.wire, protocol.COUNT_BELOW, [protocol.on_wire(self._chroot)], on_reply)
         self._reader.wires.until(lambda: bool(counted))
         return counted[0]
 
-    def _prove(self, closed: Cut, verified_at_zxid: int) -> set[bytes]:
-        with self._phase("prove"):
-            return AclVerifier(self._reader, self._spool, self._overlay).run(closed, verified_at_zxid)
+    def _verify(self, cut: Cut, verified_at_zxid: int) -> set[bytes]:
+        with self._phase("verify"):
+            return AclVerifier(self._reader, self._spool, self._overlay).run(cut, verified_at_zxid)
 
     def _in_scope(self, path: bytes) -> bool:
         if not self._chroot:
@@ -319,9 +320,13 @@ class _Taking:
             dirty = len(self._tracker.dirty)
             log.info("captured %d znodes so far, %d have changed since they were read", self._spool.nodes, dirty)
 
-    def _say_done(self, closed: Cut, unproven: set[bytes]) -> None:
+    def _say_done(self, cut: Cut, unproven: set[bytes]) -> None:
         phases = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self._seconds.items())
-        log.info("captured at zxid %#x: %s; closed in %d rounds", closed.zxid, phases, closed.rounds)
+        log.info("captured at zxid %#x in %d rounds: %s", cut.zxid, cut.rounds, phases)
         if unproven:
             some = ", ".join(printable(path) for path in islice(sorted(unproven), 3))
-            log.warning("%d ACLs may be of shortly before or after that zxid: %s", len(unproven), some)
+            log.warning(
+                "%d ACLs could not be verified at that zxid. They may date from just before or after it: %s",
+                len(unproven),
+                some,
+            )

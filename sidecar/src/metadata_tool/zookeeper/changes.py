@@ -1,7 +1,7 @@
-"""What events say has changed since it was last read.
+"""Which znodes have changed since they were last read, according to watch events.
 
-Events and replies come in one order, so the reply to a read shows everything that an event told before it, and nothing
-that one tells after it: it is the reply that takes a mark away, never the sending.
+Events and replies arrive in one order. So the reply to a read includes every change whose event came before it, and
+none whose event comes after it. Therefore the reply clears a mark, and never the request.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,36 +10,37 @@ from metadata_tool.zookeeper.protocol import CHANGED, CREATED, DELETED
 
 
 def parent_of(path: bytes) -> bytes:
-    """The znode above; the root's is the root."""
+    """The parent's path. The parent of the root is the root."""
     return path[: max(path.rfind(b"/"), 0)]
 
 
 class ChangeTracker:
-    """Marked znodes, in the order in which they were marked; and which zxids nobody told about.
+    """Changed ("dirty") znodes in the order of their changes, and the last zxid without an event.
 
-    `last_silent` is the newest zxid that no event carried: a setACL is one, a session's begin or a failed operation,
-    too. Events carry zxids since 3.9 (ZOOKEEPER-4655); before, every zxid counts as silent.
+    `last_unannounced_zxid` is the newest zxid that no event carried: of a setACL, the start of a session, a failed
+    operation. Events carry zxids since 3.9 (ZOOKEEPER-4655). Before, every zxid counts as unannounced.
     """
 
     def __init__(self, in_scope: Callable[[bytes], bool], counted: Callable[[bytes], bool]) -> None:
-        """Only what is in scope is marked; `growth` is of what is counted."""
+        """Only znodes in scope are marked. Only counted znodes change `growth`."""
         self.dirty: dict[bytes, None] = {}
         self.zxid = 0
         self.last_unannounced_zxid = 0
         self.growth = 0
-        """Creates less deletes so far."""
+        """Creates minus deletes."""
         self.broken: set[bytes] = set()
-        """What was marked again while it was pending."""
+        """Znodes that changed again before their pending read."""
         self.pending: set[bytes] = set()
+        """Znodes whose read must come before their next change."""
         self._in_scope = in_scope
         self._counted = counted
 
     def begin(self, zxid: int) -> None:
-        """Nothing was read yet: what happened up to this zxid is of no concern, but for the marks."""
+        """Start at this zxid, before the first read. Only marks are kept of what happened before."""
         self.zxid = self.last_unannounced_zxid = max(zxid, self.zxid)
 
     def event(self, kind: int, path: bytes, zxid: int) -> None:
-        """An event came: mark its znode; with a create or delete its parent, too, whose cversion and pzxid changed."""
+        """Mark the znode of an event. A create or delete also changes cversion and pzxid of the parent."""
         if zxid > self.zxid:
             if zxid > self.zxid + 1:
                 self.last_unannounced_zxid = zxid - 1
@@ -53,19 +54,19 @@ class ChangeTracker:
             self.mark(path)
 
     def mark(self, path: bytes) -> None:
-        """This znode must be read again."""
+        """Note that this znode must be read again."""
         if path in self.pending:
             self.broken.add(path)
         if self._in_scope(path):
             self.dirty[path] = None
 
     def reply(self, zxid: int) -> None:
-        """A reply showed this zxid: events of all before it have come."""
+        """Note the zxid of a reply. The events of all earlier zxids have arrived."""
         if zxid > self.zxid:
             self.zxid = self.last_unannounced_zxid = zxid
 
     def clear(self, paths: Iterable[bytes]) -> None:
-        """The reply to a read of these came."""
+        """Note that these have been read."""
         if self.dirty:
             for path in paths:
                 self.dirty.pop(path, None)
@@ -73,5 +74,5 @@ class ChangeTracker:
             self.pending.difference_update(paths)
 
     def await_late(self, paths: Iterable[bytes]) -> None:
-        """Watch these until they are cleared: what is marked again before is broken."""
+        """Expect reads of these. Those that are marked again before they are cleared become `broken`."""
         self.pending, self.broken = set(paths), set()

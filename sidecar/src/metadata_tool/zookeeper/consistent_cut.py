@@ -1,9 +1,11 @@
-"""Closing: the moment that a capture is of, once few znodes are marked.
+"""Finds the zxid of a capture: one at which all that was read is consistent, once few changed znodes are left.
 
-Z is the zxid of a reply. What that reply brought is so at Z. What was marked still, D, is read next: if nothing of D is
-marked again before its own read, its values were so at Z as well. If something is, the attempt has failed, and what was
-read counts as any other read. What changed lately is likely to change again, so each first reply brings it, too.
-(One reply for everything that is marked would do, too, and starves behind a slow network.)
+Each round starts with one multi-read. Z is the zxid of its reply, and what the reply holds is the state at Z. Let D be
+the znodes that have changed and are not in the reply. D is read next, ("late"). If no znode of D changes again before
+its own late read, its value is the state at Z too, and the round holds. Otherwise the round fails, and its reads count
+as any other reads. Recently changed znodes are likely to change again, so they are part of the first multi-read.
+
+One multi-read of all changed znodes would be simpler, but behind a slow network there are always more of them.
 """
 
 import logging
@@ -32,14 +34,14 @@ log = logging.getLogger(__name__)
 
 
 def is_quota_stats(path: bytes) -> bool:
-    """Whether the server changes this znode's data without an event, a transaction or another stat (DataTree)."""
+    """Whether the server changes the data of this znode without an event, a transaction or a new stat (DataTree)."""
     return path.startswith(b"/zookeeper/quota/") and path.endswith(b"/zookeeper_stats")
 
 
 class Cut(NamedTuple):
-    """The capture is of `zxid`; the last silent zxid up to there; creates less deletes up to there; rounds it took.
+    """The capture's zxid, the last zxid without an event up to there, creates minus deletes up to there, and rounds.
 
-    The ACL versions of the doubtful were read after it, and may be later ones.
+    The ACL versions of `doubtful` znodes were read after that zxid, and may be later ones.
     """
 
     zxid: int
@@ -51,7 +53,7 @@ class Cut(NamedTuple):
 
 @dataclass
 class Round:
-    """One round, from its first request on."""
+    """The state of one round. `asked` are the paths that it has read or requested."""
 
     zxid: int | None = None
     last_unannounced_zxid: int = 0
@@ -60,34 +62,35 @@ class Round:
     asked: set[bytes] = field(default_factory=set)
     unsound: bool = False
     stale: int = 0
-    """Counters of quotas that its first request has no room for."""
+    """How many quota counters do not fit into its first request."""
     unknown: dict[bytes, int] = field(default_factory=dict)
-    """Znodes whose ACL is not known in the version that they had, and the key of an earlier one, if that is."""
+    """Znodes whose ACL is unknown in this version, with the key of an earlier ACL if there is one."""
     doubtful: set[bytes] = field(default_factory=set)
 
 
 class ConsistentCut:
-    """Closes again and again, until it holds."""
+    """Repeats rounds until one holds."""
 
     def __init__(self, reader: BulkReader, table: AclTable, overlay: Overlay, quotas: dict[bytes, None]) -> None:
-        """`quotas` are znodes that the server changes without an event: they are part of every first reply."""
+        """`quotas` are znodes that the server changes without an event. They are part of every first request."""
         self._reader = reader
         self._tracker = reader.tracker
         self._table = table
         self._overlay = overlay
         self._quotas = quotas
-        self._hot: dict[bytes, None] = {}
-        """What changed lately, the latest last."""
+        self._recent: dict[bytes, None] = {}
+        """Recently changed znodes, the latest last."""
         self._time_to_say = Every(limits.LOG_INTERVAL)
         self._seen: dict[bytes, bytes] = {}
-        """Key and stat of what was read here, so that what is still the same is not written again."""
+        """Key and stat of znodes that were read here, so that unchanged ones are not written again."""
 
     def run(self) -> Cut:
-        """Close.
+        """Find the cut.
 
         Raises:
             NeverConsistent: the tree changes too fast.
-            ZnodeUnreadable: a znode may not be read, or its ACL comes back masked.
+            ZnodeUnreadable: the login cannot read a znode or its whole ACL.
+            DecodeError: an answer is malformed.
             WireError: the connection broke.
         """
         for rounds in range(1, limits.CUT_ROUNDS + 1):
@@ -101,7 +104,10 @@ class ConsistentCut:
             holds = not (round_.unsound or self._tracker.broken or self._tracker.pending)
             if holds and round_.zxid is not None and self._settled(round_):
                 if round_.stale:
-                    log.warning("%d counters of quotas are of shortly before: they fit into no request", round_.stale)
+                    log.warning(
+                        "%d quota counters may date from just before that zxid. They do not fit into one request",
+                        round_.stale,
+                    )
                 return Cut(round_.zxid, round_.last_unannounced_zxid, round_.growth, rounds, frozenset(round_.doubtful))
             for path in round_.unknown:
                 self._tracker.mark(path)
@@ -109,12 +115,13 @@ class ConsistentCut:
 
     def _say_progress(self, rounds: int) -> None:
         if self._time_to_say():
-            log.info("not closed yet, after %d rounds: %d znodes changed meanwhile", rounds, len(self._tracker.broken))
+            changed = len(self._tracker.broken)
+            log.info("no consistent point yet after %d rounds, %d znodes changed during the last one", rounds, changed)
 
     def _begin(self, round_: Round) -> None:
-        """Read what changes unseen, is marked, or is hot, all in one reply; its zxid is the one to close at."""
-        wanted = dict.fromkeys([*self._quotas, b"", *self._tracker.dirty, *reversed(self._hot)])
-        first = next(self._portions(sorted(wanted, key=self._is_stranger)))
+        """Read quota counters, changed and recently changed znodes in one multi-read, whose zxid is Z."""
+        wanted = dict.fromkeys([*self._quotas, b"", *self._tracker.dirty, *reversed(self._recent)])
+        first = next(self._batches(sorted(wanted, key=self._has_unknown_size)))
         round_.stale = len(self._quotas.keys() - set(first))
 
         def arrived(zxid: int) -> None:
@@ -126,13 +133,13 @@ class ConsistentCut:
         self._read(first, round_, arrived=arrived)
 
     def _read_late(self, round_: Round) -> None:
-        """Ask for what is marked by now, and was not asked for since the first request."""
+        """Read what has changed by now and was not requested in this round."""
         late = [path for path in self._late() if path not in round_.asked]
-        for portion in self._portions(sorted(late, key=self._is_stranger)):
-            self._read(portion, round_, late=True)
+        for batch in self._batches(sorted(late, key=self._has_unknown_size)):
+            self._read(batch, round_, late=True)
 
     def _late(self) -> list[bytes]:
-        """What has changed and was not read since: when the reply at Z has come, that is D."""
+        """Changed znodes that were not read since. When the reply at Z arrives, this is D."""
         return list(self._tracker.dirty)
 
     def _read(
@@ -164,11 +171,11 @@ class ConsistentCut:
         self._reader.multi_read(paths, on_replies, arrived=arrived)
         if unknown:
             round_.waiting += 1
-            self._reader.ask_acls_here(unknown, on_acls)  # after it, for what is read late must be read soon
+            self._reader.ask_acls_here(unknown, on_acls)  # after the multi-read, because late reads must come soon
 
     def _forget(self, path: bytes, round_: Round) -> None:
         self._overlay.remove(path)
-        for known in (self._quotas, self._hot, round_.unknown):
+        for known in (self._quotas, self._recent, round_.unknown):
             known.pop(path, None)
 
     def _keep(self, path: bytes, reply: DataReply, zxid: int, round_: Round, *, late: bool) -> None:
@@ -192,7 +199,7 @@ class ConsistentCut:
         self._put(path, OverlayEntry(zxid, node), before)
 
     def _learn(self, path: bytes, reply: AclReply, round_: Round) -> None:
-        """The ACL of a znode that was read just before."""
+        """Take the ACL of a znode that was read just before."""
         if path in round_.unknown and (change := self._overlay.get(path)):
             key = self._table.of_stored(path, change.node, reply)
             if key != UNKNOWN:
@@ -203,15 +210,15 @@ class ConsistentCut:
         tail = tail_of(change.node)
         if tail != before:
             self._overlay.put(path, change)
-            self._heat(path)
+            self._note_recent(path)
         elif is_quota_stats(path) and (known := self._overlay.get(path)) and known.node != change.node:
             self._overlay.put(path, change)
-        else:  # the same mzxid: the same data
+        else:  # the same mzxid, so the same data
             self._overlay.seen_again(path, change.zxid)
         self._seen[path] = tail
 
     def _before(self, path: bytes) -> bytes | None:
-        """Key and stat of what was read of a znode again before."""
+        """Key and stat of a znode when it was last read again, None if it was not."""
         if self._overlay.size(path) is None:
             return None
         if path not in self._seen and (change := self._overlay.get(path)):
@@ -219,7 +226,10 @@ class ConsistentCut:
         return self._seen[path]
 
     def _settled(self, round_: Round) -> bool:
-        """Ask for the ACLs that are not known: of another version by now, or gone, an ACL is one of before or after."""
+        """Read the unknown ACLs. False if one of them cannot be had, not even of another version.
+
+        If the version has changed since, or the znode was deleted, the ACL is doubtful.
+        """
         if not round_.unknown:
             return True
         paths, replies = list(round_.unknown), list[AclReply]()
@@ -239,9 +249,10 @@ class ConsistentCut:
         return True
 
     def _holds(self, node: bytes, before: bytes | None, round_: Round) -> bool:
-        """Whether a znode that was read late had this ACL version when it was closed.
+        """Whether a late read shows the ACL version of Z.
 
-        It never goes back: so none at all, or the same as before, or nothing happened since that no event told.
+        A version never decreases. So it does if the ACL was never set, if the version is the same as before, or if
+        every zxid since Z had an event.
         """
         same = before is not None and version_of(before) == version_of(node)
         return (
@@ -252,21 +263,21 @@ class ConsistentCut:
         before = self._before(path)
         return before is None or acl_of(before) == UNKNOWN
 
-    def _heat(self, path: bytes) -> None:
-        self._hot.pop(path, None)
-        self._hot[path] = None
-        if len(self._hot) > limits.CUT_RECENT:
-            del self._hot[next(iter(self._hot))]
+    def _note_recent(self, path: bytes) -> None:
+        self._recent.pop(path, None)
+        self._recent[path] = None
+        if len(self._recent) > limits.CUT_RECENT:
+            del self._recent[next(iter(self._recent))]
 
-    def _is_stranger(self, path: bytes) -> bool:
+    def _has_unknown_size(self, path: bytes) -> bool:
         return self._overlay.size(path) is None and not is_quota_stats(path)
 
     def _size_of(self, path: bytes) -> int:
-        if self._is_stranger(path):
+        if self._has_unknown_size(path):
             return self._reader.limits.unknown_bytes
         return self._overlay.size(path) or limits.QUOTA_COUNTER_BYTES
 
-    def _portions(self, paths: list[bytes]) -> Iterator[list[bytes]]:
-        """In their order, each bounded, as far as sizes are known."""
+    def _batches(self, paths: list[bytes]) -> Iterator[list[bytes]]:
+        """The paths in their order, in batches bounded as far as sizes are known."""
         sized = ((path, len(path) + protocol.OP_BYTES, self._size_of(path)) for path in paths)
         return in_batches(sized, replace(self._reader.limits, batch=limits.CUT_BATCH))

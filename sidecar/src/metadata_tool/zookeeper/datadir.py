@@ -1,10 +1,10 @@
-"""Puts a snapshot into a data directory, whole or not at all.
+"""Puts a snapshot into a data directory atomically.
 
-ZooKeeper takes the newest readable file in `version-2` for its tree, and starts empty where there is none. So the file
-is written beside it, synced, and the whole directory renamed into place: whoever looks, it is absent or complete.
+ZooKeeper loads the newest readable snapshot in `version-2`, and starts empty if there is none. So the snapshot is
+written to a directory beside it and synced, and then that directory is renamed to `version-2`.
 
-A marker says which restore it was. It lies in `version-2` too (ZooKeeper passes over names that are not its own), so
-that it comes and goes with the data it speaks of. Nothing is ever deleted: what has to make room gets another name.
+A marker identifies the restore. It is in `version-2` too (ZooKeeper ignores unknown names), so it moves together with
+the data that it describes. Nothing is ever deleted: existing data is moved aside, which means renamed.
 """
 
 import fcntl
@@ -32,26 +32,26 @@ from metadata_tool.zookeeper.snapshot import SnapshotError, SnapshotReader
 VERSION_2 = "version-2"
 MARKER = "restore.json"
 JOINED = "restore-joined.json"
-"""Beside `version-2`: the member began with an empty one, to take its tree from the cluster of this restore."""
+"""Beside `version-2`: the member started empty, to take its tree from the cluster of this restore."""
 _PARTIAL = ".version-2.partial"
 _SNAPSHOT = re.compile(r"snapshot\.(?P<zxid>[0-9a-f]{1,16})(?P<compression>\.gz|\.snappy)?")
 _ASIDE = f"{VERSION_2}."
 _HARMLESS = {"lost+found", "myid", _PARTIAL, JOINED, f"{JOINED}.new"}
-"""What a fresh volume may hold: the file system's own, the server's number, what an earlier try left."""
+"""What a new volume may hold: the file system's own directory, the server's id, remains of an earlier attempt."""
 _SEAL = b"\0\0\0\x01/"
 _HEAD = 10
 
 
 def snapshot_file(zxid: int) -> str:
-    """What ZooKeeper calls the snapshot of this zxid, in `version-2`."""
+    """The name of the snapshot of this zxid in `version-2`."""
     return f"snapshot.{zxid:x}"
 
 
 @dataclass(frozen=True)
 class DataDir:
-    """ZooKeeper's `dataDir`, and its `dataLogDir`, which is the same where none is set.
+    """ZooKeeper's `dataDir`, and its `dataLogDir`, which is the same if it is unset.
 
-    Every method raises DataDirUnusable where a directory cannot be read, or written, or has no room.
+    Every method raises DataDirUnusable or LogDirUnusable if that directory cannot be read or written, or is full.
     """
 
     path: Path
@@ -59,11 +59,15 @@ class DataDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other restore away from here."""
+        """Lock the directory against other restores during the block.
+
+        Raises:
+            DataDirLocked: another process has locked it.
+        """
         with self._explaining():
             directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            with suppress(OSError):  # where a file system knows no locks, there are none
+            with suppress(OSError):  # some file systems have no locks
                 self._lock(directory)
             yield
         finally:
@@ -76,32 +80,32 @@ class DataDir:
             raise DataDirLocked(self.path) from None
 
     def marker(self) -> bytes | None:
-        """The marker of the restore that was placed here; None where there was none."""
+        """The marker of the restore that was placed here, None if there is none."""
         return self._read(self.path / VERSION_2 / MARKER)
 
     def joined(self) -> bytes | None:
-        """The marker of the cluster that an empty member was to take its tree from."""
+        """The marker of the cluster from which an empty member takes its tree, None if there is none."""
         return self._read(self.path / JOINED)
 
     def note_joined(self, marker: bytes) -> None:
-        """Note that a member begins empty, so that its data is known when it comes again."""
+        """Note that a member starts empty, so that its data is recognised after a restart."""
         with self._explaining():
             self._write(self.path / f"{JOINED}.new", _writing(marker))
             (self.path / f"{JOINED}.new").replace(self.path / JOINED)
             sync_directory(self.path)
 
     def has_snapshot(self) -> bool:
-        """Whether there is a snapshot of anything that ZooKeeper would try to load (SnapStream.isValidSnapshot).
+        """Whether there is a snapshot that ZooKeeper would try to load (SnapStream.isValidSnapshot).
 
-        An empty server saves `snapshot.0` before it has met another.
+        `snapshot.0` does not count: an empty server writes it before it has found the others.
         """
         with self._explaining():
             return any(_looks_whole(path) for path in self._snapshots() if path.name != snapshot_file(0))
 
     def find_znode(self, path: bytes) -> bytes | None:
-        """The data of a znode in the newest snapshot here that can be read; None where it is not in it, or none can.
+        """The data of a znode in the newest readable snapshot, None if there is none.
 
-        Compressed ones cannot. A snapshot is read from front to end, a few seconds for a million znodes.
+        Compressed snapshots are not readable here. Reading a million znodes takes a few seconds.
         """
         for snapshot in self._snapshots():
             with self._explaining(), suppress(SnapshotError), snapshot.open("rb") as stream:
@@ -110,29 +114,34 @@ class DataDir:
         return None
 
     def holds_data(self) -> bool:
-        """Whether there is anything but what a fresh volume may hold, and what was kept aside."""
+        """Whether there is more than a new volume may hold, apart from data that was moved aside."""
         return bool(self._data())
 
     def require_empty(self) -> None:
-        """Refuse to be the place of a restore where there is data.
+        """Check that the directory holds no data.
 
         Raises:
-            DataDirNotEmpty: there is.
+            DataDirNotEmpty: it does.
         """
         if found := self._data():
             raise DataDirNotEmpty(self.path, found)
 
     def require_space(self, size: int) -> None:
-        """Refuse to be the place of a restore without room for so many bytes, before the first is written."""
+        """Check that there is room for this many bytes, before the first one is written.
+
+        Raises:
+            DataDirTooSmall: there is not.
+        """
         with self._explaining():
             free = shutil.disk_usage(self.path).free
         if free < size:
             raise DataDirTooSmall(self.path, free, size)
 
-    def keep_aside(self, why: str) -> dict[Path, Path]:
-        """Give data another name, which says why and when; what is kept aside is no data any more. New names by old.
+    def move_aside(self, why: str) -> dict[Path, Path]:
+        """Move data aside: rename it, with the reason and the time in the name. Returns new names by old ones.
 
-        The logs go first: a snapshot without its logs is older, logs without their snapshot would be read into another.
+        The logs are renamed first. A snapshot without its logs is only older, but ZooKeeper would replay logs without
+        their snapshot into another one.
         """
         name = f"{_ASIDE}{re.sub(r'[^A-Za-z0-9_-]', '_', why)}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         kept: dict[Path, Path] = {}
@@ -148,14 +157,14 @@ class DataDir:
         return kept
 
     def place(self, zxid: int, write: Callable[[BinaryIO], Mapping[str, bytes]], replacing: str | None = None) -> Path:
-        """Let `write` make the snapshot of this zxid, and put it where ZooKeeper looks for it. The file's path.
+        """Have `write` write the snapshot of this zxid, and place it atomically. Returns the path of the file.
 
-        What `write` returns are files to lie beside it, by name: the one called MARKER is what `marker` gives from
-        then on. With `replacing`, data that is there is kept aside for this reason once all is written: killed after
-        that, the directory counts as empty, and the next try goes on.
+        `write` returns the content of further files by name. The one called MARKER is the result of `marker` from then
+        on. With `replacing`, existing data is moved aside for this reason once all is written. If the process is killed
+        after that, the directory counts as empty, and the next attempt continues.
 
         Raises:
-            DataDirNotEmpty: there is data, and it is not to be replaced.
+            DataDirNotEmpty: there is data, and `replacing` is None.
             Exception: whatever `write` raises; the directory is then as it was.
         """
         if replacing is None:
@@ -164,7 +173,7 @@ class DataDir:
         with self._explaining():
             try:
                 self._fill(partial, snapshot_file(zxid), write)
-                kept = {} if replacing is None else self.keep_aside(replacing)
+                kept = {} if replacing is None else self.move_aside(replacing)
                 _rename(partial, placed, kept)
                 sync_directory(self.path)
             finally:
@@ -172,7 +181,7 @@ class DataDir:
         return placed / snapshot_file(zxid)
 
     def _fill(self, partial: Path, name: str, write: Callable[[BinaryIO], Mapping[str, bytes]]) -> None:
-        """Make a directory of everything, synced."""
+        """Create a directory with all files, synced."""
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         self._give_away(partial)
@@ -191,17 +200,17 @@ class DataDir:
             os.fsync(file.fileno())
 
     def _give_away(self, path: Path) -> None:
-        """Let whoever uses the data directory use this: ZooKeeper may be another user, or only share a group."""
+        """Give a file the owner, group and mode of the data directory, because ZooKeeper may be another user."""
         whole = self.path.stat()
         if os.geteuid() == 0:
             os.chown(path, whole.st_uid, whole.st_gid)
         elif path.stat().st_gid != whole.st_gid:
-            with suppress(PermissionError):  # not a group of ours
+            with suppress(PermissionError):  # this user is not in that group
                 os.chown(path, -1, whole.st_gid)
         path.chmod(stat.S_IMODE(whole.st_mode) & (0o2777 if path.is_dir() else 0o666))
 
     def _snapshots(self) -> list[Path]:
-        """Those of `version-2`, the newest first."""
+        """The snapshots in `version-2`, the newest first."""
         found = [
             (match, path) for path in (self.path / VERSION_2).glob("*") if (match := _SNAPSHOT.fullmatch(path.name))
         ]
@@ -229,7 +238,7 @@ class DataDir:
         except OSError as error:
             found = Path(os.fsdecode(error.filename or b""))
             holding = [each for each in (self.path, self.logs) if found.is_relative_to(each)]
-            where = max(holding, key=lambda each: len(each.parts), default=self.path)  # one may lie in the other
+            where = max(holding, key=lambda each: len(each.parts), default=self.path)  # one may be inside the other
             fault = DataDirUnusable if where == self.path else LogDirUnusable
             raise fault(where, error.strerror or str(error)) from error
 

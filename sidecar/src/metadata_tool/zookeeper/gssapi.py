@@ -1,7 +1,7 @@
 """Kerberos by MIT's libgssapi_krb5.so.2, as far as SASL's mechanism GSSAPI needs it: a ticket from a keytab, a context.
 
-By ctypes, so that nothing is compiled, and loaded where it is asked for alone. The functions are those of RFC 2744, and
-MIT's `gss_acquire_cred_from`, which takes a keytab where others want environment variables
+The library is called by ctypes, so nothing is compiled, and loaded only if it is needed. The functions are those of
+RFC 2744, and MIT's `gss_acquire_cred_from`, which takes a keytab instead of environment variables
 (https://web.mit.edu/kerberos/krb5-latest/doc/appdev/gssapi.html).
 """
 
@@ -77,25 +77,25 @@ _MECHANISMS = _OidSet(1, ctypes.pointer(_KRB5))
 
 
 class GssError(Exception):
-    """The library's own words; `code` is Kerberos' error (krb5.h), 0 where it has none."""
+    """An error with the library's text. `code` is Kerberos' error (krb5.h), 0 if it has none."""
 
     def __init__(self, text: str, code: int = 0, *, defective: bool = False) -> None:
-        """`defective`: what the other side sent is no token."""
+        """`defective`: the other side sent an invalid token."""
         super().__init__(" ".join(text.split()))
         self.code = code
         self.defective = defective
 
 
 class LibraryMissingError(Exception):
-    """There is no libgssapi_krb5.so.2."""
+    """libgssapi_krb5.so.2 is not installed."""
 
 
 def require_key(keytab: str, principal: str) -> None:
-    """See that a keytab has a key of this principal, of any where it is empty. No KDC is asked.
+    """Check that a keytab has a key of this principal, or of any if it is empty. No KDC is asked.
 
     Raises:
-        GssError: it has not, or cannot be read.
-        LibraryMissingError: there is no library.
+        GssError: it has no key, or cannot be read.
+        LibraryMissingError: the library is not installed.
     """
     library = _Library()
     store = {b"keytab": b"FILE:" + os.fsencode(keytab)}
@@ -103,17 +103,17 @@ def require_key(keytab: str, principal: str) -> None:
 
 
 class Context:
-    """One login to a service, by a ticket that a keytab's key gives.
+    """One login to a service, by a ticket for a key of a keytab.
 
-    The tickets stay in the process's memory, where the next login finds them; libkrb5 renews them from the keytab.
+    Tickets stay in the memory of the process for the next login. libkrb5 renews them from the keytab.
     """
 
     def __init__(self, keytab: str, principal: str, service: str, host: str) -> None:
-        """Get a ticket; `principal` empty: of the keytab's first.
+        """Get a ticket. An empty `principal` is the first one of the keytab.
 
         Raises:
-            GssError: there is none.
-            LibraryMissingError: there is no library.
+            GssError: Kerberos gives no ticket.
+            LibraryMissingError: the library is not installed.
         """
         self._library = _Library()
         file = os.fsencode(keytab)
@@ -128,10 +128,10 @@ class Context:
             raise
 
     def step(self, token: bytes | None) -> tuple[bytes, bool]:
-        """What to send next, and whether an answer belongs to it; begin with None.
+        """The next token to send, and whether an answer is expected. The first `token` is None.
 
         Raises:
-            GssError: no ticket for that service, or the token is none.
+            GssError: Kerberos gives no ticket for that service, or the token is invalid.
         """
         out = _Buffer()
         given = ctypes.byref(_given(token)) if token is not None else None
@@ -153,10 +153,10 @@ class Context:
         return self._library.taken(out), bool(major & _CONTINUE)
 
     def unwrap(self, token: bytes) -> bytes:
-        """What the other side has signed.
+        """The content of a signed message.
 
         Raises:
-            GssError: it has not.
+            GssError: the signature is invalid.
         """
         out = _Buffer()
         context, given = self._context, ctypes.byref(_given(token))
@@ -164,21 +164,21 @@ class Context:
         return self._library.taken(out)
 
     def wrap(self, data: bytes) -> bytes:
-        """Sign; nothing is encrypted."""
+        """Sign a message, without encryption."""
         out = _Buffer()
         context, given = self._context, ctypes.byref(_given(data))
         self._library.call("gss_wrap", context, 0, _U32(0), given, None, ctypes.byref(out))
         return self._library.taken(out)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release everything."""
         self._library.release_context(self._context)
         self._library.release_name(self._target)
         self._library.release_credential(self._credential)
 
 
 class _Library:
-    """The functions, with errors raised."""
+    """The functions of the library. Their errors are raised."""
 
     def __init__(self) -> None:
         try:
@@ -187,7 +187,7 @@ class _Library:
             raise LibraryMissingError(LIBRARY) from error
 
     def call(self, function: str, *arguments: object) -> int:
-        """Its major status.
+        """Call a function. Returns its major status.
 
         Raises:
             GssError: it failed.
@@ -219,7 +219,7 @@ class _Library:
         return made
 
     def taken(self, buffer: _Buffer) -> bytes:
-        """What it holds; the library gets it back."""
+        """The content of a buffer, which is released."""
         data = ctypes.string_at(buffer.value, buffer.length) if buffer.length else b""
         self._loaded.gss_release_buffer(ctypes.byref(_U32()), ctypes.byref(buffer))
         return data
@@ -234,7 +234,7 @@ class _Library:
         self._loaded.gss_release_cred(ctypes.byref(_U32()), ctypes.byref(credential))
 
     def _words(self, major: int, minor: int) -> str:
-        """Kerberos' own words where it has any, else those of GSSAPI."""
+        """The text of Kerberos for an error if there is one, else that of GSSAPI."""
         return self._status(minor, 2) if minor else self._status(major, 1)
 
     def _status(self, code: int, kind: int) -> str:

@@ -1,6 +1,7 @@
-"""ZooKeeper's serialisation, jute: what the wire and the snapshot share.
+"""ZooKeeper's serialisation, jute, which the wire and the snapshot share.
 
-Big-endian; a string or buffer is an int32 length and its bytes, null is -1; a vector is an int32 count and its items.
+All is big-endian. A string or buffer is an int32 length and its bytes, and null is -1. A vector is an int32 count and
+its items.
 Source: zookeeper-jute/src/main/resources/zookeeper.jute.
 """
 
@@ -16,7 +17,7 @@ READ = 1
 ALL_PERMISSIONS = 31
 
 _NOT_UTF8 = "surrogateescape"
-"""Java's own encoding of some characters is not UTF-8 (BinaryOutputArchive); they are to come back as they were."""
+"""Java encodes some characters differently (BinaryOutputArchive). They must not change."""
 
 
 class Acl(NamedTuple):
@@ -28,12 +29,12 @@ class Acl(NamedTuple):
 
 
 def buffer(value: bytes | None) -> bytes:
-    """Encode a string or buffer; null and empty are different."""
+    """Encode a string or buffer. Null and empty are different."""
     return INT.pack(-1) if value is None else INT.pack(len(value)) + value
 
 
 def read_buffer(source: bytes, offset: int) -> tuple[bytes | None, int]:
-    """Decode a string or buffer at `offset`; the value, and the offset after it.
+    """Decode a string or buffer at `offset`. Returns the value and the offset after it.
 
     Raises:
         DecodeError: it does not fit into the source.
@@ -48,13 +49,13 @@ def read_buffer(source: bytes, offset: int) -> tuple[bytes | None, int]:
 
 
 def pack_acls(acls: list[Acl]) -> bytes:
-    """Encode an ACL: the same bytes on the wire and in a snapshot's ACL cache."""
+    """Encode an ACL as on the wire and in a snapshot."""
     entries = (INT.pack(perms) + _text(scheme) + _text(name) for perms, scheme, name in acls)
     return INT.pack(len(acls)) + b"".join(entries)
 
 
 def unpack_acls(source: bytes, offset: int = 0) -> tuple[list[Acl], int]:
-    """Decode an ACL at `offset`; its entries, and the offset after it.
+    """Decode an ACL at `offset`. Returns its entries and the offset after it.
 
     Raises:
         DecodeError: it is malformed.

@@ -1,4 +1,11 @@
-"""From the reply to a multi-read to encoded znodes: in one loop, for a million of them go through it."""
+"""Decodes replies to multi-reads into encoded znodes, in one loop because millions go through it.
+
+A reply holds an answer for each read, and ends with an item of type -1 (MultiResponse):
+
+    byte     0     4      5      9       13      13 + n        13 + n + 68
+    data     type  done   error  length  data    stat on the wire
+    refused  type  done   error  error
+"""
 
 import struct
 from collections.abc import Sequence
@@ -16,25 +23,25 @@ from metadata_tool.zookeeper.wire import WireError
 
 
 class MultiReadResult(NamedTuple):
-    """Znodes as a snapshot has them, one after the other as they were asked for, without those that have gone."""
+    """Znodes encoded as in a snapshot, in the order of the request, without those that no longer exist."""
 
     content: bytes
     nodes: int
-    """How many these are."""
+    """Their number."""
     unknown: list[bytes]
-    """Of these the ACL is not of the version that was read."""
+    """Paths whose ACL belongs to another version than data and stat."""
     parents: dict[bytes, int]
-    """Those that have children, and how many."""
+    """Paths with children, and their number."""
     end: int
-    """Where in the reply the next answer begins."""
+    """Where in the reply the next answer starts."""
 
 
-def transcribed(
+def decoded(
     paths: Sequence[bytes], on_wire: Sequence[bytes], acls: Sequence[AclReply], body: bytes, table: AclTable
 ) -> MultiReadResult:
-    """What a multi-read of data, whose ACLs were asked for before it, was answered. An ephemeral needs no ACL.
+    """Decode the answers to getData, and join each with the ACL that was read before. An ephemeral needs no ACL.
 
-    `on_wire` are the paths as they were sent: but for the root's, a snapshot has them so, too.
+    `on_wire` are the paths as encoded in the request. A snapshot has the same encoding, except for the root.
 
     Raises:
         ZnodeUnreadable, ReadRefused: the server refused one, or hid part of its ACL.
@@ -42,12 +49,12 @@ def transcribed(
         WireError: the server throttles every read.
     """
     try:
-        return _transcribed(paths, on_wire, acls, body, table)
+        return _decoded(paths, on_wire, acls, body, table)
     except struct.error as error:  # once for a reply, not for each of its znodes
         raise DecodeError("the reply to a multi-read ends too early") from error
 
 
-def _transcribed(
+def _decoded(
     paths: Sequence[bytes], on_wire: Sequence[bytes], acls: Sequence[AclReply], body: bytes, table: AclTable
 ) -> MultiReadResult:
     pieces: list[bytes] = []
@@ -92,9 +99,9 @@ _STAT_AND_ITEM = struct.Struct(">52s4xi8si5xi")
 """Of a stat on the wire: SHARED, CHILDREN, WIRE_PZXID. Then how the next answer begins."""
 _STAT_AND_ITEM_SIZE = STAT_SIZE + ITEM_SIZE
 _PIECES = 5
-"""Of each znode."""
+"""For each znode."""
 _PADDING = bytes(4)
-"""What ends all answers is shorter than the beginning of one."""
+"""The last item is shorter than the start of an answer."""
 _PLAIN = NO_CREATES + NEVER_SET + NO_OWNER
 """How SHARED ends, cversion first, if a snapshot has the same: that of most znodes."""
 _ROOT = bytes(4)
@@ -102,11 +109,11 @@ _OPEN, _UNKNOWN = LONG.pack(OPEN_ACL_KEY), LONG.pack(UNKNOWN)
 
 
 def require_gone(path: bytes, refusal: Refusal) -> None:
-    """A znode that has gone needs no reading.
+    """Accept a refusal because the znode no longer exists.
 
     Raises:
-        ZnodeUnreadable, ReadRefused: it is refused for another reason.
-        WireError: the server is too busy.
+        ZnodeUnreadable, ReadRefused: it was refused for another reason.
+        WireError: the server throttles every read.
     """
     if refusal.code == protocol.NO_NODE:
         return

@@ -1,7 +1,7 @@
-"""Which members of an ensemble run, which serve, and which restore those that do not serve were started from.
+"""Which members of an ensemble run, which serve, and from which restore those that do not serve were started.
 
-Without a session: the four-letter command `srvr`, which is allowed by default, and, of a server that is not part of a
-quorum yet, its AdminServer's `system_properties`, which is answered all the same (Commands.SystemPropertiesCommand).
+It needs no session. It uses the four-letter command `srvr`, which is allowed by default, and the AdminServer's
+`system_properties`, which a server answers even without a quorum (Commands.SystemPropertiesCommand).
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from typing import Any
 from metadata_tool.zookeeper import limits
 
 ORIGIN = "metadata-backup.restored"
-"""The Java system property that a server is started with: the digest of the marker in its data directory."""
+"""A Java system property of a server: the digest of the marker in its data directory."""
 
 POINT = "metadata-backup.restore-point"
 """A second property: the restore point that the marker names."""
 
 HAS_RUN = "metadata-backup.has-run"
-"""A third property: its data directory holds transactions, so it was part of a quorum since the restore. Only a server
-is started with it whose fellow members have no vote while they are empty.
+"""A third property: the data directory holds transactions, so the server was part of a quorum since the restore. It is
+set only if members of its ensemble have no vote while they are empty.
 """
 
 PROPERTIES = "/commands/system_properties"
@@ -37,7 +37,7 @@ _SERVES = re.compile(r"^Mode: |is not in the whitelist", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Member:
-    """A server that runs. It serves if it is part of a quorum, or will not tell."""
+    """A server that runs. It serves if it is part of a quorum, or refuses to answer."""
 
     address: str
     serves: bool
@@ -45,7 +45,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a server reports about the restore that it was started from; empty if it reports nothing."""
+    """What a server reports about the restore that it was started from. Empty if it reports nothing."""
 
     digest: str
     point: str
@@ -53,7 +53,7 @@ class Origin:
 
 
 def look(servers: str) -> list[Member]:
-    """Those of these (`host:port,…`) that run."""
+    """The servers of these (`host:port,…`) that run."""
     answers = {server: _ask(server) for server in servers.split(",") if server}
     return [Member(server, bool(_SERVES.search(answer))) for server, answer in answers.items() if answer]
 
@@ -79,13 +79,13 @@ def properties(server: str, admin_port: int, asker: str = "") -> Mapping[str, An
 
 
 def _ask(server: str) -> str:
-    """What a server answers; empty where none runs."""
+    """The answer of a server, empty if none runs."""
     answer = b""
     with (
         contextlib.suppress(OSError),
         socket.create_connection(_split(server), timeout=limits.PROBE_TIMEOUT) as connection,
     ):
-        answer = b"\n"  # it runs, whatever it says
+        answer = b"\n"  # it runs, whatever it answers
         connection.sendall(b"srvr")
         deadline = time.monotonic() + limits.PROBE_TIMEOUT
         while time.monotonic() < deadline and (chunk := connection.recv(65536)):

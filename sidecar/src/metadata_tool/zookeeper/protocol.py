@@ -1,6 +1,6 @@
-"""ZooKeeper's client protocol, as far as a capture speaks it: requests out, replies sliced rather than parsed.
+"""ZooKeeper's client protocol, as far as a capture needs it: encodes requests, and slices replies without parsing them.
 
-A snapshot keeps the same bytes as the wire, so slices are all that is needed. Sources: zookeeper.jute, ZooDefs.OpCode,
+A snapshot stores the same bytes as the wire, so slices are sufficient. Sources: zookeeper.jute, ZooDefs.OpCode,
 MultiOperationRecord, MultiResponse, KeeperException.Code.
 """
 
@@ -29,13 +29,13 @@ _LAST_OP = _OP.pack(-1, True, -1)
 _NO_WATCH = b"\0"
 _ROOT = buffer(b"/")
 ITEM = struct.Struct(">i5xi")
-"""Of one result: its type, and then the length of its data, its number of names, or its error."""
+"""The start of one result: its type, and the length of its data, its number of names or its error."""
 ITEM_SIZE = 9
-"""Before its length, number or error, which belongs to what follows."""
+"""Bytes before that length, number or error."""
 REFUSED = -1
 _EVENT = struct.Struct(">ii")
 OP_BYTES = 14
-"""Of a read in a multi-read, besides its path."""
+"""Bytes of a read in a multi-read, besides its path."""
 
 
 class Refusal(NamedTuple):
@@ -45,7 +45,7 @@ class Refusal(NamedTuple):
 
 
 class DataReply(NamedTuple):
-    """getData: data as a field (its length and its bytes), and the client's 68 bytes of stat."""
+    """The answer to getData: the data as a field (its length and its bytes), and 68 bytes of stat."""
 
     data: bytes
     stat: bytes
@@ -55,18 +55,18 @@ Reply = DataReply | list[bytes] | Refusal
 
 
 def on_wire(path: bytes) -> bytes:
-    """A snapshot's path as the protocol has it: the root is `/`, not empty."""
+    """The encoding of a path in a request. The root is empty in a snapshot, and `/` in a request."""
     return on_wire_each([path])[0]
 
 
 def on_wire_each(paths: Iterable[bytes]) -> list[bytes]:
-    """The same of many, of which there may be millions."""
+    """The same for many paths."""
     pack = INT.pack
     return [pack(len(path)) + path if path else _ROOT for path in paths]
 
 
 def multi_read(data: Sequence[bytes], lists: Sequence[bytes] = ()) -> bytes:
-    """A request for the data of some znodes and the children of some, paths as on the wire, all at one instant."""
+    """A request for the data of some znodes and the children of others at one zxid. The paths are encoded."""
     return _reader(_GET_DATA, data) + _reader(_GET_CHILDREN, lists) + _LAST_OP
 
 
@@ -88,7 +88,7 @@ def read_replies(body: bytes, at: int = 0) -> list[Reply]:
 
 def _read_replies(body: bytes, at: int) -> list[Reply]:
     replies: list[Reply] = []
-    keep, item, new = replies.append, ITEM.unpack_from, tuple.__new__  # which is what DataReply(...) does
+    keep, item, new = replies.append, ITEM.unpack_from, tuple.__new__  # as DataReply(...), but faster
     end = len(body) - _OP.size
     while at < end:
         kind, size = item(body, at)
@@ -111,7 +111,7 @@ def _read_replies(body: bytes, at: int) -> list[Reply]:
 
 
 def _names(body: bytes, at: int) -> tuple[list[bytes], int]:
-    unpack = _UNSIGNED.unpack_from  # what read_buffer does, without a call for each of a million names
+    unpack = _UNSIGNED.unpack_from  # as read_buffer, without a call for each name
     (count,) = unpack(body, at)
     end = at + 4
     names: list[bytes] = []
@@ -123,19 +123,19 @@ def _names(body: bytes, at: int) -> tuple[list[bytes], int]:
         keep(body[begin:end])
     if b"" in names:
         raise DecodeError("a child has no name")
-    return names, end  # beyond the end, if the last was cut off: who reads what follows finds out
+    return names, end  # beyond the end of a reply that was cut off, which the caller notices
 
 
 _UNSIGNED = struct.Struct(">I")
-"""A length, of which none is below 0: as a huge one it leads beyond the end."""
+"""A length. A negative one is read as a huge one, which leads beyond the end of the reply."""
 
 
 AclReply = bytes | Refusal
-"""getACL: the encoded ACL, as a snapshot's cache keeps it, and after it the 68 bytes of stat that it belongs to."""
+"""The answer to getACL: the ACL, encoded as in a snapshot, and the 68 bytes of stat that it belongs to."""
 
 
 def acl_replies(answers: Iterable[tuple[int, int, bytes]]) -> list[AclReply]:
-    """What several getACL were answered, each with a zxid, an error (0: none) and a body.
+    """The answers to several getACL, each with a zxid, an error (0: none) and a body.
 
     Raises:
         DecodeError: one ends too early.
@@ -147,23 +147,23 @@ def acl_replies(answers: Iterable[tuple[int, int, bytes]]) -> list[AclReply]:
 
 
 def sizes(acls: Sequence[AclReply]) -> tuple[Sequence[int], Sequence[int]]:
-    """Bytes of data and numbers of children, as the stats of getACL's answers have them; 0 where it was refused."""
+    """The data lengths and the numbers of children from the stats in answers to getACL. They are 0 for a refusal."""
     pairs = [acl[_SIZES] if type(acl) is bytes else _NO_SIZES for acl in acls]
-    numbers = struct.unpack(f">{2 * len(pairs)}I", b"".join(pairs))  # a number below 0 is none to subtract
+    numbers = struct.unpack(f">{2 * len(pairs)}I", b"".join(pairs))  # unsigned, so that no sum gets smaller
     return numbers[::2], numbers[1::2]
 
 
 _SIZES, _NO_SIZES = at_end(SIZES, STAT_SIZE), bytes(8)
-"""Where an answer, which ends with a stat, has its two numbers."""
+"""Where the stat at the end of an answer has both numbers."""
 
 
 def watch_everything() -> bytes:
-    """A request for events of every znode, now and later: addWatch on `/`, persistent and recursive."""
+    """A request for the events of every znode: addWatch on `/`, persistent and recursive."""
     return on_wire(b"") + INT.pack(_PERSISTENT_RECURSIVE)
 
 
 def event(body: bytes) -> tuple[int, bytes]:
-    """Type and path of an event; the root's is empty. Types below 0 are of the session (WatcherEvent).
+    """The type and path of an event (WatcherEvent). The root is empty. A negative type is about the session.
 
     Raises:
         DecodeError: the event is malformed.
@@ -187,17 +187,17 @@ def count(body: bytes) -> int:
 
 
 def requests(first: int, kind: int, bodies: Sequence[bytes]) -> bytes:
-    """Frames of requests, numbered from `first`."""
+    """The frames of requests, with xids from `first`."""
     pack = _REQUEST.pack
     return b"".join([pack(8 + len(body), xid & 0x7FFF_FFFF, kind) + body for xid, body in enumerate(bodies, first)])
 
 
 def special(xid: int, kind: int) -> bytes:
-    """A frame of a request that has no body, a ping say."""
+    """The frame of a request without a body, such as a ping."""
     return _REQUEST.pack(8, xid, kind)
 
 
 _REQUEST = struct.Struct(">iii")
 REPLY = struct.Struct(">iiqi")
-"""A reply's frame: its length without these four bytes; xid, zxid, error. An event's xid is -1, a ping's -2."""
+"""The head of a reply: its length without these four bytes, xid, zxid, error."""
 EVENT_XID, PING_XID = -1, -2

@@ -1,11 +1,11 @@
 """SASL to ZooKeeper, within kazoo's handshake: DIGEST-MD5 (RFC 2831) by hashlib, GSSAPI (RFC 4752) by MIT's library.
 
-kazoo's own is not used. It needs pure-sasl, whose current version is no wheel and whose GSSAPI needs a C extension, and
-so a compiler; and it asks a server that offers no SASL again and again without end, thousands of times a second.
+kazoo's own implementation is not used. It needs pure-sasl, which must be built from source, and whose GSSAPI needs a C
+extension. Also, it retries a server that offers no SASL thousands of times a second, without end.
 
-What goes over the wire: requests of type 102 with a token in a buffer, xids from 1, and as many replies; the token is
-null where the server has no SASL (ZooKeeperServer.processSasl, ZooKeeperSaslClient). The login is complete once the
-server has answered the last token without an error; where it fails, it says so and hangs up.
+On the wire these are requests of type 102 with a token in a buffer, xids from 1, and as many replies. The token in a
+reply is null if the server has no SASL (ZooKeeperServer.processSasl, ZooKeeperSaslClient). The login is complete when
+the server has answered the last token without an error. If it fails, the server answers so and closes the connection.
 """
 
 import hashlib
@@ -37,19 +37,20 @@ from metadata_tool.zookeeper.gssapi import GssError, LibraryMissingError
 DIGEST_MD5 = "DIGEST-MD5"
 GSSAPI = "GSSAPI"
 _URI = b"zookeeper/zk-sasl-md5"
-"""What ZooKeeper calls itself, whatever its name (SaslServerPrincipal, SecurityUtils.createSaslServer)."""
+"""The fixed name that ZooKeeper uses for itself (SaslServerPrincipal, SecurityUtils.createSaslServer)."""
 _FIELD = re.compile(rb'[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|\Z)', re.DOTALL)
 _REFUSALS = (AuthFailedError.code, SessionClosedRequireSaslError.code)
 
 Exchange = Generator[bytes, bytes | None, None]
-"""Yields the tokens to send, and takes the answers; raises MechanismError where one is not of its mechanism."""
+"""Yields the tokens to send, and takes the answers. Raises MechanismError for an invalid answer."""
 
 
 @dataclass(frozen=True)
 class Sasl:
-    """A mechanism; a user and a password are for DIGEST-MD5, the rest for GSSAPI.
+    """A mechanism and its credentials: user and password for DIGEST-MD5, the others for GSSAPI.
 
-    That is the first part of ZooKeeper's principals, our own principal (empty: the keytab's first), and a keytab.
+    `service` is the first part of the servers' principals. `principal` is that of the client, empty for the first one
+    in `keytab`.
     """
 
     mechanism: str
@@ -60,10 +61,10 @@ class Sasl:
     keytab: str = ""
 
     def require(self) -> None:
-        """See that what the machine must have is there, before anybody is asked.
+        """Check what this machine must have, before a server is asked.
 
         Raises:
-            LibraryMissing, KeytabUnreadable, KeyMissing: that is missing.
+            LibraryMissing, KeytabUnreadable, KeyMissing: it lacks this.
         """
         if self.mechanism != GSSAPI:
             return
@@ -78,19 +79,19 @@ class Sasl:
             raise KeyMissing(self.keytab, self.principal, str(error)) from error
 
     def exchange(self, host: str) -> Exchange:
-        """The tokens of one login to the server of this name."""
+        """The exchange of one login to the server with this name."""
         return _gssapi(self, host) if self.mechanism == GSSAPI else _digest_md5(self)
 
 
 class _Token(SASL):  # type: ignore[misc]  # kazoo has no types
-    """A token that no log shows: kazoo's has all of it in its debug log, open to guessing."""
+    """A token that logs do not show. kazoo's debug log would, so that the password could be guessed."""
 
     def __repr__(self) -> str:
         return "SASL(…)"
 
 
 def log_in(connection: Any, sasl: Sasl, host: str, timeout: float) -> None:
-    """Log in on a connection of kazoo's; stands for its `_authenticate_with_sasl`.
+    """Log in on a kazoo connection. Replaces its `_authenticate_with_sasl`.
 
     Raises:
         ZooKeeperError: the server refused, there is no ticket, or the library for GSSAPI is missing.
@@ -104,7 +105,9 @@ def log_in(connection: Any, sasl: Sasl, host: str, timeout: float) -> None:
     except _NotOfferedError as error:
         raise SaslNotOffered(host) from error
     except ConnectionDropped as error:
-        raise ConnectionDropped(f"it hung up during the login by SASL {sasl.mechanism} ({error})") from error
+        raise ConnectionDropped(
+            f"it closed the connection during the login by SASL {sasl.mechanism} ({error})"
+        ) from error
     except LibraryMissingError as error:
         raise LibraryMissing(gssapi.LIBRARY) from error
     except GssError as error:
@@ -129,7 +132,7 @@ def _play(connection: Any, exchange: Exchange, timeout: float) -> None:
             token = exchange.send(answer)
         except StopIteration:
             return
-    raise MechanismError("it asks again and again")
+    raise MechanismError("the exchange does not end")
 
 
 def _ask(connection: Any, xid: int, token: bytes, timeout: float) -> bytes | None:
@@ -139,10 +142,10 @@ def _ask(connection: Any, xid: int, token: bytes, timeout: float) -> bytes | Non
         if header.err in _REFUSALS:
             raise AuthFailedError
         if header.err or header.xid != xid:
-            raise ConnectionDropped(f"reply {header.xid} with error {header.err} came where {xid} was due")
+            raise ConnectionDropped(f"reply {header.xid} with error {header.err} arrived instead of reply {xid}")
         answer, _ = SASL.deserialize(body, at)
     except struct.error as error:
-        raise ConnectionDropped(f"what came cannot be read ({error})") from error
+        raise ConnectionDropped(f"the answer cannot be decoded ({error})") from error
     return None if answer is None else bytes(answer)
 
 
@@ -153,7 +156,7 @@ def _digest_md5(sasl: Sasl) -> Exchange:
     said = fields(challenge)
     response, expected = digest(sasl.user, sasl.password, said, _URI, secrets.token_hex(16).encode())
     verdict = yield response
-    if verdict is None:  # as with zookeeper.allowSaslFailedClients: the session goes on, and is nobody's
+    if verdict is None:  # with zookeeper.allowSaslFailedClients the session stays open without a login
         raise AuthFailedError
     if fields(verdict).get(b"rspauth") != expected:
         raise MechanismError("it does not prove that it knows the password")
@@ -179,19 +182,19 @@ def _required(answer: bytes | None) -> bytes:
 
 
 def fields(challenge: bytes) -> dict[bytes, bytes]:
-    """The directives of a challenge, RFC 2831, 7.1; the first of those that come several times, such as realms.
+    """The directives of a challenge (RFC 2831, 7.1). Of a repeated one, such as a realm, the first counts.
 
     Raises:
-        MechanismError: it is none.
+        MechanismError: it is malformed.
     """
     if len(challenge) > limits.DIGEST_CHALLENGE:
-        raise MechanismError(f"a challenge of {len(challenge)} bytes, and {limits.DIGEST_CHALLENGE} is the most")
+        raise MechanismError(f"its challenge has {len(challenge)} bytes, the limit is {limits.DIGEST_CHALLENGE}")
     found: dict[bytes, bytes] = {}
     at, end = 0, len(challenge.rstrip(b", \t\r\n\0"))
     while at < end:
         match = _FIELD.match(challenge, at)
         if not match:
-            raise MechanismError("a challenge that is malformed")
+            raise MechanismError("its challenge is malformed")
         name, quoted, plain = match.groups()
         found.setdefault(name.lower(), plain if quoted is None else re.sub(rb"\\(.)", rb"\1", quoted, flags=re.DOTALL))
         at = match.end()
@@ -199,14 +202,14 @@ def fields(challenge: bytes) -> dict[bytes, bytes]:
 
 
 def digest(user: str, password: str, said: dict[bytes, bytes], uri: bytes, cnonce: bytes) -> tuple[bytes, bytes]:
-    """The response to a challenge, and what the server must answer to prove that it knows the password, too.
+    """The response to a challenge, and the answer by which the server proves that it knows the password.
 
     Raises:
-        MechanismError: it is no challenge that can be answered.
+        MechanismError: the challenge cannot be answered.
     """
     nonce, realm = said.get(b"nonce"), said.get(b"realm", b"")
     if not nonce or said.get(b"algorithm") != b"md5-sess":
-        raise MechanismError("no challenge of DIGEST-MD5")
+        raise MechanismError("its challenge does not belong to DIGEST-MD5")
     if b"auth" not in re.split(rb"[\s,]+", said.get(b"qop", b"auth")):
         raise MechanismError("it wants all traffic signed or encrypted by SASL, which ZooKeeper itself cannot")
     secret = _md5(b":".join((_narrow(user), realm, _narrow(password)))).digest()
@@ -230,12 +233,12 @@ def digest(user: str, password: str, said: dict[bytes, bytes], uri: bytes, cnonc
 
 
 def _narrow(text: str) -> bytes:
-    """ISO 8859-1 where that can have it, else UTF-8: RFC 2831, 2.1.2.1."""
+    """ISO 8859-1 if possible, else UTF-8 (RFC 2831, 2.1.2.1)."""
     return text.encode("latin-1") if all(char <= "\xff" for char in text) else text.encode()
 
 
 def _md5(data: bytes) -> "hashlib._Hash":
-    return hashlib.md5(data, usedforsecurity=False)  # DIGEST-MD5 is; so it works where policy forbids MD5 for security
+    return hashlib.md5(data, usedforsecurity=False)  # so that it works even if a policy forbids MD5
 
 
 def _hex(data: bytes) -> bytes:

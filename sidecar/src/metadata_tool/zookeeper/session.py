@@ -1,6 +1,6 @@
-"""Sessions with an ensemble: kazoo finds a server, shakes hands and logs in; then the connection is ours to read.
+"""Sessions with an ensemble: kazoo finds a server, does the handshake and logs in. Then `Wire` takes the connection.
 
-kazoo hands events to other threads, where their order among replies is lost, and spends ten times as long on a request.
+kazoo passes events to other threads, which loses their order among replies, and needs ten times as long for a request.
 """
 
 import logging
@@ -40,12 +40,12 @@ log = logging.getLogger(__name__)
 OLDEST = (3, 6)
 
 Endpoint = tuple[str, str, int]
-"""A server's name, address and port."""
+"""The name, address and port of a server."""
 
 
 @dataclass(frozen=True)
 class Login:
-    """A scheme such as `digest`, and its credential, kept out of every message."""
+    """A scheme such as `digest`, and its credential, which no message shows."""
 
     scheme: str
     credential: str = field(repr=False)
@@ -53,7 +53,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Its servers, `host:port,…`; a login, TLS and SASL, if any; seconds to wait for it."""
+    """Its servers (`host:port,…`), login, TLS and SASL, if any, and how many seconds to wait for a session."""
 
     servers: str
     login: Login | None = None
@@ -63,12 +63,12 @@ class Ensemble:
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
 
     def client(self) -> KazooClient:
-        """A kazoo client that knows all this, not started."""
+        """A kazoo client with these settings, not started."""
         return KazooClient(
             hosts=self.servers,
             timeout=limits.SESSION_TIMEOUT,
             auth_data=[(self.login.scheme, self.login.credential)] if self.login else None,
-            sasl_options={} if self.sasl else None,  # its handshake then does SASL, which `_open` replaces by ours
+            sasl_options={} if self.sasl else None,  # then its handshake calls SASL, which `_open` replaces
             **_secured(self.tls),
         )
 
@@ -89,7 +89,7 @@ class Answer(NamedTuple):
 
 
 class Session:
-    """A session with one server, and more with the same one on demand."""
+    """A session with one server, and more sessions with the same server on demand."""
 
     def __init__(self, ensemble: Ensemble, endpoint: Endpoint, wire: Wire, heartbeat: Heartbeat) -> None:
         self.wire = wire
@@ -100,7 +100,7 @@ class Session:
         self._more: list[Wire] = []
 
     def ask(self, kind: int, body: bytes) -> Answer:
-        """Ask one thing, and wait for the answer.
+        """Send one request, and wait for its answer.
 
         Raises:
             WireError: the connection broke.
@@ -126,17 +126,17 @@ class Session:
         return replies[0] if isinstance(replies[0], DataReply) else None
 
     def wires(self) -> Wires:
-        """All connections, to be read together."""
+        """All connections of this session, to be read together."""
         return Wires([self.wire, *self._more], self._heartbeat)
 
     def more(self, number: int) -> list[Wire]:
-        """Open so many sessions more; fewer where the server gives fewer, which is said."""
+        """Open this many more sessions, or as many as the server accepts. Fewer are logged."""
         try:
             for _ in range(number):
                 self._more.append(_open(self._ensemble, self._endpoint))
         except (kazoo_errors.KazooException, OSError, WireError) as error:
             log.warning(
-                "ZooKeeper gives %d sessions of %d, which is slower: %s",
+                "ZooKeeper accepted %d of %d sessions, so reading ACLs takes longer: %s",
                 1 + len(self._more),
                 1 + number,
                 _reason(error),
@@ -144,7 +144,7 @@ class Session:
         return self._more
 
     def close(self) -> None:
-        """End all of them."""
+        """End all of its sessions."""
         for wire in (self.wire, *self._more):
             wire.close()
 
@@ -155,9 +155,9 @@ class Session:
 
 @contextmanager
 def connect(ensemble: Ensemble, heartbeat: Heartbeat) -> Iterator[Session]:
-    """A session with one of the servers, closed at the end.
+    """Open a session with one of the servers, and close it after the block.
 
-    Says every few seconds that it is still trying, as long as the ensemble's patience lasts.
+    Until one accepts it, servers are tried for `ensemble.patience` seconds, which is logged every few seconds.
 
     Raises:
         Unreachable: no server accepted a session in that time.
@@ -187,7 +187,7 @@ def connect(ensemble: Ensemble, heartbeat: Heartbeat) -> Iterator[Session]:
 
 
 def _require_admission(session: Session, ensemble: Ensemble) -> None:
-    """A server that demands a login takes the session without one, answers the first request so, and hangs up."""
+    """A server that demands a login opens a session without one, refuses its first request, and closes it."""
     answer = session.ask(protocol.GET_ACL, protocol.on_wire(b""))
     if answer.error == kazoo_errors.SessionClosedRequireSaslError.code:
         raise _login_demanded(ensemble)
@@ -213,14 +213,14 @@ def _patiently(ensemble: Ensemble, heartbeat: Heartbeat) -> tuple[Endpoint, Wire
 
 
 def _open(ensemble: Ensemble, endpoint: Endpoint) -> Wire:
-    """One session with this server.
+    """Open one session with this server.
 
     Raises:
         ZooKeeperError: the server refused the login or demands another, or the library for SASL is missing.
-        KazooException, OSError, WireError: it cannot be had.
+        KazooException, OSError, WireError: it did not succeed.
     """
     client = ensemble.client()
-    connection = client._connection  # noqa: SLF001  # what it does in a thread of its own, up to the first request
+    connection = client._connection  # noqa: SLF001  # as its own thread does up to the first request
     if ensemble.sasl:
         connection._authenticate_with_sasl = partial(log_in, connection, ensemble.sasl)  # noqa: SLF001
     try:
@@ -233,7 +233,7 @@ def _open(ensemble: Ensemble, endpoint: Endpoint) -> Wire:
 
 
 def _shake_hands(client: KazooClient, ensemble: Ensemble, endpoint: Endpoint) -> float:
-    """The session's timeout in seconds, as the server grants it."""
+    """The session timeout that the server granted, in seconds."""
     try:
         read_timeout, _ = client._connection._connect(*endpoint)  # noqa: SLF001
     except kazoo_errors.AuthFailedError as error:
@@ -242,8 +242,8 @@ def _shake_hands(client: KazooClient, ensemble: Ensemble, endpoint: Endpoint) ->
         raise _login_demanded(ensemble) from error
     except (kazoo_errors.KazooException, OSError, client.handler.timeout_exception) as error:
         raise WireError(_reason(error)) from error
-    except (RuntimeError, struct.error) as error:  # what kazoo makes of an answer that is not the protocol
-        raise WireError(f"what came cannot be read ({error})") from error
+    except (RuntimeError, struct.error) as error:  # kazoo's errors for a malformed answer
+        raise WireError(f"the answer cannot be decoded ({error})") from error
     return float(read_timeout) * 1.5 / 1000  # kazoo's is two thirds of the session's
 
 
@@ -253,16 +253,16 @@ def _reason(error: BaseException) -> str:
 
 def _why(error: BaseException, endpoint: Endpoint, tls: Tls | None) -> str:
     with suppress(OSError):
-        if _command(endpoint, tls, b"isro").strip() == "ro":  # it hangs up on who would write
-            return "it has lost its quorum, and only lets read (readonlymode)"
+        if _command(endpoint, tls, b"isro").strip() == "ro":  # it closes the connections of clients that may write
+            return "it lost its quorum and is read-only (readonlymode)"
     return _reason(error)
 
 
 def _command(endpoint: Endpoint, tls: Tls | None, word: bytes) -> str:
-    """What a server answers to a four-letter command.
+    """The answer of a server to a four-letter command.
 
     Raises:
-        OSError: nothing.
+        OSError: the server did not answer.
     """
     _, address, port = endpoint
     if tls:
@@ -273,7 +273,7 @@ def _command(endpoint: Endpoint, tls: Tls | None, word: bytes) -> str:
 
 
 def _server_version(endpoint: Endpoint, tls: Tls | None) -> str:
-    """What `srvr` says, or nothing where four-letter words are not allowed."""
+    """The version that `srvr` reports, empty if four-letter words are not allowed."""
     try:
         answer = _command(endpoint, tls, b"srvr")
     except OSError:

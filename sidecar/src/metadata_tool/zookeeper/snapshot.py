@@ -1,12 +1,12 @@
-"""ZooKeeper's own snapshot file, read and written as a stream.
+"""Reads and writes ZooKeeper's own snapshot file as a stream.
 
 Layout (FileSnap, SnapStream, SerializeUtils, DataTree, ReferenceCountedACLCache): header, sessions, ACL cache, nodes,
 the path `/`, a seal. A seal is the Adler-32 of everything before it as an int64, then the string `/`. Since 3.6 a
-digest may follow (ZOOKEEPER-3150), since 3.9 the last processed zxid (ZOOKEEPER-4570), each with a seal of its own;
-what is written here has neither, which every version loads. The root's path is the empty string.
+digest may follow (ZOOKEEPER-3150), since 3.9 the last processed zxid (ZOOKEEPER-4570), each with its own seal.
+Files written here have neither, which every version loads. The path of the root is the empty string.
 
-What is written here is in tree order: depth first, siblings sorted by their bytes. So a reader can prove, with no more
-memory than one path, that each znode has its parent and comes once.
+Files written here are in tree order: depth first, siblings sorted by their bytes. So a reader can verify, with memory
+for one path, that every znode has a parent and occurs once.
 """
 
 import hashlib
@@ -39,11 +39,11 @@ _LAST_ZXID_SIZE = LONG.size + _SEAL_SIZE
 
 
 class SnapshotError(DecodeError):
-    """A snapshot that ZooKeeper would not load, or would load wrongly; the message says where and why."""
+    """A snapshot that ZooKeeper would not load, or would load wrongly. The message says where and why."""
 
 
 class Node(NamedTuple):
-    """One znode as a snapshot holds it: `path` (root is empty), data or null, key of its ACL, 60 bytes of stat."""
+    """One znode of a snapshot: its path (the root is empty), data or null, the key of its ACL, 60 bytes of stat."""
 
     path: bytes
     data: bytes | None
@@ -52,7 +52,7 @@ class Node(NamedTuple):
 
     @classmethod
     def decode(cls, encoded: bytes) -> "Node":
-        """Read what `encode` gives."""
+        """Decode the bytes of `encode`."""
         (size,) = INT.unpack_from(encoded)
         path, tail = encoded[4 : 4 + size], len(encoded) - _TAIL
         (size,) = INT.unpack_from(encoded, 4 + size)
@@ -68,12 +68,12 @@ class Node(NamedTuple):
 
 
 def encode_sliced(path: bytes, data: bytes, acl: int, stat: bytes) -> bytes:
-    """What `Node.encode` gives, of data that is a field already: its length, and its bytes."""
+    """The same as `Node.encode`, for data that is already a field: its length and its bytes."""
     return INT.pack(len(path)) + path + data + LONG.pack(acl) + stat
 
 
 def split(content: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
-    """Encoded znodes that follow one another, each with its path, up to one that is cut; and where that begins."""
+    """The paths and encoded znodes at the start of `content`, up to an incomplete one, and where that one starts."""
     nodes: list[tuple[bytes, bytes]] = []
     keep, unpack = nodes.append, INT.unpack_from
     begin, end = 0, len(content)
@@ -96,7 +96,7 @@ AROUND_DATA = 4 + 4 + _TAIL
 
 
 def tail_of(node: bytes) -> bytes:
-    """What follows the data of an encoded znode: the key of its ACL, its stat. It does for what is asked here."""
+    """The end of an encoded znode: the key of its ACL and its stat. `acl_of` and `version_of` accept it, too."""
     return node[-_TAIL:]
 
 
@@ -111,17 +111,17 @@ def with_acl(node: bytes, acl: int) -> bytes:
 
 
 def version_of(node: bytes) -> tuple[bytes, bytes]:
-    """(czxid, aversion) of an encoded znode, encoded: what its ACL belongs to."""
+    """The encoded (czxid, aversion) of an encoded znode, which its ACL belongs to."""
     return node[_CZXID], node[_AVERSION]
 
 
 def is_ephemeral(node: bytes) -> bool:
-    """Whether an encoded znode belongs to a session."""
+    """Whether an encoded znode is ephemeral."""
     return node[_OWNER] != NO_OWNER
 
 
 class Written(NamedTuple):
-    """What was written: znodes, bytes of the file, and its SHA-256 in hex."""
+    """What was written: the number of znodes, the bytes of the file and its SHA-256 in hex."""
 
     nodes: int
     size: int
@@ -129,25 +129,25 @@ class Written(NamedTuple):
 
 
 class Readable(Protocol):
-    """The one thing that reading needs of a file."""
+    """A file, as far as reading needs it."""
 
     def read(self, size: int, /) -> bytes:
         """Up to `size` bytes, none at the end."""
 
 
 def tree_key(path: bytes) -> bytes:
-    """Sorts paths in tree order: a slash comes before every other byte, and no path holds a NUL."""
+    """A key that sorts paths in tree order: a slash comes before every other byte, and no path contains a NUL."""
     return path.replace(b"/", b"\0")
 
 
 def printable(path: bytes) -> str:
-    """A path for people: root as `/`, on one line whatever bytes it holds."""
+    """A path for messages: the root is `/`, and all is on one line."""
     text = path.decode(errors="backslashreplace") or "/"
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def inserted(nodes: Iterable[Node], added: Iterable[Node]) -> Iterator[Node]:
-    """Few znodes among many, in tree order; one is left out where another of its path is there."""
+    """The znodes with a few `added`, in tree order. An added znode is left out if its path exists."""
     waiting = sorted(((tree_key(node.path), node) for node in added), reverse=True)
     for node in nodes:
         if waiting:
@@ -164,7 +164,7 @@ def inserted(nodes: Iterable[Node], added: Iterable[Node]) -> Iterator[Node]:
 def write(out: BinaryIO, acls: Mapping[int, bytes], nodes: Iterable[bytes]) -> Written:
     """Write a snapshot of encoded znodes, parents first, with no sessions.
 
-    `acls` maps keys to encoded ACLs; the key -1 (world:anyone, all permissions) needs no entry.
+    `acls` maps keys to encoded ACLs. The key -1 (world:anyone, all permissions) needs no entry.
     """
     digest = hashlib.sha256()
     adler, size, count = 1, 0, 0
@@ -197,7 +197,7 @@ def write(out: BinaryIO, acls: Mapping[int, bytes], nodes: Iterable[bytes]) -> W
 
 @dataclass
 class Header:
-    """What precedes the nodes: the database id, session timeouts in ms by session id, encoded ACLs by key."""
+    """The database id, session timeouts in ms by session id, encoded ACLs by key."""
 
     dbid: int
     sessions: dict[int, int]
@@ -205,13 +205,13 @@ class Header:
 
 
 class SnapshotReader:
-    """Reads a snapshot as a stream: `header` at once, then `nodes()` to the end, which checks the seals."""
+    """Reads a snapshot as a stream: first `header`, then `nodes()` to the end, which verifies the seals."""
 
     def __init__(self, stream: Readable, limits: SnapshotLimits = _DEFAULT_LIMITS) -> None:
         """Read the header.
 
         Raises:
-            SnapshotError: this is no snapshot, or its header is damaged.
+            SnapshotError: this is not a snapshot, or its header is damaged.
         """
         self._limits = limits
         self._source = _Source(stream, limits)
@@ -223,9 +223,9 @@ class SnapshotReader:
         source = self._source
         magic, version, dbid = _HEADER.unpack(source.take(_HEADER.size))
         if magic != MAGIC:
-            raise SnapshotError("this is no ZooKeeper snapshot: it does not begin with ZKSN")
+            raise SnapshotError("this is not a ZooKeeper snapshot: it does not begin with ZKSN")
         if version != VERSION:
-            raise SnapshotError(f"snapshot version {version} is unknown, only {VERSION} is")
+            raise SnapshotError(f"snapshot version {version} is unknown, only {VERSION} is supported")
         sessions = {source.read_long(): source.read_int() for _ in range(source.count(self._limits.header_items))}
         acls: dict[int, bytes] = {}
         begin = source.position
@@ -240,7 +240,7 @@ class SnapshotReader:
         """All znodes in the order of the file.
 
         Raises:
-            SnapshotError: the file is cut or damaged. What came before is not to be trusted either.
+            SnapshotError: the file is truncated or damaged. Do not trust the znodes before that either.
         """
         source = self._source
         while True:
@@ -271,16 +271,16 @@ class SnapshotReader:
 
     @property
     def bare(self) -> bool:
-        """After `nodes()`: whether the file ended with the first seal."""
+        """Whether the file ended with the first seal. Valid after `nodes()`."""
         return self.digest_zxid is None and self.last_zxid is None
 
 
 def in_tree_order(nodes: Iterable[Node], acls: Mapping[int, bytes], zxid: int) -> Iterator[Node]:
-    """Pass the znodes of a snapshot on, as long as they are what `capture` writes at this zxid.
+    """Pass on the znodes of a snapshot while they are valid for a tree at this zxid.
 
     Raises:
-        SnapshotError: a znode has no parent, comes twice or out of order, has a path or an ACL that ZooKeeper cannot
-            have, is ephemeral, or is newer than the snapshot.
+        SnapshotError: a znode has no parent, comes twice or out of order, has an invalid path or ACL, is ephemeral, or
+            is newer than the snapshot.
     """
     for node in _as_tree(nodes):
         _, _, acl, stat = node
@@ -292,7 +292,7 @@ def in_tree_order(nodes: Iterable[Node], acls: Mapping[int, bytes], zxid: int) -
 
 
 def _as_tree(nodes: Iterable[Node]) -> Iterator[Node]:
-    """Each after its parent, and siblings sorted: with that, in tree order, and once."""
+    """Verify that each znode comes after its parent, with siblings sorted, so in tree order and once."""
     nodes = iter(nodes)
     last = next(nodes, None)
     if last is None:
@@ -300,7 +300,7 @@ def _as_tree(nodes: Iterable[Node]) -> Iterator[Node]:
     if last.path:
         raise SnapshotError(f"the first znode is {printable(last.path)}, not the root")
     yield last
-    above: list[tuple[bytes | None, bytes]] = []  # of each znode above: its parent, and its name
+    above: list[tuple[bytes | None, bytes]] = []  # the parent and name of each ancestor
     parent: bytes | None = None
     last_path, last_name = b"", b""
     for node in nodes:
@@ -333,18 +333,18 @@ def _misplaced(path: bytes, last: bytes) -> SnapshotError:
 
 
 def _check_path(path: bytes) -> None:
-    """PathUtils.validatePath, as far as it matters to a reader."""
+    """Refuse an invalid path, as PathUtils.validatePath does."""
     names = path.split(b"/")
     if names[0] or any(name in _NO_NAMES for name in names[1:]) or b"\0" in path:
-        raise SnapshotError(f"{printable(path)} is no path of a znode")
+        raise SnapshotError(f"{printable(path)} is not the path of a znode")
     try:
         path.decode()
     except UnicodeDecodeError:
-        raise SnapshotError(f"{printable(path)} is no path of a znode: it is not UTF-8") from None
+        raise SnapshotError(f"{printable(path)} is not the path of a znode: it is not UTF-8") from None
 
 
 def _fits(stored: bytes, zxid: int) -> bool:
-    """Whether a znode is persistent, and not newer than the snapshot."""
+    """Whether a znode is persistent and not newer than the snapshot."""
     czxid, mzxid, _, _, _, _, _, owner, pzxid = unpack_stat(stored)
     return not owner and czxid <= zxid and mzxid <= zxid and pzxid <= zxid
 
@@ -354,11 +354,11 @@ def _misfit(node: Node, zxid: int) -> SnapshotError:
     if stat.ephemeral_owner:
         return SnapshotError(f"znode {printable(node.path)} is ephemeral")
     newest = max(stat.czxid, stat.mzxid, stat.pzxid)
-    return SnapshotError(f"znode {printable(node.path)} is of zxid {newest:#x}, later than the snapshot's {zxid:#x}")
+    return SnapshotError(f"znode {printable(node.path)} has zxid {newest:#x}, later than the snapshot's {zxid:#x}")
 
 
 class _Source:
-    """A stream with a window on it, and a running Adler-32 of what was consumed."""
+    """A stream with a buffer (the window), and the Adler-32 of all consumed bytes."""
 
     def __init__(self, stream: Readable, limits: SnapshotLimits) -> None:
         self._stream = stream
@@ -370,13 +370,13 @@ class _Source:
 
     @property
     def position(self) -> int:
-        """Bytes consumed since the beginning."""
+        """The number of bytes consumed."""
         return self._discarded + self._offset
 
     def whole_nodes(self) -> Iterator[Node]:
-        """The znodes that lie in the window, up to one that does not, or is the end, or is odd: that is read slowly."""
+        """The complete znodes in the window, up to the end or an unusual one, which `nodes` reads by field."""
         window, start, end, most = self._window, self._offset, len(self._window), self._limits.field
-        read_int, read_long, new = INT.unpack_from, LONG.unpack_from, tuple.__new__  # which is what Node(...) does
+        read_int, read_long, new = INT.unpack_from, LONG.unpack_from, tuple.__new__  # as Node(...), but faster
         while start + 8 <= end:
             (size,) = read_int(window, start)
             begin, data_at = start + 4, start + 8 + size
@@ -442,7 +442,7 @@ class _Source:
             raise SnapshotError(f"the seal at byte {self.position} is broken")
 
     def remaining(self, limit: int) -> int:
-        """Bytes left, counted up to one more than the limit."""
+        """The number of bytes left, up to one more than the limit."""
         self._fill(limit + 1)
         return min(len(self._window) - self._offset, limit + 1)
 

@@ -1,7 +1,14 @@
-"""The captured tree on local disk, append-only: what a walk read, level by level, and what was read again after it.
+"""The captured tree on local disk, append-only: the znodes of the walk, level by level, and those read again later.
 
-Merging the levels gives the tree in tree order with the memory of one batch a level, however large the tree is. What is
-read back is checked against a checksum: a bit that a disk turned over is an error, and never a znode.
+Merging the levels gives the tree in tree order, with memory for one batch per level, however large the tree is.
+Everything that is read back is verified by a checksum, so damage on the disk is an error and never a wrong znode.
+
+A batch in the file of a spool:
+
+    byte  0     4     12         16        20
+          size  zxid  CRC-32 of  CRC-32 of  encoded znodes
+                      the znodes the head
+                                 and its place
 """
 
 import heapq
@@ -20,17 +27,17 @@ from metadata_tool.zookeeper.errors import SpoolDamaged
 from metadata_tool.zookeeper.snapshot import split, tree_key
 
 _HEAD = struct.Struct(">iqI")
-"""Of a batch: bytes of its znodes, their zxid, the CRC-32 of these bytes."""
+"""The head of a batch: the size of its znodes, their zxid, their CRC-32."""
 _SEAL = struct.Struct(">I")
-"""After a head: the CRC-32 of the head and its place."""
+"""After the head: the CRC-32 of the head and its place in the file."""
 _SEALED = _HEAD.size + _SEAL.size
 
 
 class Spool:
-    """Encoded znodes: each level of the tree in tree order, in batches that were read at one zxid each."""
+    """Encoded znodes. Each level of the tree is in tree order, in batches that were read at one zxid each."""
 
     def __init__(self, path: Path) -> None:
-        """Begin an empty spool; `path` is a file that does not exist yet."""
+        """Create an empty spool in a new file."""
         self._path = path
         self._file = path.open("xb+", buffering=limits.WRITE_BUFFER)
         self._levels: list[int] = []
@@ -38,50 +45,50 @@ class Spool:
         self.nodes = 0
 
     def begin_level(self) -> None:
-        """What is appended from here on belongs to the next level of the tree."""
+        """Start the next level of the tree."""
         self._levels.append(self._size)
 
     def append(self, zxid: int, content: bytes, nodes: int) -> None:
-        """Add so many encoded znodes that were read at this zxid; within a level they come in tree order."""
+        """Add a number of encoded znodes that were read at this zxid. Within a level they come in tree order."""
         self._file.write(_sealed(_HEAD.pack(len(content), zxid, crc32(content)), self._size))
         self._file.write(content)
         self._size += _SEALED + len(content)
         self.nodes += nodes
 
     def read_before(self, zxid: int) -> Iterator[tuple[bytes, bytes]]:
-        """The znodes of batches that were read at an earlier zxid, each with its path.
+        """The paths and znodes of batches that were read at an earlier zxid.
 
         Raises:
-            SpoolDamaged: the file was cut or damaged; so do all that read it.
+            SpoolDamaged: the file was truncated or damaged. So do all methods that read it.
         """
         self._file.flush()
         return self._nodes(0, self._size, zxid)
 
     def in_tree_order(self) -> Iterator[tuple[bytes, bytes, bytes]]:
-        """All znodes, depth first and siblings sorted, each with its key and its path."""
+        """The keys, paths and znodes in tree order: depth first, siblings sorted."""
         self._file.flush()
         bounds = pairwise([*self._levels, self._size])
         return heapq.merge(*(_keyed(self._nodes(start, end)) for start, end in bounds))
 
     def level(self, depth: int) -> Iterator[tuple[bytes, bytes]]:
-        """The znodes of one level in tree order, each with its path; the root's is 0."""
+        """The paths and znodes of one level in tree order. The root is level 0."""
         self._file.flush()
         bounds = [*self._levels, self._size]
         return self._nodes(*bounds[depth : depth + 2]) if depth + 1 < len(bounds) else iter(())
 
     def kept(self, path: Path) -> "Spool":
-        """The same, to be read when this one is closed; its file is moved to here, on the same disk."""
+        """A spool that can be read after this one is closed. Its file is moved to `path`, on the same disk."""
         self._file.flush()
         self._path.replace(path)
         kept = copy(self)
-        kept._file = path.open("rb+")  # noqa: SLF001  # another one of ours
+        kept._file = path.open("rb+")  # noqa: SLF001  # of the same class
         return kept
 
     def _nodes(self, start: int, end: int, before: float = math.inf) -> Iterator[tuple[bytes, bytes]]:
         return chain.from_iterable(self._batches(start, end, before))
 
     def _batches(self, start: int, end: int, before: float) -> Iterator[list[tuple[bytes, bytes]]]:
-        """Each is read with the head of the next one, so that it takes one read; of a later one only its head is."""
+        """The batches before a zxid. Each is read together with the head of the next one, in one read."""
         descriptor = self._file.fileno()
         head = _pread(descriptor, start, min(_SEALED, end - start))
         while head:
@@ -97,17 +104,17 @@ class Spool:
                 nodes, whole = split(content)
                 if crc32(content) != checksum or whole != size:
                     raise SpoolDamaged
-                del content  # a tree may have many levels, and each is in one of its batches
+                del content  # a merge holds a batch of each of many levels
                 yield nodes
             start += size
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 def _sealed(head: bytes, place: int) -> bytes:
-    """A head as it is at this place of the file: a batch that a disk wrote elsewhere is not taken for another."""
+    """A head with its checksum for this place, so that a batch at a wrong place of the disk is found."""
     return head + _SEAL.pack(crc32(head, place & 0xFFFF_FFFF))
 
 
@@ -137,10 +144,10 @@ class _Place(NamedTuple):
 
 
 class Overlay:
-    """What was read again: the latest of each znode, or that it has gone. Paths and zxids are in memory, no more."""
+    """Znodes that were read again: the latest state of each, or its deletion. Only paths and zxids are in memory."""
 
     def __init__(self, path: Path) -> None:
-        """Begin with nothing; `path` is a file that does not exist yet."""
+        """Create an empty overlay in a new file."""
         self._file = path.open("xb+", buffering=limits.WRITE_BUFFER)
         self._places: dict[bytes, _Place | None] = {}
         self._size = 0
@@ -149,30 +156,30 @@ class Overlay:
         return path in self._places
 
     def put(self, path: bytes, change: OverlayEntry) -> None:
-        """This is how a znode is now."""
+        """Set the state of a znode."""
         self._file.write(change.node)
         self._places[path] = _Place(self._size, len(change.node), change.zxid, crc32(change.node))
         self._size += len(change.node)
 
     def seen_again(self, path: bytes, zxid: int) -> None:
-        """A znode, which was put, is still the same at a later zxid."""
+        """Note that the znode, which was put, is unchanged at a later zxid."""
         if place := self._places[path]:
             self._places[path] = place._replace(zxid=zxid)
 
     def remove(self, path: bytes) -> None:
-        """There is no such znode now."""
+        """Note that the znode was deleted."""
         self._places[path] = None
 
     def size(self, path: bytes) -> int | None:
-        """Bytes of an encoded znode; None if it was not read again, or has gone."""
+        """The size of the encoded znode. None if it was not read again, or was deleted."""
         place = self._places.get(path)
         return place.size if place else None
 
     def get(self, path: bytes) -> OverlayEntry | None:
-        """How a znode was when it was read again; None if it was not, or has gone.
+        """The state of a znode. None if it was not read again, or was deleted.
 
         Raises:
-            SpoolDamaged: the file was cut or damaged; so do all that read it.
+            SpoolDamaged: the file was truncated or damaged. So do all methods that read it.
         """
         place = self._places.get(path)
         if place is None:
@@ -184,23 +191,23 @@ class Overlay:
         return OverlayEntry(place.zxid, node)
 
     def live(self) -> Iterator[tuple[bytes, OverlayEntry]]:
-        """Those that have not gone, with their paths."""
+        """The paths and states of znodes that were not deleted."""
         for path, place in self._places.items():
             if place and (change := self.get(path)):
                 yield path, change
 
     def in_tree_order(self) -> Iterator[tuple[bytes, bytes, OverlayEntry | None]]:
-        """All of them, depth first and siblings sorted, each with its key and its path; None for what has gone."""
+        """All keys, paths and states in tree order. The state of a deleted znode is None."""
         for path in sorted(self._places, key=tree_key):
             yield tree_key(path), path, self.get(path)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 def merged(spool: Spool, overlay: Overlay) -> Iterator[tuple[bytes, bytes]]:
-    """The tree in tree order, as it is with all changes: paths and encoded znodes."""
+    """The paths and encoded znodes in tree order, with all changes of the overlay."""
     later = overlay.in_tree_order()
     changed, its_path, change = next(later, _NO_MORE)
     for key, path, node in spool.in_tree_order():
@@ -208,7 +215,7 @@ def merged(spool: Spool, overlay: Overlay) -> Iterator[tuple[bytes, bytes]]:
             if change:
                 yield its_path, change.node
             changed, its_path, change = next(later, _NO_MORE)
-        if key != changed:  # else what comes next is newer
+        if key != changed:  # else the overlay replaces it
             yield path, node
     while changed is not None:
         if change:
@@ -220,7 +227,7 @@ _NO_MORE: tuple[None, bytes, None] = (None, b"", None)
 
 
 class PathQueue:
-    """Paths on disk, first in, first out: the znodes of the next level, which may be millions. No path holds a NUL."""
+    """Paths on disk, first in, first out: the next level, with up to millions of znodes. No path contains a NUL."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb+", buffering=limits.WRITE_BUFFER)
@@ -236,19 +243,19 @@ class PathQueue:
         self.empty = self.empty and not content
 
     def put_below(self, children: Iterable[tuple[bytes, Sequence[bytes]]]) -> None:
-        """Add the paths of znodes, which come as the path of each parent and the names below it."""
+        """Add paths, given as the path of each parent and the names of its children."""
         groups = []
         for path, names in children:
             if names:
                 above = path + b"/"
-                groups.append(above + (b"\0" + above).join(names))  # one join, not one for each of a million
+                groups.append(above + (b"\0" + above).join(names))  # one join per parent, not one per child
         self.put(groups)
 
     def drain(self) -> Iterator[bytes]:
-        """All paths in the order they were put; the file is gone afterwards.
+        """All paths in the order in which they were put. Then the file is removed.
 
         Raises:
-            SpoolDamaged: it was cut or damaged, as is found at the end.
+            SpoolDamaged: the file was truncated or damaged, which shows at the end.
         """
         return chain.from_iterable(self._drained())
 
@@ -266,6 +273,6 @@ class PathQueue:
             self.close()
 
     def close(self) -> None:
-        """Remove the file; no matter if that was done before."""
+        """Remove the file, if it still exists."""
         self._file.close()
         self._path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""TLS to ZooKeeper (`secureClientPort`): whom to trust, who we are, and what is wrong where a handshake fails.
+"""TLS to ZooKeeper (`secureClientPort`): trusted authorities, the client certificate, and why a handshake fails.
 
-kazoo tries again and again without saying why; so each server is asked once before, by the same rules.
+kazoo retries without a reason. So each server is tried once before, with the same settings.
 """
 
 import socket
@@ -13,7 +13,7 @@ from metadata_tool.zookeeper.errors import AuthoritiesUnusable, CertificateUnusa
 
 @dataclass(frozen=True)
 class Tls:
-    """PEM files: authorities (empty: the system's), our certificate and its key (empty: none), the key's password."""
+    """PEM files: authorities (empty: those of the system), certificate and key (empty: none), the key's password."""
 
     ca: str = ""
     cert: str = ""
@@ -22,7 +22,7 @@ class Tls:
     check_hostname: bool = True
 
     def context(self) -> ssl.SSLContext:
-        """What kazoo makes of the same.
+        """The context that kazoo creates from these settings.
 
         Raises:
             AuthoritiesUnusable, CertificateUnusable: a file cannot be used.
@@ -43,10 +43,10 @@ class Tls:
         return context
 
     def require_trust(self, servers: list[tuple[str, int]]) -> None:
-        """Shake hands with one of these, in their order.
+        """Do a handshake with the first of these servers that answers.
 
         Raises:
-            Untrusted: with those that answer, it fails.
+            Untrusted: it failed with all that answered.
             AuthoritiesUnusable, CertificateUnusable: a file cannot be used.
         """
         context, failed = self.context(), list[tuple[str, str]]()
@@ -59,15 +59,15 @@ class Tls:
             raise Untrusted(*failed[0])
 
     def command(self, host: str, port: int, word: bytes) -> str:
-        """What a server answers to a four-letter command; the one of a session, which may be known by its IP alone.
+        """The answer of a session's server to a four-letter command. Its host name is not checked.
 
         Raises:
-            OSError: it does not answer.
+            OSError: it did not answer.
         """
         return _ask(self.of_peer(), host, port, word)
 
     def of_peer(self) -> ssl.SSLContext:
-        """For a server that a session has, and that may be known by its IP alone: its name is not checked again."""
+        """The context for a server that a session is open with, whose name was checked and may now be an IP address."""
         context = self.context()
         context.check_hostname = False
         return context
@@ -83,13 +83,13 @@ def _ask(context: ssl.SSLContext, host: str, port: int, word: bytes) -> str:
 
 
 def _failure(context: ssl.SSLContext, host: str, port: int) -> str | None:
-    """Why a handshake fails; empty where it does not, None where nobody answers."""
+    """Why a handshake fails. Empty if it succeeds, None if nobody answers."""
     try:
-        _ask(context, host, port, b"ruok")  # a certificate of ours that is refused shows when something is read
+        _ask(context, host, port, b"ruok")  # a refused client certificate shows at the first read
     except ssl.SSLError as error:
         return _reason(error)
     except ConnectionResetError:
-        return "it hung up, as for want of a certificate, or where it speaks no TLS"
+        return "it closed the connection, as if it demands a certificate or does not speak TLS"
     except OSError:
         return None
     return ""

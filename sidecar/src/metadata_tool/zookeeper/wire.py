@@ -1,7 +1,7 @@
-"""One session's connection: requests go out in order, and replies and events come in theirs, to who asked.
+"""The connection of a session: sends requests in order, and passes replies and events to their callbacks in order.
 
-One thread reads, for an event must never be seen later than a reply that came after it. Nothing here blocks but
-`Wires.pump`, so the server's queue of events for us stays short, whatever else is waited for.
+One thread reads, because an event must never be seen later than a reply that came after it. Only `Wires.pump` blocks,
+so the server's queue of events stays short, whatever the caller waits for.
 """
 
 import select
@@ -18,13 +18,13 @@ from metadata_tool.zookeeper.limits import ConnectionLimits
 from metadata_tool.zookeeper.protocol import EVENT_XID, PING_XID, REPLY
 
 OnEvent = Callable[[int, bytes, int], None]
-"""Called with an event's type, its path and its zxid (-1 before 3.9)."""
+"""Called with the type, path and zxid (-1 before 3.9) of an event."""
 Answers = list[tuple[int, int, bytes]]
-"""Of each request: its reply's zxid, its error (0: none) and its body."""
+"""For each request the zxid, error (0: none) and body of its reply."""
 
 
-class _Asked:
-    """Requests that were sent together, and what was answered so far."""
+class _InFlight:
+    """Requests that were sent together, and their replies so far."""
 
     __slots__ = ("answers", "number", "then")
 
@@ -47,12 +47,12 @@ class Wire:
     def __init__(
         self, connection: socket.socket, session_timeout: float, bounds: ConnectionLimits = _DEFAULT_BOUNDS
     ) -> None:
-        """Take the connection over; `session_timeout` in seconds."""
+        """Take over a connected socket. `session_timeout` is in seconds."""
         connection.setblocking(False)
         self.bounds = bounds
         self._socket = connection
         self._ping_after = session_timeout * limits.PING_SHARE
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: deque[_InFlight] = deque()
         self._next, self._due = 1, 1
         self._unsent = bytearray()
         self._later: list[tuple[float, Callable[[], None]]] = []
@@ -67,25 +67,25 @@ class Wire:
 
     @property
     def has_unsent(self) -> bool:
-        """Whether something waits for the socket to take it."""
+        """Whether requests wait for room in the socket's buffer."""
         return bool(self._unsent)
 
     @property
     def has_later(self) -> bool:
-        """Whether something is to be done a little later."""
+        """Whether calls are scheduled."""
         return bool(self._later)
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
-        """Have this called by `keep_alive` so much later."""
+        """Schedule a call. `keep_alive` makes it when its time has come."""
         self._later.append((time.monotonic() + seconds, call))
 
     def ask(self, kind: int, bodies: Sequence[bytes], then: Callable[[Answers], None]) -> None:
-        """Queue a request of this kind for each body, at least one; `then` is called once the last reply has come."""
+        """Queue one request of this kind for each body, at least one. `then` gets all replies with the last one."""
         frames = protocol.requests(self._next, kind, bodies)
         self._next += len(bodies)
         if not self._waiting:
             self._heard = time.monotonic()
-        self._waiting.append(_Asked(len(bodies), then))
+        self._waiting.append(_InFlight(len(bodies), then))
         self._queue(frames)
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class Wire:
         self._socket.close()
 
     def keep_alive(self, now: float) -> None:
-        """Send a ping if nothing else was sent for a while, and do what was to be done later.
+        """Make scheduled calls, and send a ping if nothing was sent for a while.
 
         Raises:
             WireError: no reply came for too long.
@@ -113,7 +113,7 @@ class Wire:
             self.write()
 
     def write(self) -> None:
-        """Send what waits, as much as the socket takes."""
+        """Send queued requests, as much as the socket takes."""
         if not self._unsent:
             return
         try:
@@ -125,7 +125,7 @@ class Wire:
         del self._unsent[:sent]
 
     def read(self) -> None:
-        """Take what has come, and hand it to who asked.
+        """Read what has arrived, and pass it to the callbacks.
 
         Raises:
             WireError: the connection broke, or the server broke the protocol.
@@ -141,14 +141,14 @@ class Wire:
             except OSError as error:
                 raise WireError(_reason(error)) from error
             if not chunk:
-                raise WireError("the server has closed the connection")
+                raise WireError("the server closed the connection")
             self._received.append(chunk)
             self._have += len(chunk)
             if self._have >= self._need:
                 self._deliver()
             taken += len(chunk)
             if not isinstance(self._socket, ssl.SSLSocket) or taken >= limits.RECEIVE_BUFFER:
-                return  # what TLS gives is one record, of one reply perhaps; more may have come
+                return  # TLS returns one record at a time, and more may be buffered
 
     def _queue(self, content: bytes) -> None:
         self._wrote = time.monotonic()
@@ -161,7 +161,7 @@ class Wire:
         while end - at >= REPLY.size:
             size, xid, zxid, error = REPLY.unpack_from(received, at)
             if not REPLY.size - INT.size <= size <= limits.REPLY_FRAME:
-                raise WireError(f"a reply claims {size} bytes, and {limits.REPLY_FRAME} is the most")
+                raise WireError(f"a reply claims {size} bytes, the limit is {limits.REPLY_FRAME}")
             need = INT.size + size
             if end - at < need:
                 break
@@ -181,19 +181,19 @@ class Wire:
         elif xid == EVENT_XID:
             self._event(zxid, body)
         elif xid != PING_XID:
-            raise WireError(f"reply {xid} came where {self._due} was due")
+            raise WireError(f"reply {xid} arrived instead of reply {self._due}")
 
     def _event(self, zxid: int, body: bytes) -> None:
         kind, path = protocol.event(body)
         if kind < 0:
-            raise WireError("the server has ended the session")
+            raise WireError("the server ended the session")
         self.on_event(kind, path, zxid)
 
 
 class Requests:
-    """Requests of one kind: those that the server throttles are sent again, a little later and not for ever.
+    """Requests of one kind. Those that the server throttles are sent again after a pause, a limited number of times.
 
-    `then` is called at the moment when the last of the answers comes, with all of them in the order of the requests.
+    `then` is called when the last answer arrives, with all answers in the order of the requests.
     """
 
     def __init__(self, wire: Wire, kind: int, bodies: Sequence[bytes], then: Callable[[Answers], None]) -> None:
@@ -212,10 +212,10 @@ class Requests:
             self._then(answers)
 
     def _later(self, answers: Answers, throttled: list[int]) -> None:
-        """Send these again: without any progress the next pause is longer, and there is an end to it."""
+        """Send these again. Without progress the next pause is longer, and after several tries it is an error."""
         self._tries += 1
         if self._tries >= self._wire.bounds.throttled_tries:
-            raise WireError("the server throttles a request whenever it is sent")
+            raise WireError("the server throttles a request every time that it is sent")
 
         def on_answers(again: Answers) -> None:
             if any(answer[1] != protocol.THROTTLED for answer in again):
@@ -235,7 +235,7 @@ def _reason(error: OSError) -> str:
 
 
 class Wires:
-    """Several connections, read as soon as something comes on any."""
+    """Several connections, read as soon as data arrives on any of them."""
 
     def __init__(self, wires: Iterable[Wire], heartbeat: Callable[[], None]) -> None:
         self._heartbeat = heartbeat
@@ -245,12 +245,12 @@ class Wires:
             self._poll.register(number, select.POLLIN)
 
     def pump(self, rest: float = 0.0) -> None:
-        """Wait until something comes, not for ever, and hand it to who asked; rest so many seconds before.
+        """Send what is queued, sleep `rest` seconds, then wait a limited time for data and pass it to the callbacks.
 
-        What was asked since the last time goes out first, in one piece: so a server's threads are woken less often.
+        All that was queued since the last call goes out in one piece, which wakes a server's threads less often.
 
         Raises:
-            WireError: a connection broke.
+            WireError, DecodeError, Exception: as `Wire.read` does.
         """
         self._heartbeat()
         for wire in self._wires.values():
@@ -273,6 +273,6 @@ class Wires:
             wire.keep_alive(now)
 
     def until(self, done: Callable[[], bool]) -> None:
-        """Pump until this is so. Raises as `pump` does."""
+        """Pump until `done` returns true. Raises as `pump` does."""
         while not done():
             self.pump()
