@@ -91,7 +91,7 @@ def loop(file: Path) -> None:
         (become_directory, "cannot be read (Is a directory)"),
         (loop, "cannot be read (Too many levels of symbolic links)"),
         (lambda file: file.write_bytes(SECRET.encode() + b"\xff"), "is not ASCII text"),
-        (lambda file: file.write_text(f"{SECRET}\nmore"), "has more than one line, or control characters"),
+        (lambda file: file.write_text(f"{SECRET}\nmore"), "contains more than one line, or control characters"),
     ],
 )
 def test_unusable_file(name: str, spoil: Callable[[Path], Any], reason: str, tmp_path: Path) -> None:

@@ -232,8 +232,8 @@ def test_coverage(client: FlaskClient, world: World) -> None:
 
 def test_coverage_that_is_not_there(client: FlaskClient, world: World) -> None:
     """Before the first backup, and for a namespace that is none, the answer says so."""
-    assert (404, "no backup was made since the service started") == refusal(client, "/backup/coverage")
+    assert (404, "there is no successful backup since the service started") == refusal(client, "/backup/coverage")
     world.last_report = covered(NEWER.name)
-    assert (404, "the last backup has no such namespace: ask for tenant/namespace") == refusal(
+    assert (404, "the last backup does not have this namespace. Name it as tenant/namespace") == refusal(
         client, "/backup/coverage?namespace=shop"
     )

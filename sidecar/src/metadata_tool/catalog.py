@@ -9,7 +9,7 @@ from metadata_tool.location import Location
 from metadata_tool.store import parse_location
 
 LATEST_TIMESTAMP = 99_999_999_999_999
-"""Epoch milliseconds that a name can hold: fourteen digits, the year 5138."""
+"""The latest epoch milliseconds that a name can hold: fourteen digits, in the year 5138."""
 
 LATEST = "latest"
 """In place of a backup's address: the newest backup."""
@@ -20,14 +20,14 @@ _NAME = re.compile(r"(?P<prefix>[A-Za-z0-9][A-Za-z0-9._-]{0,199})-(?P<timestamp>
 
 @dataclass(frozen=True)
 class BackupName:
-    """The name of a backup file: whose it is, and when it was begun (epoch milliseconds)."""
+    """The name of a backup file: its prefix, and the start of the backup in epoch milliseconds."""
 
     prefix: str
     timestamp: int
 
     @classmethod
     def parse(cls, text: str) -> "BackupName | None":
-        """Read a file's name; None where it is no backup's."""
+        """Read a file's name. None if it is not the name of a backup."""
         match = _NAME.fullmatch(text)
         return cls(match["prefix"], int(match["timestamp"])) if match else None
 
@@ -37,7 +37,7 @@ class BackupName:
 
 @dataclass(frozen=True)
 class RestorePoint:
-    """One backup in one place: what `RESTORE_POINT` says."""
+    """One backup in one folder, as `RESTORE_POINT` names it."""
 
     location: Location
     name: BackupName
@@ -51,11 +51,11 @@ class RestorePoint:
         """
         folder, _, file = text.rpartition("/")
         if folder.endswith("/"):
-            raise ValueError("its path has an empty part")
+            raise ValueError("the path has an empty part")
         location = parse_location(folder)
         name = BackupName.parse(file)
         if name is None:
-            raise ValueError("its last part is no backup's name, which is <prefix>-<epoch milliseconds>.tar.gz")
+            raise ValueError("the last part is not the name of a backup, <prefix>-<epoch milliseconds>.tar.gz")
         return cls(location, name)
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class RestorePoint:
 
 @dataclass(frozen=True)
 class Series:
-    """The backups of one prefix in one place."""
+    """The backups of one prefix in one folder."""
 
     location: Location
     prefix: str
@@ -79,7 +79,7 @@ class Series:
         folder, _, prefix = text.rpartition("/")
         location = parse_location(folder)
         if not PREFIX.fullmatch(prefix):
-            raise ValueError("its last part is not a prefix of backups' names")
+            raise ValueError("the last part is not a prefix of backups")
         return cls(location, prefix)
 
     def __str__(self) -> str:
@@ -120,7 +120,7 @@ class Listing(Protocol):
 
 
 def backups(store: Listing, prefix: str) -> list[Backup]:
-    """All backups of this prefix, newest first. Other files in the bucket are passed over, and empty ones.
+    """All backups of this prefix, newest first. Empty files and files with other names are ignored.
 
     Raises:
         ToolError: the store cannot be listed.

@@ -1,7 +1,7 @@
 """Every metric of the admin port, in Prometheus' text format 0.0.4. docs/metrics.md explains each.
 
-Nine names are promised to users, two of them counters without `_total`, which prometheus_client cannot write; so these
-are written here, and its own process metrics are appended.
+Nine names are promised to users. Two of them are counters without `_total`, which prometheus_client cannot write. So
+this module writes the text itself, and appends the process metrics of prometheus_client.
 """
 
 from dataclasses import dataclass
@@ -36,18 +36,22 @@ TIME_COMPRESSION = Metric(
 )
 TIME_UPLOAD = Metric("backup_execution_time_upload", "gauge", "Seconds of it spent uploading.")
 LAST_SUCCESS = Metric(
-    "backup_last_success_timestamp_seconds", "gauge", "When the newest backup was begun, in epoch seconds; 0 for never."
+    "backup_last_success_timestamp_seconds", "gauge", "Start of the newest backup in epoch seconds. 0 if there is none."
 )
 UNPROVEN_ACLS = Metric(
-    "backup_unproven_acls", "gauge", "Znodes of the last backup whose ACL may be one of shortly before or after it."
+    "backup_unproven_acls", "gauge", "Znodes of the last backup whose ACL may date from just before or after it."
 )
 
-RECOVERABLE_BYTES = Metric("backup_recoverable_bytes", "gauge", "Bytes in tiered storage that a restore would serve.")
+RECOVERABLE_BYTES = Metric(
+    "backup_recoverable_bytes", "gauge", "Bytes in tiered storage that a restore would bring back."
+)
 UNRECOVERABLE_BYTES = Metric(
     "backup_unrecoverable_bytes", "gauge", "Bytes in closed ledgers that a restore would lose."
 )
-NEVER_OFFLOADED = Metric("backup_topics_never_offloaded", "gauge", "Topics of which nothing is in tiered storage.")
-INEXACT_CURSORS = Metric("backup_cursors_in_bookkeeper", "gauge", "Subscriptions whose exact position would be lost.")
+NEVER_OFFLOADED = Metric("backup_topics_never_offloaded", "gauge", "Topics without any data in tiered storage.")
+INEXACT_CURSORS = Metric(
+    "backup_cursors_in_bookkeeper", "gauge", "Subscriptions whose exact position a restore would lose."
+)
 SCHEMAS = Metric("backup_unrecoverable_schemas", "gauge", "Topics whose schemas a restore would lose.")
 
 COVERAGE = {
@@ -57,9 +61,9 @@ COVERAGE = {
     INEXACT_CURSORS: "cursors_in_bookkeeper",
     SCHEMAS: "schemas",
 }
-"""By namespace, as the last backup has it; the field of the count."""
+"""Metrics by namespace, of the last backup, and the field of `Tally` that each shows."""
 MAX_LABELS = 100
-"""So many namespaces have samples of their own, those that would lose most; the others share one."""
+"""How many namespaces have samples of their own: those that would lose most. The others share one sample."""
 
 METRICS = (
     COUNT,
@@ -77,7 +81,7 @@ METRICS = (
 
 
 class Metrics:
-    """The current value of every metric; safe to use from several threads."""
+    """The current value of every metric. Several threads may use it."""
 
     def __init__(self) -> None:
         self._values = dict.fromkeys(METRICS, 0.0)
@@ -87,19 +91,19 @@ class Metrics:
         ProcessCollector(registry=self._process)
 
     def existing(self, size_total: int, newest_timestamp: int) -> None:
-        """What the bucket held when the service started: bytes, and epoch ms of the newest (0 for none)."""
+        """Set what the bucket held when the service started: bytes, and epoch ms of the newest backup (0 for none)."""
         with self._lock:
             self._values[SIZE_TOTAL] = size_total
             self._values[LAST_SUCCESS] = newest_timestamp / 1000
 
     def failed(self) -> None:
-        """A backup was run and failed."""
+        """Count a backup that failed."""
         with self._lock:
             self._values[COUNT] += 1
             self._values[FAILURE_COUNT] += 1
 
     def succeeded(self, report: BackupResult) -> None:
-        """A backup was run and is in the bucket."""
+        """Count a backup that is in the bucket, and show it."""
         with self._lock:
             self._values[COUNT] += 1
             self._values |= {
@@ -148,5 +152,5 @@ def _label(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Whole numbers without a point: `backup_count 3`."""
+    """A number as text, whole numbers without a point: `backup_count 3`."""
     return str(int(value)) if value == int(value) else repr(value)

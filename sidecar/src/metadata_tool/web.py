@@ -13,11 +13,11 @@ from metadata_tool.errors import ToolError
 from metadata_tool.metrics import CONTENT_TYPE, Metrics
 
 LISTINGS = 3
-"""How many may ask the object store at once: with one that hangs there are threads left for health checks."""
+"""How many requests may wait for the object store. If it hangs, the other threads still answer health checks."""
 
 
 class Loop(Protocol):
-    """What health checks ask of the service."""
+    """What the admin port needs from the service."""
 
     @property
     def alive(self) -> bool:
@@ -25,19 +25,19 @@ class Loop(Protocol):
 
     @property
     def stopping(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether the service was asked to stop."""
 
     @property
     def last_report(self) -> BackupResult | None:
-        """The last backup that it has made since its start."""
+        """The last successful backup since the service started."""
 
     @property
     def last_failure(self) -> str:
-        """Why the last attempt failed, without a secret; empty if it did not."""
+        """Why the last backup failed, without secrets. Empty if it succeeded."""
 
 
 NAMESPACES = TOPICS = 1_000
-"""So many an answer has at most: those that would lose most."""
+"""How many entries an answer has at most: those that would lose most."""
 
 Answer = tuple[Response, int]
 
@@ -75,7 +75,7 @@ def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loo
 def _answer_health(app: Flask, loop: Loop) -> None:
     @app.get("/healthz")
     def healthz() -> Answer:
-        return _json({"status": "ok"}) if loop.alive else _error(503, "the backup loop does not run")
+        return _json({"status": "ok"}) if loop.alive else _error(503, "the backup loop is not running")
 
     @app.get("/readyz")
     def readyz() -> Answer:
@@ -100,7 +100,7 @@ def _answer_errors(app: Flask) -> None:
 
 
 def _content(newest: Backup, report: BackupResult | None) -> dict[str, Any]:
-    """Which Pulsar clusters the newest backup holds and what it covers, if this service made it."""
+    """Clusters and coverage of the newest backup. Empty if this service did not make it."""
     if report is None or report.backup.name != newest.name:
         return {}
     return {"clusters": report.clusters, "coverage": report.coverage.total.to_json()}
@@ -108,13 +108,13 @@ def _content(newest: Backup, report: BackupResult | None) -> dict[str, Any]:
 
 def _coverage(report: BackupResult | None, namespace: str | None) -> Answer:
     if report is None:
-        return _error(404, "no backup was made since the service started")
+        return _error(404, "there is no successful backup since the service started")
     covered, name = report.coverage, {"backup": str(report.backup.name)}
     if namespace is None:
         tenants = {tenant: counts.to_json() for tenant, counts in covered.tenants.items()}
         return _json({**name, **covered.to_json(NAMESPACES), "tenants": tenants})
     if namespace not in covered.namespaces:
-        return _error(404, "the last backup has no such namespace: ask for tenant/namespace")
+        return _error(404, "the last backup does not have this namespace. Name it as tenant/namespace")
     topics = [loss.to_json() for loss in covered.topics_of(namespace)[:TOPICS]]
     return _json({**name, "namespace": namespace, **covered.counts_of(namespace).to_json(), "topics": topics})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from metadata_tool.errors import CredentialsRejected
 
 ACCESS_KEY, SECRET_KEY, SESSION_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
-_HINT = f"Put the files {ACCESS_KEY} and {SECRET_KEY} there, such as by mounting a Secret"
+_HINT = f"Put the files {ACCESS_KEY} and {SECRET_KEY} there, for example by mounting a Secret"
 _ATTEMPTS = 10
 
 
@@ -21,10 +21,10 @@ class Keys:
 
 
 def read_keys(directory: Path) -> Keys:
-    """The keys that are there now, all of the same generation.
+    """The current keys, all of the same generation of the Secret.
 
     Raises:
-        CredentialsRejected: a file is missing, empty, unreadable or not text; the message has its path.
+        CredentialsRejected: a file is missing, empty, unreadable or not text. The message names its path.
     """
     for _ in range(_ATTEMPTS):
         generation = _generation(directory)
@@ -38,15 +38,15 @@ def read_keys(directory: Path) -> Keys:
                 return found
     raise CredentialsRejected(
         f"the keys in {directory} (S3_CREDENTIALS_DIR) were replaced {_ATTEMPTS} times while they were read",
-        "Find out what replaces them",
+        "Find the program that replaces the keys, and stop it",
     )
 
 
 def _generation(directory: Path) -> Path:
-    """The directory that really holds the files.
+    """The real directory of the files.
 
-    Kubernetes replaces all files of a volume at once: they are links to `..data/<name>`, `..data` is a link to a new
-    directory each time, and the old directory is deleted.
+    Kubernetes replaces all files of a volume at once. Each file is a link to `..data/<name>`, and `..data` is a link
+    to a directory. Every update makes a new directory, moves the link to it, and deletes the old directory.
     """
     link = directory / "..data"
     return Path(os.path.realpath(link if os.path.islink(link) else directory))  # noqa: PTH114  # raises no OSError
@@ -69,7 +69,7 @@ def _required(directory: Path, generation: Path, name: str) -> str:
 
 
 def _value(directory: Path, generation: Path, name: str) -> str | None:
-    """The text of a file without white space around it; None if there is no file, or no text in it."""
+    """The text of a file without white space around it. None if there is no file, or no text in it."""
     try:
         value = (generation / name).read_text("ascii").strip()
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def _value(directory: Path, generation: Path, name: str) -> str | None:
     except UnicodeDecodeError:
         raise _unusable(directory / name, "is not ASCII text") from None  # the cause holds the secret
     if not value.isprintable():
-        raise _unusable(directory / name, "has more than one line, or control characters")
+        raise _unusable(directory / name, "contains more than one line, or control characters")
     return value or None
 
 
