@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ci.parts.go import promlint
 from ci.parts.zookeeper import NEWEST
-from metadata_tool.errors import PortUnavailable, SettingError
+from metadata_tool.errors import PortUnavailable, SettingError, StoreFailed
 from support import seed
 from support.contract import METRICS
 from support.processes import free_port
@@ -251,6 +251,63 @@ def test_secrets_never_reach_the_log(settings: dict[str, str], zookeeper: ZooKee
     finally:
         service.process.stop()
     assert not [secret for secret in (SECRET_KEY, SUPERUSER) if secret in service.process.output() + page]
+
+
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) \S.*")
+ITS_LIFE = ("Starting gunicorn", "Booting worker", "GET /healthz 200", "backup done", "Shutting down")
+
+
+def logged(log_format: str, level: str, settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> list[str]:
+    """All that a service writes from its start to its stop, with failed backups and good ones."""
+    with proxy(bucket.server.port) as (endpoint, faults):
+        faults.status = 503
+        changes = {"LOG_FORMAT": log_format, "LOG_LEVEL": level, "AWS_ENDPOINT_URL_S3": endpoint}
+        service = Service({**settings, **changes, "AWS_MAX_ATTEMPTS": "1"}, tmp_path / "log")
+        try:
+            service.wait_for("backup_failure_count", 1)
+            service.get("/healthz")
+            faults.status = 0
+            service.process.wait_until(lambda: service.metric("backup_count") > service.metric("backup_failure_count"))
+        finally:
+            assert 0 == service.process.stop()
+    return service.process.output().splitlines()
+
+
+def test_log_is_json(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
+    """With LOG_FORMAT=json each line is a JSON object, gunicorn's own too; a backup's lines have its fields."""
+    lines = [json.loads(line) for line in logged("json", "debug", settings, bucket, tmp_path)]
+    assert [] == [line for line in lines if not {"time", "level", "logger", "message"} <= line.keys()]
+    assert [] == [life for life in ITS_LIFE if not any(life in line["message"] for line in lines)]
+    done = next(line for line in lines if line.get("phase") == "backup" and "backup" in line)
+    phases = [line for line in lines if line.get("backup") == done["backup"] and "seconds" in line]
+    assert ["capture", "compress", "upload", "backup"] == [line["phase"] for line in phases]
+    assert done["seconds"] == pytest.approx(sum(line["seconds"] for line in phases[:-1]), abs=0.01)
+    assert (phases[0]["zxid"], phases[0]["znodes"]) == (done["zxid"], done["znodes"])
+    assert f"team/prod/{done['backup'].rpartition('/')[2]}" in bucket.objects()
+    failed = next(line for line in lines if "error" in line)
+    expected = ("error", "backup", "StoreFailed", StoreFailed.exit_code)
+    assert expected == tuple(failed[name] for name in ("level", "phase", "error", "exitCode"))
+
+
+def test_log_is_text(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
+    """As text, each line has the one form, gunicorn's own too."""
+    lines = logged("text", "debug", settings, bucket, tmp_path)
+    assert [] == [line for line in lines if not LINE.fullmatch(line)]
+    assert [] == [life for life in ITS_LIFE if not any(life in line for line in lines)]
+
+
+def test_log_level(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
+    """With LOG_LEVEL=error only errors are logged."""
+    lines = [json.loads(line) for line in logged("json", "error", settings, bucket, tmp_path)]
+    assert {"error"} == {line["level"] for line in lines}
+
+
+def test_error_is_json(settings: dict[str, str]) -> None:
+    """The error that ends a command is its last JSON line, with the exit code."""
+    outcome = run("serve", settings={**settings, "LOG_FORMAT": "json", "SPOOL_DIR": "/no/such/directory"})
+    found = json.loads(outcome.error)
+    assert (outcome.exit_code, "SpoolFailed") == (found["exitCode"], found["error"])
+    assert [] == [line for line in outcome.said.splitlines() if not line.startswith("{")]
 
 
 def curl(url: str) -> str:

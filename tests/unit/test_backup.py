@@ -71,17 +71,10 @@ class Failing:
     spool_dir: Path
     spooled: list[int] = field(default_factory=list)
 
-    def connect(self, *_: object) -> NoReturn:
+    def captured(self, *_: object) -> NoReturn:
         """Fail."""
         self.spooled.append(len(list(self.spool_dir.iterdir())))
         raise self.error
-
-
-def failing(monkeypatch: pytest.MonkeyPatch, spool_dir: Path, error: Exception) -> Failing:
-    """Have every session fail with this error."""
-    ensemble = Failing(error, spool_dir)
-    monkeypatch.setattr("metadata_tool.backup.captured", ensemble.connect)
-    return ensemble
 
 
 def job(spool_dir: Path) -> BackupJob:
@@ -100,39 +93,37 @@ def job(spool_dir: Path) -> BackupJob:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_failed_capture(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, files: dict[str, bytes]
-) -> None:
+def test_failed_capture(tmp_path: Path, error: Exception, files: dict[str, bytes]) -> None:
     """A backup that fails before its upload says why, and leaves nothing behind: not in the bucket, not on disk."""
-    ensemble, store = failing(monkeypatch, tmp_path, error), MemoryStore(dict(files))
+    ensemble, store = Failing(error, tmp_path), MemoryStore(dict(files))
     with pytest.raises(type(error)) as raised:
-        backup.run(job(tmp_path), store, Heartbeat())
+        backup.run(job(tmp_path), store, Heartbeat(), capture=ensemble.captured)
     assert error is raised.value
     assert [1] == ensemble.spooled
     assert files == store.files
     assert [] == list(tmp_path.iterdir())
 
 
-def test_failed_capture_frees_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_failed_capture_frees_disk(tmp_path: Path) -> None:
     """A backup that fails closes its files at once: one that is open takes up the disk, removed or not."""
-    failing(monkeypatch, tmp_path, ZooKeeperUnreachable("no answer"))
+    ensemble = Failing(ZooKeeperUnreachable("no answer"), tmp_path)
     with pytest.raises(ZooKeeperUnreachable) as raised:
-        backup.run(job(tmp_path), MemoryStore(), Heartbeat())
+        backup.run(job(tmp_path), MemoryStore(), Heartbeat(), capture=ensemble.captured)
     assert raised.tb  # what the error's traceback holds is still there
     opened = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
     assert [] == [path for path in opened if path.is_relative_to(tmp_path)]
 
 
-def test_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_full_disk(tmp_path: Path) -> None:
     """A disk that fills up while a backup is made is told as the spool directory's fault, and is empty afterwards."""
-    failing(monkeypatch, tmp_path, OSError(errno.ENOSPC, "No space left on device"))
+    ensemble = Failing(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
     store = MemoryStore()
     with pytest.raises(SpoolFailed, match="No space left on device"):
-        backup.run(job(tmp_path), store, Heartbeat())
+        backup.run(job(tmp_path), store, Heartbeat(), capture=ensemble.captured)
     assert ({}, []) == (store.files, list(tmp_path.iterdir()))
 
 
-def test_full_disk_needs_no_more_than_a_backup(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_full_disk_needs_no_more_than_a_backup(tmp_path: Path) -> None:
     """Where there was too little room, nothing is kept from backup to backup any more: the next one has all of it."""
     (tmp_path / "spool").mkdir()
     known = AclCache(tmp_path)
@@ -144,28 +135,28 @@ def test_full_disk_needs_no_more_than_a_backup(monkeypatch: pytest.MonkeyPatch, 
 
     learn()
     assert ["known", "spool"] == sorted(path.name for path in tmp_path.iterdir())
-    failing(monkeypatch, tmp_path / "spool", OSError(errno.ENOSPC, "No space left on device"))
+    ensemble = Failing(OSError(errno.ENOSPC, "No space left on device"), tmp_path / "spool")
     with pytest.raises(SpoolFailed):
-        backup.run(job(tmp_path / "spool"), MemoryStore(), Heartbeat(), known)
+        backup.run(job(tmp_path / "spool"), MemoryStore(), Heartbeat(), known, ensemble.captured)
     assert ["spool"] == [path.name for path in tmp_path.iterdir()]
     learn()
     assert ["spool"] == [path.name for path in tmp_path.iterdir()]
 
 
-def test_no_spool_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_spool_directory(tmp_path: Path) -> None:
     """Without a spool directory a backup fails and names it, before ZooKeeper is asked."""
-    ensemble = failing(monkeypatch, tmp_path, ZooKeeperUnreachable("no answer"))
+    ensemble = Failing(ZooKeeperUnreachable("no answer"), tmp_path)
     with pytest.raises(SpoolFailed, match=f"SPOOL_DIR {tmp_path}/missing cannot be used"):
-        backup.run(job(tmp_path / "missing"), MemoryStore(), Heartbeat())
+        backup.run(job(tmp_path / "missing"), MemoryStore(), Heartbeat(), capture=ensemble.captured)
     assert [] == ensemble.spooled
 
 
-def test_unlistable_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_unlistable_store(tmp_path: Path) -> None:
     """A bucket that cannot be listed is told before ZooKeeper is asked for anything."""
-    ensemble = failing(monkeypatch, tmp_path, ZooKeeperUnreachable("no answer"))
+    ensemble = Failing(ZooKeeperUnreachable("no answer"), tmp_path)
     error = BucketMissing("no such bucket")
     with pytest.raises(BucketMissing) as raised:
-        backup.run(job(tmp_path), MemoryStore(error=error), Heartbeat())
+        backup.run(job(tmp_path), MemoryStore(error=error), Heartbeat(), capture=ensemble.captured)
     assert error is raised.value
     assert [] == ensemble.spooled
     assert [] == list(tmp_path.iterdir())

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from metadata_tool import service as module
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import StoreUnreachable, ToolError, ZooKeeperUnreachable
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.metrics import Metrics
-from metadata_tool.service import EARLY, Service
+from metadata_tool.service import EARLY, STALLED_AFTER, Service
 from support.backups import TIMESTAMP, report
 
 PATIENCE = 60.0
@@ -99,10 +98,12 @@ def running(
     metrics: Metrics,
     interval: float = SOON,
     existing: Callable[[], list[Backup]] = nothing,
+    *,
     soon_again: float = NEVER,
+    stalled_after: float = STALLED_AFTER,
 ) -> Iterator[Service]:
     """A service that was started; it is stopped in the end."""
-    service = Service(back_up, existing, interval, metrics, soon_again)
+    service = Service(back_up, existing, interval, metrics, soon_again=soon_again, stalled_after=stalled_after)
     service.start()
     try:
         yield service
@@ -174,8 +175,10 @@ def test_a_foreseen_failure_is_one_line(metrics: Metrics, caplog: pytest.LogCapt
         assert backups.wait_for(2)
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info is None
-    assert "nobody answers. Check the network." in record.getMessage()
-    assert len(record.getMessage().splitlines()) == 1
+    expected = "backup failed: nobody answers. Check the network. The next backup starts within 0.05 s"
+    assert expected == record.getMessage()
+    fields = {name: getattr(record, name) for name in ("phase", "error", "exitCode")}
+    assert {"phase": "backup", "error": "StoreUnreachable", "exitCode": StoreUnreachable.exit_code} == fields
 
 
 def test_a_fault_is_logged_whole(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
@@ -186,13 +189,14 @@ def test_a_fault_is_logged_whole(metrics: Metrics, caplog: pytest.LogCaptureFixt
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info is not None
     assert ZeroDivisionError is record.exc_info[0]
+    assert "backup failed because of a fault in the program. Report it together with the log" == record.getMessage()
 
 
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
         (StoreUnreachable("nobody answers", "Check the network"), "nobody answers. Check the network."),
-        (RuntimeError("s3cr3t detail"), "a fault in the program, please report it with its log"),
+        (RuntimeError("s3cr3t detail"), "a fault in the program. Report it together with the log"),
     ],
 )
 def test_last_failure(error: Exception, expected: str, metrics: Metrics) -> None:
@@ -284,16 +288,15 @@ def test_service_is_alive_while_it_runs(metrics: Metrics) -> None:
     assert (False, True) == (service.alive, service.stopping)
 
 
-def test_a_stalled_backup_is_not_alive(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_backup_is_not_alive(metrics: Metrics) -> None:
     """A backup that shows no sign of life for long counts as dead, and as alive again once it goes on."""
-    monkeypatch.setattr(module, "STALLED_AFTER", 0.3)
     release = threading.Event()
 
     def stall(heartbeat: Heartbeat) -> BackupResult:
         release.wait(PATIENCE)
         return go_on(heartbeat)
 
-    with running(stall, metrics) as service:
+    with running(stall, metrics, stalled_after=0.3) as service:
         assert eventually(lambda: not service.alive)
         release.set()
         assert eventually(lambda: service.alive)

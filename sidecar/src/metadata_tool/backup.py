@@ -1,11 +1,10 @@
-"""One backup: capture the tree, compress it, upload it. It counts once the bucket holds it, checked."""
+"""One backup: capture the tree, compress it, upload it. A backup counts once the bucket holds it, verified."""
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,18 +20,18 @@ from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.acl_cache import AclCache
-from metadata_tool.zookeeper.capture import Source, captured
+from metadata_tool.zookeeper.capture import Capture, Source, captured
 from metadata_tool.zookeeper_faults import FOR_BACKUP, explained
 
 log = logging.getLogger(__name__)
 
 COVERED_NAMESPACES = 100
-"""So many namespaces are in the manifest: those that would lose most."""
+"""How many namespaces the manifest lists: those that would lose most."""
 
 
 @dataclass(frozen=True)
 class BackupJob:
-    """Everything that one backup needs to know."""
+    """The settings of a backup."""
 
     source: Source
     prefix: str
@@ -41,7 +40,7 @@ class BackupJob:
 
 
 class Seconds(NamedTuple):
-    """How long each part took; they add up to the whole."""
+    """How long each phase took. They add up to `total`."""
 
     prepare: float
     compression: float
@@ -49,13 +48,13 @@ class Seconds(NamedTuple):
 
     @property
     def total(self) -> float:
-        """All of them."""
+        """The whole backup."""
         return self.prepare + self.compression + self.upload
 
 
 @dataclass(frozen=True)
 class BackupResult:
-    """A backup that is done. Sizes in bytes; `size_total` is that of all backups of this prefix, this one included."""
+    """A backup that is done. Sizes in bytes. `size_total` counts all backups of this prefix, this one included."""
 
     backup: Backup
     manifest: Manifest
@@ -66,45 +65,76 @@ class BackupResult:
 
     @property
     def clusters(self) -> list[str]:
-        """Names of the Pulsar clusters in the backup; empty if the metadata was not initialised yet."""
+        """Names of the Pulsar clusters in the backup. Empty if the metadata was not initialised yet."""
         return list((self.manifest.summary or {}).get("clusters", []))
 
 
-def run(job: BackupJob, store: Store, heartbeat: Heartbeat, known: AclCache | None = None) -> BackupResult:
-    """Make one backup now; what is `known` from the one before makes it quicker.
+Capturing = Callable[[Source, Path, Heartbeat, AclCache | None], AbstractContextManager[Capture]]
+"""How a tree is captured: `zookeeper.capture.captured`."""
+
+
+class _Phases:
+    """Times the phases of a backup, and logs each when it ends."""
+
+    def __init__(self, backup: str) -> None:
+        self._backup = backup
+        self._begin = time.monotonic()
+        self._seconds: list[float] = []
+
+    def end(self, phase: str, message: str, **fields: int | str) -> None:
+        """The phase is over, and the next one begins."""
+        now = time.monotonic()
+        seconds, self._begin = now - self._begin, now
+        self._seconds.append(seconds)
+        extra = {"phase": phase, "backup": self._backup, "seconds": round(seconds, 3), **fields}
+        log.info("%s in %.2f s", message, seconds, extra=extra)
+
+    @property
+    def seconds(self) -> Seconds:
+        """All of them."""
+        return Seconds(*self._seconds)
+
+
+def run(
+    job: BackupJob, store: Store, heartbeat: Heartbeat, known: AclCache | None = None, capture: Capturing = captured
+) -> BackupResult:
+    """Make one backup now. The ACLs that are `known` from the last backup make it faster.
 
     Raises:
-        ToolError: it failed, and the bucket holds nothing of it; the type says how.
+        ToolError: the backup failed, and the bucket holds nothing of it. The type says why.
     """
-    before = backups(store, job.prefix)  # first, so that a wrong bucket is told before a long capture
+    before = backups(store, job.prefix)  # first, so that a wrong bucket is reported before a long capture
     name = _new_name(job.prefix, before)
+    uri = store.location.uri(str(name))
     with _giving_up_without_room(known), workspace(job.spool_dir) as workdir:
-        clock = [time.monotonic()]
-        manifest, snapshot_path, coverage = _prepare(job, name, workdir, heartbeat, known)
-        clock.append(time.monotonic())
+        phases = _Phases(uri)
+        manifest, snapshot_path, coverage = _prepare(job, name, workdir, capture(job.source, workdir, heartbeat, known))
+        nodes, zxid = manifest.nodes, f"{manifest.zxid:#x}"
+        plain = manifest.snapshot.size
+        phases.end("capture", f"captured {nodes} znodes at zxid {zxid}", znodes=nodes, zxid=zxid, bytes=plain)
         packed = workdir / str(name)
         size_non_compressed, sha256 = archive.pack(packed, manifest, snapshot_path, heartbeat)
         snapshot_path.unlink()
         _verify(packed, heartbeat)
         size = packed.stat().st_size
-        clock.append(time.monotonic())
+        phases.end("compress", f"compressed {plain} bytes to {size}", bytes=size)
         store.save(packed, sha256, str(name), heartbeat)
-        clock.append(time.monotonic())
-    report = BackupResult(
-        backup=Backup(name, store.location.uri(str(name)), size),
+        phases.end("upload", f"uploaded {size} bytes", bytes=size)
+    result = BackupResult(
+        backup=Backup(name, uri, size),
         manifest=manifest,
         coverage=coverage,
         size_non_compressed=size_non_compressed,
         size_total=size + sum(earlier.size for earlier in before),
-        seconds=Seconds(*(end - begin for begin, end in pairwise(clock))),
+        seconds=phases.seconds,
     )
-    _say(report)
-    return report
+    _log(result)
+    return result
 
 
 @contextmanager
 def _giving_up_without_room(known: AclCache | None) -> Iterator[None]:
-    """What is kept takes half a tree more: a spool that has room for a backup alone is to do for the next."""
+    """Without room on the disk, drop the ACL cache, so that the next backup has its room."""
     try:
         yield
     except SpoolFailed:
@@ -114,7 +144,7 @@ def _giving_up_without_room(known: AclCache | None) -> Iterator[None]:
 
 
 def _new_name(prefix: str, existing: list[Backup]) -> BackupName:
-    """A name of this moment, which no backup has."""
+    """A name with the current time, or with the next millisecond that no backup has."""
     taken = {backup.name.timestamp for backup in existing}
     timestamp = time.time_ns() // 1_000_000
     while timestamp in taken:
@@ -123,69 +153,73 @@ def _new_name(prefix: str, existing: list[Backup]) -> BackupName:
 
 
 def _prepare(
-    job: BackupJob, name: BackupName, workdir: Path, heartbeat: Heartbeat, known: AclCache | None
+    job: BackupJob, name: BackupName, workdir: Path, capturing: AbstractContextManager[Capture]
 ) -> tuple[Manifest, Path, Coverage]:
-    """Capture the tree and write it as a snapshot; the manifest to go with it, the snapshot's path, what it covers."""
+    """Capture the tree and write it as a snapshot. Returns its manifest, its path and its coverage."""
     source = job.source
     path = workdir / "snapshot"
     scan = TreeScan(Layout(source.chroot, job.managed_ledger_path))
     with (
         explained(FOR_BACKUP),
-        captured(source, workdir, heartbeat, known) as capture,
+        capturing as tree,
         path.open("xb") as file,
     ):
-        written = snapshot.write(file, capture.acls, scan.passed_through(capture.nodes()))
+        written = snapshot.write(file, tree.acls, scan.passed_through(tree.nodes()))
     findings = scan.result()
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         tool_version=__version__,
         prefix=name.prefix,
         timestamp=name.timestamp,
-        zookeeper_version=capture.server_version,
-        zxid=capture.zxid,
-        first_zxid=capture.first_zxid,
+        zookeeper_version=tree.server_version,
+        zxid=tree.zxid,
+        first_zxid=tree.first_zxid,
         nodes=written.nodes,
-        data_bytes=capture.data_bytes,
-        ephemerals=capture.ephemerals,
+        data_bytes=tree.data_bytes,
+        ephemerals=tree.ephemerals,
         chroot=source.chroot,
         managed_ledger_path=job.managed_ledger_path,
-        snapshot=SnapshotFile(snapshot_name(capture.zxid), written.size, written.sha256),
+        snapshot=SnapshotFile(snapshot_name(tree.zxid), written.size, written.sha256),
         coverage=findings.coverage.to_json(COVERED_NAMESPACES),
-        unproven_acls=len(capture.unproven),
+        unproven_acls=len(tree.unproven),
         summary=findings.facts.summary.to_json(),
     )
     return manifest, path, findings.coverage
 
 
 def _verify(packed: Path, heartbeat: Heartbeat) -> None:
-    """Only what a restore would take is worth a place in the bucket."""
+    """Verify the file as a restore does."""
     try:
         archive.verify(packed, heartbeat)
     except ArchiveCorrupt as error:
-        hint = "Nothing was uploaded; check the spool's disk, and report it"
-        raise CaptureUnsound(f"the captured tree is unsound, {error.message}", hint) from error
+        raise CaptureUnsound(
+            f"the captured tree does not pass verification, {error.message}",
+            "Check the disk of SPOOL_DIR. If it is sound, report this. Nothing was uploaded",
+        ) from error
 
 
-def _say(report: BackupResult) -> None:
-    seconds = report.seconds
+def _log(result: BackupResult) -> None:
     log.info(
-        "backup %s: %d znodes at zxid %#x, %d bytes plain, %d compressed, "
-        "%.2f s (prepare %.2f, compress %.2f, upload %.2f)",
-        report.backup.uri,
-        report.manifest.nodes,
-        report.manifest.zxid,
-        report.size_non_compressed,
-        report.backup.size,
-        seconds.total,
-        seconds.prepare,
-        seconds.compression,
-        seconds.upload,
+        "backup done, %s, %d bytes, in %.2f s",
+        result.backup.uri,
+        result.backup.size,
+        result.seconds.total,
+        extra={
+            "phase": "backup",
+            "backup": result.backup.uri,
+            "zxid": f"{result.manifest.zxid:#x}",
+            "znodes": result.manifest.nodes,
+            "bytes": result.backup.size,
+            "seconds": round(result.seconds.total, 3),
+        },
     )
-    total = report.coverage.total
+    total = result.coverage.total
     log.info(
-        "of %d topics a restore would bring back %d bytes, and lose %d and what %d open ledgers hold",
+        "a restore of %d topics would bring back %d bytes in tiered storage. It would lose %d bytes, and what %d open "
+        "ledgers hold",
         total.topics,
         total.recoverable_bytes,
         total.lost_bytes,
         total.open_ledgers,
+        extra={"backup": result.backup.uri},
     )

@@ -8,12 +8,11 @@ import os
 import signal
 import sys
 import textwrap
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from metadata_tool import __version__, backup, help_texts, inspection
+from metadata_tool import __version__, backup, help_texts, inspection, logs
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
 from metadata_tool.errors import OutputLost, SettingError, Stopped, ToolError
 from metadata_tool.fetch import fetched, verify
@@ -28,8 +27,6 @@ from metadata_tool.zookeeper.snapshot import Node
 
 log = logging.getLogger(__name__)
 
-_LOG = "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s"
-
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
     """Run one command and return its exit code. Without an environment, the process's own is read."""
@@ -37,26 +34,21 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     settings = Settings(environment)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: unfinished work is removed
     command: Command = options.command
+    log_format = "text"
     try:
-        _configure_logs(*settings.logs())
+        log_format, level = settings.logs()
+        logs.configure(log_format, level)
         command(options, settings)
         _print(end="", flush=True)
     except ToolError as error:
-        print(f"error: {error}", file=sys.stderr)
+        logs.report(error, log_format)
         return error.exit_code
     except BrokenPipeError:
         return OutputLost.exit_code  # the reader of a pipe has ended, as with `| head`, which is no error to report
     except KeyboardInterrupt:
-        print("error: stopped before the work was done", file=sys.stderr)
+        logs.report(Stopped("stopped before the work was done"), log_format)
         return Stopped.exit_code
     return 0
-
-
-def _configure_logs(log_format: str, level: str) -> None:
-    logging.Formatter.converter = time.gmtime  # as the names of backups, and the API
-    logging.basicConfig(level=logging.ERROR, format=_LOG, datefmt="%Y-%m-%dT%H:%M:%S", stream=sys.stderr)
-    logging.getLogger("metadata_tool").setLevel(level.upper())
-    logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # its failures are reported as errors of ours, in one line
 
 
 class Command(Protocol):

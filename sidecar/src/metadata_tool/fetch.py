@@ -27,7 +27,7 @@ def fetched(point: RestorePoint, store: Store, spool_dir: Path, heartbeat: Heart
     """
     with workspace(spool_dir) as workdir:
         path = workdir / str(point.name)
-        log.info("fetching %s", point)
+        log.info("fetching %s", point, extra={"phase": "fetch", "backup": str(point)})
         store.fetch(str(point.name), path, heartbeat)
         try:
             yield path

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,14 @@ def restore(wanted: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, dry_r
 
 def _place(job: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, move_aside: bool) -> Path:
     """Put the tree where ZooKeeper looks for it."""
+    begin = time.monotonic()
     with fetched(job.point, open_store(job.point.location), job.spool_dir, heartbeat) as path:
         tree = RestoredTree.of(job, path, heartbeat)
         job.data.require_space(tree.size)
         placed = job.data.place(tree.zxid, tree.write, job.aside if move_aside else None)
-    log.info("restored %s into %s. The report is %s in the same directory", job.point, placed, REPORT)
+    seconds = round(time.monotonic() - begin, 3)
+    fields = {"phase": "restore", "backup": str(job.point), "zxid": f"{tree.zxid:#x}", "seconds": seconds}
+    log.info("restored %s into %s. The report is %s in the same directory", job.point, placed, REPORT, extra=fields)
     return placed
 
 

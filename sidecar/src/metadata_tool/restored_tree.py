@@ -101,7 +101,9 @@ class RestoredTree:
             return None  # a restore is only refused for what is in the tree itself
 
     def _verified(self, found: ScanResult) -> ScanResult:
-        log.info("verified %s: %d znodes at zxid %#x", self.job.point, self.manifest.nodes, self.manifest.zxid)
+        nodes, zxid = self.manifest.nodes, f"{self.manifest.zxid:#x}"
+        fields = {"phase": "verify", "backup": str(self.job.point), "znodes": nodes, "zxid": zxid}
+        log.info("verified %s: %d znodes at zxid %s", self.job.point, nodes, zxid, extra=fields)
         return found
 
     def _plan(self, summary: TreeSummary) -> RecoveryPlan:
@@ -118,7 +120,8 @@ class RestoredTree:
             nodes = self._with_own(recovery.nodes(tree.nodes), read_only)
             encoded = self._checked(nodes, acls) if renamed else (node.encode() for node in nodes)
             written = snapshot.write(out, acls, encoded)
-        log.info("wrote %d znodes", written.nodes)
+        fields = {"phase": "write", "backup": str(self.job.point), "znodes": written.nodes, "bytes": written.size}
+        log.info("wrote %d znodes", written.nodes, extra=fields)
         return recovery.changes
 
     def _reported(self, found: ScanResult, changes: RecoveryChanges) -> dict[str, bytes]:

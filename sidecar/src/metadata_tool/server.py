@@ -1,15 +1,18 @@
-"""Runs the service under gunicorn: one worker process, a few threads, the backup loop beside them."""
+"""Runs the service under gunicorn: one worker process with a few threads and the backup loop."""
 
 import logging
 import os
 import signal
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import timedelta
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from flask import Flask
+from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 
 from metadata_tool import backup
@@ -27,11 +30,11 @@ log = logging.getLogger(__name__)
 
 THREADS = 8
 GRACE = 25
-"""Seconds to end in: less than the 30 that Kubernetes gives a pod."""
+"""Seconds until the service has to end: less than the 30 that Kubernetes gives a pod."""
 
 
 def serve(settings: ServeSettings) -> None:
-    """Serve until SIGTERM or SIGINT. Does not return: gunicorn ends the process.
+    """Serve until SIGTERM or SIGINT. This does not return: gunicorn ends the process.
 
     Raises:
         PortUnavailable: the admin port cannot be bound.
@@ -39,12 +42,12 @@ def serve(settings: ServeSettings) -> None:
         SpoolFailed: the spool directory cannot be used.
     """
     with workspace(settings.job.spool_dir):
-        pass  # a spool directory that cannot be used is told now
+        pass  # an unusable spool directory is reported now, not with the first backup
     kept = settings.store
     store = open_store(kept.location, kept.region, kept.addressing_style, kept.credentials_dir)
     listener = listen(settings.port, "WEB_SERVER_PORT")
     log.info(
-        "admin port %d, a backup of %s to %s every %d s",
+        "serving the admin port %d, and backing up %s to %s every %d s",
         settings.port,
         settings.job.source.ensemble.servers,
         kept.location,
@@ -53,8 +56,27 @@ def serve(settings: ServeSettings) -> None:
     _Server(settings, store, listener).run()
 
 
+class GunicornLog(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's lines in the program's log, in its form and from its level on. Requests are logged as `debug`."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave format, level and destination to `logs.configure`."""
+        self.cfg = cfg
+        self.error_log.propagate = self.access_log.propagate = True
+
+    def access(self, resp: Any, _request: Any, environ: Mapping[str, Any], request_time: timedelta) -> None:
+        """Log a request."""
+        self.access_log.debug(
+            "%s %s %s",
+            environ["REQUEST_METHOD"],
+            environ["RAW_URI"],
+            resp.status_code,
+            extra={"seconds": request_time.total_seconds()},
+        )
+
+
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn, configured here alone: no file, no command line."""
+    """gunicorn, configured only here: no file, no command line."""
 
     def __init__(self, settings: ServeSettings, store: Store, listener: socket.socket) -> None:
         self._settings = settings
@@ -62,7 +84,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._listener = listener
         self._service: Service | None = None
         self._kept = ExitStack()
-        """What lasts from backup to backup."""
+        """What is kept from one backup to the next."""
         super().__init__()
 
     def load_config(self) -> None:
@@ -71,11 +93,11 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "workers": 1,
             "worker_class": "gthread",
             "threads": THREADS,
-            "timeout": 0,  # /healthz watches the loop; a slow S3 listing is no reason to kill a backup
+            "timeout": 0,  # /healthz watches the loop, and a slow listing of S3 must not kill a backup
             "graceful_timeout": GRACE,
             "worker_tmp_dir": str(self._settings.job.spool_dir),
             "control_socket_disable": True,
-            "loglevel": "warning",
+            "logger_class": GunicornLog,
             "proc_name": "metadata-tool",
             "post_worker_init": self._begin,
             "worker_exit": self._end,
@@ -99,13 +121,13 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
                 signal.signal(number, partial(self._stop, signal.getsignal(number)))
 
     def _stop(self, gunicorns: Any, number: int, frame: FrameType | None) -> None:
-        """Tell the loop at once, not only when the last request is answered; then let gunicorn do its part."""
+        """Stop the loop at once, not only after the last request. Then let gunicorn stop."""
         if self._service:
             self._service.begin_stop()
         gunicorns(number, frame)
 
     def _end(self, _arbiter: object, _worker: object) -> None:
         if self._service and not self._service.stop(GRACE - 5):
-            log.error("the running backup did not end in time, its upload may be left unfinished")
+            log.error("the running backup did not end in time, so an unfinished upload may be left in the bucket")
             os._exit(1)
         self._kept.close()

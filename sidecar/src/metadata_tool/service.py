@@ -1,4 +1,4 @@
-"""The loop of the service: a backup at the start, then one at every interval, whatever became of the last."""
+"""The loop of the service: a backup at the start, then one at every interval, even after a failed one."""
 
 import logging
 import threading
@@ -14,13 +14,15 @@ from metadata_tool.metrics import Metrics
 log = logging.getLogger(__name__)
 
 STALLED_AFTER = 600.0
-"""Seconds without a sign of life after which the loop counts as dead: longer than any one wait on a server."""
+"""Seconds without a heartbeat after which the loop counts as dead: longer than any single wait for a server."""
 
 EARLY = 10
-"""How many backups follow soon, as long as there was no Pulsar cluster in any."""
+"""How many backups follow soon, as long as none of them holds a Pulsar cluster."""
+
+_FAULT = "a fault in the program. Report it together with the log"
 
 SOON_AGAIN = 60.0
-"""Seconds from such a backup to the next: the metadata may just be initialised."""
+"""Seconds from such a backup to the next, because the metadata may just be being initialised."""
 
 
 class Service:
@@ -32,43 +34,46 @@ class Service:
         existing: Callable[[], list[Backup]],
         interval: float,
         metrics: Metrics,
+        *,
         soon_again: float = SOON_AGAIN,
+        stalled_after: float = STALLED_AFTER,
     ) -> None:
-        """Nothing runs yet. `interval` in seconds, from one start to the next."""
+        """Nothing runs yet. `interval` is in seconds, from the start of a backup to the start of the next."""
         self._back_up = back_up
         self._existing = existing
         self._interval = interval
         self._metrics = metrics
         self._soon_again = soon_again
+        self._stalled_after = stalled_after
         self._heartbeat = Heartbeat()
         self.last_report: BackupResult | None = None
-        """The last backup that this service has made."""
+        """The last successful backup since the service started."""
         self.last_failure = ""
-        """Why the last attempt failed; empty until the first has ended, and after a good one."""
+        """Why the last backup failed. Empty until the first backup has ended, and after a successful one."""
         self._thread = threading.Thread(target=self._run, name="backup")
 
     def start(self) -> None:
-        """Begin with a backup now."""
+        """Start with a backup now."""
         self._thread.start()
 
     def begin_stop(self) -> None:
-        """Ask a running backup to end at its next step; this may be called by a signal handler."""
+        """Ask a running backup to end at its next step. Signal handlers may call this."""
         self._heartbeat.stop()
 
     def stop(self, patience: float) -> bool:
-        """The same, and wait; whether the loop ended within `patience` seconds."""
+        """Do the same, and wait. Returns whether the loop ended within `patience` seconds."""
         self.begin_stop()
         self._thread.join(patience)
         return not self._thread.is_alive()
 
     @property
     def alive(self) -> bool:
-        """Whether the loop runs and has shown it lately."""
-        return self._thread.is_alive() and self._heartbeat.age < STALLED_AFTER
+        """Whether the loop runs, with a recent heartbeat."""
+        return self._thread.is_alive() and self._heartbeat.age < self._stalled_after
 
     @property
     def stopping(self) -> bool:
-        """Whether the service was told to stop."""
+        """Whether the service was asked to stop."""
         return self._heartbeat.stopping
 
     def _run(self) -> None:
@@ -92,13 +97,13 @@ class Service:
         return self.last_report is not None and not self.last_report.clusters
 
     def _look(self) -> None:
-        """Show in the metrics what is there already; if that fails, so will the backup, which says why."""
+        """Set the metrics of existing backups. If the bucket cannot be listed, the backup will fail and say why."""
         try:
             found = self._existing()
         except ToolError:
             return
         except Exception:
-            log.exception("the bucket could not be listed by a fault in the program, please report it")
+            log.exception("the bucket could not be listed, because of %s", _FAULT)
             return
         self._metrics.existing(sum(backup.size for backup in found), found[0].name.timestamp if found else 0)
 
@@ -106,17 +111,25 @@ class Service:
         try:
             report = self._back_up(self._heartbeat)
         except Stopped:
-            log.info("the running backup was abandoned, nothing of it is in the bucket")
+            log.info("the running backup was stopped, and nothing of it is in the bucket", extra={"phase": "backup"})
         except ToolError as error:
             self._failed(str(error))
-            log.error("backup failed, the next attempt is in %s s or less: %s", self._interval, error)
-        except Exception:
-            self._failed("a fault in the program, please report it with its log")
-            log.exception("backup failed by a fault in the program, please report it")
+            log.error("backup failed: %s", self._with_next(error), extra=_fields(error, error.exit_code))
+        except Exception as error:
+            self._failed(_FAULT)
+            log.exception("backup failed because of %s", _FAULT, extra=_fields(error, ToolError.exit_code))
         else:
             self.last_report, self.last_failure = report, ""
             self._metrics.succeeded(report)
 
+    def _with_next(self, error: ToolError) -> str:
+        return f"{str(error).removesuffix('.')}. The next backup starts within {self._interval:g} s"
+
     def _failed(self, why: str) -> None:
         self.last_failure = why
         self._metrics.failed()
+
+
+def _fields(error: Exception, exit_code: int) -> dict[str, object]:
+    """What a line about a failed backup tells besides its message."""
+    return {"phase": "backup", "error": type(error).__name__, "exitCode": exit_code}

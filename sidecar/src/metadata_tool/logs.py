@@ -1,0 +1,102 @@
+"""The log on stderr, as text or as JSON lines. docs/metrics.md describes both."""
+
+import json
+import logging
+import sys
+import threading
+from types import TracebackType
+from typing import Any
+
+from metadata_tool.catalog import rfc3339
+from metadata_tool.errors import ToolError
+
+FIELDS = ("phase", "backup", "zxid", "znodes", "bytes", "seconds", "error", "exitCode")
+"""What a call may pass by `extra`, and a JSON line then has. `zxid` is hexadecimal text."""
+
+_FAULT = "a fault in the program ended it. Report it together with the log"
+
+log = logging.getLogger(__name__)
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-01-31T23:59:59.123Z INFO message` on one line. Only a traceback follows on lines of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, _: str | None = None) -> str:  # noqa: N802  # logging's name
+        """The time of a record, as in the names of backups and in the answers of the admin port."""
+        return _time(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        """The line of a record."""
+        return super().formatMessage(record).replace("\n", "\\n")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        line = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+_FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
+
+
+def configure(log_format: str, level: str) -> None:
+    """Log to stderr as `text` or `json`, from `debug`, `info`, `warning` or `error` on.
+
+    If the process has log handlers already, they stay. As JSON, whatever Python itself writes to stderr is a line, too.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_FORMATTERS[log_format]())
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])  # of libraries, errors alone: boto3 logs secrets
+    for name in ("metadata_tool", "gunicorn"):
+        logging.getLogger(name).setLevel(level.upper())
+    logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # the program reports its failures as errors of one line
+    if log_format == "json":
+        logging.captureWarnings(capture=True)
+        sys.excepthook = _log_uncaught
+        threading.excepthook = _log_uncaught_in_thread
+        sys.unraisablehook = _log_unraisable
+
+
+def report(error: ToolError, log_format: str) -> None:
+    """Write the error that ends a command to stderr: `error: …`, or a JSON line."""
+    if log_format == "json":
+        fields = {"error": type(error).__name__, "exitCode": error.exit_code}
+        record = log.makeRecord(log.name, logging.ERROR, __file__, 0, "%s", (error,), None, extra=fields)
+        print(JsonFormatter().format(record), file=sys.stderr)  # noqa: T201  # whatever the level is
+    else:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+
+
+def _time(record: logging.LogRecord) -> str:
+    return rfc3339(int(record.created * 1000))
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    fields = {"error": kind.__name__, "exitCode": ToolError.exit_code}
+    log.critical(_FAULT, exc_info=(kind, error, trace), extra=fields)
+
+
+def _log_uncaught_in_thread(fault: threading.ExceptHookArgs) -> None:
+    if fault.exc_value is not None:
+        trace: Any = (fault.exc_type, fault.exc_value, fault.exc_traceback)
+        log.critical("a thread ended by a fault in the program. Report it together with the log", exc_info=trace)
+
+
+def _log_unraisable(fault: "sys.UnraisableHookArgs") -> None:
+    if fault.exc_value is not None:
+        trace: Any = (fault.exc_type, fault.exc_value, fault.exc_traceback)
+        log.error("%s %r", fault.err_msg or "an exception was ignored in", fault.object, exc_info=trace)
