@@ -9,7 +9,8 @@ from ci.parts.zookeeper import NEWEST
 from metadata_tool.errors import CredentialsRejected
 from metadata_tool.store import parse_location
 from metadata_tool.store.base import StoreOptions
-from metadata_tool.store.s3 import PART_SIZE, S3Store
+from metadata_tool.store.limits import PART_SIZE
+from metadata_tool.store.s3 import S3Store
 from support import seed
 from support.backups import keep
 from support.mounted_secret import MountedSecret

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from metadata_tool.location import Location
 from metadata_tool.store import Store, parse_location
 from metadata_tool.store.base import StoreOptions
-from metadata_tool.store.limits import TransferLimits
+from metadata_tool.store.limits import PART_SIZE, TransferLimits
 from metadata_tool.store.registry import SCHEMES
-from metadata_tool.store.s3 import PART_SIZE
 from support.damage import damage
 from support.proxy import Faults, proxy
 from support.s3 import s3_client

@@ -4,7 +4,8 @@ from collections import Counter
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, MAX_LABELS, Metrics
+from metadata_tool.limits import METRIC_NAMESPACES
+from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, Metrics
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from support.backups import TIMESTAMP, report
 from support.contract import METRICS
@@ -162,9 +163,9 @@ def test_coverage_by_namespace(metrics: Metrics) -> None:
 def test_namespaces_are_bounded(metrics: Metrics) -> None:
     """However many namespaces there are, those that would lose most are shown, and all others as one."""
     coverage = Coverage()
-    for number in range(MAX_LABELS + 7):
+    for number in range(METRIC_NAMESPACES + 7):
         coverage.add_topic(f"t/{number}", "a", CoverageCounts(topics=1, lost_bytes=number))
     metrics.succeeded(report(coverage=coverage))
     found = [line for line in lines(metrics) if line.startswith("backup_unrecoverable_bytes{")]
-    assert MAX_LABELS + 1 == len(found)
+    assert METRIC_NAMESPACES + 1 == len(found)
     assert f'backup_unrecoverable_bytes{{pulsar_namespace="(others)"}} {sum(range(7))}' == found[-1]

@@ -10,8 +10,9 @@ from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import StoreUnreachable, ToolError, ZooKeeperUnreachable
 from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.limits import EARLY_BACKUPS, STALLED_AFTER
 from metadata_tool.metrics import Metrics
-from metadata_tool.service import EARLY, STALLED_AFTER, Service
+from metadata_tool.service import Service
 from support.backups import TIMESTAMP, report
 
 PATIENCE = 60.0
@@ -141,7 +142,7 @@ def test_a_backup_is_made_at_every_interval(metrics: Metrics) -> None:
 def test_a_tree_without_a_cluster_is_saved_again_soon(metrics: Metrics) -> None:
     """While metadata is being initialised, backups follow each other soon, a few times. Then the interval counts."""
     for turns, expected in (
-        ([with_clusters()], 1 + EARLY),
+        ([with_clusters()], 1 + EARLY_BACKUPS),
         ([with_clusters(), with_clusters(), with_clusters("demo")], 3),
         ([with_clusters("demo"), with_clusters()], 1),
     ):

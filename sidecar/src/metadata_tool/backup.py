@@ -12,6 +12,7 @@ from metadata_tool import __version__, archive
 from metadata_tool.catalog import Backup, BackupName, backups
 from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound, SpoolFailed
 from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.limits import COVERED_NAMESPACES
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
 from metadata_tool.pulsar.coverage import Coverage
 from metadata_tool.pulsar.paths import Layout
@@ -24,9 +25,6 @@ from metadata_tool.zookeeper.capture import Capture, Source, captured
 from metadata_tool.zookeeper_faults import FOR_BACKUP, explained
 
 log = logging.getLogger(__name__)
-
-COVERED_NAMESPACES = 100
-"""How many namespaces the manifest lists: those that would lose most."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from threading import Lock
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from metadata_tool.backup import BackupResult
+from metadata_tool.limits import METRIC_NAMESPACES
 from metadata_tool.pulsar.coverage import OTHERS, Coverage, CoverageCounts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -62,8 +63,6 @@ COVERAGE = {
     SCHEMAS: "schemas",
 }
 """Metrics by namespace, of the last backup, and the field of `Tally` that each shows."""
-MAX_LABELS = 100
-"""How many namespaces have samples of their own: those that would lose most. The others share one sample."""
 
 METRICS = (
     COUNT,
@@ -140,10 +139,10 @@ class Metrics:
 def _bounded(coverage: Coverage) -> list[tuple[str, CoverageCounts]]:
     """The namespaces that would lose most, and one for all others."""
     by_loss = coverage.by_loss()
-    shown, others = by_loss[:MAX_LABELS], CoverageCounts()
-    for _, counts in by_loss[MAX_LABELS:]:
+    shown, others = by_loss[:METRIC_NAMESPACES], CoverageCounts()
+    for _, counts in by_loss[METRIC_NAMESPACES:]:
         others.add(counts)
-    return [*shown, (OTHERS, others)] if len(by_loss) > MAX_LABELS else shown
+    return [*shown, (OTHERS, others)] if len(by_loss) > METRIC_NAMESPACES else shown
 
 
 def _label(text: str) -> str:

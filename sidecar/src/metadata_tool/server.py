@@ -15,7 +15,7 @@ from flask import Flask
 from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 
-from metadata_tool import backup
+from metadata_tool import backup, limits
 from metadata_tool.catalog import backups
 from metadata_tool.metrics import Metrics
 from metadata_tool.ports import listen
@@ -27,10 +27,6 @@ from metadata_tool.workspace import scratch, workspace
 from metadata_tool.zookeeper.acl_cache import AclCache
 
 log = logging.getLogger(__name__)
-
-THREADS = 8
-GRACE = 25
-"""Seconds until the service has to end: less than the 30 that Kubernetes gives a pod."""
 
 
 def serve(settings: ServeSettings) -> None:
@@ -92,9 +88,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "bind": f"fd://{self._listener.detach()}",
             "workers": 1,
             "worker_class": "gthread",
-            "threads": THREADS,
+            "threads": limits.REQUEST_THREADS,
             "timeout": 0,  # /healthz watches the loop, and a slow listing of S3 must not kill a backup
-            "graceful_timeout": GRACE,
+            "graceful_timeout": limits.SHUTDOWN,
             "worker_tmp_dir": str(self._settings.job.spool_dir),
             "control_socket_disable": True,
             "logger_class": GunicornLog,
@@ -127,7 +123,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         gunicorns(number, frame)
 
     def _end(self, _arbiter: object, _worker: object) -> None:
-        if self._service and not self._service.stop(GRACE - 5):
+        if self._service and not self._service.stop(limits.LAST_BACKUP):
             log.error("the running backup did not end in time, so an unfinished upload may be left in the bucket")
             os._exit(1)
         self._kept.close()

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from metadata_tool import limits
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import Stopped, ToolError
@@ -13,16 +14,7 @@ from metadata_tool.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-STALLED_AFTER = 600.0
-"""Seconds without a heartbeat after which the loop counts as dead: longer than any single wait for a server."""
-
-EARLY = 10
-"""How many backups follow soon, as long as none of them holds a Pulsar cluster."""
-
 _FAULT = "a fault in the program. Report it together with the log"
-
-SOON_AGAIN = 60.0
-"""Seconds from such a backup to the next, because the metadata may just be being initialised."""
 
 
 class Service:
@@ -35,8 +27,8 @@ class Service:
         interval: float,
         metrics: Metrics,
         *,
-        soon_again: float = SOON_AGAIN,
-        stalled_after: float = STALLED_AFTER,
+        soon_again: float = limits.EARLY_INTERVAL,
+        stalled_after: float = limits.STALLED_AFTER,
     ) -> None:
         """Nothing runs yet. `interval` is in seconds, from the start of a backup to the start of the next."""
         self._back_up = back_up
@@ -79,7 +71,7 @@ class Service:
     def _run(self) -> None:
         self._look()
         due = time.monotonic()
-        early = EARLY
+        early = limits.EARLY_BACKUPS
         while not self._heartbeat.stopping:
             self._once()
             pause = self._interval

@@ -7,13 +7,11 @@ from typing import Any, Protocol
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable
 
+from metadata_tool import limits
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import ToolError
 from metadata_tool.metrics import CONTENT_TYPE, Metrics
-
-LISTINGS = 3
-"""How many requests may wait for the object store. If it hangs, the other threads still answer health checks."""
 
 
 class Loop(Protocol):
@@ -35,9 +33,6 @@ class Loop(Protocol):
     def last_failure(self) -> str:
         """Why the last backup failed, without secrets. Empty if it succeeded."""
 
-
-NAMESPACES = TOPICS = 1_000
-"""How many entries an answer has at most: those that would lose most."""
 
 Answer = tuple[Response, int]
 
@@ -112,15 +107,15 @@ def _coverage(report: BackupResult | None, namespace: str | None) -> Answer:
     covered, name = report.coverage, {"backup": str(report.backup.name)}
     if namespace is None:
         tenants = {tenant: counts.to_json() for tenant, counts in covered.tenants.items()}
-        return _json({**name, **covered.to_json(NAMESPACES), "tenants": tenants})
+        return _json({**name, **covered.to_json(limits.NAMESPACES), "tenants": tenants})
     if namespace not in covered.namespaces:
         return _error(404, "the last backup does not have this namespace. Name it as tenant/namespace")
-    topics = [loss.to_json() for loss in covered.topics_of(namespace)[:TOPICS]]
+    topics = [loss.to_json() for loss in covered.topics_of(namespace)[: limits.TOPICS]]
     return _json({**name, "namespace": namespace, **covered.counts_of(namespace).to_json(), "topics": topics})
 
 
 def _bounded(existing: Callable[[], list[Backup]]) -> Callable[[], list[Backup]]:
-    listings = BoundedSemaphore(LISTINGS)
+    listings = BoundedSemaphore(limits.LISTINGS)
 
     def listed() -> list[Backup]:
         if not listings.acquire(blocking=False):

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metadata_tool.errors import CredentialsRejected
+from metadata_tool.store.limits import KEY_READS
 
 ACCESS_KEY, SECRET_KEY, SESSION_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
 _HINT = f"Put the files {ACCESS_KEY} and {SECRET_KEY} there, for example by mounting a Secret"
-_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def read_keys(directory: Path) -> Keys:
     Raises:
         CredentialsRejected: a file is missing, empty, unreadable or not text. The message names its path.
     """
-    for _ in range(_ATTEMPTS):
+    for _ in range(KEY_READS):
         generation = _generation(directory)
         try:
             found = _read(directory, generation)
@@ -37,7 +37,7 @@ def read_keys(directory: Path) -> Keys:
             if generation == _generation(directory):
                 return found
     raise CredentialsRejected(
-        f"the keys in {directory} (S3_CREDENTIALS_DIR) were replaced {_ATTEMPTS} times while they were read",
+        f"the keys in {directory} (S3_CREDENTIALS_DIR) were replaced {KEY_READS} times while they were read",
         "Find the program that replaces the keys, and stop it",
     )
 

@@ -13,11 +13,9 @@ from metadata_tool.errors import BucketDenied, BucketMissing, StoreFailed, ToolE
 from metadata_tool.files import sha256, sync_directory
 from metadata_tool.location import Location
 from metadata_tool.store.base import Scheme, StoreOptions, already_there, no_such_backup, source_changed
-from metadata_tool.store.limits import DEFAULT, TransferLimits
+from metadata_tool.store.limits import COPY_CHUNK, DEFAULT, TransferLimits
 from metadata_tool.store.progress import Progress
 from metadata_tool.workspace import scratch
-
-_CHUNK = 1 << 20
 
 
 def parse(rest: str) -> Location:
@@ -128,7 +126,7 @@ def _copy(reader: BinaryIO, target: Path, heartbeat: Callable[[], None]) -> byte
     """Copy an open file and sync the copy; the SHA-256 of what was read."""
     digest = hashlib.sha256()
     with target.open("wb") as writer:
-        while chunk := reader.read(_CHUNK):
+        while chunk := reader.read(COPY_CHUNK):
             heartbeat()
             digest.update(chunk)
             writer.write(chunk)

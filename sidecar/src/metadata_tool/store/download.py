@@ -10,7 +10,7 @@ from urllib3.exceptions import SSLError
 
 from metadata_tool.errors import StoreFailed
 from metadata_tool.location import Location
-from metadata_tool.store.limits import TransferLimits
+from metadata_tool.store.limits import DOWNLOAD_CHUNK, POLL, TransferLimits
 from metadata_tool.store.progress import Progress
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 CUT = (boto_errors.ResponseStreamingError, boto_errors.IncompleteReadError, SSLError)
 """A body broke off. If TLS breaks, botocore raises urllib3's own error."""
 _BROKEN = (*CUT, boto_errors.HTTPClientError, boto_errors.ConnectionError, boto_errors.ClientError)
-_CHUNK = 64 << 10
-_POLL = 0.05
 
 
 class Download:
@@ -62,7 +60,7 @@ class Download:
         while True:
             begin = file.tell()
             try:
-                for chunk in (body or self._rest(begin)).iter_chunks(_CHUNK):
+                for chunk in (body or self._rest(begin)).iter_chunks(DOWNLOAD_CHUNK):
                     heartbeat()
                     file.write(chunk)
                     progress(file.tell())
@@ -107,4 +105,4 @@ def _wait(seconds: float, heartbeat: Callable[[], None]) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         heartbeat()
-        time.sleep(_POLL)
+        time.sleep(POLL)

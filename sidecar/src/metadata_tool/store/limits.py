@@ -1,11 +1,23 @@
-"""How long transfers wait, and how often they are tried."""
+"""Every limit and pause of this package, with its reason. Seconds and bytes, unless a name says otherwise."""
 
 from dataclasses import dataclass
+
+PART_SIZE = 8 << 20
+"""Of an upload. A file may have 10,000 parts, so 80 GB."""
+PARTS_IN_FLIGHT = 2
+"""Each takes its size of memory."""
+COPY_CHUNK = 1 << 20
+DOWNLOAD_CHUNK = 64 << 10
+"""Between two heartbeats of a download: a slow connection still shows that it is alive."""
+POLL = 0.05
+"""Between two heartbeats of a wait."""
+KEY_READS = 10
+"""How often to read keys that are replaced meanwhile. Kubernetes replaces them once a minute at most."""
 
 
 @dataclass(frozen=True)
 class TransferLimits:
-    """Every time is in seconds."""
+    """How long a transfer waits, and how often it is tried."""
 
     connect: float = 10
     """To open a connection. A store that needs longer is not reachable."""

@@ -30,7 +30,7 @@ from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions, already_there, no_such_backup, source_changed
 from metadata_tool.store.credentials import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, Keys, read_keys
 from metadata_tool.store.download import CUT, Download
-from metadata_tool.store.limits import TransferLimits
+from metadata_tool.store.limits import COPY_CHUNK, PART_SIZE, PARTS_IN_FLIGHT, POLL, TransferLimits
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -38,10 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PART_SIZE = 8 << 20
-_CHUNK = 1 << 20
-_POLL = 0.05
-_PARTS = TransferConfig(multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=2)
+_PARTS = TransferConfig(multipart_threshold=PART_SIZE, multipart_chunksize=PART_SIZE, max_concurrency=PARTS_IN_FLIGHT)
 _CHECKSUM = "SHA256"
 _CHECKSUMS: Any = {"response_checksum_validation": "when_required"}  # some stores send the object's for a range
 
@@ -164,7 +161,7 @@ class S3Store:
             )  # not all stores count the parts
         else:
             read = hashlib.sha256()
-            for chunk in client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK):
+            for chunk in client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(COPY_CHUNK):
                 heartbeat()
                 read.update(chunk)
             equal = read.digest() == digest
@@ -265,7 +262,7 @@ def _await(future: "TransferFuture", heartbeat: Callable[[], None]) -> None:
     try:
         while not future.done():
             heartbeat()
-            time.sleep(_POLL)
+            time.sleep(POLL)
     except BaseException:  # a signal among them
         future.cancel()
         _settle(future)
