@@ -32,7 +32,15 @@ def markdownlint() -> Path:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(_PROJECT / name, target)
         npm = [node(), str(_home() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"), "--prefix", str(target)]
-        settings = ["--ignore-scripts", "--no-audit", "--no-fund", "--cache", str(target / "npm-cache")]
+        settings = [
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--logs-max",
+            "0",
+            "--cache",
+            str(target / "npm-cache"),
+        ]
         run([*npm, "ci", *settings], "markdownlint could not be fetched from npm")
         shutil.rmtree(target / "npm-cache")
 
