@@ -72,6 +72,10 @@ class Ending:
         return self.outcome.exit_code == -signal.SIGKILL
 
 
+_PYTHONPATH = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+"""Includes what this process was given, so that the same program runs."""
+
+
 class Nursery:
     """Runs the program; `directory` takes what it says."""
 
@@ -82,7 +86,7 @@ class Nursery:
             [*prefix, sys.executable, "-m", "support.faults"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment({"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}),
+            env=environment({"PYTHONPATH": os.pathsep.join(_PYTHONPATH), "PYTHONDONTWRITEBYTECODE": "1"}),
             text=True,
         )
         self._ask(command=["true"])
