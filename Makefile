@@ -19,7 +19,7 @@ demo: install ## Back up a real ZooKeeper to an embedded S3, and start a new one
 	@PYTHONPATH=tests $(BIN)/python -m ci.demo
 
 test: install ## Unit, chart and integration tests, on real ZooKeepers and a real S3 server
-	@$(PYTEST) tests/unit tests/chart tests/integration tests/faults tests/proof
+	@$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder tests/proof tests/faults tests/integration tests/chart tests/unit
 
 soak: install ## The long form of what is random in the tests: faults, and captures under load, again and again
 	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof

@@ -1,5 +1,6 @@
 """Servers and directories that several tests share."""
 
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +22,25 @@ _TELLING = ("tests/faults/", "tests/proof/")
 _TOLD: list[str] = []
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share a fixture of their module in one process, where several share the tests.
+
+    A group is a module, and the parameters of such fixtures: servers of two versions can be in two processes.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
+            shared = [name for name, found in item._fixtureinfo.name2fixturedefs.items() if found[-1].scope == "module"]
+            parameters = item.callspec.params if hasattr(item, "callspec") else {}
+            if shared:
+                values = [str(parameters[name]) for name in sorted(shared) if name in parameters]
+                item.add_marker(pytest.mark.xdist_group("-".join([item.path.stem, *values])))
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Keep what a test printed."""
     if report.when == "call" and report.nodeid.startswith(_TELLING):
-        _TOLD.extend(f"{report.nodeid.rpartition('::')[2]}: {line}" for line in report.capstdout.splitlines())
+        name = re.sub(r"@[^]@]*$", "", report.nodeid.rpartition("::")[2])  # the group, which pytest-xdist appends
+        _TOLD.extend(f"{name}: {line}" for line in report.capstdout.splitlines())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

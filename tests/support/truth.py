@@ -9,10 +9,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ci.parts.java import java
+from ci.parts.cache import cached, digest, run
+from ci.parts.java import java, major
 from ci.parts.zookeeper import NEWEST
 from metadata_tool.zookeeper.jute import Acl, unpack_acls
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, SnapshotReader
@@ -196,7 +198,19 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _command(version: str, program: str, arguments: list[str], heap: str) -> list[str]:
-    """Run a Java source file as it is."""
     options = [f"-Xmx{heap}", "-XX:-UsePerfData", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     options += ["-Dzookeeper.extendedTypesEnabled=true"]
-    return [java(), *options, "-cp", class_path(version), str(_JAVA / f"{program}.java"), *arguments]
+    path = os.pathsep.join([str(_classes(version, program)), class_path(version)])
+    return [java(), *options, "-cp", path, program, *arguments]
+
+
+@cache
+def _classes(version: str, program: str) -> Path:
+    """A folder with a Java program compiled against a version of ZooKeeper. Compiling takes longer than many runs."""
+    source = _JAVA / f"{program}.java"
+
+    def make(target: Path) -> None:
+        compiler = [java(), "--module", "jdk.compiler/com.sun.tools.javac.Main", "-proc:none", "-nowarn"]
+        run([*compiler, "-cp", class_path(version), "-d", str(target), str(source)], f"{source} does not compile")
+
+    return cached(f"{program.lower()}-{version}-java-{major(java())}-{digest(source)}", make)
