@@ -112,12 +112,25 @@ RULES: tuple[Take, ...] = (
     the_proof_clears,
 )
 SELDOM = (nothing_breaks, no_quotas, any_version_of_an_acl)
-"""What goes wrong without these does so in some captures only."""
+"""What goes wrong without these does so in some captures only, so they are taken out in the long form alone."""
 WHOLE = "all rules"
+pytestmark = pytest.mark.xdist_group("load")
+
+
+def taken_out_one_by_one(*, soak: bool) -> list[Take]:
+    """The rules that are taken out in this form."""
+    return [rule for rule in RULES if soak or rule not in SELDOM]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test for each of them."""
+    if "rule" in metafunc.fixturenames:
+        rules = taken_out_one_by_one(soak=metafunc.config.getoption("--soak"))
+        metafunc.parametrize("rule", [rule.__name__ for rule in rules])
 
 
 @pytest.fixture(scope="module")
-def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
+def verdicts(tmp_path_factory: pytest.TempPathFactory, *, soak: bool) -> dict[str, Verdict]:
     """What the truth says of captures under one load, with each rule taken out, and with none."""
     directory = tmp_path_factory.mktemp("rules")
     taken: dict[str, list[Taken]] = {}
@@ -126,7 +139,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
         delayed(server.address, 6) as address,
         load(server.address, 3000, seed=1, znodes=3000, setacl=150, quota=3, hot=0.3),
     ):
-        for rule in (None, *RULES):
+        for rule in (None, *taken_out_one_by_one(soak=soak)):
             name = rule.__name__ if rule else WHOLE
             with taken_out(rule):
                 captures = MANY if rule in SELDOM else CAPTURES
@@ -153,7 +166,6 @@ def test_with_all_rules(verdicts: dict[str, Verdict]) -> None:
     assert {} == dict(verdicts[WHOLE].wrong)
 
 
-@pytest.mark.parametrize("rule", [rule.__name__ for rule in RULES])
 def test_without(rule: str, verdicts: dict[str, Verdict]) -> None:
     """Without any one of them something does."""
     print(f"{verdicts[rule].wrong.total()} differences: {dict(verdicts[rule].wrong)}")
