@@ -25,11 +25,11 @@ def test_fullname_override_replaces_release_and_chart() -> None:
 @pytest.mark.parametrize(
     ("values", "release", "expected"),
     [
-        ({}, "a" * 34, "the release's name has 34 characters, and may have 33 (40 with -pulsar)"),
-        ({}, "a" * 53, "the release's name has 53 characters, and may have 33 (40 with -pulsar)"),
-        (LONG, "a" * 53, "the release's name has 53 characters, and may have 13 (20 with -pulsar)"),
-        ({"fullnameOverride": "b" * 41}, "snpe", "fullnameOverride has 41 characters, and may have 40"),
-        (merged(LONG, {"fullnameOverride": "b" * 21}), "snpe", "fullnameOverride has 21 characters, and may have 20"),
+        ({}, "a" * 34, "the release's name has 34 characters and may have 33 (40 with -pulsar)"),
+        ({}, "a" * 53, "the release's name has 53 characters and may have 33 (40 with -pulsar)"),
+        (LONG, "a" * 53, "the release's name has 53 characters and may have 13 (20 with -pulsar)"),
+        ({"fullnameOverride": "b" * 41}, "snpe", "fullnameOverride has 41 characters and may have 40"),
+        (merged(LONG, {"fullnameOverride": "b" * 21}), "snpe", "fullnameOverride has 21 characters and may have 20"),
     ],
 )
 def test_name_that_is_too_long(values: dict[str, Any], release: str, expected: str) -> None:

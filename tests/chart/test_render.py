@@ -311,7 +311,7 @@ def test_restore_knows_where_newer_backups_are() -> None:
 
 REFUSED = [
     (nested("backup.bucket", ""), "backup.bucket is empty"),
-    (nested("backup.bucket", "my-bucket"), "backup.bucket is no address"),
+    (nested("backup.bucket", "my-bucket"), "backup.bucket is not the address of a bucket. Set it to s3a://"),
     ({"backup": {"secrets": {"use": True, "aws": {"secretName": ""}}}}, "backup.secrets.aws.secretName is empty"),
     ({"restore": {"enable": True}}, "restore.restorePoint is empty"),
     (
@@ -340,25 +340,31 @@ REFUSED = [
     (nested("objectStore.secretKeys.accessKeyId", ""), "accessKeyId"),
     (nested("backup.configData.X", "http://user:password@proxy"), "configData.X is a secret"),
     (nested("backup.configData.X", {"a": 1}), "X"),
-    (nested("backup.bucket", "s3a://bucket/two words"), "backup.bucket is no address"),
-    (nested("backup.bucket", "s3a://bucket/../other"), "backup.bucket is no address"),
+    (
+        nested("backup.bucket", "s3a://bucket/two words"),
+        "backup.bucket is not the address of a bucket. Set it to s3a://",
+    ),
+    (
+        nested("backup.bucket", "s3a://bucket/../other"),
+        "backup.bucket is not the address of a bucket. Set it to s3a://",
+    ),
     (nested("backup.webServerPort", "010000"), 'backup.webServerPort is "010000"'),
-    (nested("backup.component", "restore"), "are the same: zookeeper, restore, restore"),
-    (nested("backup.component", "init"), "backup.component is init, which something else"),
+    (nested("backup.component", "restore"), "are zookeeper, restore, restore, but must differ"),
+    (nested("backup.component", "init"), "backup.component is init, and another part of the release has this name"),
     (nested("backup.component", "b" * 50), "backup/component"),
     (
         merged({"restore": {"enable": True, "restorePoint": POINT, "bucket": "s3a://key:secret@b"}}),
-        "restore.bucket is no",
+        "restore.bucket is not the address",
     ),
     (merged({"restore": {"enable": True, "restorePoint": POINT, "restoreVersion": ""}}), "restoreVersion is empty"),
     ({"restore": {"enable": True, "restorePoint": POINT, "scope": "all"}}, "scope"),
     (nested("backup.sasl.mechanism", "PLAIN"), "mechanism"),
-    (nested("backup.sasl.mechanism", "DIGEST-MD5"), "sasl.secretName is empty, and sasl.mechanism is DIGEST-MD5"),
-    (nested("backup.sasl.mechanism", "GSSAPI"), "set it to the name of a Secret with keytab and krb5.conf"),
-    (nested("backup.sasl.principal", "backup@A"), "sasl.principal is set, and sasl.mechanism is empty"),
+    (nested("backup.sasl.mechanism", "DIGEST-MD5"), "sasl.secretName is empty, but sasl.mechanism is DIGEST-MD5"),
+    (nested("backup.sasl.mechanism", "GSSAPI"), "Set it to the name of a Secret with keytab and krb5.conf"),
+    (nested("backup.sasl.principal", "backup@A"), "sasl.principal is set, but sasl.mechanism is empty"),
     (
         nested("backup.sasl", {"mechanism": "DIGEST-MD5", "secretName": "login", "krb5ConfigMap": "krb5"}),
-        "sasl.krb5ConfigMap is set, and sasl.mechanism is DIGEST-MD5: it belongs to GSSAPI",
+        "sasl.krb5ConfigMap is set, but sasl.mechanism is DIGEST-MD5. Remove it, or set the mechanism to GSSAPI",
     ),
     (
         nested("backup.sasl", {"mechanism": "GSSAPI", "secretName": "login", "service": "zk/host"}),
@@ -386,9 +392,9 @@ REFUSED_ELSEWHERE = [
     ),
     (
         {"initialize": True, "zookeeper": {"enabled": False, "connect": "zk-0:2281", "customTools": TLS}},
-        "backup.tls.enabled is true, and initialize, too",
+        "backup.tls.enabled and initialize are both true, but",
     ),
-    ({"zookeeper": {"customTools": TLS}}, "backup.tls.enabled is true, and zookeeper.enabled, too"),
+    ({"zookeeper": {"customTools": TLS}}, "backup.tls.enabled and zookeeper.enabled are both true, but"),
     (
         {
             "zookeeper": {
@@ -405,7 +411,10 @@ REFUSED_ELSEWHERE = [
     ),
     ({"zookeeper": {"config": {"dataDir": "/elsewhere"}}}, "zookeeper.config.dataDir is set by the chart"),
     ({"zookeeper": {"replicaCount": 4}}, "zookeeper.replicaCount is 4. An even number"),
-    ({"zookeeper": {"config": {"server.4": "zk-4:2888:3888"}}}, "zookeeper.config.server.4 is not a value"),
+    (
+        {"zookeeper": {"config": {"server.4": "zk-4:2888:3888"}}},
+        "zookeeper.config.server.4 cannot be set, because the members keep",
+    ),
     ({"zookeeper": {"config": {"reconfigEnabled": False}}}, "zookeeper.config.reconfigEnabled is set by the chart"),
     ({"zookeeper": {"config": {"dataLogDir": "/elsewhere"}}}, "zookeeper.config.dataLogDir is set by the chart"),
     ({"zookeeper": {"configData": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "configData.AWS_SECRET_ACCESS_KEY is a secret"),
@@ -416,14 +425,33 @@ REFUSED_ELSEWHERE = [
                 "customTools": {"restore": {"enable": True, "restorePoint": POINT}},
             }
         },
-        "zookeeper.config.admin.enableServer cannot be set. The members ask",
+        "zookeeper.config.admin.enableServer cannot be set, because the members ask",
     ),
-    ({"zookeeper": {"ports": {"http": 2181}}}, "zookeeper.ports.http is 2181, which is another port"),
-    ({"zookeeper": {"ports": {"http": 9990}}}, "zookeeper.ports.http is 9990, which is another port"),
+    (
+        {"zookeeper": {"ports": {"http": 2181}}},
+        "zookeeper.ports.http is 2181, and ZooKeeper uses this port for something else",
+    ),
+    (
+        {"zookeeper": {"ports": {"http": 9990}}},
+        "zookeeper.ports.http is 9990, and ZooKeeper uses this port for something else",
+    ),
     ({"zookeeper": {"enabled": False, "connect": "zk-0"}, "initialize": True}, 'zookeeper.connect is "zk-0"'),
     ({"images": {"zookeeper": {"tag": 4.1}}}, "tag"),
     ({"images": {"zookeeper": {"tag": ""}}}, "tag"),
 ]
+
+
+def test_messages_have_a_hint() -> None:
+    """A message of the chart has no colon of its own, and its last sentence is a hint with a capital letter."""
+    messages = [
+        text
+        for file in (CHART / "templates").rglob("*.tpl")
+        for text in re.findall(r'fail \(?(?:printf )?"(.*?)"', file.read_text())
+    ]
+    assert len(messages) > 40
+    assert [] == [each for each in messages if not re.search(r"[.] [A-Z%]", each)]
+    plain = [re.sub(r"\S*(://|host:port)\S*", "", each) for each in messages]
+    assert [] == [each for each in plain if ":" in each or ";" in each or each.endswith(".")]
 
 
 @pytest.mark.parametrize("major", [3, 4])

@@ -1,4 +1,4 @@
-# Which members the ensemble has, and when a member may begin with an empty volume.
+# Keeps the list of the ensemble's members, and decides when a member may start with an empty volume.
 #
 # The list of members is state, not configuration. The ensemble agrees on it (ZooKeeper's dynamic reconfiguration), and
 # each member keeps it beside its data, so that no changed value can make two majorities. The number in `replicas` is
@@ -7,7 +7,7 @@
 #
 # A member is new until it has been part of a quorum: its volume is empty, or was just restored. A new member has no vote,
 # because ZooKeeper finds no tree (zookeeper.db.autocreate=false, ZOOKEEPER-261): a restored one is kept from it, since a
-# peer may tell this member a list in which it would vote. So new members alone never form an ensemble beside one that is
+# peer may send this member a list in which it would vote. So new members alone never form an ensemble beside one that is
 # down. It starts only when ALL wanted members report that they are new in the same way. Each volume has an identity, and
 # each member records with which identities it started: a member whose volume is lost later is another one.
 
@@ -15,8 +15,8 @@ here=$(dirname "${BASH_SOURCE[0]}")
 data=${ZOOKEEPER_DATA:-/pulsar/data/zookeeper}
 state=${TMPDIR:-/tmp}
 pause=${ENSEMBLE_PAUSE:-5}
-patience=9  # failed checks in a row after which a member counts as not running: longer than a short network failure
-long=60  # checks without any member that serves, longer than any election
+failures_needed=9  # failed checks in a row after which a member counts as not running, longer than a short network failure
+outage=60  # checks without any member that serves, longer than any election
 ordinal=${POD_NAME##*-}
 id=$((ordinal + 1))
 ensemble=$data/version-2/ensemble  # in version-2, so that it is lost or moved aside with the data that it belongs to
@@ -73,8 +73,8 @@ configure() {
   mkdir -p "$ensemble"
   echo "$id" > "$data/myid"
   identify
-  park
-  forget_no_epoch
+  hold_restored_tree
+  remove_unset_epochs
   local list member role
   list=$(agreed)
   if [ -n "$list" ]; then
@@ -100,9 +100,9 @@ replace() {
 
 # --- new members
 
-# How this member is new: `empty`, or the digest of its restore. Nothing if it has been part of a quorum. A list alone says
-# nothing: a member that looks for a leader is told one before it has any data.
-novelty() {
+# How this member is new: `empty`, or the digest of its restore. Nothing if it has been part of a quorum. A list alone does
+# not show that, because a member that looks for a leader gets a list before it has any data.
+how_new() {
   [ -z "$(files 'log.*')" ] || return 0
   is_empty || [ -z "$(agreed)" ] || return 0
   if [ -e "$data/version-2/restore.json" ]; then
@@ -116,23 +116,23 @@ is_empty() { [ -z "$(files 'snapshot.*')$(files 'log.*')" ]; }
 
 files() { find "$data/version-2" -maxdepth 1 -name "$1" ! -name '*.tmp'; }
 
-# Gives a new volume its identity. A single member needs nobody else to start an ensemble. An operator may give an empty
+# Gives a new volume its identity. A single member starts an ensemble by itself. An operator may give an empty
 # member a vote by the file `vote`.
 identify() {
-  if [ -n "$(novelty)" ]; then
+  if [ -n "$(how_new)" ]; then
     [ -s "$ensemble/identity" ] || od -An -N8 -tx8 /dev/urandom | tr -d ' ' > "$ensemble/identity"
     [ "$(< "$here/replicas")" != 1 ] || [ -s "$initial" ] || cp "$ensemble/identity" "$initial"
   fi
-  if [ "$(novelty)" = empty ] && { [ -s "$initial" ] || [ -e "$ensemble/vote" ]; }; then : > "$data/initialize"; fi
-  # a list that it was only told is not that of the ensemble that it starts
+  if [ "$(how_new)" = empty ] && { [ -s "$initial" ] || [ -e "$ensemble/vote" ]; }; then : > "$data/initialize"; fi
+  # a list that came from a peer is not that of the ensemble that this member starts
   if is_empty && [ -s "$initial" ]; then rm -f "$conf".dynamic.*; fi
 }
 
 # Keeps a restored tree from ZooKeeper, and puts it back when this member may vote.
-park() {
+hold_restored_tree() {
   if is_empty && [ -s "$initial" ] && [ -d "$restored" ]; then
     find "$restored" -type f -exec mv -t "$data/version-2" {} +
-  elif [ ! -s "$initial" ] && ! is_empty && [ -n "$(novelty)" ]; then
+  elif [ ! -s "$initial" ] && ! is_empty && [ -n "$(how_new)" ]; then
     mkdir -p "$restored"
     find "$data/version-2" -maxdepth 1 -name 'snapshot.*' -exec mv -t "$restored" {} +
   elif [ -n "$(files 'log.*')" ]; then
@@ -141,7 +141,7 @@ park() {
 }
 
 # An empty member records epoch -1. With that, a server does not start on an empty tree of epoch 0.
-forget_no_epoch() {
+remove_unset_epochs() {
   local epoch
   for epoch in "$data/version-2/currentEpoch" "$data/version-2/acceptedEpoch"; do
     [ ! -e "$epoch" ] || [ "$(< "$epoch")" != -1 ] || rm "$epoch"
@@ -155,16 +155,16 @@ initial_ids() { if [ -s "$initial" ]; then seq 1 "$(tr , '\n' < "$initial" | gre
 # identity.
 has_vote() { [ -s "$initial" ] || [ ! -s "$ensemble/identity" ] || is_empty; }
 
-# What the others ask its AdminServer: that it is new, and who it is; or with whom it started the ensemble.
+# What other members read from its AdminServer: how it is new and its identity, or the members that it started with.
 new_options() {
   if [ ! -s "$initial" ]; then
-    [ -z "$(novelty)" ] || echo "-Dmetadata-backup.new=$(novelty):$(< "$ensemble/identity")"
+    [ -z "$(how_new)" ] || echo "-Dmetadata-backup.new=$(how_new):$(< "$ensemble/identity")"
   elif [ -z "$(agreed)" ]; then
     echo "-Dmetadata-backup.initial-members=$(< "$initial")"
   fi
 }
 
-# Which restore its data is from, so that a restore recognises this member before it serves.
+# The restore that its data is from, so that other restores recognise this member before it serves.
 restore_options() {
   local marker=$data/version-2/restore.json
   # A member that joined has that data only after it has taken the tree. An empty server saves snapshot.0 before that.
@@ -172,7 +172,7 @@ restore_options() {
   [ -e "$marker" ] || return 0
   local digest point has_run
   digest=$(sha256sum "$marker")
-  # And whether it has transactions since: then a member that restores finds newer data here than in the backup.
+  # And whether there are transactions since. Then this member has newer data than the backup.
   has_run=$([ -z "$(files 'log.*')" ] || echo -Dmetadata-backup.has-run=true)
   # Also the restore point, for a restore of `latest`. Left out if it has characters that need quoting.
   point=$(sed -n 's|^  "restorePoint": "\([A-Za-z0-9:/._=+@,-]*\)",$|-Dmetadata-backup.restore-point=\1|p' "$marker")
@@ -198,54 +198,54 @@ runs() { [ "$(ask "$(host "$1")" "$(client_port "$1")" ruok)" = imok ]; }
 # leader, follower or observer; nothing if the member is not part of a quorum.
 mode() { ask "$(host "$1")" "$(client_port "$1")" srvr | sed -n 's/^Mode: //p'; }
 
-# What a member's AdminServer tells of itself.
+# The system properties that a member's AdminServer reports.
 properties() { ask "$(host "$1")" "$(admin_port)" 'GET /commands/system_properties HTTP/1.0\r\n\r\n'; }
 
-# A property of this project's in such an answer: property NAME ANSWER.
+# One of this project's properties in such an answer: property NAME ANSWER.
 property() { sed -nE 's/^.*"metadata-backup\.'"$1"'" *: *"([^"]*)".*$/\1/p' <<< "$2"; }
 
 # --- the watch, beside ZooKeeper
 
 watch_ensemble() {
   set +e  # a check that fails is repeated in the next round
-  local mode lonely=0 dark=0 absent=0 rest=0
-  rm -f "$state/served" "$state/no-quorum-possible" "$state/begins"
+  local mode too_few=0 none_serves=0 absent=0 skip=0
+  rm -f "$state/served" "$state/no-quorum-possible" "$state/start-requested"
   while sleep "$pause"; do
     mode=$(mode "$id")
     if [ -n "$mode" ]; then
       [ -e "$state/served" ] || said=()
       : > "$state/served"
       rm -f "$state/no-quorum-possible"
-      if [ "$rest" -gt 0 ]; then
-        rest=$((rest - 1))
+      if [ "$skip" -gt 0 ]; then
+        skip=$((skip - 1))
       else
         grow
         shrink "$mode"
       fi
     elif [ ! -e "$state/served" ]; then
-      begin
-      tell_whether_a_quorum_is_possible
+      start_ensemble
+      report_impossible_quorum
     fi
   done
 }
 
 # Starts the ensemble, with a vote: ZooKeeper is restarted when all wanted members are new in the same way, or when one
 # has started with this one.
-begin() {
-  local own member answer told missing='' identities=''
-  own=$(novelty)
+start_ensemble() {
+  local own member answer answered missing='' identities=''
+  own=$(how_new)
   [ -n "$own" ] && [ ! -s "$initial" ] && [ "$id" -le "$(< "$here/replicas")" ] || return 0
   for member in $(wanted); do
     answer=$(properties "$member")
-    told=$(property initial-members "$answer")
-    if [[ ",$told," == *",$(< "$ensemble/identity"),"* ]]; then
-      identities=,$told
+    answered=$(property initial-members "$answer")
+    if [[ ",$answered," == *",$(< "$ensemble/identity"),"* ]]; then
+      identities=,$answered
       missing=''
       break
     fi
-    told=$(property new "$answer")
-    if [ "${told%%:*}" = "$own" ]; then
-      identities+=,${told#*:}
+    answered=$(property new "$answer")
+    if [ "${answered%%:*}" = "$own" ]; then
+      identities+=,${answered#*:}
     else
       missing+="${missing:+, }$(host "$member") $([ -n "$answer" ] && echo "does not report that" || echo "cannot be reached")"
     fi
@@ -258,30 +258,29 @@ begin() {
   fi
   say "all members are new. A new ensemble of $(tr , '\n' <<< "${identities#,}" | wc -l) members starts"
   echo "${identities#,}" > "$initial.new" && replace "$initial" && [ -s "$initial" ] || return 0
-  : > "$state/begins"
+  : > "$state/start-requested"
   kill "$(< "$state/server.pid")"
 }
 
-# To Kubernetes, a ready pod means that the next pod may be replaced. If too few members run for a quorum, or none serves
-# for long, each must count as ready without one. Otherwise, corrected values would never reach the pods that keep the
-# quorum away.
-tell_whether_a_quorum_is_possible() {
+# Kubernetes replaces the next pod when a pod is ready. If too few members run for a quorum, or if none serves for a long
+# time, each member must count as ready without a quorum. Otherwise, corrected values never reach the other pods.
+report_impossible_quorum() {
   local member running=0 serving=0 needed list
   list=$(agreed)
   list=${list:-$conf.dynamic}
   needed=$(($(voters "$list" | wc -l) / 2 + 1))
-  [ -z "$(novelty)" ] || [ -s "$initial" ] || needed=$(< "$here/replicas")
+  [ -z "$(how_new)" ] || [ -s "$initial" ] || needed=$(< "$here/replicas")
   for member in $(voters "$list") $(has_vote || echo "$id"); do
     ! runs "$member" || running=$((running + 1))
     [ -z "$(mode "$member")" ] || serving=$((serving + 1))
   done
   if ! names_resolve; then
-    lonely=0 dark=0
+    too_few=0 none_serves=0
     return 0
   fi
-  if [ "$running" -lt "$needed" ]; then lonely=$((lonely + 1)); else lonely=0; fi
-  if [ "$serving" -eq 0 ]; then dark=$((dark + 1)); else dark=0; fi
-  if [ "$lonely" -lt "$patience" ] && [ "$dark" -lt "$long" ]; then
+  if [ "$running" -lt "$needed" ]; then too_few=$((too_few + 1)); else too_few=0; fi
+  if [ "$serving" -eq 0 ]; then none_serves=$((none_serves + 1)); else none_serves=0; fi
+  if [ "$too_few" -lt "$failures_needed" ] && [ "$none_serves" -lt "$outage" ]; then
     rm -f "$state/no-quorum-possible"
   else
     say_once "a quorum needs $needed members, $running can be reached, and none serves. This pod counts as ready, so that Kubernetes can replace the other pods"
@@ -289,7 +288,7 @@ tell_whether_a_quorum_is_possible() {
   fi
 }
 
-# If names cannot be resolved, this member knows nothing about the others. (A pod's own name is in its /etc/hosts.)
+# If DNS fails, this member knows nothing about the others. (A pod's own name is in its /etc/hosts.)
 names_resolve() {
   local service
   service=$(host "$id")
@@ -334,7 +333,7 @@ shrink() {
     return 0
   fi
   absent=$((absent + 1))
-  [ "$absent" -lt "$patience" ] || reconfigure "$list" -remove "$(tr '\n' , <<< "$old" | sed 's/,$//')"
+  [ "$absent" -lt "$failures_needed" ] || reconfigure "$list" -remove "$(tr '\n' , <<< "$old" | sed 's/,$//')"
 }
 
 # Changes the list, unless it has changed since it was read: reconfigure LIST OPTION MEMBERS.
@@ -346,7 +345,7 @@ reconfigure() {
       OPTS='' PULSAR_MEM=-Xmx64m PULSAR_GC=-XX:+UseSerialGC PULSAR_GC_LOG=' ' PULSAR_EXTRA_OPTS='' PULSAR_LOG_CONF='' \
         timeout 60 bin/pulsar zookeeper-shell -waitforconnection -server "$(host "$id"):$(client_port "$id")" 2>&1
   ) || true
-  rest=$patience
+  skip=$failures_needed
   if grep -q 'Committed new configuration' <<< "$answer"; then
     said=()
     say "the ensemble has $(voters "$(agreed)" | wc -l) members now"

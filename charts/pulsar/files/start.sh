@@ -1,4 +1,4 @@
-# Starts this member of the ensemble: `start.sh` in a directory with zookeeper.conf, member, replicas and ensemble.sh.
+# Starts this member of the ensemble. Beside this script are zookeeper.conf, member, replicas and ensemble.sh.
 # The script stays ZooKeeper's parent. It forwards signals, and starts ZooKeeper a second time for a new ensemble (see
 # ensemble.sh).
 set -euo pipefail
@@ -22,7 +22,7 @@ while true; do
   code=0
   wait "$server" || code=$?
   kill -0 "$server" 2> /dev/null && continue  # a signal ended the wait, not the server
-  [ -z "$stopping" ] && [ -e "$state/begins" ] || exit "$code"
-  rm "$state/begins"
+  [ -z "$stopping" ] && [ -e "$state/start-requested" ] || exit "$code"
+  rm "$state/start-requested"
   run
 done

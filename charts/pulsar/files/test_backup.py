@@ -7,35 +7,38 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+INITIALISE = "Initialise the metadata by `helm upgrade` with initialize=true, and wait for the next backup."
+READ_THE_LOG = "Read the log of the backup's pod."
 
-def ask(url: str) -> tuple[dict[str, Any], str]:
-    """The newest backup, and what is wrong with it or with the answer; empty if all is well."""
+
+def ask(url: str) -> tuple[dict[str, Any], str, str]:
+    """The newest backup, what is wrong with it or with the answer, and what to do. Empty texts if all is well."""
     try:
         with urllib.request.urlopen(url, timeout=30) as reply:
             latest = json.load(reply)
         if "clusters" not in latest:
-            return latest, f"{latest['uri']} was made before the service started"
+            return latest, f"{latest['uri']} was made before the service started", READ_THE_LOG
         if not latest["clusters"]:
-            return latest, f"{latest['uri']} holds no Pulsar cluster, /admin/clusters is empty"
+            return latest, f"{latest['uri']} holds no Pulsar cluster, because /admin/clusters is empty", INITIALISE
     except urllib.error.HTTPError as error:
-        return {}, f"{error.code}: {error.read().decode(errors='replace').strip()}"
+        answer = error.read().decode(errors="replace").strip()
+        return {}, f"the admin port answered {error.code} {answer}", READ_THE_LOG
     except (OSError, ValueError, KeyError) as error:
-        return {}, str(error)
-    return latest, ""
+        return {}, f"the admin port gave no valid answer ({error})", READ_THE_LOG
+    return latest, "", ""
 
 
 def main(url: str, patience: float) -> None:
     """Ask until all is well, for at most `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
-        latest, fault = ask(url)
+        latest, fault, hint = ask(url)
         if not fault:
             print(f"{latest['uri']}, {latest['size']} bytes, of {latest['time']}, with {', '.join(latest['clusters'])}")
             return
         if time.monotonic() > deadline:
-            hint = "Initialise the metadata by `helm upgrade` with initialize=true, and wait for the next backup."
-            sys.exit(f"error: no good backup at {url}. {fault}. {hint if 'Pulsar cluster' in fault else ''}")
-        print(f"waiting for a backup at {url}: {fault}", flush=True)
+            sys.exit(f"error: there is no valid backup yet, {fault}. {hint}")
+        print(f"waiting for a valid backup, {fault}", flush=True)
         time.sleep(5)
 
 

@@ -1,4 +1,4 @@
-{{/* What things are called, and the labels they carry. */}}
+{{/* Names and labels of the objects. */}}
 
 {{- define "pulsar.namespace" -}}
 {{- .Values.namespace | default .Release.Namespace -}}
@@ -24,7 +24,7 @@
 {{- include "pulsar.fullname" . }}-{{ .Values.zookeeper.customTools.restore.component }}
 {{- end }}
 
-{{/* The cluster's name in Pulsar's own metadata. */}}
+{{/* The cluster's name in Pulsar's metadata. */}}
 {{- define "pulsar.clusterName" -}}
 {{- .Values.pulsar_metadata.clusterName | default (include "pulsar.fullname" .) -}}
 {{- end }}
@@ -48,7 +48,7 @@ release: {{ .root.Release.Name | quote }}
 component: {{ .component | quote }}
 {{- end }}
 
-{{/* Labels that the chart gives to a component's pods: no versions, so that a new chart alone restarts nothing. */}}
+{{/* Labels that the chart gives to a component's pods. Without versions, so that a new chart alone restarts nothing. */}}
 {{- define "pulsar.ownLabels" -}}
 {{ include "pulsar.selector" . }}
 cluster: {{ include "pulsar.fullname" .root | quote }}
@@ -57,14 +57,14 @@ app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component | quote }}
 {{- end }}
 
-{{/* Labels of a component's pods. Call as "pulsar.selector", with "labels" of the user's, which cannot replace those. */}}
+{{/* Labels of a component's pods. Call as "pulsar.selector", and with "labels" of the user, which cannot replace the chart's. */}}
 {{- define "pulsar.podLabels" -}}
 {{- mergeOverwrite (include "pulsar.texts" .labels | fromYaml) (include "pulsar.ownLabels" . | fromYaml) | toYaml }}
 {{- end }}
 
 {{/*
-metadata of a component's object. Call with (dict "root" $ "component" c "name" n), and with "labels" of the user's, which
-come last, as those that a Prometheus selects by.
+The metadata of a component's object. Call with (dict "root" $ "component" c "name" n), and with "labels" of the user.
+They override the chart's, because a Prometheus selects by them.
 */}}
 {{- define "pulsar.metadata" -}}
 {{- $versions := dict
@@ -79,12 +79,12 @@ namespace: {{ include "pulsar.namespace" .root | quote }}
 labels: {{- toYaml $labels | nindent 2 }}
 {{- end }}
 
-{{/* A number that was given as one or as a string, without an exponent. */}}
+{{/* A number or a string as text, without an exponent. */}}
 {{- define "pulsar.number" -}}
 {{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ toString . | trim }}{{ end -}}
 {{- end }}
 
-{{/* A map with all values as text, for the API. YAML reads a label such as `true` as a boolean. Nulls are left out. */}}
+{{/* A map with all values as text, because YAML reads a label such as `true` as a boolean. Without nulls. */}}
 {{- define "pulsar.texts" -}}
 {{- $texts := dict -}}
 {{- range $name, $value := . }}

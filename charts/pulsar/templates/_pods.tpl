@@ -10,7 +10,10 @@ image: {{ include "pulsar.image" (merge (dict "root" .) .Values.images.zookeeper
 imagePullPolicy: {{ .Values.images.zookeeper.pullPolicy | default "IfNotPresent" }}
 {{- end }}
 
-{{/* One program does both: what one tool's image leaves empty comes from the other's. Call with (dict "root" $ "tool" name). */}}
+{{/*
+Backup and restore are the same program, so an empty value comes from the other's image. Call with (dict "root" $ "tool"
+name).
+*/}}
 {{- define "pulsar.tool.image" -}}
 {{- $images := .root.Values.images.zookeeper.customTools -}}
 {{- $own := index $images .tool -}}
@@ -55,7 +58,7 @@ priorityClassName: {{ . }}
 {{- end }}
 
 {{/*
-What the `restricted` Pod Security level asks of a container. Call with the values that may have a
+A security context that meets the `restricted` Pod Security level. Call with values that may have a
 containerSecurityContext, which is merged over it.
 */}}
 {{- define "pulsar.containerSecurity" -}}
@@ -65,7 +68,7 @@ containerSecurityContext, which is merged over it.
 
 {{/*
 A StatefulSet or Job with the user's fields merged into its pods. Call with (dict "object" text "extra" map). An object
-that is not valid YAML is returned as it is, so that helm reports the error.
+that is not valid YAML is returned unchanged, so that helm reports the error.
 */}}
 {{- define "pulsar.withPodSpec" -}}
 {{- $object := fromYaml .object -}}

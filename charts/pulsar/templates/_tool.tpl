@@ -1,4 +1,4 @@
-{{/* What backup and restore have in common: one program. */}}
+{{/* What backup and restore have in common, because they are the same program. */}}
 
 {{- define "pulsar.tool.serviceAccount" -}}
 {{- $account := .Values.zookeeper.customTools.serviceAccount -}}
@@ -9,7 +9,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* serviceAccountName, where one is to be used. No token is mounted: the program asks nothing of Kubernetes. */}}
+{{/* serviceAccountName, if there is one. Its token is not mounted, because the program never asks Kubernetes. */}}
 {{- define "pulsar.tool.account" -}}
 {{- if .Values.zookeeper.customTools.serviceAccount.use }}
 serviceAccountName: {{ include "pulsar.tool.serviceAccount" . }}
@@ -46,7 +46,7 @@ env:
 {{- end }}
 {{- end }}
 
-{{/* Mounts for the object store's keys and authorities. A mounted Secret changes in a running pod, a variable does not. */}}
+{{/* Mounts for the object store's keys and authorities. Unlike variables, they change in a running pod. */}}
 {{- define "pulsar.tool.mounts" -}}
 {{- if ((index .root.Values.zookeeper.customTools .tool).secrets).use }}
 - {name: object-store-keys, mountPath: /etc/aws-secret, readOnly: true}
@@ -56,7 +56,7 @@ env:
 {{- end }}
 {{- end }}
 
-{{/* Their volumes. Group-readable: the pod's fsGroup owns them. */}}
+{{/* The volumes of these mounts. Readable for the group, because the pod's fsGroup owns them. */}}
 {{- define "pulsar.tool.volumes" -}}
 {{- $secrets := (index .root.Values.zookeeper.customTools .tool).secrets | default dict }}
 {{- $keys := (.root.Values.zookeeper.customTools.objectStore).secretKeys | default dict }}
@@ -78,12 +78,15 @@ env:
 {{- end }}
 {{- end }}
 
-{{/* The Secret with the object store's authorities; empty: there is none. */}}
+{{/* The name of the Secret with the object store's authorities. Empty if there is none. */}}
 {{- define "pulsar.tool.authorities" -}}
 {{- (.root.Values.zookeeper.customTools.objectStore).caSecretName | default "" -}}
 {{- end }}
 
-{{/* A tool's configData, and the values of objectStore that it does not set itself. Call with (dict "root" $ "tool" name). */}}
+{{/*
+The configData of backup or restore, and the values of objectStore that configData does not set. Call with (dict "root" $
+"tool" name).
+*/}}
 {{- define "pulsar.tool.data" -}}
 {{- $own := (index .root.Values.zookeeper.customTools .tool).configData | default dict }}
 {{- $store := .root.Values.zookeeper.customTools.objectStore | default dict }}
@@ -95,7 +98,7 @@ env:
 {{- include "pulsar.configData" $own }}
 {{- end }}
 
-{{/* configData as the data of a ConfigMap; what is null is as good as absent. */}}
+{{/* configData as the data of a ConfigMap. Null counts as unset. */}}
 {{- define "pulsar.configData" -}}
 {{- range $name, $value := . }}
 {{- if not (kindIs "invalid" $value) }}

@@ -1,4 +1,4 @@
-{{/* Refuses values that could not work, one clear line each. Types and unknown keys are the schema's to refuse. */}}
+{{/* Refuses values that cannot work, with one line for each. The schema refuses wrong types and unknown keys. */}}
 
 {{- define "pulsar.validate" -}}
 {{- include "pulsar.validate.names" . }}
@@ -26,7 +26,7 @@
 {{- end }}
 {{- end }}
 
-{{/* A merge would replace these lists of the chart. Users add to them by other keys. */}}
+{{/* A merge would replace these lists of the chart. Users add to them with other keys. */}}
 {{- define "pulsar.validate.podSpec" -}}
 {{- range $name, $_ := .values.extraPodSpec }}
 {{- if has $name (list "containers" "initContainers" "volumes") }}
@@ -40,13 +40,13 @@
 {{- define "pulsar.validate.tls" -}}
 {{- $tls := .Values.zookeeper.customTools.backup.tls | default dict }}
 {{- if and $tls.enabled .Values.zookeeper.enabled }}
-{{- fail "zookeeper.customTools.backup.tls.enabled is true, and zookeeper.enabled, too: the chart's ZooKeepers have a plain client port, TLS is for those of zookeeper.connect" }}
+{{- fail "zookeeper.customTools.backup.tls.enabled and zookeeper.enabled are both true, but the chart's own members have a plain client port. Set one of them to false" }}
 {{- end }}
 {{- if and $tls.enabled .Values.initialize }}
-{{- fail "zookeeper.customTools.backup.tls.enabled is true, and initialize, too: the Jobs speak no TLS, whoever runs that ensemble initialises it" }}
+{{- fail "zookeeper.customTools.backup.tls.enabled and initialize are both true, but the Jobs that initialise cannot use TLS. Set initialize to false, and initialise the metadata by the chart that runs the ensemble" }}
 {{- end }}
 {{- if and $tls.enabled (not $tls.secretName) }}
-{{- fail "zookeeper.customTools.backup.tls.secretName is empty, and tls.enabled is true: set it to the name of a Secret with ca.crt" }}
+{{- fail "zookeeper.customTools.backup.tls.secretName is empty, but tls.enabled is true. Set it to the name of a Secret with ca.crt" }}
 {{- end }}
 {{- end }}
 
@@ -54,39 +54,40 @@
 {{- $key := "zookeeper.customTools.backup.sasl" }}
 {{- $keys := dict "DIGEST-MD5" "user and password" "GSSAPI" "keytab and krb5.conf" }}
 {{- if and .mechanism (not .secretName) }}
-{{- fail (printf "%s.secretName is empty, and sasl.mechanism is %s: set it to the name of a Secret with %s" $key .mechanism (get $keys .mechanism)) }}
+{{- fail (printf "%s.secretName is empty, but sasl.mechanism is %s. Set it to the name of a Secret with %s" $key .mechanism (get $keys .mechanism)) }}
 {{- end }}
 {{- range $name := list "krb5ConfigMap" "principal" }}
 {{- if and (get $ $name) (ne ($.mechanism | default "") "GSSAPI") }}
-{{- fail (printf "%s.%s is set, and sasl.mechanism is %s: it belongs to GSSAPI" $key $name ($.mechanism | default "empty")) }}
+{{- fail (printf "%s.%s is set, but sasl.mechanism is %s. Remove it, or set the mechanism to GSSAPI" $key $name ($.mechanism | default "empty")) }}
 {{- end }}
 {{- end }}
 {{- if and (eq (.mechanism | default "") "GSSAPI") (not (regexMatch "^[A-Za-z0-9._-]+$" .service)) }}
-{{- fail (printf "%s.service is %q: set it to the first part of the servers' principals, such as zookeeper" $key .service) }}
+{{- fail (printf "%s.service is %q. Set it to the first part of the servers' principals, such as zookeeper" $key .service) }}
 {{- end }}
 {{- end }}
 
 {{/*
-The first part of names. With a component, 52 characters are the most: `-headless` and what Kubernetes adds for a
-StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<digest>-`, to which a Job's pods add five.
+Limits the first part of names, because Kubernetes' names must stay below 64 characters. Together with a component it may
+have 52, because `-headless` or a StatefulSet's revision is added. Alone it may have 40, because
+`-bookie-init-<digest>-<5 characters>` is added for a Job's pods.
 */}}
 {{- define "pulsar.validate.fullname" -}}
 {{- $tools := .Values.zookeeper.customTools }}
 {{- $longest := max (len .Values.zookeeper.component) (len $tools.backup.component) (len $tools.restore.component) | int }}
 {{- $most := min 40 (sub 51 $longest) | int }}
-{{- $why := "names made from it must stay below 64 characters" }}
+{{- $why := "all names that contain it must stay below 64 characters" }}
 {{- if lt $most 40 }}
 {{- $why = printf "%s, and one of the components has %d" $why $longest }}
 {{- end }}
 {{- $length := len (include "pulsar.fullname" .) }}
 {{- if .Values.fullnameOverride }}
 {{- if gt $length $most }}
-{{- fail (printf "fullnameOverride has %d characters, and may have %d, because %s. Take a shorter one" $length $most $why) }}
+{{- fail (printf "fullnameOverride has %d characters and may have %d, because %s. Set a shorter name" $length $most $why) }}
 {{- end }}
 {{- else if gt $length $most }}
-{{- fail (printf "the release's name has %d characters, and may have %d (%d with -pulsar), because %s. Take a shorter one, or set fullnameOverride to at most %d characters" (len .Release.Name) (sub $most 7) $most $why $most) }}
+{{- fail (printf "the release's name has %d characters and may have %d (%d with -pulsar), because %s. Use a shorter name, or set fullnameOverride to at most %d characters" (len .Release.Name) (sub $most 7) $most $why $most) }}
 {{- else if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" .Release.Name) }}
-{{- fail (printf "the release's name is %q. A name for Services consists of lower-case letters, digits and '-', and begins with a letter. Take such a name, or set fullnameOverride to one" .Release.Name) }}
+{{- fail (printf "the release's name is %q, but a Service's name has only lower-case letters, digits and '-', and begins with a letter. Use such a name, or set fullnameOverride to one" .Release.Name) }}
 {{- end }}
 {{- end }}
 
@@ -96,25 +97,25 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- $taken := list "bookie-init" "init" "initialize" "test" "metadata-tool" }}
 {{- range $key, $name := dict "zookeeper.component" .Values.zookeeper.component "zookeeper.customTools.backup.component" $tools.backup.component "zookeeper.customTools.restore.component" $tools.restore.component }}
 {{- if has $name $taken }}
-{{- fail (printf "%s is %s, which something else of this release is called: take another name" $key $name) }}
+{{- fail (printf "%s is %s, and another part of the release has this name. Set another name" $key $name) }}
 {{- end }}
 {{- end }}
 {{- $own := list .Values.zookeeper.component $tools.backup.component $tools.restore.component }}
 {{- if ne (len (uniq $own)) 3 }}
-{{- fail (printf "two of zookeeper.component, customTools.backup.component and customTools.restore.component are the same: %s" (join ", " $own)) }}
+{{- fail (printf "zookeeper.component, customTools.backup.component and customTools.restore.component are %s, but must differ. Set three different names" (join ", " $own)) }}
 {{- end }}
 {{- end }}
 
 {{- define "pulsar.validate.zookeeper" -}}
 {{- $zookeeper := .Values.zookeeper }}
 {{- if and $zookeeper.enabled $zookeeper.connect }}
-{{- fail "zookeeper.connect is for an ensemble that something else runs: set zookeeper.enabled=false with it, or leave it empty" }}
+{{- fail "zookeeper.connect is set, but zookeeper.enabled is true. Set zookeeper.enabled to false to use the ensemble of another chart, or leave zookeeper.connect empty" }}
 {{- end }}
 {{- if and (not $zookeeper.enabled) (not $zookeeper.connect) (or $zookeeper.customTools.backup.enable .Values.initialize) }}
-{{- fail "zookeeper.connect is empty, and zookeeper.enabled is false: set it to the host:port,host:port,… of the ensemble" }}
+{{- fail "zookeeper.connect is empty, but zookeeper.enabled is false. Set it to the address of the ensemble, host:port,host:port,…" }}
 {{- end }}
 {{- if and $zookeeper.connect (not (regexMatch "^[^,:/ ]+:[0-9]{1,5}(,[^,:/ ]+:[0-9]{1,5})*(/[^ ]+)?$" $zookeeper.connect)) }}
-{{- fail (printf "zookeeper.connect is %q: set it to host:port,host:port,… of the ensemble" $zookeeper.connect) }}
+{{- fail (printf "zookeeper.connect is %q. Set it to the address of the ensemble, host:port,host:port,…" $zookeeper.connect) }}
 {{- end }}
 {{- end }}
 
@@ -122,45 +123,45 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- $zookeeper := .Values.zookeeper }}
 {{- range $name := list "dataDir" "dataLogDir" "clientPort" "metricsProvider.httpPort" "admin.serverPort" "reconfigEnabled" "dynamicConfigFile" "standaloneEnabled" }}
 {{- if hasKey ($zookeeper.config | default dict) $name }}
-{{- fail (printf "zookeeper.config.%s is set by the chart, whose probes, volumes and restore rely on it: remove it (zookeeper.ports has the ports)" $name) }}
+{{- fail (printf "zookeeper.config.%s is set by the chart, because probes, volumes and the restore rely on it. Remove it, and set ports in zookeeper.ports" $name) }}
 {{- end }}
 {{- end }}
 {{- range $name, $_ := $zookeeper.config }}
 {{- if regexMatch "^(server|group|weight)[.]" $name }}
-{{- fail (printf "zookeeper.config.%s is not a value. The members keep the list of members themselves (docs/members.md). Remove it" $name) }}
+{{- fail (printf "zookeeper.config.%s cannot be set, because the members keep the list of members themselves (docs/members.md). Remove it" $name) }}
 {{- end }}
 {{- end }}
 {{- range $name := list "admin.enableServer" "admin.serverAddress" "admin.commandURL" }}
 {{- if hasKey ($zookeeper.config | default dict) $name }}
-{{- fail (printf "zookeeper.config.%s cannot be set. The members ask each other's AdminServers whether their volumes are empty, and which restore their data is from. Remove the setting" $name) }}
+{{- fail (printf "zookeeper.config.%s cannot be set, because the members ask each other's AdminServers whether their volumes are empty, and which restore their data is from. Remove it" $name) }}
 {{- end }}
 {{- end }}
 {{- $environment := printf "%s %s" (toJson $zookeeper.configData) (toJson $zookeeper.extraEnv) }}
 {{- if contains "zookeeper.admin." $environment }}
-{{- fail "zookeeper.configData or zookeeper.extraEnv sets a zookeeper.admin property, which is not possible. The members ask each other's AdminServers whether their volumes are empty, and which restore their data is from. Remove the property" }}
+{{- fail "zookeeper.configData or zookeeper.extraEnv sets a zookeeper.admin property, but the members need the AdminServer as the chart sets it, to ask each other whether their volumes are empty. Remove the property" }}
 {{- end }}
 {{- $ports := list 9990 }}
 {{- range $name, $port := $zookeeper.ports }}
 {{- if has (int $port) $ports }}
-{{- fail (printf "zookeeper.ports.%s is %d, which is another port of ZooKeeper's: take one of its own" $name (int $port)) }}
+{{- fail (printf "zookeeper.ports.%s is %d, and ZooKeeper uses this port for something else. Set another port" $name (int $port)) }}
 {{- end }}
 {{- $ports = append $ports (int $port) }}
 {{- end }}
 {{- include "pulsar.validate.environment" (dict "key" "zookeeper.configData" "values" $zookeeper.configData) }}
 {{- end }}
 
-{{/* What a ConfigMap must not hold. */}}
+{{/* Refuses secrets, because they would be stored in a ConfigMap. Call with (dict "key" path "values" map). */}}
 {{- define "pulsar.validate.environment" -}}
 {{- $key := .key }}
 {{- $program := include "pulsar.program" . | fromJson }}
 {{- range $name, $value := .values }}
 {{- if or (has $name $program.secret) (regexMatch "://[^/]*@" (toString $value)) }}
-{{- fail (printf "%s.%s is a secret, which a ConfigMap must not hold. Use secrets, or extraEnv with a secretKeyRef" $key $name) }}
+{{- fail (printf "%s.%s is a secret, and would be stored in a ConfigMap. Use secrets, or extraEnv with a secretKeyRef" $key $name) }}
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* configData of a tool: variables of the program. Call as "pulsar.validate.environment". */}}
+{{/* Checks the configData of backup or restore, as the program does. Call as "pulsar.validate.environment". */}}
 {{- define "pulsar.validate.variables" -}}
 {{- include "pulsar.validate.environment" . }}
 {{- $program := include "pulsar.program" . | fromJson }}
@@ -193,11 +194,11 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- $key := printf "zookeeper.customTools.%s" .tool }}
 {{- $secrets := .values.secrets | default dict }}
 {{- if and $secrets.use (not ($secrets.aws).secretName) }}
-{{- fail (printf "%s.secrets.aws.secretName is empty, and secrets.use is true: set it to the name of a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" $key) }}
+{{- fail (printf "%s.secrets.aws.secretName is empty, but secrets.use is true. Set it to the name of a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" $key) }}
 {{- end }}
 {{- include "pulsar.validate.variables" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
 {{- if not (regexMatch "^/[^/]+(/[^/]+)*$" .values.managedLedgerPath) }}
-{{- fail (printf "%s.managedLedgerPath is %q: set it to the path of a znode, such as /managed-ledgers" $key .values.managedLedgerPath) }}
+{{- fail (printf "%s.managedLedgerPath is %q. Set it to the path of a znode, such as /managed-ledgers" $key .values.managedLedgerPath) }}
 {{- end }}
 {{- end }}
 
@@ -213,10 +214,10 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 
 {{- define "pulsar.validate.bucket" -}}
 {{- if not .bucket }}
-{{- fail (printf "%s.bucket is empty: set it to s3a://<bucket> or s3a://<bucket>/<path>" .key) }}
+{{- fail (printf "%s.bucket is empty. Set it to s3a://<bucket> or s3a://<bucket>/<path>" .key) }}
 {{- end }}
 {{- if or (not (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*/?|file:///.+)$" .bucket)) (regexMatch "/[.][.]?(/|$)" .bucket) }}
-{{- fail (printf "%s.bucket is no address of a bucket: set it to s3a://<bucket> or s3a://<bucket>/<path>" .key) }}
+{{- fail (printf "%s.bucket is not the address of a bucket. Set it to s3a://<bucket> or s3a://<bucket>/<path>" .key) }}
 {{- end }}
 {{- end }}
 
@@ -241,10 +242,10 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- end }}
 {{- $restore := .Values.zookeeper.customTools.restore }}
 {{- if not .Values.zookeeper.enabled }}
-{{- fail (printf "%s.enable is true, and zookeeper.enabled is false: a restore fills the volumes of ZooKeepers that this chart starts, it cannot reach those of another ensemble" $key) }}
+{{- fail (printf "%s.enable is true, but zookeeper.enabled is false, and a restore fills only the volumes of the chart's own members. Set one of them to the other value" $key) }}
 {{- end }}
 {{- if not .Values.zookeeper.volumes.persistence }}
-{{- fail (printf "%s.enable is true, and zookeeper.volumes.persistence is false: every restart of a pod would restore again, and lose what was written since" $key) }}
+{{- fail (printf "%s.enable is true, but zookeeper.volumes.persistence is false, so each restart of a pod would restore again and lose later changes. Set persistence to true, or disable the restore" $key) }}
 {{- end }}
 {{- if not $restore.restorePoint }}
 {{- fail (printf "%s.restorePoint is empty. Set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it, or to latest" $key) }}
@@ -256,6 +257,6 @@ StatefulSet's revision stay below 64. Alone, 40 are: so does `-bookie-init-<dige
 {{- fail (printf "%s.restorePoint is not the address of a backup. Set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it, or to latest" $key) }}
 {{- end }}
 {{- if or (kindIs "invalid" $restore.restoreVersion) (not (regexMatch "^[^[:cntrl:]]{1,100}$" (include "pulsar.number" $restore.restoreVersion))) }}
-{{- fail (printf "%s.restoreVersion is empty or no short text: set it to a number such as 2" $key) }}
+{{- fail (printf "%s.restoreVersion is empty, has more than 100 characters, or has control characters. Set it to a number such as 2" $key) }}
 {{- end }}
 {{- end }}

@@ -1,4 +1,4 @@
-{{/* The program's settings. */}}
+{{/* The environment of the backup. */}}
 {{- define "pulsar.backup.data" -}}
 {{- $backup := .Values.zookeeper.customTools.backup -}}
 BACKUP_INTERVAL: {{ include "pulsar.backup.interval" . | quote }}

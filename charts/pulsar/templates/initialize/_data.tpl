@@ -1,10 +1,10 @@
-{{/* What the Jobs run. */}}
+{{/* Configuration and scripts of the Jobs that initialise. */}}
 {{- define "pulsar.initialize.data" -}}
 {{- $servers := include "pulsar.zookeeper.connect" . -}}
 bookkeeper.conf: |
   metadataServiceUri=metadata-store:zk:{{ $servers }}
 wait.sh: |
-  # Until the ensemble serves. There is no bound: it may be waiting for its restore.
+  # Waits until the ensemble serves. Without a limit, because the ensemble may wait for its restore.
   connect={{ $servers | quote }}
   until for server in $(tr , ' ' <<< "${connect%%/*}"); do
     timeout 10 bash /etc/initialize/probe.sh "${server%:*}" "${server##*:}" srvr "^Mode: " 2> /dev/null && break
@@ -14,12 +14,12 @@ wait.sh: |
   done
 probe.sh: | {{- .Files.Get "files/probe.sh" | nindent 2 }}
 bookie-init.sh: |
-  # An instance that exists, restored or not, is left as it is; initnewcluster refuses one besides.
+  # Does nothing if there is an instance, restored or not. initnewcluster would fail.
   set -eu
   source /etc/initialize/wait.sh
   bin/bookkeeper shell whatisinstanceid || bin/bookkeeper shell initnewcluster
 init.sh: |
-  # Creates what is absent, and adds the cluster to the tenants public and pulsar: it may run on a restored tree.
+  # Creates what is missing, and adds the cluster to the tenants public and pulsar. It may run on a restored tree.
   set -eu
   source /etc/initialize/wait.sh
   until bin/bookkeeper shell whatisinstanceid; do

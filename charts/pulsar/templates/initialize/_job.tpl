@@ -1,6 +1,6 @@
 {{/*
-Whether there are Jobs: if `initialize` is set, or if earlier Jobs have not succeeded. An upgrade without `initialize` must
-not stop them half-way.
+Whether there are Jobs. There are if `initialize` is set, or if earlier Jobs have not succeeded, because an upgrade
+without `initialize` must not stop them half-way.
 */}}
 {{- define "pulsar.initialize.wanted" -}}
 {{- $state := dict "wanted" .Values.initialize }}
@@ -14,8 +14,8 @@ not stop them half-way.
 {{- end }}
 
 {{/*
-A Job that may run again at any time. Its name has a digest of what it does: changed values make a new one, where
-Kubernetes would refuse to change a Job. Call as "pulsar.selector".
+A Job that may run again at any time. Its name has a digest of its content, because Kubernetes refuses to change a Job.
+So changed values create a new Job. Call as "pulsar.selector".
 */}}
 {{- define "pulsar.initialize.job" -}}
 {{- $spec := include "pulsar.initialize.spec" . -}}
@@ -29,7 +29,7 @@ Kubernetes would refuse to change a Job. Call as "pulsar.selector".
 
 {{- define "pulsar.initialize.spec" -}}
 {{- $zookeeper := .root.Values.zookeeper -}}
-backoffLimit: 1000  # ZooKeeper may wait for an operator, as when its restore point is wrong
+backoffLimit: 1000  # ZooKeeper may wait for an operator, for example because of a wrong restore point
 template:
   metadata:
     labels: {{- include "pulsar.podLabels" . | nindent 6 }}

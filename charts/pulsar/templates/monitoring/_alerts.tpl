@@ -18,7 +18,7 @@ to the alert's section in the runbooks.
 {{- end }}
 {{- range $values.excludedAlerts }}
 {{- if not (has . $names) }}
-{{- fail (printf "monitoring.prometheusRule.excludedAlerts has %s, which is not one of the chart's alerts. Take one of %s" . (join ", " $names)) }}
+{{- fail (printf "monitoring.prometheusRule.excludedAlerts has %s, which is not one of the chart's alerts. Use one of %s" . (join ", " $names)) }}
 {{- end }}
 {{- end }}
 {{- toYaml $rules }}

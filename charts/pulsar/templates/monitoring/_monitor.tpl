@@ -1,5 +1,5 @@
 {{/*
-What the Prometheus operator scrapes. Call with (dict "root" $ "component" c "name" n "kind" kind "endpoints" key
+A PodMonitor or ServiceMonitor. Call with (dict "root" $ "component" c "name" n "kind" kind "endpoints" key
 "values" values).
 */}}
 {{- define "pulsar.monitor" -}}

@@ -1,4 +1,7 @@
-{{/* The init container of each ZooKeeper pod. It runs as ZooKeeper's user, who must be able to write what it places. */}}
+{{/*
+The init container of each ZooKeeper pod. It runs as ZooKeeper's user, because ZooKeeper must be able to write the
+restored files.
+*/}}
 {{- define "pulsar.restore.container" -}}
 {{- $restore := .Values.zookeeper.customTools.restore -}}
 - name: {{ $restore.component }}
@@ -17,7 +20,7 @@
     {{- end }}
 {{- end }}
 
-{{/* The program's settings. */}}
+{{/* The environment of the restore. */}}
 {{- define "pulsar.restore.data" -}}
 {{- $restore := .Values.zookeeper.customTools.restore -}}
 {{- $backup := .Values.zookeeper.customTools.backup -}}

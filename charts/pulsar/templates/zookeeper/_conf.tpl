@@ -1,6 +1,6 @@
 {{/*
-zookeeper.conf: what all members share. zookeeper.config adds to it and overrides it. The list of members is not in it:
-the ensemble agrees on that list (files/ensemble.sh).
+The part of zookeeper.conf that all members share. zookeeper.config adds to it and overrides it. The list of members is
+not in it, because the ensemble agrees on that list (files/ensemble.sh).
 */}}
 {{- define "pulsar.zookeeper.conf" -}}
 {{- $zookeeper := .Values.zookeeper -}}
@@ -27,12 +27,12 @@ the ensemble agrees on that list (files/ensemble.sh).
 {{- end }}
 {{- end }}
 
-{{/* A member's name. Call with (dict "root" $ "ordinal" number). */}}
+{{/* The host name of a member. Call with (dict "root" $ "ordinal" number). */}}
 {{- define "pulsar.zookeeper.member" -}}
 {{ include "pulsar.zookeeper.fullname" .root }}-{{ .ordinal }}.{{ include "pulsar.zookeeper.headless" .root }}.{{ include "pulsar.namespace" .root }}.svc.{{ .root.Values.clusterDomain }}
 {{- end }}
 
-{{/* All members, for clients. */}}
+{{/* The addresses of all members, for clients. */}}
 {{- define "pulsar.zookeeper.members" -}}
 {{- range $ordinal := until (int .Values.zookeeper.replicaCount) }}
 {{- if $ordinal }},{{ end }}
@@ -46,7 +46,7 @@ the ensemble agrees on that list (files/ensemble.sh).
 server.{id}={{ include "pulsar.zookeeper.member" (dict "root" . "ordinal" "{ordinal}") }}:{{ $ports.follower }}:{{ $ports.leaderElection }}:{role};{{ $ports.client }}
 {{- end }}
 
-{{/* What is mounted into the pods, and restarts them when it changes. */}}
+{{/* Files that are mounted into the pods. A change of them restarts the pods. */}}
 {{- define "pulsar.zookeeper.files" -}}
 zookeeper.conf: | {{- include "pulsar.zookeeper.conf" . | nindent 2 }}
 member: | {{- include "pulsar.zookeeper.line" . | nindent 2 }}

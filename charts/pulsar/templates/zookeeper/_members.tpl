@@ -1,5 +1,5 @@
 {{/*
-Refuses what a running ensemble cannot change to. If helm does not see the cluster, as in `helm template`, nothing is
+Refuses changes that a running ensemble cannot make. If helm does not see the cluster, as in `helm template`, nothing is
 refused, and the members themselves prevent harm (files/ensemble.sh). Call with (dict "root" $ "found" the StatefulSet
 as the cluster has it, or empty).
 */}}
@@ -20,7 +20,7 @@ as the cluster has it, or empty).
 {{- end }}
 {{- end }}
 
-{{/* The members could not reach those that have other ports. Call with the running list's line as "now". */}}
+{{/* Refuses other ports, because members with different ports cannot reach each other. Call with the running list's line as "now". */}}
 {{- define "pulsar.validate.members.ports" -}}
 {{- $ports := ":[0-9]+:[0-9]+:" }}
 {{- $wanted := regexFind $ports (include "pulsar.zookeeper.line" .root) }}
@@ -29,7 +29,7 @@ as the cluster has it, or empty).
 {{- end }}
 {{- end }}
 
-{{/* Call with (dict "change" text "found" the StatefulSet "root" $). */}}
+{{/* Refuses a change until all members are ready. Call with (dict "change" text "found" the StatefulSet "root" $). */}}
 {{- define "pulsar.validate.members.settled" -}}
 {{- $status := .found.status | default dict }}
 {{- $way := printf "Wait until `kubectl -n %s rollout status statefulset/%s` ends, then change the number" (include "pulsar.namespace" .root) (include "pulsar.zookeeper.fullname" .root) }}
@@ -41,7 +41,10 @@ as the cluster has it, or empty).
 {{- end }}
 {{- end }}
 
-{{/* Call with (dict "change" text "now" number "wanted" number "dynamic" whether the running members agree on their list). */}}
+{{/*
+Refuses a step that the members cannot make. Call with (dict "change" text "now" number "wanted" number "dynamic" whether
+the running members agree on their list).
+*/}}
 {{- define "pulsar.validate.members.change" -}}
 {{- if not .dynamic }}
 {{- fail (printf "%s, which an earlier chart started. They cannot change their number yet. Upgrade with replicaCount=%d first, wait until all pods are ready, and change the number in a second upgrade" .change .now) }}
