@@ -1,9 +1,11 @@
 import errno
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import BinaryIO
 
 import pytest
@@ -281,6 +283,24 @@ def test_space(tmp_path: Path) -> None:
         data_dir(tmp_path).require_space(1 << 60)
 
 
+def test_space_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A volume with just enough room is enough; if a byte is missing, both numbers are told."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
+    data_dir(tmp_path).require_space(100)
+    with pytest.raises(DataDirTooSmall, match=f"^the data directory {tmp_path} has 100 bytes free and needs 101$"):
+        data_dir(tmp_path).require_space(101)
+
+
+def test_hexadecimal_names(tmp_path: Path) -> None:
+    """The newest snapshot is the one of the highest zxid, which its name has in hex."""
+    (tmp_path / "version-2").mkdir()
+    for zxid, data in ((0xA, b"older"), (0x10, b"newer")):
+        content = snapshot_bytes([node(b"", b""), node(b"/a", data)])
+        (tmp_path / "version-2" / f"snapshot.{zxid:x}").write_bytes(content)
+    expected = b"newer"
+    assert expected == data_dir(tmp_path).find_znode(b"/a")
+
+
 def test_znode_in_a_snapshot(tmp_path: Path) -> None:
     """A znode is found in the newest snapshot that can be read."""
     assert data_dir(tmp_path).find_znode(b"/a") is None
@@ -318,6 +338,14 @@ def test_logs_apart_must_be_empty(apart: DataDir, name: str) -> None:
     assert before == contents(apart.path)
 
 
+def test_data_beside_empty_logs(apart: DataDir) -> None:
+    """Data is data, though the directory for logs is empty."""
+    (apart.path / "version-2").mkdir()
+    with pytest.raises(DataDirNotEmpty, match=r"it holds version-2$"):
+        apart.place(1, writing(b"tree"))
+    assert apart.holds_data()
+
+
 def test_logs_apart_are_kept_aside(apart: DataDir) -> None:
     """What is replaced is kept aside in both directories, under the same name."""
     apart.place(1, writing(b"first"))
@@ -345,6 +373,36 @@ def test_whoever_uses_the_directory_uses_what_is_placed(fresh: Path, mode: int, 
     assert [of_files, of_files] == [stat.S_IMODE(path.stat().st_mode) for path in placed.parent.iterdir()]
 
 
+@pytest.fixture
+def chowns(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+    """What a restore that is not root's gives away: name, user and group. It fails, as if the group were a stranger."""
+    seen: list[tuple[str, int, int]] = []
+
+    def chown(path: Path, user: int, group: int) -> None:
+        seen.append((Path(path).name, user, group))
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "chown", chown)
+    return seen
+
+
+def test_group_is_kept(fresh: Path, chowns: list[tuple[str, int, int]]) -> None:
+    """What is made with the group of the directory is left alone."""
+    data_dir(fresh).place(1, writing(b"tree"))
+    assert [] == chowns
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another group")
+def test_group_of_the_directory(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Restored by another user, it gets the directory's group where that may be, and is restored where not."""
+    os.chown(tmp_path, -1, 10_001)
+    chowns = request.getfixturevalue("chowns")
+    data_dir(tmp_path).place(1, writing(b"tree"))
+    expected = [(name, -1, 10_001) for name in (".version-2.partial", "snapshot.1", MARKER)]
+    assert expected == chowns
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
 def test_root_gives_it_to_the_owner(fresh: Path) -> None:
     """Restored by root, it belongs to the user of the directory, as ZooKeeper may be."""
@@ -356,9 +414,16 @@ def test_root_gives_it_to_the_owner(fresh: Path) -> None:
 
 def test_one_at_a_time(fresh: Path) -> None:
     """A second restore at the same time is refused, and may begin when the first has ended."""
-    with data_dir(fresh).locked(), pytest.raises(DataDirLocked, match="another process"), data_dir(fresh).locked():
+    said = f"^the data directory {fresh} is in use by another process$"
+    with data_dir(fresh).locked(), pytest.raises(DataDirLocked, match=said), data_dir(fresh).locked():
         pass
     with data_dir(fresh).locked():
+        pass
+
+
+def test_file_is_not_locked(tmp_path: Path) -> None:
+    """A file in place of the directory is refused, and is not locked."""
+    with pytest.raises(DataDirUnusable, match="Not a directory"), data_dir(file_instead(tmp_path)).locked():
         pass
 
 
@@ -380,7 +445,12 @@ def test_note_of_an_empty_start(fresh: Path) -> None:
         ("snapshot.1", b"", False),
         ("snapshot.0", snapshot_bytes([node(b"", b"")]), False),
         ("snapshot.1.gz", b"compressed, never looked into", True),
+        ("snapshot.1", bytes(4) + b"\0\0\0\x01/", False),
+        ("snapshot.1", bytes(5) + b"\0\0\0\x01/", True),
         ("snapshot.1.gz", b"", False),
+        ("snapshot.1.gz", bytes(10), False),
+        ("snapshot.1.gz", bytes(11), True),
+        ("snapshot.1.snappy", b"compressed, never looked into", True),
         ("log.1", snapshot_bytes([node(b"", b"")]), False),
     ],
 )
@@ -420,3 +490,13 @@ def test_the_right_setting_is_named(tmp_path: Path, data: str, logs: str) -> Non
     (path / "version-2" / MARKER).mkdir(parents=True)
     with pytest.raises(DataDirUnusable, match=r"^the data directory "):
         DataDir(path, tmp_path / logs).marker()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(FULL, "No space left on device"), (OSError("the disk is odd"), "the disk is odd")]
+)
+def test_error_without_a_path(tmp_path: Path, error: OSError, reason: str) -> None:
+    """An error that names no file is told of the data directory, with the system's words or its own."""
+    (tmp_path / "logs").mkdir()
+    with pytest.raises(DataDirUnusable, match=f"^the data directory {tmp_path} cannot be used: {reason}$"):
+        DataDir(tmp_path, tmp_path / "logs").place(1, failing(error))
