@@ -185,6 +185,6 @@ def test_another_history(tmp_path: Path, known: AclCache) -> None:
 
 def test_another_history_by_its_zxid_alone(tmp_path: Path, known: AclCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the time of the create it would be: so it matters."""
-    monkeypatch.setattr(acls, "_same_version", lambda one, other: one[:8] == other[:8] and one[40:44] == other[40:44])
+    monkeypatch.setattr(acls, "same_version", lambda one, other: one[:8] == other[:8] and one[40:44] == other[40:44])
     expected = CLOSED_ACL, CLOSED_ACL
     assert expected == captured_anew(tmp_path, known)

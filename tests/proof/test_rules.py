@@ -48,7 +48,7 @@ def only_creates_mark_parents(patch: pytest.MonkeyPatch) -> None:
 
 def nothing_is_late(patch: pytest.MonkeyPatch) -> None:
     """What is marked when the capture is closed is not read."""
-    patch.setattr(ConsistentCut, "_late", lambda _: [])
+    patch.setattr(ConsistentCut, "late", lambda _: [])
 
 
 def nothing_breaks(patch: pytest.MonkeyPatch) -> None:
@@ -154,8 +154,8 @@ def taken_out(rule: Take | None) -> Iterator[None]:
     """Without a rule; and without what else finds changes of which nobody told, and would stop some captures."""
     with pytest.MonkeyPatch.context() as patch:
         if rule:
-            patch.setattr(capture.Capture, "_require_all", lambda *_: None)
-            patch.setattr(AclVerifier, "_require_event", lambda *_: None)
+            patch.setattr(capture.Capture, "require_all", lambda *_: None)
+            patch.setattr(AclVerifier, "require_event", lambda *_: None)
             rule(patch)
         yield
 
@@ -180,7 +180,7 @@ def test_without_the_count(tmp_path: Path) -> None:
         pytest.MonkeyPatch.context() as patch,
     ):
         no_events(patch)
-        patch.setattr(AclVerifier, "_require_event", lambda *_: None)
+        patch.setattr(AclVerifier, "require_event", lambda *_: None)
         with pytest.raises(ZnodeUnreadable, match="this login can see"):
             take(server.address, tmp_path / "capture")
 

@@ -68,16 +68,16 @@ class AclVerifier:
     def _differs(self, path: bytes, node: bytes, reply: Reply) -> None:
         if isinstance(reply, Refusal):
             require_gone(path, reply)
-            self._require_event(path)
+            self.require_event(path)
             self._unverified.add(path)
         elif isinstance(reply, DataReply):
             stat = stored_stat(reply.stat)
             if without_aversion(stat) != without_aversion(node[-STORED_SIZE:]):
-                self._require_event(path)
+                self.require_event(path)
             if version_of(stat) != version_of(node):
                 self._unverified.add(path)
 
-    def _require_event(self, path: bytes) -> None:
+    def require_event(self, path: bytes) -> None:
         """Refuse a change without an event: the server withholds events that the login may not see (ZOOKEEPER-4799)."""
         if path not in self._reader.tracker.dirty:
             raise ZnodeUnreadable(

@@ -21,7 +21,7 @@ _CZXID, _AVERSION = stat.at_end(stat.CZXID, STAT_SIZE), stat.at_end(stat.AVERSIO
 """Where the stat at the end of an answer to getACL has them."""
 
 
-def _same_version(one: bytes, other: bytes) -> bool:
+def same_version(one: bytes, other: bytes) -> bool:
     """Whether two stats on the wire belong to the same create and the same setACL."""
     return all(one[part] == other[part] for part in (stat.CZXID, stat.CTIME, stat.AVERSION))
 
@@ -52,7 +52,7 @@ class AclTable:
 
     def fitting(self, path: bytes, wanted: bytes, reply: AclReply | None) -> int:
         """The key of an answer that belongs to this stat on the wire, else UNKNOWN. Raises as `key`."""
-        if type(reply) is bytes and (reply.endswith(wanted) or _same_version(reply[-STAT_SIZE:], wanted)):
+        if type(reply) is bytes and (reply.endswith(wanted) or same_version(reply[-STAT_SIZE:], wanted)):
             return self.key(path, reply[:-STAT_SIZE])
         return UNKNOWN
 

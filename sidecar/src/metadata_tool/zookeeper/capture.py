@@ -79,9 +79,10 @@ class Capture:
             else:
                 self.data_bytes += max(len(node) - len(path) - AROUND_DATA, 0)
                 yield node
-        self._require_all(found)
+        self.require_all(found)
 
-    def _require_all(self, found: int) -> None:
+    def require_all(self, found: int) -> None:
+        """Refuse a tree with more znodes than this login has read."""
         if found != self.counted:
             raise ZnodeUnreadable(
                 f"ZooKeeper has {self.counted} znodes, but this login can see {found}. ACLs hide the others",

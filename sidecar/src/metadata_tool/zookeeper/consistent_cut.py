@@ -127,18 +127,18 @@ class ConsistentCut:
         def arrived(zxid: int) -> None:
             round_.zxid = zxid
             round_.last_unannounced_zxid, round_.growth = self._tracker.last_unannounced_zxid, self._tracker.growth
-            self._tracker.await_late(self._late())
+            self._tracker.await_late(self.late())
             self._read_late(round_)
 
         self._read(first, round_, arrived=arrived)
 
     def _read_late(self, round_: Round) -> None:
         """Read what has changed by now and was not requested in this round."""
-        late = [path for path in self._late() if path not in round_.asked]
+        late = [path for path in self.late() if path not in round_.asked]
         for batch in self._batches(sorted(late, key=self._has_unknown_size)):
             self._read(batch, round_, late=True)
 
-    def _late(self) -> list[bytes]:
+    def late(self) -> list[bytes]:
         """Changed znodes that were not read since. When the reply at Z arrives, this is D."""
         return list(self._tracker.dirty)
 
