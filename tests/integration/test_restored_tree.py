@@ -15,8 +15,8 @@ from support.s3 import S3Server, new_bucket
 from support.tool import assert_refused, run, succeed
 from support.zookeeper import Ensemble, client, standalone
 
-WIDE = {NEWEST: seed.WIDE, OLDEST: 5_000}
-"""Children of one znode: most of what comparing costs, so they are many for one version alone."""
+WIDE, WIDE_IN_A_SOAK = 5_000, 50_000
+"""Children of one znode: most of what comparing costs."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Saved:
     """A tree, the backup that was made of it, and the settings to get at it."""
 
     version: str
+    wide: int
     tree: Tree
     uri: str
     settings: dict[str, str]
@@ -31,9 +32,11 @@ class Saved:
 
 
 @pytest.fixture(scope="module", params=[NEWEST, OLDEST])
-def saved(request: pytest.FixtureRequest, s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Saved:
+def saved(
+    request: pytest.FixtureRequest, s3: S3Server, tmp_path_factory: pytest.TempPathFactory, *, soak: bool
+) -> Saved:
     """A backup of everything that ZooKeeper can hold, in a real S3."""
-    return save(request.param, WIDE[request.param], s3, tmp_path_factory.mktemp("source"))
+    return save(request.param, WIDE_IN_A_SOAK if soak else WIDE, s3, tmp_path_factory.mktemp("source"))
 
 
 def save(version: str, wide: int, s3: S3Server, directory: Path) -> Saved:
@@ -45,7 +48,7 @@ def save(version: str, wide: int, s3: S3Server, directory: Path) -> Saved:
         tree = read_tree(source)
         login = {"ZOOKEEPER_SERVERS": server.address, "ZOOKEEPER_AUTH": f"digest:{seed.ADMIN}"}
         uri = succeed("backup", settings={**settings, **login})
-    return Saved(version, tree, uri, settings, s3)
+    return Saved(version, wide, tree, uri, settings, s3)
 
 
 def restore(saved: Saved, data_dir: Path) -> Path:
@@ -90,7 +93,7 @@ def test_it_holds_what_is_hard_to_keep(saved: Saved) -> None:
     tree = saved.tree
     assert (None, b"") == (tree["/null"].data, tree["/empty"].data)
     assert 900_096 == len(tree["/large"].data or b"")
-    assert WIDE[saved.version] == sum(path.startswith("/wide/") for path in tree)
+    assert saved.wide == sum(path.startswith("/wide/") for path in tree)
     assert "/unicode-\u00fc\u4e2d\u0627/\u00f1 with a space" in tree
     assert ("digest", 31) == (tree["/acl-digest"].acl[0][1], tree["/acl-digest"].acl[0][0])
     assert (6, 2, 8) == (tree["/empty"].version, tree["/acl-changed"].aversion, tree["/sequential"].cversion)
@@ -138,7 +141,7 @@ def test_verify_and_inspect_tell_what_is_there(saved: Saved) -> None:
     """`verify` finds the backup whole, and `inspect` counts the znodes that were saved."""
     assert f"is whole: {len(saved.tree)} znodes" in succeed("verify", saved.uri, settings=saved.settings)
     counts = json.loads(succeed("inspect", "--json", saved.uri, settings=saved.settings))["topLevel"]
-    assert WIDE[saved.version] + 1 == counts["/wide"]["znodes"]
+    assert saved.wide + 1 == counts["/wide"]["znodes"]
     assert {"znodes": 1, "bytes": 900_096} == counts["/large"]
     tree = succeed("inspect", "--tree", saved.uri, settings=saved.settings)
     assert len(saved.tree) == len(tree.splitlines())

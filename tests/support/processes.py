@@ -89,9 +89,10 @@ def eventually(
 
 
 def free_port() -> int:
-    """A loopback port that nobody has, below the range that outgoing connections take theirs from.
+    """A loopback port that nobody has. It is given once.
 
-    It is given once. Test processes that run side by side take theirs from ranges of their own.
+    Outgoing connections take theirs from above 32,768, Kubernetes has some just above 10,000 and those above 30,000.
+    Test processes that run side by side take theirs from ranges of their own.
     """
     while True:
         port = next(_PORTS)
@@ -103,8 +104,8 @@ def free_port() -> int:
 def _ports() -> Iterator[int]:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    each = 22_000 // workers
-    ports = range(10_000 + worker * each, 10_000 + (worker + 1) * each)
+    each = 19_000 // workers
+    ports = range(11_000 + worker * each, 11_000 + (worker + 1) * each)
     return itertools.cycle(random.sample(ports, len(ports)))
 
 

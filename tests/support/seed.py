@@ -7,7 +7,6 @@ from kazoo.security import ACL, Id, make_acl, make_digest_acl
 
 ADMIN = "backup:a-password"
 """A login that the digest ACLs here admit."""
-WIDE = 50_000
 
 
 def pulsar(client: KazooClient, topics: int = 40) -> None:
@@ -34,7 +33,7 @@ def _make(client: KazooClient, path: str, value: object) -> None:
         client.create(path, json.dumps(value).encode() if value else b"", makepath=True)
 
 
-def everything(client: KazooClient, wide: int = WIDE) -> None:
+def everything(client: KazooClient, wide: int) -> None:
     """Null and empty data, unicode, a large znode, many children, every kind of ACL, versions that moved."""
     client.create("/null", None)
     client.create("/empty", b"")
