@@ -150,7 +150,7 @@ def test_demanded_and_not_set(servers: Servers, folder: Path) -> None:
     for more in ({}, {"ZOOKEEPER_AUTH": f"digest:{seed.ADMIN}"}):
         outcome = run("backup", settings={**settings, **more})
         assert_refused(ZooKeeperLoginFailed, "ZooKeeper demands a login", outcome)
-        assert "set ZOOKEEPER_SASL_MECHANISM" in outcome.error
+        assert "Set ZOOKEEPER_SASL_MECHANISM" in outcome.error
 
 
 def test_welcome_and_not_set(servers: Servers, folder: Path) -> None:
@@ -269,7 +269,7 @@ def test_kerberos_principal_missing(gssapi: dict[str, str]) -> None:
     other = "other@EXAMPLE.TEST"
     outcome = refused(gssapi, ZOOKEEPER_SASL_PRINCIPAL=other)
     assert_refused(SettingError, f"has no key of {other}", outcome)
-    assert "check ZOOKEEPER_SASL_PRINCIPAL" in outcome.error
+    assert "Check ZOOKEEPER_SASL_PRINCIPAL" in outcome.error
 
 
 def test_kerberos_other_principal(gssapi: dict[str, str]) -> None:
