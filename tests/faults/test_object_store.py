@@ -1,4 +1,4 @@
-"""A restore from an object store that fails: it goes on where it can, or ends with one line and touches nothing."""
+"""A restore from a failing object store continues if it can, or ends with one line and touches nothing."""
 
 import os
 import signal
@@ -120,7 +120,7 @@ def expected(kept: Bucket, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     ],
 )
 def test_status(verb: str, status: int, error: type[ToolError], naming: str, restore: Restore) -> None:
-    """An answer that is an error has its own exit code; it is asked for again if that may help, but not for ever."""
+    """An error answer has its own exit code. The request is tried again if that may help, but not forever."""
     restore.faults.status = status
     outcome = restore.run(verb)
     restore.refused(error, naming.format(bucket=restore.bucket.name), outcome)
@@ -128,8 +128,8 @@ def test_status(verb: str, status: int, error: type[ToolError], naming: str, res
 
 
 @pytest.mark.parametrize(("what", "error"), [("bucket", errors.BucketMissing), ("key", errors.CredentialsRejected)])
-def test_cause_is_told_apart(what: str, error: type[ToolError], restore: Restore) -> None:
-    """A bucket that is not there is not a backup that is not there, nor are wrong keys a denial."""
+def test_causes_differ(what: str, error: type[ToolError], restore: Restore) -> None:
+    """A missing bucket, a missing backup, wrong keys and a denial have different errors."""
     changes = {
         "bucket": {"RESTORE_POINT": f"s3a://no-such-bucket/{KEY}"},
         "key": {"AWS_SECRET_ACCESS_KEY": "wrong-value"},
@@ -141,14 +141,14 @@ def test_cause_is_told_apart(what: str, error: type[ToolError], restore: Restore
 
 @pytest.mark.parametrize(("status", "error"), [(403, errors.BucketDenied), (503, errors.StoreFailed)])
 def test_listing_fails(status: int, error: type[ToolError], restore: Restore) -> None:
-    """Where the search for newer backups fails the backup is not fetched, and what restores all the same is said."""
+    """If the search for newer backups fails, the backup is not fetched, and the error says how to restore anyway."""
     restore.faults.status = status
     restore.refused(error, "ALLOW_OLDER=true", restore.run(ALLOW_OLDER="false"))
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "127.0.0.1"])
 def test_nobody_is_there(host: str, restore: Restore) -> None:
-    """A name that DNS does not know, or a port where nobody listens."""
+    """A name that DNS does not know, or a port without a server, is an error."""
     endpoint = f"http://{host}:{free_port()}"
     resolver = {"RES_OPTIONS": "timeout:1 attempts:1"}  # where there is no DNS at all
     outcome = restore.run(AWS_ENDPOINT_URL_S3=endpoint, **resolver)
@@ -157,7 +157,7 @@ def test_nobody_is_there(host: str, restore: Restore) -> None:
 
 @pytest.mark.parametrize("cut", [300_000, 1_000_000])
 def test_cut_again_and_again(cut: int, restore: Restore, content: bytes, expected: dict[str, bytes]) -> None:
-    """However often it is cut, the restore is the same as without, and each byte comes over the wire once."""
+    """However often the transfer is cut, the restore is the same, and each byte is sent once."""
     restore.faults.cut = cut
     outcome = restore.run()
     assert 0 == outcome.exit_code, outcome.said
@@ -169,7 +169,7 @@ def test_cut_again_and_again(cut: int, restore: Restore, content: bytes, expecte
 
 
 def test_reset_again_and_again(restore: Restore, content: bytes, expected: dict[str, bytes]) -> None:
-    """The same where connections are reset, which takes with it what is under way."""
+    """The same with connections that are reset, which loses the bytes in flight."""
     restore.faults.cut, restore.faults.cut_by, restore.faults.cuts = 1_000_000, "reset", 10
     restore.faults.download_pause = 0.005  # so that something arrives before
     outcome = restore.run()
@@ -180,7 +180,7 @@ def test_reset_again_and_again(restore: Restore, content: bytes, expected: dict[
 
 
 def test_cut_then_errors(restore: Restore, content: bytes, expected: dict[str, bytes]) -> None:
-    """An object store that is away for a moment after a cut is waited for; what was there is not fetched again."""
+    """If the object store fails for a moment after a cut, the transfer waits, and no byte is fetched twice."""
     restore.faults.cut, restore.faults.cuts = 1_000_000, 1
     restore.faults.statuses = [0, 503, 500]
     outcome = restore.run(AWS_MAX_ATTEMPTS="1")
@@ -190,7 +190,7 @@ def test_cut_then_errors(restore: Restore, content: bytes, expected: dict[str, b
 
 
 def test_next_try(restore: Restore, content: bytes, expected: dict[str, bytes]) -> None:
-    """What is denied when it is to go on is not asked for again; the same restore, tried later, is as the first."""
+    """If the rest is denied, it is not requested again. A later restore fetches everything."""
     restore.faults.cut = 1_000_000
     restore.faults.statuses = [0, 403]
     restore.refused(errors.BucketDenied, "denied access", restore.run())
@@ -203,7 +203,7 @@ def test_next_try(restore: Restore, content: bytes, expected: dict[str, bytes]) 
 
 
 def test_slow(restore: Restore, expected: dict[str, bytes]) -> None:
-    """A slow one takes its time, and says how far it is."""
+    """A slow transfer logs its progress."""
     restore.faults.download_pause = 0.1
     outcome = restore.run()
     assert 0 == outcome.exit_code, outcome.said
@@ -216,7 +216,7 @@ def test_slow(restore: Restore, expected: dict[str, bytes]) -> None:
 @pytest.mark.parametrize("hidden", [False, True], ids=["checksums", "no-checksums"])
 @pytest.mark.parametrize("damage", ["other", "fewer", "more"])
 def test_wrong_bytes(damage: str, hidden: bool, restore: Restore) -> None:
-    """Other bytes, fewer or more than were saved are found by the object store's checksum, or by the backup's own."""
+    """Altered, missing or additional bytes are found by the object store's checksum, or by the backup's own."""
     changes: dict[str, Callable[[bytes], bytes]] = {
         "other": flipped,
         "fewer": lambda body: body[:-1],
@@ -232,14 +232,14 @@ def test_wrong_bytes(damage: str, hidden: bool, restore: Restore) -> None:
 
 
 def test_wrong_bytes_after_a_cut(restore: Restore) -> None:
-    """They are found as well in what was put together."""
+    """They are found in a transfer of several requests, too."""
     restore.faults.cut = 1_000_000
     restore.faults.damage = lambda _, body: flipped(body)
     restore.refused(errors.StoreFailed, f"{NAME} does not match the object store's checksum", restore.run())
 
 
 def test_length_is_a_lie(restore: Restore, content: bytes) -> None:
-    """Where more is promised than there is, it is asked for the rest, and then ends."""
+    """If an answer has fewer bytes than its header says, the rest is requested once, and the restore ends."""
     restore.faults.overstate = 10
     outcome = restore.run()
     restore.refused(errors.StoreFailed, restore.bucket.name, outcome)
@@ -247,13 +247,13 @@ def test_length_is_a_lie(restore: Restore, content: bytes) -> None:
 
 
 def test_ranges_are_not_known(restore: Restore) -> None:
-    """What answers with the beginning again, where the rest was asked for, is not believed."""
+    """An answer with the start of the object, instead of the rest, is refused."""
     restore.faults.cut, restore.faults.replay = 1_000_000, True
     restore.refused(errors.StoreFailed, f"{NAME} was replaced during its transfer", restore.run())
 
 
 def test_replaced_meanwhile(s3: S3Server, content: bytes, tmp_path: Path) -> None:
-    """Two backups are never mixed, though both are of one size."""
+    """Two backups are never mixed, even if both have the same size."""
     bucket = new_bucket(s3)
     put(bucket, content)
 
@@ -268,7 +268,7 @@ def test_replaced_meanwhile(s3: S3Server, content: bytes, tmp_path: Path) -> Non
 
 
 def test_stopped_in_mid_transfer(restore: Restore, tmp_path: Path) -> None:
-    """SIGTERM ends it at once, and nothing is left, though the object store hangs."""
+    """SIGTERM ends the restore at once and leaves nothing behind, even if the object store hangs."""
     restore.faults.cut, restore.faults.cut_by = 1_000_000, "silence"
     command = [sys.executable, "-m", "metadata_tool", "restore"]
     process = Process(command, tmp_path / "log", environment(restore.settings))
@@ -281,7 +281,7 @@ def test_stopped_in_mid_transfer(restore: Restore, tmp_path: Path) -> None:
 
 @pytest.fixture
 def hasty(restore: Restore, monkeypatch: pytest.MonkeyPatch) -> S3Store:
-    """The program's store alone, through the same proxy, with all of its patience and hardly a second of time."""
+    """The program's store through the same proxy, with as many tries as usual, and shorter waits."""
     for name, value in restore.settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -290,7 +290,7 @@ def hasty(restore: Restore, monkeypatch: pytest.MonkeyPatch) -> S3Store:
 
 
 def test_hangs_for_once(hasty: S3Store, restore: Restore, content: bytes, tmp_path: Path) -> None:
-    """A connection on which nothing more comes is given up for another."""
+    """A connection without further bytes is replaced by another."""
     restore.faults.cut, restore.faults.cut_by, restore.faults.cuts = 1_000_000, "silence", 2
     hasty.fetch(NAME, tmp_path / "fetched", Heartbeat())
     assert content == (tmp_path / "fetched").read_bytes()
@@ -306,15 +306,15 @@ def test_hangs_for_once(hasty: S3Store, restore: Restore, content: bytes, tmp_pa
     ],
 )
 def test_nothing_comes_for_good(cut_by: str, naming: str, hasty: S3Store, restore: Restore, tmp_path: Path) -> None:
-    """When no byte more comes, it is tried for some time, and given up."""
+    """If no further byte arrives, the transfer is tried for some time, then fails."""
     restore.faults.cut, restore.faults.cut_by = 0, cut_by  # type: ignore[assignment]  # as the parameters say
     with pytest.raises(StoreUnreachable, match=naming):
         hasty.fetch(NAME, tmp_path / "fetched", Heartbeat())
     assert 1 + len(PAUSES) == restore.faults.requests
 
 
-def test_patience_begins_anew(hasty: S3Store, restore: Restore, content: bytes, tmp_path: Path) -> None:
-    """Each byte that comes is a reason to go on: many failures in all are no reason to give up."""
+def test_tries_start_over(hasty: S3Store, restore: Restore, content: bytes, tmp_path: Path) -> None:
+    """Any byte that arrives starts the tries over, so many failures in all do not end the transfer."""
     failures = len(PAUSES) - 1
     restore.faults.cut = 1_000_000
     restore.faults.statuses = [0, *[503] * failures] * 3
@@ -324,7 +324,7 @@ def test_patience_begins_anew(hasty: S3Store, restore: Restore, content: bytes, 
 
 
 def test_errors_for_good_after_a_cut(hasty: S3Store, restore: Restore, tmp_path: Path) -> None:
-    """Errors that stay end it as what they are."""
+    """An error that stays is the error of the transfer."""
     restore.faults.cut = 1_000_000
     restore.faults.statuses = [0, *[503] * 100]
     with pytest.raises(StoreFailed, match="503"):
@@ -333,7 +333,7 @@ def test_errors_for_good_after_a_cut(hasty: S3Store, restore: Restore, tmp_path:
 
 
 def test_stop_while_it_waits(hasty: S3Store, restore: Restore, tmp_path: Path) -> None:
-    """A stop takes effect between two tries."""
+    """A stop ends the wait between two tries."""
     restore.faults.statuses = [0, *[503] * 100]
     restore.faults.cut = 1_000_000
     heartbeat = Heartbeat()
@@ -349,7 +349,7 @@ def test_stop_while_it_waits(hasty: S3Store, restore: Restore, tmp_path: Path) -
 
 @pytest.mark.parametrize("cut", [0, 1_000_000])
 def test_real_patience(cut: int, soak: bool, restore: Restore, expected: dict[str, bytes]) -> None:
-    """The program as it is, with all of its time: a silence is overcome, an end to everything is told."""
+    """With the program's real waits, a silence is survived, and a broken store is an error."""
     if not soak:
         pytest.skip("half a minute each: --soak")
     restore.faults.cut = cut

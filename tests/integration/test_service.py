@@ -116,7 +116,7 @@ def test_metrics_are_those_of_the_contract(service: Service, bucket: Bucket) -> 
 
 
 def test_prometheus_lint_finds_fault_with_the_promised_names_alone(service: Service) -> None:
-    """`promtool check metrics` parses the text, and only objects to names that users were promised."""
+    """`promtool check metrics` parses the text, and objects only to promised names."""
     service.wait_for("backup_count", 1)
     done = subprocess.run([promlint()], input=service.get("/metrics")[1], capture_output=True, text=True, check=True)
     expected = {
@@ -131,13 +131,13 @@ def test_prometheus_lint_finds_fault_with_the_promised_names_alone(service: Serv
 
 
 def test_health_and_readiness(service: Service) -> None:
-    """Both say 200 while the loop runs."""
+    """Both answer 200 while the loop runs."""
     service.wait_for("backup_count", 1)
     assert (200, 200, 404) == tuple(service.get(path)[0] for path in ("/healthz", "/readyz", "/nothing"))
 
 
 def test_no_backup_yet_is_a_404(bucket: Bucket, tmp_path: Path) -> None:
-    """Before the first backup `/backup/latest` is a JSON error, `/backup/list` is empty, and the process is well."""
+    """Before the first backup `/backup/latest` is a JSON error, `/backup/list` is empty, and the process is healthy."""
     settings = {**bucket.settings, "ZOOKEEPER_SERVERS": f"127.0.0.1:{free_port()}"}
     waiting = Service(settings, tmp_path / "log")
     try:
@@ -150,7 +150,7 @@ def test_no_backup_yet_is_a_404(bucket: Bucket, tmp_path: Path) -> None:
 
 
 def test_failed_backups_are_counted_and_tried_again(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
-    """While the store fails the service lives, counts and says why; once the store is back, so are the backups."""
+    """While the store fails, the service counts failures and logs why. Once the store is back, so are the backups."""
     with proxy(bucket.server.port) as (endpoint, faults):
         faults.status = 503
         service = Service({**settings, "AWS_ENDPOINT_URL_S3": endpoint, "AWS_MAX_ATTEMPTS": "1"}, tmp_path / "log")
@@ -182,7 +182,7 @@ def test_waits_for_a_zookeeper_that_is_not_there_yet(settings: dict[str, str], b
 
 
 def test_unreachable_zookeeper_is_counted_at_the_interval(settings: dict[str, str], tmp_path: Path) -> None:
-    """A ZooKeeper that never answers is a failed backup by the next interval, and the log says where it was sought."""
+    """If ZooKeeper never answers, the backup fails by the next interval, and the log has the address."""
     nowhere = f"127.0.0.1:{free_port()}"
     service = Service({**settings, "ZOOKEEPER_SERVERS": nowhere}, tmp_path / "log")
     try:
@@ -196,7 +196,7 @@ def test_unreachable_zookeeper_is_counted_at_the_interval(settings: dict[str, st
 def test_stops_in_mid_upload_and_leaves_nothing_half(
     number: signal.Signals, settings: dict[str, str], bucket: Bucket, tmp_path: Path
 ) -> None:
-    """Told to stop while it uploads, it ends with 0 and leaves no object, no unfinished upload and no spool."""
+    """A stop during an upload ends the service with 0, and leaves no object, no unfinished upload and no spool."""
     with proxy(bucket.server.port) as (endpoint, faults):
         faults.upload_pause = 0.02
         service = Service({**settings, "AWS_ENDPOINT_URL_S3": endpoint}, tmp_path / "log")
@@ -211,7 +211,7 @@ def test_stops_in_mid_upload_and_leaves_nothing_half(
 
 
 def test_keeps_what_it_knows_in_the_spool_directory(service: Service, tmp_path: Path) -> None:
-    """The walk of the last backup lies there between two, for its ACLs, and nothing does when the service has ended."""
+    """Between two backups it holds the ACLs of the last one, and after the end of the service nothing."""
     spool = tmp_path / "spool"
     service.wait_for("backup_count", 2)
     assert 1 == len(list(spool.glob("*/known")))
@@ -227,7 +227,7 @@ def test_stops_while_it_waits(service: Service) -> None:
 
 
 def test_port_in_use_is_one_line(settings: dict[str, str]) -> None:
-    """A taken admin port is said in one line, with an exit code of its own."""
+    """A taken admin port is an error of one line, with its own exit code."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         outcome = run("serve", settings={**settings, "WEB_SERVER_PORT": port})
@@ -236,13 +236,13 @@ def test_port_in_use_is_one_line(settings: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("interval", ["0", "-1", "abc"])
 def test_bad_interval_is_one_line(interval: str, settings: dict[str, str]) -> None:
-    """An interval that is none ends `serve` before it begins."""
+    """An invalid interval ends `serve` before it starts."""
     outcome = run("serve", settings={**settings, "BACKUP_INTERVAL": interval})
     assert_refused(SettingError, f"BACKUP_INTERVAL is '{interval}'", outcome)
 
 
 def test_secrets_never_reach_the_log(settings: dict[str, str], zookeeper: ZooKeeper, tmp_path: Path) -> None:
-    """Neither keys nor logins appear in what the service says, whether it works or fails."""
+    """Neither keys nor logins appear in the log or in answers."""
     secrets = {"ZOOKEEPER_AUTH": f"digest:{SUPERUSER}", "ZOOKEEPER_SERVERS": zookeeper.address}
     service = Service({**settings, **secrets}, tmp_path / "log")
     try:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end everything soon and cleanly, even where a server hangs."""
+"""SIGTERM and SIGINT end every command soon and cleanly, even if a server hangs."""
 
 import contextlib
 import signal
@@ -61,7 +61,7 @@ def test_store_hangs(verb: str, number: signal.Signals, silent_store: dict[str, 
 
 
 def test_zookeeper_hangs(bucket: Bucket, zookeeper: ZooKeeper, tmp_path: Path) -> None:
-    """A backup that waits for a ZooKeeper which has stopped answering ends, and nothing is in the bucket."""
+    """A backup that waits for a hanging ZooKeeper ends, and nothing is in the bucket."""
     settings = {**bucket.settings, "ZOOKEEPER_SERVERS": zookeeper.address}
     zookeeper.send(signal.SIGSTOP)
     try:
@@ -76,7 +76,7 @@ def test_zookeeper_hangs(bucket: Bucket, zookeeper: ZooKeeper, tmp_path: Path) -
 
 
 def test_service_whose_store_hangs(silent_store: dict[str, str], zookeeper: ZooKeeper, tmp_path: Path) -> None:
-    """However many ask for backups, health is answered; and SIGTERM reaches the loop before the last request ends."""
+    """However many requests list backups, health is answered. SIGTERM reaches the loop before the last request ends."""
     service = Service({**silent_store, "ZOOKEEPER_SERVERS": zookeeper.address}, tmp_path / "log")
     try:
         service.process.wait_until(lambda: service.get("/healthz")[0] == 200)
@@ -96,6 +96,6 @@ def test_service_whose_store_hangs(silent_store: dict[str, str], zookeeper: ZooK
 
 @pytest.mark.parametrize("verb", ["serve", "backup"])
 def test_spool_directory_is_missing(verb: str, bucket: Bucket, zookeeper: ZooKeeper) -> None:
-    """A spool directory that is not there is one line, before anything is begun."""
+    """A missing spool directory is an error of one line, before anything starts."""
     settings = {**bucket.settings, "ZOOKEEPER_SERVERS": zookeeper.address, "SPOOL_DIR": "/no/such/directory"}
     assert_refused(SpoolFailed, "SPOOL_DIR /no/such/directory", run(verb, settings=settings))

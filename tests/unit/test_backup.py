@@ -32,7 +32,7 @@ OTHERS = {"pulsar-1700000000123.tar.gz": b"an earlier backup", "README": b"not o
 
 @dataclass
 class MemoryStore:
-    """Files in memory; an error where it cannot be listed."""
+    """Files in memory. With an error, it cannot be listed."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     error: ToolError | None = None
@@ -65,7 +65,7 @@ class MemoryStore:
 
 @dataclass
 class Failing:
-    """A ZooKeeper that fails when it is asked, and what lay in the spool directory at that time."""
+    """A capture that fails, and how many files the spool directory had at that time."""
 
     error: Exception
     spool_dir: Path
@@ -78,7 +78,7 @@ class Failing:
 
 
 def job(spool_dir: Path) -> BackupJob:
-    """A backup's plan."""
+    """The settings of a backup."""
     return BackupJob(Source(Ensemble("zookeeper:2181")), "pulsar", "/managed-ledgers", spool_dir)
 
 
@@ -94,7 +94,7 @@ def job(spool_dir: Path) -> BackupJob:
     ids=lambda error: type(error).__name__,
 )
 def test_failed_capture(tmp_path: Path, error: Exception, files: dict[str, bytes]) -> None:
-    """A backup that fails before its upload says why, and leaves nothing behind: not in the bucket, not on disk."""
+    """A backup that fails before its upload raises the error, and leaves nothing in the bucket or on the disk."""
     ensemble, store = Failing(error, tmp_path), MemoryStore(dict(files))
     with pytest.raises(type(error)) as raised:
         backup.run(job(tmp_path), store, Heartbeat(), capture=ensemble.captured)
@@ -105,7 +105,7 @@ def test_failed_capture(tmp_path: Path, error: Exception, files: dict[str, bytes
 
 
 def test_failed_capture_frees_disk(tmp_path: Path) -> None:
-    """A backup that fails closes its files at once: one that is open takes up the disk, removed or not."""
+    """A failed backup closes its files at once, because an open file takes up the disk even after its removal."""
     ensemble = Failing(ZooKeeperUnreachable("no answer"), tmp_path)
     with pytest.raises(ZooKeeperUnreachable) as raised:
         backup.run(job(tmp_path), MemoryStore(), Heartbeat(), capture=ensemble.captured)
@@ -115,7 +115,7 @@ def test_failed_capture_frees_disk(tmp_path: Path) -> None:
 
 
 def test_full_disk(tmp_path: Path) -> None:
-    """A disk that fills up while a backup is made is told as the spool directory's fault, and is empty afterwards."""
+    """If the disk fills up during a backup, the error names the spool directory, which is empty afterwards."""
     ensemble = Failing(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
     store = MemoryStore()
     with pytest.raises(SpoolFailed, match="No space left on device"):
@@ -124,7 +124,7 @@ def test_full_disk(tmp_path: Path) -> None:
 
 
 def test_full_disk_needs_no_more_than_a_backup(tmp_path: Path) -> None:
-    """Where there was too little room, nothing is kept from backup to backup any more: the next one has all of it."""
+    """After a full disk no ACL cache is kept between backups, so that the next backup has all of the room."""
     (tmp_path / "spool").mkdir()
     known = AclCache(tmp_path)
 
@@ -144,7 +144,7 @@ def test_full_disk_needs_no_more_than_a_backup(tmp_path: Path) -> None:
 
 
 def test_no_spool_directory(tmp_path: Path) -> None:
-    """Without a spool directory a backup fails and names it, before ZooKeeper is asked."""
+    """Without a spool directory a backup fails and names it, before any capture."""
     ensemble = Failing(ZooKeeperUnreachable("no answer"), tmp_path)
     with pytest.raises(SpoolFailed, match=f"SPOOL_DIR {tmp_path}/missing cannot be used"):
         backup.run(job(tmp_path / "missing"), MemoryStore(), Heartbeat(), capture=ensemble.captured)
@@ -152,7 +152,7 @@ def test_no_spool_directory(tmp_path: Path) -> None:
 
 
 def test_unlistable_store(tmp_path: Path) -> None:
-    """A bucket that cannot be listed is told before ZooKeeper is asked for anything."""
+    """A bucket that cannot be listed is an error before any capture."""
     ensemble = Failing(ZooKeeperUnreachable("no answer"), tmp_path)
     error = BucketMissing("no such bucket")
     with pytest.raises(BucketMissing) as raised:
@@ -172,5 +172,5 @@ def test_unlistable_store(tmp_path: Path) -> None:
     ],
 )
 def test_total(seconds: Seconds, expected: float) -> None:
-    """The parts of a backup's time add up to the whole."""
+    """The phases of a backup add up to its total."""
     assert expected == seconds.total

@@ -15,7 +15,7 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Folder:
-    """A store that holds these files, each as long as its name."""
+    """A store with these files. Each has as many bytes as its name."""
 
     def __init__(self, *names: str) -> None:
         self.location = parse_location("s3a://bucket/team")
@@ -44,7 +44,7 @@ def found(prefix: str, *names: str) -> list[str]:
     ],
 )
 def test_name_is_read(text: str, expected: BackupName) -> None:
-    """A backup's name tells its prefix and when it was begun."""
+    """The name of a backup has its prefix and the start of the backup."""
     assert expected == BackupName.parse(text)
 
 
@@ -80,15 +80,15 @@ def test_name_is_read(text: str, expected: BackupName) -> None:
         f"{'p' * 201}-1.tar.gz",
     ],
 )
-def test_other_name_is_no_backup(text: str) -> None:
-    """A name that is not exactly a backup's is none."""
+def test_other_names(text: str) -> None:
+    """Only the exact form is the name of a backup."""
     assert BackupName.parse(text) is None
 
 
 @given(prefixes, timestamps)
 @PATIENT
 def test_name_comes_back(prefix: str, timestamp: int) -> None:
-    """Every prefix and every time make a name that tells them again."""
+    """Every prefix and time make a name that is read back as the same prefix and time."""
     name = BackupName(prefix, timestamp)
     assert name == BackupName.parse(str(name))
 
@@ -110,7 +110,7 @@ def test_restore_point_is_read(text: str, expected: str) -> None:
 
 
 def test_restore_point_has_its_parts() -> None:
-    """A restore point tells the folder and the file."""
+    """A restore point has a folder and a file."""
     point = RestorePoint.parse("s3a://bucket/team/pulsar-backup-5.tar.gz")
     assert Location("s3a", "bucket", "team") == point.location
     assert BackupName("pulsar-backup", 5) == point.name
@@ -121,13 +121,13 @@ def test_restore_point_has_its_parts() -> None:
     ["", "p-1.tar.gz", "/p-1.tar.gz", "s3a://p-1.tar.gz", "s3a://bucket/", "s3a://bucket/p-01.tar.gz", "s3a://bucket"],
 )
 def test_wrong_restore_point_is_refused(text: str) -> None:
-    """What is no backup's address is refused."""
+    """Any other address is refused."""
     with pytest.raises(ValueError, match=r"\w"):
         RestorePoint.parse(text)
 
 
 def test_newest_comes_first() -> None:
-    """Backups are ordered by their times as numbers, whatever the store's order."""
+    """Backups are ordered by their times as numbers, in any order of the store."""
     names = ["p-9.tar.gz", "p-1000.tar.gz", "p-10.tar.gz", "p-99.tar.gz"]
     assert ["p-1000.tar.gz", "p-99.tar.gz", "p-10.tar.gz", "p-9.tar.gz"] == found("p", *names)
 
@@ -137,18 +137,18 @@ def test_newest_comes_first() -> None:
     [("a", ["a-4.tar.gz", "a-1.tar.gz"]), ("a-b", ["a-b-3.tar.gz"]), ("a-1", ["a-1-2.tar.gz"]), ("b", [])],
 )
 def test_prefixes_do_not_mix(prefix: str, expected: list[str]) -> None:
-    """A prefix that begins another's does not take its backups, nor the other way round."""
+    """Prefixes that start alike do not share backups."""
     assert expected == found(prefix, "a-1.tar.gz", "a-1-2.tar.gz", "a-b-3.tar.gz", "a-4.tar.gz", "aa-5.tar.gz")
 
 
-def test_other_files_are_passed_over() -> None:
-    """Whatever else lies in the bucket is no backup."""
+def test_other_files_are_ignored() -> None:
+    """Other files in the bucket are ignored."""
     others = ["p-", "p-x.tar.gz", "p-01.tar.gz", "p-2.tar.gz.partial", "p-2.zip", "README", ".p-2.tar.gz"]
     assert ["p-1.tar.gz"] == found("p", *others, "p-1.tar.gz")
 
 
 def test_backup_has_its_address_and_size() -> None:
-    """A backup that is found tells what `restorePoint` takes, and its bytes."""
+    """A backup has the address that `restorePoint` takes, and its size."""
     (backup,) = backups(Folder("p-1.tar.gz"), "p")
     assert Backup(BackupName("p", 1), "s3a://bucket/team/p-1.tar.gz", len("p-1.tar.gz")) == backup
 

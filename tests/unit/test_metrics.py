@@ -35,12 +35,12 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    """The metrics of a service that has done nothing yet."""
+    """The metrics of a new service."""
     return Metrics()
 
 
 def test_counters_are_written_as_promised(metrics: Metrics) -> None:
-    """Three backups, of which one failed, read so to the letter."""
+    """Three backups, one of them failed, give exactly these lines."""
     metrics.succeeded(report())
     metrics.failed()
     metrics.succeeded(report())
@@ -54,7 +54,7 @@ def test_counters_are_written_as_promised(metrics: Metrics) -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_promised_metric_has_its_type(name: str, metrics: Metrics) -> None:
-    """Each promised metric is there once, under its very name and type, from the start."""
+    """Each promised metric is there once, with its exact name and type, from the start."""
     found = lines(metrics)
     assert [f"# TYPE {name} {METRICS[name]}"] == [line for line in found if line.startswith(f"# TYPE {name} ")]
     assert [f"{name} 0"] == [line for line in found if re.match(rf"{name}\b", line)]
@@ -79,7 +79,7 @@ def test_every_metric_is_explained(metrics: Metrics) -> None:
 
 
 def test_no_sample_comes_twice(metrics: Metrics) -> None:
-    """No sample name is used twice, and none is without its metric's TYPE; those by namespace may have none."""
+    """No sample name is used twice, and each has a TYPE. Metrics by namespace may have no sample."""
     names = Counter(line.split()[0] for line in lines(metrics) if not line.startswith("#"))
     assert [] == [name for name, count in names.items() if count > 1]
     by_namespace = {metric.name for metric in COVERAGE}
@@ -98,13 +98,13 @@ def test_nothing_has_happened_yet(metrics: Metrics) -> None:
 
 
 def test_success_is_measured(metrics: Metrics) -> None:
-    """A backup that is done is counted, and its sizes and times are shown; the parts add up to the whole."""
+    """A successful backup is counted, and its sizes and times are shown. The phases add up to the total."""
     metrics.succeeded(report())
     assert {"backup_count": 1, "backup_failure_count": 0, **OF_THE_LAST_BACKUP} == samples(metrics)
 
 
 def test_failure_is_counted_only(metrics: Metrics) -> None:
-    """A backup that failed is counted twice over, as run and as failed; what is shown of the last good one stays."""
+    """A failed backup is counted as run and as failed. The gauges of the last successful one stay."""
     metrics.succeeded(report())
     metrics.failed()
     metrics.failed()
@@ -121,7 +121,7 @@ def test_last_backup_replaces_the_one_before(metrics: Metrics) -> None:
 
 @pytest.mark.parametrize(("newest", "seconds"), [(0, 0.0), (TIMESTAMP, TIMESTAMP / 1000)])
 def test_existing_backups_are_shown(newest: int, seconds: float, metrics: Metrics) -> None:
-    """What the bucket holds at the start is shown, but is no backup run."""
+    """Existing backups are shown at the start, but not counted as run."""
     metrics.existing(12345, newest)
     found = samples(metrics)
     assert (12345, seconds) == (found["backup_size_total"], found["backup_last_success_timestamp_seconds"])
@@ -136,19 +136,19 @@ def test_large_numbers_are_exact(metrics: Metrics) -> None:
 
 
 def test_exposition_ends_its_last_line(metrics: Metrics) -> None:
-    """The text ends with a line feed, and has no empty line, as format 0.0.4 has it."""
+    """The text ends with a line feed and has no empty line, as format 0.0.4 demands."""
     text = metrics.exposition().decode()
     assert text.endswith("\n")
     assert "" not in text.splitlines()
 
 
 def test_content_type_is_of_the_text_format() -> None:
-    """The content type tells Prometheus the format and its version."""
+    """The content type has the format and its version."""
     assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
 
 
 def test_coverage_by_namespace(metrics: Metrics) -> None:
-    """What the last backup covers is shown by namespace, any name readable; the next backup replaces it."""
+    """The coverage of the last backup is shown by namespace, with any name. The next backup replaces it."""
     coverage = Coverage()
     coverage.add_topic('t/"odd"', "a", CoverageCounts(topics=1, lost_bytes=7))
     coverage.add_topic("t/n", "b", CoverageCounts(topics=1, recoverable_bytes=70))
@@ -161,7 +161,7 @@ def test_coverage_by_namespace(metrics: Metrics) -> None:
 
 
 def test_namespaces_are_bounded(metrics: Metrics) -> None:
-    """However many namespaces there are, those that would lose most are shown, and all others as one."""
+    """Of many namespaces, those that would lose most are shown, and all others as one."""
     coverage = Coverage()
     for number in range(METRIC_NAMESPACES + 7):
         coverage.add_topic(f"t/{number}", "a", CoverageCounts(topics=1, lost_bytes=number))

@@ -22,7 +22,7 @@ Turn = Callable[[Heartbeat], BackupResult]
 
 
 class Backups:
-    """Backups that are told what to do, each its turn, the last turn again and again."""
+    """Backups that do as they are told. The last turn is repeated."""
 
     def __init__(self, *turns: Turn) -> None:
         self._turns = list(turns)
@@ -35,11 +35,11 @@ class Backups:
         return turn(heartbeat)
 
     def wait_for(self, count: int) -> bool:
-        """Whether this many more have begun before patience ended."""
+        """Whether this many more start within the patience."""
         return all(self._begun.acquire(timeout=PATIENCE) for _ in range(count))
 
     def begins_within(self, seconds: float) -> bool:
-        """Whether one more begins."""
+        """Whether one more starts."""
         return self._begun.acquire(timeout=seconds)
 
 
@@ -65,7 +65,7 @@ def failing(error: Exception) -> Turn:
 
 
 def go_on(heartbeat: Heartbeat) -> BackupResult:
-    """A backup that takes step after step and is never done."""
+    """A backup that keeps working and never ends."""
     while True:
         heartbeat()
         threading.Event().wait(0.001)
@@ -103,7 +103,7 @@ def running(
     soon_again: float = NEVER,
     stalled_after: float = STALLED_AFTER,
 ) -> Iterator[Service]:
-    """A service that was started; it is stopped in the end."""
+    """A running service, stopped at the end."""
     service = Service(back_up, existing, interval, metrics, soon_again=soon_again, stalled_after=stalled_after)
     service.start()
     try:
@@ -140,7 +140,7 @@ def test_a_backup_is_made_at_every_interval(metrics: Metrics) -> None:
 
 
 def test_a_tree_without_a_cluster_is_saved_again_soon(metrics: Metrics) -> None:
-    """While metadata is being initialised, backups follow each other soon, a few times. Then the interval counts."""
+    """While the metadata is being initialised, a few backups follow soon. Then the interval counts."""
     for turns, expected in (
         ([with_clusters()], 1 + EARLY_BACKUPS),
         ([with_clusters(), with_clusters(), with_clusters("demo")], 3),
@@ -156,7 +156,7 @@ def test_a_tree_without_a_cluster_is_saved_again_soon(metrics: Metrics) -> None:
 def test_a_failing_backup_does_not_end_the_loop(
     error: Exception, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A failure, foreseen or not, is counted and said in the log; the next interval brings the next backup."""
+    """A failure of either kind is counted and logged, and the next interval has the next backup."""
     backups = Backups(failing(error), failing(error), succeed)
     with caplog.at_level(logging.INFO), running(backups, metrics) as service:
         assert backups.wait_for(4)
@@ -169,8 +169,8 @@ def test_a_failing_backup_does_not_end_the_loop(
     assert "nobody answers" in caplog.text
 
 
-def test_a_foreseen_failure_is_one_line(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
-    """A failure that has an exit code is told without a traceback, with what to do."""
+def test_an_error_is_one_line(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    """A failure with an exit code is one line with what to do, without a traceback."""
     backups = Backups(failing(StoreUnreachable("nobody answers", "Check the network")), succeed)
     with running(backups, metrics):
         assert backups.wait_for(2)
@@ -182,8 +182,8 @@ def test_a_foreseen_failure_is_one_line(metrics: Metrics, caplog: pytest.LogCapt
     assert {"phase": "backup", "error": "StoreUnreachable", "exitCode": StoreUnreachable.exit_code} == fields
 
 
-def test_a_fault_is_logged_whole(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
-    """A failure that nobody foresaw is logged with its traceback, for the report."""
+def test_a_fault_is_logged_with_its_traceback(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault in the program is logged with its traceback."""
     backups = Backups(failing(ZeroDivisionError("a fault")), succeed)
     with running(backups, metrics):
         assert backups.wait_for(2)
@@ -201,7 +201,7 @@ def test_a_fault_is_logged_whole(metrics: Metrics, caplog: pytest.LogCaptureFixt
     ],
 )
 def test_last_failure(error: Exception, expected: str, metrics: Metrics) -> None:
-    """Why the last attempt failed is known until a good one; a fault keeps its details to the log."""
+    """The reason of the last failure is kept until a backup succeeds. Details of a fault are only in the log."""
     good = threading.Event()
 
     def turn(heartbeat: Heartbeat) -> BackupResult:
@@ -215,7 +215,7 @@ def test_last_failure(error: Exception, expected: str, metrics: Metrics) -> None
 
 
 def test_no_failure_before_the_first_attempt_has_ended(metrics: Metrics) -> None:
-    """While the first backup runs, and when it is abandoned, no failure is known."""
+    """While the first backup runs, and after it was stopped, there is no failure."""
     backups = Backups(go_on)
     with running(backups, metrics) as service:
         assert backups.wait_for(1)
@@ -223,8 +223,8 @@ def test_no_failure_before_the_first_attempt_has_ended(metrics: Metrics) -> None
     assert "" == service.last_failure
 
 
-def test_stop_abandons_a_running_backup(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
-    """A stop ends a running backup at its next step; it is neither run nor failed, and no error is said."""
+def test_stop_ends_a_running_backup(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    """A stop ends a running backup at its next step. It counts in neither counter, and no error is logged."""
     backups = Backups(go_on)
     with running(backups, metrics) as service:
         assert backups.wait_for(1)
@@ -242,18 +242,18 @@ def test_stop_ends_the_wait_for_the_next_backup(metrics: Metrics) -> None:
 
 
 def test_no_backup_follows_a_stop(metrics: Metrics) -> None:
-    """A backup that is done in spite of a stop counts, and is the last."""
-    told_to_stop = threading.Event()
+    """A backup that finishes in spite of a stop counts, and none follows it."""
+    stopped = threading.Event()
 
     def finish(_: Heartbeat) -> BackupResult:
-        told_to_stop.wait(PATIENCE)
+        stopped.wait(PATIENCE)
         return report()
 
     backups = Backups(finish)
     with running(backups, metrics, 0) as service:
         assert backups.wait_for(1)
         assert not service.stop(0.01)
-        told_to_stop.set()
+        stopped.set()
         assert service.stop(PATIENCE)
     assert (1, 0) == counts(metrics)
 
@@ -290,7 +290,7 @@ def test_service_is_alive_while_it_runs(metrics: Metrics) -> None:
 
 
 def test_a_stalled_backup_is_not_alive(metrics: Metrics) -> None:
-    """A backup that shows no sign of life for long counts as dead, and as alive again once it goes on."""
+    """A backup without a heartbeat counts as dead, and as alive again after its next heartbeat."""
     release = threading.Event()
 
     def stall(heartbeat: Heartbeat) -> BackupResult:
@@ -304,7 +304,7 @@ def test_a_stalled_backup_is_not_alive(metrics: Metrics) -> None:
 
 
 def test_what_is_there_is_shown_before_the_first_backup(metrics: Metrics) -> None:
-    """The bucket's content is in the metrics as soon as the service runs."""
+    """The metrics show existing backups as soon as the service runs."""
     found = [report().backup, report(TIMESTAMP - 1000).backup]
     backups = Backups(go_on)
     with running(backups, metrics, existing=lambda: found):
@@ -316,7 +316,7 @@ def test_what_is_there_is_shown_before_the_first_backup(metrics: Metrics) -> Non
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the counts tell it better
 @pytest.mark.parametrize("error", [ToolError("no list"), RuntimeError("no list")])
 def test_a_bucket_that_cannot_be_listed_does_not_end_the_loop(error: Exception, metrics: Metrics) -> None:
-    """Whatever listing the bucket meets at the start, backups are run."""
+    """If the bucket cannot be listed at the start, the backups run anyway."""
 
     def unlisted() -> list[Backup]:
         raise error

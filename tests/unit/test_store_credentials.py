@@ -42,7 +42,7 @@ def test_ordinary_directory(token: bool, tmp_path: Path) -> None:
 
 
 def test_mounted_secret(tmp_path: Path) -> None:
-    """Keys are read from a mounted Secret, before it changes and after."""
+    """Keys are read from a mounted Secret, before and after it changes."""
     secret = MountedSecret(tmp_path / "secret", files(1))
     assert keys(1) == read_keys(secret.directory)
     secret.write(files(2, token=True))
@@ -60,7 +60,7 @@ def test_linked_directory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("blank", ["\n", "\r\n", " \t", "\n\n"])
 def test_white_space_is_cut(blank: str, tmp_path: Path) -> None:
-    """White space around a value does not count, and a token of nothing else is none."""
+    """White space around a value does not count. A token of white space counts as missing."""
     contents = {name: f"{blank}{value}{blank}" for name, value in files(1).items()}
     assert keys(1) == read_keys(plain(tmp_path, contents | {"AWS_SESSION_TOKEN": blank}))
 
@@ -95,7 +95,7 @@ def loop(file: Path) -> None:
     ],
 )
 def test_unusable_file(name: str, spoil: Callable[[Path], Any], reason: str, tmp_path: Path) -> None:
-    """A file that cannot be used is named with its setting and the reason, on one line and without its content."""
+    """The error names an unusable file, its setting and the reason on one line, without the content."""
     spoil(plain(tmp_path, files(1)) / name)
     with pytest.raises(CredentialsRejected) as caught:
         read_keys(tmp_path)
@@ -104,13 +104,13 @@ def test_unusable_file(name: str, spoil: Callable[[Path], Any], reason: str, tmp
 
 
 def test_missing_directory(tmp_path: Path) -> None:
-    """A directory that is not there is told by the first file that is missed."""
+    """If the directory does not exist, the error names the first file that is missing."""
     with pytest.raises(CredentialsRejected, match=r"nowhere/AWS_ACCESS_KEY_ID .* does not exist"):
         read_keys(tmp_path / "nowhere")
 
 
 def test_keys_hide_their_secrets() -> None:
-    """A secret key and a token never show in what is printed of keys."""
+    """Printed keys never show the secret key or the token."""
     shown = repr(Keys("access", SECRET, SECRET))
     assert SECRET not in shown
 
@@ -118,7 +118,7 @@ def test_keys_hide_their_secrets() -> None:
 @settings(PATIENT)
 @given(swaps=st.sets(st.integers(0, 20), max_size=4), tokens=st.lists(st.booleans(), min_size=5, max_size=5))
 def test_swaps_while_reading(swaps: set[int], tokens: list[bool]) -> None:
-    """Whenever the Secret is swapped, before a file is read or a link is followed, all keys are of the newest one."""
+    """Whenever the Secret is replaced during a read, all keys are of the newest generation."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         secret = MountedSecret(Path(directory) / "secret", files(0, token=tokens[0]))
         generation, steps = 0, 0

@@ -61,14 +61,14 @@ def names(folder: Path) -> list[str]:
 
 
 def test_full_disk_leaves_nothing(store: Store, folder: Path, file: Path) -> None:
-    """A save that the disk has no room for fails with the system's reason, and leaves nothing."""
+    """On a full disk a save fails with the system's reason, and leaves nothing behind."""
     with full_disk(len(CONTENT) // 2), pytest.raises(StoreFailed, match=os.strerror(errno.EFBIG)):
         keep(store, file, "p-1", never)
     assert [] == names(folder)
 
 
-def test_half_a_file_of_a_killed_run_is_no_hindrance(store: Store, folder: Path, file: Path) -> None:
-    """What a save left that was killed in its middle was never listed, and is gone after the next save."""
+def test_rest_of_a_killed_save(store: Store, folder: Path, file: Path) -> None:
+    """The rest of a killed save is never listed, and the next save removes it."""
     (folder / "metadata-tool-killed").mkdir()
     (folder / "metadata-tool-killed" / "lock").touch()
     (folder / "metadata-tool-killed" / "p-1").write_bytes(CONTENT[:1000])
@@ -98,7 +98,7 @@ def test_directory_is_a_file(use: Use, store: Store, folder: Path, file: Path) -
 def test_directory_cannot_be_used(
     error: OSError, expected: type[Exception], store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A directory that may not be read is told apart from one whose disk fails."""
+    """A directory without permission has another error than one whose disk fails."""
 
     def fail(_: Path) -> None:
         raise error
@@ -108,8 +108,8 @@ def test_directory_cannot_be_used(
         store.list("p-")
 
 
-def test_delete_fails_aloud(store: Store, folder: Path) -> None:
-    """What cannot be deleted is no success."""
+def test_delete_fails(store: Store, folder: Path) -> None:
+    """A delete that fails is an error."""
     (folder / "p-1").mkdir()
     with pytest.raises(StoreFailed):
         store.delete("p-1")
@@ -119,7 +119,7 @@ def test_delete_fails_aloud(store: Store, folder: Path) -> None:
 def test_directory_that_cannot_be_synced(
     store: Store, folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file whose name a power cut might take was not saved, and nothing of it stays."""
+    """If the name cannot be made durable, the save fails and leaves nothing behind."""
 
     def fails(descriptor: int) -> None:
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):

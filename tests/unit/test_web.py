@@ -21,7 +21,7 @@ ENDPOINTS = ["/backup/latest", "/backup/list", "/metrics", "/healthz", "/readyz"
 
 @dataclass
 class World:
-    """What the admin port looks at; `error` is what a look into the bucket meets."""
+    """What the admin port shows. `error` is raised when the bucket is listed."""
 
     found: list[Backup] = field(default_factory=list)
     error: Exception | None = None
@@ -46,7 +46,7 @@ def world() -> World:
 
 @pytest.fixture
 def client(world: World) -> Iterator[FlaskClient]:
-    """Asks the admin port."""
+    """A client of the admin port."""
     with create_app(world.existing, world.metrics, world).test_client() as made:
         yield made
 
@@ -84,8 +84,8 @@ def test_time_and_timestamp_agree(client: FlaskClient) -> None:
     assert content["timestamp"] == round(datetime.fromisoformat(content["time"]).timestamp() * 1000)
 
 
-def test_there_is_no_latest(client: FlaskClient, world: World) -> None:
-    """Without a backup the latest is a 404 that says so."""
+def test_latest_without_a_backup(client: FlaskClient, world: World) -> None:
+    """Without a backup, the latest is a 404 with the reason."""
     world.found = []
     assert (404, "there is no backup yet") == refusal(client, "/backup/latest")
 
@@ -97,13 +97,13 @@ def test_list_has_all_newest_first(client: FlaskClient) -> None:
 
 
 def test_list_may_be_empty(client: FlaskClient, world: World) -> None:
-    """No backups are an empty list, which is no error."""
+    """Without a backup, the list is empty."""
     world.found = []
     assert (200, []) == answer(client, "/backup/list")
 
 
-def test_backups_are_looked_up_anew(client: FlaskClient, world: World) -> None:
-    """A backup that has been made is in the next answer."""
+def test_each_answer_lists_the_bucket(client: FlaskClient, world: World) -> None:
+    """A new backup is in the next answer."""
     world.found = [OLDER]
     assert OLDER.as_json() == answer(client, "/backup/latest")[1]
     world.found = [NEWER, OLDER]
@@ -112,15 +112,15 @@ def test_backups_are_looked_up_anew(client: FlaskClient, world: World) -> None:
 
 @pytest.mark.parametrize("error", [StoreUnreachable("no answer", "check the network"), BucketDenied("denied", "ask")])
 @pytest.mark.parametrize("path", ["/backup/latest", "/backup/list"])
-def test_store_error_is_told(path: str, error: ToolError, client: FlaskClient, world: World) -> None:
-    """A store that cannot be asked is a 502 with its error and what to do about it."""
+def test_store_error(path: str, error: ToolError, client: FlaskClient, world: World) -> None:
+    """If the store fails, the answer is a 502 with the error and what to do."""
     world.error = error
     assert (502, str(error)) == refusal(client, path)
 
 
 @pytest.mark.parametrize("path", ["/backup/latest", "/backup/list"])
-def test_fault_is_not_told(path: str, client: FlaskClient, world: World) -> None:
-    """A fault in the program is a 500 in JSON, without its details."""
+def test_fault_has_no_details(path: str, client: FlaskClient, world: World) -> None:
+    """A fault in the program is a 500 in JSON, without details."""
     world.error = RuntimeError("s3cr3t detail")
     status, message = refusal(client, path)
     assert 500 == status
@@ -129,7 +129,7 @@ def test_fault_is_not_told(path: str, client: FlaskClient, world: World) -> None
 
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
 def test_health_is_not_the_stores(path: str, client: FlaskClient, world: World) -> None:
-    """Metrics and health are there whatever becomes of the bucket."""
+    """Metrics and health do not depend on the bucket."""
     world.error = StoreUnreachable("no answer")
     assert 200 == client.get(path).status_code
 
@@ -141,7 +141,7 @@ def test_health_is_not_the_stores(path: str, client: FlaskClient, world: World) 
 def test_health_is_the_loops(
     alive: bool, stopping: bool, expected: tuple[int, int], client: FlaskClient, world: World
 ) -> None:
-    """A service is healthy while its loop runs, and ready until it is told to stop."""
+    """A service is healthy while its loop runs, and ready until it is asked to stop."""
     world.alive, world.stopping = alive, stopping
     for path, status in zip(("/healthz", "/readyz"), expected, strict=True):
         found, content = answer(client, path)
@@ -150,9 +150,9 @@ def test_health_is_the_loops(
 
 
 def test_failed_backup_is_not_ready(client: FlaskClient, world: World) -> None:
-    """While the last backup has failed the service is healthy but not ready, and says why; a good one ends that."""
-    world.last_failure = "the object store refused the credentials: check them"
-    expected = "the last backup failed: the object store refused the credentials: check them"
+    """After a failed backup the service is healthy but not ready, and says why, until one succeeds."""
+    world.last_failure = "the object store refused the credentials. Check them."
+    expected = "the last backup failed: the object store refused the credentials. Check them."
     assert (503, expected) == refusal(client, "/readyz")
     assert [200, 200, 200, 200] == [client.get(path).status_code for path in ENDPOINTS if path != "/readyz"]
     world.last_failure = ""
@@ -169,7 +169,7 @@ def test_metrics_are_prometheus(client: FlaskClient, world: World) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/backup", "/backup/", "/backup/latest/", "/backup/list/1", "/metric", "/%00"])
 def test_unknown_path(path: str, client: FlaskClient) -> None:
-    """What is not there is a 404 in JSON."""
+    """An unknown path is a 404 in JSON."""
     assert (404, "not found") == refusal(client, path)
 
 
@@ -180,7 +180,7 @@ def test_wrong_method(path: str, method: str, client: FlaskClient) -> None:
     assert (405, "method not allowed") == refusal(client, path, method)
 
 
-def test_wrong_method_tells_the_right_ones(client: FlaskClient) -> None:
+def test_wrong_method_names_the_right_ones(client: FlaskClient) -> None:
     """A 405 names the methods that are allowed, as HTTP demands."""
     assert "GET" in client.post("/backup/list").headers.get("Allow", "")
 
@@ -188,7 +188,7 @@ def test_wrong_method_tells_the_right_ones(client: FlaskClient) -> None:
 @pytest.mark.parametrize("ask", [FlaskClient.head, FlaskClient.options])
 @pytest.mark.parametrize("path", ENDPOINTS)
 def test_reading_methods(path: str, ask: Callable[[FlaskClient, str], Any], client: FlaskClient) -> None:
-    """Methods that change nothing are answered without a content."""
+    """Methods that change nothing are answered without content."""
     response = ask(client, path)
     assert (200, b"") == (response.status_code, response.data)
 
@@ -201,8 +201,8 @@ def covered(name: BackupName) -> BackupResult:
     return replace(report(coverage=coverage), backup=Backup(name, f"s3a://b/{name}", 77))
 
 
-def test_latest_says_what_it_covers(client: FlaskClient, world: World) -> None:
-    """The newest backup has its coverage, where this service has made it; else it has none."""
+def test_latest_has_its_coverage(client: FlaskClient, world: World) -> None:
+    """The newest backup has its coverage only if this service made it."""
     assert "coverage" not in answer(client, "/backup/latest")[1]
     world.last_report = covered(NEWER.name)
     found = answer(client, "/backup/latest")[1]
@@ -213,7 +213,7 @@ def test_latest_says_what_it_covers(client: FlaskClient, world: World) -> None:
 
 @pytest.mark.parametrize("clusters", [[], ["demo"]])
 def test_latest_names_the_clusters_in_it(client: FlaskClient, world: World, clusters: list[str]) -> None:
-    """An initialised tree has a Pulsar cluster; one that was never initialised has none, and the answer tells."""
+    """The answer names the Pulsar clusters of the tree. A tree that was never initialised has none."""
     made = covered(NEWER.name)
     world.last_report = replace(made, manifest=replace(made.manifest, summary={"clusters": clusters}))
     assert clusters == answer(client, "/backup/latest")[1]["clusters"]
@@ -231,7 +231,7 @@ def test_coverage(client: FlaskClient, world: World) -> None:
 
 
 def test_coverage_that_is_not_there(client: FlaskClient, world: World) -> None:
-    """Before the first backup, and for a namespace that is none, the answer says so."""
+    """Before the first backup, and for an unknown namespace, the answer is a 404 with the reason."""
     assert (404, "there is no successful backup since the service started") == refusal(client, "/backup/coverage")
     world.last_report = covered(NEWER.name)
     assert (404, "the last backup does not have this namespace. Name it as tenant/namespace") == refusal(

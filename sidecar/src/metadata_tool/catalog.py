@@ -91,7 +91,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Backup:
-    """A backup file in a bucket; `size` in bytes."""
+    """A backup file in a bucket. `size` is in bytes."""
 
     name: BackupName
     uri: str

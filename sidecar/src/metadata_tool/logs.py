@@ -56,7 +56,7 @@ _FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
 def configure(log_format: str, level: str) -> None:
     """Log to stderr as `text` or `json`, from `debug`, `info`, `warning` or `error` on.
 
-    If the process has log handlers already, they stay. As JSON, whatever Python itself writes to stderr is a line, too.
+    If the process has log handlers already, they stay. With `json`, faults and warnings of Python are JSON lines, too.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMATTERS[log_format]())

@@ -123,5 +123,5 @@ class Service:
 
 
 def _fields(error: Exception, exit_code: int) -> dict[str, object]:
-    """What a line about a failed backup tells besides its message."""
+    """Fields of the log line about a failed backup."""
     return {"phase": "backup", "error": type(error).__name__, "exitCode": exit_code}

@@ -27,19 +27,19 @@ class Store(Protocol):
             StoreFailed: a file of this name exists already.
             UploadUnverified: the local file, or the stored copy, does not have this SHA-256.
             BucketMissing: the folder's bucket or directory does not exist.
-            ToolError: the store cannot be used; the type says why.
+            ToolError: the store cannot be used. The type says why.
         """
 
     def fetch(self, name: str, target: Path, heartbeat: Callable[[], None]) -> None:
         """Copy a file to a local path, and log the progress every few seconds.
 
         A broken connection is opened again, and the transfer continues at the missing byte. A file that exists at the
-        local path is replaced; nothing of it is reused.
+        local path is replaced, and nothing of it is reused.
 
         Raises:
             BackupMissing: there is no file of this name. No local file is made.
             BucketMissing: the folder's bucket or directory does not exist.
-            ToolError: the store cannot be used; the type says why.
+            ToolError: the store cannot be used. The type says why.
         """
 
     def list(self, prefix: str) -> dict[str, int]:
@@ -47,7 +47,7 @@ class Store(Protocol):
 
         Raises:
             BucketMissing: the folder's bucket or directory does not exist.
-            ToolError: the store cannot be used; the type says why.
+            ToolError: the store cannot be used. The type says why.
         """
 
     def delete(self, name: str) -> None:
@@ -55,7 +55,7 @@ class Store(Protocol):
 
         Raises:
             BucketMissing: the folder's bucket or directory does not exist.
-            ToolError: the store cannot be used; the type says why.
+            ToolError: the store cannot be used. The type says why.
         """
 
 
@@ -74,7 +74,7 @@ class Scheme:
     """One kind of address, and the store behind it.
 
     `parse` reads what follows `://`, and raises ValueError with a reason that does not repeat the address. `open`
-    makes no request; it raises SettingError if the store's own settings are wrong.
+    makes no request. It raises SettingError if the store's own settings are wrong.
     """
 
     name: str

@@ -123,7 +123,7 @@ class DirectoryStore:
 
 
 def _copy(reader: BinaryIO, target: Path, heartbeat: Callable[[], None]) -> bytes:
-    """Copy an open file and sync the copy; the SHA-256 of what was read."""
+    """Copy an open file and sync the copy. Returns the SHA-256 of what was read."""
     digest = hashlib.sha256()
     with target.open("wb") as writer:
         while chunk := reader.read(COPY_CHUNK):

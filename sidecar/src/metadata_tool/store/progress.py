@@ -36,11 +36,11 @@ def line(done: int, total: int, seconds: float) -> str:
     digits = 0 if total >= 10 * size else 1
     rate = done / seconds
     rate_size, rate_unit = _unit(rate)
-    said = (
+    text = (
         f"fetched {100 * done // max(total, 1)}% ({done / size:.{digits}f} of {total / size:.{digits}f} {unit}), "
         f"{rate / rate_size:.1f} {rate_unit}/s"
     )
-    return f"{said}, {_duration((total - done) / rate)} left" if done else said
+    return f"{text}, {_duration((total - done) / rate)} left" if done else text
 
 
 def _unit(amount: float) -> tuple[int, str]:

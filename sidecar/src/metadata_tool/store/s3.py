@@ -50,7 +50,7 @@ _WRONG_REGION = {"AuthorizationHeaderMalformed", "PermanentRedirect", "301", "Il
 
 
 class S3Store:
-    """Objects under a path of a bucket. The server checks each part on arrival; the object is verified afterwards."""
+    """Objects under a path of a bucket. The server checks each part on arrival. The object is verified."""
 
     def __init__(self, location: Location, options: StoreOptions) -> None:
         """Make a client. No request is made yet, and no key is read.
@@ -284,7 +284,7 @@ def _encoded(digest: bytes) -> str:
 
 
 def _digests(source: Path) -> tuple[bytes, str]:
-    """The SHA-256 of a file; and of its parts in S3's notation, the digest of their digests and their number."""
+    """The SHA-256 of a file, and in S3's notation that of its parts: the digest of their digests, and their number."""
     whole, digests = hashlib.sha256(), []
     with source.open("rb") as file:
         while part := file.read(PART_SIZE):
