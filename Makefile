@@ -22,7 +22,7 @@ test: install ## Unit, chart and integration tests, on real ZooKeepers and a rea
 	@$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder tests/proof tests/faults tests/integration tests/chart tests/unit
 
 soak: install ## The long form of what is random in the tests: faults, and captures under load, again and again
-	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration/test_restored_tree.py
+	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration/test_{restored_tree,ensemble}.py
 
 test-unit: install ## Unit tests alone: seconds, no server, few examples of each property
 	@$(PYTEST) -n 2 --dist worksteal --hypothesis-profile few tests/unit

@@ -50,13 +50,13 @@ def waits(member: Member) -> bool:
     return "so it has no vote. It waits for a leader" in member.said()
 
 
-def test_number_of_members_changes_under_load(pods: Pods) -> None:
-    """From 1 to 3 to 5 to 3 and again, with writers all the time: each acknowledged znode is on every member."""
+def test_number_of_members_changes_under_load(pods: Pods, *, soak: bool) -> None:
+    """From 1 to 3 to 5 to 3, with writers all the time: each acknowledged znode is on every member."""
     pods.scale(1)
     pods.wait_for(1)
     writers = Writers(pods.addresses(5))
     with writers.writing():
-        for replicas in (3, 5, 3, 5, 3):
+        for replicas in (3, *([5, 3] * (10 if soak else 1))):
             pods.scale(replicas)
             pods.wait_for(replicas)
             pods.eventually("writers go on", partial(writers.have, len(writers.acknowledged) + 50))
