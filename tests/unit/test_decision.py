@@ -1,9 +1,10 @@
 """What a restore decides before any member serves. Members that serve are real ones, in the integration tests."""
 
 import json
+import logging
 import socketserver
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,17 +12,24 @@ from pathlib import Path
 
 import pytest
 
+from metadata_tool import decision, restore_marker
+from metadata_tool.catalog import Series
 from metadata_tool.decision import Action, Decision, decide
 from metadata_tool.errors import ClusterRunning, DataDirNotEmpty
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.restore import restore
 from metadata_tool.restore_job import RestoreJob
+from metadata_tool.restore_marker import Marker
+from metadata_tool.running_members import RunningMembers
 from metadata_tool.settings import Settings
 from metadata_tool.store import Store, open_store
 from metadata_tool.zookeeper import errors as faults
-from metadata_tool.zookeeper import probe
+from metadata_tool.zookeeper import probe, session
+from metadata_tool.zookeeper.protocol import DataReply
+from metadata_tool.zookeeper.session import Ensemble
 from support.backups import make_backup
+from support.trees import length_and, node, snapshot_bytes
 
 NOBODY = "127.0.0.1:1"
 
@@ -132,3 +140,183 @@ def test_restore_returns_the_snapshot(job: RestoreJob) -> None:
     assert placed
     assert (job.data.path / "version-2", True) == (placed.parent, placed.exists())
     assert restore(job, stored, Heartbeat()) is None
+
+
+SERVING = "zk-1:2181"
+Serve = Callable[[bytes | None], None]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """Lets a member serve whose znode of the restore has this data, or is not there."""
+
+    def ensemble_with(data: bytes | None) -> None:
+        class Connected:
+            def read(self, path: bytes) -> DataReply | None:
+                assert restore_marker.ZNODE == path
+                return None if data is None else DataReply(length_and(data), b"")
+
+        @contextmanager
+        def connect(ensemble: Ensemble, heartbeat: Heartbeat) -> Iterator[Connected]:
+            assert (SERVING, 30.0) == (ensemble.servers, ensemble.patience)
+            heartbeat()
+            yield Connected()
+
+        monkeypatch.setattr(decision, "look", lambda *_: RunningMembers(SERVING))
+        monkeypatch.setattr(session, "connect", connect)
+
+    return ensemble_with
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged, warnings marked."""
+    return [("! " if record.levelno == logging.WARNING else "") + record.getMessage() for record in caplog.records]
+
+
+def test_own_ensemble_serves(job: RestoreJob, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """An empty member takes its tree from the ensemble of this restore."""
+    caplog.set_level(logging.INFO)
+    serve(job.marker.to_json())
+    assert Decision(Action.JOIN, job.marker) == decide(job, Heartbeat())
+    assert [f"the ensemble of restore version 1 runs, this member takes its tree from {SERVING}"] == said(caplog)
+
+
+def test_member_with_earlier_data_joins(job: RestoreJob, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """Data of an earlier restore is moved aside, and the tree is taken from the ensemble."""
+    restore(job, stored, Heartbeat())
+    later = replace(job, version="2")
+    serve(later.marker.to_json())
+    assert Decision(Action.JOIN, later.marker, move_aside=True) == decide(later, Heartbeat())
+    expected = f"! data of restore version 1 from {job.point} in {job.data.path} will be moved aside"
+    assert expected == said(caplog)[-1]
+
+
+def test_ensemble_was_restored_otherwise(job: RestoreJob, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """An ensemble of this version keeps its point and its settings, and the member is told which."""
+    settings = job.marker.settings
+    for other in (Marker("1", "s3a://b/another-1.tar.gz", settings), Marker("1", str(job.point), {"A": "b"})):
+        caplog.clear()
+        serve(other.to_json())
+        assert Decision(Action.JOIN, other) == decide(job, Heartbeat())
+        expected = (
+            f"! the running ensemble was restored from {other.point} with {dict(sorted(other.settings.items()))}. "
+            "This member joins it, and your settings have no effect"
+        )
+        assert expected == said(caplog)[-1]
+
+
+def test_latest_joins_any_point(job: RestoreJob, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """If the newest backup is wanted, the one that the ensemble is from is fine."""
+    latest = replace(job, wanted=Series(job.point.location, "metadata-backup"))
+    serve(job.marker.to_json())
+    assert Decision(Action.JOIN, job.marker) == decide(latest, Heartbeat())
+    assert [] == [line for line in said(caplog) if line.startswith("! ")]
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (None, "that did not come from a restore"),
+        (b"no marker", "that did not come from a restore"),
+        (Marker("7", "s3a://b/c-1.tar.gz").to_json(), "of restore version 7"),
+    ],
+)
+def test_another_ensemble_serves(job: RestoreJob, serve: Serve, data: bytes | None, what: str) -> None:
+    """An ensemble that is not from this restore is left alone."""
+    serve(data)
+    with pytest.raises(ClusterRunning) as caught:
+        decide(job, Heartbeat())
+    hint = "Disable the restore, because a running ensemble is never restored. Nothing was touched"
+    assert (f"{SERVING} already serves an ensemble {what}", hint) == (caught.value.message, caught.value.hint)
+
+
+def snapshot(job: RestoreJob, *znodes: tuple[bytes, bytes]) -> None:
+    """Put a tree of these znodes into the data directory."""
+    (job.data.path / "version-2").mkdir()
+    content = snapshot_bytes([node(b""), *(node(path, data) for path, data in znodes)])
+    (job.data.path / "version-2" / "snapshot.1").write_bytes(content)
+
+
+def test_restart_of_a_member_that_joined(job: RestoreJob) -> None:
+    """A member that took its tree from the ensemble knows from which restore it is, by its note or by the tree."""
+    snapshot(job, (restore_marker.ZNODE, job.marker.to_json()))
+    assert Decision(Action.NOTHING, job.marker) == decide(job, Heartbeat())
+    noted = job.marker_from("s3a://b/noted-1.tar.gz")
+    job.data.note_joined(noted.to_json())
+    assert Decision(Action.NOTHING, noted) == decide(job, Heartbeat())
+
+
+def test_member_that_joined_and_has_no_tree(job: RestoreJob, caplog: pytest.LogCaptureFixture) -> None:
+    """A note alone is not a tree: what an empty server has written since may be moved aside."""
+    job.data.note_joined(job.marker.to_json())
+    assert Decision(Action.RESTORE) == decide(job, Heartbeat())
+    (job.data.path / "version-2").mkdir()
+    assert Decision(Action.RESTORE, move_aside=True) == decide(job, Heartbeat())
+    assert [f"! data of unknown origin in {job.data.path} will be moved aside"] == said(caplog)
+
+
+def test_tree_without_a_restore(job: RestoreJob) -> None:
+    """A tree that no restore made is data of unknown origin, also beside a note that is no marker."""
+    snapshot(job)
+    job.data.note_joined(b"no marker")
+    with pytest.raises(faults.DataDirNotEmpty, match="version-2"):
+        decide(job, Heartbeat())
+
+
+def test_nothing_to_do_is_said(job: RestoreJob, caplog: pytest.LogCaptureFixture) -> None:
+    """A restart tells from where the data is, and warns if something else is wanted by now."""
+    caplog.set_level(logging.INFO)
+    restore(job, stored, Heartbeat())
+    done = f"version 1 was restored here before, from {job.point}. There is nothing to do"
+    other = replace(job.point, name=replace(job.point.name, timestamp=7))
+    options = replace(job.recovery_options, cluster_name="another")
+    settings = dict(sorted(job.marker.settings.items()))
+    changed = f"the settings have changed since this restore (they were {settings})"
+    cases: tuple[tuple[RestoreJob, list[str]], ...] = (
+        (job, []),
+        (replace(job, wanted=other), [f"! {other} is not restored. To restore it, set a new RESTORE_VERSION"]),
+        (replace(job, wanted=Series(job.point.location, "metadata-backup")), []),
+        (
+            replace(job, recovery_options=options),
+            [f"! {changed}. To apply them, set a new RESTORE_VERSION"],
+        ),
+    )
+    for wanted, warnings in cases:
+        caplog.clear()
+        assert Decision(Action.NOTHING, job.marker) == decide(wanted, Heartbeat())
+        assert [done, *warnings] == said(caplog)
+
+
+@pytest.mark.parametrize("latest", [False, True])
+def test_strangers(job: RestoreJob, monkeypatch: pytest.MonkeyPatch, *, latest: bool) -> None:
+    """Several members that do not report this restore are named, with what to do."""
+    wanted = replace(job, wanted=Series(job.point.location, "metadata-backup")) if latest else job
+    monkeypatch.setattr(decision, "look", lambda *_: RunningMembers("", strangers=["zk-1:2181", "zk-2:2181"]))
+    with pytest.raises(ClusterRunning) as caught:
+        decide(wanted, Heartbeat())
+    point = "" if latest else f" from {job.point}"
+    message = (
+        "zk-1:2181, zk-2:2181 are running but not serving, and their AdminServers (port 8080) "
+        f"do not report restore version 1{point} with the same settings"
+    )
+    hint = (
+        "Stop all members, then start them together. "
+        "If some were restored from another point or with other settings, set a new RESTORE_VERSION for all. "
+        "Nothing was touched"
+    )
+    assert (message, hint) == (caught.value.message, caught.value.hint)
+
+
+def test_newer_data_is_said(job: RestoreJob, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A member that joins for newer data tells it, and how long an election may take is a parameter."""
+    caplog.set_level(logging.INFO)
+    asked = []
+
+    def look(*arguments: object) -> RunningMembers:
+        asked.append(arguments[2])
+        return RunningMembers("", job.marker, [], has_newer_data=True)
+
+    monkeypatch.setattr(decision, "look", look)
+    assert Decision(Action.JOIN, job.marker) == decide(job, Heartbeat(), 0.5)
+    assert [0.5] == asked
+    assert ["a member of restore version 1 has newer data, this member takes its tree from it"] == said(caplog)
