@@ -95,7 +95,7 @@ def _judged(module: str, settings: Mapping[str, Any]) -> Outcome:
     if done.returncode:
         sys.exit(f"error: mutmut could not run the tests of {module}. Read what it said:\n{done.stdout[-4000:]}")
     outcome = Outcome(module)
-    may_survive = {(each["was"], each["now"]) for each in settings.get("survives", [])}
+    may_survive = {(each["was"], now) for each in settings.get("survives", []) for now in each["now"]}
     functions = _functions(work / "mutants" / PACKAGE / f"{module}.py")
     for name, status in _results(work):
         outcome.counts[status] = outcome.counts.get(status, 0) + 1
