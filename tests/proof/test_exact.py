@@ -20,8 +20,8 @@ from support.zookeeper import Ensemble, ZooKeeper, standalone
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("load")]
 """In the long form forty captures behind a slow network take five minutes. Two loads at once would slow each other."""
-WRITES = 2000
-"""Per second."""
+WRITES, WRITES_IN_A_SOAK = 1000, 2000
+"""Per second. In the short form other tests have their share of the machine."""
 ZNODES = 5000
 VERSIONS = (NEWEST, OLDER, OLDEST)
 SHORT = 2
@@ -48,6 +48,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("version", VERSIONS if soak else [NEWEST])
 
 
+@pytest.fixture
+def writes(*, soak: bool) -> int:
+    """How many a load makes each second."""
+    return WRITES_IN_A_SOAK if soak else WRITES
+
+
 def take_some(address: str, directory: Path, number: int) -> list[Taken]:
     """Captures one after the other, each but the first with the ACLs that are known of the one before."""
     known = AclCache(directory)
@@ -63,12 +69,12 @@ def require_exact(version: str, server: ZooKeeper, taken: list[Taken], directory
     assert (len(taken), {}, []) == (verdict.captures, dict(verdict.wrong), verdict.examples)
 
 
-def test_standalone(case: Case, tmp_path: Path) -> None:
+def test_standalone(case: Case, writes: int, tmp_path: Path) -> None:
     """Everything that can be written is, fast, and each capture is the tree at its zxid."""
     with (
         standalone(case.version, tmp_path) as server,
         delayed(server.address, case.latency) as address,
-        load(server.address, WRITES, seed=6, znodes=ZNODES, quota=5),
+        load(server.address, writes, seed=6, znodes=ZNODES, quota=5),
     ):
         taken = take_some(address, tmp_path, case.captures)
     require_exact(case.version, server, taken, tmp_path)
@@ -85,22 +91,22 @@ def ensemble(version: str, tmp_path: Path) -> Iterator[Ensemble]:
         made.stop()
 
 
-def test_leader(version: str, ensemble: Ensemble, tmp_path: Path, *, soak: bool) -> None:
+def test_leader(version: str, ensemble: Ensemble, writes: int, tmp_path: Path, *, soak: bool) -> None:
     """On a leader, too."""
     leader = next(server for server in ensemble.servers if server.mode() == "leader")
-    with load(ensemble.address, WRITES, seed=1, znodes=ZNODES):
+    with load(ensemble.address, writes, seed=1, znodes=ZNODES):
         taken = take_some(leader.address, tmp_path, 20 if soak else SHORT)
     require_exact(version, leader, taken, tmp_path)
 
 
 def test_follower_whose_leader_is_killed(
-    version: str, ensemble: Ensemble, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, soak: bool
+    version: str, ensemble: Ensemble, writes: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, soak: bool
 ) -> None:
     """On a follower, before, while and after another leader is elected: the capture starts again, and is exact."""
     follower, leader = (
         next(server for server in ensemble.servers if server.mode() == mode) for mode in ("follower", "leader")
     )
-    with load(ensemble.address, WRITES, seed=2, znodes=3 * ZNODES), ThreadPoolExecutor(1) as pool:
+    with load(ensemble.address, writes, seed=2, znodes=3 * ZNODES), ThreadPoolExecutor(1) as pool:
         taken = take_some(follower.address, tmp_path / "before", 5 if soak else 1)
         first = pool.submit(take, follower.address, tmp_path / "while")
         time.sleep(taken[0].seconds["walk"] / 2)
@@ -119,11 +125,11 @@ def test_follower_whose_leader_is_killed(
     ],
     ids=["only what events tell of", "nothing deleted", "nothing deleted, no zxids in events"],
 )
-def test_nothing_unproven(calm_version: str, options: dict[str, float], tmp_path: Path) -> None:
+def test_nothing_unproven(calm_version: str, options: dict[str, float], writes: int, tmp_path: Path) -> None:
     """Where nobody sets ACLs every ACL is proven, if events tell of each zxid, or if nothing is deleted."""
     with (
         standalone(calm_version, tmp_path) as server,
-        load(server.address, WRITES, seed=3, znodes=ZNODES, login=ADMIN, **{"recreate": 0, "subtree": 0, **options}),
+        load(server.address, writes, seed=3, znodes=ZNODES, login=ADMIN, **{"recreate": 0, "subtree": 0, **options}),
     ):
         taken = take_some(server.address, tmp_path, SHORT)
     require_exact(calm_version, server, taken, tmp_path)
