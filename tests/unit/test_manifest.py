@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from metadata_tool.catalog import LATEST_TIMESTAMP, rfc3339
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
-from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
+from metadata_tool.manifest import FORMAT_VERSION, USE_ANOTHER, Manifest, SnapshotFile, snapshot_name
 from support.trees import EXAMPLES, PATIENT, manifest_of
 
 MANIFEST = manifest_of(b"snapshot", 3, zxid=0x5_0000_0064)
@@ -107,6 +107,43 @@ def test_json() -> None:
     assert expected == json.loads(manifest.encode())
 
 
+def test_bytes() -> None:
+    """manifest.json is the same in every release, line by line, with the fields that later ones have added."""
+    manifest = replace(MANIFEST, timestamp=7, coverage={"topics": 1}, summary={"clusters": ["\u00fc"]})
+    expected = f"""{{
+  "formatVersion": 1,
+  "toolVersion": "1.0.0",
+  "prefix": "pulsar",
+  "timestamp": 7,
+  "time": "1970-01-01T00:00:00.007Z",
+  "zooKeeperVersion": "3.9.5",
+  "zxid": "0x500000064",
+  "firstZxid": "0x500000063",
+  "nodes": 3,
+  "bytes": 10,
+  "ephemeralsLeftOut": 1,
+  "chroot": "",
+  "managedLedgerPath": "/managed-ledgers",
+  "snapshot": {{
+    "name": "version-2/snapshot.500000064",
+    "size": 8,
+    "sha256": "{MANIFEST.snapshot.sha256}"
+  }},
+  "unprovenAcls": 4,
+  "coverage": {{
+    "topics": 1
+  }},
+  "outline": {{
+    "clusters": [
+      "\\u00fc"
+    ]
+  }}
+}}
+"""
+    assert expected == manifest.encode().decode()
+    assert manifest == Manifest.decode(expected.encode())
+
+
 @PATIENT
 @given(manifests())
 def test_ascii_lines(manifest: Manifest) -> None:
@@ -137,7 +174,7 @@ def test_snapshot_name(zxid: int, expected: str) -> None:
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 1000, (1 << 63) - 1])
 def test_later_format(version: int) -> None:
     """A manifest of a later format is refused as such, whatever its other fields are."""
-    with pytest.raises(ArchiveUnsupported, match=f"format {version}"):
+    with pytest.raises(ArchiveUnsupported, match=rf"format {version},.*\. Use the version of metadata-tool that wrote"):
         Manifest.decode(json.dumps({"formatVersion": version, "zxid": []}).encode())
 
 
@@ -214,31 +251,45 @@ def with_changes(**changes: Any) -> bytes:
     return replace(MANIFEST, **changes).encode()
 
 
+NAME_DIFFERS = "the name of its snapshot does not match zxid"
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "what"),
     [
-        pytest.param(with_changes(format_version=0), id="format 0"),
-        pytest.param(with_field("timestamp", LATEST_TIMESTAMP + 1), id="after the year 5138"),
-        pytest.param(with_changes(zxid=MANIFEST.zxid + 1), id="another zxid"),
-        pytest.param(with_changes(first_zxid=MANIFEST.zxid + 1), id="first after last"),
-        pytest.param(with_field("snapshot.name", "../snapshot.500000064"), id="snapshot outside"),
-        pytest.param(with_field("snapshot.name", "/version-2/snapshot.500000064"), id="snapshot absolute"),
-        pytest.param(with_field("snapshot.name", "version-2/snapshot.0500000064"), id="snapshot with a zero"),
-        pytest.param(with_field("snapshot.name", "version-2/snapshot.500000064.gz"), id="snapshot zipped"),
-        pytest.param(with_field("snapshot.name", ""), id="snapshot without a name"),
+        pytest.param(with_changes(format_version=0), "formatVersion is 0", id="format 0"),
+        pytest.param(
+            with_field("timestamp", LATEST_TIMESTAMP + 1), "timestamp is out of range", id="after the year 5138"
+        ),
+        pytest.param(with_changes(zxid=MANIFEST.zxid + 1), NAME_DIFFERS, id="another zxid"),
+        pytest.param(with_changes(first_zxid=MANIFEST.zxid + 1), "firstZxid is later than zxid", id="first after last"),
+        pytest.param(with_field("snapshot.name", "../snapshot.500000064"), NAME_DIFFERS, id="snapshot outside"),
+        pytest.param(with_field("snapshot.name", "/version-2/snapshot.500000064"), NAME_DIFFERS, id="absolute"),
+        pytest.param(with_field("snapshot.name", "version-2/snapshot.0500000064"), NAME_DIFFERS, id="with a zero"),
+        pytest.param(with_field("snapshot.name", "version-2/snapshot.500000064.gz"), NAME_DIFFERS, id="zipped"),
+        pytest.param(with_field("snapshot.name", ""), NAME_DIFFERS, id="snapshot without a name"),
+        pytest.param(with_field("prefix", "a\nb"), "prefix is not printable text", id="line break"),
     ],
 )
-def test_contradiction(text: bytes) -> None:
-    """A manifest with fields that contradict each other is refused."""
-    with pytest.raises(ArchiveCorrupt):
+def test_contradiction(text: bytes, what: str) -> None:
+    """A manifest with fields that contradict each other is refused, and the message says which."""
+    with pytest.raises(ArchiveCorrupt) as caught:
         Manifest.decode(text)
+    expected = (f"the backup's manifest.json is damaged, {what}", USE_ANOTHER)
+    assert expected == (caught.value.message, caught.value.hint)
+
+
+def test_latest_timestamp() -> None:
+    """The last time that a backup's name can have is taken."""
+    expected = replace(MANIFEST, timestamp=LATEST_TIMESTAMP)
+    assert expected == Manifest.decode(expected.encode())
 
 
 def test_last_epoch() -> None:
     """A zxid in the last epoch is refused, because a restore needs a later one."""
     zxid = 0x7FFF_FFFF << 32
     text = with_changes(zxid=zxid, snapshot=SnapshotFile(snapshot_name(zxid), 8, MANIFEST.snapshot.sha256))
-    with pytest.raises(ArchiveCorrupt):
+    with pytest.raises(ArchiveCorrupt, match="zxid is in the last epoch"):
         Manifest.decode(text)
 
 
