@@ -3,6 +3,8 @@ SHELL := /bin/bash
 CONFIG := sidecar/pyproject.toml
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG) --rootdir .
+# Three processes, because many tests wait. What takes long comes first, so that short tests fill the gaps at the end.
+SIDE_BY_SIDE := $(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help install demo test soak test-unit test-integration test-cluster test-pulsar bench lint format docs mutants protos lock clean
@@ -19,7 +21,7 @@ demo: install ## Back up a real ZooKeeper to an embedded S3, and start a new one
 	@PYTHONPATH=tests $(BIN)/python -m ci.demo
 
 test: install ## Unit, chart and integration tests, on real ZooKeepers and a real S3 server
-	@$(PYTEST) -n 3 --dist loadgroup --no-loadscope-reorder tests/proof tests/faults tests/integration tests/chart tests/unit
+	@$(SIDE_BY_SIDE) tests/proof tests/faults tests/integration tests/chart tests/unit
 
 soak: install ## The long form of what is random in the tests: faults, and captures under load, again and again
 	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration/test_{restored_tree,ensemble}.py
@@ -28,7 +30,7 @@ test-unit: install ## Unit tests alone: seconds, no server, few examples of each
 	@$(PYTEST) -n 2 --dist worksteal --hypothesis-profile few tests/unit
 
 test-integration: install ## Integration tests alone
-	@$(PYTEST) tests/integration
+	@$(SIDE_BY_SIDE) tests/integration
 
 test-cluster: install ## The chart on the Kubernetes cluster of the current kubeconfig; CLUSTER="-k test_story" for a part
 	@$(PYTEST) --exitfirst --durations 0 --durations-min 1 --timeout 1200 tests/cluster $(CLUSTER)

@@ -25,14 +25,15 @@ _TOLD: list[str] = []
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that share a fixture of their module in one process, where several share the tests.
 
-    A group is a module, and the parameters of such fixtures: servers of two versions can be in two processes.
+    A group is a module. If all such fixtures have parameters, it is these, too: servers of two versions can be in two
+    processes.
     """
     for item in items:
         if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
             shared = [name for name, found in item._fixtureinfo.name2fixturedefs.items() if found[-1].scope == "module"]
             parameters = item.callspec.params if hasattr(item, "callspec") else {}
             if shared:
-                values = [str(parameters[name]) for name in sorted(shared) if name in parameters]
+                values = [str(parameters[name]) for name in sorted(shared)] if parameters.keys() >= set(shared) else []
                 item.add_marker(pytest.mark.xdist_group("-".join([item.path.stem, *values])))
 
 
