@@ -45,7 +45,7 @@ def test_meaning(error: type[ToolError]) -> None:
 @PATIENT
 @given(messages, messages)
 def test_one_line(message: str, hint: str) -> None:
-    """What an error says is one line, whatever the message."""
+    """The text of an error is one line, whatever the message."""
     said = str(ToolError(message, hint))
     assert len(said.splitlines()) <= 1
     assert said == said.strip()
@@ -54,7 +54,7 @@ def test_one_line(message: str, hint: str) -> None:
 @PATIENT
 @given(messages, messages)
 def test_nothing_is_lost(message: str, hint: str) -> None:
-    """An error says every word of its message, and every word of its hint."""
+    """The text of an error has every word of its message and of its hint."""
     said = str(ToolError(message, hint))
     expected = message.split()
     assert expected == said.split()[: len(expected)] or said.startswith(" ".join(expected))
@@ -70,5 +70,5 @@ def test_nothing_is_lost(message: str, hint: str) -> None:
     ],
 )
 def test_hint(hint: str, expected: str) -> None:
-    """What to do stands after what was wrong, if anything can be done."""
+    """The hint, if there is one, follows the message."""
     assert expected == str(SettingError("the disk\n  is full", hint))

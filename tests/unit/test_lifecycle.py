@@ -13,14 +13,14 @@ LONG = 3600.0
 
 @pytest.fixture
 def heartbeat() -> Iterator[Heartbeat]:
-    """A checkpoint, stopped in the end so that no thread is left that waits on it."""
+    """A heartbeat that is stopped after the test, so that no thread waits for it."""
     made = Heartbeat()
     yield made
     made.stop()
 
 
 def test_every(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is said every ten seconds is said after ten, and not again before ten more, however often it is asked."""
+    """With an interval of ten seconds, it is true once every ten seconds, however often it is called."""
     asked = [100.0, 109.0, 110.0, 111.0, 119.0, 121.0, 122.0]
     clock = iter([100.0, *asked])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
@@ -46,14 +46,14 @@ def test_stop_takes_effect_at_the_next_step(heartbeat: Heartbeat) -> None:
 
 
 def test_stop_can_be_seen(heartbeat: Heartbeat) -> None:
-    """Whoever asks learns of the stop, which may be said twice."""
+    """`stopping` shows a stop, which may be repeated."""
     heartbeat.stop()
     heartbeat.stop()
     assert heartbeat.stopping
 
 
 def test_age_grows_until_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work gets older as long as it takes no step; a step makes it young."""
+    """The age grows until the next step."""
     clock = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     heartbeat = Heartbeat()
@@ -65,18 +65,18 @@ def test_age_grows_until_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("seconds", [0.05, 0, -1])
 def test_sleep_ends(seconds: float, heartbeat: Heartbeat) -> None:
-    """A sleep that nobody ends early ends, and says so."""
+    """A sleep without a stop returns false."""
     assert not heartbeat.sleep(seconds)
 
 
 def test_sleep_is_no_sleep_after_a_stop(heartbeat: Heartbeat) -> None:
-    """After a stop nothing sleeps, however short or long."""
+    """After a stop, sleeps end at once."""
     heartbeat.stop()
     assert [True] * 3 == [heartbeat.sleep(seconds) for seconds in (LONG, 0, -1)]
 
 
 def test_stop_ends_a_sleep(heartbeat: Heartbeat) -> None:
-    """A stop wakes whoever sleeps."""
+    """A stop ends a sleep."""
     woken: list[bool] = []
     sleeper = threading.Thread(target=lambda: woken.append(heartbeat.sleep(LONG)), daemon=True)
     sleeper.start()
@@ -86,7 +86,7 @@ def test_stop_ends_a_sleep(heartbeat: Heartbeat) -> None:
 
 
 def test_sleeper_is_alive(heartbeat: Heartbeat) -> None:
-    """A long sleep is no stall: it shows signs of life again and again."""
+    """A long sleep has heartbeats."""
     threading.Thread(target=lambda: heartbeat.sleep(LONG), daemon=True).start()
     wait, last, signs = threading.Event(), heartbeat.age, 0
     for _ in range(int(PATIENCE * 100)):

@@ -1,4 +1,4 @@
-"""Work in a process of its own."""
+"""Work in a second process."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ from metadata_tool.subprocess_worker import in_subprocess
 
 
 def whose(value: int) -> tuple[int, int]:
-    """Something that tells who did it."""
+    """A value, and the process that returned it."""
     return value, os.getpid()
 
 
 def fail() -> None:
-    """An error, as work may raise it."""
+    """Work that raises an error."""
     raise ArchiveCorrupt("it is damaged", "use another")
 
 
@@ -29,7 +29,7 @@ def sleep() -> None:
 
 
 def die() -> None:
-    """A process that is killed."""
+    """Work whose process is killed."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -41,7 +41,7 @@ def test_result() -> None:
 
 
 def test_error() -> None:
-    """An error is raised here as it was there, with what to do."""
+    """An error of the work is raised unchanged, with its hint."""
     with pytest.raises(ArchiveCorrupt, match="it is damaged") as raised, in_subprocess(Heartbeat(), fail) as result:
         result()
     assert "use another" == raised.value.hint
@@ -83,7 +83,7 @@ def test_fault() -> None:
 
 
 def test_stop() -> None:
-    """Told to stop, nobody waits for the work, and its process ends."""
+    """A stop ends the wait and the process."""
     heartbeat = Heartbeat()
     threading.Timer(0.3, heartbeat.stop).start()
     with pytest.raises(Stopped), in_subprocess(heartbeat, sleep) as result:

@@ -1,4 +1,4 @@
-"""What is known of the ACLs of an earlier walk, and what is not."""
+"""The ACLs that a cache has of the previous walk."""
 
 import errno
 import os
@@ -27,13 +27,13 @@ KEY = 1
 
 
 def depth(found: Node) -> int:
-    """Of a znode; the root's is 0."""
+    """The depth of a znode. The root is at depth 0."""
     return found.path.count(b"/")
 
 
 @contextmanager
 def learned(nodes: list[Node], limits: CacheLimits | None = None) -> Iterator[tuple[AclCache, AclTable]]:
-    """What is known of a walk of these, which is closed; and its ACLs."""
+    """A cache of a walk of these znodes, and the walk's table of ACLs."""
     table = AclTable()
     assert KEY == table.key(b"/", MINE)
     with TemporaryDirectory() as directory:
@@ -53,7 +53,7 @@ def learned(nodes: list[Node], limits: CacheLimits | None = None) -> Iterator[tu
 
 
 def replies_of(known: AclCache, level: int, paths: list[bytes]) -> list[bytes | None]:
-    """What is known of these, which are of a level."""
+    """The cached answers for these paths of one level."""
     known.begin_level(level)
     return known.replies(paths)
 
@@ -63,7 +63,7 @@ keys = st.sampled_from([OPEN_ACL_KEY, KEY, UNKNOWN, 7])
 
 @st.composite
 def walks(draw: st.DrawFn) -> list[Node]:
-    """Trees whose ACLs are known or not, and were set since the create or not."""
+    """Trees with known and unknown ACLs, of which some were set after the create."""
     nodes = draw(trees())
     rarely = st.sampled_from([0, 0, 0, 3])
     return [
@@ -79,7 +79,7 @@ def _with(found: Node, key: int, **stat: int) -> Node:
 @PATIENT
 @given(walks(), st.data())
 def test_known(nodes: list[Node], data: st.DataObject) -> None:
-    """Of whatever is asked, in tree order: the ACL of a walk's znode if it was read and never set, else nothing.
+    """For any paths in tree order, the cache has the ACL if the walk read it and it was never set.
 
     Nothing of ephemerals, and of what every ensemble has of itself.
     """
@@ -97,7 +97,7 @@ def test_known(nodes: list[Node], data: st.DataObject) -> None:
 
 
 def never_set(found: Node) -> bool:
-    """Whether its ACL is one that the walk has read, and that of its create, by a client that is still known."""
+    """Whether its ACL was read by the walk and is still that of its create, by a client."""
     stat = Stat.unpack(found.stat)
     of_a_client = found.path and stat.czxid and not stat.ephemeral_owner
     return bool(of_a_client) and found.acl in {OPEN_ACL_KEY, KEY} and not stat.aversion
@@ -109,7 +109,7 @@ def as_client(found: Node, **overlay: int) -> bytes:
 
 
 def test_leaf() -> None:
-    """What is known of a znode that never had children ends with the very stat that a client gets."""
+    """The cached answer for a znode that never had children ends with the stat that a client gets."""
     leaf = node(b"/a", b"12345")
     with learned([node(b""), leaf]) as (known, _):
         expected = [OPEN_ACL + as_client(leaf)]
@@ -127,8 +127,8 @@ def test_another_znode() -> None:
         assert expected == [table.fitting(b"/a", as_client(first, **change), reply) for change in others]
 
 
-def test_strangers() -> None:
-    """Znodes that no walk has seen are not known, nor are those of a level that it had not."""
+def test_unknown_znodes() -> None:
+    """Znodes and levels that the walk did not have are not in the cache."""
     with learned(small_tree()) as (known, _):
         expected = [None, None]
         assert expected == replies_of(known, 1, [b"/!", b"/zzz"])
@@ -136,7 +136,7 @@ def test_strangers() -> None:
 
 
 def test_nothing_yet(tmp_path: Path) -> None:
-    """To begin with nothing is known, and after it was let go nothing is."""
+    """A cache is empty at the start and after `forget`."""
     expected = [None]
     with learned(small_tree()) as (known, _):
         known.forget()
@@ -145,7 +145,7 @@ def test_nothing_yet(tmp_path: Path) -> None:
 
 
 def test_bounded_skips() -> None:
-    """Of what has gone only so much is skipped at a time; what comes after that is known a little later."""
+    """A batch skips a limited number of deleted znodes. The next batch finds those after them."""
     nodes = [node(b""), *(node(b"/%d" % number) for number in range(10))]
     with learned(nodes, CacheLimits(skips=6)) as (known, _):
         expected = [[None], [OPEN_ACL + as_client(nodes[10])]]
@@ -155,7 +155,7 @@ def test_bounded_skips() -> None:
 @pytest.mark.parametrize("break_it", [os.truncate, damage])
 @pytest.mark.parametrize("from_end", [1, 60, 160, 180])
 def test_damaged_file(break_it: Callable[[Path, int], None], from_end: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Of a file that was cut or altered nothing is known any more, and it is said; the capture asks."""
+    """A truncated or damaged file drops the cache and logs a warning, so the capture reads ACLs."""
     with learned([node(b""), node(b"/admin"), node(b"/admin-2")]) as (known, _), caplog.at_level("INFO"):
         file = known._file  # nobody else has business with it
         break_it(file, file.stat().st_size - from_end)
@@ -168,7 +168,7 @@ def test_damaged_file(break_it: Callable[[Path, int], None], from_end: int, capl
 
 
 def test_disk_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Nor where the disk gives an error."""
+    """An error of the disk drops the cache, too."""
 
     def broken(*_: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
@@ -183,7 +183,7 @@ def test_disk_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, caplog: pytes
 
 @pytest.mark.parametrize(("mistakes", "growth"), [(4096, 1 << 10), (0, 1 << 20)])
 def test_misleading(mistakes: int, growth: int) -> None:
-    """A few mistakes and a little more data than there was do no harm; more, and nothing is known."""
+    """Up to the limits, mistakes and growth are accepted. Beyond them the cache is dropped."""
     with learned([node(b""), node(b"/a")]) as (known, _):
         expected = replies_of(known, 1, [b"/a"])
         assert expected != [None]
@@ -194,7 +194,7 @@ def test_misleading(mistakes: int, growth: int) -> None:
 
 
 def test_mistakes_are_those_of_one_capture() -> None:
-    """What one walk has got wrong is no reason not to know the next."""
+    """Mistakes of one walk do not count for the next one."""
     with learned([node(b""), node(b"/a")]) as (known, table):
         known.judge(4096, 0)
         with TemporaryDirectory() as directory:
@@ -207,7 +207,7 @@ def test_mistakes_are_those_of_one_capture() -> None:
 
 
 def test_directory_vanished(caplog: pytest.LogCaptureFixture) -> None:
-    """Where the file cannot be kept, nothing is known, it is said, and the walk is as it was."""
+    """If the file cannot be kept, the cache is empty, a warning is logged, and the walk is unchanged."""
     with TemporaryDirectory() as directory:
         known = AclCache(Path(directory, "vanished"))
         spool = Spool(Path(directory, "walk"))

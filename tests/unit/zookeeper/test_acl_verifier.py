@@ -33,7 +33,7 @@ def test_verified_acls() -> None:
 
 
 def test_second_cut() -> None:
-    """So it is after a second cut, which reads unverified znodes again."""
+    """The same holds after a second cut, which reads unverified znodes again."""
     expected: set[bytes] = set()
     cuts = 0
     for seed in SEEDS:

@@ -1,4 +1,4 @@
-"""How reads are shared out to requests, and when they go out."""
+"""How reads are split into requests, and when requests are sent."""
 
 import socket
 import struct
@@ -30,7 +30,7 @@ sized = st.lists(st.tuples(st.integers(), st.integers(1, 300), st.integers(0, 2 
 @PATIENT
 @given(sized, st.integers(1, 10))
 def test_batches(items: list[tuple[int, int, int]], most: int) -> None:
-    """All are read, in their order; no request or reply is larger than its bound, unless it is of one alone."""
+    """All items are read in order, and no request or reply exceeds its limit unless it is for one item."""
     made = list(in_batches(((item, *item[1:]) for item in items), ReadLimits(batch=most, request_bytes=1000)))
     assert items == [item for batch in made for item in batch]
     for batch in made:
@@ -49,34 +49,34 @@ class Sized(NamedTuple):
 
     @property
     def acl(self) -> bytes:
-        """What getACL would answer."""
+        """The answer to getACL."""
         return OPEN_ACL + client_stat(STAT, self.data, self.children)
 
     @property
     def in_request(self) -> int:
-        """What it adds to a request, where its children are asked for, too."""
+        """Its bytes in a request for data and children."""
         return 2 * (len(self.path) + OP_BYTES)
 
     @property
     def in_reply(self) -> int:
-        """What it adds to a reply, a child's name taken for 64 bytes; known, it may have grown."""
+        """Its bytes in a reply with 64 bytes per child. With a cached ACL its size is unknown."""
         return 100 + max(self.data, UNKNOWN_BYTES * self.known) + 64 * self.children
 
 
 class Telling:
-    """Tells all ACLs at once: those that are known as what is known, and the others as a server."""
+    """Answers for all ACLs at once, both as a cache and as a server."""
 
     def __init__(self, znodes: Sequence[Sized]) -> None:
         self._znodes = {on_wire(znode.path): znode for znode in znodes}
 
     def ask(self, paths: Sequence[bytes], then: Callable[[list[AclReply]], None]) -> None:
-        """Answer all of these, which must be those that are not known."""
+        """Answer for these, none of which may be in the cache."""
         asked = [self._znodes[path] for path in paths]
         assert not any(znode.known for znode in asked)
         then([znode.acl for znode in asked])
 
     def replies(self, paths: Sequence[bytes]) -> list[bytes | None]:
-        """What is known of these."""
+        """The cached answers."""
         found = [self._znodes[on_wire(path)] for path in paths]
         return [znode.acl if znode.known else None for znode in found]
 
@@ -100,7 +100,7 @@ def batches(draw: st.DrawFn) -> list[Sized]:
 @PATIENT
 @given(batches())
 def test_shares(znodes: list[Sized]) -> None:
-    """A batch is read in parts that are bounded like that, in its order; children that are sure are listed, too."""
+    """A batch is read in order, in parts within the limits, with lists of children if their number is known."""
     told = Telling(znodes)
     limits = ReadLimits(request_bytes=REQUEST_BYTES)
     batch = bulk_reader._Batch(
@@ -124,19 +124,19 @@ class Alone:
         self.wire = wire
 
     def more(self, _: int) -> list[Wire]:
-        """No connections but the one."""
+        """No more connections."""
         return []
 
     def wires(self) -> Wires:
-        """The one."""
+        """The only connection."""
         return Wires([self.wire], Heartbeat())
 
     def too_old(self) -> None:
-        """Never so."""
+        """Not used."""
 
 
 def test_late_reads_go_out_first() -> None:
-    """What is asked for when a reply arrives is on its way before the reply is taken apart: it must be read soon."""
+    """Requests that are queued when a reply arrives are sent before the reply is decoded."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     wire = Wire(ours, 15.0)

@@ -1,4 +1,4 @@
-"""What a capture makes of a server that answers nonsense, and of a fault of its own: a server of the test's own."""
+"""Captures of a fake server: malformed answers, and programming errors of the capture itself."""
 
 import socket
 import struct

@@ -3,7 +3,7 @@ from metadata_tool.zookeeper.protocol import CHANGED, CREATED, DELETED
 
 
 def tracker(zxid: int = 100) -> ChangeTracker:
-    """Nothing is marked yet; everything is of interest, and counted."""
+    """A tracker without marks, for which every znode is in scope and counted."""
     made = ChangeTracker(lambda _: True, lambda _: True)
     made.begin(zxid)
     return made
@@ -20,7 +20,7 @@ def test_create_and_delete_mark_the_parent() -> None:
 
 
 def test_reply_clears() -> None:
-    """The reply takes marks away; what comes after it marks again."""
+    """A reply clears marks, and later events mark again."""
     found = tracker()
     found.event(CHANGED, b"/a", 101)
     found.clear([b"/a", b"/b"])
@@ -30,7 +30,7 @@ def test_reply_clears() -> None:
 
 
 def test_broken() -> None:
-    """What is marked again before its late read has come is broken; what is marked after it is not."""
+    """A znode that is marked again before its late read is broken, but not one that is marked after it."""
     found = tracker()
     found.await_late([b"/a", b"/b"])
     found.event(CHANGED, b"/c", 101)
@@ -42,7 +42,7 @@ def test_broken() -> None:
 
 
 def test_silent_zxids() -> None:
-    """A zxid that no event carried is silent, whether the next event or a reply shows it."""
+    """A zxid without an event is unannounced, whether the next event or a reply shows it."""
     found = tracker(100)
     found.event(CHANGED, b"/a", 101)
     found.event(CREATED, b"/b", 102)
@@ -58,7 +58,7 @@ def test_silent_zxids() -> None:
 
 
 def test_no_zxids() -> None:
-    """Events that carry none, as before 3.9, vouch for nothing."""
+    """Events without a zxid, as before 3.9, announce no zxid."""
     found = tracker(100)
     found.event(CHANGED, b"/a", -1)
     found.reply(101)
@@ -66,14 +66,14 @@ def test_no_zxids() -> None:
 
 
 def test_another_epoch() -> None:
-    """A new leader's zxids are far later: what lies between is silent."""
+    """The zxids of a new leader are far higher, and those in between are unannounced."""
     found = tracker(0x5_0000_0010)
     found.event(CHANGED, b"/a", 0x6_0000_0001)
     assert 0x6_0000_0000 == found.last_unannounced_zxid
 
 
 def test_scope() -> None:
-    """What is outside the chroot is not marked, and not counted; its zxids are known all the same."""
+    """A znode outside of the chroot is not marked or counted, but the zxid of its event is noted."""
     found = ChangeTracker(lambda path: path.startswith(b"/in"), lambda path: path.startswith(b"/in/"))
     found.begin(100)
     found.event(CREATED, b"/out/x", 101)
@@ -84,5 +84,5 @@ def test_scope() -> None:
 
 
 def test_parents() -> None:
-    """The znode above; the root's is the root."""
+    """The parent of a path. The parent of the root is the root."""
     assert [b"/a", b"", b""] == [parent_of(path) for path in (b"/a/b", b"/a", b"")]

@@ -51,7 +51,7 @@ def failing(error: Exception) -> Callable[[BinaryIO], dict[str, bytes]]:
 
 
 def data_dir(path: Path) -> DataDir:
-    """A data directory that is one with its logs."""
+    """A data directory that also holds the logs."""
     return DataDir(path, path)
 
 
@@ -64,7 +64,7 @@ def contents(directory: Path) -> dict[str, bytes | None]:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
-    """A new volume, with all that may be on one."""
+    """A new volume with everything that it may hold."""
     (tmp_path / "lost+found").mkdir()
     (tmp_path / "myid").write_bytes(b"1\n")
     return tmp_path
@@ -72,14 +72,14 @@ def fresh(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("zxid", "name"), [(0, "snapshot.0"), (0x6_0000_0000, "snapshot.600000000")])
 def test_place(tmp_path: Path, zxid: int, name: str) -> None:
-    """The snapshot is put where ZooKeeper looks for it, and nothing else is but the marker."""
+    """The snapshot is placed where ZooKeeper finds it, with the marker and nothing else."""
     placed = data_dir(tmp_path).place(zxid, writing(b"tree"))
     expected = {"version-2": None, f"version-2/{name}": b"tree", "version-2/restore.json": MARK}
     assert (tmp_path / "version-2" / name, expected) == (placed, contents(tmp_path))
 
 
 def test_place_on_fresh_volume(fresh: Path) -> None:
-    """What a new volume holds is no obstacle, and is kept."""
+    """The usual content of a new volume is accepted and kept."""
     before = contents(fresh)
     data_dir(fresh).place(1, writing(b"tree"))
     assert before | {"version-2": None, "version-2/snapshot.1": b"tree", "version-2/restore.json": MARK} == contents(
@@ -88,7 +88,7 @@ def test_place_on_fresh_volume(fresh: Path) -> None:
 
 
 def test_place_after_unfinished(fresh: Path) -> None:
-    """What an earlier try left unfinished is replaced, all of it."""
+    """The remains of an earlier attempt are replaced."""
     before = contents(fresh)
     partial = fresh / ".version-2.partial"
     partial.mkdir()
@@ -118,7 +118,7 @@ def test_not_empty(fresh: Path, name: str, *, is_directory: bool) -> None:
 
 
 def test_not_empty_keeps_unfinished(tmp_path: Path) -> None:
-    """In a directory that is refused, not even an earlier try's remains are touched."""
+    """A directory that is refused keeps even the remains of an earlier attempt."""
     (tmp_path / ".version-2.partial").mkdir()
     (tmp_path / "version-2").mkdir()
     before = contents(tmp_path)
@@ -128,7 +128,7 @@ def test_not_empty_keeps_unfinished(tmp_path: Path) -> None:
 
 
 def test_second_place(tmp_path: Path) -> None:
-    """A data directory is filled once; a second restore is refused and changes nothing."""
+    """A second restore into the same directory is refused and changes nothing."""
     data_dir(tmp_path).place(1, writing(b"first"))
     before = contents(tmp_path)
     with pytest.raises(DataDirNotEmpty):
@@ -156,7 +156,7 @@ def test_place_after_failure(fresh: Path, error: Exception, expected: type[Excep
 
 
 def test_absent_while_writing(tmp_path: Path) -> None:
-    """As long as the snapshot is not complete, ZooKeeper would find none."""
+    """Until the snapshot is complete, ZooKeeper finds none."""
     seen = []
 
     def write(file: BinaryIO) -> dict[str, bytes]:
@@ -183,7 +183,7 @@ def file_instead(directory: Path) -> Path:
 
 @pytest.mark.parametrize("make", [missing, file_instead])
 def test_unusable(tmp_path: Path, make: Callable[[Path], Path]) -> None:
-    """What is not a directory is refused, not created, and the message names it."""
+    """A path that is not a directory is refused and not created, and the message names it."""
     path = make(tmp_path)
     before = contents(tmp_path)
     with pytest.raises(DataDirUnusable) as refused:
@@ -193,7 +193,7 @@ def test_unusable(tmp_path: Path, make: Callable[[Path], Path]) -> None:
 
 
 def test_require_empty(fresh: Path) -> None:
-    """Looking whether a directory is empty changes nothing in it."""
+    """The check for an empty directory changes nothing."""
     (fresh / ".version-2.partial").mkdir()
     before = contents(fresh)
     data_dir(fresh).require_empty()
@@ -209,7 +209,7 @@ def test_require_empty_refuses(tmp_path: Path, name: str) -> None:
 
 
 def test_read_marker(fresh: Path) -> None:
-    """A directory tells which restore it is from, and that it is from none."""
+    """A directory has the marker of its restore, or none."""
     before = data_dir(fresh).marker()
     data_dir(fresh).place(1, writing(b"tree"))
     assert (None, MARK) == (before, data_dir(fresh).marker())
@@ -217,7 +217,7 @@ def test_read_marker(fresh: Path) -> None:
 
 @pytest.mark.parametrize(("error", "expected", "said"), FAILURES)
 def test_failing_write_leaves_no_marker(fresh: Path, error: Exception, expected: type[Exception], said: str) -> None:
-    """What failed is not taken for done at the next start."""
+    """A failed restore leaves no marker."""
     with pytest.raises(expected, match=said):
         data_dir(fresh).place(1, failing(error))
     assert data_dir(fresh).marker() is None
@@ -231,7 +231,7 @@ def test_unreadable_marker(fresh: Path) -> None:
 
 
 def test_data_is_kept_aside(fresh: Path) -> None:
-    """Data that is to be replaced gets another name, and is whole."""
+    """Replaced data is moved aside unchanged."""
     data_dir(fresh).place(1, writing(b"first"))
     before = {name: content for name, content in contents(fresh).items() if name.startswith("version-2/")}
     data_dir(fresh).place(2, writing(b"second"), "kept")
@@ -243,7 +243,7 @@ def test_data_is_kept_aside(fresh: Path) -> None:
 
 @pytest.mark.parametrize(("error", "expected", "said"), FAILURES)
 def test_failure_replaces_nothing(fresh: Path, error: Exception, expected: type[Exception], said: str) -> None:
-    """What was to be replaced is as it was when the new cannot be written."""
+    """If the new snapshot cannot be written, existing data is unchanged."""
     data_dir(fresh).place(1, writing(b"first"))
     before = contents(fresh)
     with pytest.raises(expected, match=said):
@@ -252,7 +252,7 @@ def test_failure_replaces_nothing(fresh: Path, error: Exception, expected: type[
 
 
 def test_last_step_fails(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the new cannot be put in place, the old gets its name back."""
+    """If the new snapshot cannot be placed, existing data gets its name back."""
     data_dir(fresh).place(1, writing(b"first"))
     before = contents(fresh)
     renames = Path.rename
@@ -269,7 +269,7 @@ def test_last_step_fails(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_kept_aside_is_no_data(tmp_path: Path) -> None:
-    """A directory that holds nothing but what was kept aside is as good as empty."""
+    """A directory that holds only data that was moved aside counts as empty."""
     (tmp_path / "version-2").mkdir()
     data_dir(tmp_path).move_aside("replaced by restore 2/../x")
     assert ["replaced_by_restore_2____x"] == [path.name.split(".")[1] for path in tmp_path.iterdir()]
@@ -323,14 +323,14 @@ def apart(fresh: Path) -> DataDir:
 
 
 def test_logs_apart(apart: DataDir) -> None:
-    """A separate directory for logs stays empty, and counts as no data where it lies in the other."""
+    """A separate directory for logs stays empty, and does not count as data inside the data directory."""
     apart.place(1, writing(b"tree"))
     assert {} == contents(apart.logs)
 
 
 @pytest.mark.parametrize("name", ["version-2", "log.1"])
 def test_logs_apart_must_be_empty(apart: DataDir, name: str) -> None:
-    """Logs of another time would be read into the restored tree: they are data."""
+    """Old logs count as data, because ZooKeeper would replay them into the restored tree."""
     (apart.logs / name).mkdir()
     before = contents(apart.path)
     with pytest.raises(DataDirNotEmpty, match=name):
@@ -339,7 +339,7 @@ def test_logs_apart_must_be_empty(apart: DataDir, name: str) -> None:
 
 
 def test_data_beside_empty_logs(apart: DataDir) -> None:
-    """Data is data, though the directory for logs is empty."""
+    """Data is refused even if the directory for logs is empty."""
     (apart.path / "version-2").mkdir()
     with pytest.raises(DataDirNotEmpty, match=r"it holds version-2$"):
         apart.place(1, writing(b"tree"))
@@ -347,7 +347,7 @@ def test_data_beside_empty_logs(apart: DataDir) -> None:
 
 
 def test_logs_apart_are_kept_aside(apart: DataDir) -> None:
-    """What is replaced is kept aside in both directories, under the same name."""
+    """Replaced data is moved aside in both directories, under the same name."""
     apart.place(1, writing(b"first"))
     (apart.logs / "version-2").mkdir()
     (apart.logs / "version-2" / "log.1").write_bytes(b"transactions")
@@ -359,14 +359,14 @@ def test_logs_apart_are_kept_aside(apart: DataDir) -> None:
 
 
 def test_missing_logs_are_named(fresh: Path) -> None:
-    """It is told which of both directories cannot be used."""
+    """The message names the directory that cannot be used."""
     with pytest.raises(LogDirUnusable, match="transaction log directory"):
         DataDir(fresh, fresh / "elsewhere").require_empty()
 
 
 @pytest.mark.parametrize(("mode", "of_files"), [(0o755, 0o644), (0o700, 0o600), (0o2775, 0o664), (0o770, 0o660)])
 def test_whoever_uses_the_directory_uses_what_is_placed(fresh: Path, mode: int, of_files: int) -> None:
-    """What is placed has the modes of the directory it is placed in."""
+    """Placed files get the mode of the data directory."""
     fresh.chmod(mode)
     placed = data_dir(fresh).place(1, writing(b"tree"))
     assert mode == stat.S_IMODE(placed.parent.stat().st_mode)
@@ -405,7 +405,7 @@ def test_group_of_the_directory(tmp_path: Path, request: pytest.FixtureRequest) 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
 def test_root_gives_it_to_the_owner(fresh: Path) -> None:
-    """Restored by root, it belongs to the user of the directory, as ZooKeeper may be."""
+    """Files that root restores get the owner of the directory."""
     os.chown(fresh, 10_000, 10_001)
     placed = data_dir(fresh).place(1, writing(b"tree"))
     owners = {(path.stat().st_uid, path.stat().st_gid) for path in (placed, placed.parent, placed.parent / MARKER)}
@@ -413,7 +413,7 @@ def test_root_gives_it_to_the_owner(fresh: Path) -> None:
 
 
 def test_one_at_a_time(fresh: Path) -> None:
-    """A second restore at the same time is refused, and may begin when the first has ended."""
+    """A second restore is refused while the first one runs, and accepted afterwards."""
     said = f"^the data directory {fresh} is in use by another process$"
     with data_dir(fresh).locked(), pytest.raises(DataDirLocked, match=said), data_dir(fresh).locked():
         pass
@@ -428,7 +428,7 @@ def test_file_is_not_locked(tmp_path: Path) -> None:
 
 
 def test_note_of_an_empty_start(fresh: Path) -> None:
-    """A member that began empty is noted, and that counts as no data."""
+    """The note of a member that started empty does not count as data."""
     before = data_dir(fresh).joined()
     for marker in (b"first", MARK):
         data_dir(fresh).note_joined(marker)

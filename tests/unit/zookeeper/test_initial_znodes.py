@@ -1,4 +1,4 @@
-"""The znodes that a server makes for itself, and how few are put among many."""
+"""The initial znodes of a server, and how they are inserted into a tree."""
 
 from hypothesis import given
 
@@ -12,7 +12,7 @@ OWN = {b"/zookeeper", b"/zookeeper/quota", CONFIG}
 @PATIENT
 @given(trees(), trees())
 def test_any_tree_has_them(nodes: list[Node], others: list[Node]) -> None:
-    """Whatever the tree, it has each of them once and in its place, and what it had is as it was."""
+    """After insertion any tree has each of them once and in place, and its own znodes are unchanged."""
     new = list(inserted(nodes, [*others, *of_new_server(7)]))
     keys = [tree_key(each.path) for each in new]
     assert sorted(set(keys)) == keys

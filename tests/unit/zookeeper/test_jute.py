@@ -27,7 +27,7 @@ def test_buffer_round_trip(value: bytes | None, before: bytes, after: bytes) -> 
     ("value", "expected"), [(None, b"\xff\xff\xff\xff"), (b"", b"\0\0\0\0"), (b"ab", b"\0\0\0\2ab")]
 )
 def test_buffer_bytes(value: bytes | None, expected: bytes) -> None:
-    """A buffer is its length in four bytes, big-endian, and its content; null is the length -1."""
+    """A buffer is its length in four bytes, big-endian, and its content. Null is the length -1."""
     assert expected == buffer(value)
 
 
@@ -44,7 +44,7 @@ def test_buffer_bytes(value: bytes | None, expected: bytes) -> None:
     ],
 )
 def test_buffer_that_does_not_fit(source: bytes) -> None:
-    """A buffer that claims more than there is, or less than nothing, is refused."""
+    """A buffer that claims too many bytes or a negative number is refused."""
     with pytest.raises(DecodeError, match=r"too early|claims"):
         read_buffer(source, 0)
 

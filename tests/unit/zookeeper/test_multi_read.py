@@ -1,4 +1,4 @@
-"""What a multi-read's answer becomes: the znodes of a snapshot."""
+"""Decoding the reply to a multi-read into the znodes of a snapshot."""
 
 import struct
 from typing import NamedTuple
@@ -25,7 +25,7 @@ OLD_ACL = buffer(b"of an earlier version")
 
 
 class Znode(NamedTuple):
-    """One that is there; `current` tells whether its ACL is of the version that was read."""
+    """A znode that exists. `current` is whether its ACL belongs to the version that was read."""
 
     path: bytes
     data: bytes | None
@@ -47,7 +47,7 @@ znodes = st.builds(
 
 
 def answers(asked: list[Znode | None]) -> bytes:
-    """What a server answers."""
+    """The reply of a server."""
     parts = [AT + buffer(znode.data) + wire(znode) if znode else GONE for znode in asked]
     return b"".join(parts) + LAST
 
@@ -100,7 +100,7 @@ def key(znode: Znode, table: AclTable) -> int:
 @PATIENT
 @given(st.lists(znodes, min_size=1, max_size=4), st.data())
 def test_cut_answers(asked: list[Znode | None], choice: st.DataObject) -> None:
-    """Of an answer that was cut the end is not where it should be, or it is an error."""
+    """A truncated reply is an error, or its end is not where it should be."""
     whole = answers(asked)
     cut = whole[: choice.draw(st.integers(0, len(whole) - len(LAST) - 1))]
     try:
@@ -115,7 +115,7 @@ def test_cut_answers(asked: list[Znode | None], choice: st.DataObject) -> None:
     [(-102, ZnodeUnreadable, "cannot read"), (-127, WireError, "throttles"), (-1, ReadRefused, "error -1")],
 )
 def test_refused(code: int, error: type[Exception], said: str) -> None:
-    """A read that is refused for another reason than that the znode has gone is an error that says so."""
+    """A read that is refused for another reason than a deleted znode is an error that says so."""
     with pytest.raises(error, match=said):
         of_one(Refusal(code), struct.pack(">i?ii", -1, False, code, code) + LAST)
 
@@ -127,6 +127,6 @@ def test_another_type() -> None:
 
 
 def test_too_few() -> None:
-    """An answer that ends before all was answered is an error, and nothing that is refused."""
+    """A reply with too few answers is an error, and not a refusal."""
     with pytest.raises(DecodeError, match="has type -1"):
         of_one(OLD_ACL, LAST)

@@ -1,4 +1,4 @@
-"""Who of an ensemble runs, and where its data is from: answers that no ZooKeeper would give, too."""
+"""Which members run, and where their data is from, with malformed answers, too."""
 
 import socket
 import threading
@@ -15,7 +15,7 @@ NOTHING = Origin("", "")
 
 @contextmanager
 def answering(answer: bytes) -> Iterator[int]:
-    """A server that says one thing to everybody, and hangs up; its port."""
+    """The port of a server that sends one answer to everybody and closes the connection."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)
 
@@ -42,13 +42,13 @@ def answering(answer: bytes) -> Iterator[int]:
     ],
 )
 def test_look(answer: bytes, *, serves: bool) -> None:
-    """Who answers runs; who is part of a quorum, or will not tell, serves."""
+    """A server that answers runs. It serves if it is part of a quorum, or refuses to answer."""
     with answering(answer) as port:
         assert [Member(f"127.0.0.1:{port}", serves)] == look(f"127.0.0.1:{port}")
 
 
 def test_nobody_runs() -> None:
-    """Who refuses, and who has no name, does not run."""
+    """A server that refuses connections or has no name does not run."""
     assert [] == look(f"127.0.0.1:{free_port()},no-such-host.invalid:2181")
 
 
@@ -69,11 +69,11 @@ def test_nobody_runs() -> None:
     ],
 )
 def test_origin(body: bytes, expected: Origin) -> None:
-    """The properties are read where they are told; anything else tells nothing."""
+    """The properties are read if the answer has them. Any other answer counts as none."""
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)) as port:
         assert expected == origin("127.0.0.1:2181", port)
 
 
 def test_no_admin_server() -> None:
-    """Where nobody answers, nothing is told."""
+    """Without an answer there are no properties."""
     assert NOTHING == origin("127.0.0.1:2181", free_port())

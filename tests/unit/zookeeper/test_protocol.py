@@ -32,14 +32,14 @@ def answer(reply: Reply) -> bytes:
 @PATIENT
 @given(st.lists(replies))
 def test_replies(expected: list[Reply]) -> None:
-    """What a server answers to a multi-read is taken apart as it was: data null or empty, lists, refusals."""
+    """The reply to a multi-read is decoded: data, null or empty, lists, refusals."""
     assert expected == protocol.read_replies(b"".join(map(answer, expected)) + LAST)
 
 
 @PATIENT
 @given(st.lists(replies, min_size=1), st.data())
 def test_cut_replies(whole: list[Reply], choice: st.DataObject) -> None:
-    """An answer that was cut gives an error, or fewer replies, never others."""
+    """A truncated reply is an error, or has fewer answers, but never different ones."""
     content = b"".join(map(answer, whole)) + LAST
     cut = content[: choice.draw(st.integers(0, len(content) - 1))]
     try:
@@ -52,7 +52,7 @@ def test_cut_replies(whole: list[Reply], choice: st.DataObject) -> None:
 
 @pytest.mark.parametrize("size", [0, -1, -4, -(1 << 31), (1 << 31) - 1])
 def test_name_of_a_wrong_size(size: int) -> None:
-    """Of two thousand million names that one of a few bytes claims, the search for them ends in an error at once."""
+    """A short reply that claims two thousand million names is an error at once."""
     lists = struct.pack(">i?ii", 8, False, 0, (1 << 31) - 1) + struct.pack(">i", size) + b"name"
     with pytest.raises(DecodeError, match="ends too early"):
         protocol.read_replies(lists + LAST)
@@ -66,19 +66,19 @@ def test_no_name() -> None:
 
 
 def test_unknown_type() -> None:
-    """An answer of a type that nobody asked for is an error."""
+    """An answer of an unknown type is an error."""
     with pytest.raises(DecodeError, match="unknown type 12"):
         protocol.read_replies(struct.pack(">i?ii", 12, False, 0, 0) + LAST)
 
 
 def test_multi_read() -> None:
-    """Data first, then lists, each as MultiOperationRecord has it; the root is a slash."""
+    """A request holds reads of data, then of lists, each as in MultiOperationRecord. The root is a slash."""
     expected = struct.pack(">i?ii", 4, False, -1, 1) + b"/\0" + struct.pack(">i?ii", 8, False, -1, 2) + b"/a\0" + LAST
     assert expected == protocol.multi_read([protocol.on_wire(b"")], [protocol.on_wire(b"/a")])
 
 
 def test_sizes() -> None:
-    """How much data and how many children there are is told by the stat at an ACL's end; nothing by a refusal."""
+    """The stat at the end of an answer has the data length and the number of children. A refusal has neither."""
     stat = struct.pack(">qqqqiiiqiiq", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
     found = protocol.sizes([b"acl, however long" + stat, Refusal(-101), b"another" + stat])
     assert ((9, 0, 9), (10, 0, 10)) == found
@@ -86,5 +86,5 @@ def test_sizes() -> None:
 
 @pytest.mark.parametrize(("path", "expected"), [(b"/", b""), (b"/a", b"/a"), (None, b"")])
 def test_event(path: bytes | None, expected: bytes) -> None:
-    """Type and path, the root's as a snapshot has it."""
+    """An event has a type and a path. The root is empty, as in a snapshot."""
     assert (3, expected) == protocol.event(struct.pack(">ii", 3, 3) + buffer(path))

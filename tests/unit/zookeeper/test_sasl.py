@@ -23,7 +23,7 @@ CHALLENGE = b'realm="zk-sasl-md5",nonce="abc",charset=utf-8,algorithm=md5-sess'
 
 @dataclass
 class Connection:
-    """What a login sees of kazoo's connection: each request is answered with the next reply, the last one for ever."""
+    """A fake kazoo connection that answers each request with the next reply, and repeats the last one."""
 
     replies: Sequence[tuple[int, bytes]]
     """Error, and the body."""
@@ -44,7 +44,7 @@ def token(data: bytes | None) -> bytes:
 
 
 def refusal(*replies: tuple[int, bytes]) -> str:
-    """What a login says that such replies make fail."""
+    """The message of a login that these replies make fail."""
     with pytest.raises(ZooKeeperError) as caught:
         log_in(Connection(replies), DIGEST, "zk-0", 1)
     return str(caught.value)
@@ -92,7 +92,7 @@ MALFORMED = [b"a", b"=", b"a=", b'a="', b'a="b', b'a="b" c=d', b"a=b c=d", b'a=b
 
 @pytest.mark.parametrize("challenge", MALFORMED, ids=lambda value: ascii(value)[:12])
 def test_malformed(challenge: bytes) -> None:
-    """What is no challenge is refused, and so is the login."""
+    """A malformed challenge is refused, and so is the login."""
     with pytest.raises(MechanismError, match="challenge"):
         fields(challenge)
     assert "zk-0 does not speak SASL DIGEST-MD5" in refusal((0, token(challenge)))
@@ -110,7 +110,7 @@ def quoted(data: bytes) -> bytes:
 @settings(PATIENT)
 @given(st.dictionaries(names, words, max_size=8), st.sampled_from([b",", b", ", b" ,\r\n", b",,"]))
 def test_fields_read_what_was_written(expected: dict[bytes, bytes], separator: bytes) -> None:
-    """Whatever values are, they are read as they were quoted."""
+    """Any quoted value is read back unchanged."""
     assert expected == fields(separator.join(name + b"=" + quoted(value) for name, value in expected.items()))
 
 
@@ -124,7 +124,7 @@ pieces = st.lists(
 @settings(PATIENT, max_examples=3 * EXAMPLES)
 @given(st.lists(st.tuples(st.sampled_from([0, 0, 0, -4, -115, -124, 7]), pieces | st.none()), min_size=1, max_size=4))
 def test_any_answer(answers: list[tuple[int, bytes | None]]) -> None:
-    """Whatever a server answers, the login ends, by an error that shows no password; for none of these knows it."""
+    """Whatever a server without the password answers, the login fails with an error that does not show it."""
     connection = Connection([(error, token(answer)) for error, answer in answers])
     with pytest.raises((ZooKeeperError, ConnectionDropped)) as caught:
         log_in(connection, DIGEST, "zk-0", 1)
@@ -164,7 +164,7 @@ def test_refusals(replies: list[tuple[int, bytes]], said: str) -> None:
 
 
 def test_secrets_are_hidden() -> None:
-    """Neither a password nor a token is in what Python shows of its objects."""
+    """Neither the password nor a token is in the repr of an object."""
     connection = Connection([(0, token(CHALLENGE)), (0, token(None))])
     with pytest.raises(ZooKeeperError):
         log_in(connection, DIGEST, "zk-0", 1)
@@ -200,6 +200,6 @@ def test_no_library(tmp_path: Path) -> None:
 
 
 def test_no_keytab() -> None:
-    """A keytab that is not there is named."""
+    """The error names a keytab that does not exist."""
     with pytest.raises(KeytabUnreadable, match="the keytab /nowhere cannot be read: No such file"):
         KERBEROS.require()

@@ -52,7 +52,7 @@ class Dribble:
 
 
 class Endless:
-    """A stream of a beginning and then zeros for ever; the test fails when more than a few MB are read."""
+    """A stream with a given start and endless zeros. The test fails if more than a few MB are read."""
 
     def __init__(self, beginning: bytes) -> None:
         self._beginning = beginning
@@ -90,7 +90,7 @@ def with_trailers(*trailers: bytes) -> bytes:
 @PATIENT
 @given(tables_and_trees())
 def test_round_trip(table_and_tree: tuple[dict[int, bytes], list[Node]]) -> None:
-    """Any tree comes back from the snapshot written of it: null and empty data, any ACL table, any path."""
+    """Any tree is read back from its snapshot: null and empty data, any ACL table, any path."""
     table, tree = table_and_tree
     out = io.BytesIO()
     write(out, table, (node.encode() for node in tree))
@@ -100,7 +100,7 @@ def test_round_trip(table_and_tree: tuple[dict[int, bytes], list[Node]]) -> None
 @PATIENT
 @given(tables_and_trees())
 def test_written_bytes(table_and_tree: tuple[dict[int, bytes], list[Node]]) -> None:
-    """A snapshot has the bytes of ZooKeeper's format, and what is said of it is true."""
+    """A snapshot has the bytes of ZooKeeper's format, and the returned counts and checksum are right."""
     table, tree = table_and_tree
     expected = snapshot_bytes(tree, table)
     out = io.BytesIO()
@@ -196,7 +196,7 @@ def test_encoded_znode(tree: list[Node]) -> None:
 
 
 def test_cut() -> None:
-    """A snapshot that was cut is refused, wherever it was cut; only just before a trailer is it another one."""
+    """A truncated snapshot is refused, except before a trailer, where it is a complete one."""
     content = with_trailers(DIGEST, LAST_ZXID)
     expected = [len(SMALL), len(with_trailers(DIGEST))]
     assert expected == [cut for cut in range(len(content)) if read_or_refused(content[:cut]) is not None]
@@ -244,7 +244,7 @@ def test_changed_part(tree: list[Node], data: st.DataObject) -> None:
 @given(st.binary())
 @example(b"")
 def test_any_bytes(content: bytes) -> None:
-    """Bytes that are no snapshot are refused, also where they begin like one."""
+    """Bytes that are not a snapshot are refused, even if they start like one."""
     with pytest.raises(SnapshotError):
         read(content)
     with pytest.raises(SnapshotError):

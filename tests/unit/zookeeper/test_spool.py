@@ -91,7 +91,7 @@ def three_levels() -> Iterator[tuple[Spool, Path]]:
 
 
 def assert_unsound(spool: Spool) -> None:
-    """Whoever reads all of it is told."""
+    """Every way of reading the file raises the error."""
     for read in (lambda: spool.read_before(LATEST), spool.in_tree_order):
         with pytest.raises(SpoolDamaged, match=DAMAGED):
             list(read())
@@ -117,7 +117,7 @@ def test_cut_spool() -> None:
 
 
 def test_batch_in_the_place_of_another(tmp_path: Path) -> None:
-    """A batch that a disk has written where another one belongs is an error, too."""
+    """A batch at the wrong place of the file is an error."""
     path = tmp_path / "spool"
     spool = Spool(path)
     spool.begin_level()
@@ -132,7 +132,7 @@ def test_batch_in_the_place_of_another(tmp_path: Path) -> None:
 
 
 def test_half_a_znode(tmp_path: Path) -> None:
-    """What is no whole znode is not left out silently."""
+    """An incomplete znode is an error."""
     spool = Spool(tmp_path / "spool")
     spool.begin_level()
     spool.append(1, node(b"").encode() + node(b"/a").encode()[:-1], 2)
@@ -142,7 +142,7 @@ def test_half_a_znode(tmp_path: Path) -> None:
 
 
 def test_damaged_spool_is_read_little(tmp_path: Path, asked: list[int]) -> None:
-    """A length that was damaged does not make us read a large file into memory."""
+    """A damaged length does not read a large file into memory."""
     spool = Spool(tmp_path / "spool")
     spool.begin_level()
     for name in (b"", b"/a", b"/b"):
@@ -184,7 +184,7 @@ def test_read_before(before: int, asked: list[int]) -> None:
 @PATIENT
 @given(bits, st.data())
 def test_damaged_changes(bits: int, data: st.DataObject) -> None:
-    """What was read again, and was damaged since on disk, is an error, too."""
+    """A damaged znode in an overlay is an error."""
     encoded = node(b"/a", bytes(10)).encode()
     with TemporaryDirectory() as directory:
         path = Path(directory, "changes")
@@ -226,7 +226,7 @@ def test_cut_queue(tmp_path: Path) -> None:
 @PATIENT
 @given(trees(), st.data())
 def test_changes(nodes: list[Node], data: st.DataObject) -> None:
-    """What was read again stands for what was there, is added, or takes it away; the rest stays, in tree order."""
+    """The overlay replaces, adds and removes znodes. The result is in tree order."""
     changed = data.draw(st.lists(st.sampled_from(nodes), unique_by=lambda node: node.path))
     gone = {found.path for found in changed if data.draw(st.booleans())}
     added = [found for found in nodes if data.draw(st.booleans())]
@@ -253,7 +253,7 @@ def test_changes(nodes: list[Node], data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("kind", [Spool, Overlay, PathQueue])
 def test_existing_file(tmp_path: Path, kind: type[Spool | Overlay | PathQueue]) -> None:
-    """A file that is there already is not written over."""
+    """An existing file is not overwritten."""
     path = tmp_path / "file"
     path.write_bytes(b"precious")
     with pytest.raises(FileExistsError):
@@ -282,7 +282,7 @@ def test_queue_round_trip(portions: list[list[bytes]]) -> None:
 @PATIENT
 @given(st.lists(st.tuples(names | st.just(b""), st.lists(names.map(lambda name: name.replace(b"/", b"x"))))))
 def test_queue_of_children(children: list[tuple[bytes, list[bytes]]]) -> None:
-    """Children are queued by their names, each below its parent; a parent may have none."""
+    """Children are queued by their names, each below its parent. A parent may have none."""
     expected = [path + b"/" + name for path, names_below in children for name in names_below]
     with TemporaryDirectory() as directory:
         queue = PathQueue(Path(directory, "queue"))

@@ -22,7 +22,7 @@ def test_stat_round_trip(stat: Stat) -> None:
 @PATIENT
 @given(stats, counts, counts, counts)
 def test_stored_stat(stat: Stat, cversion: int, length: int, children: int) -> None:
-    """What the server had stored comes back from what a client sees, with any counter and any number of children."""
+    """The stored stat is restored from a client's, with any counter and any number of children."""
     expected = stat._replace(cversion=cversion)
     assert expected == Stat.unpack(stored_stat(client_stat(expected, length, children)))
 
@@ -42,7 +42,7 @@ def test_stored_stat(stat: Stat, cversion: int, length: int, children: int) -> N
     ],
 )
 def test_stored_cversion(seen: int, children: int, expected: int) -> None:
-    """Negative counters of a client and those that wrapped around give what is on disk."""
+    """Negative and wrapped counters of a client give the stored ones."""
     wire = struct.pack(">qqqqiiiqiiq", 1, 2, 3, 4, 5, seen, 6, 7, 8, children, 9)
     assert expected == Stat.unpack(stored_stat(wire)).cversion
 

@@ -1,4 +1,4 @@
-"""A connection whose other end is no ZooKeeper."""
+"""A connection to a fake server."""
 
 import select
 import socket
@@ -36,7 +36,7 @@ def event(kind: int, path: bytes, zxid: int) -> bytes:
 
 @pytest.fixture
 def ends(request: pytest.FixtureRequest) -> Iterator[tuple[Wire, socket.socket]]:
-    """Ours, and theirs. A test may pass limits."""
+    """The program's connection, and the server's socket. A test may pass limits."""
     ours, theirs = socket.socketpair()
     wire = Wire(ours, 15.0, getattr(request, "param", ConnectionLimits()))
     yield wire, theirs
@@ -63,7 +63,7 @@ def test_order(ends: tuple[Wire, socket.socket]) -> None:
 
 
 def test_together() -> None:
-    """What is asked while answers are taken goes out in one piece."""
+    """Requests that are queued while answers are read are sent in one piece."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     wire = Wire(ours, 15.0)
     wires = Wires([wire], Heartbeat())
@@ -85,14 +85,14 @@ def test_together() -> None:
 
 
 def pumped(wires: Wires, theirs: socket.socket) -> bytes:
-    """What we send next."""
+    """The next bytes that the program sends."""
     while not select.select([theirs], [], [], 0)[0]:
         wires.pump()
     return theirs.recv(100)
 
 
 def test_throttled(ends: tuple[Wire, socket.socket]) -> None:
-    """What is throttled is asked again, that alone, until all is answered; answers are in the order of the requests."""
+    """Only throttled requests are sent again. The answers come in the order of the requests."""
     wire, theirs = ends
     seen: list[object] = []
     Requests(wire, GET_ACL, [b"one", b"two", b"three"], seen.extend)
@@ -108,7 +108,7 @@ def test_throttled(ends: tuple[Wire, socket.socket]) -> None:
 
 @pytest.mark.parametrize("ends", [ConnectionLimits(throttled_tries=4)], indirect=True)
 def test_throttled_for_ever(ends: tuple[Wire, socket.socket]) -> None:
-    """It is not asked without end."""
+    """A request that is always throttled is an error after several tries."""
     wire, theirs = ends
     wires = Wires([wire], Heartbeat())
     Requests(wire, GET_ACL, [b"one"], lambda _: None)
@@ -132,7 +132,7 @@ def test_throttled_for_ever(ends: tuple[Wire, socket.socket]) -> None:
     ],
 )
 def test_what_is_no_protocol(ends: tuple[Wire, socket.socket], answer: bytes, said: str) -> None:
-    """Anything else than what is due ends it, with what it was."""
+    """Anything else than the expected reply is an error that names it."""
     wire, theirs = ends
     wire.ask(GET_ACL, [b""], lambda *_: None)
     theirs.sendall(answer)
@@ -166,7 +166,7 @@ def test_fault_in_a_callback(ends: tuple[Wire, socket.socket]) -> None:
 
 
 def test_hung_up(ends: tuple[Wire, socket.socket]) -> None:
-    """A server that hangs up is told, in the middle of a reply, too."""
+    """A server that closes the connection is an error, even in the middle of a reply."""
     wire, theirs = ends
     wire.ask(GET_ACL, [b""], lambda *_: None)
     theirs.sendall(reply(1, b"whole")[:-1])
@@ -185,7 +185,7 @@ def test_silence(ends: tuple[Wire, socket.socket]) -> None:
 
 
 def test_ping() -> None:
-    """A session that has nothing to ask shows that it lives, as soon as that is due."""
+    """An idle session sends a ping when it is due."""
     ours, theirs = socket.socketpair()
     wire = Wire(ours, 0.3)
     Wires([wire], Heartbeat()).pump()
@@ -195,7 +195,7 @@ def test_ping() -> None:
 
 
 def test_close(ends: tuple[Wire, socket.socket]) -> None:
-    """The server is told when a session ends, after what was asked."""
+    """Closing sends the queued requests and then the end of the session."""
     wire, theirs = ends
     wire.ask(GET_ACL, [b"one"], lambda _: None)
     wire.close()
@@ -203,7 +203,7 @@ def test_close(ends: tuple[Wire, socket.socket]) -> None:
 
 
 def test_asked_before_the_rest(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was asked goes out before we rest, for the server to have something to do."""
+    """Queued requests are sent before the pause, so that the server works meanwhile."""
     wire, theirs = ends
     wire.ask(GET_ACL, [b"one"], lambda _: None)
     seen: list[bytes] = []
@@ -213,7 +213,7 @@ def test_asked_before_the_rest(ends: tuple[Wire, socket.socket], monkeypatch: py
 
 
 def test_large_requests(ends: tuple[Wire, socket.socket]) -> None:
-    """More than the socket takes at once is sent as it takes it, while replies are read."""
+    """A request that is larger than the socket's buffer is sent in pieces, while replies are read."""
     wire, theirs = ends
     body, received = bytes(4 << 20), bytearray()
 

@@ -84,7 +84,7 @@ def _require_unmasked(path: bytes, acl: bytes) -> None:
 
 
 def ask_acls(wire: Wire, paths: Sequence[bytes], done: Callable[[list[AclReply]], None]) -> None:
-    """Ask for the ACLs of these, paths as on the wire; `done` gets them in their order, once all are there."""
+    """Read the ACLs of these encoded paths. `done` gets them in order, with the last answer."""
 
     def on_replies(answers: Answers) -> None:
         done(acl_replies(answers))

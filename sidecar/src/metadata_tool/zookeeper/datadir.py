@@ -165,7 +165,7 @@ class DataDir:
 
         Raises:
             DataDirNotEmpty: there is data, and `replacing` is None.
-            Exception: whatever `write` raises; the directory is then as it was.
+            Exception: whatever `write` raises. The directory is then unchanged.
         """
         if replacing is None:
             self.require_empty()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class ZooKeeperError(Exception):
-    """Base class. The text says what happened; attributes hold what advice depends on."""
+    """Base class. The text says what happened. Attributes hold what advice depends on."""
 
 
 class DecodeError(Exception):
@@ -84,7 +84,7 @@ class SaslMismatch(ZooKeeperError):
 
 
 class NoTicket(ZooKeeperError):
-    """Kerberos issued no ticket; `code` is Kerberos' error (krb5.h), 0 if there is none."""
+    """Kerberos gives no ticket. `code` is Kerberos' error (krb5.h), 0 if there is none."""
 
     def __init__(self, host: str, reason: str, code: int) -> None:
         super().__init__(f"Kerberos gives no ticket for ZooKeeper at {host}: {reason}")

@@ -101,13 +101,13 @@ ACL_BATCHES_IN_FLIGHT = 3
 ACL_BATCHES_AHEAD = 3
 """Batches of znodes whose ACLs are read before their data."""
 SMALL_READS_FACTOR = 4
-"""So many times more multi-reads are in flight if they hold few znodes: else latency would dominate."""
+"""Factor for multi-reads in flight if they hold few znodes, because otherwise latency dominates."""
 ACL_REST = 0.0003
 """Between looks for answers about ACLs. Several are then read at once, which leaves the processor to the server."""
 
 CATCH_UP_ROUNDS = 10
 CATCH_UP_FEW, CATCH_UP_MANY = 64, 4096
-"""With so few changed znodes a consistent cut is quick. With so many it is not tried."""
+"""With up to FEW changed znodes a consistent cut is quick. With more than MANY it is not tried."""
 CATCH_UP_GAIN = 0.75
 """A round of catching up that leaves more than this share of the changed znodes is the last one."""
 

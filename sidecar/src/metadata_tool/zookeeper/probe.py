@@ -60,22 +60,22 @@ def look(servers: str) -> list[Member]:
 
 def origin(server: str, admin_port: int) -> Origin:
     """What a server (`host:port`) reports as its ORIGIN, its POINT and HAS_RUN."""
-    told = properties(server, admin_port)
-    return Origin(str(told.get(ORIGIN, "")), str(told.get(POINT, "")), told.get(HAS_RUN) == "true")
+    reported = properties(server, admin_port)
+    return Origin(str(reported.get(ORIGIN, "")), str(reported.get(POINT, "")), reported.get(HAS_RUN) == "true")
 
 
 def properties(server: str, admin_port: int, asker: str = "") -> Mapping[str, Any]:
-    """What a server (`host:port`) answers on its AdminServer's port; empty if it answers nothing, or no mapping."""
+    """The answer of a server (`host:port`) on its AdminServer's port, empty if it is missing or not a mapping."""
     host = _split(server)[0]
     connection = http.client.HTTPConnection(host, admin_port, timeout=limits.PROBE_TIMEOUT)
     try:
         connection.request("GET", PROPERTIES, headers={ASKER: asker} if asker else {})
-        told = json.loads(connection.getresponse().read(limits.PROBE_ANSWER))
+        reported = json.loads(connection.getresponse().read(limits.PROBE_ANSWER))
     except (OSError, http.client.HTTPException, ValueError, RecursionError):
         return {}
     finally:
         connection.close()
-    return told if isinstance(told, dict) else {}
+    return reported if isinstance(reported, dict) else {}
 
 
 def _ask(server: str) -> str:

@@ -111,7 +111,7 @@ class Session:
         return answers[0]
 
     def read(self, path: bytes) -> DataReply | None:
-        """Data and stat of one znode; None if it does not exist or cannot be read.
+        """Data and stat of one znode, None if it does not exist or cannot be read.
 
         Raises:
             DecodeError: the answer is malformed.
