@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 
 from metadata_tool.pulsar.ids import MARGIN
+from metadata_tool.pulsar.limits import MAX_REPORTED
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
-from metadata_tool.zookeeper.snapshot import Node, tree_key
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, tree_key
 from metadata_tool.zookeeper.stat import Stat
 from support.metadata import NAMESPACE, ledgers, tree
 from support.recovery import KEPT, LOST, POLICIES, TIME, ZXID, recover, recovered
@@ -32,6 +33,37 @@ def test_renamed_cluster_is_in_tree_order(scope: Scope, name: str) -> None:
     new = recover(POLICIES, RecoveryOptions(scope, name, rename_cluster=True))
     assert sorted(new, key=lambda path: tree_key(path.encode())) == list(new)
     assert f"/admin/clusters/{name}/failureDomain" in new
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_old_name_of_a_cluster_is_gone(scope: Scope) -> None:
+    """Of a renamed cluster nothing keeps the old name, and all that is below it has the new one."""
+    content = {**POLICIES, "/admin/clusters/old/a/b": b"deep"}
+    new = recover(content, RecoveryOptions(scope, "new", rename_cluster=True))
+    expected = ["global", "new", "new/a", "new/a/b", "new/failureDomain"]
+    root = "/admin/clusters/"
+    assert expected == [path.removeprefix(root) for path in new if path.startswith(root)]
+    assert b"deep" == new[f"{root}new/a/b"].data
+
+
+def test_changes_are_counted() -> None:
+    """The number of znodes that each rule has changed or removed is known."""
+    ledger_znodes = dict.fromkeys(("/ledgers/00/0000/L0001", "/ledgers/01/0000/L0001", "/ledgers/LAYOUT"), b"")
+    topics = {f"{NAMESPACE}/{name}": ledgers((number, True)) for number, name in enumerate("tuv")}
+    _, changes = recovered(tree({**ledger_znodes, **topics}))
+    assert {"ledgers": 2} == changes.removed
+    assert {"topics": 3, "id counters": 1} == changes.changed
+
+
+def test_reported_paths_are_limited() -> None:
+    """Of many undecodable or large znodes the first are named."""
+    bad = {f"{NAMESPACE}/{number:03}": b"\xff\xff" for number in range(MAX_REPORTED + 5)}
+    _, changes = recovered(tree(bad))
+    assert MAX_REPORTED + 5 == changes.undecodable_count
+    assert list(bad)[:MAX_REPORTED] == [line.partition(":")[0] for line in changes.undecodable]
+    grown = {path: ledgers((3, True)) for path in bad}
+    _, changes = recovered(tree(grown), max_znode=1)
+    assert list(grown)[:MAX_REPORTED] == [line.partition(" ")[0] for line in changes.large]
 
 
 def test_changed_znodes_look_like_set() -> None:
@@ -73,6 +105,35 @@ def test_growth_beyond_the_limit_is_reported() -> None:
     assert [f"{NAMESPACE}/t"] == [line.partition(" ")[0] for line in large]
     assert [] == recovered(nodes, KEPT, max_znode=limit)[1].large
     assert [] == recovered(nodes, max_znode=limit + 100)[1].large
+
+
+def test_growth_to_the_limit_is_not_reported() -> None:
+    """A znode may be as large as the limit."""
+    nodes = tree({f"{NAMESPACE}/t": ledgers((3, True))})
+    size = len(recovered(nodes)[0][-1].data or b"")
+    assert [] == recovered(nodes, max_znode=size)[1].large
+    assert [f"{NAMESPACE}/t ({size} bytes)"] == recovered(nodes, max_znode=size - 1)[1].large
+
+
+def new_znode(path: str, cversion: int = 0) -> Node:
+    """A znode that a recovery has created, of which so many children were created and deleted."""
+    return Node(path.encode(), b"", OPEN_ACL_KEY, Stat(ZXID, ZXID, TIME, TIME, 0, cversion, 0, 0, ZXID).pack())
+
+
+@pytest.mark.parametrize(
+    ("ledger", "expected"),
+    [
+        (5, [new_znode("/ledgers/idgen", 5 + MARGIN + 2)]),
+        (
+            (1 << 32) + 5,
+            [new_znode("/ledgers/idgen-long"), new_znode("/ledgers/idgen-long/HOB-0000000001", 5 + MARGIN + 2)],
+        ),
+    ],
+)
+def test_created_counters(ledger: int, expected: list[Node]) -> None:
+    """A counter is created with the parent that it needs, empty, open to all, and as if children had come and gone."""
+    new = recover({"/ledgers/LAYOUT": b"", f"{NAMESPACE}/t": ledgers((ledger, True))})
+    assert expected == [node for path, node in new.items() if path.startswith("/ledgers/idgen")]
 
 
 def test_missing_counter_is_created() -> None:
