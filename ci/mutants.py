@@ -101,6 +101,10 @@ def _judged(module: str, settings: Mapping[str, Any]) -> Outcome:
         outcome.counts[status] = outcome.counts.get(status, 0) + 1
         if status in ("killed", "timeout"):
             continue
+        if status == "not checked":
+            sys.exit(
+                f"error: mutmut stopped before all mutants of {module} were checked. Run it again.\n{done.stdout[-99:]}"
+            )
         mutant = _shown(functions, name.rpartition(".")[2])
         if mutant.is_wording:
             outcome.wording += 1
