@@ -267,7 +267,7 @@ def test_lost_volume_is_filled_by_the_others(surroundings: Surroundings, story: 
     kubectl("delete", "pvc", f"data-{last}", "--wait=false")
     kubectl("delete", "pod", last)
     eventually("three ZooKeepers serve again", all_ready)
-    assert "this member takes its tree from" in restore_log(last)
+    assert "This member joins it, and takes its tree from" in restore_log(last)
     assert [] == list(differences(story.tree, surroundings.tree(2)))
 
 

@@ -153,7 +153,7 @@ def test_one_after_the_other(points: Points, ensemble: Ensemble) -> None:
     second.start()
     second.wait()
     write(ensemble, "/since")
-    assert "this member takes its tree from" in restored(points, ensemble, third)
+    assert "This member joins it, and takes its tree from" in restored(points, ensemble, third)
     third.start()
     third.wait()
     assert_one(ensemble, LATER, "/since")
@@ -165,7 +165,7 @@ def test_volume_lost(points: Points, ensemble: Ensemble) -> None:
     write(ensemble, "/since")
     last = ensemble.servers[2]
     lose(last)
-    assert "this member takes its tree from" in restored(points, ensemble, last)
+    assert "This member joins it, and takes its tree from" in restored(points, ensemble, last)
     last.start()
     last.wait()
     assert_one(ensemble, LATER, "/since")
@@ -184,7 +184,7 @@ def test_volume_that_never_was_filled(points: Points, ensemble: Ensemble) -> Non
     restored(points, ensemble, last)
     (last.data_dir / "version-2").mkdir()
     (last.data_dir / "version-2" / "snapshot.700000001").write_bytes(b"ZKSN cut off")
-    assert "this member takes its tree from" in restored(points, ensemble, last)
+    assert "This member joins it, and takes its tree from" in restored(points, ensemble, last)
     assert ["version-2.replaced-by-restore-1"] == kept_aside(last)
     last.start()
     last.wait()
@@ -203,7 +203,7 @@ def test_from_three_to_five(points: Points, ensemble: Ensemble) -> None:
     for server in ensemble.servers[:3]:
         server.wait()
     for server in ensemble.servers[3:]:
-        assert "this member takes its tree from" in restored(points, ensemble, server)
+        assert "This member joins it, and takes its tree from" in restored(points, ensemble, server)
         server.start()
         server.wait()
     assert_one(ensemble, LATER, "/since")
@@ -274,7 +274,7 @@ def test_second_restore_over_the_first(points: Points, ensemble: Ensemble) -> No
     write(ensemble, "/of-the-second")
     said = restored(points, ensemble, first, RESTORE_VERSION="2")
     assert "will be moved aside" in said
-    assert "this member takes its tree from" in said
+    assert "This member joins it, and takes its tree from" in said
     first.start()
     first.wait()
     assert_one(ensemble, LATER, "/of-the-second", absent="/since")
@@ -287,7 +287,7 @@ def test_all_volumes_lost(points: Points, ensemble: Ensemble, bucket: Bucket) ->
     start_all(points, ensemble, **own)
     newest = succeed("backup", settings={**bucket.settings, "ZOOKEEPER_SERVERS": ensemble.address})
     lose(ensemble.servers[2])
-    assert "this member takes its tree from" in restored(points, ensemble, ensemble.servers[2], **own)
+    assert "This member joins it, and takes its tree from" in restored(points, ensemble, ensemble.servers[2], **own)
     for server in ensemble.servers:
         lose(server)
     for server in ensemble.servers:

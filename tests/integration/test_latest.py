@@ -276,7 +276,7 @@ def test_another_restore_waits(ensemble: Ensemble, start: Start, folder: Path, o
     says(waiting, "waiting for")
     refused = start(second, **other)
     assert ClusterRunning.exit_code == refused.wait()
-    assert f"{first.address} waits for another restore" in refused.output()
+    assert f"{first.address} waits for a different restore. This member restores" in refused.output()
     assert ["myid"] == [path.name for path in second.data_dir.iterdir()]
 
 

@@ -59,7 +59,7 @@ def test_own_cluster_runs(point: dict[str, str], volume: Path, restored: ZooKeep
     settings = {name: value for name, value in point.items() if not name.startswith("AWS")}
     outcome = run("restore", settings={**settings, "ZOOKEEPER_DATA_DIR": str(volume), SERVERS: restored.address})
     assert (0, ["restore-joined.json"]) == (outcome.exit_code, [path.name for path in volume.iterdir()]), outcome.said
-    assert "this member takes its tree from" in outcome.said
+    assert "This member joins it, and takes its tree from" in outcome.said
 
 
 def test_cluster_of_another_restore_runs(point: dict[str, str], volume: Path, restored: ZooKeeper) -> None:

@@ -178,7 +178,9 @@ def test_own_ensemble_serves(job: RestoreJob, serve: Serve, caplog: pytest.LogCa
     caplog.set_level(logging.INFO)
     serve(job.marker.to_json())
     assert Decision(Action.JOIN, job.marker) == decide(job, Heartbeat())
-    assert [f"the ensemble of restore version 1 runs, this member takes its tree from {SERVING}"] == said(caplog)
+    assert [
+        f"the ensemble of restore version 1 is running. This member joins it, and takes its tree from {SERVING}"
+    ] == said(caplog)
 
 
 def test_member_with_earlier_data_joins(job: RestoreJob, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
@@ -288,10 +290,10 @@ def test_nothing_to_do_is_said(job: RestoreJob, caplog: pytest.LogCaptureFixture
 
 
 @pytest.mark.parametrize("latest", [False, True])
-def test_strangers(job: RestoreJob, monkeypatch: pytest.MonkeyPatch, *, latest: bool) -> None:
+def test_unrelated_members(job: RestoreJob, monkeypatch: pytest.MonkeyPatch, *, latest: bool) -> None:
     """Several members that do not report this restore are named, with what to do."""
     wanted = replace(job, wanted=Series(job.point.location, "metadata-backup")) if latest else job
-    monkeypatch.setattr(decision, "look", lambda *_: RunningMembers("", strangers=["zk-1:2181", "zk-2:2181"]))
+    monkeypatch.setattr(decision, "look", lambda *_: RunningMembers("", unrelated=["zk-1:2181", "zk-2:2181"]))
     with pytest.raises(ClusterRunning) as caught:
         decide(wanted, Heartbeat())
     point = "" if latest else f" from {job.point}"
@@ -319,4 +321,6 @@ def test_newer_data_is_said(job: RestoreJob, monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.setattr(decision, "look", look)
     assert Decision(Action.JOIN, job.marker) == decide(job, Heartbeat(), 0.5)
     assert [0.5] == asked
-    assert ["a member of restore version 1 has newer data, this member takes its tree from it"] == said(caplog)
+    assert [
+        "a member of restore version 1 has newer data. This member joins it, and takes its tree from there"
+    ] == said(caplog)

@@ -29,7 +29,7 @@ class Action(Enum):
     JOIN = auto()
     """The ensemble of this restore runs. With an empty data directory, ZooKeeper takes the tree from its leader."""
     RESTORE = auto()
-    """Place the tree of a backup. No member runs, or only members that were restored alike."""
+    """Place the tree of a backup. No member runs, or only members of this same restore."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,13 @@ def decide(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) ->
         _log_nothing_to_do(job, here)
         return Decision(Action.NOTHING, here)
     seen = look(job, heartbeat, election)
-    _require_no_strangers(job, seen.strangers)
+    _refuse_unrelated(job, seen.unrelated)
     origin = _require_own(job, seen.serving, heartbeat) if seen.serving else seen.origin
     if seen.has_newer_data:
-        log.info("a member of restore version %s has newer data, this member takes its tree from it", job.version)
+        log.info(
+            "a member of restore version %s has newer data. This member joins it, and takes its tree from there",
+            job.version,
+        )
     move_aside = job.data.holds_data()
     if move_aside:
         _require_replaceable(job, here)
@@ -69,7 +72,7 @@ def decide(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) ->
 
 
 def _restored_here(job: RestoreJob) -> Marker | None:
-    """Which restore the data here is from; None if there is no data, or it is not from a restore."""
+    """The restore that the data here is from. None if there is no data, or if the data is not from a restore."""
     here = _marker(job.data.marker())
     if not here and job.data.has_snapshot():
         here = _marker(job.data.joined()) or _marker(job.data.find_znode(restore_marker.ZNODE))
@@ -87,7 +90,11 @@ def _require_own(job: RestoreJob, serving: str, heartbeat: Heartbeat) -> Marker:
             f"{serving} already serves an ensemble {what}",
             "Disable the restore, because a running ensemble is never restored. Nothing was touched",
         )
-    log.info("the ensemble of restore version %s runs, this member takes its tree from %s", job.version, serving)
+    log.info(
+        "the ensemble of restore version %s is running. This member joins it, and takes its tree from %s",
+        job.version,
+        serving,
+    )
     if not job.accepts(found.point) or found != job.marker_from(found.point):
         log.warning(
             "the running ensemble was restored from %s with %s. This member joins it, and your settings have no effect",
@@ -97,17 +104,17 @@ def _require_own(job: RestoreJob, serving: str, heartbeat: Heartbeat) -> Marker:
     return found
 
 
-def _require_no_strangers(job: RestoreJob, strangers: list[str]) -> None:
-    """Refuse to start a cluster beside members that may be from another, because they could win the election."""
-    if strangers:
+def _refuse_unrelated(job: RestoreJob, unrelated: list[str]) -> None:
+    """Refuse to start beside members that may belong to another cluster, because they could win the election."""
+    if unrelated:
         point = "" if isinstance(job.wanted, Series) else f" from {job.wanted}"
         wanted = f"{job.version}{point} with the same settings"
         where = f"(port {job.admin_port})"
         raise ClusterRunning(
-            f"{strangers[0]} is running but not serving, and its AdminServer {where} "
+            f"{unrelated[0]} is running but not serving, and its AdminServer {where} "
             f"does not report restore version {wanted}"
-            if len(strangers) == 1
-            else f"{', '.join(strangers)} are running but not serving, and their AdminServers {where} "
+            if len(unrelated) == 1
+            else f"{', '.join(unrelated)} are running but not serving, and their AdminServers {where} "
             f"do not report restore version {wanted}",
             "Stop all members, then start them together. "
             "If some were restored from another point or with other settings, set a new RESTORE_VERSION for all. "
@@ -116,7 +123,7 @@ def _require_no_strangers(job: RestoreJob, strangers: list[str]) -> None:
 
 
 def _require_replaceable(job: RestoreJob, here: Marker | None) -> None:
-    """Data of an earlier restore may be moved aside if no member can be using it; other data only if it is allowed."""
+    """Data of an earlier restore may be moved aside if no member can be using it. Other data only if allowed."""
     never_synced = not here and job.data.joined() is not None and not job.data.has_snapshot()
     if not (here or never_synced or job.overwrite_existing):
         job.data.require_empty()

@@ -1,4 +1,4 @@
-"""Members that restore `latest` wait for each other, until one of them looks it up for all.
+"""Members that restore `latest` wait for each other, until one of them looks up the newest backup for all.
 
 A member that is down may hold data that is newer than any backup, so nothing is looked up before all members wait.
 ZooKeeper is not running yet, so the restore answers on the AdminServer's port, in the AdminServer's format.
@@ -69,7 +69,7 @@ class Meeting:
         self._server.server_close()
 
     def wait(self, heartbeat: Heartbeat) -> RestorePoint | None:
-        """The point that all members restore; None as soon as a ZooKeeper runs, so that it is decided again.
+        """The point that all members restore. None as soon as a ZooKeeper runs: the caller must then decide again.
 
         Raises:
             ClusterRunning: a member waits for another restore.
@@ -92,7 +92,7 @@ class Meeting:
         return None
 
     def answer(self) -> Mapping[str, str]:
-        """What this member answers to each request."""
+        """The answer of this member to each request."""
         told = {WAITING: self._cause, MEMBER: self._me}
         return {**told, probe.POINT: str(self._point)} if self._point else told
 
@@ -102,7 +102,7 @@ class Meeting:
             self._heard_me.add(asker)
 
     def _hear(self) -> RestorePoint | None:
-        """The point, if a member answers it, or if all wait and this member is the first and looks it up; else None."""
+        """The point that a member answers, or that this member, as the first, looks up when all wait. Else None."""
         members = self._job.members
         asked = {address: probe.properties(address, self._job.admin_port, self._me) for address in members}
         waiting = {address: answer for address, answer in asked.items() if WAITING in answer}
@@ -132,7 +132,7 @@ class Meeting:
         others = [address for address, answer in waiting.items() if answer[WAITING] != self._cause]
         if others:
             raise ClusterRunning(
-                f"{', '.join(others)} waits for another restore than this member, which restores version "
+                f"{', '.join(others)} waits for a different restore. This member restores version "
                 f"{self._job.version} from the newest backup of {self._series}",
                 "Give all members the same settings, then start their restores again. Nothing was touched",
             )

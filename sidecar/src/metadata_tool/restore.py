@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def restore(wanted: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, dry_run: bool = False) -> Path | None:
-    """The path of the snapshot that was placed; None if none was. With `dry_run`, nothing is written.
+    """The path of the snapshot that was placed. None if none was. With `dry_run`, nothing is written.
 
     Every member gets the same bytes under the same name. The data directory is locked meanwhile.
 
@@ -36,7 +36,7 @@ def restore(wanted: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, dry_r
         if dry_run:
             if decision.action is Action.RESTORE:
                 _rehearse(job, open_store, heartbeat)
-            log.info("the dry run is done, nothing was written to %s", job.data.path)
+            log.info("the dry run is done. Nothing was written to %s", job.data.path)
             return None
         if decision.action is Action.JOIN:
             _join(job, decision)
@@ -67,14 +67,14 @@ def _rehearse(job: RestoreJob, open_store: Open, heartbeat: Heartbeat) -> None:
 
 def _join(job: RestoreJob, decision: Decision) -> None:
     """Let this member start empty, so that it takes its tree from the others."""
-    assert decision.origin  # an ensemble is joined only if it says which restore it is from
+    assert decision.origin  # an ensemble is joined only if its restore is known
     if decision.move_aside:
         job.data.move_aside(job.aside)
     job.data.note_joined(decision.origin.to_json())
 
 
 class _Nowhere(io.BytesIO):
-    """What a dry run writes to."""
+    """A file that discards what a dry run writes."""
 
     def write(self, content: Any) -> int:
         return len(content)
