@@ -53,7 +53,7 @@ def managed_cursor(value: bytes) -> ManagedCursorInfo:
 
 
 def require_complete(message: M) -> M:
-    """The same message.
+    """The message, if all of its required fields are set.
 
     Raises:
         UndecodableError: a required field is missing.

@@ -185,7 +185,7 @@ class CoverageCounter:
                 self.coverage.undecodable += 1  # cursors that follow may belong to this topic, so they are not counted
 
     def finish(self) -> None:
-        """Count the last topic, which has no more cursors. To be called at the end of the tree."""
+        """Count the last topic, which has no more cursors. Call it at the end of the tree."""
         if self._topic:
             self.coverage.add_topic(*self._topic)
             self._topic = None

@@ -200,11 +200,14 @@ RULES = (
     Rule(
         "subscriptions",
         CURSORS,
-        "They continue at the position in the znode, not at the one in BookKeeper. The compaction's cursor is removed.",
+        "Subscriptions continue at the position in the znode, not at the one in BookKeeper. "
+        "The compaction's cursor is removed.",
         "The ledger with the exact position is lost. So is the compacted ledger, and a topic that needs it hangs.",
         _use_position_in_znode,
     ),
-    Rule("ledgers", ("/ledgers/<digits>/**",), "Removed.", "They are on bookies that no longer exist.", _remove),
+    Rule(
+        "ledgers", ("/ledgers/<digits>/**",), "Removed.", "These ledgers are on bookies that no longer exist.", _remove
+    ),
     Rule(
         "cookies",
         ("/ledgers/cookies/<bookie>",),
@@ -216,7 +219,7 @@ RULES = (
         "bookies",
         ("/ledgers/available/<bookie>", "/ledgers/available/readonly/<bookie>"),
         "Removed.",
-        "They no longer exist. New bookies register themselves.",
+        "The old bookies no longer exist. New bookies register themselves.",
         _remove_available,
     ),
     Rule(
@@ -238,7 +241,7 @@ RULES = (
         "load balancer and ownership",
         ("/loadbalance/<below>/**", "/namespace/<below>/**"),
         "Removed.",
-        "They describe brokers that no longer exist. New brokers write ephemeral znodes of their own.",
+        "These znodes describe brokers that no longer exist. New brokers write ephemeral znodes of their own.",
         _remove,
     ),
     Rule(
@@ -246,15 +249,15 @@ RULES = (
         ("/admin/clusters/<cluster>",),
         "Set to CLUSTER_SERVICE_URL and CLUSTER_BROKER_SERVICE_URL, or removed. If both are unset, the scope "
         "bookies-kept keeps the old addresses.",
-        "They are the addresses of the lost cluster.",
+        "The saved addresses are those of the lost cluster.",
         _set_own_urls,
         _BOTH_SCOPES,
     ),
     Rule(
         "health checks",
         (HEALTH_CHECKS,),
-        "With RENAME_CLUSTER, those of the old name are removed.",
-        "Brokers create them again under the new name. Nobody else reads them.",
+        "With RENAME_CLUSTER, the topics of the old name are removed.",
+        "Brokers create these topics again under the new name. No other client reads them.",
         _remove_old_health_checks,
         _BOTH_SCOPES,
     ),

@@ -13,7 +13,7 @@ TOPICS = (
 """The second pattern is for V1 topic names, which include the cluster."""
 CURSORS = tuple(f"{topic}/<cursor>" for topic in TOPICS)
 HEALTH_CHECKS = f"{MANAGED_LEDGERS}/pulsar/<cluster>/<broker>/persistent/healthcheck/**"
-"""The topic with a V1 name that each broker uses to check its own health (HealthChecker). Nobody else reads it."""
+"""The topic with a V1 name by which each broker checks its own health (HealthChecker). No other client reads it."""
 COMPACTION = b"__compaction"
 """The name of the cursor that stores the id of the compacted ledger."""
 

@@ -74,7 +74,7 @@ class TreeFacts:
     clusters: dict[str, list[Node]] = field(default_factory=dict)
     """The znodes of each cluster in `/admin/clusters`, by the cluster's name."""
     clusters_complete: bool = True
-    """Whether `clusters` has all of their znodes. There is a limit."""
+    """Whether `clusters` has all of their znodes, which is so up to a limit."""
     retention: dict[str, Any] = field(default_factory=dict)
     """The retention of each namespace up to a limit, None for the broker's default."""
     terminated: list[str] = field(default_factory=list)

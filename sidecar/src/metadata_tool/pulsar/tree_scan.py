@@ -43,6 +43,6 @@ class TreeScan:
             yield node
 
     def result(self) -> ScanResult:
-        """What was found. To be called at the end of the tree."""
+        """The facts and the coverage. Call it at the end of the tree."""
         self._coverage.finish()
         return ScanResult(self._facts.facts, self._coverage.coverage)
