@@ -30,18 +30,16 @@ FAILURE_COUNT = Metric("backup_failure_count", "counter", "Backups that failed."
 SIZE_NON_COMPRESSED = Metric("backup_size_non_compressed", "gauge", "Bytes of the last backup before compression.")
 SIZE_COMPRESSED = Metric("backup_size_compressed", "gauge", "Bytes of the last backup's file.")
 SIZE_TOTAL = Metric("backup_size_total", "gauge", "Bytes of all backup files in the bucket under this prefix.")
-TIME_TOTAL = Metric("backup_execution_time_total", "gauge", "Seconds the last backup took.")
-TIME_PREPARE = Metric("backup_execution_time_prepare", "gauge", "Seconds of it spent capturing.")
+TIME_TOTAL = Metric("backup_execution_time_total", "gauge", "Seconds that the last backup took.")
+TIME_PREPARE = Metric("backup_execution_time_prepare", "gauge", "Seconds of the last backup spent capturing.")
 TIME_COMPRESSION = Metric(
-    "backup_execution_time_compression", "gauge", "Seconds of it spent compressing and verifying."
+    "backup_execution_time_compression", "gauge", "Seconds of the last backup spent compressing and verifying."
 )
-TIME_UPLOAD = Metric("backup_execution_time_upload", "gauge", "Seconds of it spent uploading.")
+TIME_UPLOAD = Metric("backup_execution_time_upload", "gauge", "Seconds of the last backup spent uploading.")
 LAST_SUCCESS = Metric(
     "backup_last_success_timestamp_seconds", "gauge", "Start of the newest backup in epoch seconds. 0 if there is none."
 )
-UNPROVEN_ACLS = Metric(
-    "backup_unproven_acls", "gauge", "Znodes of the last backup whose ACL may date from just before or after it."
-)
+UNPROVEN_ACLS = Metric("backup_unproven_acls", "gauge", "Znodes of the last backup whose ACL could not be verified.")
 
 RECOVERABLE_BYTES = Metric(
     "backup_recoverable_bytes", "gauge", "Bytes in tiered storage that a restore would bring back."
@@ -137,7 +135,7 @@ class Metrics:
 
 
 def _bounded(coverage: Coverage) -> list[tuple[str, CoverageCounts]]:
-    """The namespaces that would lose most, and one for all others."""
+    """The namespaces that would lose most, and one entry for all others."""
     by_loss = coverage.by_loss()
     shown, others = by_loss[:METRIC_NAMESPACES], CoverageCounts()
     for _, counts in by_loss[METRIC_NAMESPACES:]:
