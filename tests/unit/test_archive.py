@@ -376,7 +376,7 @@ OVERLONG = snapshot_bytes([ROOT]) + b"\0"
         pytest.param(snapshot_bytes([ROOT, node(b"/b"), node(b"/a")]), "/a comes twice or out", id="out of order"),
         pytest.param(snapshot_bytes([ROOT, node(b"/a", acl=7)]), "unknown ACL 7", id="unknown ACL"),
         pytest.param(snapshot_bytes([ROOT, node(b"/a", mzxid=ZXID + 1)]), "later than", id="newer"),
-        pytest.param(snapshot_bytes([ROOT, node(b"/..")]), "no path", id="bad path"),
+        pytest.param(snapshot_bytes([ROOT, node(b"/..")]), "not the path", id="bad path"),
         pytest.param(snapshot_bytes([node(b"/a"), ROOT]), "not the root", id="root not first"),
         pytest.param(snapshot_bytes([]), "no znodes", id="empty"),
         pytest.param(snapshot_bytes([ROOT], trailers=[bytes(8)]), "data after its first seal", id="last zxid"),

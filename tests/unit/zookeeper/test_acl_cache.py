@@ -163,7 +163,7 @@ def test_damaged_file(break_it: Callable[[Path, int], None], from_end: int, capl
         assert expected == replies_of(known, 1, [b"/admin", b"/admin-2"])
         assert known.empty
     (said,) = caplog.messages
-    assert "cannot be read, so they are asked for again: a file of the capture was damaged while it was in use" in said
+    assert "cannot be read, so ZooKeeper is asked again: a file of the capture was damaged while it was in use" in said
     assert "uploaded" not in said
 
 
@@ -178,7 +178,7 @@ def test_disk_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, caplog: pytes
         expected = [None]
         assert expected == replies_of(known, 1, [b"/admin"])
         assert known.empty
-    assert "are asked for again: [Errno 5] Input/output error" in caplog.text
+    assert "ZooKeeper is asked again: [Errno 5] Input/output error" in caplog.text
 
 
 @pytest.mark.parametrize(("mistakes", "growth"), [(4096, 1 << 10), (0, 1 << 20)])

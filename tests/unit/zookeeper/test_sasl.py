@@ -151,8 +151,8 @@ def test_truncated_reply(body: bytes) -> None:
         ([(0, token(b""))], "its challenge does not belong to DIGEST-MD5"),
         ([(0, token(CHALLENGE.replace(b"md5-sess", b"md5")))], "its challenge does not belong to DIGEST-MD5"),
         ([(0, token(CHALLENGE + b',qop="auth-int,auth-conf"'))], "it wants all traffic signed or encrypted"),
-        ([(0, token(CHALLENGE)), (0, token(b"rspauth=0123"))], "it does not prove that it knows the password"),
-        ([(0, token(CHALLENGE)), (0, token(CHALLENGE))], "it does not prove that it knows the password"),
+        ([(0, token(CHALLENGE)), (0, token(b"rspauth=0123"))], "it did not show that it knows the password"),
+        ([(0, token(CHALLENGE)), (0, token(CHALLENGE))], "it did not show that it knows the password"),
     ],
 )
 def test_refusals(replies: list[tuple[int, bytes]], said: str) -> None:

@@ -68,7 +68,7 @@ class AclCache:
         """Drop the content and stay empty, because there is no room on disk."""
         if self._learns:
             log.warning(
-                "ACLs are no longer kept from one capture to the next because the disk is full, so each takes longer"
+                "the disk is full, so ACLs are no longer kept for the next capture, and each capture takes longer"
             )
         self.forget()
         self._learns = False
@@ -88,12 +88,12 @@ class AclCache:
         try:
             return self._replies(paths)
         except (OSError, SpoolDamaged) as error:
-            log.warning("the ACLs of the previous capture cannot be read, so they are asked for again: %s", error)
+            log.warning("the ACLs of the previous capture cannot be read, so ZooKeeper is asked again: %s", error)
             self.forget()
             return [None] * len(paths)
 
     def judge(self, mistakes: int, growth: int) -> None:
-        """Note how many znodes of a reply were created again, and its excess bytes. Too many drop the cache."""
+        """Note how many znodes of a reply were created again, and its excess bytes. If too many, drop the cache."""
         self._mistakes += mistakes
         if self._mistakes > self._limits.mistakes:
             self._forget_for(f"{self._mistakes} znodes were created again")

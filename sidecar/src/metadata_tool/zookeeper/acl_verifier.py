@@ -27,31 +27,27 @@ class AclVerifier:
         self._waiting = 0
         self._unverified: set[bytes] = set()
 
-    def run(self, closed: Cut, verified_at_zxid: int) -> set[bytes]:
+    def run(self, cut: Cut, verified_at_zxid: int) -> set[bytes]:
         """The znodes whose ACL at the capture's zxid is unverified. All were verified at `verified_at_zxid`, or at 0.
 
         Raises:
             ZnodeUnreadable: a znode is hidden from this login.
             WireError, DecodeError: as reads do.
         """
-        self._unverified = set(closed.doubtful)
-        if verified_at_zxid < closed.last_unannounced_zxid:
-            for nodes in in_batches(map(_sized, self._candidates(closed)), self._reader.limits):
+        self._unverified = set(cut.doubtful)
+        if verified_at_zxid < cut.last_unannounced_zxid:
+            for nodes in in_batches(map(_sized, self._candidates(cut)), self._reader.limits):
                 self._reader.wires.until(lambda: self._waiting < self._reader.limits.in_flight)
                 self._compare(nodes)
             self._reader.wires.until(lambda: not self._waiting)
         return self._unverified
 
-    def _candidates(self, closed: Cut) -> Iterator[tuple[bytes, bytes]]:
+    def _candidates(self, cut: Cut) -> Iterator[tuple[bytes, bytes]]:
         """Paths and znodes. Recently changed ones come first: a deleted znode cannot be verified."""
         for path, change in self._overlay.live():
-            if (
-                change.zxid < closed.last_unannounced_zxid
-                and path not in closed.doubtful
-                and not is_ephemeral(change.node)
-            ):
+            if change.zxid < cut.last_unannounced_zxid and path not in cut.doubtful and not is_ephemeral(change.node):
                 yield path, change.node
-        for path, node in self._spool.read_before(closed.last_unannounced_zxid):
+        for path, node in self._spool.read_before(cut.last_unannounced_zxid):
             if path not in self._overlay and not is_ephemeral(node):
                 yield path, node
 

@@ -18,7 +18,7 @@ UNKNOWN = -2
 """The key of an ACL that was not read, or belongs to another version of the znode."""
 
 _CZXID, _AVERSION = stat.at_end(stat.CZXID, STAT_SIZE), stat.at_end(stat.AVERSION, STAT_SIZE)
-"""Where the stat at the end of an answer to getACL has them."""
+"""Where both are in the stat at the end of an answer to getACL."""
 
 
 def same_version(one: bytes, other: bytes) -> bool:

@@ -23,7 +23,7 @@ from metadata_tool.zookeeper.wire import Answers, Requests, Wire, WireError
 
 
 class Callbacks(NamedTuple):
-    """What is called for a reply: first `arrived` with its zxid, then `done` with its zxid and body."""
+    """The callbacks for a reply: first `arrived` with its zxid, then `done` with its zxid and body."""
 
     arrived: Callable[[int], None]
     done: Callable[[int, bytes], None]
@@ -51,17 +51,17 @@ class MultiRead:
 class Part:
     """Znodes that are read at one zxid, and the results.
 
-    `content` holds the encoded znodes in the order of `paths`, without those that no longer exist: their number is
-    `nodes`. For the paths in `unknown`, the ACL belongs to another version than data and stat. `lists` are lists of
+    `content` holds the encoded znodes in the order of `paths`, without those that no longer exist, and `nodes` is their
+    number. For the paths in `unknown`, the ACL belongs to another version than data and stat. `lists` are lists of
     children by path.
     """
 
     paths: Sequence[bytes]
     on_wire: Sequence[bytes]
-    """The same, encoded for a request."""
+    """The paths, encoded for a request."""
     acls: Sequence[AclReply]
     parents: Sequence[bytes]
-    """Those with children, according to the stats of the ACLs, and once it is done to their own stats."""
+    """The paths with children: before the read by the stats of their ACLs, after the read by their own stats."""
     expected: int
     """The bytes of the reply, lists of children included, as far as sizes are known."""
     guessed: bool

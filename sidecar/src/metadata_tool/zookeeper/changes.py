@@ -36,7 +36,7 @@ class ChangeTracker:
         self._counted = counted
 
     def begin(self, zxid: int) -> None:
-        """Start at this zxid, before the first read. Only marks are kept of what happened before."""
+        """Start at this zxid, before the first read. Of what happened before, only the marks are kept."""
         self.zxid = self.last_unannounced_zxid = max(zxid, self.zxid)
 
     def event(self, kind: int, path: bytes, zxid: int) -> None:
@@ -66,7 +66,7 @@ class ChangeTracker:
             self.zxid = self.last_unannounced_zxid = zxid
 
     def clear(self, paths: Iterable[bytes]) -> None:
-        """Note that these have been read."""
+        """Note that these znodes have been read."""
         if self.dirty:
             for path in paths:
                 self.dirty.pop(path, None)

@@ -1,9 +1,10 @@
 """Finds the zxid of a capture: one at which all that was read is consistent, once few changed znodes are left.
 
 Each round starts with one multi-read. Z is the zxid of its reply, and what the reply holds is the state at Z. Let D be
-the znodes that have changed and are not in the reply. D is read next, ("late"). If no znode of D changes again before
-its own late read, its value is the state at Z too, and the round holds. Otherwise the round fails, and its reads count
-as any other reads. Recently changed znodes are likely to change again, so they are part of the first multi-read.
+the znodes that have changed and are not in the reply. D is read next ("late reads"). If no znode of D changes again
+before its own late read, its value is the state at Z too, and the round succeeds. Otherwise the round fails, and its
+reads count as any other reads. Recently changed znodes are likely to change again, so they are part of the first multi-
+read.
 
 One multi-read of all changed znodes would be simpler, but behind a slow network there are always more of them.
 """
@@ -69,7 +70,7 @@ class Round:
 
 
 class ConsistentCut:
-    """Repeats rounds until one holds."""
+    """Repeats rounds until one succeeds."""
 
     def __init__(self, reader: BulkReader, table: AclTable, overlay: Overlay, quotas: dict[bytes, None]) -> None:
         """`quotas` are znodes that the server changes without an event. They are part of every first request."""
@@ -226,7 +227,7 @@ class ConsistentCut:
         return self._seen[path]
 
     def _settled(self, round_: Round) -> bool:
-        """Read the unknown ACLs. False if one of them cannot be had, not even of another version.
+        """Read the unknown ACLs. False if one of them cannot be read, not even in another version.
 
         If the version has changed since, or the znode was deleted, the ACL is doubtful.
         """

@@ -121,7 +121,7 @@ class DataDir:
         """Check that the directory holds no data.
 
         Raises:
-            DataDirNotEmpty: it does.
+            DataDirNotEmpty: the directory holds data.
         """
         if found := self._data():
             raise DataDirNotEmpty(self.path, found)
@@ -130,7 +130,7 @@ class DataDir:
         """Check that there is room for this many bytes, before the first one is written.
 
         Raises:
-            DataDirTooSmall: there is not.
+            DataDirTooSmall: there is not enough room.
         """
         with self._explaining():
             free = shutil.disk_usage(self.path).free

@@ -215,6 +215,6 @@ class DataDirUnusable(ZooKeeperError):
 
 
 class LogDirUnusable(DataDirUnusable):
-    """The same of the directory of the transaction log (`dataLogDir`), if it is another."""
+    """The directory of the transaction log (`dataLogDir`), if it is a different one, cannot be read or written."""
 
     what = "transaction log directory"

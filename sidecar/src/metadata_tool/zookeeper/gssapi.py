@@ -59,7 +59,7 @@ def _pointer(data: bytes) -> ctypes.c_void_p:
 
 def _given(data: bytes) -> _Buffer:
     buffer = _Buffer(len(data), _pointer(data))
-    buffer.kept = data  # it points into these
+    buffer.kept = data  # the buffer points into these bytes
     return buffer
 
 

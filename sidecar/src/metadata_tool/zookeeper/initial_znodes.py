@@ -12,6 +12,6 @@ _NEW = Stat(0, 0, 0, 0, 0, 0, 0, 0, 0).pack()
 
 
 def of_new_server(read_only: int) -> list[Node]:
-    """All of them. `read_only` is the key of an ACL that lets anyone read."""
+    """The znodes of a new server. `read_only` is the key of an ACL that lets anyone read."""
     keys = {b"/zookeeper": OPEN_ACL_KEY, CONFIG: read_only, b"/zookeeper/quota": OPEN_ACL_KEY}
     return [Node(path, b"", key, _NEW) for path, key in keys.items()]

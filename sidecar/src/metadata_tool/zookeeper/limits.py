@@ -29,7 +29,7 @@ REPLY_FRAME = 128 << 20
 """The largest reply that is accepted. A server's own limit (jute.maxbuffer) is 1 MiB for requests, not for replies."""
 RECEIVE_BUFFER = 1 << 20
 PING_SHARE = 1 / 3
-"""Of the session timeout: after so long without a request, a ping keeps the session alive."""
+"""After this share of the session timeout without a request, a ping keeps the session alive."""
 POLL_MS, POLL_SOON_MS = 200, 5
 """How long to wait for events: a stop must be noticed, and throttled requests are sent again soon."""
 THROTTLED_PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.1)
@@ -97,13 +97,13 @@ class ReadLimits:
 
 
 ACL_BATCHES_IN_FLIGHT = 3
-"""On each connection for ACLs: while the server answers one batch, the next ones wait there."""
+"""On each connection for ACLs, so that the next batches are there when the server has answered one."""
 ACL_BATCHES_AHEAD = 3
 """Batches of znodes whose ACLs are read before their data."""
 SMALL_READS_FACTOR = 4
 """Factor for multi-reads in flight if they hold few znodes, because otherwise latency dominates."""
 ACL_REST = 0.0003
-"""Between looks for answers about ACLs. Several are then read at once, which leaves the processor to the server."""
+"""Between two reads of answers about ACLs. Each reads several answers, which leaves the processor to the server."""
 
 CATCH_UP_ROUNDS = 10
 CATCH_UP_FEW, CATCH_UP_MANY = 64, 4096

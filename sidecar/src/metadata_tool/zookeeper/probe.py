@@ -85,7 +85,7 @@ def _ask(server: str) -> str:
         contextlib.suppress(OSError),
         socket.create_connection(_split(server), timeout=limits.PROBE_TIMEOUT) as connection,
     ):
-        answer = b"\n"  # it runs, whatever it answers
+        answer = b"\n"  # the server runs, even if it answers nothing
         connection.sendall(b"srvr")
         deadline = time.monotonic() + limits.PROBE_TIMEOUT
         while time.monotonic() < deadline and (chunk := connection.recv(65536)):

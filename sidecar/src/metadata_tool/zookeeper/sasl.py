@@ -159,7 +159,7 @@ def _digest_md5(sasl: Sasl) -> Exchange:
     if verdict is None:  # with zookeeper.allowSaslFailedClients the session stays open without a login
         raise AuthFailedError
     if fields(verdict).get(b"rspauth") != expected:
-        raise MechanismError("it does not prove that it knows the password")
+        raise MechanismError("it did not show that it knows the password")
 
 
 def _gssapi(sasl: Sasl, host: str) -> Exchange:
@@ -171,7 +171,7 @@ def _gssapi(sasl: Sasl, host: str) -> Exchange:
             answer = yield token
         offer = context.unwrap(_required(answer))
         if len(offer) != 4 or not offer[0] & 1:
-            raise MechanismError("it wants all traffic signed or encrypted by SASL, which ZooKeeper itself cannot")
+            raise MechanismError("it wants all traffic signed or encrypted by SASL, which ZooKeeper itself cannot do")
         yield context.wrap(b"\1\0\0\0")  # no security layer, RFC 4752, 3.1
 
 
@@ -202,7 +202,7 @@ def fields(challenge: bytes) -> dict[bytes, bytes]:
 
 
 def digest(user: str, password: str, said: dict[bytes, bytes], uri: bytes, cnonce: bytes) -> tuple[bytes, bytes]:
-    """The response to a challenge, and the answer by which the server proves that it knows the password.
+    """The response to a challenge, and the answer by which the server shows that it knows the password.
 
     Raises:
         MechanismError: the challenge cannot be answered.
@@ -211,7 +211,7 @@ def digest(user: str, password: str, said: dict[bytes, bytes], uri: bytes, cnonc
     if not nonce or said.get(b"algorithm") != b"md5-sess":
         raise MechanismError("its challenge does not belong to DIGEST-MD5")
     if b"auth" not in re.split(rb"[\s,]+", said.get(b"qop", b"auth")):
-        raise MechanismError("it wants all traffic signed or encrypted by SASL, which ZooKeeper itself cannot")
+        raise MechanismError("it wants all traffic signed or encrypted by SASL, which ZooKeeper itself cannot do")
     secret = _md5(b":".join((_narrow(user), realm, _narrow(password)))).digest()
     a1 = _hex(b":".join((secret, nonce, cnonce)))
 

@@ -53,7 +53,7 @@ class Login:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Its servers (`host:port,…`), login, TLS and SASL, if any, and how many seconds to wait for a session."""
+    """The servers (`host:port,…`), the login, TLS and SASL, if any, and how many seconds to wait for a session."""
 
     servers: str
     login: Login | None = None
@@ -187,7 +187,7 @@ def connect(ensemble: Ensemble, heartbeat: Heartbeat) -> Iterator[Session]:
 
 
 def _require_admission(session: Session, ensemble: Ensemble) -> None:
-    """A server that demands a login opens a session without one, refuses its first request, and closes it."""
+    """Refuse a server that demands a login. It opens a session without one, and closes it after the first request."""
     answer = session.ask(protocol.GET_ACL, protocol.on_wire(b""))
     if answer.error == kazoo_errors.SessionClosedRequireSaslError.code:
         raise _login_demanded(ensemble)

@@ -32,7 +32,7 @@ _NULL = INT.pack(-1)
 _END = buffer(b"/")
 _TAIL = LONG.size + STAT_SIZE
 _CZXID, _AVERSION, _OWNER = (at_end(part, STAT_SIZE) for part in (CZXID, AVERSION, OWNER))
-"""Where an encoded znode, which ends with its stat, has them."""
+"""Where these are in an encoded znode, which ends with its stat."""
 _SEAL_SIZE = LONG.size + len(_END)
 _DIGEST_SIZE = LONG.size + INT.size + LONG.size + _SEAL_SIZE
 _LAST_ZXID_SIZE = LONG.size + _SEAL_SIZE
@@ -223,7 +223,7 @@ class SnapshotReader:
         source = self._source
         magic, version, dbid = _HEADER.unpack(source.take(_HEADER.size))
         if magic != MAGIC:
-            raise SnapshotError("this is not a ZooKeeper snapshot: it does not begin with ZKSN")
+            raise SnapshotError("it is not a ZooKeeper snapshot, because it does not begin with ZKSN")
         if version != VERSION:
             raise SnapshotError(f"snapshot version {version} is unknown, only {VERSION} is supported")
         sessions = {source.read_long(): source.read_int() for _ in range(source.count(self._limits.header_items))}
@@ -340,7 +340,7 @@ def _check_path(path: bytes) -> None:
     try:
         path.decode()
     except UnicodeDecodeError:
-        raise SnapshotError(f"{printable(path)} is not the path of a znode: it is not UTF-8") from None
+        raise SnapshotError(f"{printable(path)} is not the path of a znode, because it is not UTF-8") from None
 
 
 def _fits(stored: bytes, zxid: int) -> bool:

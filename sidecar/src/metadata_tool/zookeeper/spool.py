@@ -59,7 +59,7 @@ class Spool:
         """The paths and znodes of batches that were read at an earlier zxid.
 
         Raises:
-            SpoolDamaged: the file was truncated or damaged. So do all methods that read it.
+            SpoolDamaged: the file was truncated or damaged. All methods that read the file raise this.
         """
         self._file.flush()
         return self._nodes(0, self._size, zxid)
@@ -179,7 +179,7 @@ class Overlay:
         """The state of a znode. None if it was not read again, or was deleted.
 
         Raises:
-            SpoolDamaged: the file was truncated or damaged. So do all methods that read it.
+            SpoolDamaged: the file was truncated or damaged. All methods that read the file raise this.
         """
         place = self._places.get(path)
         if place is None:

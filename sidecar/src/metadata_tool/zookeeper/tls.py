@@ -1,6 +1,6 @@
 """TLS to ZooKeeper (`secureClientPort`): trusted authorities, the client certificate, and why a handshake fails.
 
-kazoo retries without a reason. So each server is tried once before, with the same settings.
+kazoo retries, and does not say why. So each server is tried once before, with the same settings.
 """
 
 import socket
@@ -83,13 +83,13 @@ def _ask(context: ssl.SSLContext, host: str, port: int, word: bytes) -> str:
 
 
 def _failure(context: ssl.SSLContext, host: str, port: int) -> str | None:
-    """Why a handshake fails. Empty if it succeeds, None if nobody answers."""
+    """Why a handshake fails. Empty if it succeeds, None if the server does not answer."""
     try:
         _ask(context, host, port, b"ruok")  # a refused client certificate shows at the first read
     except ssl.SSLError as error:
         return _reason(error)
     except ConnectionResetError:
-        return "it closed the connection, as if it demands a certificate or does not speak TLS"
+        return "the server closed the connection, so it may demand a client certificate, or speak no TLS"
     except OSError:
         return None
     return ""

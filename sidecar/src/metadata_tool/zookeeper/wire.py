@@ -1,7 +1,7 @@
 """The connection of a session: sends requests in order, and passes replies and events to their callbacks in order.
 
 One thread reads, because an event must never be seen later than a reply that came after it. Only `Wires.pump` blocks,
-so the server's queue of events stays short, whatever the caller waits for.
+so the server's queue of events stays short while the caller waits.
 """
 
 import select
@@ -130,7 +130,7 @@ class Wire:
         Raises:
             WireError: the connection broke, or the server broke the protocol.
             DecodeError: an event is malformed.
-            Exception: whatever the callbacks raise.
+            Exception: any error of the callbacks.
         """
         taken = 0
         while True:
