@@ -11,7 +11,7 @@ from metadata_tool.store.limits import DEFAULT, TransferLimits
 
 
 class Store(Protocol):
-    """One folder of files. `tests/support/store_contract.py` holds every store to each promise below."""
+    """One folder of files. `tests/support/store_contract.py` checks every store against each promise below."""
 
     @property
     def location(self) -> Location:
@@ -51,7 +51,7 @@ class Store(Protocol):
         """
 
     def delete(self, name: str) -> None:
-        """Remove a file. A file that does not exist is no error.
+        """Remove a file. If the file does not exist, nothing happens.
 
         Raises:
             BucketMissing: the folder's bucket or directory does not exist.

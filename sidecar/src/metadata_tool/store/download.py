@@ -46,7 +46,7 @@ class Download:
         self._size, self._first = first["ContentLength"], first["Body"]
         self._etag = first.get("ETag")
         self.sha256 = None if self._in_parts(first) else first.get("ChecksumSHA256")
-        """The SHA-256 of the object in S3's notation. None if it has none, or was uploaded in parts."""
+        """The SHA-256 of the object in S3's notation. None if the store keeps none, or for an upload in parts."""
         self._limits = limits
 
     def write(self, file: BinaryIO, heartbeat: Callable[[], None]) -> None:

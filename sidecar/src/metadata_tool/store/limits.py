@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 
 PART_SIZE = 8 << 20
-"""Of an upload. A file may have 10,000 parts, so 80 GB."""
+"""Bytes in a part of an upload. S3 allows 10,000 parts, so a file may have 80 GB."""
 PARTS_IN_FLIGHT = 2
-"""Each takes its size of memory."""
+"""How many parts are uploaded at once. Each takes its size of memory."""
 COPY_CHUNK = 1 << 20
 DOWNLOAD_CHUNK = 64 << 10
-"""Between two heartbeats of a download: a slow connection still shows that it is alive."""
+"""Bytes between two heartbeats of a download, few enough for a slow connection."""
 POLL = 0.05
-"""Between two heartbeats of a wait."""
+"""Seconds between two heartbeats of a wait."""
 KEY_READS = 10
-"""How often to read keys that are replaced meanwhile. Kubernetes replaces them once a minute at most."""
+"""How often to read keys that are replaced while they are read. Kubernetes replaces them once a minute at most."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class TransferLimits:
     """How long a transfer waits, and how often it is tried."""
 
     connect: float = 10
-    """To open a connection. A store that needs longer is not reachable."""
+    """Seconds to open a connection. A store that needs longer is not reachable."""
     read: float = 30
-    """Without a byte on an open connection. A loaded store may take this long for its first byte."""
+    """Seconds without a byte on an open connection. A loaded store may take this long for its first byte."""
     pauses: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
-    """Before each further try of a broken download, half a minute in all. Any byte that arrives starts over."""
+    """Seconds before each further try of a broken download, half a minute in all. They start over after a new byte."""
     report_every: float = 5.0
-    """Between two log lines about the progress of a download."""
+    """Seconds between two log lines about the progress of a download."""
 
 
 DEFAULT = TransferLimits()

@@ -229,7 +229,7 @@ class S3Store:
     def _damaged(self, name: str) -> StoreFailed:
         return StoreFailed(
             f"{self.location.uri(name)} does not match the object store's checksum",
-            "Try again, and if it fails again, use another backup, because this one is damaged",
+            "Try again. If that fails too, use another backup, because this one is damaged",
         )
 
 

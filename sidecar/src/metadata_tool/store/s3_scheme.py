@@ -1,4 +1,4 @@
-"""Addresses of S3: `s3a://bucket[/path]`. Apart from `s3.py`, because boto3 takes a second to load."""
+"""Addresses of S3: `s3a://bucket[/path]`. A module of its own, because `s3.py` loads boto3, which takes a second."""
 
 import re
 
