@@ -52,7 +52,7 @@ def test_small_server_survives_many_large_znodes(settings: dict[str, str], tmp_p
                 source.create(f"/b-{number:04d}", os.urandom(1_000_000))
         uri = back_up(server, settings)
         assert "standalone" == server.mode()
-    assert "is whole: 714 znodes" in succeed("verify", uri, settings=settings)
+    assert "is complete and undamaged: 714 znodes" in succeed("verify", uri, settings=settings)
 
 
 def test_server_that_gives_one_session(settings: dict[str, str], tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_sound_while_writers_never_stop(version: str, settings: dict[str, str], 
         with writing(server):
             uris = [back_up(server, settings) for _ in range(3)]
         taken = set(source.get_children("/sequential"))
-    assert [] == [uri for uri in uris if "is whole" not in succeed("verify", uri, settings=settings)]
+    assert [] == [uri for uri in uris if "is complete and undamaged" not in succeed("verify", uri, settings=settings)]
     succeed("restore", settings={**settings, "RESTORE_POINT": uris[-1]})
     with standalone(version, tmp_path / "new") as server, client(server.address) as restored:
         kept = set(restored.get_children("/sequential"))

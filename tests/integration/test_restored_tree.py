@@ -139,7 +139,9 @@ def test_new_ensemble_equals_its_source(version: str, s3: S3Server, tmp_path: Pa
 
 def test_verify_and_inspect_tell_what_is_there(saved: Saved) -> None:
     """`verify` finds the backup whole, and `inspect` counts the znodes that were saved."""
-    assert f"is whole: {len(saved.tree)} znodes" in succeed("verify", saved.uri, settings=saved.settings)
+    assert f"is complete and undamaged: {len(saved.tree)} znodes" in succeed(
+        "verify", saved.uri, settings=saved.settings
+    )
     counts = json.loads(succeed("inspect", "--json", saved.uri, settings=saved.settings))["topLevel"]
     assert saved.wide + 1 == counts["/wide"]["znodes"]
     assert {"znodes": 1, "bytes": 900_096} == counts["/large"]

@@ -281,7 +281,7 @@ def test_verify(folder: Path, command: Command) -> None:
     point = make_backup(folder)
     outcome = command("verify", str(point))
     assert (0, "") == (outcome.exit_code, outcome.said)
-    assert outcome.output.startswith(f"{point} is whole: {len(TREE)} znodes ")
+    assert outcome.output.startswith(f"{point} is complete and undamaged: {len(TREE)} znodes ")
 
 
 def test_verify_needs_no_settings(folder: Path, command: Command) -> None:

@@ -101,7 +101,7 @@ class Tree(NamedTuple):
 
 
 class Archive:
-    """An open archive. The manifest is there at once, the tree can be read once from beginning to end."""
+    """An open archive. The manifest is available at once. The tree can be read once, from beginning to end."""
 
     def __init__(self, file: BinaryIO, heartbeat: Callable[[], None] = lambda: None) -> None:
         """Read the manifest. The heartbeat is called at every read, here and later.

@@ -1,4 +1,4 @@
-"""One backup: capture the tree, compress it, upload it. A backup counts once the bucket holds it, verified."""
+"""One backup: capture the tree, compress it, upload it. A backup is done once the bucket holds a verified file."""
 
 import logging
 import time
@@ -46,7 +46,7 @@ class Seconds(NamedTuple):
 
     @property
     def total(self) -> float:
-        """The whole backup."""
+        """Seconds of all phases together."""
         return self.prepare + self.compression + self.upload
 
 
@@ -80,7 +80,7 @@ class _Phases:
         self._seconds: list[float] = []
 
     def end(self, phase: str, message: str, **fields: int | str) -> None:
-        """The phase is over, and the next one begins."""
+        """Log the end of a phase, and start to time the next one."""
         now = time.monotonic()
         seconds, self._begin = now - self._begin, now
         self._seconds.append(seconds)
@@ -89,14 +89,14 @@ class _Phases:
 
     @property
     def seconds(self) -> Seconds:
-        """All of them."""
+        """The durations of all phases."""
         return Seconds(*self._seconds)
 
 
 def run(
     job: BackupJob, store: Store, heartbeat: Heartbeat, known: AclCache | None = None, capture: Capturing = captured
 ) -> BackupResult:
-    """Make one backup now. The ACLs that are `known` from the last backup make it faster.
+    """Make one backup now. `known` has the cached ACLs of the last backup, which make this one faster.
 
     Raises:
         ToolError: the backup failed, and the bucket holds nothing of it. The type says why.
@@ -132,7 +132,7 @@ def run(
 
 @contextmanager
 def _giving_up_without_room(known: AclCache | None) -> Iterator[None]:
-    """Without room on the disk, drop the ACL cache, so that the next backup has its room."""
+    """If the disk is full, drop the ACL cache, so that the next backup can use its space."""
     try:
         yield
     except SpoolFailed:
@@ -142,7 +142,7 @@ def _giving_up_without_room(known: AclCache | None) -> Iterator[None]:
 
 
 def _new_name(prefix: str, existing: list[Backup]) -> BackupName:
-    """A name with the current time, or with the next millisecond that no backup has."""
+    """A name with the current time. If a backup has that name already, the next millisecond that is free."""
     taken = {backup.name.timestamp for backup in existing}
     timestamp = time.time_ns() // 1_000_000
     while timestamp in taken:
@@ -192,7 +192,7 @@ def _verify(packed: Path, heartbeat: Heartbeat) -> None:
     except ArchiveCorrupt as error:
         raise CaptureUnsound(
             f"the captured tree does not pass verification, {error.message}",
-            "Check the disk of SPOOL_DIR. If it is sound, report this. Nothing was uploaded",
+            "Check the disk of SPOOL_DIR. If the disk works, report this bug. Nothing was uploaded",
         ) from error
 
 
@@ -213,8 +213,8 @@ def _log(result: BackupResult) -> None:
     )
     total = result.coverage.total
     log.info(
-        "a restore of %d topics would bring back %d bytes in tiered storage. It would lose %d bytes, and what %d open "
-        "ledgers hold",
+        "a restore of %d topics would bring back %d bytes in tiered storage. It would lose %d bytes, and the entries "
+        "of %d open ledgers",
         total.topics,
         total.recoverable_bytes,
         total.lost_bytes,

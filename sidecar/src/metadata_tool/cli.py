@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         logs.report(error, log_format)
         return error.exit_code
     except BrokenPipeError:
-        return OutputLost.exit_code  # the reader of a pipe has ended, as with `| head`, which is no error to report
+        return OutputLost.exit_code  # the reader of the pipe has ended, as with `| head`: nothing to report
     except KeyboardInterrupt:
         logs.report(Stopped("stopped before the work was done"), log_format)
         return Stopped.exit_code
@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
 
 
 class Command(Protocol):
-    """What runs a command."""
+    """A function that runs one command."""
 
     def __call__(self, options: argparse.Namespace, settings: Settings, /) -> None:
-        """Do it, or raise ToolError."""
+        """Run the command. Raises ToolError if that fails."""
 
 
 def _print(text: str = "", end: str = "\n", *, flush: bool = False) -> None:
@@ -67,7 +67,7 @@ def _print(text: str = "", end: str = "\n", *, flush: bool = False) -> None:
         if isinstance(error, BrokenPipeError):
             raise
         raise OutputLost(
-            f"the output cannot be written ({error.strerror})", "Check the file or device that it goes to"
+            f"the output cannot be written ({error.strerror})", "Check the file or device that stdout goes to"
         ) from error
 
 
@@ -97,7 +97,7 @@ def _verify(options: argparse.Namespace, settings: Settings) -> None:
     point, heartbeat = _point(options.uri, settings), Heartbeat()
     with fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path:
         manifest = verify(point, path, heartbeat)
-    _print(f"{point} is whole: {manifest.nodes} znodes at zxid {manifest.zxid:#x}")
+    _print(f"{point} is complete and undamaged: {manifest.nodes} znodes at zxid {manifest.zxid:#x}")
 
 
 def _inspect(options: argparse.Namespace, settings: Settings) -> None:
@@ -117,7 +117,7 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
-    gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes its time
+    gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes time
     placed = restore(settings.restore(), partial(_open_at, settings), Heartbeat(), dry_run=options.dry_run)
     if placed:
         _print(str(placed))

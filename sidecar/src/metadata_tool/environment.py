@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Environment:
-    """Values by variable; blanks around a value are removed, and an empty value counts as unset.
+    """Values by variable. Blanks around a value are removed, and an empty value counts as unset.
 
     Every method raises SettingError, which names the variable.
     """
@@ -34,7 +34,7 @@ class Environment:
         return value
 
     def parsed(self, variable: Variable, parse: Callable[[str], T], hint: str) -> T:
-        """What `parse` makes of the value, which must be set. It raises ValueError, and the value is not repeated."""
+        """The parsed value, which must be set. `parse` raises ValueError, and no message repeats the value."""
         try:
             return parse(self.required(variable, hint))
         except ValueError as error:
@@ -57,16 +57,16 @@ class Environment:
         return value
 
     def switch(self, variable: Variable) -> bool:
-        """Whether it is `true`."""
+        """Whether the value is `true`."""
         return self.choice(variable) == "true"
 
     def path(self, variable: Variable) -> Path | None:
-        """A path; None if the variable is unset."""
+        """A path. None if the variable is unset."""
         value = self.text(variable)
         return Path(value) if value else None
 
     def matching(self, variable: Variable, pattern: re.Pattern[str], expected: str) -> str:
-        """A printable value that matches a pattern. `expected` says in words what that is."""
+        """A printable value that matches a pattern. `expected` describes such a value in words."""
         value = self.text(variable)
         if not pattern.fullmatch(value) or not value.isprintable():
             raise _refusal(variable, value, expected)

@@ -47,7 +47,7 @@ class OutputLost(ToolError):
 
 
 class PortUnavailable(ToolError):
-    """The admin port cannot be bound. It is in use, or the user may not bind it"""
+    """The admin port cannot be bound. It is in use, or this user is not allowed to bind it"""
 
     exit_code = 6
 
@@ -65,7 +65,7 @@ class ZooKeeperUnsupported(ToolError):
 
 
 class ZooKeeperLoginFailed(ToolError):
-    """ZooKeeper refused the login or demands one, or Kerberos gives no ticket. A wrong ZOOKEEPER_AUTH may cause 14"""
+    """ZooKeeper refused the login or demands one, or Kerberos gives no ticket. A wrong ZOOKEEPER_AUTH may give 14"""
 
     exit_code = 12
 

@@ -38,7 +38,7 @@ def fetched(point: RestorePoint, store: Store, spool_dir: Path, heartbeat: Heart
 def verify(
     point: RestorePoint, path: Path, heartbeat: Heartbeat, each: Callable[[Node], None] = lambda _: None
 ) -> Manifest:
-    """The manifest of a fetched backup that passed all checks; `each` is called with every znode.
+    """The manifest of a fetched backup that passed all checks. `each` is called with every znode.
 
     Raises:
         ArchiveCorrupt, ArchiveUnsupported: the backup must not be used.
@@ -49,7 +49,7 @@ def verify(
 
 
 def require_match(point: RestorePoint, manifest: Manifest) -> None:
-    """Refuse a backup that was given another's name.
+    """Refuse a backup whose file was renamed.
 
     Raises:
         ArchiveCorrupt: the manifest has another prefix or time.

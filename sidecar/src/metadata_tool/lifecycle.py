@@ -1,4 +1,4 @@
-"""Heartbeats of long work, and how it is stopped."""
+"""Shows that long work is alive, and stops it."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from metadata_tool.errors import Stopped
 
 
 class Every:
-    """True once per interval: when it is time to log the progress of long work. The first interval passes without."""
+    """True once per interval, to log the progress of long work. True for the first time after one interval."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -23,7 +23,7 @@ class Every:
 
 
 class Heartbeat:
-    """Called by long work at every step: it shows that the work is alive, and is where a stop takes effect."""
+    """Called by long work at every step. A call shows that the work is alive, and raises Stopped after a stop."""
 
     def __init__(self) -> None:
         self._stopping = threading.Event()

@@ -11,9 +11,9 @@ from metadata_tool.catalog import rfc3339
 from metadata_tool.errors import ToolError
 
 FIELDS = ("phase", "backup", "zxid", "znodes", "bytes", "seconds", "error", "exitCode")
-"""What a call may pass by `extra`, and a JSON line then has. `zxid` is hexadecimal text."""
+"""Fields that a log call may pass as `extra`. A JSON line shows them. `zxid` is hexadecimal text."""
 
-_FAULT = "a fault in the program ended it. Report it together with the log"
+_FAULT = "a fault in the program ended this command. Report it together with the log"
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def report(error: ToolError, log_format: str) -> None:
     if log_format == "json":
         fields = {"error": type(error).__name__, "exitCode": error.exit_code}
         record = log.makeRecord(log.name, logging.ERROR, __file__, 0, "%s", (error,), None, extra=fields)
-        print(JsonFormatter().format(record), file=sys.stderr)  # noqa: T201  # whatever the level is
+        print(JsonFormatter().format(record), file=sys.stderr)  # noqa: T201  # at every LOG_LEVEL
     else:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
 
@@ -93,7 +93,7 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
 def _log_uncaught_in_thread(fault: threading.ExceptHookArgs) -> None:
     if fault.exc_value is not None:
         trace: Any = (fault.exc_type, fault.exc_value, fault.exc_traceback)
-        log.critical("a thread ended by a fault in the program. Report it together with the log", exc_info=trace)
+        log.critical("a fault in the program ended a thread. Report it together with the log", exc_info=trace)
 
 
 def _log_unraisable(fault: "sys.UnraisableHookArgs") -> None:

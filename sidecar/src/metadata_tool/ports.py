@@ -10,7 +10,8 @@ def listen(port: int, setting: str, address: str = "") -> socket.socket:
     """Listen on a port of one address, or of all, for IPv4 and, if the machine has it, IPv6.
 
     Raises:
-        PortUnavailable: the port is in use, or this user may not bind it. `setting` names the variable to change.
+        PortUnavailable: the port is in use, or this user is not allowed to bind it. `setting` names the variable to
+                change.
     """
     try:
         if address:

@@ -1,4 +1,4 @@
-"""What one restore is asked to do."""
+"""The settings of one restore."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,10 +67,10 @@ class RestoreJob:
         return self.marker_from(str(self.point))
 
     def marker_from(self, point: str) -> Marker:
-        """The same if it restores this point."""
+        """The marker of this restore, if its point is this one."""
         return Marker(self.version, point, self.recovery_options.described())
 
     @property
     def aside(self) -> str:
-        """What becomes part of the name of data that is moved aside."""
+        """The reason that becomes part of the name of data that is moved aside."""
         return f"replaced-by-restore-{self.version}"

@@ -38,14 +38,14 @@ class Marker:
         """How many epochs a restored tree is later than the saved one, from 1 to 4096.
 
         Members with equal zxids never compare their trees (LearnerHandler.syncFollower). So different restores get
-        different zxids, and a member that was restored differently takes its tree from the leader. The point is left
-        out, so that of two points the later one leads by its own zxid.
+        different zxids, and a member that was restored differently takes its tree from the leader. The restore point
+        does not change this number, so of two points the later one has the higher zxid.
         """
         return 1 + int(Marker(self.version, "", self.settings).digest[:3], 16)
 
     @classmethod
     def parse(cls, content: bytes) -> "Marker | None":
-        """Read a marker; None if this program did not write it, so that no restore is skipped by mistake."""
+        """Read a marker. None if this program did not write it, so that no restore is skipped by mistake."""
         try:
             fields = json.loads(content)
         except (ValueError, RecursionError):

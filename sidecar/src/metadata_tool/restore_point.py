@@ -29,7 +29,7 @@ def settled(
 
     Raises:
         NewerBackups: there are newer backups than the named one.
-        ToolError: as `decide`; or the store cannot be listed.
+        ToolError: as `decide`, or the store cannot be listed.
     """
     with ExitStack() as kept:
         decision, wanted = decide(job, heartbeat), job.wanted

@@ -61,12 +61,12 @@ class RestoredTree:
 
     @property
     def size(self) -> int:
-        """Bytes that are needed at most. Marks on offloaded ledgers add a tenth; there is a marker, and a report."""
+        """The most bytes that are needed: marks on offloaded ledgers add a tenth, marker and report a little."""
         size = self.manifest.snapshot.size
         return size + size // 8 + (16 << 20)
 
     def write(self, out: BinaryIO) -> dict[str, bytes]:
-        """Write the snapshot; returns the files that belong beside it, by name.
+        """Write the snapshot. Returns the files that belong beside it, by name.
 
         A large backup is verified by another process while this one writes, assuming what the manifest says. If the
         backup is damaged, the snapshot is not used. If the tree differs from its manifest, it is written again.
@@ -91,14 +91,14 @@ class RestoredTree:
         return self._reported(found, changes)
 
     def _assumption(self) -> TreeSummary | None:
-        """What the manifest says of the tree; None if that is not enough, or the tree is small enough to read first."""
+        """What the manifest says of the tree. None if that is not enough, or the tree is small enough to read first."""
         summary = TreeSummary.parse(self.manifest.summary)
         if summary is None or self.manifest.nodes < _LARGE:
             return None
         try:
             return None if self._plan(summary).rename else summary
         except ToolError:
-            return None  # a restore is only refused for what is in the tree itself
+            return None  # only the tree itself is a reason to refuse a restore
 
     def _verified(self, found: ScanResult) -> ScanResult:
         nodes, zxid = self.manifest.nodes, f"{self.manifest.zxid:#x}"
@@ -125,7 +125,7 @@ class RestoredTree:
         return recovery.changes
 
     def _reported(self, found: ScanResult, changes: RecoveryChanges) -> dict[str, bytes]:
-        """Log what was done; the files that report it."""
+        """Log what was done. Returns the marker and the report, as files by name."""
         report = RecoveryReport(self._plan(found.facts.summary), found.facts, changes, found.coverage)
         for line in report.lines():
             log.info("%s", line)
@@ -151,7 +151,7 @@ class RestoredTree:
 
 
 def _scan(point: RestorePoint, path: Path, layout: Layout, heartbeat: Heartbeat | None = None) -> ScanResult:
-    """Verify a fetched backup; what a recovery must know of its tree."""
+    """Verify a fetched backup. Returns what a recovery must know of its tree."""
     scan = TreeScan(layout)
     verify(point, path, heartbeat or Heartbeat(), scan.add)
     return scan.result()
@@ -179,7 +179,7 @@ def _require_cluster(point: RestorePoint, manifest: Manifest) -> None:
 
 
 def _later(zxid: int, marker: Marker) -> int:
-    """A zxid that no client of the old cluster had seen at the backup; later for a later backup."""
+    """A zxid that no client of the old cluster had seen at the backup. A later backup gets a later one."""
     later = zxid + (marker.zxid_epochs << 32)
     if later >= 1 << 63:
         raise ArchiveUnsupported(f"the backup's zxid {zxid:#x} leaves no room for a later one", USE_ANOTHER)

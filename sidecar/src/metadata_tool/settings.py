@@ -40,7 +40,7 @@ _ZNODE = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/\0]+)+")
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Where backups are kept, and how S3 is asked."""
+    """Where backups are kept, and how to reach S3."""
 
     location: Location
     region: str | None
@@ -95,11 +95,11 @@ class Settings:
         return self._read.path(var.SPOOL_DIR) or Path(tempfile.gettempdir())
 
     def job(self) -> BackupJob:
-        """What `backup` needs."""
+        """The settings of `backup`."""
         return self._backup_job(self._read.number(var.ZOOKEEPER_CONNECT_TIMEOUT))
 
     def serve(self) -> ServeSettings:
-        """What `serve` needs. It waits for ZooKeeper until the next backup is due."""
+        """The settings of `serve`, which waits for ZooKeeper until the next backup is due."""
         interval = self._read.number(var.BACKUP_INTERVAL)
         return ServeSettings(
             job=self._backup_job(interval),
@@ -109,7 +109,7 @@ class Settings:
         )
 
     def restore(self) -> RestoreJob:
-        """What `restore` needs."""
+        """The settings of `restore`."""
         return RestoreJob(
             wanted=self._wanted(),
             version=self._version(),
@@ -243,7 +243,7 @@ class Settings:
         return None
 
     def _refuse_of_others(self, mechanism: str) -> None:
-        """Refuse variables of another mechanism than this one, they are a mistake."""
+        """Refuse variables of another mechanism than this one, because they are a mistake."""
         for other, variables in _BY_MECHANISM.items():
             for variable in variables if other != mechanism else ():
                 if self._read.text(variable) != variable.default:

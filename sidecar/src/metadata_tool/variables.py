@@ -37,7 +37,7 @@ class Variable:
 
     @property
     def values(self) -> str:
-        """The values that are allowed, for a table, such as `1 to 64 sessions`; empty if the meaning says it."""
+        """The values that are allowed, for a table, such as `1 to 64 sessions`. Empty if the meaning says it."""
         if self.kind == "number":
             return f"{self.low} to {self.high}{self.unit and f' {self.unit}'}"
         return " or ".join(filter(None, (", ".join(self.choices[:-1]), *self.choices[-1:])))
@@ -215,7 +215,7 @@ OVERWRITE_EXISTING = _switch(
     "OVERWRITE_EXISTING",
     ("restore",),
     "`true`: if the data directory holds data that did not come from a restore, move it aside and restore. "
-    "Only while no member serves, and nothing is deleted",
+    "That happens only while no member serves, and nothing is deleted",
 )
 RESTORE_SCOPE = _choice(
     "RESTORE_SCOPE",

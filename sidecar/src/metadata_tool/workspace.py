@@ -46,14 +46,14 @@ def scratch(parent: Path) -> Iterator[Path]:
         lock = os.open(unheld, os.O_CREAT | os.O_WRONLY, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            unheld.rename(unheld.with_name(_LOCK))  # only once it is held, or another run could remove the directory
+            unheld.rename(unheld.with_name(_LOCK))  # the lock is held by now, so no other run removes the directory
             yield Path(name)
         finally:
             os.close(lock)
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove directories of runs that have died, which is when nobody holds their lock."""
+    """Remove directories of runs that were killed. No process holds the lock of such a directory."""
     for lock_file in parent.glob(f"{_PREFIX}*/{_LOCK}"):
         try:
             lock = os.open(lock_file, os.O_WRONLY)

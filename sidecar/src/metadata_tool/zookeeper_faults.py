@@ -1,4 +1,4 @@
-"""From ZooKeeper's errors to those of a command: an exit code, and what to do. It depends on the command."""
+"""Turns ZooKeeper's errors into those of a command, with an exit code and a hint that fits the command."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
