@@ -10,7 +10,7 @@ import yaml
 
 from ci.chart import CHART
 from ci.parts.chart_tools import KUBERNETES
-from support.helm import EVERYTHING, conform, merged, nested, round_
+from support.helm import EVERYTHING, conform, merged, nested, template
 
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = yaml.safe_load((CHART / "values.schema.json").read_text())
@@ -32,7 +32,7 @@ MAY_BE_EMPTY = [path for path, default in KEYS.items() if default in NOTHING.val
 
 def told(major: int, *values: dict[str, Any]) -> tuple[str, str]:
     """What helm renders, and what it says."""
-    done = round_(merged(*values), major)
+    done = template(merged(*values), major)
     return done.stdout, done.stderr
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from ci.chart import CHART
 from ci.parts.chart_tools import KUBERNETES
-from support.helm import conform, merged, nested, render, round_, text
+from support.helm import conform, merged, nested, render, template, text
 
 VALUES = (CHART / "values.yaml").read_text()
 LINES = VALUES.splitlines()
@@ -73,7 +73,7 @@ def test_example(path: str) -> None:
 @pytest.mark.parametrize("major", [3, 4])
 def test_examples_pass_the_schema(major: int) -> None:
     """Both helms accept all examples at once."""
-    done = round_(merged(in_use(EMPTY), ON), major)
+    done = template(merged(in_use(EMPTY), ON), major)
     assert (0, "") == (done.returncode, done.stderr)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ci.chart import CHART
-from support.helm import Manifest, merged, nested, one, refusal, render, round_
+from support.helm import Manifest, merged, nested, one, refusal, render, template
 
 DATA = "zookeeper.volumes.data"
 NAME = "snpe-pulsar-zookeeper"
@@ -26,7 +26,7 @@ def upgrade(directory: Path, found: Manifest, *values: dict[str, Any]) -> str:
     shutil.copytree(CHART, chart)
     (chart / "templates" / "validate.yaml").write_text(CALL)
     (chart / "found.json").write_text(json.dumps(found))
-    return round_(merged(*values), 3, chart=chart).stderr
+    return template(merged(*values), 3, chart=chart).stderr
 
 
 @pytest.mark.parametrize(

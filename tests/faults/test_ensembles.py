@@ -226,11 +226,13 @@ def test_older_point_is_told(points: Points, ensemble: Ensemble) -> None:
     first.start()
     eventually("it runs, and waits for others", lambda: first.runs)
     outcome = restore(points, ensemble, second, RESTORE_POINT=points.earlier)
-    assert_refused(ClusterRunning, "that it was restored as version 1", outcome)
+    assert_refused(ClusterRunning, "does not report restore version 1", outcome)
     restored(points, ensemble, second)
     second.start()
     second.wait()
-    assert f"that was restored from {points.later}" in restored(points, ensemble, third, RESTORE_POINT=points.earlier)
+    assert f"the running ensemble was restored from {points.later}" in restored(
+        points, ensemble, third, RESTORE_POINT=points.earlier
+    )
     third.start()
     third.wait()
     assert_one(ensemble, LATER)
@@ -246,7 +248,7 @@ def test_stranger_waits_for_a_quorum(points: Points, ensemble: Ensemble) -> None
     eventually("one alone does not serve", lambda: not first.mode())
     outcome = restore(points, ensemble, third)
     assert_refused(ClusterRunning, first.address, outcome)
-    assert "stop all members, then start them together" in outcome.error
+    assert "Stop all members, then start them together" in outcome.error
     second.start()
     second.wait()
     third.start()

@@ -65,7 +65,7 @@ def test_server_that_gives_one_session(settings: dict[str, str], tmp_path: Path)
             expected = read_tree(source)
         login = {"ZOOKEEPER_SERVERS": server.address, "ZOOKEEPER_AUTH": "digest:user:password"}
         outcome = run("backup", settings={**settings, **login})
-        assert (0, True) == (outcome.exit_code, "ZooKeeper gives 1 sessions of 9" in outcome.said), outcome.said
+        assert (0, True) == (outcome.exit_code, "ZooKeeper accepted 1 of 9 sessions" in outcome.said), outcome.said
     succeed("restore", settings={**settings, "RESTORE_POINT": outcome.output.strip(), "RESTORE_SCOPE": "bookies-kept"})
     with standalone(NEWEST, tmp_path / "new") as server, client(server.address, "user:password") as restored:
         assert [] == list(differences(expected, read_tree(restored)))

@@ -112,7 +112,7 @@ def test_follower_whose_leader_is_killed(
         time.sleep(taken[0].seconds["walk"] / 2)
         leader.kill()
         taken += [first.result(), *take_some(follower.address, tmp_path / "after", 10 if soak else 1)]
-    assert "starting again" in caplog.text
+    assert "Starting again" in caplog.text
     require_exact(version, follower, taken, tmp_path)
 
 
@@ -170,5 +170,5 @@ def test_connection_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
             server.wait()
     finally:
         server.stop()
-    assert "starting again" in caplog.text
+    assert "Starting again" in caplog.text
     require_exact(NEWEST, server, [before, taken], tmp_path)

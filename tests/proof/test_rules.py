@@ -114,7 +114,7 @@ RULES: tuple[Take, ...] = (
 SELDOM = (nothing_breaks, no_quotas, any_version_of_an_acl)
 """What goes wrong without these does so in some captures only, so they are taken out in the long form alone."""
 WHOLE = "all rules"
-pytestmark = pytest.mark.xdist_group("load")
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("load")]
 
 
 def taken_out_one_by_one(*, soak: bool) -> list[Take]:

@@ -85,7 +85,7 @@ def render(values: Values | None = None, *arguments: str, major: int = 3, releas
     return [manifest for manifest in yaml.load_all(stream, yaml.CSafeLoader) if manifest]
 
 
-def round_(values: Values, major: int, chart: Path = CHART) -> "subprocess.CompletedProcess[str]":
+def template(values: Values, major: int, chart: Path = CHART) -> "subprocess.CompletedProcess[str]":
     """`helm template`, whatever comes of it."""
     return _template(major, values, (), "snpe", chart)
 

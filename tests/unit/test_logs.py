@@ -48,7 +48,7 @@ def ended(script: str) -> tuple[int, list[str]]:
 def configured(log_format: str, level: str, handlers: list[logging.Handler]) -> Iterator[None]:
     """A process with these handlers that configures its log. Afterwards everything is as before."""
     hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
-    levels = {name: logging.getLogger(name).level for name in ("", "metadata_tool", "gunicorn", "kazoo")}
+    levels = {name: logging.getLogger(name).level for name in ("", "metadata_tool", "gunicorn", "kazoo", "py.warnings")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logging.getLogger(), "handlers", handlers)
         try:
@@ -172,18 +172,27 @@ def test_uncaught_fault() -> None:
     [
         ("import threading\nthreading.Thread(target=lambda: 1 / 0).start()", "ZeroDivisionError: division by zero"),
         ("class Odd:\n    def __del__(self):\n        1 / 0\nOdd()", "ZeroDivisionError: division by zero"),
-        ("import warnings\nwarnings.warn('odd')", None),
     ],
-    ids=["thread", "destructor", "warning"],
+    ids=["thread", "destructor"],
 )
-def test_what_python_says(script: str, expected: str | None) -> None:
-    """Whatever Python writes to stderr on its own is a JSON line too, or nothing."""
+def test_what_python_says(script: str, expected: str) -> None:
+    """Whatever Python writes to stderr on its own is a JSON line too."""
     exit_code, lines = ended("logs.configure('json', 'info')\n" + script)
     assert 0 == exit_code
-    assert [expected] * bool(expected) == [json.loads(line)["traceback"].splitlines()[-1] for line in lines]
+    assert [expected] == [json.loads(line)["traceback"].splitlines()[-1] for line in lines]
 
 
 def test_fields_are_documented() -> None:
     """Every field of a JSON line is in the document."""
     found = re.findall(r"^\| `(\w+)` \|", DOCS.read_text().partition("## Logs")[2], re.MULTILINE)
     assert ["time", "level", "logger", "message", *logs.FIELDS, "traceback"] == found
+
+
+def test_what_python_warns_of() -> None:
+    """A warning of Python is a JSON line too."""
+    exit_code, lines = ended("logs.configure('json', 'info')\nimport warnings\nwarnings.warn('odd')")
+    assert (0, ["UserWarning: odd"]) == (exit_code, [word for line in lines for word in _warned(json.loads(line))])
+
+
+def _warned(line: dict[str, str]) -> list[str]:
+    return [part for part in ("UserWarning: odd",) if part in line["message"] and "warning" == line["level"]]

@@ -27,7 +27,7 @@ jsons = st.recursive(
 )
 
 
-printable = st.text().filter(str.isprintable)
+printable = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" ")).filter(str.isprintable)
 
 
 @st.composite

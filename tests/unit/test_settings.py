@@ -362,7 +362,12 @@ def test_logs(log_format: str, level: str) -> None:
     assert (log_format, level) == Settings({"LOG_FORMAT": log_format, "LOG_LEVEL": level}).logs()
 
 
-@pytest.mark.parametrize(("name", "value"), [("LOG_FORMAT", "xml"), ("LOG_LEVEL", "INFO"), ("LOG_LEVEL", "trace")])
+def test_logs_in_capitals() -> None:
+    """Form and level of the log may be in capitals, as other programs want them."""
+    assert ("json", "warning") == Settings({"LOG_FORMAT": "JSON", "LOG_LEVEL": "WARNING"}).logs()
+
+
+@pytest.mark.parametrize(("name", "value"), [("LOG_FORMAT", "xml"), ("LOG_LEVEL", "trace")])
 def test_wrong_logs(name: str, value: str) -> None:
     """A form or a level that does not exist is refused."""
     with refused(name):

@@ -1,5 +1,6 @@
 """Work in a second process."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -33,6 +34,19 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+class _Deadly:
+    """A result that is too large to be sent at once, and kills its process in the middle."""
+
+    def __reduce__(self) -> tuple[type[bytes], tuple[bytes]]:
+        threading.Timer(0.5, die).start()
+        return bytes, (bytes(64 << 20),)
+
+
+def die_while_sending() -> object:
+    """Work whose process is killed while its result is sent: the pipe holds less than the result."""
+    return _Deadly()
+
+
 def test_result() -> None:
     """The result comes from another process."""
     with in_subprocess(Heartbeat(), whose, 7) as result:
@@ -60,14 +74,18 @@ def stumble() -> None:
 @pytest.mark.parametrize(
     ("work", "expected"),
     [
-        (die, "a helper process was killed by SIGKILL"),
+        (die, "a helper process was killed by signal 9 (Killed)"),
+        (die_while_sending, "a helper process was killed by signal 9 (Killed)"),
         (exhaust, "a helper process ran out of memory"),
     ],
 )
 def test_killed(work: Callable[[], None], expected: str) -> None:
     """A process that was killed is an error of its own, which says by what, and to give the pod more memory."""
-    with pytest.raises(HelperKilled) as raised, in_subprocess(Heartbeat(), work) as result:
-        result()
+    with in_subprocess(Heartbeat(), work) as result:
+        while work is die_while_sending and multiprocessing.active_children():
+            time.sleep(0.05)  # nothing of the result is read before the process has died
+        with pytest.raises(HelperKilled) as raised:
+            result()
     assert (expected, 3) == (raised.value.message, raised.value.exit_code)
     assert "more memory" in raised.value.hint
 

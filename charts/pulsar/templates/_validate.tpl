@@ -175,7 +175,8 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- include "pulsar.validate.number" (dict "key" (printf "%s.%s" $key $name) "value" $value "variable" $name) }}
 {{- end }}
 {{- $choices := get $program.choices $name }}
-{{- if and $choices (not (has (toString $value) $choices.values)) }}
+{{- $chosen := ternary (lower (toString $value)) (toString $value) (hasPrefix "LOG_" $name) }}
+{{- if and $choices (not (has $chosen $choices.values)) }}
 {{- fail (printf "%s.%s is %q. It must be %s" $key $name (toString $value) $choices.expected) }}
 {{- end }}
 {{- end }}

@@ -51,10 +51,11 @@ class Environment:
 
     def choice(self, variable: Variable) -> str:
         """One of the variable's choices. Empty if there is no default and the variable is unset."""
-        value = self.text(variable)
-        if value and value not in variable.choices:
-            raise _refusal(variable, value, variable.expected)
-        return value
+        return _chosen(variable, self.text(variable))
+
+    def folded_choice(self, variable: Variable) -> str:
+        """One of the variable's choices, in any case: names that many programs share are often set in capitals."""
+        return _chosen(variable, self.text(variable).lower())
 
     def switch(self, variable: Variable) -> bool:
         """Whether the value is `true`."""
@@ -71,6 +72,12 @@ class Environment:
         if not pattern.fullmatch(value) or not value.isprintable():
             raise _refusal(variable, value, expected)
         return value
+
+
+def _chosen(variable: Variable, value: str) -> str:
+    if value and value not in variable.choices:
+        raise _refusal(variable, value, variable.expected)
+    return value
 
 
 def _refusal(variable: Variable, value: str, expected: str) -> SettingError:

@@ -66,6 +66,7 @@ def configure(log_format: str, level: str) -> None:
     logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # the program reports its failures as errors of one line
     if log_format == "json":
         logging.captureWarnings(capture=True)
+        logging.getLogger("py.warnings").setLevel(logging.WARNING)
         sys.excepthook = _log_uncaught
         threading.excepthook = _log_uncaught_in_thread
         sys.unraisablehook = _log_unraisable

@@ -60,7 +60,7 @@ COVERAGE = {
     INEXACT_CURSORS: "cursors_in_bookkeeper",
     SCHEMAS: "schemas",
 }
-"""Metrics by namespace, of the last backup, and the field of `Tally` that each shows."""
+"""Metrics by namespace, of the last backup, and the field of CoverageCounts that each shows."""
 
 METRICS = (
     COUNT,

@@ -129,6 +129,8 @@ class RestoredTree:
         report = RecoveryReport(self._plan(found.facts.summary), found.facts, changes, found.coverage)
         for line in report.lines():
             log.info("%s", line)
+        for line in report.warnings():
+            log.warning("%s", line)
         return {datadir.MARKER: self.job.marker.to_json(), REPORT: report.encode()}
 
     def _checked(self, nodes: Iterable[Node], acls: Mapping[int, bytes]) -> Iterator[bytes]:

@@ -69,7 +69,7 @@ class Settings:
 
     def logs(self) -> tuple[str, str]:
         """The format of the log, and its level."""
-        return self._read.choice(var.LOG_FORMAT), self._read.choice(var.LOG_LEVEL)
+        return self._read.folded_choice(var.LOG_FORMAT), self._read.folded_choice(var.LOG_LEVEL)
 
     def store(self, location: Location | None = None) -> StoreSettings:
         """The store of `BUCKET`, or of a location that is already known."""

@@ -38,7 +38,7 @@ def in_subprocess(heartbeat: Callable[[], None], work: Callable[..., T], *argume
             heartbeat()
         try:
             found: T | ToolError = receiving.recv()
-        except EOFError:
+        except (EOFError, OSError):  # OSError: it ended while it sent the result
             raise _ended(process) from None
         if isinstance(found, ToolError):
             raise found
@@ -57,7 +57,9 @@ def _ended(process: BaseProcess) -> ToolError:
     process.join()
     status = process.exitcode or 0
     if status < 0:
-        return HelperKilled(f"a helper process was killed by {signal.Signals(-status).name}", _MORE_MEMORY)
+        return HelperKilled(
+            f"a helper process was killed by signal {-status} ({signal.strsignal(-status)})", _MORE_MEMORY
+        )
     return ToolError(f"a helper process failed with exit status {status}", "Report it together with the log")
 
 

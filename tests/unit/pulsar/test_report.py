@@ -52,16 +52,28 @@ def test_shortest_text() -> None:
             ],
             id="rules",
         ),
+    ],
+)
+def test_lines(changes: dict[str, Any], expected: list[str]) -> None:
+    """What a recovery did has lines of its own."""
+    assert [LINES[0], *expected, LINES[1]] == report(**changes).lines()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
         pytest.param(
             {"changes": RecoveryChanges(undecodable=["/a: not JSON"], undecodable_count=7)},
-            ["7 znodes could not be decoded and stayed unchanged", "  /a: not JSON"],
+            ["7 znodes could not be decoded and stayed unchanged", "not decoded: /a: not JSON"],
             id="undecodable",
         ),
         pytest.param(
             {"changes": RecoveryChanges(large=["/a (9 bytes)", "/b (8 bytes)"])},
             [
-                "some znodes are larger than ZooKeeper's default limit: /a (9 bytes), /b (8 bytes)",
-                "  Set jute.maxbuffer of ZooKeeper and of the brokers to more than these sizes",
+                (
+                    "some znodes are larger than ZooKeeper's default limit: /a (9 bytes), /b (8 bytes). "
+                    "Set jute.maxbuffer of ZooKeeper and of the brokers to more than these sizes"
+                )
             ],
             id="large",
         ),
@@ -78,16 +90,18 @@ def test_shortest_text() -> None:
         pytest.param(
             {"facts": replace(FACTS, has_ledgers=False)},
             [
-                "the backup has no /ledgers, so BookKeeper keeps its ledger ids elsewhere",
-                "  Raise the id counter there to 1001 before the brokers start",
+                (
+                    "the backup has no /ledgers, so BookKeeper keeps its ledger ids elsewhere. "
+                    "Raise the id counter there to 1001 before the brokers start"
+                )
             ],
             id="no BookKeeper",
         ),
     ],
 )
-def test_lines(changes: dict[str, Any], expected: list[str]) -> None:
-    """What a recovery did, and what the operator has to do, has lines of its own."""
-    assert [LINES[0], *expected, LINES[1]] == report(**changes).lines()
+def test_warnings(changes: dict[str, Any], expected: list[str]) -> None:
+    """What the operator has to know or to do before the brokers start is a warning, which has one line."""
+    assert (expected, LINES) == (report(**changes).warnings(), report(**changes).lines())
 
 
 @pytest.mark.parametrize(
@@ -107,7 +121,7 @@ def test_coverage_lines(scope: Scope, lost: str) -> None:
 def test_terminated_topics_stay_with_kept_bookies() -> None:
     """If the bookies are kept, no terminated topic is reopened."""
     changes = {"plan": replace(PLAN, scope=Scope.BOOKIES_KEPT), "facts": replace(FACTS, terminated_count=1)}
-    assert not [line for line in report(**changes).lines() if "terminated" in line]
+    assert not [line for line in report(**changes).warnings() if "terminated" in line]
 
 
 def test_namespaces_are_limited() -> None:

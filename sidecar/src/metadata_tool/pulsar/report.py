@@ -49,7 +49,6 @@ class RecoveryReport:
         return [
             *self._plan_lines(),
             *self._change_lines(),
-            *self._action_lines(),
             *self._coverage_lines(max_namespaces),
         ]
 
@@ -68,22 +67,26 @@ class RecoveryReport:
             for rule, count in sorted(counts.items())
         ]
 
-    def _action_lines(self) -> list[str]:
-        """What the operator may have to do."""
+    def warnings(self) -> list[str]:
+        """What the operator has to know or to do before the brokers start, one line each."""
         changes, facts, lines = self.changes, self.facts, list[str]()
         if changes.undecodable_count:
             lines.append(f"{_number(changes.undecodable_count, 'znode')} could not be decoded and stayed unchanged")
-            lines += [f"  {line}" for line in changes.undecodable]
+            lines += [f"not decoded: {line}" for line in changes.undecodable]
         if changes.large:
-            lines.append(f"some znodes are larger than ZooKeeper's default limit: {', '.join(changes.large)}")
-            lines.append("  Set jute.maxbuffer of ZooKeeper and of the brokers to more than these sizes")
+            lines.append(
+                f"some znodes are larger than ZooKeeper's default limit: {', '.join(changes.large)}. "
+                "Set jute.maxbuffer of ZooKeeper and of the brokers to more than these sizes"
+            )
         if facts.terminated_count and self.plan.scope is Scope.BOOKIES_LOST:
             more = facts.terminated_count - len(facts.terminated)
             names = ", ".join(facts.terminated) + (f" and {more} more" if more else "")
             lines.append(f"reopened {_number(facts.terminated_count, 'terminated topic')}: {names}")
         if not facts.has_ledgers:
-            lines.append("the backup has no /ledgers, so BookKeeper keeps its ledger ids elsewhere")
-            lines.append(f"  Raise the id counter there to {self.plan.counter.next_id} before the brokers start")
+            lines.append(
+                "the backup has no /ledgers, so BookKeeper keeps its ledger ids elsewhere. "
+                f"Raise the id counter there to {self.plan.counter.next_id} before the brokers start"
+            )
         return lines
 
     def _coverage_lines(self, max_namespaces: int) -> list[str]:
