@@ -115,6 +115,14 @@ def test_growth_to_the_limit_is_not_reported() -> None:
     assert [f"{NAMESPACE}/t ({size} bytes)"] == recovered(nodes, max_znode=size - 1)[1].large
 
 
+def test_large_znode_that_keeps_its_size_is_not_reported() -> None:
+    """A znode that was large before, and is changed without growing, is not reported."""
+    nodes = tree({"/admin/clusters/old": b"{}", "/admin/policies/shop": b'{"allowedClusters":["old"]}'})
+    new, changes = recovered(nodes, RecoveryOptions(Scope.BOOKIES_KEPT, "new", rename_cluster=True), max_znode=1)
+    assert b'{"allowedClusters":["new"]}' == new[-1].data
+    assert [] == changes.large
+
+
 def new_znode(path: str, cversion: int = 0) -> Node:
     """A znode that a recovery has created, of which so many children were created and deleted."""
     return Node(path.encode(), b"", OPEN_ACL_KEY, Stat(ZXID, ZXID, TIME, TIME, 0, cversion, 0, 0, ZXID).pack())
