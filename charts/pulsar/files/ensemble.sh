@@ -9,7 +9,7 @@
 # because ZooKeeper finds no tree (zookeeper.db.autocreate=false, ZOOKEEPER-261): a restored one is kept from it, since a
 # peer may send this member a list in which it would vote. So new members alone never form an ensemble beside one that is
 # down. It starts only when ALL wanted members report that they are new in the same way. Each volume has an identity, and
-# each member records with which identities it started: a member whose volume is lost later is another one.
+# each member records with which identities it started: a member whose volume is lost later has another one.
 
 here=$(dirname "${BASH_SOURCE[0]}")
 data=${ZOOKEEPER_DATA:-/pulsar/data/zookeeper}
@@ -67,7 +67,7 @@ agreed() {
 # The ids in a list.
 voters() { sed -nE 's/^server\.([0-9]+)=.*:participant(;.*)?$/\1/p' "$1" | sort -n; }
 
-# Writes ZooKeeper's configuration beside its data, with the agreed list; if there is none, with the initial members, or
+# Writes ZooKeeper's configuration beside its data, with the agreed list. If there is none, with the initial members, or
 # the wanted ones.
 configure() {
   mkdir -p "$ensemble"
@@ -78,7 +78,7 @@ configure() {
   local list member role
   list=$(agreed)
   if [ -n "$list" ]; then
-    # names and ports come from today's values; only ids and roles are state
+    # names and ports come from today's values, and only ids and roles are state
     sed -nE 's/^server\.([0-9]+)=.*:(participant|observer)(;.*)?$/\1 \2/p' "$list" | sort -n > "$state/members"
   else
     list=$conf.dynamic
@@ -93,7 +93,7 @@ configure() {
   replace "$conf"
 }
 
-# Puts FILE.new in the place of FILE, whole even after a power failure.
+# Replaces FILE by FILE.new. FILE is complete even after a power failure.
 replace() {
   sync "$1.new" && mv "$1.new" "$1"
 }
@@ -136,7 +136,7 @@ hold_restored_tree() {
     mkdir -p "$restored"
     find "$data/version-2" -maxdepth 1 -name 'snapshot.*' -exec mv -t "$restored" {} +
   elif [ -n "$(files 'log.*')" ]; then
-    rm -rf "$restored"  # this member has taken the tree of others; the backup is still in the bucket
+    rm -rf "$restored"  # this member has taken the tree of others, and the backup is still in the bucket
   fi
 }
 
@@ -151,8 +151,8 @@ remove_unset_epochs() {
 # The ids of the members that start the ensemble: as many as there are identities, or as are wanted.
 initial_ids() { if [ -s "$initial" ]; then seq 1 "$(tr , '\n' < "$initial" | grep -c .)"; else wanted; fi; }
 
-# A member that was new, and has taken a tree without being added yet, observes. Members of an earlier chart have no
-# identity.
+# A member that was new, and has taken a tree without being added yet, is an observer. Members of an earlier chart have
+# no identity.
 has_vote() { [ -s "$initial" ] || [ ! -s "$ensemble/identity" ] || is_empty; }
 
 # What other members read from its AdminServer: how it is new and its identity, or the members that it started with.
@@ -195,7 +195,7 @@ ask() { timeout 3 bash -c 'exec 3<> "/dev/tcp/$0/$1" && printf %b "$2" >&3 && ca
 
 runs() { [ "$(ask "$(host "$1")" "$(client_port "$1")" ruok)" = imok ]; }
 
-# leader, follower or observer; nothing if the member is not part of a quorum.
+# leader, follower or observer. Nothing if the member is not part of a quorum.
 mode() { ask "$(host "$1")" "$(client_port "$1")" srvr | sed -n 's/^Mode: //p'; }
 
 # The system properties that a member's AdminServer reports.
