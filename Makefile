@@ -1,4 +1,4 @@
-# Everything there is to do with this project. `make` alone lists it.
+# All tasks of this project. `make` alone lists them.
 SHELL := /bin/bash
 CONFIG := sidecar/pyproject.toml
 BIN := .venv/bin
@@ -23,7 +23,7 @@ demo: install ## Back up a real ZooKeeper to an embedded S3, and start a new one
 test: install ## Unit, chart and integration tests, on real ZooKeepers and a real S3 server
 	@$(SIDE_BY_SIDE) tests/proof tests/faults tests/integration tests/chart tests/unit
 
-soak: install ## The long form of what is random in the tests: faults, and captures under load, again and again
+soak: install ## Random tests for much longer: faults, and captures under load
 	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration/test_{restored_tree,ensemble}.py
 
 test-unit: install ## Unit tests alone: seconds, no server, few examples of each property
@@ -32,13 +32,13 @@ test-unit: install ## Unit tests alone: seconds, no server, few examples of each
 test-integration: install ## Integration tests alone
 	@$(SIDE_BY_SIDE) tests/integration
 
-test-cluster: install ## The chart on the Kubernetes cluster of the current kubeconfig; CLUSTER="-k test_story" for a part
+test-cluster: install ## The chart on the Kubernetes cluster of the current kubeconfig (CLUSTER="-k test_story" for a part)
 	@$(PYTEST) --exitfirst --durations 0 --durations-min 1 --timeout 1200 tests/cluster $(CLUSTER)
 
-test-pulsar: install ## A disaster on a real Pulsar: brokers, bookies and ZooKeeper lost, everything offloaded read again
+test-pulsar: install ## A disaster on a real Pulsar: brokers, bookies and ZooKeeper are lost, all offloaded data is read again
 	@$(PYTEST) --exitfirst --timeout 1800 -s tests/disaster/$(PULSAR)
 
-bench: install ## Measure against what else there is, and print it; LARGE=--large for a million znodes, too
+bench: install ## Measure costs, and compare them with the alternatives (LARGE=--large adds a million znodes)
 	@$(PYTEST) -s --timeout 3600 $(LARGE) tests/bench
 
 lint: install ## ruff, mypy strict, yamllint, shellcheck, actionlint, markdownlint
@@ -50,22 +50,22 @@ lint: install ## ruff, mypy strict, yamllint, shellcheck, actionlint, markdownli
 	@$(BIN)/shellcheck --shell bash --external-sources --source-path charts/pulsar/files charts/pulsar/files/*.sh
 	@$(BIN)/python -m ci.markdown
 
-format: install ## Rewrite the code as ruff likes it
+format: install ## Format the code by ruff, and apply its fixes
 	@$(BIN)/ruff format --config $(CONFIG) sidecar tests ci
 	@$(BIN)/ruff check --config $(CONFIG) --fix sidecar tests ci
 
-docs: install ## Rewrite what is made from the code: tables in docs/, the chart's schema and README
+docs: install ## Rewrite the generated parts: tables in docs/, the chart's schema and README
 	@$(BIN)/python -m ci.docs
 	@$(BIN)/python -m ci.chart
 
-mutants: install ## Change code in small ways, and list what no test notices; MODULE=pulsar/ids for one module
+mutants: install ## Change code in small ways, and list what no test notices (MODULE=pulsar/ids for one module)
 	@$(BIN)/python -m ci.mutants $(MODULE)
 
-protos: install ## Compile the protocol buffers anew
+protos: install ## Compile the protocol buffers
 	@cd sidecar/src/metadata_tool/pulsar && ../../../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. *.proto
 
-lock: install ## Resolve and pin every Python package anew
+lock: install ## Resolve all Python packages again, and pin them
 	@ci/lock
 
-clean: ## Remove what make made here; the cache stays
+clean: ## Remove everything that make created here, but not the cache
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,1 +1,1 @@
-"""What `make` and CI need: getting the real parts, the demo, the tables in docs/."""
+"""Tools of `make` and CI: they fetch real servers, run the demo, and write generated parts of docs/ and the chart."""

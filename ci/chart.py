@@ -33,7 +33,7 @@ Rules = Mapping[str, dict[str, Any]]
 
 
 def rules() -> dict[str, dict[str, Any]]:
-    """What ci/chart-schema.yaml says, with the program's choices in it."""
+    """The rules of ci/chart-schema.yaml, with the program's choices in them."""
     said: dict[str, dict[str, Any]] = yaml.safe_load(RULES.read_text())["paths"]
     for rule in said.values():
         if "choicesOf" in rule:
@@ -66,7 +66,7 @@ class _Source:
     used: set[str]
 
     def description(self, line: int) -> str:
-        """The text that stands above a line."""
+        """The comment above a line."""
         first = line
         while first and self.lines[first - 1].lstrip().startswith("#"):
             first -= 1
@@ -75,7 +75,7 @@ class _Source:
         return " ".join(found[1].split()) if found else ""
 
     def rule(self, path: str) -> dict[str, Any]:
-        """What the rules say about a key."""
+        """The JSON schema of a key, according to the rules."""
         found: dict[str, Any] = {}
         for pattern, said in self.rules.items():
             if fnmatchcase(path, pattern):
@@ -85,7 +85,7 @@ class _Source:
 
 
 def main() -> None:
-    """Write all of it."""
+    """Write the schema, the limits and the README."""
     PROGRAM.write_text(chart_program.template())
     made = schema((CHART / "values.yaml").read_text(), rules())
     (CHART / "values.schema.json").write_text(json.dumps(made, indent=2) + "\n")

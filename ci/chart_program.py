@@ -1,4 +1,4 @@
-"""What the chart knows of the program, from the program's own variables: limits, choices, and what it sets itself."""
+"""The chart's data about the program, from its own variables: limits, choices, and names that the chart sets."""
 
 import json
 from typing import Any
@@ -38,7 +38,7 @@ def choices(name: str) -> list[str]:
 
 
 def program() -> dict[str, Any]:
-    """What the templates need: numbers with their limits, choices, and the names that configData must not have."""
+    """The data of the templates: numbers with their limits, choices, and the names that configData must not have."""
     return {
         "numbers": {
             each.name: {"low": each.low, "high": each.high, "expected": each.expected}
@@ -54,5 +54,5 @@ def program() -> dict[str, Any]:
 
 
 def template() -> str:
-    """The file of the chart that has all of it."""
+    """The content of the chart's file with this data."""
     return f'{_HEAD}\n{{{{- define "pulsar.program" -}}}}\n{json.dumps(program(), indent=2)}\n{{{{- end }}}}\n'

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
-    """Print every finding of markdownlint; 0 if there is none. What is checked: .markdownlint-cli2.yaml."""
+    """Print every finding of markdownlint. Returns 0 if there is none. .markdownlint-cli2.yaml has the rules."""
     try:
         modules = markdownlint()
     except PartMissing as error:

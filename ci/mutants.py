@@ -1,7 +1,7 @@
 """Mutation tests: changes the code of a module in many small ways, and lists the changes that its tests let pass.
 
 `make mutants MODULE=pulsar/ids` copies the project into the cache, lets mutmut change the copy, and runs the module's
-own tests on each change. ci/mutants.toml explains the changes that may survive; any other makes the run fail.
+own tests on each change. ci/mutants.toml explains the changes that may survive. Any other makes the run fail.
 """
 
 import argparse
@@ -29,12 +29,12 @@ UNDONE = ("property", "contextmanager")
 """mutmut skips decorated functions, so in the copy these are applied below the function, as plain calls."""
 COPIED = ("tests", "ci", "charts", "docs")
 SENTENCE = re.compile(r'"[^"]* [^"]*"')
-"""A string with a space in it is words for people: what it says is not held by tests of behaviour."""
+"""A string with a space in it is text for people, which tests of behaviour do not check word by word."""
 
 
 @dataclass(frozen=True, order=True)
 class Mutant:
-    """A change: the function, the lines that it takes away, and those that it puts there."""
+    """A change: the function, the lines that it removes, and those that it adds."""
 
     name: str
     was: str
@@ -42,13 +42,13 @@ class Mutant:
 
     @property
     def is_wording(self) -> bool:
-        """Whether it changes sentences alone."""
+        """Whether only the words of a sentence change."""
         return SENTENCE.sub("", self.was) == SENTENCE.sub("", self.now)
 
 
 @dataclass
 class Outcome:
-    """What became of a module's mutants."""
+    """The results of a module's mutants."""
 
     module: str
     counts: dict[str, int] = field(default_factory=dict)
@@ -66,16 +66,16 @@ class Outcome:
 
 
 def modules() -> dict[str, dict[str, Any]]:
-    """What ci/mutants.toml tells of each module: its tests, and the changes that may survive."""
+    """The entries of ci/mutants.toml by module: its tests, and the changes that may survive."""
     return tomllib.loads(EXPLAINED.read_text())
 
 
 def main() -> int:
-    """Run what the command line names; 1 where a change survived that is not explained."""
+    """Run the modules that the command line names. Returns 1 if a change survived that is not explained."""
     known = modules()
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     parser.add_argument(
-        "modules", nargs="*", metavar="MODULE", help=f"one or more of {', '.join(known)}; all by default"
+        "modules", nargs="*", metavar="MODULE", help=f"one or more of {', '.join(known)} (all by default)"
     )
     named = parser.parse_args().modules
     if unknown := [module for module in named if module not in known]:
@@ -93,7 +93,7 @@ def _judged(module: str, settings: Mapping[str, Any]) -> Outcome:
     work = _copied(module, settings["tests"])
     done = _mutmut(work, "run", "--max-children", os.environ.get("MUTANTS_AT_ONCE", "1"))
     if done.returncode:
-        sys.exit(f"error: mutmut could not run the tests of {module}. Read what it said:\n{done.stdout[-4000:]}")
+        sys.exit(f"error: mutmut could not run the tests of {module}. Read its output.\n{done.stdout[-4000:]}")
     outcome = Outcome(module)
     may_survive = {(each["was"], now) for each in settings.get("survives", []) for now in each["now"]}
     functions = _functions(work / "mutants" / PACKAGE / f"{module}.py")
@@ -144,7 +144,7 @@ use_git_change_detection = false
 
 
 def undecorated(source: str) -> str:
-    """The same program, where the decorators in UNDONE are calls after the function."""
+    """The same program, in which the decorators in UNDONE are calls after the function."""
     lines = source.splitlines()
     found = [
         node
@@ -163,7 +163,7 @@ def undecorated(source: str) -> str:
 
 
 def _results(work: Path) -> Iterator[tuple[str, str]]:
-    """The name of each mutant, and what became of it."""
+    """The name and the result of each mutant."""
     for line in _mutmut(work, "results", "--all", "true").stdout.splitlines():
         name, parted, status = line.strip().rpartition(": ")
         if parted and "__mutmut_" in name:
@@ -171,7 +171,7 @@ def _results(work: Path) -> Iterator[tuple[str, str]]:
 
 
 def _functions(mutated: Path) -> dict[str, list[str]]:
-    """The lines of each function in the file that mutmut has written: originals and mutants, but for their first."""
+    """The lines of each function in mutmut's file, originals and mutants, without the first line."""
     source = mutated.read_text()
     lines = source.splitlines()
     return {

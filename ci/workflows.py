@@ -11,7 +11,7 @@ SHELLCHECK = Path(sys.executable).parent / "shellcheck"
 
 
 def main() -> int:
-    """Run actionlint; its exit code."""
+    """Run actionlint. Returns its exit code."""
     files = sorted(str(path) for path in (ROOT / ".github" / "workflows").glob("*.yaml"))
     return subprocess.run(
         [actionlint(), "-shellcheck", str(SHELLCHECK), "-pyflakes", "", *files], check=False

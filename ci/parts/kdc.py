@@ -1,4 +1,4 @@
-"""A Kerberos server from Maven Central: Hadoop's MiniKdc, which is Apache Kerby; and the library that logs in by it."""
+"""A Kerberos server from Maven Central (Hadoop's MiniKdc, that is Apache Kerby), and a check for the client library."""
 
 import ctypes
 from pathlib import Path
@@ -26,7 +26,7 @@ def kdc() -> str:
 
 
 def require_kerberos() -> None:
-    """See that the library is there that the program logs in by.
+    """Check that the library for Kerberos logins is installed.
 
     Raises:
         PartMissing: it is not.

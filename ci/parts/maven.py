@@ -9,10 +9,10 @@ from ci.parts.cache import run
 
 
 def fetch_jars(coordinates: Sequence[str], target: Path, called: str, without: tuple[str, ...] = ()) -> None:
-    """Put these and what they need into a folder, but for jars whose names begin with one of `without`.
+    """Put these and their dependencies into a folder, except jars whose names begin with one of `without`.
 
     Raises:
-        PartMissing: they cannot be fetched; `called` is what the error calls them.
+        PartMissing: they cannot be fetched. `called` is their name in the message.
     """
     work = target / "work"
     jgo = [sys.executable, "-m", "jgo", "--ignore-config", "--resolver", "python", "--links", "copy"]

@@ -41,7 +41,10 @@ def with_offloader(version: str = NEWEST) -> Path:
     offloader = _fetched(_OFFLOADER, version, ("offloaders/tiered-storage-jcloud-",))
 
     def make(target: Path) -> None:
-        for small in ("bin", "conf"):  # bin/pulsar takes the folder above its own for Pulsar's, symbolic links resolved
+        for small in (
+            "bin",
+            "conf",
+        ):  # bin/pulsar uses the folder above its own as Pulsar's, with symbolic links resolved
             shutil.copytree(server / small, target / small)
         (target / "lib").symlink_to(server / "lib")
         (target / "offloaders").symlink_to(offloader / "offloaders")
@@ -57,10 +60,10 @@ def _fetched(artifact: str, version: str, kept: Sequence[str]) -> Path:
         component = MavenContext(repo_cache=work).project("org.apache.pulsar", artifact).at_version(version)
         try:
             file = component.artifact(classifier="bin", packaging="tar.gz").resolve()
-        except Exception as error:  # jgo raises whatever its HTTP library does
+        except Exception as error:  # jgo raises the errors of its HTTP library
             raise PartMissing(f"{artifact} {version} could not be fetched from Maven Central ({error})") from error
         if sha256(file).hex() != digest:
-            raise PartMissing(f"{artifact} {version} came damaged from Maven Central: try again")
+            raise PartMissing(f"{artifact} {version} came damaged from Maven Central. Try again")
         with tarfile.open(file) as archive:
             for member in archive:
                 _, _, path = member.name.partition("/")

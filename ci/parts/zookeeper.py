@@ -11,7 +11,7 @@ OLDEST = "3.6.4"
 UNSUPPORTED = "3.5.10"
 
 _RUNTIME = {
-    # What a server needs besides its declared dependencies, in the versions that it was released with.
+    # Packages that a server needs besides its declared dependencies, in the versions of its release.
     NEWEST: ("io.dropwizard.metrics:metrics-core:4.1.12.1", "org.xerial.snappy:snappy-java:1.1.10.5"),
     OLDER: ("io.dropwizard.metrics:metrics-core:4.1.12.1", "org.xerial.snappy:snappy-java:1.1.10.5"),
     OLDEST: ("io.dropwizard.metrics:metrics-core:3.2.5", "org.xerial.snappy:snappy-java:1.1.8.4"),
