@@ -1,4 +1,4 @@
-"""Writes what is made for the chart: the JSON schema of its values, the program's limits, its README by helm-docs.
+"""Writes generated files of the chart: the schema of its values, the program's limits, its README by helm-docs.
 
 A comment `# -- text` above a key describes the key, as helm-docs reads it. A value has the type of its default.
 ci/chart-schema.yaml says the rest. A map whose keys are described one by one is closed. A map that is described as a

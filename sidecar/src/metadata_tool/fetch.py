@@ -56,5 +56,5 @@ def require_match(point: RestorePoint, manifest: Manifest) -> None:
     """
     if (manifest.prefix, manifest.timestamp) != (point.name.prefix, point.name.timestamp):
         raise ArchiveCorrupt(
-            f"the file was renamed, its manifest says {manifest.prefix}-{manifest.timestamp}", USE_ANOTHER
+            f"the file was renamed, its original name is {manifest.prefix}-{manifest.timestamp}.tar.gz", USE_ANOTHER
         )

@@ -1,4 +1,4 @@
-"""The facts about a whole tree that a recovery needs before it changes the first znode."""
+"""The facts about a tree that a recovery needs before it changes the first znode."""
 
 import json
 from collections.abc import Mapping

@@ -30,7 +30,7 @@ def parse(rest: str) -> Location:
 
 
 class DirectoryStore:
-    """Files in an existing directory. A file gets its name only once it is whole, synced and verified."""
+    """Files in an existing directory. A file gets its name only once it is complete, synced and verified."""
 
     def __init__(self, location: Location, limits: TransferLimits = DEFAULT) -> None:
         self.location = location

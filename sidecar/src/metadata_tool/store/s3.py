@@ -150,12 +150,12 @@ class S3Store:
         size, checksum = source.stat().st_size, head.get("ChecksumSHA256")
         if head["ContentLength"] != size:
             raise _unverified(self.location.uri(name), f"has {head['ContentLength']} bytes instead of {size}")
-        whole, of_parts = _digests(source)
-        if whole != digest:
+        of_file, of_parts = _digests(source)
+        if of_file != digest:
             raise source_changed(self.location, name)
         if checksum is not None:
             equal = checksum in (
-                _encoded(whole),
+                _encoded(of_file),
                 of_parts,
                 of_parts.partition("-")[0],
             )  # not all stores count the parts
@@ -285,12 +285,12 @@ def _encoded(digest: bytes) -> str:
 
 def _digests(source: Path) -> tuple[bytes, str]:
     """The SHA-256 of a file, and in S3's notation that of its parts: the digest of their digests, and their number."""
-    whole, digests = hashlib.sha256(), []
+    of_file, digests = hashlib.sha256(), []
     with source.open("rb") as file:
         while part := file.read(PART_SIZE):
-            whole.update(part)
+            of_file.update(part)
             digests.append(hashlib.sha256(part).digest())
-    return whole.digest(), f"{_encoded(hashlib.sha256(b''.join(digests)).digest())}-{len(digests)}"
+    return of_file.digest(), f"{_encoded(hashlib.sha256(b''.join(digests)).digest())}-{len(digests)}"
 
 
 def _unverified(uri: str, what: str) -> UploadUnverified:

@@ -195,7 +195,7 @@ class _Attempt:
         )
 
     def _watch(self) -> int:
-        """Watch the whole tree. Returns the zxid from which on every change has an event."""
+        """Watch the complete tree. Returns the zxid from which on every change has an event."""
         self._session.wire.on_event = self._tracker.event
         answer = self._session.ask(protocol.ADD_WATCH, protocol.watch_everything())
         if answer.error == protocol.MARSHALLING:

@@ -100,7 +100,7 @@ class DataDir:
         `snapshot.0` does not count: an empty server writes it before it has found the others.
         """
         with self._explaining():
-            return any(_looks_whole(path) for path in self._snapshots() if path.name != snapshot_file(0))
+            return any(_looks_complete(path) for path in self._snapshots() if path.name != snapshot_file(0))
 
     def find_znode(self, path: bytes) -> bytes | None:
         """The data of a znode in the newest readable snapshot, None if there is none.
@@ -201,13 +201,13 @@ class DataDir:
 
     def _give_away(self, path: Path) -> None:
         """Give a file the owner, group and mode of the data directory, because ZooKeeper may be another user."""
-        whole = self.path.stat()
+        wanted = self.path.stat()
         if os.geteuid() == 0:
-            os.chown(path, whole.st_uid, whole.st_gid)
-        elif path.stat().st_gid != whole.st_gid:
+            os.chown(path, wanted.st_uid, wanted.st_gid)
+        elif path.stat().st_gid != wanted.st_gid:
             with suppress(PermissionError):  # this user is not in that group
-                os.chown(path, -1, whole.st_gid)
-        path.chmod(stat.S_IMODE(whole.st_mode) & (0o2777 if path.is_dir() else 0o666))
+                os.chown(path, -1, wanted.st_gid)
+        path.chmod(stat.S_IMODE(wanted.st_mode) & (0o2777 if path.is_dir() else 0o666))
 
     def _snapshots(self) -> list[Path]:
         """The snapshots in `version-2`, the newest first."""
@@ -260,7 +260,7 @@ def _undo(kept: Mapping[Path, Path]) -> None:
         now.rename(before)
 
 
-def _looks_whole(snapshot: Path) -> bool:
+def _looks_complete(snapshot: Path) -> bool:
     if not snapshot.name.startswith("snapshot.") or snapshot.suffix in (".gz", ".snappy"):
         return snapshot.stat().st_size > _HEAD
     with snapshot.open("rb") as file:

@@ -60,11 +60,11 @@ class RetryLimits:
 
 
 REPLY_BYTES = 1 << 20
-"""What a server may have to collect for one reply, which it builds in its heap."""
+"""What a server may have to collect for one reply. It builds the reply in its heap."""
 READ_BYTES = 100
-"""Of a reply, for each znode besides its data."""
+"""Bytes of a reply for each znode, besides its data."""
 NAME_BYTES = 64
-"""Of a reply, for each child. It is an estimate: only the number of children is known before."""
+"""Estimated bytes of a reply for each child. Only the number of children is known before."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ CATCH_UP_GAIN = 0.75
 CUT_ROUNDS = 2000
 """Minutes of work, even behind a slow network. 254 rounds were the most that one load test needed."""
 CUT_REQUESTS_AHEAD = 200
-"""Replies outstanding up to which changed znodes are read before Z is known."""
+"""Up to this many outstanding replies, changed znodes are read before Z is known."""
 CUT_BATCH = 4096
 """Znodes in a request of a cut. They are small, or it is bounded by its bytes."""
 CUT_RECENT = 512
