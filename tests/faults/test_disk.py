@@ -1,4 +1,4 @@
-"""Disks that are full, read-only, or somebody else's; other file systems; two restores at once: real ones, each."""
+"""Restores on real disks that are full, read-only or another user's, on other file systems, and two at once."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from support.processes import free_port
 from support.tool import Outcome, assert_refused
 
 STRANGER = 10001
-"""A user who has nothing here; only root can become one."""
+"""A user without files here. Only root can become this user."""
 ZNODES = 400
 ENOUGH = 64 << 20
 PAGE = 4096
@@ -26,7 +26,7 @@ Content = dict[str, bytes | None] | None
 
 @pytest.fixture(scope="module")
 def born(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    """Runs the program where it may mount; a machine that forbids it fails here."""
+    """Runs the program in a mount namespace. On a machine that forbids it, the tests fail here."""
     unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
     with nursery(tmp_path_factory.mktemp("nursery") / "said", *unshare) as made:
         yield made
@@ -42,7 +42,7 @@ def point(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def settings(point: str, tmp_path: Path) -> dict[str, str]:
-    """Settings that restore it into an empty directory; nobody runs."""
+    """Settings that restore it into an empty directory. No member runs."""
     for name in ("spool", "volume"):
         (tmp_path / name).mkdir()
     return {
@@ -61,7 +61,7 @@ def volume(settings: dict[str, str]) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(point: str, born: Nursery, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Content]:
-    """What `version-2` holds afterwards, by RESTORE_VERSION."""
+    """The content of `version-2` afterwards, by RESTORE_VERSION."""
     found = {}
     for version in ("1", "2"):
         own = {"RESTORE_POINT": point, "RESTORE_VERSION": version, "SPOOL_DIR": str(tmp_path_factory.mktemp("spool"))}
@@ -70,7 +70,7 @@ def whole(point: str, born: Nursery, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def restored(born: Nursery, settings: Mapping[str, str], directory: Path) -> Content:
-    """What a restore into an empty directory puts into `version-2`."""
+    """The content of `version-2` after a restore into an empty directory."""
     directory.mkdir(exist_ok=True)
     ending = born.run("restore", settings={**settings, "ZOOKEEPER_DATA_DIR": str(directory)})
     assert 0 == ending.outcome.exit_code, ending.outcome.said
@@ -78,13 +78,13 @@ def restored(born: Nursery, settings: Mapping[str, str], directory: Path) -> Con
 
 
 def mounted(born: Nursery, path: Path, options: str) -> Path:
-    """Mount a new, empty file system; its path as seen from here."""
+    """Mount a new, empty file system. Returns its path as seen from here."""
     born.command("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path))
     return born.seen(path)
 
 
 def sizes(born: Nursery, settings: Mapping[str, str], where: Path, option: str, step: int) -> list[Outcome]:
-    """Restores on ever larger file systems at a path, until one succeeds; each that fails leaves it as it was."""
+    """Restores on larger and larger file systems at a path, until one succeeds. Each failed one changes nothing."""
     volume, spool = (born.seen(Path(settings[name])) for name in ("ZOOKEEPER_DATA_DIR", "SPOOL_DIR"))
     found: list[Outcome] = []
     while not found or found[-1].exit_code:
@@ -98,7 +98,7 @@ def sizes(born: Nursery, settings: Mapping[str, str], where: Path, option: str, 
 
 
 def test_spool_is_full(settings: dict[str, str], born: Nursery, whole: dict[str, Content]) -> None:
-    """A spool directory of any size that is too small gives one line, and the data directory stays empty."""
+    """If the spool directory is too small, by any amount, the error is one line, and the data directory stays empty."""
     outcomes = sizes(born, settings, Path(settings["SPOOL_DIR"]), "size={}", PAGE)
     for outcome in outcomes[:-1]:
         assert_refused(SpoolFailed, "No space left on device", outcome)
@@ -108,7 +108,7 @@ def test_spool_is_full(settings: dict[str, str], born: Nursery, whole: dict[str,
 
 
 def test_volume_is_too_small(settings: dict[str, str], volume: Path, born: Nursery, whole: dict[str, Content]) -> None:
-    """A volume without room for the tree is told before anything is written; how much is needed is enough."""
+    """A volume without room for the tree is an error before any write. The size that the error names is enough."""
     outcomes = sizes(born, settings, volume, "size={}", 1 << 20)
     for outcome in outcomes[:-1]:
         assert_refused(DataDirUnusable, "bytes free and needs", outcome)
@@ -118,7 +118,7 @@ def test_volume_is_too_small(settings: dict[str, str], volume: Path, born: Nurse
 
 
 def test_volume_has_no_inodes(settings: dict[str, str], volume: Path, born: Nursery, whole: dict[str, Content]) -> None:
-    """A volume that takes no more files, at each file that is made."""
+    """If the volume has no room for another file, at any file of the restore, the error is one line."""
     outcomes = sizes(born, settings, volume, "nr_inodes={}", 1)
     for outcome in outcomes[:-1]:
         assert_refused(DataDirUnusable, "No space left on device", outcome)
@@ -130,7 +130,7 @@ def test_volume_has_no_inodes(settings: dict[str, str], volume: Path, born: Nurs
 def test_volume_fills_up(
     version: str, settings: dict[str, str], volume: Path, born: Nursery, whole: dict[str, Content]
 ) -> None:
-    """Somebody else fills the volume before or after any step: the new is there, whole, or all is as it was."""
+    """If the volume fills up before or after any step, the new tree is complete, or the directory is unchanged."""
     own = {**settings, "ZOOKEEPER_DATA_DIR": str(volume / "data")}
     seen = mounted(born, volume, f"size={ENOUGH}")
     (seen / "data").mkdir()
@@ -156,7 +156,7 @@ def test_volume_fills_up(
 
 
 def _moments(born: Nursery, settings: Mapping[str, str]) -> int:
-    """How many moments such a restore has; the directory is afterwards as it was."""
+    """How many moments such a restore has. Afterwards the directory is unchanged."""
     volume = born.seen(Path(settings["ZOOKEEPER_DATA_DIR"]))
     kept = volume.with_name("kept")
     shutil.copytree(volume, kept)
@@ -183,7 +183,7 @@ def test_read_only(
 def test_read_only_with_an_earlier_restore(
     name: str, settings: dict[str, str], volume: Path, born: Nursery, tmp_path: Path
 ) -> None:
-    """A data directory, or one of logs, that has turned read-only keeps the earlier restore where it was."""
+    """If the data or log directory has become read-only, the earlier restore stays in place."""
     (tmp_path / "logs" / "version-2").mkdir(parents=True)
     own = {**settings, "ZOOKEEPER_DATA_LOG_DIR": str(tmp_path / "logs")}
     assert 0 == born.run("restore", settings=settings).outcome.exit_code
@@ -205,7 +205,7 @@ def public() -> Iterator[Path]:
 
 @pytest.mark.parametrize("mode", [0o555, 0o000])
 def test_of_another_user(mode: int, public: Path, born: Nursery) -> None:
-    """A data directory that this user may not write, or not even read, is named, and stays as it was."""
+    """A data directory that this user cannot write or read is named, and stays unchanged."""
     volume, spool = public / "volume", public / "spool"
     volume.mkdir(mode)
     spool.mkdir()
@@ -221,7 +221,7 @@ def test_of_another_user(mode: int, public: Path, born: Nursery) -> None:
 
 
 def test_for_another_user(settings: dict[str, str], volume: Path, born: Nursery) -> None:
-    """What root restores belongs to whom the data directory belongs to, and no more than that user's."""
+    """Files that root restores get the owner of the data directory, and no other file changes its owner."""
     if os.geteuid() != 0:
         print("NOT TESTED: only root gives files away")
         return
@@ -235,7 +235,7 @@ def test_for_another_user(settings: dict[str, str], volume: Path, born: Nursery)
 def test_other_file_systems(
     settings: dict[str, str], volume: Path, born: Nursery, whole: dict[str, Content], tmp_path: Path
 ) -> None:
-    """Data, logs and spool may each lie on a file system of its own; so may what is replaced."""
+    """Data, logs and spool may each be on a file system of its own, also when data is replaced."""
     (tmp_path / "logs").mkdir()
     own = {**settings, "ZOOKEEPER_DATA_LOG_DIR": str(tmp_path / "logs")}
     for name in ("ZOOKEEPER_DATA_DIR", "ZOOKEEPER_DATA_LOG_DIR", "SPOOL_DIR"):
@@ -252,7 +252,7 @@ def test_other_file_systems(
 
 
 def test_version_2_is_a_file_system(settings: dict[str, str], volume: Path, born: Nursery) -> None:
-    """A volume that is mounted one level too deep is refused; asked to overwrite it, it cannot be, and is as it was."""
+    """A volume that is mounted one level too deep is refused, and stays unchanged even with OVERWRITE_EXISTING."""
     (volume / "version-2").mkdir()
     seen = mounted(born, volume / "version-2", f"size={ENOUGH}").parent
     (seen / "version-2" / "precious").write_bytes(b"")
@@ -273,7 +273,7 @@ def test_two_at_once(
     *,
     soak: bool,
 ) -> None:
-    """Of two restores of one volume one does it, and the other sees it done or is told; never is there a mixture."""
+    """Of two restores of one volume, one restores. The other finds it done, or fails. The trees are never mixed."""
     wholes = {
         version: restored(born, {**settings, "RESTORE_VERSION": version}, tmp_path / version) for version in together
     }

@@ -1,4 +1,4 @@
-"""Ensembles that are restored, in every order that pods come up in: one leader, one tree, nothing written is lost."""
+"""Restored ensembles, with every order in which pods start: one leader, one tree, and no write is lost."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ EARLIER, LATER = "/of-the-earlier-point", "/of-the-later-point"
 
 @dataclass(frozen=True)
 class Points:
-    """Two backups of one server, one after the other, in one epoch; settings that reach them."""
+    """Two backups of one server, one after the other, in one epoch, and the settings for them."""
 
     settings: Mapping[str, str]
     earlier: str
@@ -44,7 +44,7 @@ def points(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Points:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each scenario on the newest ZooKeeper, in the long form on the others, too."""
+    """Each scenario runs on the newest ZooKeeper, and in the long form on the others too."""
     if "ensemble" in metafunc.fixturenames:
         versions = [NEWEST, OLDER, OLDEST] if metafunc.config.getoption("--soak") else [NEWEST]
         metafunc.parametrize("ensemble", versions, indirect=True)
@@ -52,7 +52,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def ensemble(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ensemble]:
-    """Three members with empty volumes; nothing runs."""
+    """Three members with empty volumes. None runs."""
     made = Ensemble(request.param, tmp_path)
     try:
         yield made
@@ -72,7 +72,7 @@ def restore(points: Points, ensemble: Ensemble, server: ZooKeeper, **settings: s
 
 
 def restored(points: Points, ensemble: Ensemble, server: ZooKeeper, **settings: str) -> str:
-    """The same, and it must succeed; what it said."""
+    """The same, which must succeed. Returns the log."""
     outcome = restore(points, ensemble, server, **settings)
     assert outcome.exit_code == 0, outcome.said
     return outcome.said
@@ -101,7 +101,7 @@ def lose(server: ZooKeeper) -> None:
 
 
 def assert_one(ensemble: Ensemble, *expected: str, absent: str = "/nowhere") -> None:
-    """There is one leader, all members have one tree with these in it, and agree on ephemerals that come and go."""
+    """There is one leader, all members have the same tree with these znodes, and the same ephemerals."""
     modes = [server.mode() for server in ensemble.servers]
     assert ["follower"] * (len(modes) - 1) + ["leader"] == sorted(modes)
     with client(ensemble.address) as writing:
@@ -125,12 +125,12 @@ def _has(server: ZooKeeper, path: str) -> bool:
 
 
 def kept_aside(server: ZooKeeper) -> list[str]:
-    """Names of what a restore has kept aside, without their times."""
+    """Names of data that a restore has moved aside, without their times."""
     return [path.name.rpartition(".")[0] for path in server.data_dir.glob("version-2.*")]
 
 
 def test_all_at_once(points: Points, ensemble: Ensemble) -> None:
-    """All members are restored, then all start; restarted, they have what was written since."""
+    """All members are restored, then all start. After a restart, they have all later writes."""
     start_all(points, ensemble)
     assert_one(ensemble, LATER)
     write(ensemble, "/since")
@@ -144,7 +144,7 @@ def test_all_at_once(points: Points, ensemble: Ensemble) -> None:
 
 
 def test_one_after_the_other(points: Points, ensemble: Ensemble) -> None:
-    """A member that waits for others does not keep the next from being restored; two are a cluster, which is joined."""
+    """A member that waits for others does not prevent the next restore. A third member joins the two."""
     first, second, third = ensemble.servers
     restored(points, ensemble, first)
     first.start()
@@ -177,7 +177,7 @@ def test_volume_lost(points: Points, ensemble: Ensemble) -> None:
 
 
 def test_volume_that_never_was_filled(points: Points, ensemble: Ensemble) -> None:
-    """A member that began empty and was killed before it had the tree begins again, and its remains are kept."""
+    """A member that started empty and was killed before it had the tree starts again. Its files are moved aside."""
     start_all(points, ensemble)
     last = ensemble.servers[2]
     lose(last)
@@ -211,7 +211,7 @@ def test_from_three_to_five(points: Points, ensemble: Ensemble) -> None:
 
 @pytest.mark.parametrize("mistaken", [0, 2])
 def test_older_point_by_mistake(points: Points, ensemble: Ensemble, mistaken: int) -> None:
-    """A member that was restored from an older point does not win, whichever it is: it gets the tree of the others."""
+    """A member that was restored from an older point never wins. It gets the tree of the others."""
     for number, server in enumerate(ensemble.servers):
         point = points.earlier if number == mistaken else points.later
         restored(points, ensemble, server, RESTORE_POINT=point, ALLOW_OLDER="true")
@@ -220,7 +220,7 @@ def test_older_point_by_mistake(points: Points, ensemble: Ensemble, mistaken: in
 
 
 def test_older_point_is_told(points: Points, ensemble: Ensemble) -> None:
-    """Where another point was restored under the same version, the next member is told, and restores nothing."""
+    """If another point was restored with the same version, the next member says so, and restores nothing."""
     first, second, third = ensemble.servers
     restored(points, ensemble, first)
     first.start()
@@ -239,7 +239,7 @@ def test_older_point_is_told(points: Points, ensemble: Ensemble) -> None:
 
 
 def test_stranger_waits_for_a_quorum(points: Points, ensemble: Ensemble) -> None:
-    """A member of a cluster that was never restored, and has lost its quorum, is not restored over: it might lead."""
+    """Beside a member of a cluster that was never restored, nothing is restored, because that member might lead."""
     ensemble.start()
     write(ensemble, "/precious")
     first, second, third = ensemble.servers
@@ -257,7 +257,7 @@ def test_stranger_waits_for_a_quorum(points: Points, ensemble: Ensemble) -> None
 
 
 def test_second_restore_over_the_first(points: Points, ensemble: Ensemble) -> None:
-    """As long as an old member runs another version is refused; then it replaces the first, one member at a time."""
+    """Another version is refused while an old member runs. Then it replaces the first, one member at a time."""
     start_all(points, ensemble, RESTORE_POINT=points.earlier, ALLOW_OLDER="true")
     write(ensemble, "/since")
     first, second, third = ensemble.servers
@@ -284,7 +284,7 @@ def test_second_restore_over_the_first(points: Points, ensemble: Ensemble) -> No
 
 
 def test_all_volumes_lost(points: Points, ensemble: Ensemble, bucket: Bucket) -> None:
-    """With the restore left switched on, an old point is not restored by itself where there are newer backups."""
+    """If the restore stays on, an old point is not restored when there are newer backups."""
     own = {"NEWER_BACKUPS_IN": f"{bucket.settings['BUCKET']}/metadata-backup"}
     start_all(points, ensemble, **own)
     newest = succeed("backup", settings={**bucket.settings, "ZOOKEEPER_SERVERS": ensemble.address})
@@ -299,7 +299,7 @@ def test_all_volumes_lost(points: Points, ensemble: Ensemble, bucket: Bucket) ->
 
 
 def test_newer_backup_while_members_start(points: Points, ensemble: Ensemble, folder: Path) -> None:
-    """Once one member is restored the others are, too, even if something else writes a newer backup meanwhile."""
+    """Once one member is restored, so are the others, even if a newer backup appears meanwhile."""
     own = {"NEWER_BACKUPS_IN": f"file://{folder}/pulsar"}
     first, second, third = ensemble.servers
     restored(points, ensemble, first, **own)
@@ -317,7 +317,7 @@ def test_newer_backup_while_members_start(points: Points, ensemble: Ensemble, fo
 
 
 def test_back_to_an_earlier_version(points: Points, ensemble: Ensemble) -> None:
-    """A version that was used before, another in between, is a restore again."""
+    """A version that was used before, with another in between, restores again."""
     for version in ("1", "2", "1"):
         start_all(points, ensemble, RESTORE_VERSION=version)
         write(ensemble, f"/written-in-{version}")

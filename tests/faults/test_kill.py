@@ -1,4 +1,4 @@
-"""SIGKILL at every step that a restore takes in files, and at any time; then it is run again."""
+"""SIGKILL at every step of a restore that touches files, and at any time. Then the restore is run again."""
 
 import random
 import shutil
@@ -21,10 +21,10 @@ from support.zookeeper import client, standalone
 LEAST = 200
 """Points at which a restore is killed, in the short form."""
 ZNODES, ZNODES_OF_A_LARGE_ONE = 2000, 110_000
-"""A large one is verified by a process of its own."""
+"""A large backup is verified by a process of its own."""
 ROUNDS, ROUNDS_OF_A_SOAK, ROUNDS_OF_A_LARGE_ONE = 40, 4000, 100
 CHAIN = 5
-"""So many times in a row a restore is killed, before it is let through."""
+"""How many times in a row a restore is killed, before one may finish."""
 SITUATIONS = ("new volume", "earlier restore", "earlier restore, logs elsewhere", "data of unknown origin")
 
 Content = dict[str, bytes | None]
@@ -32,7 +32,7 @@ Content = dict[str, bytes | None]
 
 @dataclass(frozen=True)
 class Source:
-    """A backup, settings that restore it, and what was saved, as a client read it."""
+    """A backup, settings that restore it, and the saved tree as a client read it."""
 
     settings: Mapping[str, str]
     tree: Tree
@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Volume:
-    """A member's volume, with what lay on it before: in `version-2`, and in that of the logs where they lie apart."""
+    """A member's volume, with its earlier content of `version-2`, and of the log directory's if that is another one."""
 
     root: Path
     settings: Mapping[str, str]
@@ -54,11 +54,11 @@ class Volume:
 
     @property
     def logs(self) -> Path:
-        """ZooKeeper's dataLogDir, where it is another."""
+        """ZooKeeper's dataLogDir, if it is another directory."""
         return self.root / "logs"
 
     def copy(self, root: Path) -> "Volume":
-        """Another one with the same on it."""
+        """Another volume with the same content."""
         shutil.copytree(self.root, root)
         directories = {"ZOOKEEPER_DATA_DIR": root / "data", "SPOOL_DIR": root / "spool"}
         if self.old_logs is not None:
@@ -67,7 +67,7 @@ class Volume:
         return Volume(root, {**self.settings, **paths}, self.old, self.old_logs)
 
     def assert_sound(self, whole: Content) -> None:
-        """Whatever happened: what ZooKeeper would read is all of the new, or all of the old; and the old is kept."""
+        """ZooKeeper would read the complete new tree or the complete old one, and the old one is kept."""
         current = contents(self.data / "version-2")
         kept = [contents(path) for path in self.data.glob("version-2.*")]
         assert current in (None, whole, self.old)
@@ -77,7 +77,7 @@ class Volume:
             assert [self.old_logs] == [contents(path) for path in self.logs.iterdir()]
 
     def assert_restored(self, outcome: Outcome, whole: Content) -> None:
-        """The run succeeded, the new is there, whole, the old is kept aside, once, and nothing else is left."""
+        """The run succeeded: the new tree is complete, the old one is moved aside once, and no other file is left."""
         assert 0 == outcome.exit_code, outcome.said
         self.assert_sound(whole)
         assert whole == contents(self.data / "version-2")
@@ -89,7 +89,7 @@ class Volume:
 
 
 def names(directory: Path) -> set[str]:
-    """What is in a directory, but for what is hidden, which ZooKeeper passes over."""
+    """The content of a directory without hidden files, which ZooKeeper ignores."""
     return {path.name for path in directory.iterdir() if not path.name.startswith(".")}
 
 
@@ -138,7 +138,7 @@ def prepared(situation: str, settings: Mapping[str, str], root: Path, born: Nurs
 
 
 def undisturbed(volume: Volume, root: Path, born: Nursery) -> tuple[Content, int]:
-    """What a restore makes of such a volume where nothing happens, and how many moments it has."""
+    """The volume after an undisturbed restore, and how many moments the restore has."""
     copy = volume.copy(root)
     ending = born.run("restore", settings=copy.settings)
     whole = contents(copy.data / "version-2")
@@ -149,7 +149,7 @@ def undisturbed(volume: Volume, root: Path, born: Nursery) -> tuple[Content, int
 
 
 def test_at_every_step(source: Source, born: Nursery, tmp_path: Path, *, soak: bool) -> None:
-    """Killed before or after any step, the volume is sound; run again, all is there, and ZooKeeper serves it."""
+    """After a kill before or after any step, the volume is valid. A second run completes it, and ZooKeeper serves."""
     points, started = 0, random.sample(SITUATIONS, len(SITUATIONS) if soak else 2)
     for number, situation in enumerate(SITUATIONS):
         directory = tmp_path / str(number)
@@ -169,14 +169,14 @@ def test_at_every_step(source: Source, born: Nursery, tmp_path: Path, *, soak: b
 
 
 def assert_serves(root: Path, volume: Volume, saved: Tree) -> None:
-    """A real server takes what lies there for its own."""
+    """A real server starts with the volume."""
     logs = {} if volume.old_logs is None else {"dataLogDir": str(root / "logs")}
     with standalone(NEWEST, root, logs) as server, client(server.address) as reading:
         assert [] == list(differences(saved, read_tree(reading)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Situations and sizes; the long form has more and larger ones."""
+    """Situations and sizes. The long form has more and larger ones."""
     if "znodes" in metafunc.fixturenames:
         soak = metafunc.config.getoption("--soak")
         rounds = ROUNDS_OF_A_SOAK if soak else ROUNDS
@@ -186,7 +186,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_at_any_time(situation: str, znodes: int, rounds: int, born: Nursery, tmp_path: Path) -> None:
-    """Killed from outside at any time, again and again, the volume is sound; let through, all is there."""
+    """After kills from outside at any time, again and again, the volume is valid. A last run completes it."""
     number = random.randrange(1 << 32)
     print(f"seed {number}")
     dice = random.Random(number)

@@ -1,4 +1,4 @@
-"""Backups that were changed by accident or on purpose: refused with one line, or restored equal; at a bounded cost."""
+"""Backups that were changed by accident or on purpose are refused in one line or restored equal, at a bounded cost."""
 
 import gzip
 import hashlib
@@ -27,11 +27,11 @@ from support.trees import ZXID, length_and, manifest_of, sealed, small_table, sn
 EACH, EACH_OF_A_SOAK = 4000, 70_000
 """Mutations at each of three levels."""
 RESTORED, RESTORED_IN_A_SOAK = 40, 2000
-"""So many that were not refused are restored, too."""
+"""How many of those that are not refused are restored too."""
 MEMORY = 600 << 20
-"""Bytes that no backup may cost beyond what the program begins with: several times the largest field there may be."""
+"""Bytes of memory that a backup may cost at most: several times the largest possible field."""
 NAME = "pulsar-1700000000123.tar.gz"
-"""By which the manifests made here go."""
+"""The zxid in the manifests made here."""
 BLOCK = tarfile.BLOCKSIZE
 SEAL = 13
 EDGES = (0, 1, -1, ZXID, ZXID + 1, 1 << 62, (1 << 63) - 1, -(1 << 63), 1 << 31)
@@ -50,11 +50,11 @@ PATHS = (
     b"/x\n",
 )
 CHANGED = (b"/zookeeper", b"/metadata-backup", b"/ledgers/idgen")
-"""What a restore makes anew."""
+"""Znodes that a restore creates."""
 
 
 def tree() -> list[Node]:
-    """A tree with all that a restore decodes."""
+    """A tree with every kind of value that a restore decodes."""
     namespace = metadata.NAMESPACE
     content = {
         "/admin/policies/public": metadata.as_json(allowedClusters=["c1"]),
@@ -76,7 +76,7 @@ MANIFEST = manifest_of(SNAPSHOT, len(NODES))
 
 
 def packed(snapshot: bytes, nodes: int) -> bytes:
-    """A backup of this snapshot, with a manifest that fits."""
+    """A backup of this snapshot, with a manifest that matches."""
     manifest = manifest_of(snapshot, nodes)
     return tar_gz((archive.MANIFEST, manifest.encode()), (manifest.snapshot.name, snapshot))
 
@@ -122,7 +122,7 @@ def of_tar(dice: random.Random) -> bytes:
 
 
 def with_header(dice: random.Random) -> bytes:
-    """A header that says something else, with the checksum that fits."""
+    """A changed header with a valid checksum."""
     at = dice.choice(HEADERS)
     header = bytearray(TAR[at : at + BLOCK])
     names = (
@@ -189,7 +189,7 @@ def with_members(dice: random.Random) -> bytes:
 
 
 def of_snapshot(dice: random.Random) -> bytes:
-    """The snapshot, changed, with checksums and a manifest that fit."""
+    """The changed snapshot, with checksums and a manifest that match."""
     if dice.random() < 0.3:
         return packed(sealed(any_bytes(dice, SNAPSHOT[:-SEAL])), len(NODES))
     nodes = list(NODES)
@@ -223,7 +223,7 @@ def change_nodes(dice: random.Random, nodes: list[Node]) -> None:
 
 
 def other_stat(dice: random.Random, stat: bytes) -> bytes:
-    """A stat with one field that may be anything."""
+    """A stat with any value in one field."""
     field = dice.choice(Stat._fields)
     value = dice.choice((*EDGES, dice.getrandbits(63)))
     if field in ("version", "cversion", "aversion"):
@@ -232,14 +232,14 @@ def other_stat(dice: random.Random, stat: bytes) -> bytes:
 
 
 class Said(NamedTuple):
-    """What the bytes of a snapshot say: encoded ACLs by key, and znodes."""
+    """The content of a snapshot: encoded ACLs by key, and znodes."""
 
     acls: dict[int, bytes]
     nodes: list[Node]
 
 
 def parsed(snapshot: bytes) -> Said:
-    """Read a snapshot as ZooKeeper's documentation of the format has it; no more than this test needs."""
+    """Read a snapshot, as far as this test needs it, without the program's code."""
     stream = io.BytesIO(snapshot)
 
     def number(form: str) -> int:
@@ -265,7 +265,7 @@ def parsed(snapshot: bytes) -> Said:
 
 
 def assert_is_tree(said: Said) -> None:
-    """All znodes have a parent, come once and in order, have a real path, a known ACL, and are of the past."""
+    """Every znode has a parent, comes once and in order, has a valid path and a known ACL, and is not too new."""
     paths = [node.path for node in said.nodes]
     assert b"" == paths[0]
     assert sorted(set(paths), key=lambda path: path.split(b"/")) == paths
@@ -280,7 +280,7 @@ def assert_is_tree(said: Said) -> None:
 
 
 def verified(content: bytes, file: Path) -> tuple[Manifest, list[Node]] | str:
-    """What is in a backup; or the one line that it is refused with."""
+    """The content of a backup, or the line with which it is refused."""
     file.write_bytes(content)
     nodes: list[Node] = []
     try:
@@ -292,7 +292,7 @@ def verified(content: bytes, file: Path) -> tuple[Manifest, list[Node]] | str:
 
 
 def dice_of() -> random.Random:
-    """Dice whose seed is said."""
+    """A random generator whose seed is printed."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     return random.Random(seed)
@@ -329,7 +329,7 @@ def settings(tmp_path: Path) -> dict[str, str]:
 
 
 def test_snapshot(settings: dict[str, str], born: Nursery, tmp_path: Path, *, soak: bool) -> None:
-    """A snapshot that was changed is refused, or is a tree that ZooKeeper may have, and is restored as it says."""
+    """A changed snapshot is refused, or is a valid tree and is restored."""
     dice, count, taken = dice_of(), EACH_OF_A_SOAK if soak else EACH, 0
     restores = RESTORED_IN_A_SOAK if soak else RESTORED
     for _ in range(count):
@@ -350,7 +350,7 @@ def test_snapshot(settings: dict[str, str], born: Nursery, tmp_path: Path, *, so
 
 
 def assert_restored_as(said: Said, settings: dict[str, str], born: Nursery, directory: Path) -> None:
-    """All of it is restored but what a restore makes anew; for new bookies, too, it is restored without a complaint."""
+    """All znodes are restored except those that a restore creates. A restore for new bookies succeeds too."""
     for scope in ("bookies-kept", "bookies-lost"):
         volume = directory / scope
         volume.mkdir()
@@ -364,7 +364,7 @@ def assert_restored_as(said: Said, settings: dict[str, str], born: Nursery, dire
 
 
 def content_of(said: Said) -> list[tuple[bytes, bytes | None, bytes, bytes]]:
-    """Paths, data, ACLs and stats of what a restore leaves alone."""
+    """Paths, data, ACLs and stats of znodes that a restore does not change."""
     acls = {**said.acls, OPEN_ACL_KEY: b"open"}
     return [
         (node.path, node.data, acls[node.acl], node.stat) for node in said.nodes if not node.path.startswith(CHANGED)
@@ -372,11 +372,11 @@ def content_of(said: Said) -> list[tuple[bytes, bytes | None, bytes, bytes]]:
 
 
 ZEROS = gzip.compress(bytes(1 << 20), 1, mtime=0)
-"""A MiB of zeros: gzip files may be put one after the other."""
+"""A gzip file of a MiB of zeros, for concatenation."""
 
 
 def bomb(*parts: bytes | int, manifest: Manifest | None = None) -> bytes:
-    """A backup whose snapshot has these parts, a number is MiB of zeros; nothing but its sum may be wrong."""
+    """A backup whose snapshot has these parts, where a number is MiB of zeros. Only its checksum may be wrong."""
     size = sum(part << 20 if isinstance(part, int) else len(part) for part in parts)
     described = manifest or replace(
         MANIFEST, snapshot=SnapshotFile(MANIFEST.snapshot.name, size, hashlib.sha256().hexdigest())
@@ -390,7 +390,7 @@ def bomb(*parts: bytes | int, manifest: Manifest | None = None) -> bytes:
 
 
 def header(name: str, size: int) -> bytes:
-    """A tar header; sizes beyond 8 GiB are in base 256."""
+    """A tar header. Sizes beyond 8 GiB are in base 256."""
     info = tarfile.TarInfo(name)
     info.size = size
     return info.tobuf(tarfile.GNU_FORMAT)
@@ -402,7 +402,7 @@ def padded(content: bytes) -> bytes:
 
 
 def many(count: int) -> bytes:
-    """So many pairs of a number and an empty list or a timeout of nothing, the numbers all different."""
+    """Pairs of a number and an empty list or a timeout of 0, with different numbers."""
     pairs = bytearray(12 * count)
     for plane in range(4):
         runs = b"".join(bytes([value]) * (1 << (8 * plane)) for value in range(min(256, -(-count >> (8 * plane)))))
@@ -411,7 +411,7 @@ def many(count: int) -> bytes:
 
 
 def claim(count: int) -> bytes:
-    """A list that claims so many items."""
+    """A list that claims this many items."""
     return struct.pack(">i", count)
 
 
@@ -439,7 +439,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bomb(name: str, settings: dict[str, str], born: Nursery, tmp_path: Path) -> None:
-    """What looks small and would become large is refused within MEMORY; nothing is left, and nothing was touched."""
+    """A small file that would become large is refused within MEMORY, and leaves nothing behind."""
     (tmp_path / NAME).write_bytes(BOMBS[name]())
     (tmp_path / "data" / "myid").write_bytes(b"1\n")
     for verb in (["verify", settings["RESTORE_POINT"]], ["restore"]):
@@ -450,7 +450,7 @@ def test_bomb(name: str, settings: dict[str, str], born: Nursery, tmp_path: Path
 
 @pytest.mark.parametrize("size", [8 << 30, (1 << 60) - 1, (1 << 63) - 1])
 def test_huge_claim(size: int, settings: dict[str, str], born: Nursery, tmp_path: Path) -> None:
-    """A snapshot that is said to be huge by both header and manifest: no room is made for it before it has come."""
+    """If header and manifest claim a huge snapshot, no memory is allocated for it in advance."""
     snapshot = replace(MANIFEST.snapshot, size=size)
     (tmp_path / NAME).write_bytes(bomb(SNAPSHOT, manifest=replace(MANIFEST, snapshot=snapshot)))
     verified = born.run("verify", settings["RESTORE_POINT"], settings=settings, fault=Fault(memory=MEMORY)).outcome

@@ -35,7 +35,7 @@ Found = dict[str, tuple[bytes, bytes]]
 
 @pytest.fixture
 def known(tmp_path: Path) -> Iterator[AclCache]:
-    """What is known: nothing yet."""
+    """An empty cache."""
     made = AclCache(tmp_path)
     yield made
     made.forget()
@@ -51,7 +51,7 @@ def read(taken: Taken) -> Found:
 
 
 def test_only_what_is_new_is_asked_for(tmp_path: Path, known: AclCache) -> None:
-    """The second of two captures asks for few ACLs, and has them all as they are."""
+    """The second of two captures asks for few ACLs, and has all of the current ones."""
     asked: Counter[int] = Counter()
 
     def count(kind: int) -> bool:
@@ -91,7 +91,7 @@ def change(source: KazooClient) -> None:
 
 
 def captured_anew(tmp_path: Path, known: AclCache) -> tuple[bytes, bytes]:
-    """The ACL of a znode, and that of one in an ensemble started anew, which has its path and its zxid."""
+    """The ACLs of two znodes with the same path and zxid: one here, and one in an ensemble that was set up again."""
     found: list[Found] = []
     for name, acl in (("old", CLOSED), ("new", None)):
         with standalone(NEWEST, tmp_path / name) as server:
@@ -105,7 +105,7 @@ def captured_anew(tmp_path: Path, known: AclCache) -> tuple[bytes, bytes]:
 
 @dataclass
 class Seen:
-    """What was asked and answered: znodes and bytes of each multi-read, lists of children asked for in each."""
+    """The requests and replies: znodes and bytes of each multi-read, and the lists of children in each."""
 
     znodes: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
@@ -127,7 +127,7 @@ class Seen:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """What a test's captures ask."""
+    """The requests of a test's captures."""
     noted = Seen()
     monkeypatch.setattr(bulk_reader, "decoded", noted.decoded)
     monkeypatch.setattr(protocol, "multi_read", noted.multi_read)
@@ -135,7 +135,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 
 def test_grown(tmp_path: Path, known: AclCache, seen: Seen) -> None:
-    """Znodes that have grown since are read a few at a time, and then as if nothing were known."""
+    """Znodes that have grown are read a few at a time. Then the cache is dropped."""
     with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
         for number in range(GROWN):
             source.create(f"/{number:03d}", b"")
@@ -148,12 +148,12 @@ def test_grown(tmp_path: Path, known: AclCache, seen: Seen) -> None:
     expected = [OPEN_ACL] * GROWN
     assert expected == [acl for acl, stat in second.values() if Stat.unpack(stat).version == 1]
     assert max(seen.sizes) < 17 * LARGE
-    assert max(seen.sizes[-GROWN // 8 :]) < 5 * LARGE, "all were asked about by then, and so known to be large"
+    assert max(seen.sizes[-GROWN // 8 :]) < 5 * LARGE, "all ACLs were read by then, so all sizes are known"
 
 
 @pytest.mark.parametrize("before", [CHILDREN, 1], ids=["as before", "grown"])
 def test_large_lists(tmp_path: Path, known: AclCache, seen: Seen, before: int) -> None:
-    """Lists of children are asked for as large as they are by now, few at a time, and data as known."""
+    """Lists of children are requested by their current sizes, a few at a time, and data by the known sizes."""
     small = ReadLimits(reply_bytes=1 << 16, unknown_bytes=1 << 8)
     with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
         for parent in range(PARENTS):
@@ -178,13 +178,13 @@ def grow(source: KazooClient, numbers: range) -> None:
 
 
 def test_another_history(tmp_path: Path, known: AclCache) -> None:
-    """Nothing that is known of an ensemble is taken for what one that was started anew has at the same zxid."""
+    """An ACL of one ensemble is never used for a znode with the same zxid in an ensemble that was set up again."""
     expected = CLOSED_ACL, OPEN_ACL
     assert expected == captured_anew(tmp_path, known)
 
 
 def test_another_history_by_its_zxid_alone(tmp_path: Path, known: AclCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the time of the create it would be: so it matters."""
+    """Without the time of the create, a wrong ACL would be used."""
     monkeypatch.setattr(acls, "same_version", lambda one, other: one[:8] == other[:8] and one[40:44] == other[40:44])
     expected = CLOSED_ACL, CLOSED_ACL
     assert expected == captured_anew(tmp_path, known)

@@ -26,12 +26,12 @@ def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
 
 @pytest.fixture
 def settings(zookeeper: ZooKeeper, bucket: Bucket) -> dict[str, str]:
-    """Settings with which `backup` works."""
+    """Valid settings of `backup`."""
     return {**bucket.settings, "ZOOKEEPER_SERVERS": zookeeper.address, "ZOOKEEPER_CONNECT_TIMEOUT": "2"}
 
 
 def test_settings_work_as_they_are(settings: dict[str, str]) -> None:
-    """What the other tests spoil one thing of makes a backup, and prints its address."""
+    """With valid settings, `backup` prints the address of a backup. The other tests make one setting invalid."""
     assert succeed("backup", settings=settings).startswith(f"{settings['BUCKET']}/metadata-backup-")
 
 
@@ -42,19 +42,19 @@ def test_bucket_setting_is_wrong(value: str, settings: dict[str, str]) -> None:
 
 
 def test_bucket_setting_is_missing(settings: dict[str, str]) -> None:
-    """So is one that is not there at all."""
+    """An unset BUCKET is named."""
     del settings["BUCKET"]
     assert_refused(errors.SettingError, "BUCKET is not set", run("backup", settings=settings))
 
 
 def test_bucket_does_not_exist(settings: dict[str, str]) -> None:
-    """A bucket that does not exist."""
+    """A bucket that does not exist is an error."""
     outcome = run("backup", settings={**settings, "BUCKET": "s3a://no-such-bucket"})
     assert_refused(errors.BucketMissing, "s3a://no-such-bucket", outcome)
 
 
 def test_bucket_is_not_ours(settings: dict[str, str], bucket: Bucket) -> None:
-    """A bucket of somebody else's, 403."""
+    """A bucket that belongs to another user is an error."""
     bucket.server.add_user("stranger", "another-secret")
     keys = {"AWS_ACCESS_KEY_ID": "stranger", "AWS_SECRET_ACCESS_KEY": "another-secret"}
     outcome = run("backup", settings={**settings, **keys})
@@ -63,28 +63,28 @@ def test_bucket_is_not_ours(settings: dict[str, str], bucket: Bucket) -> None:
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
 def test_keys_are_wrong(name: str, settings: dict[str, str]) -> None:
-    """Keys that the store does not know; they are not repeated."""
+    """Keys that the store does not know are an error, which does not repeat them."""
     outcome = run("backup", settings={**settings, name: "wrong-value"})
     assert_refused(errors.CredentialsRejected, "AWS_ACCESS_KEY_ID", outcome)
     assert "wrong-value" not in outcome.said
 
 
 def test_there_are_no_keys(settings: dict[str, str], tmp_path: Path) -> None:
-    """No credentials anywhere in boto3's chain."""
+    """Missing credentials are an error."""
     del settings["AWS_ACCESS_KEY_ID"], settings["AWS_SECRET_ACCESS_KEY"]
     outcome = run("backup", settings={**settings, "HOME": str(tmp_path)})
     assert_refused(errors.CredentialsRejected, "no usable credentials", outcome)
 
 
 def test_endpoint_does_not_answer(settings: dict[str, str]) -> None:
-    """An endpoint where nothing listens."""
+    """An endpoint without a server is an error."""
     endpoint = f"http://127.0.0.1:{free_port()}"
     outcome = run("backup", settings={**settings, "AWS_ENDPOINT_URL_S3": endpoint, "AWS_MAX_ATTEMPTS": "1"})
     assert_refused(errors.StoreUnreachable, endpoint, outcome)
 
 
 def test_zookeeper_does_not_answer(settings: dict[str, str], bucket: Bucket) -> None:
-    """A one-shot backup waits a bounded time, then says where it looked."""
+    """`backup` waits for ZooKeeper for a limited time, then names the address."""
     nowhere = f"127.0.0.1:{free_port()}"
     outcome = run("backup", settings={**settings, "ZOOKEEPER_SERVERS": nowhere})
     assert_refused(errors.ZooKeeperUnreachable, f"at {nowhere} within 2 s", outcome)
@@ -106,7 +106,7 @@ def test_zookeeper_is_too_old(settings: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_zookeeper_is_too_old_and_tells_no_version(settings: dict[str, str], tmp_path: Path) -> None:
-    """The same where four-letter words are not allowed."""
+    """The same if four-letter commands are not allowed."""
     with standalone(UNSUPPORTED, tmp_path, {"4lw.commands.whitelist": "srvr"}) as server:
         server.stop()
         silent = ZooKeeper(UNSUPPORTED, tmp_path, {"4lw.commands.whitelist": "ruok"}, server.port)
@@ -122,7 +122,7 @@ def test_zookeeper_is_too_old_and_tells_no_version(settings: dict[str, str], tmp
 
 
 def test_znode_may_not_be_read(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
-    """One unreadable znode fails the backup, which names its path. Nothing is uploaded."""
+    """A znode that the login cannot read makes the backup fail. The error names its path, and nothing is uploaded."""
     with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
         source.create("/closed", b"", acl=[make_digest_acl("other", "password", all=True)])
         outcome = run("backup", settings={**settings, "ZOOKEEPER_SERVERS": server.address})
@@ -131,7 +131,7 @@ def test_znode_may_not_be_read(settings: dict[str, str], bucket: Bucket, tmp_pat
 
 
 def test_acl_comes_back_masked(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
-    """Without ADMIN the server hides digests: the backup fails by path rather than lose them; nothing is uploaded."""
+    """Without ADMIN, the server hides digests, so the backup fails and names the znode. Nothing is uploaded."""
     acl = [make_acl("world", "anyone", read=True), make_digest_acl("other", "password", all=True)]
     with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
         source.create("/half-open", b"", acl=acl)
@@ -143,7 +143,7 @@ def test_acl_comes_back_masked(settings: dict[str, str], bucket: Bucket, tmp_pat
 
 
 def test_chroot_saves_what_lies_under_it(settings: dict[str, str], tmp_path: Path) -> None:
-    """With a chroot, its subtree is saved at its real path, with the znodes above it, and nothing beside it."""
+    """With a chroot, only its subtree is saved, at its real path, with the znodes above it."""
     with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
         source.create("/clusters/one/admin", b"mine", makepath=True)
         source.create("/clusters/one-other", b"not mine", makepath=True)
@@ -162,14 +162,14 @@ def test_chroot_saves_what_lies_under_it(settings: dict[str, str], tmp_path: Pat
     ["", "backup-1.tar.gz", "s3a://bucket/backup.tar.gz", "s3a://bucket/backup-1.tar", "s3a:///backup-1.tar.gz"],
 )
 def test_restore_point_is_malformed(value: str, settings: dict[str, str], tmp_path: Path) -> None:
-    """A RESTORE_POINT that names no backup; the data directory stays empty."""
+    """A RESTORE_POINT that cannot be a backup is refused, and the data directory stays empty."""
     wrong = {"RESTORE_POINT": value, "ZOOKEEPER_DATA_DIR": str(tmp_path)}
     assert_refused(errors.SettingError, "RESTORE_POINT is", run("restore", settings={**settings, **wrong}))
     assert [] == list(tmp_path.iterdir())
 
 
 def test_restore_point_does_not_exist(settings: dict[str, str], tmp_path: Path) -> None:
-    """A well-formed one that is not in the bucket."""
+    """A RESTORE_POINT that is not in the bucket is refused."""
     point = f"{settings['BUCKET']}/metadata-backup-1.tar.gz"
     wrong = {"RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(tmp_path), "ZOOKEEPER_SERVERS": ""}  # it runs
     assert_refused(errors.BackupMissing, f"{point} does not exist", run("restore", settings={**settings, **wrong}))

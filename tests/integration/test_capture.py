@@ -1,4 +1,4 @@
-"""The capture on servers that are small, trees that are odd, and writers that do not stop."""
+"""Captures of small servers, of unusual trees, and while clients write."""
 
 import os
 import threading
@@ -43,7 +43,7 @@ def back_up_here(address: str, settings: dict[str, str]) -> str:
 
 
 def test_small_server_survives_many_large_znodes(settings: dict[str, str], tmp_path: Path) -> None:
-    """A server with little memory is never asked for more at once than it can gather, whatever came before."""
+    """A server with little memory is never asked for more than it can hold at once."""
     with standalone(NEWEST, tmp_path / "old", heap="256m") as server:
         with client(server.address) as source:
             for number in range(600):
@@ -56,7 +56,7 @@ def test_small_server_survives_many_large_znodes(settings: dict[str, str], tmp_p
 
 
 def test_server_that_gives_one_session(settings: dict[str, str], tmp_path: Path) -> None:
-    """Where there is one session only, ACLs are read by it, too, and that is said; the tree is the same."""
+    """If the server accepts only one session, it reads the ACLs too, with a warning. The tree is the same."""
     with standalone(NEWEST, tmp_path / "old", {"maxClientCnxns": "1"}) as server:
         with client(server.address, "user:password") as source:
             for number in range(600):
@@ -72,7 +72,7 @@ def test_server_that_gives_one_session(settings: dict[str, str], tmp_path: Path)
 
 
 def test_deep_tree_comes_back(settings: dict[str, str], tmp_path: Path) -> None:
-    """A tree of a thousand levels is no deeper than any other."""
+    """A tree with a thousand levels is captured and restored."""
     with standalone(NEWEST, tmp_path / "old") as server, client(server.address) as source:
         source.create("/d" * 1000, b"bottom", makepath=True)
         expected = read_tree(source)
@@ -83,7 +83,7 @@ def test_deep_tree_comes_back(settings: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_container_and_ttl_znodes_are_kept_as_ordinary_ones(settings: dict[str, str], tmp_path: Path) -> None:
-    """Clients cannot see what they are, so a restored tree has them as they look."""
+    """Containers and TTL znodes come back as ordinary znodes, because clients cannot see what they are."""
     with standalone(NEWEST, tmp_path / "old") as server, client(server.address) as source:
         create_container(source, "/container", b"c")
         source.create("/container/child", b"")
@@ -97,7 +97,7 @@ def test_container_and_ttl_znodes_are_kept_as_ordinary_ones(settings: dict[str, 
 
 
 def test_znode_that_turns_ephemeral_is_left_out(settings: dict[str, str], tmp_path: Path) -> None:
-    """A znode deleted and created anew as an ephemeral, between two reads of it, spoils no backup."""
+    """A znode that is deleted and created again as an ephemeral between two reads does not break a backup."""
     with (
         standalone(NEWEST, tmp_path / "old") as server,
         client(server.address) as source,
@@ -119,7 +119,7 @@ def test_znode_that_turns_ephemeral_is_left_out(settings: dict[str, str], tmp_pa
 
 
 def test_children_that_appear_meanwhile_are_read(settings: dict[str, str], tmp_path: Path) -> None:
-    """A znode that had no children when its ACL was read, and has one when its data is, is read again with them."""
+    """A znode that gets its first child between the reads of its ACL and its data is read again with its children."""
     with (
         standalone(NEWEST, tmp_path / "old") as server,
         client(server.address) as source,
@@ -137,7 +137,7 @@ def test_children_that_appear_meanwhile_are_read(settings: dict[str, str], tmp_p
 
 
 def between_acls_and_data(meddling: Meddling, change: Callable[[], object]) -> list[object]:
-    """Change the tree once, after the ACLs of the second level were read and before its data is; what that gave."""
+    """Change the tree once, between the reads of the second level's ACLs and its data. Returns the result."""
     seen: list[int] = []
     acts: list[object] = []
 
@@ -152,7 +152,7 @@ def between_acls_and_data(meddling: Meddling, change: Callable[[], object]) -> l
 
 @pytest.mark.parametrize("version", [NEWEST, OLDEST])
 def test_sound_while_writers_never_stop(version: str, settings: dict[str, str], tmp_path: Path) -> None:
-    """Backups under constant creates, deletes, sets and ACL changes are whole, restore, and no name comes again."""
+    """Backups during constant changes are valid and can be restored, and no sequential name is used twice."""
     with standalone(version, tmp_path / "old") as server, client(server.address) as source:
         source.create("/sequential", b"")
         source.create("/churn", b"")

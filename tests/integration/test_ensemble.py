@@ -19,7 +19,7 @@ from support.zookeeper import client
 
 @pytest.fixture(params=[NEWEST, OLDER, OLDEST])
 def pods(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pods]:
-    """No pod yet, of each version of ZooKeeper."""
+    """Pods that are not started yet, for each version of ZooKeeper."""
     made = Pods(request.param, tmp_path)
     try:
         yield made
@@ -29,7 +29,7 @@ def pods(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pods]:
 
 @pytest.fixture
 def newest(tmp_path: Path) -> Iterator[Pods]:
-    """No pod yet."""
+    """Pods that are not started yet."""
     made = Pods(NEWEST, tmp_path)
     try:
         yield made
@@ -46,7 +46,7 @@ def three_hold(pods: Pods, path: str) -> None:
 
 
 def waits(member: Member) -> bool:
-    """Whether a new member says for whom it waits, since its last start."""
+    """Whether a new member has logged for whom it waits, since its last start."""
     return "so it has no vote. It waits for a leader" in member.said()
 
 
@@ -65,7 +65,7 @@ def test_number_of_members_changes_under_load(pods: Pods, *, soak: bool) -> None
 
 
 def test_new_ensemble_begins_when_all_are_empty(newest: Pods) -> None:
-    """Two of three empty members do not begin; with the third they do, and each keeps the list of all."""
+    """Two of three empty members do not start an ensemble. With the third they do, and each keeps the list."""
     newest.plan(3)
     for member in newest.members[:2]:
         member.start()
@@ -76,7 +76,7 @@ def test_new_ensemble_begins_when_all_are_empty(newest: Pods) -> None:
 
 
 def test_new_members_alone_make_no_ensemble(newest: Pods) -> None:
-    """From 1 to 3 while the first does not run: the new ones wait. Then they take its tree."""
+    """From 1 to 3 while the first member is down: the new ones wait until it runs, and take its tree."""
     newest.scale(1)
     newest.wait_for(1)
     with client(newest.members[0].address) as zookeeper:
@@ -115,7 +115,7 @@ def test_lost_volumes_are_filled_by_the_leader(newest: Pods) -> None:
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_lost_volumes_beside_a_member_that_never_restarted(newest: Pods, *, stopped: bool) -> None:
-    """Since the members started together the others lost their volumes: they do not start a new ensemble with it."""
+    """Members that lost their volumes do not start a new ensemble with the one that kept its data."""
     three_hold(newest, "/before")
     first, *others = newest.members
     for member in others:
@@ -139,12 +139,12 @@ def test_lost_volumes_beside_a_member_that_never_restarted(newest: Pods, *, stop
 
 
 def vote(member: Member) -> None:
-    """What docs/members.md tells an operator to do for one empty member."""
+    """The commands of docs/members.md that give an empty member a vote."""
     (member.data / "version-2" / "ensemble" / "vote").touch()
 
 
 def test_all_volumes_are_lost_one_after_the_other(newest: Pods) -> None:
-    """Members that were told the list of an ensemble that is gone are new all the same, and start another."""
+    """Members that only received the list of a lost ensemble are still new, and start another ensemble."""
     newest.scale(3)
     newest.wait_for(3)
     first, *others = newest.members
@@ -162,7 +162,7 @@ def test_all_volumes_are_lost_one_after_the_other(newest: Pods) -> None:
 
 
 def test_restored_members_have_no_vote_beside_newer_data(newest: Pods, folder: Path) -> None:
-    """Two of three are restored while the third is down. It comes back with its data: nothing older is served."""
+    """Two of three members are restored while the third is down with newer data. No older tree is ever served."""
     settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "bookies-kept"}
     three_hold(newest, "/acked")
     first, *others = newest.members
@@ -179,7 +179,7 @@ def test_restored_members_have_no_vote_beside_newer_data(newest: Pods, folder: P
 
 
 def test_restored_members_alone_make_no_ensemble(newest: Pods, folder: Path) -> None:
-    """From 1 to 3 with a restore left on, while the first is away: the new ones are restored, and wait for it."""
+    """From 1 to 3 with the restore on, while the first member is down: the new ones are restored, and wait for it."""
     settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "bookies-kept"}
     newest.plan(3)
     newest.want(1)
@@ -207,7 +207,7 @@ def restored(member: Member, settings: dict[str, str]) -> None:
 
 
 def test_restored_ensemble_begins_when_all_are_restored(newest: Pods, folder: Path) -> None:
-    """Two of three wait for the third; then all serve what was restored."""
+    """Two of three restored members wait for the third. Then all serve the restored tree."""
     settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "bookies-kept"}
     newest.plan(3)
     for member in newest.members[:2]:
@@ -222,7 +222,7 @@ def test_restored_ensemble_begins_when_all_are_restored(newest: Pods, folder: Pa
 
 
 def test_interrupted_begin_goes_on(newest: Pods) -> None:
-    """All pods are stopped after one has started the ensemble, and before the others have: it starts all the same."""
+    """If all pods stop after only one has started the ensemble, the ensemble still starts."""
     newest.plan(3)
     for member in newest.members:
         member.start()
@@ -234,7 +234,7 @@ def test_interrupted_begin_goes_on(newest: Pods) -> None:
 
 
 def test_pod_beyond_the_number_follows_without_a_vote(newest: Pods) -> None:
-    """`kubectl scale` alone, and a new member that restarts before it is added: an observer. Wanted, it is added."""
+    """A new member that restarts before it is added is an observer. It is added once the values want it."""
     newest.scale(1)
     newest.wait_for(1)
     newest.plan(3)
@@ -251,7 +251,7 @@ def test_pod_beyond_the_number_follows_without_a_vote(newest: Pods) -> None:
 
 
 def test_readiness_lets_a_rollout_reach_members_that_keep_the_quorum_away(newest: Pods) -> None:
-    """A member that runs alone from its start counts as ready after a while; one of two that elect does not."""
+    """A member that runs alone from its start counts as ready after a while. One of two in an election does not."""
     newest.scale(3)
     newest.wait_for(3)
     newest.stop()
@@ -278,19 +278,19 @@ def test_rolling_restart_never_counts_a_member_as_ready_before_it_serves(newest:
 
 
 def test_no_quorum_again_is_not_ready(newest: Pods) -> None:
-    """A member that served and has lost its quorum is not ready, however long that lasts."""
+    """A member that has lost its quorum after it served is not ready, for as long as that lasts."""
     newest.scale(3)
     newest.wait_for(3)
     first, *others = newest.members
     for member in others:
         member.stop()
     newest.eventually("it has lost its quorum", lambda: not first.mode())
-    time.sleep(6)  # more looks than a member alone needs from its start
+    time.sleep(6)  # more checks than a member alone needs from its start
     assert not first.ready()
 
 
 def test_stopped_pod_leaves_no_process(newest: Pods) -> None:
-    """SIGTERM ends ZooKeeper and what watches it; the password for changes is in no command line."""
+    """SIGTERM ends ZooKeeper and the script that watches it. No command line has the superuser's password."""
     newest.scale(1)
     newest.wait_for(1)
     member = newest.members[0]
@@ -302,7 +302,7 @@ def test_stopped_pod_leaves_no_process(newest: Pods) -> None:
 
 
 def test_member_without_heap_ends(newest: Pods) -> None:
-    """A ZooKeeper that is out of heap ends with an exit code, so that it is started again; it does not live on."""
+    """A ZooKeeper that runs out of heap exits with an error, so that it is started again."""
     newest.plan(1)
     member = newest.members[0]
     member.start("-Xmx24m")

@@ -25,7 +25,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 
 
 def restored(directory: Path, snapshot: Snapshot, **summary: Any) -> tuple[list[Node], object]:
-    """The tree and the report of a backup whose manifest tells this; without the marker, which names the backup."""
+    """The restored tree and the report for a backup with this manifest, without the marker, which names the backup."""
     for name in ("store", "data"):
         (directory / name).mkdir(parents=True)
     point = make_backup(directory / "store", *snapshot, **summary)
@@ -38,14 +38,14 @@ def restored(directory: Path, snapshot: Snapshot, **summary: Any) -> tuple[list[
 
 
 def test_what_the_manifest_tells_is_not_trusted(snapshot: Snapshot, tmp_path: Path) -> None:
-    """Whether a manifest tells the truth, nothing, or something else, the same is restored."""
+    """With a right, a missing or a wrong outline in the manifest, the restored tree is the same."""
     true = restored(tmp_path / "true", snapshot)
     assert true == restored(tmp_path / "silent", snapshot, clusters=None)
     assert true == restored(tmp_path / "wrong", snapshot, highestLedgerId=7)
 
 
 def test_damage_beyond_the_manifest(snapshot: Snapshot, tmp_path: Path) -> None:
-    """What only verifying tells is told, though it is written at the same time; nothing is placed."""
+    """An error that only verification finds is reported, and nothing is placed, although writing had begun."""
     data = tmp_path / "data"
     data.mkdir()
     point = make_backup(tmp_path, *snapshot, zxid=0)

@@ -30,7 +30,7 @@ Start = Callable[..., Process]
 
 @pytest.fixture
 def ensemble(tmp_path: Path) -> Iterator[Ensemble]:
-    """Three members with empty volumes; nothing runs."""
+    """Three members with empty volumes. None runs."""
     made = Ensemble(NEWEST, tmp_path)
     try:
         yield made
@@ -40,7 +40,7 @@ def ensemble(tmp_path: Path) -> Iterator[Ensemble]:
 
 @pytest.fixture
 def settings(ensemble: Ensemble, folder: Path) -> dict[str, str]:
-    """What all members have."""
+    """The settings of all members."""
     return {
         "RESTORE_POINT": "latest",
         "RESTORE_SCOPE": "bookies-kept",
@@ -52,7 +52,7 @@ def settings(ensemble: Ensemble, folder: Path) -> dict[str, str]:
 
 
 def own(server: ZooKeeper) -> dict[str, str]:
-    """What a member has for itself."""
+    """The settings of one member."""
     return {"ZOOKEEPER_DATA_DIR": str(server.data_dir), "ZOOKEEPER_ADMIN_ADDRESS": server.host}
 
 
@@ -83,7 +83,7 @@ def says(process: Process, text: str) -> None:
 
 
 def assert_done(*restores: Process) -> None:
-    """All end well."""
+    """Wait until all restores succeed."""
     for process in restores:
         assert 0 == process.wait(), process.output()
 
@@ -113,7 +113,7 @@ def has(server: ZooKeeper, path: str) -> bool:
 
 
 def test_members_start_at_different_times(ensemble: Ensemble, start: Start, tmp_path: Path, s3: S3Server) -> None:
-    """The point is looked up once, when all are there, and all restore it, whatever backups come later."""
+    """The point is looked up once, when all members wait. All restore it, even if newer backups appear."""
     bucket = new_bucket(s3)
 
     def upload(timestamp: int) -> RestorePoint:
@@ -139,7 +139,7 @@ def test_members_start_at_different_times(ensemble: Ensemble, start: Start, tmp_
 
 
 def test_restart(ensemble: Ensemble, start: Start, folder: Path) -> None:
-    """A member that was restored has nothing to do, whatever the latest is by then, and warns of nothing."""
+    """A member that was restored has nothing to do, and warns of nothing, even if there are newer backups."""
     make_backup(folder)
     run_cluster(ensemble, start)
     make_backup(folder, timestamp=TIMESTAMP + 1)
@@ -151,7 +151,7 @@ def test_restart(ensemble: Ensemble, start: Start, folder: Path) -> None:
 
 
 def test_lost_volume_beside_members_that_are_down(ensemble: Ensemble, start: Start, folder: Path) -> None:
-    """It restores nothing, since the others hold newer data. Once they serve, it takes their tree, not the latest."""
+    """A member with a lost volume restores nothing, and takes the tree of the others once they serve."""
     make_backup(folder)
     run_cluster(ensemble, start)
     newer = make_backup(folder, timestamp=TIMESTAMP + 1)
@@ -171,7 +171,7 @@ def test_lost_volume_beside_members_that_are_down(ensemble: Ensemble, start: Sta
 
 
 def test_lost_volume_beside_one_that_waits_for_a_quorum(ensemble: Ensemble, start: Start, folder: Path) -> None:
-    """Its AdminServer tells the point that it was restored from: that is taken, not a newer one."""
+    """If a running member reports its restore point, that point is restored, not a newer one."""
     point = make_backup(folder)
     run_cluster(ensemble, start)
     make_backup(folder, timestamp=TIMESTAMP + 1)
@@ -210,7 +210,7 @@ def test_lost_majority_beside_data_since_the_restore(
 
 
 def test_joined_member_knows_what_it_joined(ensemble: Ensemble, start: Start, folder: Path) -> None:
-    """A member that took its tree from the others notes their point, not what its settings say by then."""
+    """A member that took its tree from the others records their point, not the one in its settings."""
     point = make_backup(folder)
     run_cluster(ensemble, start)
     newer = make_backup(folder, timestamp=TIMESTAMP + 1)
@@ -256,7 +256,7 @@ def test_one_that_waits_is_killed(ensemble: Ensemble, start: Start, folder: Path
 
 
 def test_stop(ensemble: Ensemble, start: Start, folder: Path) -> None:
-    """SIGTERM ends a member that waits; its directory is as it was."""
+    """SIGTERM ends a member that waits, and its directory is unchanged."""
     make_backup(folder)
     server = ensemble.servers[0]
     waiting = start(server)
@@ -269,7 +269,7 @@ def test_stop(ensemble: Ensemble, start: Start, folder: Path) -> None:
 
 @pytest.mark.parametrize("other", [{"RESTORE_VERSION": "2"}, {"RESTORE_SCOPE": "bookies-lost"}])
 def test_another_restore_waits(ensemble: Ensemble, start: Start, folder: Path, other: dict[str, str]) -> None:
-    """Beside a member that waits for another restore nothing is restored, and what is wrong is said."""
+    """If a member waits for a different restore, nothing is restored, and the error names it."""
     make_backup(folder)
     first, second, _ = ensemble.servers
     waiting = start(first)
@@ -291,7 +291,7 @@ def test_dry_run(ensemble: Ensemble, settings: dict[str, str], folder: Path) -> 
 
 @pytest.mark.parametrize("members", ["", "127.0.0.1:1"])
 def test_alone(ensemble: Ensemble, settings: dict[str, str], folder: Path, members: str) -> None:
-    """A member that is alone, or does not know of others, does not wait."""
+    """A single member, or one without ZOOKEEPER_SERVERS, does not wait."""
     make_backup(folder)
     newest = make_backup(folder, timestamp=TIMESTAMP + 1)
     server = ensemble.servers[0]
@@ -311,7 +311,7 @@ def test_latest_without_a_cluster(ensemble: Ensemble, settings: dict[str, str], 
 
 
 def test_newer_backups_elsewhere(ensemble: Ensemble, settings: dict[str, str], folder: Path, tmp_path: Path) -> None:
-    """The latest of one place is not restored where another has newer backups."""
+    """The latest backup of one place is not restored if another place has newer ones."""
     make_backup(folder)
     newer = make_backup(tmp_path, timestamp=TIMESTAMP + 1)
     alone = {"ZOOKEEPER_SERVERS": "", "NEWER_BACKUPS_IN": f"file://{tmp_path}/pulsar"}

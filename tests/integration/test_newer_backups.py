@@ -29,7 +29,7 @@ def point(folder: Path) -> RestorePoint:
 
 @pytest.fixture
 def restore(volume: Path, point: RestorePoint) -> Restore:
-    """Restores it, with what is set besides."""
+    """Restores that backup, with further settings."""
 
     def restored(*arguments: str, **settings: str) -> Outcome:
         own = {"RESTORE_POINT": str(point), "ZOOKEEPER_DATA_DIR": str(volume)}
@@ -68,7 +68,7 @@ def test_only_backups_of_its_own_name_count(restore: Restore, folder: Path) -> N
 
 
 def test_newer_backups_elsewhere(restore: Restore, tmp_path: Path, volume: Path) -> None:
-    """Where the new cluster's own backups go, newer ones count, too; its own place is given without harm."""
+    """Newer backups of the new cluster count too. The place may be the same as that of RESTORE_POINT."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     found = newer(elsewhere, prefix="nightly")
@@ -78,7 +78,7 @@ def test_newer_backups_elsewhere(restore: Restore, tmp_path: Path, volume: Path)
 
 
 def test_place_that_cannot_be_listed(restore: Restore, volume: Path) -> None:
-    """A restore that cannot know whether there are newer backups is refused, unless it need not know."""
+    """If newer backups cannot be listed, a restore is refused, unless older backups are allowed."""
     nowhere = {"NEWER_BACKUPS_IN": "file:///no/such/directory/pulsar"}
     outcome = restore(**nowhere)
     assert_refused(BucketMissing, "ALLOW_OLDER=true", outcome)
@@ -87,7 +87,7 @@ def test_place_that_cannot_be_listed(restore: Restore, volume: Path) -> None:
 
 
 def test_on_purpose(restore: Restore, folder: Path, volume: Path) -> None:
-    """Going back in time on purpose is allowed; a restart then asks nothing, whatever there is."""
+    """ALLOW_OLDER restores an older backup. A restart afterwards lists nothing."""
     newer(folder)
     assert 0 == restore(ALLOW_OLDER="true").exit_code
     folder.rename(folder.parent / "gone")
@@ -97,7 +97,7 @@ def test_on_purpose(restore: Restore, folder: Path, volume: Path) -> None:
 
 @pytest.mark.usefixtures("point")
 def test_verify_and_inspect_latest(folder: Path) -> None:
-    """`latest` is an address for them, too."""
+    """verify and inspect accept `latest`."""
     found = newer(folder)
     settings = {"BUCKET": f"file://{folder}", "BACKUP_PREFIX": "pulsar"}
     assert succeed("verify", "latest", settings=settings).startswith(str(found))

@@ -1,4 +1,4 @@
-"""What a capture does with a server's oddities: each is exact at one zxid, or refused with one line."""
+"""Unusual servers: each capture is exact at one zxid, or refused with an error of one line."""
 
 import socket
 from collections import Counter
@@ -29,7 +29,7 @@ from support.zookeeper import ZooKeeper, client, standalone
 AGAIN = "Starting again"
 KINDS = (ADD_WATCH, SYNC, GET_ACL, MULTI_READ, COUNT_BELOW)
 LARGEST = (1 << 20) - 1
-"""Bytes of a request that a server takes, unless it is told otherwise."""
+"""Bytes of a request that a server accepts by default."""
 SMALL = 20_000
 THROTTLING = (
     "-Dzookeeper.request_throttle_max_requests=1",
@@ -39,19 +39,19 @@ THROTTLING = (
 
 
 def require_exact(server: ZooKeeper, directory: Path, *taken: Taken) -> None:
-    """Nothing differs from the truth that the server's own log tells."""
+    """The capture equals the tree that the server's own log gives."""
     verdict = judge(server.version, server.data_dir, {"all": taken}, directory / "truth")["all"]
     assert (len(taken), {}, []) == (verdict.captures, dict(verdict.wrong), verdict.examples)
 
 
 def back_up(address: str, folder: Path, **settings: str) -> Outcome:
-    """One backup, which does not wait long for a server."""
+    """One backup, with a short wait for a server."""
     given = {"BUCKET": f"file://{folder}", "ZOOKEEPER_SERVERS": address, "ZOOKEEPER_CONNECT_TIMEOUT": "2"}
     return run("backup", settings={**given, **settings})
 
 
 def create(source: KazooClient, paths: list[str], data: bytes = b"") -> None:
-    """Many znodes, a thousand in a transaction."""
+    """Create many znodes, a thousand in a transaction."""
     for begin in range(0, len(paths), 1000):
         transaction = source.transaction()
         for path in paths[begin : begin + 1000]:
@@ -60,7 +60,7 @@ def create(source: KazooClient, paths: list[str], data: bytes = b"") -> None:
 
 
 def test_small_jute_maxbuffer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A server that takes small requests only hangs up on larger ones; the capture starts again with less."""
+    """A server that accepts only small requests hangs up on larger ones. The capture starts again with smaller ones."""
     small = (f"-Djute.maxbuffer={SMALL}",)
     with (
         standalone(NEWEST, tmp_path, java_options=small) as server,
@@ -79,7 +79,7 @@ def test_small_jute_maxbuffer(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 
 
 def test_tiny_jute_maxbuffer(tmp_path: Path, folder: Path) -> None:
-    """Where no request is small enough, the error names what to look at, and nothing is uploaded."""
+    """If no request is small enough, the error says what to check, and nothing is uploaded."""
     with standalone(NEWEST, tmp_path, java_options=("-Djute.maxbuffer=4096",)) as server:
         with client(server.address) as source:
             source.create("/" + "x" * 2500, b"")
@@ -90,7 +90,7 @@ def test_tiny_jute_maxbuffer(tmp_path: Path, folder: Path) -> None:
 
 
 def test_large_replies_of_a_small_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The largest data that a znode can have, and 2 MiB of names of its children: a small heap is enough."""
+    """The largest possible data and 2 MiB of children's names are captured from a server with a small heap."""
     path = "/largest"
     around = len(path) + 60  # the rest of a request that creates it
     with standalone(NEWEST, tmp_path, heap="96m") as server:
@@ -105,7 +105,7 @@ def test_large_replies_of_a_small_server(tmp_path: Path, caplog: pytest.LogCaptu
 
 
 def told(server: ZooKeeper, word: str, name: str) -> str:
-    """What a server tells of this by a four-letter word."""
+    """A value in a server's answer to a four-letter command."""
     with socket.create_connection((server.host, server.port), timeout=5) as connection:
         connection.sendall(word.encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
@@ -113,7 +113,7 @@ def told(server: ZooKeeper, word: str, name: str) -> str:
 
 
 def test_server_throttles(tmp_path: Path) -> None:
-    """A server that answers -127 to what has waited too long, many times, is asked again."""
+    """Requests that a server throttles (error -127) are sent again, many times."""
     with standalone(NEWEST, tmp_path) as server, client(server.address, ADMIN) as source:
         acl = [make_digest_acl(*ADMIN.split(":"), all=True)]
         for number in range(1000):
@@ -143,7 +143,7 @@ def some() -> Callable[[int], bool]:
 
 
 def test_anything_is_throttled_at_times(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever is throttled, under load: it is asked again, nothing begins anew, and the capture is exact."""
+    """Throttled requests of every kind are sent again, the capture does not start again, and it is exact."""
     with (
         standalone(NEWEST, tmp_path) as server,
         load(server.address, 500, seed=2, znodes=500, quota=5),
@@ -157,7 +157,7 @@ def test_anything_is_throttled_at_times(tmp_path: Path, caplog: pytest.LogCaptur
 
 
 def test_all_of_a_kind_is_throttled(tmp_path: Path) -> None:
-    """Whatever it is, it is not asked for ever: the error says that the server throttles."""
+    """Requests that are throttled every time end in an error that says so."""
     limits = ConnectionLimits(throttled_tries=5)
     with standalone(NEWEST, tmp_path) as server, relay(server.address) as (address, meddling):
         for throttled in KINDS:
@@ -167,7 +167,7 @@ def test_all_of_a_kind_is_throttled(tmp_path: Path) -> None:
 
 
 def test_chroot_under_load(tmp_path: Path) -> None:
-    """What lies under it, the znodes above it and ZooKeeper's own are exact, and nothing else is there."""
+    """With a chroot, its subtree, the znodes above it and ZooKeeper's own are exact, and nothing else is saved."""
     with standalone(NEWEST, tmp_path) as server, load(server.address, 1000, seed=3, znodes=3000, quota=5):
         taken = [
             take(server.address, tmp_path / f"capture-{number}", chroot=chroot)
@@ -188,7 +188,7 @@ def nth_multi_read(number: int) -> Callable[[int], bool]:
 
 
 def test_session_expires(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """In the middle of a capture it starts again, and is exact."""
+    """A capture whose connection breaks starts again, and is exact."""
     with (
         standalone(NEWEST, tmp_path, {"maxSessionTimeout": "3000"}) as server,
         load(server.address, 500, seed=4, znodes=3000),
@@ -201,7 +201,7 @@ def test_session_expires(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_session_expires_again_and_again(tmp_path: Path, folder: Path) -> None:
-    """After four times the backup fails, and nothing is uploaded."""
+    """If the connection breaks four times, the backup fails, and nothing is uploaded."""
     with (
         standalone(NEWEST, tmp_path, {"maxSessionTimeout": "1000"}) as server,
         relay(server.address) as (address, meddling),
@@ -213,7 +213,7 @@ def test_session_expires_again_and_again(tmp_path: Path, folder: Path) -> None:
 
 
 def at_multi_reads(meddling: Meddling, which: Container[int], change: Callable[[], object]) -> list[int]:
-    """Change the tree before the server sees the multi-reads of these numbers; those before which it was changed."""
+    """Change the tree before these multi-reads. Returns the numbers of those before which it was changed."""
     numbers: Iterator[int] = count(1)
     acts: list[int] = []
 
@@ -227,7 +227,7 @@ def at_multi_reads(meddling: Meddling, which: Container[int], change: Callable[[
 
 
 def test_server_grants_short_sessions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Sessions that a server wants to hear of every second live as long as a capture."""
+    """Sessions with a timeout of a second stay open for a complete capture."""
     with (
         standalone(OLDEST, tmp_path, {"maxSessionTimeout": "1000"}) as server,
         client(server.address) as source,
@@ -243,7 +243,7 @@ def test_server_grants_short_sessions(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 def test_server_has_lost_its_quorum(tmp_path: Path, folder: Path) -> None:
-    """One of three that still lets read (readonlymode) tells an older tree: it is refused, and why."""
+    """A read-only server (readonlymode) may have an older tree, so it is refused with the reason."""
     members = {f"server.{number}": f"127.0.0.{number}:{free_port()}:{free_port()}" for number in (1, 2, 3)}
     server = ZooKeeper(NEWEST, tmp_path, members, java_options=("-Dreadonlymode.enabled=true",))
     (server.data_dir / "myid").write_text("1\n")
@@ -258,7 +258,7 @@ def test_server_has_lost_its_quorum(tmp_path: Path, folder: Path) -> None:
 
 
 def test_server_cannot_watch_a_tree(tmp_path: Path, folder: Path) -> None:
-    """With WatchManagerOptimized nothing tells what changes: it is refused, and what to do."""
+    """A server with WatchManagerOptimized cannot watch a tree, so it is refused, with what to do."""
     optimized = "org.apache.zookeeper.server.watch.WatchManagerOptimized"
     with standalone(NEWEST, tmp_path, java_options=(f"-Dzookeeper.watchManagerName={optimized}",)) as server:
         outcome = back_up(server.address, folder)
@@ -268,7 +268,7 @@ def test_server_cannot_watch_a_tree(tmp_path: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("stays", [True, False])
 def test_znode_is_hidden(tmp_path: Path, *, stays: bool) -> None:
-    """One that may not be read, and came after its parent's children were read, is found, though it has gone again."""
+    """A hidden znode that is created during the capture is found, even if it is deleted again."""
     with (
         standalone(NEWEST, tmp_path) as server,
         client(server.address, "other:password") as source,
@@ -302,7 +302,7 @@ def test_znode_is_hidden(tmp_path: Path, *, stays: bool) -> None:
     ids=["READ", "ADMIN"],
 )
 def test_login_lacks(acl: list[object], said: str, granted: str, tmp_path: Path, folder: Path) -> None:
-    """A login that may not do all on a znode far below is told the path, and what it needs there."""
+    """If a login lacks rights on a znode, the error names its path and the rights."""
     with standalone(NEWEST, tmp_path) as server, client(server.address) as source:
         source.create("/a/b", b"", makepath=True)
         source.create("/a/b/c", b"", acl=acl)

@@ -1,4 +1,4 @@
-"""The readiness probe of the chart's backup, on whatever an admin port may answer."""
+"""The readiness probe of the chart's backup, with every kind of answer of an admin port."""
 
 import contextlib
 import socket
@@ -16,7 +16,7 @@ FAILED = "HTTP/1.1 503 SERVICE UNAVAILABLE\r\nContent-Type: application/json\r\n
 
 @contextlib.contextmanager
 def answering(answer: str | None, *, reset: bool = False) -> Iterator[int]:
-    """A port that answers one request with this and closes or resets it; with None it says nothing until the end."""
+    """A port that answers one request with this and closes or resets it. With None, it never answers."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -62,12 +62,12 @@ def test_answers(answer: str, expected: tuple[int, str]) -> None:
     ("answer", "reset"), [("", False), ("", True), (None, False)], ids=["closes", "resets", "hangs"]
 )
 def test_no_answer(answer: str | None, reset: bool) -> None:
-    """An admin port that takes the request and says nothing is not ready."""
+    """An admin port that accepts the request and does not answer is not ready."""
     with answering(answer, reset=reset) as port:
         assert (1, f"the admin port {port} does not answer\n") == probe(port)
 
 
 def test_nothing_listens() -> None:
-    """An admin port that is not there is not ready, and bash says why."""
+    """Without an admin port, the pod is not ready, and bash says why."""
     exit_code, said = probe(free_port())
     assert (1, True) == (exit_code, "Connection refused" in said), said

@@ -1,4 +1,4 @@
-"""What a restore does if a server is already running, or if there is data: real servers, real volumes."""
+"""What a restore does beside running servers, or if the directory holds data."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_another_cluster_runs(point: dict[str, str], volume: Path, tmp_path: Pat
 
 
 def test_own_cluster_runs(point: dict[str, str], volume: Path, restored: ZooKeeper) -> None:
-    """A member whose volume was lost takes its tree from the others; the object store is not asked."""
+    """A member whose volume was lost takes its tree from the others, without the object store."""
     settings = {name: value for name, value in point.items() if not name.startswith("AWS")}
     outcome = run("restore", settings={**settings, "ZOOKEEPER_DATA_DIR": str(volume), SERVERS: restored.address})
     assert (0, ["restore-joined.json"]) == (outcome.exit_code, [path.name for path in volume.iterdir()]), outcome.said
@@ -71,14 +71,14 @@ def test_cluster_of_another_restore_runs(point: dict[str, str], volume: Path, re
 
 
 def test_marker_can_only_be_read(restored: ZooKeeper) -> None:
-    """What says of which restore a cluster is cannot be changed by its clients."""
+    """Clients cannot change the znode that says which restore a cluster is from."""
     with client(restored.address) as reading:
         acls, _ = reading.get_acls("/metadata-backup")
         assert [("world", "anyone", 1)] == [(acl.id.scheme, acl.id.id, acl.perms) for acl in acls]
 
 
 def test_restore_of_a_restored_cluster(point: dict[str, str], volume: Path, restored: ZooKeeper, s3: S3Server) -> None:
-    """A backup of a restored cluster is restored under a version of its own, and carries one marker."""
+    """A backup of a restored cluster can be restored with another version, and has one marker."""
     settings = {**point, **new_bucket(s3).settings}
     uri = succeed("backup", settings={**settings, SERVERS: restored.address})
     restoring = {"RESTORE_POINT": uri, "RESTORE_VERSION": "2", "ZOOKEEPER_DATA_DIR": str(volume)}

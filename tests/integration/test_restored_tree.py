@@ -16,12 +16,12 @@ from support.tool import assert_refused, run, succeed
 from support.zookeeper import Ensemble, client, standalone
 
 WIDE, WIDE_IN_A_SOAK = 5_000, 50_000
-"""Children of one znode: most of what comparing costs."""
+"""Children of one znode."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A tree, the backup that was made of it, and the settings to get at it."""
+    """A tree, its backup, and the settings for the backup."""
 
     version: str
     wide: int
@@ -40,7 +40,7 @@ def saved(
 
 
 def save(version: str, wide: int, s3: S3Server, directory: Path) -> Saved:
-    """Fill a ZooKeeper, back it up, and let it end."""
+    """Fill a ZooKeeper, back it up, and stop it."""
     settings = new_bucket(s3).settings
     with standalone(version, directory) as server, client(server.address, seed.ADMIN) as source:
         seed.pulsar(source)
@@ -52,7 +52,7 @@ def save(version: str, wide: int, s3: S3Server, directory: Path) -> Saved:
 
 
 def restore(saved: Saved, data_dir: Path) -> Path:
-    """Restore into a data directory; the snapshot's path."""
+    """Restore into a data directory. Returns the snapshot's path."""
     data_dir.mkdir(parents=True, exist_ok=True)
     settings = {**saved.settings, "RESTORE_POINT": saved.uri, "ZOOKEEPER_DATA_DIR": str(data_dir)}
     settings["RESTORE_SCOPE"] = "bookies-kept"  # the tree as it was
@@ -60,7 +60,7 @@ def restore(saved: Saved, data_dir: Path) -> Path:
 
 
 def test_restart_restores_nothing(saved: Saved, tmp_path: Path) -> None:
-    """Run again with the same version, as when a pod restarts, it leaves everything alone and asks no object store."""
+    """A second restore with the same version changes nothing, and does not ask the object store."""
     snapshot = restore(saved, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     settings = {"RESTORE_POINT": saved.uri, "ZOOKEEPER_DATA_DIR": str(tmp_path)}  # no credentials, no endpoint
@@ -89,7 +89,7 @@ def test_standalone_equals_its_source(saved: Saved, tmp_path: Path) -> None:
 
 
 def test_it_holds_what_is_hard_to_keep(saved: Saved) -> None:
-    """The tree that is compared has each of the things that are easily lost."""
+    """The compared tree has each feature that is easily lost."""
     tree = saved.tree
     assert (None, b"") == (tree["/null"].data, tree["/empty"].data)
     assert 900_096 == len(tree["/large"].data or b"")
@@ -101,7 +101,7 @@ def test_it_holds_what_is_hard_to_keep(saved: Saved) -> None:
 
 
 def test_sequential_names_go_on(saved: Saved, tmp_path: Path) -> None:
-    """The next sequential names are those that the source would have given; ledger ids go on well above."""
+    """The next sequential names are those of the source. Ledger ids continue far above the saved ones."""
     restore(saved, tmp_path / "data")
     with standalone(saved.version, tmp_path) as server, client(server.address) as restored:
         names = [restored.create(f"{parent}/s-", b"", sequence=True) for parent in ("/sequential", "/ledgers/idgen")]
@@ -109,7 +109,7 @@ def test_sequential_names_go_on(saved: Saved, tmp_path: Path) -> None:
 
 
 def test_plain_tar_is_enough(saved: Saved, tmp_path: Path) -> None:
-    """`tar xzf` of a backup into an empty data directory starts a ZooKeeper, with no tool of ours."""
+    """After `tar xzf` of a backup into an empty data directory, a ZooKeeper starts with the tree."""
     (tmp_path / "data").mkdir()
     bucket, _, key = saved.uri.removeprefix("s3a://").partition("/")
     saved.server.client().download_file(bucket, key, str(tmp_path / "backup.tar.gz"))
@@ -120,7 +120,7 @@ def test_plain_tar_is_enough(saved: Saved, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [NEWEST, OLDER, OLDEST])
 def test_new_ensemble_equals_its_source(version: str, s3: S3Server, tmp_path: Path) -> None:
-    """Three new members, each restored on its own, form one ensemble; each has the whole tree, and takes writes."""
+    """Three restored members form one ensemble. Each has the complete tree, and accepts writes."""
     saved = save(version, 500, s3, tmp_path / "source")
     ensemble = Ensemble(version, tmp_path)
     snapshots = [restore(saved, server.data_dir) for server in ensemble.servers]
@@ -138,7 +138,7 @@ def test_new_ensemble_equals_its_source(version: str, s3: S3Server, tmp_path: Pa
 
 
 def test_verify_and_inspect_tell_what_is_there(saved: Saved) -> None:
-    """`verify` finds the backup whole, and `inspect` counts the znodes that were saved."""
+    """`verify` finds the backup undamaged, and `inspect` counts the saved znodes."""
     assert f"is complete and undamaged: {len(saved.tree)} znodes" in succeed(
         "verify", saved.uri, settings=saved.settings
     )
@@ -151,7 +151,7 @@ def test_verify_and_inspect_tell_what_is_there(saved: Saved) -> None:
 
 @pytest.mark.parametrize("saved", [OLDEST], indirect=True)
 def test_older_backup_starts_a_newer_zookeeper(saved: Saved, tmp_path: Path) -> None:
-    """A backup of one version restores into the newest."""
+    """A backup of an older ZooKeeper can be restored into the newest version."""
     restore(saved, tmp_path / "data")
     with standalone(NEWEST, tmp_path) as server, client(server.address, seed.ADMIN) as restored:
         assert [] == list(differences(saved.tree, read_tree(restored)))

@@ -47,7 +47,7 @@ def secret(tmp_path: Path) -> MountedSecret:
 
 
 def settings_of(bucket: Bucket, zookeeper: ZooKeeper, secret: MountedSecret) -> dict[str, str]:
-    """Settings with which the keys are in a directory; those in the environment are wrong."""
+    """Settings with keys in a directory. The keys in the environment are wrong."""
     wrong = {"AWS_ACCESS_KEY_ID": "wrong", "AWS_SECRET_ACCESS_KEY": "wrong", "AWS_SESSION_TOKEN": "wrong"}
     return {
         **bucket.settings,
@@ -76,7 +76,7 @@ def succeeding(service: Service) -> None:
 def test_keys_rotate_without_a_restart(
     own_s3: S3Server, zookeeper: ZooKeeper, secret: MountedSecret, tmp_path: Path
 ) -> None:
-    """Refused keys make the service unready, and the reason is shown; the same service takes the new ones."""
+    """Refused keys make the service unready, with the reason. The service then uses the new keys without a restart."""
     bucket = new_bucket(own_s3)
     service = Service(settings_of(bucket, zookeeper, secret), tmp_path / "log")
     try:
@@ -103,7 +103,7 @@ def test_keys_rotate_without_a_restart(
 def test_upload_in_flight_keeps_its_keys(
     bucket: Bucket, secret: MountedSecret, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keys that change during an upload do not disturb it; what follows takes the new ones."""
+    """Keys that change during an upload do not disturb it. Later requests use the new ones."""
     with proxy(bucket.server.port) as (endpoint, faults):
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         store = S3Store(
@@ -148,7 +148,7 @@ def test_missing_keys_are_waited_for(
 
 
 def test_every_command_takes_them(settings: dict[str, str], tmp_path: Path) -> None:
-    """Backup, list, verify, inspect and restore read the keys from the directory, whatever the environment has."""
+    """Every command reads the keys from the directory, and ignores those in the environment."""
     (tmp_path / "data").mkdir()
     uri = succeed("backup", settings=settings)
     assert uri in succeed("list", settings=settings)

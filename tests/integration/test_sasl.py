@@ -1,4 +1,4 @@
-"""Backups of real ZooKeepers that know their clients by SASL."""
+"""Backups of real ZooKeepers with SASL logins."""
 
 import logging
 import tarfile
@@ -26,7 +26,7 @@ from support.tool import Outcome, assert_refused, run, succeed
 from support.zookeeper import QUICK_START, ZooKeeper, client, standalone
 
 PASSWORD = 'b\u00e4ckup-"zq7\\secret'
-"""Of the user of the JAAS login; with what needs quoting, and what is not ASCII."""
+"""The password of the JAAS login, with quotes and with characters that are not ASCII."""
 CLOSED = "/closed"
 PROVIDER = {"authProvider.1": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"}
 DEMANDED = PROVIDER | {"sessionRequireClientSASLAuth": "true"}
@@ -34,7 +34,7 @@ ENFORCED = PROVIDER | {"enforce.auth.enabled": "true", "enforce.auth.schemes": "
 
 
 def quoted(text: str) -> str:
-    """As a JAAS file has it."""
+    """Text as a JAAS file quotes it."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -55,14 +55,14 @@ def server_with(
 
 
 def fill(server: ZooKeeper, user: str) -> None:
-    """A small tree with a znode that none but this user may see; the server must not demand a login yet."""
+    """Create a small tree with a znode that only this user can read. The server must not demand a login yet."""
     with client(server.address) as filling:
         seed.pulsar(filling, topics=3)
         filling.create(CLOSED, b"closed", acl=[make_acl("sasl", user, all=True)])
 
 
 def digest_settings(address: str, folder: Path) -> dict[str, str]:
-    """Those that work with DIGEST-MD5."""
+    """Valid settings for DIGEST-MD5."""
     return {
         "BUCKET": f"file://{folder}",
         "ZOOKEEPER_SERVERS": address,
@@ -74,12 +74,12 @@ def digest_settings(address: str, folder: Path) -> dict[str, str]:
 
 
 def without_sasl(settings: dict[str, str]) -> dict[str, str]:
-    """The same, without a login by SASL."""
+    """The same settings, without a SASL login."""
     return {name: value for name, value in settings.items() if "_SASL_" not in name}
 
 
 def assert_saved(settings: dict[str, str], user: str) -> None:
-    """A backup succeeds, and has the znode that is closed to others, with its ACL."""
+    """A backup succeeds, and has the protected znode with its ACL."""
     uri = succeed("backup", settings=settings)
     assert "\n  closed  (6 B)" in succeed("inspect", "--tree", uri, settings=settings)
     with tarfile.open(uri.removeprefix("file://")) as archive:
@@ -89,7 +89,7 @@ def assert_saved(settings: dict[str, str], user: str) -> None:
 
 @dataclass(frozen=True)
 class Servers:
-    """Two with the same tree and JAAS login: SASL is welcome at one, which has a port with TLS, too; one demands it."""
+    """Two servers with the same tree and JAAS login. One also has a TLS port, and the other demands a SASL login."""
 
     welcome: str
     demanding: str
@@ -99,7 +99,7 @@ class Servers:
 
 @pytest.fixture(scope="module", params=[NEWEST, OLDEST])
 def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Servers that know DIGEST-MD5."""
+    """Servers with DIGEST-MD5."""
     directory, version = tmp_path_factory.mktemp("sasl"), request.param
     authority, port = Authority(directory / "authority"), free_port()
     tls = server_settings(authority, port, client_auth="none")
@@ -114,30 +114,30 @@ def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(params=["welcome", "demanding"])
 def settings(request: pytest.FixtureRequest, servers: Servers, folder: Path) -> dict[str, str]:
-    """Those that work with DIGEST-MD5, at each of the servers."""
+    """Valid settings for DIGEST-MD5, for each of the servers."""
     return digest_settings(getattr(servers, request.param), folder)
 
 
 def test_digest(settings: dict[str, str]) -> None:
-    """With the right password the tree is saved, and what only that user may see, too."""
+    """With the right password, the tree is saved, with the znode that only this user can read."""
     assert_saved(settings, "backup")
 
 
 def test_digest_beside_auth(settings: dict[str, str]) -> None:
-    """Both logins are one session's."""
+    """A session can have both logins."""
     assert_saved({**settings, "ZOOKEEPER_AUTH": f"digest:{seed.ADMIN}"}, "backup")
 
 
 @pytest.mark.parametrize("password", ["wrong-word", PASSWORD + "x", PASSWORD.upper()])
 def test_wrong_password(settings: dict[str, str], password: str) -> None:
-    """A wrong password is told at once, in a line that names the setting and shows no password."""
+    """A wrong password is an error at once, which names the setting and shows no password."""
     outcome = run("backup", settings={**settings, "ZOOKEEPER_SASL_PASSWORD": password})
     assert_refused(ZooKeeperLoginFailed, "Check ZOOKEEPER_SASL_USER and ZOOKEEPER_SASL_PASSWORD", outcome)
     assert password not in outcome.said
 
 
 def test_unknown_user(settings: dict[str, str]) -> None:
-    """So is a user that the servers do not know; with a password of its own, for 3.6 takes that of the login before."""
+    """An unknown user is an error. (With another password, because 3.6 accepts the password of the login before.)"""
     changes = {"ZOOKEEPER_SASL_USER": "nobody", "ZOOKEEPER_SASL_PASSWORD": "never-a-password"}
     outcome = run("backup", settings={**settings, **changes})
     assert_refused(ZooKeeperLoginFailed, "ZOOKEEPER_SASL_USER", outcome)
@@ -145,7 +145,7 @@ def test_unknown_user(settings: dict[str, str]) -> None:
 
 
 def test_demanded_and_not_set(servers: Servers, folder: Path) -> None:
-    """Where a login is demanded, and none is set, that is what is said."""
+    """If the server demands a login and none is set, the error says so."""
     settings = without_sasl(digest_settings(servers.demanding, folder))
     for more in ({}, {"ZOOKEEPER_AUTH": f"digest:{seed.ADMIN}"}):
         outcome = run("backup", settings={**settings, **more})
@@ -154,13 +154,13 @@ def test_demanded_and_not_set(servers: Servers, folder: Path) -> None:
 
 
 def test_welcome_and_not_set(servers: Servers, folder: Path) -> None:
-    """Where none is demanded, what is closed is not read without one."""
+    """Without a login, a protected znode cannot be read, even if the server does not demand a login."""
     settings = without_sasl(digest_settings(servers.welcome, folder))
     assert_refused(ZnodeUnreadable, CLOSED, run("backup", settings=settings))
 
 
 def test_failed_logins_are_let_in(folder: Path, tmp_path: Path) -> None:
-    """A server that keeps sessions whose login failed is told from one that knows us."""
+    """A failed login is found even if the server keeps the session."""
     options = {"allowSaslFailedClients": "true"}
     with server_with(NEWEST, tmp_path, DIGEST, PROVIDER | options) as server:
         settings = digest_settings(server.address, folder)
@@ -170,7 +170,7 @@ def test_failed_logins_are_let_in(folder: Path, tmp_path: Path) -> None:
 
 
 def test_over_tls(servers: Servers, folder: Path) -> None:
-    """SASL goes over TLS, too."""
+    """SASL works over TLS."""
     tls = {"ZOOKEEPER_TLS": "true", "ZOOKEEPER_TLS_CA": str(servers.authority.path)}
     settings = digest_settings(servers.secure, folder) | tls
     assert_saved(settings, "backup")
@@ -179,7 +179,7 @@ def test_over_tls(servers: Servers, folder: Path) -> None:
 
 
 def test_nothing_is_shown(settings: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the password nor the proof of it is in a log, however much is logged."""
+    """Neither the password nor a token is in a log, even at level debug."""
     caplog.set_level(1)
     for name in ("kazoo", "kazoo.client", "metadata_tool"):
         caplog.set_level(1, logger=name)
@@ -193,21 +193,21 @@ def test_nothing_is_shown(settings: dict[str, str], caplog: pytest.LogCaptureFix
 
 @pytest.mark.parametrize("version", [NEWEST, OLDEST])
 def test_not_offered(version: str, folder: Path, tmp_path: Path) -> None:
-    """A server that has no SASL is told as such, at once."""
+    """A server without SASL is an error at once, which says so."""
     with standalone(version, tmp_path / "server") as server:
         outcome = run("backup", settings=digest_settings(server.address, folder))
     assert_refused(ZooKeeperLoginFailed, "offers no SASL. Leave ZOOKEEPER_SASL_MECHANISM empty", outcome)
 
 
 def test_nobody_there(folder: Path) -> None:
-    """Where nobody answers, it is not the login that fails."""
+    """If no server answers, the error is not about the login."""
     settings = digest_settings(f"127.0.0.1:{free_port()}", folder) | {"ZOOKEEPER_CONNECT_TIMEOUT": "1"}
     assert_refused(ZooKeeperUnreachable, "no ZooKeeper server answered", run("backup", settings=settings))
 
 
 @pytest.fixture(scope="module")
 def kerberos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
-    """A realm; where it cannot be had the tests fail, and say what to install."""
+    """A realm. If the machine lacks something for it, the tests fail, and say what to install."""
     with realm(tmp_path_factory.mktemp("kerberos")) as made:
         yield made
 
@@ -231,7 +231,7 @@ def kerberized(
 
 @pytest.fixture
 def gssapi(kerberized: str, kerberos: Realm, folder: Path) -> dict[str, str]:
-    """Settings that work with GSSAPI."""
+    """Valid settings for GSSAPI."""
     return {
         "BUCKET": f"file://{folder}",
         "ZOOKEEPER_SERVERS": kerberized,
@@ -244,28 +244,28 @@ def gssapi(kerberized: str, kerberos: Realm, folder: Path) -> dict[str, str]:
 
 
 def refused(settings: dict[str, str], **changes: str) -> Outcome:
-    """How a backup ends with other settings."""
+    """The outcome of a backup with changed settings."""
     return run("backup", settings={**settings, **changes})
 
 
 def test_kerberos(gssapi: dict[str, str]) -> None:
-    """With a keytab the tree is saved, and what only that principal may see, too."""
+    """With a keytab, the tree is saved, with the znode that only this principal can read."""
     assert_saved(gssapi, USER)
 
 
 def test_kerberos_keytab_missing(gssapi: dict[str, str]) -> None:
-    """A keytab that is not there is named."""
+    """A keytab that does not exist is named."""
     outcome = refused(gssapi, ZOOKEEPER_SASL_KEYTAB="/nowhere")
     assert_refused(SettingError, "the keytab /nowhere cannot be read: No such file", outcome)
 
 
 def test_kerberos_no_keytab(gssapi: dict[str, str]) -> None:
-    """A file that is no keytab is named."""
+    """A file that is not a keytab is named."""
     assert_refused(SettingError, f"the keytab {__file__}", refused(gssapi, ZOOKEEPER_SASL_KEYTAB=__file__))
 
 
 def test_kerberos_principal_missing(gssapi: dict[str, str]) -> None:
-    """A keytab without the principal is named, and the principal."""
+    """If the keytab does not have the principal, both are named."""
     other = "other@EXAMPLE.TEST"
     outcome = refused(gssapi, ZOOKEEPER_SASL_PRINCIPAL=other)
     assert_refused(SettingError, f"has no key of {other}", outcome)
@@ -273,42 +273,42 @@ def test_kerberos_principal_missing(gssapi: dict[str, str]) -> None:
 
 
 def test_kerberos_other_principal(gssapi: dict[str, str]) -> None:
-    """Without a name it is the keytab's first, who may not see what is closed."""
+    """Without ZOOKEEPER_SASL_PRINCIPAL, the keytab's first principal logs in."""
     assert_refused(ZnodeUnreadable, CLOSED, refused(gssapi, ZOOKEEPER_SASL_PRINCIPAL=""))
 
 
 def test_kerberos_no_kdc(gssapi: dict[str, str], kerberos: Realm) -> None:
-    """A KDC that does not answer is what is said, and where it is configured."""
+    """If the KDC does not answer, the error says so, and where the KDC is configured."""
     outcome = refused(gssapi, KRB5_CONFIG=str(kerberos.lost))
     assert_refused(ZooKeeperLoginFailed, "Check KRB5_CONFIG", outcome)
 
 
 def test_kerberos_unknown_service(gssapi: dict[str, str]) -> None:
-    """A server whose name is in no principal is named, and what to compare."""
+    """If a server's name is not in any principal, the error names it, and says what to compare."""
     outcome = refused(gssapi, ZOOKEEPER_SASL_SERVICE="zk")
     assert_refused(ZooKeeperLoginFailed, "Check ZOOKEEPER_SASL_SERVICE, and that ZOOKEEPER_SERVERS", outcome)
 
 
 def test_kerberos_configuration_missing(gssapi: dict[str, str]) -> None:
-    """Without a configuration there is no ticket, in one line that names it."""
+    """Without a krb5.conf there is no ticket, and the error names the setting."""
     assert_refused(ZooKeeperLoginFailed, "Check KRB5_CONFIG", refused(gssapi, KRB5_CONFIG="/nowhere"))
 
 
 def test_digest_where_kerberos_is_wanted(gssapi: dict[str, str], folder: Path) -> None:
-    """The other mechanism is refused, and its setting named."""
+    """DIGEST-MD5 with a server for GSSAPI is refused, and the setting is named."""
     outcome = run("backup", settings=digest_settings(gssapi["ZOOKEEPER_SERVERS"], folder))
     assert_refused(ZooKeeperLoginFailed, "ZOOKEEPER_SASL_MECHANISM", outcome)
 
 
 def test_kerberos_where_digest_is_wanted(gssapi: dict[str, str], servers: Servers) -> None:
-    """So it is the other way round."""
+    """GSSAPI with a server for DIGEST-MD5 is refused, and the setting is named."""
     outcome = refused(gssapi, ZOOKEEPER_SERVERS=servers.welcome.replace("127.0.0.1", "localhost"))
     assert_refused(ZooKeeperLoginFailed, "does not speak SASL GSSAPI", outcome)
     assert "ZOOKEEPER_SASL_MECHANISM" in outcome.error
 
 
 def test_kerberos_not_offered(gssapi: dict[str, str], tmp_path: Path) -> None:
-    """A server that has no SASL is told as such."""
+    """A server without SASL is an error that says so."""
     with standalone(NEWEST, tmp_path / "server") as server:
         outcome = refused(gssapi, ZOOKEEPER_SERVERS=f"localhost:{server.port}")
     assert_refused(ZooKeeperLoginFailed, "offers no SASL", outcome)

@@ -66,9 +66,9 @@ def test_backs_up_at_every_interval(service: Service, bucket: Bucket) -> None:
 
 
 def test_admin_port_answers_by_the_contract(service: Service, bucket: Bucket, settings: dict[str, str]) -> None:
-    """`/backup/latest` and `/backup/list`, as curl sees them, are what is in the bucket."""
+    """`/backup/latest` and `/backup/list`, as curl shows them, equal the content of the bucket."""
     service.wait_for("backup_count", 2)
-    service.process.send(signal.SIGSTOP)  # so that what is compared does not move
+    service.process.send(signal.SIGSTOP)  # so that no backup is added during the comparison
     expected = json.loads(succeed("list", "--json", settings=settings))
     service.process.send(signal.SIGCONT)
     listed = json.loads(curl(f"{service.url}/backup/list"))
@@ -211,7 +211,7 @@ def test_stops_in_mid_upload_and_leaves_nothing_half(
 
 
 def test_keeps_what_it_knows_in_the_spool_directory(service: Service, tmp_path: Path) -> None:
-    """Between two backups it holds the ACLs of the last one, and after the end of the service nothing."""
+    """Between two backups, the spool directory has the ACLs of the last one. After the service ended, it is empty."""
     spool = tmp_path / "spool"
     service.wait_for("backup_count", 2)
     assert 1 == len(list(spool.glob("*/known")))
@@ -274,7 +274,7 @@ def logged(log_format: str, level: str, settings: dict[str, str], bucket: Bucket
 
 
 def test_log_is_json(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
-    """With LOG_FORMAT=json each line is a JSON object, gunicorn's own too; a backup's lines have its fields."""
+    """With LOG_FORMAT=json, each line is a JSON object, gunicorn's too. The lines of a backup have its fields."""
     lines = [json.loads(line) for line in logged("json", "debug", settings, bucket, tmp_path)]
     assert [] == [line for line in lines if not {"time", "level", "logger", "message"} <= line.keys()]
     assert [] == [life for life in ITS_LIFE if not any(life in line["message"] for line in lines)]
@@ -290,7 +290,7 @@ def test_log_is_json(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -
 
 
 def test_log_is_text(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
-    """As text, each line has the one form, gunicorn's own too."""
+    """As text, each line has the same form, gunicorn's too."""
     lines = logged("text", "debug", settings, bucket, tmp_path)
     assert [] == [line for line in lines if not LINE.fullmatch(line)]
     assert [] == [life for life in ITS_LIFE if not any(life in line for line in lines)]
@@ -311,7 +311,7 @@ def test_error_is_json(settings: dict[str, str]) -> None:
 
 
 def curl(url: str) -> str:
-    """What an operator's curl prints."""
+    """The output of curl."""
     program = shutil.which("curl")
     assert program, "curl is missing: apt-get install curl"
     return subprocess.run([program, "--silent", "--fail", url], capture_output=True, text=True, check=True).stdout

@@ -43,7 +43,7 @@ def connected(process: Process) -> bool:
     """Whether a process has an established connection."""
     sockets = set()
     for link in Path(f"/proc/{process.pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed while we look
+        with contextlib.suppress(FileNotFoundError):  # closed while the test reads it
             sockets.add(link.readlink().name)
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return any(f"socket:[{line[9]}]" in sockets and line[3] == "01" for line in lines)

@@ -26,7 +26,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         seed.everything(source, wide=300)
         tree = read_tree(source)
         server.kill()
-    with standalone(version, directory):  # it writes a snapshot of what it finds
+    with standalone(version, directory):  # a server writes a snapshot when it starts
         pass
     snapshots = (directory / "data" / "version-2").glob("snapshot.*")
     return version, max(snapshots, key=lambda path: int(path.suffix[1:], 16)), tree
@@ -61,7 +61,7 @@ def test_reads_what_zookeeper_wrote(written: tuple[str, Path, Tree]) -> None:
 
 
 def test_real_snapshots_hold_what_backups_leave_out(written: tuple[str, Path, Tree]) -> None:
-    """The files that are read have sessions and ephemerals, and since 3.6 a digest after the first seal."""
+    """The files have sessions and ephemerals, and since 3.6 a digest after the first seal."""
     _, path, _ = written
     header, nodes, reader = read(path)
     assert (1, 2) == (len(header.sessions), sum(bool(Stat.unpack(node.stat).ephemeral_owner) for node in nodes))
@@ -69,7 +69,7 @@ def test_real_snapshots_hold_what_backups_leave_out(written: tuple[str, Path, Tr
 
 
 def test_zookeeper_reads_what_is_written(written: tuple[str, Path, Tree], tmp_path: Path) -> None:
-    """The same znodes, written anew by the codec, start a real ZooKeeper that serves the same tree."""
+    """A real ZooKeeper starts from the same znodes, written by the codec, and serves the same tree."""
     version, path, tree = written
     header, nodes, _ = read(path)
     persistent = [node for node in nodes if not Stat.unpack(node.stat).ephemeral_owner]
@@ -83,7 +83,7 @@ def test_zookeeper_reads_what_is_written(written: tuple[str, Path, Tree], tmp_pa
 
 
 def test_zookeeper_starts_empty_from_a_cut_snapshot(written: tuple[str, Path, Tree], tmp_path: Path) -> None:
-    """Why a snapshot is only ever placed whole: ZooKeeper passes a cut one over, and serves an empty tree."""
+    """ZooKeeper ignores a truncated snapshot and serves an empty tree. So snapshots must be placed atomically."""
     version, path, tree = written
     (tmp_path / "data" / "version-2").mkdir(parents=True)
     (tmp_path / "data" / "version-2" / path.name).write_bytes(path.read_bytes()[:-40])

@@ -1,4 +1,4 @@
-"""Backups of a real ZooKeeper that speaks TLS and wants certificates."""
+"""Backups of a real ZooKeeper with TLS and client certificates."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ PASSWORD = "a-password-of-a-key"
 
 @dataclass(frozen=True)
 class Secured:
-    """A server's two ports, and whom it trusts."""
+    """A server's two ports, and the authority that it trusts."""
 
     plain: str
     secure: str
@@ -28,7 +28,7 @@ class Secured:
 
 @pytest.fixture(scope="module", params=[NEWEST, OLDEST])
 def secured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """A server with a small tree that takes clients of its authority alone."""
+    """A server with a small tree that accepts only client certificates of its authority."""
     directory = tmp_path_factory.mktemp("tls")
     authority, port = Authority(directory / "authority"), free_port()
     settings = server_settings(authority, port, client_auth="need")
@@ -39,7 +39,7 @@ def secured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def settings(secured: Secured, folder: Path) -> dict[str, str]:
-    """Those that work."""
+    """Valid settings."""
     own = secured.authority.issue("backup", host="backup", password=PASSWORD)
     return {
         "BUCKET": f"file://{folder}",
@@ -54,7 +54,7 @@ def settings(secured: Secured, folder: Path) -> dict[str, str]:
 
 
 def test_backup(settings: dict[str, str]) -> None:
-    """With a trusted certificate on both sides the tree is saved, and the version is known."""
+    """With trusted certificates on both sides, the tree is saved, and the server's version is known."""
     uri = succeed("backup", settings=settings)
     shown = succeed("inspect", uri, settings=settings)
     assert "zooKeeperVersion             3." in shown
@@ -62,20 +62,20 @@ def test_backup(settings: dict[str, str]) -> None:
 
 
 def test_without_own_certificate(settings: dict[str, str]) -> None:
-    """A server that wants a certificate refuses who shows none, and that is told at once: exit code 17."""
+    """If the server demands a client certificate and there is none, the backup fails at once with exit code 17."""
     without = {name: value for name, value in settings.items() if "_CERT" not in name and "_KEY" not in name}
     assert_refused(ZooKeeperUntrusted, settings["ZOOKEEPER_SERVERS"], run("backup", settings=without))
 
 
 def test_server_of_another_authority(settings: dict[str, str], tmp_path: Path) -> None:
-    """A server whose certificate nobody vouches for is not talked to."""
+    """A server without a trusted certificate is refused."""
     other = Authority(tmp_path / "other")
     outcome = run("backup", settings={**settings, "ZOOKEEPER_TLS_CA": str(other.path)})
     assert_refused(ZooKeeperUntrusted, "certificate", outcome)
 
 
 def test_certificate_of_another_host(settings: dict[str, str], secured: Secured) -> None:
-    """A certificate must be of the host that is asked, unless that is switched off."""
+    """A certificate must have the server's host name, unless that check is switched off."""
     elsewhere = secured.secure.replace("127.0.0.1", "localhost")
     outcome = run("backup", settings={**settings, "ZOOKEEPER_SERVERS": elsewhere})
     assert_refused(ZooKeeperUntrusted, "localhost", outcome)
@@ -84,20 +84,20 @@ def test_certificate_of_another_host(settings: dict[str, str], secured: Secured)
 
 
 def test_expired_certificate_of_ours(settings: dict[str, str], secured: Secured) -> None:
-    """A certificate of ours that has expired is refused by the server."""
+    """An expired client certificate is refused by the server."""
     expired = secured.authority.issue("expired", valid=False)
     mine = {"ZOOKEEPER_TLS_CERT": str(expired.cert), "ZOOKEEPER_TLS_KEY": str(expired.key)}
     assert_refused(ZooKeeperUntrusted, "TLS with ZooKeeper at ", run("backup", settings={**settings, **mine}))
 
 
 def test_port_without_tls(settings: dict[str, str], secured: Secured) -> None:
-    """A port that speaks no TLS is told as such."""
+    """A port without TLS is an error that says so."""
     outcome = run("backup", settings={**settings, "ZOOKEEPER_SERVERS": secured.plain})
     assert_refused(ZooKeeperUntrusted, secured.plain, outcome)
 
 
 def test_nobody_there(settings: dict[str, str]) -> None:
-    """Where nobody answers, it is not TLS that fails."""
+    """If no server answers, the error is not about TLS."""
     nobody = {"ZOOKEEPER_SERVERS": f"127.0.0.1:{free_port()}", "ZOOKEEPER_CONNECT_TIMEOUT": "1"}
     assert_refused(ZooKeeperUnreachable, "no ZooKeeper server answered", run("backup", settings={**settings, **nobody}))
 

@@ -1,4 +1,4 @@
-"""What proves a capture: the truth from a server's own log, and a comparison that finds whatever is wrong."""
+"""The tools that verify captures: the tree from a server's own log, and a comparison that finds every difference."""
 
 import struct
 import time
@@ -33,7 +33,7 @@ OTHER_ACLS = jute.pack_acls([Acl(1, "world", "anyone")])
 
 
 class Written(NamedTuple):
-    """What a load did to a server, the tree that a client read then, its zxid, and the truth of that and before."""
+    """A server after a load: the tree that a client read, its zxid, and the log's trees at that zxid and before."""
 
     version: str
     load: truth.Load
@@ -46,7 +46,7 @@ class Written(NamedTuple):
 
 @pytest.fixture(scope="module", params=[NEWEST, OLDEST])
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
-    """A server that runs on, but is quiet after a load of everything; a client has an ephemeral there."""
+    """A server that still runs, without writes, after a load of every kind. A client has an ephemeral there."""
     directory = tmp_path_factory.mktemp("truth")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("JAVA_TOOL_OPTIONS", "-Dznode.container.checkIntervalMs=500")
@@ -64,7 +64,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def copy(reader: KazooClient, target: Path) -> int:
-    """Write the tree as a client reads it; the zxid of it, or 0 if it changed meanwhile."""
+    """Write the tree as a client reads it. Returns its zxid, or 0 if the tree changed meanwhile."""
     reader.get("/")
     zxid = int(reader.last_zxid)
     keys: dict[bytes, int] = {}
@@ -78,7 +78,7 @@ def copy(reader: KazooClient, target: Path) -> int:
 
 
 def read(reader: KazooClient, path: str, keys: dict[bytes, int]) -> Iterator[Node]:
-    """A znode and all below, as a backup has them, in tree order; `keys` are those of the ACLs."""
+    """A znode and all below it, as a backup has them, in tree order. `keys` are the keys of the ACLs."""
     data, stat = reader.get(path or "/")
     if stat.ephemeralOwner:
         return
@@ -89,7 +89,7 @@ def read(reader: KazooClient, path: str, keys: dict[bytes, int]) -> Iterator[Nod
 
 
 def test_the_load_writes_everything(written: Written) -> None:
-    """Each kind of write was made, and only what was meant to fail did."""
+    """Each kind of write was made, and only the writes that should fail did."""
     assert written.load.succeeded.keys() == KINDS
     assert written.load.failed.keys() == {"failing"}
     assert {"BADVERSION", "NODEEXISTS", "NONODE", "NOTEMPTY"} == written.load.errors.keys()
@@ -106,13 +106,13 @@ def test_the_truth_is_what_a_client_reads(written: Written) -> None:
 
 
 def test_the_truth_of_another_zxid_is_another(written: Written) -> None:
-    """It is told by more than one kind of difference."""
+    """Trees of two zxids differ in many fields."""
     fields = {difference.field for difference in truth.differences(written.captured, written.earlier)}
     assert {"missing", "extra", "data", "mzxid", "pzxid", "cversion"} <= fields
 
 
 def tampered(written: Written, target: Path, change: Callable[[Node], list[Node]]) -> Path:
-    """The captured snapshot with one znode changed; the ACL 1000 is another than all of its own."""
+    """The captured snapshot with one znode changed. The ACL 1000 differs from all others."""
     with written.captured.open("rb") as file:
         reader = SnapshotReader(file)
         nodes = [new for node in reader.nodes() for new in (change(node) if node.path == CHANGED.encode() else [node])]
@@ -122,7 +122,7 @@ def tampered(written: Written, target: Path, change: Callable[[Node], list[Node]
 
 
 def with_stat(field: str) -> Callable[[Node], list[Node]]:
-    """One more in this field."""
+    """A change that adds one to this field of the stat."""
 
     def change(node: Node) -> list[Node]:
         stat = Stat.unpack(node.stat)
@@ -142,21 +142,21 @@ CHANGES: dict[str, Callable[[Node], list[Node]]] = {
 
 @pytest.mark.parametrize("field", CHANGES)
 def test_every_difference_is_found(written: Written, tmp_path: Path, field: str) -> None:
-    """A proof that cannot fail proves nothing."""
+    """Every change of a znode is found by the comparison."""
     wrong = tampered(written, tmp_path / "snapshot", CHANGES[field])
     path = "/zookeeper/quota/extra" if field == "extra" else CHANGED
     assert [(path, field)] == [difference[:2] for difference in truth.differences(wrong, written.truth)]
 
 
 def test_null_is_not_empty(written: Written, tmp_path: Path) -> None:
-    """The smallest difference of data."""
+    """Null and empty data differ."""
     none = tampered(written, tmp_path / "null", lambda node: [node._replace(data=None)])
     empty = tampered(written, tmp_path / "empty", lambda node: [node._replace(data=b"")])
     assert [truth.Difference(CHANGED, "data", None, b"")] == list(truth.differences(none, empty))
 
 
 def records(log: bytes) -> Iterator[bytes]:
-    """Those of a transaction log (FileTxnLog): Adler-32, size, header and transaction, a mark."""
+    """The records of a transaction log (FileTxnLog): Adler-32, size, header and transaction, a mark."""
     begin = LOG_HEADER
     while size := int.from_bytes(log[begin + 8 : begin + RECORD_HEAD], "big"):
         end = begin + RECORD_HEAD + size + 1
@@ -165,7 +165,7 @@ def records(log: bytes) -> Iterator[bytes]:
 
 
 def a_second_later(record: bytes) -> bytes:
-    """A sound record of the same transaction at another time."""
+    """A valid record of the same transaction at another time."""
     time_at = RECORD_HEAD + 20
     millisecond = int.from_bytes(record[time_at : time_at + 8], "big") + 1000
     body = record[RECORD_HEAD:time_at] + millisecond.to_bytes(8, "big") + record[time_at + 8 : -1]
@@ -173,7 +173,7 @@ def a_second_later(record: bytes) -> bytes:
 
 
 def test_no_truth_beyond_the_log(written: Written, tmp_path: Path) -> None:
-    """Nobody knows what will be."""
+    """A zxid that the log has not reached is refused."""
     with pytest.raises(AssertionError, match=r"the log ends at 0x[0-9a-f]+, before 0x7f"):
         truth.replay(written.version, written.data_dir, [2**63 - 1], tmp_path)
 
@@ -190,7 +190,7 @@ def test_no_truth_beyond_the_log(written: Written, tmp_path: Path) -> None:
 def test_no_truth_from_another_log(
     written: Written, tmp_path: Path, change: Callable[[list[bytes]], list[bytes]], message: str
 ) -> None:
-    """A log that lacks something is told, and by the server's digests one that holds something else."""
+    """A log with a gap is refused, and one with a changed record by the server's digests."""
     log = (written.data_dir / "version-2" / "log.1").read_bytes()
     (tmp_path / "version-2").mkdir()
     (tmp_path / "version-2" / "log.1").write_bytes(log[:LOG_HEADER] + b"".join(change(list(records(log)))))
@@ -199,7 +199,7 @@ def test_no_truth_from_another_log(
 
 
 def test_the_relay_adds_latency(tmp_path: Path) -> None:
-    """To each round trip, both ways together; none is the server itself."""
+    """The relay adds its delay to each round trip. Without a delay, the address is the server's own."""
 
     def ten_reads(zookeeper: KazooClient) -> float:
         begin = time.monotonic()

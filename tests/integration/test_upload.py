@@ -1,4 +1,4 @@
-"""What S3 adds to the promises of all stores: damage on the way, and more files than a page of a listing has."""
+"""Tests of S3 alone: damage in transfer, and more files than a page of a listing has."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ def a_file(directory: Path, size: int) -> Path:
 
 
 class DamagedSpool(DirectoryStore):
-    """A store that is given a file which a failing disk has altered since it was verified."""
+    """A store that gets a file which a failing disk has altered since it was verified."""
 
     def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
         """See `Store.save`."""

@@ -1,4 +1,4 @@
-"""Captures while others write, each held against the server's own transaction log: not a byte may differ."""
+"""Captures while other clients write, each compared with the server's own transaction log, byte for byte."""
 
 import itertools
 import threading
@@ -21,11 +21,11 @@ from support.zookeeper import Ensemble, ZooKeeper, standalone
 pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("load")]
 """In the long form forty captures behind a slow network take five minutes. Two loads at once would slow each other."""
 WRITES, WRITES_IN_A_SOAK = 1000, 2000
-"""Per second. In the short form other tests have their share of the machine."""
+"""Writes per second. In the short form, other tests need the machine too."""
 ZNODES = 5000
 VERSIONS = (NEWEST, OLDER, OLDEST)
 SHORT = 2
-"""Captures in the short form: one that begins with nothing, and one that knows ACLs of the one before."""
+"""Captures in the short form: one with an empty ACL cache, and one with the ACLs of the first."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Case:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each version and each latency once; in the long form each with each, and longer."""
+    """Each version and each latency once. In the long form all combinations, and for longer."""
     soak = metafunc.config.getoption("--soak")
     if "case" in metafunc.fixturenames:
         pairs = itertools.product(VERSIONS, (0, 4, 20)) if soak else zip(VERSIONS, (0, 4, 20), strict=True)
@@ -50,12 +50,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def writes(*, soak: bool) -> int:
-    """How many a load makes each second."""
+    """Writes of a load each second."""
     return WRITES_IN_A_SOAK if soak else WRITES
 
 
 def take_some(address: str, directory: Path, number: int) -> list[Taken]:
-    """Captures one after the other, each but the first with the ACLs that are known of the one before."""
+    """Captures one after the other, each with the cached ACLs of the previous one."""
     known = AclCache(directory)
     taken = [take(address, directory / f"capture-{each}", known=known) for each in range(number)]
     known.forget()
@@ -63,14 +63,14 @@ def take_some(address: str, directory: Path, number: int) -> list[Taken]:
 
 
 def require_exact(version: str, server: ZooKeeper, taken: list[Taken], directory: Path) -> None:
-    """Print what the truth says of them, which must be nothing."""
+    """Print the differences from the log. There must be none."""
     verdict = judge(version, server.data_dir, {"all": taken}, directory / "truth")["all"]
     print(verdict)
     assert (len(taken), {}, []) == (verdict.captures, dict(verdict.wrong), verdict.examples)
 
 
 def test_standalone(case: Case, writes: int, tmp_path: Path) -> None:
-    """Everything that can be written is, fast, and each capture is the tree at its zxid."""
+    """While every kind of write happens fast, each capture is the tree at its zxid."""
     with (
         standalone(case.version, tmp_path) as server,
         delayed(server.address, case.latency) as address,
@@ -92,7 +92,7 @@ def ensemble(version: str, tmp_path: Path) -> Iterator[Ensemble]:
 
 
 def test_leader(version: str, ensemble: Ensemble, writes: int, tmp_path: Path, *, soak: bool) -> None:
-    """On a leader, too."""
+    """A capture from a leader is exact."""
     leader = next(server for server in ensemble.servers if server.mode() == "leader")
     with load(ensemble.address, writes, seed=1, znodes=ZNODES):
         taken = take_some(leader.address, tmp_path, 20 if soak else SHORT)
@@ -102,7 +102,7 @@ def test_leader(version: str, ensemble: Ensemble, writes: int, tmp_path: Path, *
 def test_follower_whose_leader_is_killed(
     version: str, ensemble: Ensemble, writes: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, soak: bool
 ) -> None:
-    """On a follower, before, while and after another leader is elected: the capture starts again, and is exact."""
+    """A capture from a follower is exact before, during and after an election. It starts again."""
     follower, leader = (
         next(server for server in ensemble.servers if server.mode() == mode) for mode in ("follower", "leader")
     )
@@ -126,7 +126,7 @@ def test_follower_whose_leader_is_killed(
     ids=["only what events tell of", "nothing deleted", "nothing deleted, no zxids in events"],
 )
 def test_nothing_unproven(calm_version: str, options: dict[str, float], writes: int, tmp_path: Path) -> None:
-    """Where nobody sets ACLs every ACL is proven, if events tell of each zxid, or if nothing is deleted."""
+    """If no client sets ACLs, every ACL is verified, if events carry zxids or nothing is deleted."""
     with (
         standalone(calm_version, tmp_path) as server,
         load(server.address, writes, seed=3, znodes=ZNODES, login=ADMIN, **{"recreate": 0, "subtree": 0, **options}),
@@ -137,7 +137,7 @@ def test_nothing_unproven(calm_version: str, options: dict[str, float], writes: 
 
 
 def test_never_starves(tmp_path: Path, *, soak: bool) -> None:
-    """5,000 writes a second, nearly all below few parents, seen through 20 ms: captures end, in so many rounds."""
+    """With 5,000 writes a second below few parents and 20 ms of latency, captures end within limited rounds."""
     with (
         standalone(NEWEST, tmp_path) as server,
         delayed(server.address, 20) as address,
@@ -156,7 +156,7 @@ def restarted(server: ZooKeeper) -> None:
 
 
 def test_connection_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """When the server is gone in the middle, what was read is thrown away, and the capture starts again."""
+    """If the server stops during a capture, the capture starts again and reads everything again."""
     server = ZooKeeper(NEWEST, tmp_path)
     server.start()
     server.wait()

@@ -1,4 +1,4 @@
-"""Negative controls: with any rule of the capture taken out, the proof fails. One that cannot fail proves nothing."""
+"""Negative controls: without any one rule of the capture, the comparison with the log finds differences."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,12 +47,12 @@ def only_creates_mark_parents(patch: pytest.MonkeyPatch) -> None:
 
 
 def nothing_is_late(patch: pytest.MonkeyPatch) -> None:
-    """What is marked when the capture is closed is not read."""
+    """Znodes that are marked at the cut are not read."""
     patch.setattr(ConsistentCut, "late", lambda _: [])
 
 
 def nothing_breaks(patch: pytest.MonkeyPatch) -> None:
-    """What changes again before its late read is taken all the same."""
+    """A znode that changes again before its late read is accepted."""
     original = ChangeTracker.mark
 
     def mark(self: ChangeTracker, path: bytes) -> None:
@@ -69,7 +69,7 @@ def no_quotas(patch: pytest.MonkeyPatch) -> None:
 
 
 def any_version_of_an_acl(patch: pytest.MonkeyPatch) -> None:
-    """An ACL is taken whatever version of its znode it is of."""
+    """An ACL of any version of its znode is accepted."""
     patch.setattr(AclTable, "fitting", lambda self, path, _, reply: self.any_version(path, reply, UNKNOWN))
     patch.setattr(consistent_cut, "version_of", lambda _: (b"", NEVER_SET))
 
@@ -80,7 +80,7 @@ def no_proof(patch: pytest.MonkeyPatch) -> None:
 
 
 def nothing_is_silent(patch: pytest.MonkeyPatch) -> None:
-    """Every zxid is taken for one that an event told of."""
+    """Every zxid counts as announced by an event."""
 
     def reply(self: ChangeTracker, zxid: int) -> None:
         self.zxid = max(self.zxid, zxid)
@@ -112,13 +112,13 @@ RULES: tuple[Take, ...] = (
     the_proof_clears,
 )
 SELDOM = (nothing_breaks, no_quotas, any_version_of_an_acl)
-"""What goes wrong without these does so in some captures only, so they are taken out in the long form alone."""
+"""Without these rules, only some captures are wrong, so they are removed in the long form alone."""
 WHOLE = "all rules"
 pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("load")]
 
 
 def taken_out_one_by_one(*, soak: bool) -> list[Take]:
-    """The rules that are taken out in this form."""
+    """The rules that are removed in this form."""
     return [rule for rule in RULES if soak or rule not in SELDOM]
 
 
@@ -131,7 +131,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory, *, soak: bool) -> dict[str, Verdict]:
-    """What the truth says of captures under one load, with each rule taken out, and with none."""
+    """The differences of captures under one load, without each of the rules, and with all of them."""
     directory = tmp_path_factory.mktemp("rules")
     taken: dict[str, list[Taken]] = {}
     with (
@@ -151,7 +151,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory, *, soak: bool) -> dict[st
 
 @contextmanager
 def taken_out(rule: Take | None) -> Iterator[None]:
-    """Without a rule; and without what else finds changes of which nobody told, and would stop some captures."""
+    """Remove a rule, and the checks for changes without an event, which would stop some captures."""
     with pytest.MonkeyPatch.context() as patch:
         if rule:
             patch.setattr(capture.Capture, "require_all", lambda *_: None)
@@ -161,19 +161,19 @@ def taken_out(rule: Take | None) -> Iterator[None]:
 
 
 def test_with_all_rules(verdicts: dict[str, Verdict]) -> None:
-    """Under the same load, with all rules, nothing differs."""
+    """Under the same load, with all rules, captures are exact."""
     print(verdicts[WHOLE])
     assert {} == dict(verdicts[WHOLE].wrong)
 
 
 def test_without(rule: str, verdicts: dict[str, Verdict]) -> None:
-    """Without any one of them something does."""
+    """Without any one of the rules, captures differ from the log."""
     print(f"{verdicts[rule].wrong.total()} differences: {dict(verdicts[rule].wrong)}")
     assert verdicts[rule].wrong
 
 
 def test_without_the_count(tmp_path: Path) -> None:
-    """With events lost, the count of znodes alone finds out that some were not seen."""
+    """If events are lost, the count of znodes shows that some were not read."""
     with (
         standalone(NEWEST, tmp_path) as server,
         load(server.address, 2000, seed=1, znodes=4000, delete=0, setacl=0),
@@ -186,7 +186,7 @@ def test_without_the_count(tmp_path: Path) -> None:
 
 
 def test_without_events(tmp_path: Path) -> None:
-    """With events lost, the proof finds out that something has changed."""
+    """If events are lost, the verification of ACLs finds that a znode has changed."""
     with (
         standalone(NEWEST, tmp_path) as server,
         load(server.address, 2000, seed=1, znodes=4000),
