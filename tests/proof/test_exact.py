@@ -1,10 +1,7 @@
 """Captures while other clients write, each compared with the server's own transaction log, byte for byte."""
 
 import itertools
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +9,11 @@ import pytest
 
 from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
 from metadata_tool.zookeeper.acl_cache import AclCache
+from metadata_tool.zookeeper.protocol import MULTI_READ
 from support.capturing import Taken, judge, take
 from support.latency import delayed
+from support.processes import READY_WITHIN, eventually
+from support.relay import relay
 from support.seed import ADMIN
 from support.truth import load
 from support.zookeeper import Ensemble, ZooKeeper, standalone
@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("load")]
 WRITES, WRITES_IN_A_SOAK = 1000, 2000
 """Writes per second. In the short form, other tests need the machine too."""
 ZNODES = 5000
+IN_THE_MIDDLE = 6
+"""The number of a multi-read that reads the last level, with many to follow."""
 VERSIONS = (NEWEST, OLDER, OLDEST)
 SHORT = 2
 """Captures in the short form: one with an empty ACL cache, and one with the ACLs of the first."""
@@ -99,6 +101,17 @@ def test_leader(version: str, ensemble: Ensemble, writes: int, tmp_path: Path, *
     require_exact(version, leader, taken, tmp_path)
 
 
+def at_multi_read(number: int, action: Callable[[], None]) -> Callable[[int], None]:
+    """What a relay does: this, before it passes the multi-read of this number on."""
+    numbers = itertools.count(1)
+
+    def sees(kind: int) -> None:
+        if kind == MULTI_READ and next(numbers) == number:
+            action()
+
+    return sees
+
+
 def test_follower_whose_leader_is_killed(
     version: str, ensemble: Ensemble, writes: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, soak: bool
 ) -> None:
@@ -106,12 +119,17 @@ def test_follower_whose_leader_is_killed(
     follower, leader = (
         next(server for server in ensemble.servers if server.mode() == mode) for mode in ("follower", "leader")
     )
-    with load(ensemble.address, writes, seed=2, znodes=3 * ZNODES), ThreadPoolExecutor(1) as pool:
-        taken = take_some(follower.address, tmp_path / "before", 5 if soak else 1)
-        first = pool.submit(take, follower.address, tmp_path / "while")
-        time.sleep(taken[0].seconds["walk"] / 2)
+
+    def elect_another() -> None:
+        epoch = follower.epoch()
         leader.kill()
-        taken += [first.result(), *take_some(follower.address, tmp_path / "after", 10 if soak else 1)]
+        eventually("another leader is elected", lambda: follower.epoch() > epoch, READY_WITHIN)
+
+    with load(ensemble.address, writes, seed=2, znodes=ZNODES), relay(follower.address) as (address, meddling):
+        taken = take_some(follower.address, tmp_path / "before", 5 if soak else 1)
+        meddling.sees = at_multi_read(IN_THE_MIDDLE, elect_another)
+        taken.append(take(address, tmp_path / "while"))
+        taken += take_some(follower.address, tmp_path / "after", 10 if soak else 1)
     assert "Starting again" in caplog.text
     require_exact(version, follower, taken, tmp_path)
 
@@ -149,25 +167,21 @@ def test_never_starves(tmp_path: Path, *, soak: bool) -> None:
     require_exact(NEWEST, server, taken, tmp_path)
 
 
-def restarted(server: ZooKeeper) -> None:
-    """End a server, and start it again."""
-    server.kill()
-    server.start()
-
-
 def test_connection_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """If the server stops during a capture, the capture starts again and reads everything again."""
     server = ZooKeeper(NEWEST, tmp_path)
     server.start()
     server.wait()
+
+    def restart() -> None:
+        server.kill()
+        server.start()
+
     try:
-        with load(server.address, 500, seed=5, znodes=3 * ZNODES):
+        with load(server.address, 500, seed=5, znodes=ZNODES), relay(server.address) as (address, meddling):
             (before,) = take_some(server.address, tmp_path / "before", 1)
-            restart = threading.Timer(before.seconds["walk"] / 2, restarted, [server])
-            restart.start()
-            taken = take(server.address, tmp_path / "while")
-            restart.join()
-            server.wait()
+            meddling.sees = at_multi_read(IN_THE_MIDDLE, restart)
+            taken = take(address, tmp_path / "while")
     finally:
         server.stop()
     assert "Starting again" in caplog.text

@@ -112,6 +112,11 @@ class ZooKeeper:
         """`standalone`, `leader` or `follower`."""
         return self._srvr().partition("Mode: ")[2].partition("\n")[0]
 
+    def epoch(self) -> int:
+        """How many leaders there have been, as far as this server knows. 0 while it does not serve."""
+        zxid = self._srvr().partition("Zxid: ")[2].partition("\n")[0]
+        return int(zxid, 16) >> 32 if zxid else 0
+
     @property
     def admin_address(self) -> str:
         """Where its AdminServer listens: `host:port`."""
