@@ -1,5 +1,7 @@
 """What an operator asks of a recovery, and what becomes of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from metadata_tool.errors import ClusterNameDiffers
@@ -39,6 +41,12 @@ def test_plan() -> None:
         urls=URLS,
     )
     assert expected == options.plan(summary("old"), ZXID, TIME)
+
+
+def test_long_ids() -> None:
+    """Where BookKeeper has long ids already, the long counter is raised, however low the ids are."""
+    saved = replace(summary(), counters=("/ledgers/idgen", "/ledgers/idgen-long"))
+    assert Counter(1, 2) == RecoveryOptions(Scope.BOOKIES_LOST).plan(saved, ZXID, TIME).counter
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ import pytest
 
 from metadata_tool.pulsar.codec import encode, managed_cursor, managed_ledger
 from metadata_tool.pulsar.ids import MARGIN
+from metadata_tool.pulsar.managed_ledger_pb2 import ManagedLedgerInfo
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import RULES, Rule, Scope
 from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.stat import Stat
 from support.metadata import NAMESPACE, as_json, cursor, ledgers, tree
-from support.recovery import KEPT, LOST, POLICIES, recover
+from support.recovery import KEPT, LOST, POLICIES, ZXID, recover, recovered
 
 COMPRESSED = b"\x47\x78\0\0\0\x04\x08\x03\x10\x00"
 """The prefix and the header of a value that is compressed with ZSTD."""
@@ -76,6 +77,43 @@ def test_terminated_topic_is_reopened() -> None:
     content = {f"{NAMESPACE}/t": ledgers((3, True), terminated=True)}
     assert not managed_ledger(data(recover(content), f"{NAMESPACE}/t")).HasField("terminatedPosition")
     assert managed_ledger(data(recover(content, KEPT), f"{NAMESPACE}/t")).HasField("terminatedPosition")
+
+
+def test_terminated_topic_without_ledgers_is_reopened() -> None:
+    """A terminated topic is reopened, also if its list is empty."""
+    info = ManagedLedgerInfo()
+    info.terminatedPosition.ledgerId, info.terminatedPosition.entryId = 3, 99
+    new = recover({f"{NAMESPACE}/t": info.SerializeToString()})
+    assert b"" == data(new, f"{NAMESPACE}/t")
+
+
+def test_topic_without_data_is_unchanged() -> None:
+    """A topic whose znode has no data, not even an empty one, stays as it is."""
+    nodes = [node._replace(data=None) for node in tree({f"{NAMESPACE}/t": b""})]
+    new, changes = recovered(nodes)
+    assert (nodes, 0, {}) == (new, changes.undecodable_count, changes.changed)
+
+
+def test_changed_znode_keeps_its_acl() -> None:
+    """A changed znode has the ACL that it had."""
+    nodes = [node._replace(acl=7) for node in tree({f"{NAMESPACE}/t": ledgers((3, True))})]
+    assert {7} == {node.acl for node in recovered(nodes)[0]}
+
+
+def test_raised_counter_has_had_children() -> None:
+    """A raised counter looks as if its last child came with the recovery."""
+    new = recover({"/ledgers/idgen": b""})
+    assert (ZXID, 1) == (Stat.unpack(new["/ledgers/idgen"].stat).pzxid, Stat.unpack(new["/ledgers/idgen"].stat).mzxid)
+
+
+@pytest.mark.parametrize("ledger_id", [0, 1, 17])
+def test_any_ledger_of_a_cursor(ledger_id: int) -> None:
+    """Whichever ledger has the exact position, the cursor no longer refers to it, compressed or not."""
+    for before in (b"", COMPRESSED):
+        saved = encode(managed_cursor(cursor(ledger_id)), before)
+        new = data(recover({f"{NAMESPACE}/t": b"", f"{NAMESPACE}/t/sub": saved}), f"{NAMESPACE}/t/sub")
+        assert -1 == managed_cursor(new).cursorsLedgerId
+        assert bool(before) == new.startswith(COMPRESSED[:2])
 
 
 def test_compressed_stays_compressed() -> None:
@@ -182,6 +220,15 @@ def test_addresses_of_the_lost_cluster_are_replaced_or_removed() -> None:
     assert POLICIES["/admin/clusters/old"] == data(recover(POLICIES, KEPT), "/admin/clusters/old")
 
 
+def test_other_clusters_keep_their_addresses() -> None:
+    """Only the own cluster gets the new addresses, not those that it replicates to."""
+    far = as_json(serviceUrl="http://far:8080")
+    options = RecoveryOptions(Scope.BOOKIES_LOST, "old", urls=(("serviceUrl", "http://new:8080"),))
+    new = recover({**POLICIES, "/admin/clusters/far": far}, options)
+    assert far == data(new, "/admin/clusters/far")
+    assert "http://new:8080" == policies(new, "/admin/clusters/old")["serviceUrl"]
+
+
 def test_same_addresses_are_no_change() -> None:
     """A cluster that has the wanted addresses already keeps its znode, byte for byte."""
     path = "/admin/clusters/old"
@@ -202,6 +249,39 @@ def test_rename(scope: Scope) -> None:
     assert expected == policies(new, "/admin/policies/shop/orders")
 
 
+def test_rename_in_the_clusters_that_a_namespace_may_use() -> None:
+    """Both lists of clusters of a namespace have the new name."""
+    lists = {"replication_clusters": ["old"], "allowed_clusters": ["far", "old"]}
+    new = recover({"/admin/clusters/old": b"{}", "/admin/policies/a/b": as_json(**lists)}, RENAMED)
+    expected = {"replication_clusters": ["new"], "allowed_clusters": ["far", "new"]}
+    assert expected == policies(new, "/admin/policies/a/b")
+
+
+@pytest.mark.parametrize(
+    ("options", "saved"),
+    [
+        (RENAMED, b'{ "replication_clusters": ["far"] }'),
+        (
+            RecoveryOptions(Scope.BOOKIES_LOST, infinite_retention=True),
+            b'{ "retention_policies": {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1} }',
+        ),
+    ],
+)
+def test_policies_that_are_as_wanted_are_no_change(options: RecoveryOptions, saved: bytes) -> None:
+    """Policies that need no change keep their znode, byte for byte."""
+    content = {"/admin/clusters/old": b"{}", "/admin/policies/a/b": saved}
+    assert saved == data(recover(content, options), "/admin/policies/a/b")
+
+
+def test_policies_that_cannot_be_decoded_are_reported() -> None:
+    """Policies that are not a JSON object stay unchanged, and are reported."""
+    content = {"/admin/clusters/old": b"{}", "/admin/policies/a/b": b"{", "/admin/policies/a/c": b"[1]"}
+    new, changes = recovered(tree(content), RENAMED)
+    expected = ["/admin/policies/a/b: not JSON", "/admin/policies/a/c: not a JSON object"]
+    assert expected == changes.undecodable
+    assert [b"{", b"[1]"] == [node.data for node in new[-2:]]
+
+
 @pytest.mark.parametrize("name", ["", "old"])
 def test_same_name_changes_no_policy(name: str) -> None:
     """If the name is the same or unknown, no policy changes."""
@@ -217,6 +297,8 @@ def test_rename_removes_health_checks() -> None:
     content = POLICIES | {checks: ledgers((3, True)), f"{checks}/reader": cursor(-1), system: ledgers((4, True))}
     new = recover(content, RENAMED)
     assert (False, False, True) == (checks in new, f"{checks}/reader" in new, system in new)
+    other = "/managed-ledgers/pulsar/old/persistent/persistent/healthcheck"  # a cursor of a topic called `persistent`
+    assert other in recover(content | {other: cursor(-1)}, RENAMED)
     assert checks in recover(content, RecoveryOptions(Scope.BOOKIES_LOST, "old"))
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metadata_tool.pulsar.managed_ledger_pb2 import ManagedLedgerInfo
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import CURSORS, TOPICS, Cursor, Topic, TopicDecoder
 from support.metadata import cursor, ledgers
@@ -42,3 +43,39 @@ def test_decoder_and_patterns_agree(names: list[str]) -> None:
     # The value may be of the wrong kind: it is only tested whether the znode is a topic or a cursor.
     found = TopicDecoder(Layout()).decode(path, cursor(3))
     assert any(matches) == (found is not None)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/managed-ledgerz/t/n/persistent/a",
+        "/managed-ledgers/t/n/persistent/a/s/x",
+        "/managed-ledgers/t/c/n/persistent/a/s/x",
+        "/managed-ledgers/t/n/persistent",
+    ],
+)
+def test_neither(path: str) -> None:
+    """A znode elsewhere, above a topic or below a cursor is neither."""
+    assert TopicDecoder(Layout()).decode(path.encode(), cursor(3)) is None
+
+
+@pytest.mark.parametrize("data", [None, b""])
+def test_topic_without_data(data: bytes | None) -> None:
+    """A topic without data has no ledgers, and nothing else."""
+    expected = Topic("t/n", "a", ManagedLedgerInfo())
+    assert expected == TopicDecoder(Layout()).decode(b"/managed-ledgers/t/n/persistent/a", data)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name", "expected"),
+    [
+        ("pulsar/old/broker-0:8080", "healthcheck", True),
+        ("pulsar/old", "healthcheck", True),
+        ("pulsar/old/broker-0:8080", "healthchecks", False),
+        ("pulsars/old", "healthcheck", False),
+        ("public/pulsar/", "healthcheck", False),
+    ],
+)
+def test_health_check(namespace: str, name: str, *, expected: bool) -> None:
+    """Brokers check their health by a topic of this name, in a namespace of the tenant `pulsar`."""
+    assert expected == Topic(namespace, name, ManagedLedgerInfo()).is_health_check

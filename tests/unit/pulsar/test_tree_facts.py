@@ -5,7 +5,9 @@ import json
 import pytest
 
 from metadata_tool.errors import ClusterNameDiffers
+from metadata_tool.pulsar.ids import MAX_ID
 from metadata_tool.pulsar.limits import ScanLimits
+from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.pulsar.tree_facts import TreeFacts, TreeSummary
@@ -45,6 +47,11 @@ def test_invalid_summary(key: str, value: object) -> None:
     assert TreeSummary.parse({**facts_of({}).summary.to_json(), key: value}) is None
 
 
+def test_summary_below_the_lowest_id() -> None:
+    """The lowest id is -1, for a tree that has none."""
+    assert TreeSummary.parse({**facts_of({}).summary.to_json(), "highestLedgerId": -2}) is None
+
+
 def test_missing_summary() -> None:
     """A manifest without a summary has none."""
     assert TreeSummary.parse(None) is None
@@ -78,6 +85,32 @@ def test_cluster_with_too_many_znodes() -> None:
     """A cluster with more znodes than the limit cannot be renamed."""
     assert facts_of(POLICIES, ScanLimits(cluster_znodes=4)).summary.renamable
     summary = facts_of(POLICIES, ScanLimits(cluster_znodes=2)).summary
-    assert not summary.renamable
+    assert summary.renamable is False
     with pytest.raises(ClusterNameDiffers, match="too many znodes"):
         RecoveryOptions(Scope.BOOKIES_LOST, "new", rename_cluster=True).plan(summary, ZXID, TIME)
+
+
+def test_counters_below_a_chroot() -> None:
+    """The paths of counters are without the chroot."""
+    content = {f"/a/b{path}": data for path, data in BOOKKEEPER.items()}
+    assert set(BOOKKEEPER) == scanned(tree(content), Layout("/a/b")).facts.counters
+
+
+def test_v1_name_before_others() -> None:
+    """One topic with a V1 name is enough, whatever comes after it."""
+    topics = dict.fromkeys(("/managed-ledgers/a/b/c/persistent/t", "/managed-ledgers/z/n/persistent/t"), b"")
+    assert facts_of(topics).has_v1_names
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [([], -1), ([MAX_ID + 1], -1), ([MAX_ID, MAX_ID + 1], MAX_ID), ([5, MAX_ID + 1], 5)]
+)
+def test_highest_id_of_a_list(content: list[int], expected: int) -> None:
+    """An id that no counter can have allocated does not count, the others of its list do."""
+    saved = ledgers(*[(ledger_id, True) for ledger_id in content])
+    assert expected == facts_of({f"{NAMESPACE}/t": saved}).highest_id
+
+
+def test_policies_that_are_not_an_object() -> None:
+    """Policies that are JSON, but not an object, have no retention."""
+    assert {"shop/odd": None} == facts_of({"/admin/policies/shop/odd": b"[]"}).retention
