@@ -221,7 +221,7 @@ def test_of_another_user(mode: int, public: Path, born: Nursery) -> None:
 
 
 def test_for_another_user(settings: dict[str, str], volume: Path, born: Nursery) -> None:
-    """Files that root restores get the owner of the data directory, and no other file changes its owner."""
+    """Files that root restores get the owner and the mode of the data directory."""
     if os.geteuid() != 0:
         print("NOT TESTED: only root gives files away")
         return

@@ -97,7 +97,7 @@ def test_on_purpose(restore: Restore, folder: Path, volume: Path) -> None:
 
 @pytest.mark.usefixtures("point")
 def test_verify_and_inspect_latest(folder: Path) -> None:
-    """verify and inspect accept `latest`."""
+    """`latest` is an address for verify and inspect."""
     found = newer(folder)
     settings = {"BUCKET": f"file://{folder}", "BACKUP_PREFIX": "pulsar"}
     assert succeed("verify", "latest", settings=settings).startswith(str(found))

@@ -137,7 +137,7 @@ def test_wrong_password(settings: dict[str, str], password: str) -> None:
 
 
 def test_unknown_user(settings: dict[str, str]) -> None:
-    """An unknown user is an error. (With another password, because 3.6 accepts the password of the login before.)"""
+    """An unknown user is an error. The password differs too, because 3.6 accepts that of the login before."""
     changes = {"ZOOKEEPER_SASL_USER": "nobody", "ZOOKEEPER_SASL_PASSWORD": "never-a-password"}
     outcome = run("backup", settings={**settings, **changes})
     assert_refused(ZooKeeperLoginFailed, "ZOOKEEPER_SASL_USER", outcome)

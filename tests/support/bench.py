@@ -1,4 +1,4 @@
-"""What a benchmark measures with, and how it says what it found."""
+"""Measures the cost of commands, and prints the results of benchmarks."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from support.zookeeper import LIKE_IN_PRODUCTION, ZooKeeper, standalone
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one thing that was done: seconds by the wall, of the processor, MiB of memory at its peak (0: not told)."""
+    """The cost of one task: seconds of time, seconds of CPU, MiB of memory at its peak (0: unknown)."""
 
     seconds: float
     cpu: float = 0.0
@@ -25,7 +25,7 @@ class Cost:
 
 
 def cost_of(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
-    """Run a command to its end, which must be a good one."""
+    """Run a command, which must succeed."""
     begin = time.monotonic()
     child = subprocess.Popen(command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert child.stderr
@@ -38,7 +38,7 @@ def cost_of(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
 
 
 def measured(work: Callable[[], object]) -> Cost:
-    """Do this here, to its end."""
+    """Run a function in this process."""
     begin, cpu = time.monotonic(), time.process_time()
     work()
     return Cost(time.monotonic() - begin, time.process_time() - cpu)
@@ -48,18 +48,18 @@ T = TypeVar("T")
 
 
 def middle_by(number: Callable[[T], float], found: Sequence[T]) -> T:
-    """The one of the middle, by a number: of a noisy machine one measurement tells little."""
+    """The median by a number, because measurements on a busy machine vary."""
     return sorted(found, key=number)[len(found) // 2]
 
 
 def middle_of(costs: Sequence[Cost]) -> Cost:
-    """That of the middle, by the wall."""
+    """The median by time."""
     return middle_by(lambda cost: cost.seconds, costs)
 
 
 @contextmanager
 def large_server(znodes: int, directory: Path) -> Iterator[ZooKeeper]:
-    """A server that holds so many znodes, as in production, its AdminServer included."""
+    """A server with this many znodes and an AdminServer, as in production."""
     (directory / "data" / "version-2").mkdir(parents=True)
     make_snapshot(directory / "data" / "version-2" / f"snapshot.{ZXID:x}", znodes)
     admin = {"admin.enableServer": "true", "admin.serverPort": str(free_port()), "admin.serverAddress": "127.0.0.1"}
@@ -68,7 +68,7 @@ def large_server(znodes: int, directory: Path) -> Iterator[ZooKeeper]:
 
 
 def table(title: str, rows: Mapping[str, Cost], unit: Cost) -> None:
-    """Print rows, each beside a unit of time."""
+    """Print rows, each compared with a unit of time."""
     width = max(map(len, rows))
     print(f"\n{title}\n{'':{width}}  {'seconds':>8}  {'CPU s':>6}  {'MiB':>5}  {'times':>6}")
     for name, cost in rows.items():

@@ -35,7 +35,7 @@ class Certificate:
 
 
 class Authority:
-    """Signs certificates; `path` is what is trusted."""
+    """Signs certificates. `path` is the file of trusted authorities."""
 
     def __init__(self, directory: Path) -> None:
         """Make one, in a directory that does not exist yet."""
@@ -48,7 +48,7 @@ class Authority:
         self._write(self.path, built.sign(self._key, hashes.SHA256()))
 
     def issue(self, name: str, *, host: str = "127.0.0.1", valid: bool = True, password: str = "") -> Certificate:
-        """A certificate of a host; not valid is one that has expired; the key is encrypted if there is a password."""
+        """A certificate of a host. If not valid, it has expired. The key is encrypted if there is a password."""
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             alternative: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
@@ -84,7 +84,7 @@ class Authority:
 
 
 def server_settings(authority: Authority, port: int, client_auth: str) -> dict[str, str]:
-    """Lines of zoo.cfg: TLS at this port, for clients of this authority; whether certificates of theirs are wanted."""
+    """Lines of zoo.cfg: TLS at this port, for clients of this authority, with or without client certificates."""
     return {
         "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
         "secureClientPort": str(port),

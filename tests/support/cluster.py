@@ -1,4 +1,4 @@
-"""A real Kubernetes, the one that the current kubeconfig names: kubectl, helm, what a test needs besides the chart."""
+"""The Kubernetes of the current kubeconfig: kubectl, helm, and everything that a test needs besides the chart."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 def kubectl(*arguments: str, stdin: str | None = None) -> str:
-    """Run kubectl in the tests' namespace; what it printed."""
+    """Run kubectl in the tests' namespace. Returns its output."""
     command = ["kubectl", "--namespace", NAMESPACE, *arguments]
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
@@ -45,7 +45,7 @@ def kubectl(*arguments: str, stdin: str | None = None) -> str:
 
 
 def logged(pod: str, *arguments: str) -> str:
-    """What a pod has said; nothing before it has started."""
+    """The log of a pod. Empty before it has started."""
     command = ["kubectl", "--namespace", NAMESPACE, "logs", pod, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False).stdout
 
@@ -56,7 +56,7 @@ def items(kind: str, *arguments: str) -> list[dict[str, Any]]:
 
 
 def eventually(what: str, probe: Callable[[], T]) -> T:
-    """Ask again and again until there is an answer that counts as true; else the pods are shown."""
+    """Repeat a check until its result is true. If it never is, show the pods."""
     return processes.eventually(what, probe, PATIENCE, lambda: kubectl("get", "pods", "-o", "wide"), every=1)
 
 
@@ -89,11 +89,11 @@ class Release:
         own = directory / "values.yaml"
         own.write_text(json.dumps(_values(metadata_tool(), pulsar())))
         self.files = [EXAMPLE, own]
-        """Values files; the later ones win."""
+        """Values files. The later ones win."""
         self._rendered = ""
 
     def helm(self, major: int, *arguments: str) -> str:
-        """Run helm; what it printed."""
+        """Run helm. Returns its output."""
         done = self._run(major, arguments)
         assert done.returncode == 0, f"{shlex.join(done.args)}: {done.stderr}{done.stdout}"
         return done.stdout
@@ -103,26 +103,26 @@ class Release:
         return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     def install(self, major: int, settings: Mapping[str, str]) -> str:
-        """`helm install`; the notes it printed."""
+        """Run `helm install`. Returns the notes."""
         return self._apply(major, "install", settings)
 
     def upgrade(self, major: int, settings: Mapping[str, str]) -> str:
-        """`helm upgrade`; the notes it printed."""
+        """Run `helm upgrade`. Returns the notes."""
         return self._apply(major, "upgrade", settings)
 
     def uninstall(self, major: int) -> None:
-        """`helm uninstall`, and the volumes deleted."""
+        """Run `helm uninstall`, and delete the volumes."""
         self.helm(major, "uninstall", self.name)
         self._clear()
 
     def refusal(self, major: int, settings: Mapping[str, str]) -> str:
-        """What `helm upgrade` says of settings that it must refuse."""
+        """The error of `helm upgrade`, which must refuse these settings."""
         done = self._run(major, self._arguments("upgrade", settings))
         assert done.returncode != 0, done.stdout
         return done.stderr
 
     def apply(self, settings: Mapping[str, str]) -> None:
-        """What those do who render without a cluster: `helm template`, and `kubectl apply`, which deletes nothing."""
+        """Render without a cluster (`helm template`), and run `kubectl apply`, which deletes nothing."""
         self._rendered = self.helm(3, *self._arguments("template", settings))
         kubectl("apply", "--filename", "-", stdin=self._rendered)
 
@@ -163,7 +163,7 @@ def is_ready(pod: dict[str, Any]) -> bool:
 
 
 def _values(tool: Image, zookeeper: Image) -> dict[str, Any]:
-    """What is different on a small cluster without a registry and without Amazon."""
+    """Values for a small cluster without a registry and without Amazon's S3."""
     small = {"requests": {"cpu": "10m", "memory": "64Mi"}}
     login = {"secretKeyRef": {"name": "zookeeper-login", "key": "login"}}
     return {
@@ -198,14 +198,14 @@ def _values(tool: Image, zookeeper: Image) -> dict[str, Any]:
 
 @dataclass
 class Surroundings:
-    """What the operator has before the chart: a namespace, an object store, credentials."""
+    """The parts that must exist before the chart: a namespace, an object store, credentials."""
 
     directory: Path
     keys: tuple[str, str] = (ACCESS_KEY, SECRET_KEY)
-    """Those that the object store takes."""
+    """The credentials that the object store accepts."""
 
     def set_up(self) -> None:
-        """Make them. The namespace admits only pods that keep to the `restricted` level."""
+        """Create these parts. The namespace admits only pods that keep to the `restricted` level."""
         for image in (metadata_tool(), pulsar(), s3()):
             load(image)
         kubectl("create", "namespace", NAMESPACE)
@@ -215,11 +215,11 @@ class Surroundings:
         self.restart_object_store(*self.keys)
 
     def set_keys(self, access_key: str, secret_key: str) -> None:
-        """Put these into the Secret that the release is given."""
+        """Put these credentials into the Secret of the release."""
         _set_secret("aws-secret", access_key, secret_key)
 
     def restart_object_store(self, access_key: str, secret_key: str) -> None:
-        """An object store that takes these keys alone, with an empty bucket."""
+        """An object store that accepts only these keys, with an empty bucket."""
         self.keys = access_key, secret_key
         _set_secret("s3-keys", access_key, secret_key)
         kubectl("delete", "pod", "s3", "--ignore-not-found", "--grace-period=1")
@@ -230,12 +230,12 @@ class Surroundings:
 
     @staticmethod
     def ask(host: str, port: int, path: str) -> str:
-        """What a Service answers to a pod."""
+        """The answer of a Service to a pod."""
         program = 'exec 3<> "/dev/tcp/$0/$1"; printf "GET $2 HTTP/1.0\\r\\n\\r\\n" >&3; cat <&3'
         return kubectl("exec", "s3", "--", "bash", "-c", program, host, str(port), path)
 
     def tear_down(self) -> None:
-        """Remove them, and all that lies in the namespace."""
+        """Delete the namespace with everything in it."""
         kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
     @contextlib.contextmanager

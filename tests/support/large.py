@@ -24,7 +24,7 @@ _LEDGERS = 10
 
 
 def pulsar_shaped(znodes: int) -> Iterator[Node]:
-    """About so many znodes, in tree order: of each five a topic, its two cursors, and two ledgers."""
+    """About this many znodes, in tree order. Of five, one is a topic, two are its cursors, and two are ledgers."""
     topics = znodes // 5
     yield _node("", b"", children=2)
     groups = -(-2 * topics // 10_000)
@@ -91,7 +91,7 @@ def make_snapshot(path: Path, znodes: int) -> snapshot.Written:
 def make_backup(
     directory: Path, path: Path, written: snapshot.Written, zxid: int = ZXID, **summary: Any
 ) -> RestorePoint:
-    """Pack a snapshot into a backup, in a directory for backups; `outline` is what its manifest tells falsely."""
+    """Pack a snapshot into a backup, in a directory for backups. `outline` replaces that of its manifest."""
     point = RestorePoint(parse_location(f"file://{directory}"), BackupName("large", TIMESTAMP))
     manifest = Manifest(
         format_version=FORMAT_VERSION,

@@ -1,4 +1,4 @@
-"""A longer way to a server: what it adds is time, not less throughput."""
+"""A relay that adds latency on the way to a server, without reducing throughput."""
 
 import asyncio
 import contextlib
@@ -9,15 +9,15 @@ from collections.abc import Iterator
 
 _CHUNK = 256 << 10
 _WINDOW = 256
-"""Chunks on their way at most, in each direction: far more than a server sends within a round trip."""
+"""The most chunks in flight in each direction, far more than a server sends within a round trip."""
 
 
 @contextlib.contextmanager
 def delayed(address: str, milliseconds: float) -> Iterator[str]:
-    """The address of a relay to this `host:port`, which adds so many milliseconds to each round trip.
+    """The address of a relay to this `host:port`, which adds this many milliseconds to each round trip.
 
-    It is a process of its own, so that it takes no time from whoever measures, and it ends with this one. With 0 there
-    is none: the address is the server's own.
+    It is a process of its own, so that it takes no time from the measuring process, and it ends with this one. With 0,
+    the address is the server's own.
     """
     if not milliseconds:
         yield address
@@ -34,7 +34,7 @@ def delayed(address: str, milliseconds: float) -> Iterator[str]:
 
 
 async def _serve(address: str, milliseconds: float) -> None:
-    """Relay until stdin ends, as it does when the parent has died."""
+    """Relay until stdin ends, which it does when the parent ends."""
     host, _, port = address.rpartition(":")
     one_way = milliseconds / 2000
 
@@ -52,7 +52,7 @@ async def _serve(address: str, milliseconds: float) -> None:
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, one_way: float) -> None:
-    """Bring what one side says to the other, each chunk when its time has come, and then the end."""
+    """Pass the data of one side to the other, each chunk after its delay, and then the end."""
     under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_WINDOW)
     delivery = asyncio.create_task(_deliver(under_way, writer))
     chunk = b"?"
@@ -80,5 +80,5 @@ async def _deliver(under_way: asyncio.Queue[tuple[float, bytes]], writer: asynci
 
 
 if __name__ == "__main__":
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # both sides come and go
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # either side may close the connection
     asyncio.run(_serve(sys.argv[1], float(sys.argv[2])))

@@ -24,10 +24,10 @@ PATIENCE = 90
 
 _QUIET = logging.getLogger("members")
 _QUIET.disabled = True
-"""For clients of servers that come and go."""
+"""Settings for clients of servers that start and stop."""
 
 _PULSAR = """#!/bin/bash
-# What of Pulsar's program the scripts use.
+# The part of Pulsar's program that the scripts use.
 command=$1
 shift
 export CLASSPATH=$CLASS_PATH
@@ -52,7 +52,7 @@ reconfigEnabled=true
 
 
 class Member:
-    """One pod: its volume and its files outlive it."""
+    """One pod. Its volume and its files stay after its end."""
 
     def __init__(self, version: str, directory: Path, ordinal: int, ports: Sequence[int], conf: str) -> None:
         self.ordinal, self.host = ordinal, f"127.0.0.{ordinal + 1}"
@@ -83,7 +83,7 @@ class Member:
         return self._process is not None
 
     def want(self, replicas: int) -> None:
-        """What the values say, as the kubelet brings it into a pod."""
+        """Write the values into the pod, as the kubelet does."""
         (self._config / "replicas").write_text(f"{replicas}\n")
 
     def start(self, java_options: str = "") -> None:
@@ -105,7 +105,7 @@ class Member:
         """End the pod as Kubernetes does."""
         if self._process:
             self._process.stop()
-            self._process.kill()  # what it may have left behind in its process group
+            self._process.kill()  # processes of its group that still run
         self._process = None
 
     def terminate(self) -> None:
@@ -114,21 +114,21 @@ class Member:
         self._process.stop()
 
     def forget(self) -> None:
-        """What it has said so far is no longer looked at."""
+        """Ignore the log so far."""
         (self._config.parent / "log").write_text("")
 
     def wait(self) -> int:
-        """Wait until the pod's first process ends by itself; its exit code."""
+        """Wait until the pod's first process ends by itself. Returns its exit code."""
         assert self._process
         return self._process.wait()
 
     def lose_volume(self) -> None:
-        """What it held is gone."""
+        """Delete the content of the volume."""
         shutil.rmtree(self.data)
         self.data.mkdir()
 
     def command_lines(self) -> str:
-        """Those of all processes of the pod that run, a line each."""
+        """The command lines of all running processes of the pod."""
         lines = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
@@ -142,7 +142,7 @@ class Member:
         return (self._config.parent / "log").read_text(errors="replace")
 
     def mode(self) -> str:
-        """`leader`, `follower`, `observer`; empty while it is not part of a quorum."""
+        """`leader`, `follower` or `observer`. Empty while the member is not part of a quorum."""
         with contextlib.suppress(OSError), socket.create_connection((self.host, self._client), timeout=5) as connection:
             connection.sendall(b"srvr")
             answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
@@ -150,7 +150,7 @@ class Member:
         return ""
 
     def ready(self) -> bool:
-        """What its readiness probe says."""
+        """Whether the readiness probe succeeds."""
         command = ["bash", str(self._config / "ready.sh"), self.host, str(self._client)]
         probe = Process(command, self._config.parent / "probe.log", {**os.environ, "TMPDIR": str(self.tmp)})
         return probe.wait() == 0
@@ -165,7 +165,7 @@ class Pods:
         self.members: list[Member] = []
 
     def plan(self, replicas: int) -> None:
-        """Make pods that are not started yet, and let the values say so many."""
+        """Create pods without starting them, and set their number in the values."""
         while len(self.members) < replicas:
             ordinal = len(self.members)
             directory = self._directory / str(ordinal)
@@ -173,12 +173,12 @@ class Pods:
         self.want(replicas)
 
     def want(self, replicas: int) -> None:
-        """What the values say reaches all pods."""
+        """Write the values into all pods."""
         for member in self.members:
             member.want(replicas)
 
     def scale(self, replicas: int) -> None:
-        """What `replicaCount` does: the values reach the pods, pods come or go, all at once."""
+        """Change `replicaCount`: write the values into the pods, and start or stop pods, all at once."""
         self.plan(replicas)
         for member in self.members[replicas:]:
             member.stop()
@@ -191,21 +191,21 @@ class Pods:
         return [member.ordinal for member in self.members if member.running and member.mode()]
 
     def voters(self) -> set[int]:
-        """The ids that the ensemble's own list has, as every running member tells it; empty while they differ."""
+        """The ids in the ensemble's own list, as every running member reports it. Empty while they differ."""
         lists = [_voters(member) for member in self.members if member.running]
         return lists[0] if lists and all(each == lists[0] for each in lists) else set()
 
     def wait_for(self, replicas: int) -> None:
-        """Wait until the ensemble has so many members, and all serve."""
+        """Wait until the ensemble has this many members, and all serve."""
         wanted = set(range(1, replicas + 1))
         self.eventually(f"{replicas} members", lambda: wanted == self.voters() and len(self.serving()) == replicas)
 
     def eventually(self, what: str, probe: Callable[[], object]) -> None:
-        """Wait for something; else the logs are shown."""
+        """Wait for a condition. If it does not come true, show the logs."""
         eventually(what, probe, PATIENCE, self.said)
 
     def never(self, what: str, probe: Callable[[], object]) -> None:
-        """Look for as long as members need for many checks: it must not come true."""
+        """Check that a condition does not come true during many checks of the members."""
         for _ in range(30):
             assert not probe(), f"{what}\n{self.said()}"
             time.sleep(0.2)
@@ -220,7 +220,7 @@ class Pods:
             member.stop()
 
     def addresses(self, replicas: int) -> str:
-        """Those of the first pods, there or not, for clients."""
+        """The addresses of the first pods for clients, whether these run or not."""
         return ",".join(f"127.0.0.{number}:{self._ports[2]}" for number in range(1, replicas + 1))
 
 
@@ -254,7 +254,7 @@ class Writers:
                     if not zookeeper.connected:
                         zookeeper.start(timeout=5)
                     path = f"/written-{number}-{count}"
-                    with contextlib.suppress(NodeExistsError):  # created, though the answer was lost
+                    with contextlib.suppress(NodeExistsError):  # created, but the answer was lost
                         zookeeper.create(path, b"")
                     self.acknowledged.append(path)
                     count += 1
@@ -264,12 +264,12 @@ class Writers:
             zookeeper.close()
 
     def have(self, number: int) -> bool:
-        """Whether so many were acknowledged."""
+        """Whether this many creates were acknowledged."""
         return len(self.acknowledged) >= number
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """As long as this lasts."""
+        """Create znodes until the end of the block."""
         for thread in self._threads:
             thread.start()
         try:
@@ -281,7 +281,7 @@ class Writers:
 
 
 def lost(acknowledged: Sequence[str], member: Member) -> set[str]:
-    """What was acknowledged and a member does not have."""
+    """The acknowledged znodes that a member does not have."""
     zookeeper = KazooClient(member.address, timeout=10)
     zookeeper.start(timeout=30)
     try:

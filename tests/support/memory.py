@@ -11,14 +11,14 @@ _EVERY = 0.5
 
 
 class Peak:
-    """The most that was seen, in bytes."""
+    """The highest value so far, in bytes."""
 
     seen = 0
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[Peak]:
-    """Look again and again at this process and all below it."""
+    """Watch this process and all below it."""
     peak, ended = Peak(), threading.Event()
 
     def watch() -> None:
@@ -35,7 +35,7 @@ def watched() -> Iterator[Peak]:
 
 
 def resident(root: int) -> int:
-    """Bytes in memory of a process and all below it; what they share counts for each."""
+    """Bytes in memory of a process and all below it. Shared memory counts for each."""
     parents, pages = {}, {}
     for directory in Path("/proc").iterdir():
         if directory.name.isdigit():

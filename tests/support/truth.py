@@ -1,4 +1,4 @@
-"""What a ZooKeeper's tree really was at a zxid, by its own transaction log; and a load that keeps changing the tree."""
+"""The tree of a ZooKeeper at a zxid, from its own transaction log, and a load that keeps changing the tree."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ from support.seed import ADMIN
 from support.zookeeper import class_path
 
 CONFIG = "/zookeeper/config"
-"""Each server writes this one from its own configuration, and logs nothing of it."""
+"""Each server writes this znode from its own configuration, and does not log it."""
 
 _JAVA = Path(__file__).parent / "java"
 _OPEN = [Acl(31, "world", "anyone")]
@@ -33,7 +33,7 @@ _TTL = 0xFF
 
 
 class Difference(NamedTuple):
-    """Of one znode: `field` is "missing", "extra", "data", "acl", or a field of Stat. Where there is none, None."""
+    """A difference of one znode. `field` is "missing", "extra", "data", "acl", or of Stat. A missing value is None."""
 
     path: str
     field: str
@@ -42,7 +42,7 @@ class Difference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """How many znodes are on both sides, and all that differs."""
+    """How many znodes are on both sides, and all differences."""
 
     znodes: int
     differences: list[Difference]
@@ -72,7 +72,7 @@ def replay(version: str, data_dir: Path, zxids: Iterable[int], out: Path) -> dic
 
 
 def differences(captured: Path, truth: Path) -> Iterator[Difference]:
-    """All that differs between two snapshot files; see `compare`."""
+    """All differences between two snapshot files. See `compare`."""
     yield from compare(captured, truth).differences
 
 
@@ -119,7 +119,7 @@ def _znode(node: Node, acl: list[Acl]) -> _Znode:
 
 
 def _persistent(tree: dict[str, _Znode]) -> Iterator[tuple[str, _Znode]]:
-    """Without ephemerals; an owner that is none but a mark (EphemeralType) is left out of its znode."""
+    """Without ephemerals. The marks of containers and TTL znodes (EphemeralType) are removed."""
     for path, znode in tree.items():
         owner = znode.stat.ephemeral_owner
         if owner == _CONTAINER or owner >> 56 & 0xFF == _TTL:
@@ -130,7 +130,7 @@ def _persistent(tree: dict[str, _Znode]) -> Iterator[tuple[str, _Znode]]:
 
 @dataclass
 class Load:
-    """A load under way, and once it has ended, what it did: writes of each kind, and errors by their names."""
+    """A running load. After its end, it has the number of writes of each kind, and of errors by their names."""
 
     pid: int
     seconds: float = 0
@@ -148,10 +148,9 @@ class Load:
 def load(
     address: str, rate: float, seed: int, znodes: int = 5000, login: str = ADMIN, **options: float
 ) -> Iterator[Load]:
-    """Write to this server until the end of the block, at so many writes per second.
-
-    It begins once the tree of so many znodes is made. `login` has all rights on every znode, others have not. Options
-    are those of Load.java: shares of each kind of write, as `setacl=0`, and `hot`, `sessions`, `deletes`.
+    """Write to this server until the end of the block, at this rate per second. The block begins once a tree of this
+    many znodes exists. `login` has all rights on every znode, others have not. Options
+        are those of Load.java: shares of each kind of write, as `setacl=0`, and `hot`, `sessions`, `deletes`.
     """
     arguments = [address, str(rate), str(seed), str(znodes), login]
     arguments += [f"{name}={value}" for name, value in options.items()]

@@ -1,4 +1,4 @@
-"""A Pulsar that can be lost and restored: one cluster after the other, over one bucket; what was sent, what is read."""
+"""A Pulsar that can be lost and restored: one cluster after the other, with one bucket, and all sent messages."""
 
 import shutil
 import threading
@@ -45,13 +45,13 @@ class Messages:
     acknowledged: dict[str, set[bytes]] = field(default_factory=dict)
 
     def promised(self, ledgers: set[int]) -> list[bytes]:
-        """Those that lie in these ledgers."""
+        """The messages in these ledgers."""
         return [content for content, (ledger, _) in self.sent if ledger in ledgers]
 
 
 @dataclass
 class World:
-    """One cluster after the other, over one bucket."""
+    """One cluster after the other, with one bucket."""
 
     version: str
     directory: Path
@@ -64,11 +64,11 @@ class World:
 
     @property
     def restored(self) -> Path:
-        """Where a restore puts what the next ZooKeeper starts from."""
+        """The data directory of the next ZooKeeper."""
         return self.directory / "restored"
 
     def begin(self, name: str = "c1", bookies: Pulsar | None = None) -> None:
-        """Start a cluster on what was restored, with empty bookies at new addresses, or with those of another."""
+        """Start a cluster from the restored directory, with empty bookies at new addresses, or those of another."""
         self.generation += 1
         self.place = self.directory / str(self.generation)
         self.zookeeper = ZooKeeper(NEWEST, self.place / "zookeeper")
@@ -96,11 +96,11 @@ class World:
         )
 
     def back_up(self) -> str:
-        """A backup now; its address."""
+        """Make a backup now. Returns its address."""
         return succeed("backup", settings={**self.settings, "ZOOKEEPER_SERVERS": self.zookeeper.address}).strip()
 
     def lose(self, *, bookies: bool = True) -> None:
-        """The disaster: all is killed, all disks are gone, or only ZooKeeper's."""
+        """The disaster: kill all processes, and delete all disks, or only ZooKeeper's."""
         self.cluster.kill()
         self.zookeeper.kill()
         self.client.close()
@@ -135,7 +135,7 @@ class World:
 
 
 def namespace(world: World, name: str, *, retention: bool = True) -> None:
-    """A namespace and its tenant; with retention nothing is ever deleted from it."""
+    """Create a namespace and its tenant. With retention, nothing is ever deleted from it."""
     tenant = name.partition("/")[0]
     if tenant not in world.cluster.get("tenants"):
         world.cluster.put(f"tenants/{tenant}", {"allowedClusters": [world.cluster.name]})
@@ -200,7 +200,7 @@ def produce_with_schema(world: World, topic: str, count: int) -> None:
 
 
 def subscribe(world: World, topic: str) -> None:
-    """Subscriptions that are at the start, in the middle, at the end, and with holes in what they acknowledged."""
+    """Create subscriptions at the start, in the middle, at the end, and with gaps in their acknowledged messages."""
     messages = world.topics[topic]
     total = len(messages.sent)
     for name in SUBSCRIPTIONS:
@@ -220,7 +220,7 @@ def subscribe(world: World, topic: str) -> None:
 
 
 def offload(world: World, topic: str) -> None:
-    """Offload everything up to the end; the last ledger is closed before."""
+    """Close the last ledger, and offload everything."""
     cluster, path = world.cluster, f"persistent/{topic}"
     cluster.put(f"{path}/unload")
     opened_topic = eventually(f"{topic} is open", lambda: stats(cluster, topic))
@@ -236,7 +236,7 @@ def offload(world: World, topic: str) -> None:
 
 
 def stats(cluster: Pulsar, topic: str) -> Any:
-    """A topic's ledgers and cursors; None while it is not open."""
+    """A topic's ledgers and cursors. None while the topic is not open."""
     try:
         stats = cluster.get(f"persistent/{topic}/internalStats")
     except OSError:
@@ -245,7 +245,7 @@ def stats(cluster: Pulsar, topic: str) -> Any:
 
 
 def read_all(world: World, topic: str, patience: int = 30_000, **options: Any) -> list[bytes]:
-    """Everything that a reader gets, from the beginning."""
+    """All messages that a reader gets from the beginning."""
     reader = world.client.create_reader(f"persistent://{topic}", pulsar.MessageId.earliest, **options)
     found = []
     while reader.has_message_available():
@@ -255,7 +255,7 @@ def read_all(world: World, topic: str, patience: int = 30_000, **options: Any) -
 
 
 def receive_all(world: World, topic: str, subscription: str, wanted: set[bytes]) -> list[bytes]:
-    """Everything that a subscription still gets; patience is for what is wanted."""
+    """All messages that a subscription still gets. Waits with patience for the wanted ones."""
     kind = pulsar.ConsumerType.Shared if subscription == "holes" else pulsar.ConsumerType.Exclusive
     consumer = world.client.subscribe(f"persistent://{topic}", subscription, consumer_type=kind)
     found: list[bytes] = []

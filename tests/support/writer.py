@@ -1,6 +1,6 @@
 """Runs in a pod: clients that create znodes through the Service, and print each that was acknowledged.
 
-Arguments: the servers, and how many clients. It ends soon after there is a file END.
+Arguments: the servers, and how many clients. It ends soon after a file END exists.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def connected(servers: str) -> Iterator[KazooClient]:
 
 
 def write(servers: str, number: int) -> None:
-    """Create one after the other; one whose answer was lost is asked for again."""
+    """Create one znode after the other. If an answer was lost, create the same znode again."""
     count = 0
     while True:
         with contextlib.suppress(KazooException, KazooTimeoutError), connected(servers) as zookeeper:
@@ -39,7 +39,7 @@ def write(servers: str, number: int) -> None:
                 path = f"/written-{number}-{count}"
                 with contextlib.suppress(NodeExistsError):
                     zookeeper.create(path, b"")
-                os.write(1, f"{path}\n".encode())  # in one piece, as several threads write
+                os.write(1, f"{path}\n".encode())  # in one piece, because several threads write
                 count += 1
                 time.sleep(0.01)
 

@@ -25,19 +25,19 @@ LIKE_IN_PRODUCTION = ("-XX:+UseG1GC",)
 
 
 def digest_id(login: str) -> str:
-    """What an ACL holds for `user:password` (DigestAuthenticationProvider.generateDigest)."""
+    """The id in an ACL for `user:password` (DigestAuthenticationProvider.generateDigest)."""
     user = login.partition(":")[0]
     return f"{user}:{base64.b64encode(hashlib.sha1(login.encode()).digest()).decode()}"
 
 
 def class_path(version: str) -> str:
-    """All jars of a version but logback, which with no configuration writes down all that it is told."""
+    """All jars of a version except logback, which without configuration logs everything."""
     jars = Path(zookeeper(version)).parent.glob("*.jar")
     return os.pathsep.join(str(jar) for jar in jars if not jar.name.startswith("logback"))
 
 
 class ZooKeeper:
-    """One server. Its data directory outlives it."""
+    """One server. Its data directory stays after its end."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class ZooKeeper:
         host: str = "127.0.0.1",
         java_options: Sequence[str] = (),
     ) -> None:
-        """Nothing runs yet. `settings` are lines of zoo.cfg, `heap` is what Java may have."""
+        """Create a server without starting it. `settings` are lines of zoo.cfg, `heap` is Java's limit."""
         self._heap = heap
         self._java_options = java_options or QUICK_START
         self.host = host
@@ -72,7 +72,7 @@ class ZooKeeper:
         return f"{self.host}:{self.port}"
 
     def start(self) -> None:
-        """Start it; see `wait` for when it serves."""
+        """Start the server. `wait` returns when it serves."""
         config = {
             "dataDir": str(self.data_dir),
             "clientPort": str(self.port),
@@ -124,7 +124,7 @@ class ZooKeeper:
 
     @property
     def runs(self) -> bool:
-        """Whether it answers, and its AdminServer does, serving or not."""
+        """Whether the server and its AdminServer answer, even without a quorum."""
         host, _, port = self.admin_address.rpartition(":")
         with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=5):
             return bool(self._srvr())
@@ -146,7 +146,7 @@ class ZooKeeper:
             self._process.kill()
 
     def _origin(self) -> list[str]:
-        """What a start script tells: the digest of what a restore has left, and the restore point in it."""
+        """The options of the chart's start script: the digest of the restore's marker, and its restore point."""
         for name in ("version-2/restore.json", "restore-joined.json"):
             with contextlib.suppress(FileNotFoundError):
                 marker = (self.data_dir / name).read_bytes()
@@ -169,7 +169,7 @@ def standalone(
     heap: str = "512m",
     java_options: Sequence[str] = (),
 ) -> Iterator[ZooKeeper]:
-    """A server that serves, and ends afterwards."""
+    """A server that serves, stopped afterwards."""
     server = ZooKeeper(version, directory, settings, heap=heap, java_options=java_options)
     try:
         server.start()
@@ -251,12 +251,12 @@ class _Create(NamedTuple):
 
 
 def create_container(zookeeper_client: KazooClient, path: str, data: bytes) -> None:
-    """Create a container znode: it goes when its last child has gone."""
+    """Create a container znode, which is deleted after its last child."""
     _send(zookeeper_client, _Create(19, path, data, struct.pack(">i", 4)))
 
 
 def create_with_ttl(zookeeper_client: KazooClient, path: str, data: bytes, milliseconds: int) -> None:
-    """Create a znode that goes when nobody touched it for so long."""
+    """Create a TTL znode, which is deleted when it is unchanged for this time."""
     _send(zookeeper_client, _Create(21, path, data, struct.pack(">iq", 5, milliseconds)))
 
 

@@ -116,7 +116,7 @@ def test_member_that_was_restored_alike(job: RestoreJob, more: dict[str, str], a
 
 
 @pytest.mark.parametrize("reported", [{}, {probe.ORIGIN: "another digest"}], ids=["nothing", "another restore"])
-def test_stranger(job: RestoreJob, reported: dict[str, str]) -> None:
+def test_unrelated_member(job: RestoreJob, reported: dict[str, str]) -> None:
     """Nothing is restored beside a member that does not report this restore."""
     with waiting_member(reported) as (address, admin_port):
         beside = replace(job, ensemble=f"{address},{NOBODY},{NOBODY}1", admin_port=admin_port)
@@ -194,7 +194,7 @@ def test_member_with_earlier_data_joins(job: RestoreJob, serve: Serve, caplog: p
 
 
 def test_ensemble_was_restored_otherwise(job: RestoreJob, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """An ensemble of this version keeps its point and its settings, and the member is told which."""
+    """An ensemble of this version keeps its point and its settings, and the member logs which."""
     settings = job.marker.settings
     for other in (Marker("1", "s3a://b/another-1.tar.gz", settings), Marker("1", str(job.point), {"A": "b"})):
         caplog.clear()

@@ -93,12 +93,12 @@ class Meeting:
 
     def answer(self) -> Mapping[str, str]:
         """The answer of this member to each request."""
-        told = {WAITING: self._cause, MEMBER: self._me}
-        return {**told, probe.POINT: str(self._point)} if self._point else told
+        answer = {WAITING: self._cause, MEMBER: self._me}
+        return {**answer, probe.POINT: str(self._point)} if self._point else answer
 
-    def note_heard(self, asker: str, told: Mapping[str, str]) -> None:
+    def note_heard(self, asker: str, answer: Mapping[str, str]) -> None:
         """Note that another member has received this answer."""
-        if probe.POINT in told:
+        if probe.POINT in answer:
             self._heard_me.add(asker)
 
     def _hear(self) -> RestorePoint | None:
@@ -167,14 +167,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != probe.PROPERTIES:
             self.send_error(404)
             return
-        told = self.server.meeting.answer()
-        content = json.dumps(told).encode()
+        answer = self.server.meeting.answer()
+        content = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
-        self.server.meeting.note_heard(self.headers.get(probe.ASKER, ""), told)
+        self.server.meeting.note_heard(self.headers.get(probe.ASKER, ""), answer)
 
     def log_message(self, *_: object) -> None:
         """Requests are not logged."""

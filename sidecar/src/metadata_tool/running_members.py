@@ -19,7 +19,7 @@ class RunningMembers:
     """What was seen of the members.
 
     `serving` is a member that serves, or empty. The rest is known only if none serves: `origin` is the restore that
-    running members are from, if it is the wanted one. `has_newer_data` tells whether one of these has data of its own
+    running members are from, if it is the wanted one. `has_newer_data` says whether one of these has data of its own
     since. `unrelated` are running members that do not report that restore.
     """
 

@@ -274,7 +274,7 @@ def _settle(future: "TransferFuture") -> None:
     """Let a cancelled transfer abort its upload. Its result no longer matters."""
     try:
         future.result()
-    except Exception:  # noqa: BLE001  # s3transfer raises whatever the cancelled part met
+    except Exception:  # noqa: BLE001  # s3transfer raises any error of the cancelled part
         return
 
 

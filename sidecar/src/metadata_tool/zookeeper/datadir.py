@@ -165,7 +165,7 @@ class DataDir:
 
         Raises:
             DataDirNotEmpty: there is data, and `replacing` is None.
-            Exception: whatever `write` raises. The directory is then unchanged.
+            Exception: any error of `write`. The directory is then unchanged.
         """
         if replacing is None:
             self.require_empty()
