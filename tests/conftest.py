@@ -22,6 +22,7 @@ _TELLING = ("tests/faults/", "tests/proof/")
 _TOLD: list[str] = []
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that share a fixture of their module in one process, where several share the tests.
 
@@ -35,6 +36,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if shared:
                 values = [str(parameters[name]) for name in sorted(shared)] if parameters.keys() >= set(shared) else []
                 item.add_marker(pytest.mark.xdist_group("-".join([item.path.stem, *values])))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to share tests if their groups have no effect, as with a pytest that pytest-xdist does not know yet."""
+    if getattr(session.config.option, "loadgroup", False):
+        grouped = [item.nodeid for item in session.items if item.get_closest_marker("xdist_group")]
+        alone = [nodeid for nodeid in grouped if "@" not in nodeid]
+        if alone:
+            raise pytest.UsageError(f"pytest-xdist does not group {alone[0]}. Use the versions of the lock file")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
