@@ -17,7 +17,7 @@ from metadata_tool import archive
 from metadata_tool.archive import Archive, opened
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, Stopped
 from metadata_tool.files import sha256
-from metadata_tool.manifest import Manifest, SnapshotFile
+from metadata_tool.manifest import USE_ANOTHER, Manifest, SnapshotFile
 from metadata_tool.zookeeper.snapshot import Node
 from support.trees import (
     EXAMPLES,
@@ -431,3 +431,87 @@ def test_impossible_size(size: int) -> None:
     """A member that claims a negative or an impossible size is refused."""
     with pytest.raises(ArchiveCorrupt):
         list(Archive(bomb(MANIFEST, NAME, size)).tree().nodes)
+
+
+END = len(TAR[: SNAPSHOT_AT + len(SNAPSHOT)]) + -len(SNAPSHOT) % tarfile.BLOCKSIZE
+"""Where the last member's last block ends."""
+
+
+def with_name(name: bytes) -> bytes:
+    """An archive whose first member has this name, and a checksum that fits."""
+    header = bytearray(TAR[: tarfile.BLOCKSIZE])
+    header[:100] = name.ljust(100, b"\0")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return gzip.compress(bytes(header) + TAR[tarfile.BLOCKSIZE :])
+
+
+def with_byte(offset: int, value: int) -> bytes:
+    """An archive in whose tar a byte was changed."""
+    return gzip.compress(TAR[:offset] + bytes([value]) + TAR[offset + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        pytest.param(SMALL[:-1], "it ends too early", id="cut"),
+        pytest.param(gzip.compress(TAR[:END]), "", id="nothing after the members"),
+        pytest.param(gzip.compress(bytes(512)), "it has no tar header for manifest.json", id="no header"),
+        pytest.param(tar_gz(SECOND), f"it has '{NAME}' instead of manifest.json", id="another member"),
+        pytest.param(with_name(b"\xff"), "it has '\\udcff' instead of manifest.json", id="no text"),
+        pytest.param(
+            tar_gz(("manifest.json", TEXT + b" " * (1 << 20)), SECOND),
+            f"its tar header claims {len(TEXT) + (1 << 20)} bytes for manifest.json",
+            id="long manifest",
+        ),
+        pytest.param(
+            tar_gz(manifest_with(size=len(SNAPSHOT) + 1), SECOND),
+            "the size of its snapshot differs from its manifest",
+            id="size",
+        ),
+        pytest.param(
+            tar_gz(manifest_with(sha256="0" * 64), SECOND),
+            "the SHA-256 of its snapshot differs from its manifest",
+            id="sum",
+        ),
+        pytest.param(
+            with_byte(TEXT_AT + len(TEXT), ord("X")), "the padding after manifest.json is not zero", id="padding"
+        ),
+        pytest.param(
+            with_byte(SNAPSHOT_AT + len(SNAPSHOT), ord("X")), f"the padding after {NAME} is not zero", id="last padding"
+        ),
+        pytest.param(gzip.compress(TAR[:END] + bytes(20480)), "", id="as much as may follow"),
+        pytest.param(gzip.compress(TAR[:END] + bytes(20481)), "it has data after its last member", id="more"),
+        pytest.param(gzip.compress(TAR[:END] + b"X" * 512), "it has data after its last member", id="not zero"),
+    ],
+)
+def test_why_it_is_refused(content: bytes, what: str) -> None:
+    """What is wrong with an archive is told exactly, with what to do. Only zeros may follow, and not many."""
+    if not what:
+        assert small_tree() == read_nodes(content)
+        return
+    with pytest.raises(ArchiveCorrupt) as caught:
+        read_nodes(content)
+    assert (f"the backup file is damaged, {what}", USE_ANOTHER) == (caught.value.message, caught.value.hint)
+
+
+def test_unsound_snapshot_has_a_hint() -> None:
+    """A snapshot that no backup holds is refused with what to do."""
+    with pytest.raises(ArchiveCorrupt) as caught:
+        read_nodes(tar_gz(("manifest.json", manifest_of(OVERLONG, 1).encode()), (NAME, OVERLONG)))
+    assert USE_ANOTHER == caught.value.hint
+
+
+def test_verify(tmp_path: Path) -> None:
+    """Verifying reads a file whole, hands out each znode, and returns the manifest. It stops when it is told to."""
+    path = tmp_path / "backup.tar.gz"
+    path.write_bytes(SMALL)
+    seen: list[Node] = []
+    beats: list[None] = []
+    assert MANIFEST == archive.verify(path, lambda: beats.append(None), seen.append)
+    assert small_tree() == seen
+    assert len(beats) > 2
+    with pytest.raises(Stopped):
+        archive.verify(path, stop)
+    with pytest.raises(Stopped), opened(path, stop):
+        pass

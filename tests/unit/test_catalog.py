@@ -1,10 +1,11 @@
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.catalog import LATEST_TIMESTAMP, Backup, BackupName, RestorePoint, backups, rfc3339
+from metadata_tool.catalog import LATEST_TIMESTAMP, Backup, BackupName, RestorePoint, Series, backups, rfc3339
 from metadata_tool.location import Location
 from metadata_tool.store import parse_location
 from support.trees import PATIENT
@@ -184,3 +185,25 @@ def test_time_is_rfc3339(timestamp: int, expected: str) -> None:
 def test_time_is_the_timestamp(timestamp: int) -> None:
     """The time and the timestamp are the same instant to the millisecond."""
     assert timestamp == (datetime.fromisoformat(rfc3339(timestamp)) - EPOCH) // timedelta(milliseconds=1)
+
+
+def test_series() -> None:
+    """A series is a prefix in a folder, has the backups of that prefix, and is written as it is read."""
+    series = Series.parse("s3a://bucket/team/pulsar")
+    assert "s3a://bucket/team/pulsar" == str(series)
+    assert RestorePoint.parse("s3a://bucket/team/pulsar-1.tar.gz") in series
+    for other in ("s3a://bucket/team/other-1.tar.gz", "s3a://bucket/pulsar-1.tar.gz"):
+        assert RestorePoint.parse(other) not in series
+    with pytest.raises(ValueError, match=r"^the last part is not a prefix of backups$"):
+        Series.parse("s3a://bucket/team/")
+
+
+def test_time_is_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are in UTC, wherever the program runs."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert "1970-01-01T00:00:00.007Z" == rfc3339(7)
+    finally:
+        monkeypatch.undo()
+        time.tzset()

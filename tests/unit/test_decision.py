@@ -248,6 +248,14 @@ def test_restart_of_a_member_that_joined(job: RestoreJob) -> None:
     assert Decision(Action.NOTHING, noted) == decide(job, Heartbeat())
 
 
+def test_marker_beside_a_snapshot_that_cannot_be_read(job: RestoreJob) -> None:
+    """The marker tells from which restore the data is, also if the snapshot is gone: a restart restores nothing."""
+    placed = restore(job, stored, Heartbeat())
+    assert placed
+    placed.unlink()
+    assert Decision(Action.NOTHING, job.marker) == decide(job, Heartbeat())
+
+
 def test_member_that_joined_and_has_no_tree(job: RestoreJob, caplog: pytest.LogCaptureFixture) -> None:
     """A note alone is not a tree: what an empty server has written since may be moved aside."""
     job.data.note_joined(job.marker.to_json())

@@ -29,6 +29,7 @@ def test_topics_and_cursors(path: str, expected: tuple[type, str, str]) -> None:
     data = KINDS[Topic if expected[0] is Topic else Cursor][1]
     found = TopicDecoder(Layout()).decode(f"/managed-ledgers/{path}".encode(), data)
     assert isinstance(found, Topic | Cursor)
+    assert data == found.info.SerializeToString()
     name = found.name if isinstance(found, Topic) else found.name.decode()
     namespace = found.namespace if isinstance(found, Topic) else expected[1]
     assert expected == (type(found), namespace, name)
