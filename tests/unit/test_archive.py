@@ -1,5 +1,6 @@
 """Backup files: what is written, and what is refused."""
 
+import errno
 import gzip
 import io
 import subprocess
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from metadata_tool import archive
 from metadata_tool.archive import Archive, opened
-from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, Stopped
+from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, SpoolFailed, Stopped
 from metadata_tool.files import sha256
 from metadata_tool.manifest import USE_ANOTHER, Manifest, SnapshotFile
 from metadata_tool.zookeeper.snapshot import Node
@@ -455,6 +456,8 @@ def with_byte(offset: int, value: int) -> bytes:
     ("content", "what"),
     [
         pytest.param(SMALL[:-1], "it ends too early", id="cut"),
+        pytest.param(gzip.compress(TAR[:100]), "it ends too early", id="tar cut"),
+        pytest.param(TAR, "it is not a gzip file, or some of its bytes changed", id="no gzip"),
         pytest.param(gzip.compress(TAR[:END]), "", id="nothing after the members"),
         pytest.param(gzip.compress(bytes(512)), "it has no tar header for manifest.json", id="no header"),
         pytest.param(tar_gz(SECOND), f"it has '{NAME}' instead of manifest.json", id="another member"),
@@ -515,3 +518,16 @@ def test_verify(tmp_path: Path) -> None:
         archive.verify(path, stop)
     with pytest.raises(Stopped), opened(path, stop):
         pass
+
+
+def test_disk_fails_while_it_is_read() -> None:
+    """A disk that cannot read the file is told apart from a damaged file."""
+
+    class Failing(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(SpoolFailed) as caught:
+        Archive(Failing())
+    expected = ("the fetched backup cannot be read: Input/output error", "Check the disk of SPOOL_DIR")
+    assert expected == (caught.value.message, caught.value.hint)

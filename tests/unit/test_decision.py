@@ -93,8 +93,12 @@ def test_another_version(job: RestoreJob) -> None:
 def test_another_version_without_members(job: RestoreJob) -> None:
     """If the members are not known, any of them could be using the data."""
     restore(job, stored, Heartbeat())
-    with pytest.raises(DataDirNotEmpty, match="holds data of restore version 1 from"):
+    with pytest.raises(DataDirNotEmpty, match="holds data of restore version 1 from") as caught:
         decide(replace(job, version="2", ensemble=""), Heartbeat())
+    expected = (
+        "Set ZOOKEEPER_SERVERS to the members, so that the restore can check that none is running. Nothing was touched"
+    )
+    assert expected == caught.value.hint
 
 
 def test_data_of_unknown_origin(job: RestoreJob) -> None:
