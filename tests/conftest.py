@@ -23,7 +23,6 @@ _TOLD: list[str] = []
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that share a fixture of their module in one process, where several share the tests.
 
