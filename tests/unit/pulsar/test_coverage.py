@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from metadata_tool.pulsar.coverage import OTHERS, Coverage, CoverageCounts
+from metadata_tool.pulsar.codec import managed_ledger
+from metadata_tool.pulsar.coverage import OTHERS, Coverage, CoverageCounts, is_offloaded
 from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedLedgerInfo
 from support.metadata import NAMESPACE, cursor, ledgers, tree
@@ -94,3 +95,69 @@ def test_placeholder_is_not_an_open_ledger() -> None:
     """The last ledger that a restore adds to a topic is not counted as open."""
     content = {f"{NAMESPACE}/t": ManagedLedgerInfo(ledgerInfo=[{"ledgerId": 9}]).SerializeToString()}
     assert 0 == coverage_of(content).total.open_ledgers
+
+
+def test_sums_are_sums() -> None:
+    """Everything of which a topic or a namespace has several is added up."""
+    ledger = {"ledgerId": 9, "timestamp": 0}
+    content = {
+        f"{NAMESPACE}/a": ledgers((1, False), (2, False), (3, False)),
+        f"{NAMESPACE}/a/s": cursor(0),
+        f"{NAMESPACE}/a/t": cursor(0),
+        f"{NAMESPACE}/a/u": cursor(-1),
+        f"{NAMESPACE}/b": ManagedLedgerInfo(ledgerInfo=[ledger, ledger]).SerializeToString(),
+        f"{NAMESPACE}/c": b"\xff",
+        f"{NAMESPACE}/d": b"\xff",
+        "/schemas/public/default/a": b"",
+        "/schemas/public/default/b": b"",
+    }
+    found = coverage_of(content)
+    counts = found.namespaces["public/default"]
+    assert (300, 2, 2, 2) == (counts.lost_entries, counts.open_ledgers, counts.cursors_in_bookkeeper, counts.schemas)
+    assert 2 == found.undecodable
+    assert 2 == found.to_json(1)["undecodable"]
+
+
+def test_ledger_that_is_not_offloaded_completely_is_lost() -> None:
+    """A ledger with an offload that has not ended is lost: it is not in tiered storage."""
+    info = managed_ledger(ledgers((1, True)))
+    info.ledgerInfo[0].offloadContext.complete = False
+    found = coverage_of({f"{NAMESPACE}/t": info.SerializeToString()}).total
+    assert (0, 100) == (found.recoverable_entries, found.lost_entries)
+    assert not is_offloaded(info.ledgerInfo[0])
+    assert is_offloaded(managed_ledger(ledgers((1, True))).ledgerInfo[0])
+
+
+def test_tenant_of_a_v1_name() -> None:
+    """The tenant is the first part of a namespace's name, also of one with a cluster."""
+    content = {f"/managed-ledgers/a/c/{name}/persistent/t": ledgers((1, True)) for name in ("x", "y")}
+    assert ["a"] == list(coverage_of(content).tenants)
+
+
+def test_json_of_a_loss() -> None:
+    """The JSON of a topic has its name and its counts."""
+    (loss,) = coverage_of({f"{NAMESPACE}/t": ledgers((1, False))}).topics_of("public/default")
+    expected = {"topic": "t", "topics": 1, "lostEntries": 100, "lostBytes": 1000, "topicsNeverOffloaded": 1}
+    assert expected.items() <= loss.to_json().items()
+
+
+def test_smallest_loss_makes_room() -> None:
+    """Of more topics than are kept the smallest losses go, whatever their order, with open ledgers as the second."""
+    ledger = {"ledgerId": 9, "timestamp": 0}
+    content = {
+        f"{NAMESPACE}/{name}": ledgers(*[(i, False) for i in range(number)])
+        for name, number in zip("abcd", (3, 1, 2, 4), strict=True)
+    }
+    for name, number in zip("xyz", (2, 1, 3), strict=True):
+        content[f"{NAMESPACE}/{name}"] = ManagedLedgerInfo(ledgerInfo=[ledger] * number).SerializeToString()
+    kept = coverage_of(content, ScanLimits(topics=6)).topics_of("public/default")
+    assert ["d", "a", "c", "b", "z", "x"] == [loss.name for loss in kept]
+    assert [(0, 3), (0, 2)] == [(loss.counts.lost_bytes, loss.counts.open_ledgers) for loss in kept[-2:]]
+
+
+def test_equal_losses_are_in_the_order_of_names() -> None:
+    """Namespaces that would lose as much come in the order of their names."""
+    content = {f"/managed-ledgers/t/{name}/persistent/a": ledgers((1, False)) for name in "cab"}
+    found = coverage_of(content)
+    found.namespaces = dict(sorted(found.namespaces.items(), reverse=True))
+    assert ["t/a", "t/b", "t/c"] == [name for name, _ in found.by_loss()]

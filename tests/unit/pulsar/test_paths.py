@@ -43,3 +43,8 @@ def test_layout(layout: Layout, path: str) -> None:
     assert match
     assert b"orders" == match["topic"]
     assert not layout.compile(TOPIC).fullmatch(path.replace(".", "x").encode() if "." in path else b"/" + path.encode())
+
+
+def test_line_break_below() -> None:
+    """A name below may have any character, a line break, too."""
+    assert Layout().compile("/a/**").fullmatch(b"/a/b\nc")
