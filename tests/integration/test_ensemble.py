@@ -17,10 +17,16 @@ from support.tool import succeed
 from support.zookeeper import client
 
 
-@pytest.fixture(params=[NEWEST, OLDER, OLDEST])
-def pods(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pods]:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """In the short form, members change under the load of the newest ZooKeeper alone."""
+    if "version" in metafunc.fixturenames:
+        metafunc.parametrize("version", [NEWEST, OLDER, OLDEST] if metafunc.config.getoption("--soak") else [NEWEST])
+
+
+@pytest.fixture
+def pods(version: str, tmp_path: Path) -> Iterator[Pods]:
     """Pods that are not started yet, for each version of ZooKeeper."""
-    made = Pods(request.param, tmp_path)
+    made = Pods(version, tmp_path)
     try:
         yield made
     finally:
