@@ -31,6 +31,9 @@ COPIED = ("tests", "ci", "charts", "docs")
 SENTENCE = re.compile(r'"[^"]* [^"]*"')
 """A string with a space in it is text for people, which tests of behaviour do not check word by word."""
 
+SPINNER = re.compile(r"\s*[\u2800-\u28ff]")
+"""How a line begins that mutmut writes over."""
+
 
 @dataclass(frozen=True, order=True)
 class Mutant:
@@ -93,7 +96,9 @@ def _judged(module: str, settings: Mapping[str, Any]) -> Outcome:
     work = _copied(module, settings["tests"])
     done = _mutmut(work, "run", "--max-children", os.environ.get("MUTANTS_AT_ONCE", "1"))
     if done.returncode:
-        sys.exit(f"error: mutmut could not run the tests of {module}. Read its output.\n{done.stdout[-4000:]}")
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if not SPINNER.match(line)]
+        ended = f"mutmut ended with code {done.returncode} on {module}"
+        sys.exit("\n".join([f"error: {ended}. Read its output.", *lines[-60:]]))
     outcome = Outcome(module)
     may_survive = {(each["was"], now) for each in settings.get("survives", []) for now in each["now"]}
     functions = _functions(work / "mutants" / PACKAGE / f"{module}.py")
