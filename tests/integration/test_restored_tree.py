@@ -15,7 +15,7 @@ from support.s3 import S3Server, new_bucket
 from support.tool import assert_refused, run, succeed
 from support.zookeeper import Ensemble, client, standalone
 
-WIDE, WIDE_IN_A_SOAK = 5_000, 50_000
+WIDE, WIDE_IN_A_SOAK = 2_000, 50_000
 """Children of one znode."""
 
 
