@@ -42,8 +42,16 @@ def said(path: str, major: int) -> tuple[str, str]:
     return told(major, EVERYTHING, nested(path, None))
 
 
-@pytest.mark.parametrize("major", [3, 4])
-@pytest.mark.parametrize("path", KEYS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each key with both helms. In the short form each with one of them, by turns."""
+    if "major" in metafunc.fixturenames:
+        soak = metafunc.config.getoption("--soak")
+        pairs = [
+            (path, major) for number, path in enumerate(KEYS) for major in (3, 4) if soak or major == 3 + number % 2
+        ]
+        metafunc.parametrize(("path", "major"), pairs)
+
+
 def test_null_renders_or_is_refused_by_name(path: str, major: int) -> None:
     """Any key that is null: manifests without a trace of it, or a line that names the key."""
     rendered, refused = said(path, major)
