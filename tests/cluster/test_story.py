@@ -211,7 +211,7 @@ def test_wrong_restore_point(release: Release) -> None:
 
     eventually("all three pods refuse", all_refused)
     for name, pod in zookeepers().items():
-        eventually("it says why", partial(says, name, "error: ", "there is no", f"{PREFIX}-1623721488825.tar.gz"))
+        eventually("it says why", partial(says, name, "error: ", f"{PREFIX}-1623721488825.tar.gz does not exist"))
         assert "waiting" in pod["status"]["containerStatuses"][0]["state"]
 
 
