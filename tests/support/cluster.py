@@ -208,6 +208,8 @@ class Surroundings:
         """Create these parts. The namespace admits only pods that keep to the `restricted` level."""
         for image in (metadata_tool(), pulsar(), s3()):
             load(image)
+        phase = ("get", "namespace", NAMESPACE, "--ignore-not-found", "--output", "jsonpath={.status.phase}")
+        eventually("the namespace of an earlier run is deleted", lambda: kubectl(*phase) != "Terminating")
         kubectl("create", "namespace", NAMESPACE)
         kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
         self.set_keys(*self.keys)
