@@ -12,10 +12,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
-    """Print every finding of markdownlint. Returns 0 if there is none. .markdownlint-cli2.yaml has the rules."""
+    """Print every finding of markdownlint. Returns 0 if there is none. .markdownlint-cli2.yaml has the rules.
+
+    With WITHOUT_NPM=allow, a markdownlint that cannot be fetched is one loud line and no error, as in .ci/run.
+    """
     try:
         modules = markdownlint()
     except PartMissing as error:
+        if os.environ.get("WITHOUT_NPM") == "allow":
+            print(f"\n######## NOT RUN: the form and the links of Markdown files: {error} ########")
+            return 0
         print(f"error: {error}", file=sys.stderr)
         return 2
     program = [node(), str(modules / "markdownlint-cli2" / "markdownlint-cli2-bin.mjs")]
