@@ -291,12 +291,19 @@ def test_space_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         data_dir(tmp_path).require_space(101)
 
 
+def with_snapshots(directory: Path, older: int) -> bytes:
+    """Write two snapshots whose znode /a differs, of this zxid and of 0x10. Returns the bytes of the newer one."""
+    (directory / "version-2").mkdir()
+    content = b""
+    for zxid, data in ((older, b"older"), (0x10, b"newer")):
+        content = snapshot_bytes([node(b"", b""), node(b"/a", data)])
+        (directory / "version-2" / f"snapshot.{zxid:x}").write_bytes(content)
+    return content
+
+
 def test_hexadecimal_names(tmp_path: Path) -> None:
     """The newest snapshot is the one of the highest zxid, which its name has in hex."""
-    (tmp_path / "version-2").mkdir()
-    for zxid, data in ((0xA, b"older"), (0x10, b"newer")):
-        content = snapshot_bytes([node(b"", b""), node(b"/a", data)])
-        (tmp_path / "version-2" / f"snapshot.{zxid:x}").write_bytes(content)
+    with_snapshots(tmp_path, 0xA)
     expected = b"newer"
     assert expected == data_dir(tmp_path).find_znode(b"/a")
 
@@ -304,10 +311,7 @@ def test_hexadecimal_names(tmp_path: Path) -> None:
 def test_znode_in_a_snapshot(tmp_path: Path) -> None:
     """A znode is found in the newest snapshot that can be read."""
     assert data_dir(tmp_path).find_znode(b"/a") is None
-    (tmp_path / "version-2").mkdir()
-    for zxid, data in ((0x9, b"older"), (0x10, b"newer")):
-        content = snapshot_bytes([node(b"", b""), node(b"/a", data)])
-        (tmp_path / "version-2" / f"snapshot.{zxid:x}").write_bytes(content)
+    content = with_snapshots(tmp_path, 0x9)
     expected = b"newer"
     assert expected == data_dir(tmp_path).find_znode(b"/a")
     assert data_dir(tmp_path).find_znode(b"/b") is None
