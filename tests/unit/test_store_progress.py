@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from metadata_tool.store.directory import DirectoryStore
+from metadata_tool.store.base import StoreOptions
 from metadata_tool.store.limits import TransferLimits
 from metadata_tool.store.progress import line
+from metadata_tool.store.registry import SCHEMES
 from support.backups import location
 
 MB = 10**6
@@ -35,9 +36,8 @@ def test_directory_logs_progress(every: float, folder: Path, tmp_path: Path, cap
     """A long fetch logs its progress up to the last byte. A short one logs nothing."""
     caplog.set_level(logging.INFO, logger="metadata_tool")
     (folder / "p-1").write_bytes(bytes(2 * (1 << 20)))
-    DirectoryStore(location(folder), TransferLimits(report_every=every)).fetch(
-        "p-1", tmp_path / "fetched", lambda: None
-    )
+    store = SCHEMES["file"].open(location(folder), StoreOptions(limits=TransferLimits(report_every=every)))
+    store.fetch("p-1", tmp_path / "fetched", lambda: None)
     logged = [message.split(",")[0] for message in caplog.messages]
     expected = ["fetched 50% (1.0 of 2.1 MB)", "fetched 100% (2.1 of 2.1 MB)"]
     assert (expected if every == 0 else []) == logged

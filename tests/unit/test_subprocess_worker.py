@@ -34,6 +34,11 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def leave() -> None:
+    """Work that ends its process."""
+    os._exit(7)
+
+
 class _Deadly:
     """A result that is too large to be sent at once, and kills its process in the middle."""
 
@@ -90,11 +95,22 @@ def test_killed(work: Callable[[], None], expected: str) -> None:
     assert "more memory" in raised.value.hint
 
 
-def test_fault() -> None:
-    """A process that ended by itself, without a result, is a fault to report."""
+def test_fault(capfd: pytest.CaptureFixture[str]) -> None:
+    """A fault in the work is raised here with the process's traceback, and the process itself prints nothing."""
     with (
-        pytest.raises(ToolError, match="failed with exit status 1") as raised,
+        pytest.raises(RuntimeError, match="a fault in a helper process") as raised,
         in_subprocess(Heartbeat(), stumble) as result,
+    ):
+        result()
+    assert "in stumble" in str(raised.value.__cause__)
+    assert ("", "") == capfd.readouterr()
+
+
+def test_end_without_a_result() -> None:
+    """A process that ends by itself, without a result, is a fault to report."""
+    with (
+        pytest.raises(ToolError, match="failed with exit status 7") as raised,
+        in_subprocess(Heartbeat(), leave) as result,
     ):
         result()
     assert (1, "Report it together with the log") == (raised.value.exit_code, raised.value.hint)

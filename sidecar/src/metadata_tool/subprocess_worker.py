@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -27,6 +28,7 @@ def in_subprocess(heartbeat: Callable[[], None], work: Callable[..., T], *argume
 
     Raises:
         HelperKilled: the process was killed, or ran out of memory.
+        RuntimeError: a fault in the work. Its cause has the traceback in the process.
     """
     receiving, sending = _SPAWN.Pipe(duplex=False)
     process = _SPAWN.Process(target=_run, args=(sending, work, arguments), daemon=True)
@@ -37,11 +39,13 @@ def in_subprocess(heartbeat: Callable[[], None], work: Callable[..., T], *argume
         while not receiving.poll(_POLL):
             heartbeat()
         try:
-            found: T | ToolError = receiving.recv()
+            found: T | ToolError | _RemoteError = receiving.recv()
         except (EOFError, OSError):  # OSError: it ended while it sent the result
             raise _ended(process) from None
         if isinstance(found, ToolError):
             raise found
+        if isinstance(found, _RemoteError):
+            raise RuntimeError("a fault in a helper process") from found  # noqa: TRY004  # the type is not what is wrong
         return found
 
     try:
@@ -50,6 +54,13 @@ def in_subprocess(heartbeat: Callable[[], None], work: Callable[..., T], *argume
         process.terminate()
         process.join()
         receiving.close()
+
+
+class _RemoteError(Exception):
+    """The traceback of a fault in the process, as text: not every exception can be sent."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
 
 
 def _ended(process: BaseProcess) -> ToolError:
@@ -72,3 +83,5 @@ def _run(sending: Connection, work: Callable[..., Any], arguments: tuple[Any, ..
         sending.send(error)
     except MemoryError:
         sending.send(HelperKilled("a helper process ran out of memory", _MORE_MEMORY))
+    except Exception:  # noqa: BLE001  # reported by the caller, in the form of its log
+        sending.send(_RemoteError(traceback.format_exc()))

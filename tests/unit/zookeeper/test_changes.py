@@ -9,6 +9,18 @@ def tracker(zxid: int = 100) -> ChangeTracker:
     return made
 
 
+def test_before_the_first_reply() -> None:
+    """Before the ensemble has told a zxid, nothing is dirty or broken, and no zxid is known."""
+    found = ChangeTracker(lambda _: True, lambda _: True)
+    assert (0, 0, 0, [], set()) == (
+        found.zxid,
+        found.last_unannounced_zxid,
+        found.growth,
+        list(found.dirty),
+        found.broken,
+    )
+
+
 def test_create_and_delete_mark_the_parent() -> None:
     """A create and a delete change the parent's stat, a set does not."""
     found = tracker()
