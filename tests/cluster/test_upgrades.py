@@ -206,6 +206,7 @@ def test_upgrade_from_a_chart_with_a_fixed_list(
 def known_to_both(file: Path) -> Path:
     """The same values without those of backup and restore, which have keys that the earlier chart refuses."""
     values = json.loads(file.read_text())
-    del values["zookeeper"]["customTools"]["objectStore"]
+    for key in ("objectStore", "restore"):
+        del values["zookeeper"]["customTools"][key]
     file.write_text(json.dumps(values))
     return file

@@ -113,10 +113,10 @@ def expected(kept: Bucket, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 @pytest.mark.parametrize(
     ("status", "error", "naming"),
     [
-        (403, errors.BucketDenied, "the object store denied access to s3a://{bucket}/team/prod (403)"),
+        (403, errors.BucketDenied, "the object store denied GetObject for s3a://{bucket}/team/prod (403)"),
         (404, errors.BackupMissing, "s3a://{bucket}/team/prod/pulsar-1623721488825.tar.gz does not exist"),
-        (500, errors.StoreFailed, "the object store failed for s3a://{bucket}/team/prod: 500"),
-        (503, errors.StoreFailed, "the object store failed for s3a://{bucket}/team/prod: 503"),
+        (500, errors.StoreFailed, "the object store failed GetObject for s3a://{bucket}/team/prod (500)"),
+        (503, errors.StoreFailed, "the object store failed GetObject for s3a://{bucket}/team/prod (503)"),
     ],
 )
 def test_status(verb: str, status: int, error: type[ToolError], naming: str, restore: Restore) -> None:
@@ -193,7 +193,7 @@ def test_next_try(restore: Restore, content: bytes, expected: dict[str, bytes]) 
     """If the rest is denied, it is not requested again. A later restore fetches everything."""
     restore.faults.cut = 1_000_000
     restore.faults.statuses = [0, 403]
-    restore.refused(errors.BucketDenied, "denied access", restore.run())
+    restore.refused(errors.BucketDenied, "denied GetObject", restore.run())
     assert (2, 1_000_000) == (restore.faults.requests, restore.faults.sent)
     restore.faults.cut, restore.faults.sent = None, 0
     outcome = restore.run()

@@ -185,7 +185,7 @@ def test_nothing_is_shown(settings: dict[str, str], caplog: pytest.LogCaptureFix
         caplog.set_level(1, logger=name)
     plan, store = Settings(settings).job(), Settings(settings).store()
     assert PASSWORD not in repr(plan)
-    backup.run(plan, open_store(store.location, store.region, store.addressing_style), Heartbeat())
+    backup.run(plan, open_store(store.location, store.options), Heartbeat())
     assert any(record.levelno <= logging.DEBUG for record in caplog.records)
     for secret in (PASSWORD, PASSWORD.encode("unicode_escape").decode(), "response=", "rspauth"):
         assert secret not in caplog.text

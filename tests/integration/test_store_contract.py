@@ -4,18 +4,33 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.certificates import Authority
 from support.embedded_s3 import KEYS, embedded_s3
-from support.s3 import ACCESS_KEY, SECRET_KEY, S3Server
+from support.s3 import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
 from support.store_contract import StoreContract, Subject
 from support.stores import WITH_SERVER, Server, in_new_bucket
 
-PARAMETERS = [pytest.param(scheme, name, id=name) for scheme, names in WITH_SERVER.items() for name in names]
+PARAMETERS = [pytest.param(scheme, name, id=name) for scheme, kinds in WITH_SERVER.items() for name in kinds]
+KEYS_OF_VERSITYGW = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Signs the certificates of this module."""
+    return Authority(tmp_path_factory.mktemp("authority") / "ca")
 
 
 @pytest.fixture(scope="module")
 def versitygw(s3: S3Server) -> Server:
     """A real S3 server."""
-    return Server(s3.port, {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY})
+    return Server(s3.port, KEYS_OF_VERSITYGW)
+
+
+@pytest.fixture(scope="module")
+def versitygw_tls(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same with TLS."""
+    with s3_server(tmp_path_factory.mktemp("s3-tls"), authority.issue("s3")) as server:
+        yield Server(server.port, KEYS_OF_VERSITYGW, authority.path)
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +42,11 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def subject(
-    scheme: str, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    scheme: str, name: str, authority: Authority, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Subject]:
     """An empty folder of each."""
-    server: Server = request.getfixturevalue(name.partition("-")[0])
-    with in_new_bucket(server, monkeypatch.setenv, checksums=not name.endswith("-without-checksums")) as made:
+    kind = WITH_SERVER[scheme][name]
+    with in_new_bucket(request.getfixturevalue(kind.server), kind, authority, monkeypatch.setenv) as made:
         assert scheme == made.store().location.scheme
         yield made
 

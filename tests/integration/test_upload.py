@@ -31,7 +31,7 @@ def faulty(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[S3
         for name, value in {**bucket.server.environment(), "AWS_ENDPOINT_URL_S3": endpoint}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        yield S3Store(parse_location(f"s3a://{bucket.name}/folder"), StoreOptions("us-east-1")), faults
+        yield S3Store(parse_location(f"s3a://{bucket.name}/folder"), StoreOptions("us-east-1", checksums="on")), faults
 
 
 def a_file(directory: Path, size: int) -> Path:

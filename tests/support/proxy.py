@@ -2,14 +2,20 @@
 
 import contextlib
 import http.client
+import re
 import socket
+import ssl
 import struct
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Literal
+from typing import Any, Literal
+
+from support.certificates import Certificate
 
 _CHUNK = 64 << 10
 _RESET = struct.pack("ii", 1, 0)
@@ -44,8 +50,16 @@ class Faults:
     """Answer every request as the first one, as what knows no ranges does."""
     uploading: threading.Event = field(default_factory=threading.Event)
     """Set as soon as an upload's body arrives."""
+    refuse: Callable[[str, Mapping[str, str]], tuple[int, str, str] | None] | None = None
+    """Told the method and the headers, in lower case, of a request: the status, code and message of a refusal."""
+    only_v1_listings: bool = False
+    """Answer listings as a server that knows only the first version: without a token to continue with."""
+    redirect: str = ""
+    """Send everybody there."""
     requests: int = 0
     """Seen so far."""
+    seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    """Method, path and headers of each, in lower case."""
     sent: int = 0
     """Bytes of bodies that were sent to the program."""
     over: threading.Event = field(default_factory=threading.Event)
@@ -65,19 +79,24 @@ class Faults:
 
 
 @contextlib.contextmanager
-def proxy(target_port: int) -> Iterator[tuple[str, Faults]]:
-    """The proxy's endpoint and its faults."""
+def proxy(
+    target_port: int, certificate: Certificate | None = None, *, to_tls: bool = False
+) -> Iterator[tuple[str, Faults]]:
+    """The proxy's endpoint and its faults. With a certificate it speaks TLS, and with `to_tls` the server does."""
     faults = Faults()
 
     class Handler(_Handler):
         pass
 
-    Handler.target_port, Handler.faults = target_port, faults
+    Handler.target_port, Handler.faults, Handler.to_tls = target_port, faults, to_tls
     server = _Server(("127.0.0.1", 0), Handler)
+    if certificate:
+        server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.context.load_cert_chain(certificate.cert, certificate.key)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", faults
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}", faults
     finally:
         faults.over.set()
         server.shutdown()
@@ -87,6 +106,19 @@ def proxy(target_port: int) -> Iterator[tuple[str, Faults]]:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    context: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Speak TLS with a certificate. The handshake comes with the first read, in the thread of the connection."""
+        request, address = super().get_request()
+        if self.context:
+            request = self.context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        return request, address
+
+    def handle_error(self, _request: Any, _address: Any) -> None:
+        """A client may go away, or not trust the certificate."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            traceback.print_exc()
 
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
         """Close at once: the usual shutdown before it would make a good end of what is to be a reset."""
@@ -97,27 +129,34 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     target_port: int
     faults: Faults
+    to_tls: bool
     first: tuple[int, list[tuple[str, str]], bytes] | None = None
 
     def _forward(self) -> None:
-        size = int(self.headers.get("Content-Length") or 0)
-        if status := self.faults.next_status():
-            self.rfile.read(size)
-            self._answer(status, [], b"")
+        body = self._body()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.faults.seen.append((self.command, self.path, headers))
+        if self._refused(headers, body):
             return
-        connection = http.client.HTTPConnection("127.0.0.1", self.target_port, timeout=60)
+        connection = self._connection()
         try:
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for key, value in self.headers.items():
                 if key.lower() != "expect":
                     connection.putheader(key, value)
             connection.endheaders()
-            self._send_body(connection, size)
+            for chunk in body:
+                with contextlib.suppress(OSError):  # a server may answer before it has read the end of the body
+                    connection.send(chunk)
             reply = connection.getresponse()
-            body = reply.read()
+            content = reply.read()
+            if self.faults.only_v1_listings:
+                content = re.sub(
+                    rb"<NextContinuationToken>.*?</NextContinuationToken>|<KeyCount>.*?</KeyCount>", b"", content
+                )
             if self.faults.damage:
-                body = self.faults.damage(self.command, body)
-            answer = reply.status, reply.getheaders(), body
+                content = self.faults.damage(self.command, content)
+            answer = reply.status, reply.getheaders(), content
             if self.faults.replay:
                 type(self).first = answer = type(self).first or answer
             self._answer(*answer)
@@ -126,16 +165,58 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    def _send_body(self, connection: http.client.HTTPConnection, size: int) -> None:
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.to_tls:
+            context = ssl._create_unverified_context()  # both are the test's
+            return http.client.HTTPSConnection("127.0.0.1", self.target_port, timeout=60, context=context)
+        return http.client.HTTPConnection("127.0.0.1", self.target_port, timeout=60)
+
+    def _refused(self, headers: dict[str, str], body: Iterator[bytes]) -> bool:
+        """Whether the request has been answered here."""
+        status = self.faults.next_status()
+        refusal = self.faults.refuse(self.command, headers) if self.faults.refuse else None
+        if not (status or refusal or self.faults.redirect):
+            return False
+        for _ in body:
+            pass
+        if refusal:
+            status, code, message = refusal
+            told = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            self._answer(status, [("Content-Type", "application/xml")], told.encode())
+        else:
+            place = [("Location", self.faults.redirect)] if self.faults.redirect else []
+            self._answer(status or 307, place, b"")
+        return True
+
+    def _body(self) -> Iterator[bytes]:
+        """The request's body as it came, in pieces."""
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            return self._chunked_body()
+        return self._sized_body(int(self.headers.get("Content-Length") or 0))
+
+    def _sized_body(self, size: int) -> Iterator[bytes]:
         while size:
             chunk = self.rfile.read(min(size, _CHUNK))
             if not chunk:
                 raise ConnectionError("the client went away")
-            if self.command == "PUT":
-                self.faults.uploading.set()
-                time.sleep(self.faults.upload_pause)
-            connection.send(chunk)
+            self._uploading()
+            yield chunk
             size -= len(chunk)
+
+    def _chunked_body(self) -> Iterator[bytes]:
+        while head := self.rfile.readline():
+            size = int(head.split(b";")[0], 16)
+            if size:
+                self._uploading()
+            yield head + self.rfile.read(size) + self.rfile.readline()
+            if not size:
+                return
+        raise ConnectionError("the client went away")
+
+    def _uploading(self) -> None:
+        if self.command == "PUT":
+            self.faults.uploading.set()
+            time.sleep(self.faults.upload_pause)
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response_only(status)

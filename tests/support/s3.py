@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from ci.parts.go import versitygw
+from support.certificates import Certificate
 from support.processes import Process, free_port
 
 if TYPE_CHECKING:
@@ -22,23 +23,27 @@ ACCESS_KEY = "tester"
 SECRET_KEY = "a-secret-of-the-tests"
 
 
-def s3_client(endpoint: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> "S3Client":
-    """A client of whatever serves S3 there."""
+def s3_client(
+    endpoint: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY, authorities: Path | None = None
+) -> "S3Client":
+    """A client of whatever serves S3 there. `authorities` are trusted for TLS."""
     return boto3.session.Session().client(
         "s3",
         region_name="us-east-1",
         endpoint_url=endpoint,
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key,
+        verify=str(authorities) if authorities else None,
     )
 
 
 class S3Server:
-    """versitygw on a directory."""
+    """versitygw on a directory, which speaks TLS if it has a certificate."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, certificate: Certificate | None = None) -> None:
         self.port = free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
+        self._certificate = certificate
         self._directory = directory
         self._process: Process | None = None
 
@@ -47,8 +52,10 @@ class S3Server:
         data = self._directory / "buckets"
         data.mkdir(exist_ok=True, parents=True)
         environment = {**os.environ, "ROOT_ACCESS_KEY": access_key, "ROOT_SECRET_KEY": secret_key}
-        command = [versitygw(), "--port", f"127.0.0.1:{self.port}", "--iam-dir", str(self._iam()), "posix", str(data)]
-        self._process = Process(command, self._directory / "s3.log", environment)
+        options = ["--port", f"127.0.0.1:{self.port}", "--iam-dir", str(self._iam())]
+        if self._certificate:
+            options += ["--cert", str(self._certificate.cert), "--key", str(self._certificate.key)]
+        self._process = Process([versitygw(), *options, "posix", str(data)], self._directory / "s3.log", environment)
         self._process.wait_until(self._answers)
 
     def stop(self) -> None:
@@ -88,9 +95,9 @@ class S3Server:
 
 
 @contextlib.contextmanager
-def s3_server(directory: Path) -> Iterator[S3Server]:
+def s3_server(directory: Path, certificate: Certificate | None = None) -> Iterator[S3Server]:
     """A server that answers, and ends afterwards."""
-    server = S3Server(directory)
+    server = S3Server(directory, certificate)
     try:
         server.start()
         yield server

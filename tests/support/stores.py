@@ -12,6 +12,7 @@ from metadata_tool.store import Store, parse_location
 from metadata_tool.store.base import StoreOptions
 from metadata_tool.store.limits import PART_SIZE, TransferLimits
 from metadata_tool.store.registry import SCHEMES
+from support.certificates import Authority
 from support.damage import damage
 from support.proxy import Faults, proxy
 from support.s3 import s3_client
@@ -21,7 +22,34 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 WITHOUT_SERVER = {"file": "directory"}
-WITH_SERVER = {"s3a": ("versitygw", "versitygw-without-checksums", "moto")}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of S3: the server, and what a proxy in front of it makes of it."""
+
+    server: str
+    """`versitygw`, `versitygw_tls` or `moto`: a fixture of the module that runs the suite."""
+    checksums: str = "auto"
+    """The setting S3_CHECKSUMS."""
+    tells_checksums: bool = True
+    tls: bool = False
+    knows_trailers: bool = True
+    knows_v2_listings: bool = True
+
+
+WITH_SERVER = {
+    "s3a": {
+        "versitygw": Kind("versitygw", checksums="on"),
+        "versitygw-without-checksums": Kind("versitygw", checksums="on", tells_checksums=False),
+        "versitygw-tls": Kind("versitygw_tls", tls=True),
+        "versitygw-tls-trailers": Kind("versitygw_tls", checksums="on", tls=True),
+        "no-trailers": Kind("versitygw", tls=True, knows_trailers=False),
+        "v1-listings": Kind("versitygw", knows_v2_listings=False),
+        "moto": Kind("moto", checksums="on"),
+        "moto-tls": Kind("moto", tls=True),
+    }
+}
 """Scheme by scheme, the subjects of the two modules that run the suite."""
 
 _LIMITS = TransferLimits(read=5, pauses=(0.0, 0.01, 0.02))
@@ -87,16 +115,17 @@ class InBucket:
     sizes: Sequence[int] = (0, 1, PART_SIZE - 1, PART_SIZE, PART_SIZE + 1, 2 * PART_SIZE + 1)
     odd_path = "t=1/a+b.*!/(c)'@,:-_"
 
-    def __init__(self, client: "S3Client", bucket: str, faults: Faults) -> None:
+    def __init__(self, client: "S3Client", bucket: str, faults: Faults, kind: Kind) -> None:
         self._client, self._bucket, self._faults = client, bucket, faults
+        self._options = StoreOptions("us-east-1", checksums=kind.checksums, limits=_LIMITS)
 
     def store(self, path: str = "folder") -> Store:
         """See `Subject`."""
-        return _opened(parse_location(f"s3a://{self._bucket}/{path}"), StoreOptions("us-east-1", limits=_LIMITS))
+        return _opened(parse_location(f"s3a://{self._bucket}/{path}"), self._options)
 
     def missing(self) -> Store:
         """See `Subject`."""
-        return _opened(parse_location("s3a://no-such-bucket/folder"), StoreOptions("us-east-1", limits=_LIMITS))
+        return _opened(parse_location("s3a://no-such-bucket/folder"), self._options)
 
     def put(self, name: str, content: bytes) -> None:
         """See `Subject`."""
@@ -127,31 +156,50 @@ class InBucket:
         return never
 
 
+def refuse_trailers(_: str, headers: Mapping[str, str]) -> tuple[int, str, str] | None:
+    """How a store answers that does not know `aws-chunked`."""
+    if "x-amz-trailer" in headers:
+        return 501, "NotImplemented", "A header you provided implies functionality that is not implemented."
+    return None
+
+
 @dataclass(frozen=True)
 class Server:
     """An S3 server on loopback, and boto3's variables with its keys."""
 
     port: int
     keys: Mapping[str, str]
+    authority: Path | None = None
+    """What signed its certificate, if it speaks TLS."""
+
+    def client(self) -> "S3Client":
+        """A client that speaks to it directly."""
+        scheme = "https" if self.authority else "http"
+        access_key, secret_key = self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"]
+        return s3_client(f"{scheme}://127.0.0.1:{self.port}", access_key, secret_key, self.authority)
 
 
 _numbers = itertools.count()
 
 
 @contextmanager
-def in_new_bucket(server: Server, patch: Callable[[str, str], None], *, checksums: bool) -> Iterator[Subject]:
+def in_new_bucket(
+    server: Server, kind: Kind, authority: Authority, patch: Callable[[str, str], None]
+) -> Iterator[Subject]:
     """A folder of an empty bucket. `patch` sets a variable of the environment."""
     bucket = f"contract-{next(_numbers)}"
-    client = s3_client(
-        f"http://127.0.0.1:{server.port}", server.keys["AWS_ACCESS_KEY_ID"], server.keys["AWS_SECRET_ACCESS_KEY"]
-    )
+    client = server.client()
     client.create_bucket(Bucket=bucket)
-    with proxy(server.port) as (endpoint, faults):
-        faults.hide_checksums = not checksums
+    certificate = authority.issue(bucket) if kind.tls else None
+    with proxy(server.port, certificate, to_tls=server.authority is not None) as (endpoint, faults):
+        faults.hide_checksums = not kind.tells_checksums
+        faults.only_v1_listings = not kind.knows_v2_listings
+        faults.refuse = None if kind.knows_trailers else refuse_trailers
         for name, value in {
             **server.keys,
             "AWS_ENDPOINT_URL_S3": endpoint,
+            "AWS_CA_BUNDLE": str(authority.path),
             "AWS_EC2_METADATA_DISABLED": "true",
         }.items():
             patch(name, value)
-        yield InBucket(client, bucket, faults)
+        yield InBucket(client, bucket, faults, kind)

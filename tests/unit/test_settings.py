@@ -16,6 +16,7 @@ from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.settings import VARIABLES, ServeSettings, Settings, StoreSettings
+from metadata_tool.store.base import StoreOptions
 from metadata_tool.variables import COMMANDS, LOG_LEVELS, RESTORE_SCOPE, Variable
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
@@ -42,7 +43,7 @@ METHODS: dict[str, Callable[[Settings], object]] = {
 }
 BY_COMMAND: dict[str, Callable[[Settings], object]] = {
     "serve": lambda settings: (settings.serve(), settings.logs()),
-    "backup": lambda settings: (settings.job(), settings.store(), settings.logs()),
+    "backup": lambda settings: (settings.job(), settings.store(uploads=True), settings.logs()),
     "restore": lambda settings: (settings.restore(), settings.store(), settings.logs()),
     "rules": Settings.logs,
 }
@@ -78,7 +79,7 @@ def test_defaults() -> None:
             managed_ledger_path="/managed-ledgers",
             spool_dir=Path(tempfile.gettempdir()),
         ),
-        store=StoreSettings(Location("s3a", "my-bucket", ""), None, "auto"),
+        store=StoreSettings(Location("s3a", "my-bucket", ""), StoreOptions()),
         interval=600,
         port=8088,
     )
@@ -190,7 +191,9 @@ def test_all_given() -> None:
             "/ledgers/managed",
             Path("/spool"),
         ),
-        store=StoreSettings(Location("s3a", "my-bucket", "team/prod"), "eu-central-1", "path", Path("/etc/aws-secret")),
+        store=StoreSettings(
+            Location("s3a", "my-bucket", "team/prod"), StoreOptions("eu-central-1", "path", Path("/etc/aws-secret"))
+        ),
         interval=60,
         port=80,
     )
@@ -230,7 +233,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_given_location() -> None:
     """A location that is given otherwise goes before BUCKET, which may then be missing."""
     location = Location("file", "", "backups")
-    assert StoreSettings(location, None, "auto") == Settings({}).store(location)
+    assert StoreSettings(location, StoreOptions()) == Settings({}).store(location)
 
 
 @pytest.mark.parametrize("name", ["ZOOKEEPER_SERVERS", "BUCKET"])

@@ -108,6 +108,37 @@
       ],
       "expected": "auto, path or virtual"
     },
+    "S3_CHECKSUMS": {
+      "values": [
+        "auto",
+        "on",
+        "off"
+      ],
+      "expected": "auto, on or off"
+    },
+    "S3_SERVER_SIDE_ENCRYPTION": {
+      "values": [
+        "AES256",
+        "aws:kms",
+        "aws:kms:dsse"
+      ],
+      "expected": "AES256, aws:kms or aws:kms:dsse"
+    },
+    "S3_OBJECT_ACL": {
+      "values": [
+        "private",
+        "bucket-owner-read",
+        "bucket-owner-full-control"
+      ],
+      "expected": "private, bucket-owner-read or bucket-owner-full-control"
+    },
+    "S3_REQUESTER_PAYS": {
+      "values": [
+        "true",
+        "false"
+      ],
+      "expected": "true or false"
+    },
     "LOG_FORMAT": {
       "values": [
         "text",
@@ -150,7 +181,14 @@
     "RESTORE_POINT",
     "RESTORE_SCOPE",
     "RESTORE_VERSION",
+    "S3_CHECKSUMS",
     "S3_CREDENTIALS_DIR",
+    "S3_EXPECTED_BUCKET_OWNER",
+    "S3_KMS_KEY_ID",
+    "S3_OBJECT_ACL",
+    "S3_REQUESTER_PAYS",
+    "S3_SERVER_SIDE_ENCRYPTION",
+    "S3_STORAGE_CLASS",
     "SPOOL_DIR",
     "WEB_SERVER_PORT",
     "ZOOKEEPER_ADMIN_ADDRESS",

@@ -78,7 +78,7 @@ def _serve(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _backup(options: argparse.Namespace, settings: Settings) -> None:
-    job, store = settings.job(), _open(settings.store())
+    job, store = settings.job(), _open(settings.store(uploads=True))
     _print(backup.run(job, store, Heartbeat()).backup.uri)
 
 
@@ -131,7 +131,7 @@ def _rules(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _open(settings: StoreSettings) -> Store:
-    return open_store(settings.location, settings.region, settings.addressing_style, settings.credentials_dir)
+    return open_store(settings.location, settings.options)
 
 
 def _open_at(settings: Settings, location: Location) -> Store:

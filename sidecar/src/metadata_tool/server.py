@@ -40,7 +40,7 @@ def serve(settings: ServeSettings) -> None:
     with workspace(settings.job.spool_dir):
         pass  # an unusable spool directory is reported now, not with the first backup
     kept = settings.store
-    store = open_store(kept.location, kept.region, kept.addressing_style, kept.credentials_dir)
+    store = open_store(kept.location, kept.options)
     listener = listen(settings.port, "WEB_SERVER_PORT")
     log.info(
         "serving the admin port %d, and backing up %s to %s every %d s",

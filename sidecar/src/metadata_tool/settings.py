@@ -16,6 +16,7 @@ from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.store import EXAMPLES, parse_location
+from metadata_tool.store.base import StoreOptions, UploadOptions
 from metadata_tool.variables import Variable
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
@@ -33,6 +34,10 @@ _BY_MECHANISM = {
     DIGEST_MD5: (var.ZOOKEEPER_SASL_USER, var.ZOOKEEPER_SASL_PASSWORD),
     GSSAPI: (var.ZOOKEEPER_SASL_KEYTAB, var.ZOOKEEPER_SASL_PRINCIPAL, var.ZOOKEEPER_SASL_SERVICE),
 }
+_KMS_KEY = re.compile(r"[A-Za-z0-9:/_.-]*")
+_STORAGE_CLASS = re.compile(r"[A-Z0-9_]*")
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
+_ACCOUNT = re.compile(r"(?:[0-9]{12})?")
 _SERVICE = re.compile(r"[A-Za-z0-9._-]+")
 _PRINCIPAL = re.compile(r"[^@\s]*(?:@[^@\s]+)?")
 _ZNODE = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/\0]+)+")
@@ -43,9 +48,7 @@ class StoreSettings:
     """Where backups are kept, and how to reach S3."""
 
     location: Location
-    region: str | None
-    addressing_style: str
-    credentials_dir: Path | None = None
+    options: StoreOptions
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,51 @@ class Settings:
         """The format of the log, and its level."""
         return self._read.folded_choice(var.LOG_FORMAT), self._read.folded_choice(var.LOG_LEVEL)
 
-    def store(self, location: Location | None = None) -> StoreSettings:
-        """The store of `BUCKET`, or of a location that is already known."""
+    def store(self, location: Location | None = None, *, uploads: bool = False) -> StoreSettings:
+        """The store of `BUCKET`, or of a location that is already known. `uploads`: whether files are saved there."""
         return StoreSettings(
             location=location or self._read.parsed(var.BUCKET, parse_location, f"Set it to {EXAMPLES}"),
-            region=self._read.text(var.AWS_REGION) or None,
-            addressing_style=self._read.choice(var.S3_ADDRESSING_STYLE),
-            credentials_dir=self._read.path(var.S3_CREDENTIALS_DIR),
+            options=StoreOptions(
+                region=self._read.text(var.AWS_REGION) or None,
+                addressing_style=self._read.choice(var.S3_ADDRESSING_STYLE),
+                credentials_dir=self._read.path(var.S3_CREDENTIALS_DIR),
+                checksums=self._read.choice(var.S3_CHECKSUMS),
+                expected_bucket_owner=self._read.matching(
+                    var.S3_EXPECTED_BUCKET_OWNER, _ACCOUNT, "the id of an account, 12 digits"
+                ),
+                requester_pays=self._read.switch(var.S3_REQUESTER_PAYS),
+                upload=self._upload_options() if uploads else UploadOptions(),
+            ),
         )
+
+    def _upload_options(self) -> UploadOptions:
+        return UploadOptions(
+            server_side_encryption=self._encryption(),
+            kms_key_id=self._read.matching(var.S3_KMS_KEY_ID, _KMS_KEY, "the id or ARN of a KMS key"),
+            storage_class=self._storage_class(),
+            object_acl=self._read.choice(var.S3_OBJECT_ACL),
+        )
+
+    def _encryption(self) -> str:
+        encryption = self._read.choice(var.S3_SERVER_SIDE_ENCRYPTION)
+        if self._read.text(var.S3_KMS_KEY_ID) and not encryption.startswith("aws:kms"):
+            raise SettingError(
+                f"S3_KMS_KEY_ID is set, but S3_SERVER_SIDE_ENCRYPTION {f'is {encryption}' if encryption else 'is not'}",
+                "Set S3_SERVER_SIDE_ENCRYPTION=aws:kms, or remove S3_KMS_KEY_ID",
+            )
+        return encryption
+
+    def _storage_class(self) -> str:
+        storage_class = self._read.matching(
+            var.S3_STORAGE_CLASS, _STORAGE_CLASS, "a storage class of the object store, such as STANDARD_IA"
+        )
+        if storage_class in _ARCHIVES:
+            raise SettingError(
+                f"S3_STORAGE_CLASS is {storage_class}, whose objects cannot be read at once, so a backup there "
+                "can neither be verified nor restored",
+                "Set it to a class such as STANDARD_IA or GLACIER_IR, and let a lifecycle rule archive old backups",
+            )
+        return storage_class
 
     def prefix(self) -> str:
         """The prefix of the backups' names."""
@@ -103,7 +143,7 @@ class Settings:
         interval = self._read.number(var.BACKUP_INTERVAL)
         return ServeSettings(
             job=self._backup_job(interval),
-            store=self.store(),
+            store=self.store(uploads=True),
             interval=interval,
             port=self._read.number(var.WEB_SERVER_PORT),
         )

@@ -286,6 +286,44 @@ S3_ADDRESSING_STYLE = _choice(
     "auto",
     ("auto", "path", "virtual"),
 )
+S3_CHECKSUMS = _choice(
+    "S3_CHECKSUMS",
+    _STORE,
+    "Whether uploads carry a SHA-256 that the object store keeps. "
+    "`auto`: as AWS_REQUEST_CHECKSUM_CALCULATION says, and if that is unset, only on Amazon's endpoints",
+    "auto",
+    ("auto", "on", "off"),
+)
+S3_SERVER_SIDE_ENCRYPTION = Variable(
+    "S3_SERVER_SIDE_ENCRYPTION",
+    _BACKUP,
+    "The encryption that an upload asks for. Unset: as the bucket is configured",
+    kind="choice",
+    choices=("AES256", "aws:kms", "aws:kms:dsse"),
+)
+S3_KMS_KEY_ID = Variable(
+    "S3_KMS_KEY_ID", _BACKUP, "The KMS key for `aws:kms` and `aws:kms:dsse`. Unset: the key of the bucket or account"
+)
+S3_STORAGE_CLASS = Variable(
+    "S3_STORAGE_CLASS",
+    _BACKUP,
+    "The storage class of uploads, such as `STANDARD_IA`. Classes whose objects cannot be read at once are refused",
+)
+S3_OBJECT_ACL = Variable(
+    "S3_OBJECT_ACL",
+    _BACKUP,
+    "The ACL of uploads, for a bucket of another account",
+    kind="choice",
+    choices=("private", "bucket-owner-read", "bucket-owner-full-control"),
+)
+S3_EXPECTED_BUCKET_OWNER = Variable(
+    "S3_EXPECTED_BUCKET_OWNER",
+    _STORE,
+    "The id of the account that owns the bucket. Every request fails if the bucket is another account's",
+)
+S3_REQUESTER_PAYS = _switch(
+    "S3_REQUESTER_PAYS", _STORE, "`true`: pay for requests to a bucket whose owner demands that"
+)
 AWS_REGION = Variable("AWS_REGION", _STORE, "The bucket's region. Unset: AWS_DEFAULT_REGION")
 S3_CREDENTIALS_DIR = _path(
     "S3_CREDENTIALS_DIR",

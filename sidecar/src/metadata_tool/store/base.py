@@ -60,12 +60,32 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True)
+class UploadOptions:
+    """What a bucket demands of uploads, in S3's words. Empty texts are not sent."""
+
+    server_side_encryption: str = ""
+    kms_key_id: str = ""
+    storage_class: str = ""
+    object_acl: str = ""
+
+
+_NOTHING = UploadOptions()
+
+
+@dataclass(frozen=True)
 class StoreOptions:
-    """How to reach an object store. A directory needs only the limits."""
+    """How to reach an object store, and what its bucket demands. A directory needs only the limits.
+
+    `variables.py` says what each field means. Empty texts are not sent.
+    """
 
     region: str | None = None
     addressing_style: str = "auto"
     credentials_dir: Path | None = None
+    checksums: str = "auto"
+    expected_bucket_owner: str = ""
+    requester_pays: bool = False
+    upload: UploadOptions = _NOTHING
     limits: TransferLimits = DEFAULT
 
 

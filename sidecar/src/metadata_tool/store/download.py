@@ -12,11 +12,11 @@ from metadata_tool.errors import StoreFailed
 from metadata_tool.location import Location
 from metadata_tool.store.limits import DOWNLOAD_CHUNK, POLL, TransferLimits
 from metadata_tool.store.progress import Progress
+from metadata_tool.store.s3_digests import in_parts, sha256_of_answer
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 log = logging.getLogger(__name__)
 
@@ -28,16 +28,20 @@ _BROKEN = (*CUT, boto_errors.HTTPClientError, boto_errors.ConnectionError, boto_
 class Download:
     """One version of an object: a fetch fails if the object is replaced meanwhile."""
 
-    def __init__(self, client: "S3Client", location: Location, name: str, limits: TransferLimits) -> None:
+    def __init__(
+        self, client: "S3Client", location: Location, name: str, common: dict[str, Any], limits: TransferLimits
+    ) -> None:
         """Send a GET. The answer to a HEAD would not tell a missing bucket or wrong keys from other errors.
+
+        `common` are fields of every request.
 
         Raises:
             BotoCoreError, ClientError: the request failed, after botocore's own retries.
         """
         self._client = client
-        self._object: Any = {"Bucket": location.bucket, "Key": location.key(name)}
+        self._object: Any = {"Bucket": location.bucket, "Key": location.key(name), **common}
         self._uri = location.uri(name)
-        first = client.get_object(**self._object, ChecksumMode="ENABLED")
+        first = client.get_object(**self._object)
         if "ContentLength" not in first:
             raise StoreFailed(
                 f"the object store sends {self._uri} without its size",
@@ -45,8 +49,8 @@ class Download:
             )
         self._size, self._first = first["ContentLength"], first["Body"]
         self._etag = first.get("ETag")
-        self.sha256 = None if self._in_parts(first) else first.get("ChecksumSHA256")
-        """The SHA-256 of the object in S3's notation. None if the store keeps none, or for an upload in parts."""
+        self.sha256 = None if in_parts(first) else sha256_of_answer(first)
+        """The SHA-256 of the object. None if the store tells none that is understood, or for an upload in parts."""
         self._limits = limits
 
     def write(self, file: BinaryIO, heartbeat: Callable[[], None]) -> None:
@@ -82,11 +86,6 @@ class Download:
                 _wait(pause, heartbeat)
             else:
                 return
-
-    @staticmethod
-    def _in_parts(answer: "GetObjectOutputTypeDef") -> bool:
-        """Whether the object was uploaded in parts. Its checksum is that of the parts, whose sizes are not known."""
-        return "-" in answer.get("ETag", "") or "-" in answer.get("ChecksumSHA256", "")
 
     def _rest(self, begin: int) -> "StreamingBody":
         answer = self._client.get_object(**self._object, Range=f"bytes={begin}-")

@@ -14,6 +14,11 @@ POLL = 0.05
 KEY_READS = 10
 """How often to read keys that are replaced while they are read. Kubernetes replaces them once a minute at most."""
 
+QUOTED_TEXT = 200
+"""How many characters of somebody else's text a message repeats. Some stores send pages of it."""
+CLOCK_SKEW = 60
+"""Seconds that two clocks may differ before a message says so. Amazon S3 allows 15 minutes, other stores less."""
+
 
 @dataclass(frozen=True)
 class TransferLimits:

@@ -1,7 +1,6 @@
 """The schemes of addresses. A new kind of store is a module with a `Scheme`, and a line here."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from metadata_tool.location import Location
 from metadata_tool.store import directory, s3_scheme
@@ -13,6 +12,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "file": directory.SCHEME,
 }
 
+_DEFAULT = StoreOptions()
 _EXAMPLES = [example for scheme in dict.fromkeys(SCHEMES.values()) for example in scheme.examples]
 EXAMPLES = f"{', '.join(_EXAMPLES[:-1])} or {_EXAMPLES[-1]}"
 """Addresses of every kind, for hints."""
@@ -35,15 +35,10 @@ def parse_location(text: str) -> Location:
     return SCHEMES[name].parse(rest)
 
 
-def open_store(
-    location: Location,
-    region: str | None = None,
-    addressing_style: str = "auto",
-    credentials_dir: Path | None = None,
-) -> Store:
-    """The store of a location. Only S3 uses the other settings. No request is made yet.
+def open_store(location: Location, options: StoreOptions = _DEFAULT) -> Store:
+    """The store of a location. No request is made yet.
 
     Raises:
         SettingError: boto3's own settings are wrong.
     """
-    return SCHEMES[location.scheme].open(location, StoreOptions(region, addressing_style, credentials_dir))
+    return SCHEMES[location.scheme].open(location, options)

@@ -1,0 +1,417 @@
+"""Explains the errors of boto3: who said what (the store, STS, the metadata service, a file), and what to do."""
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore import exceptions as boto_errors
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
+
+from metadata_tool.errors import (
+    BucketDenied,
+    BucketMissing,
+    CredentialsRejected,
+    StoreFailed,
+    StoreUnreachable,
+    ToolError,
+    UploadUnverified,
+)
+from metadata_tool.location import Location
+from metadata_tool.store.base import StoreOptions, no_such_backup
+from metadata_tool.store.credentials import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN
+from metadata_tool.store.download import CUT
+from metadata_tool.store.limits import CLOCK_SKEW, QUOTED_TEXT
+
+_PERMISSIONS = {
+    "ListObjectsV2": "s3:ListBucket",
+    "ListObjects": "s3:ListBucket",
+    "HeadObject": "s3:GetObject",
+    "GetObject": "s3:GetObject",
+    "PutObject": "s3:PutObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "DeleteObject": "s3:DeleteObject",
+}
+"""S3's operations, and the permission that each one needs. boto3 reports the operations of other services, too."""
+_NEEDED = "A backup needs s3:ListBucket, GetObject, PutObject, DeleteObject and AbortMultipartUpload"
+_DEMANDS = (
+    "If they are allowed it, set what the bucket's policy demands "
+    "(S3_SERVER_SIDE_ENCRYPTION, S3_KMS_KEY_ID, S3_STORAGE_CLASS, S3_OBJECT_ACL)"
+)
+
+_NO_KEY = {"NoSuchKey", "404", "NotFound"}
+_DENIED = {"AccessDenied", "AllAccessDisabled", "403", "Forbidden", "AccessForbidden"}
+_BAD_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidClientTokenId"}
+_BAD_KEYS |= {"ExpiredTokenException", "UnrecognizedClientException", "InvalidSecurity", "TokenRefreshRequired"}
+_BAD_KEYS |= {"XAdminUserNotFound"}  # versitygw
+_WRONG_REGION = {"AuthorizationHeaderMalformed", "PermanentRedirect", "301", "IllegalLocationConstraintException"}
+_WRONG_CLOCK = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}
+_WRONG_STYLE = {"SecondLevelDomainForbidden", "PathStyleDomainForbidden", "VirtualHostDomainForbidden"}
+_ALTERED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidChecksum"}
+_FULL = {"QuotaExceeded", "InsufficientStorage", "507", "EntityTooLarge", "413", "XMinioStorageFull", "StorageFull"}
+_HINTS = {
+    "NotImplemented": "Set S3_CHECKSUMS=off, and unset what this store does not know "
+    "(S3_SERVER_SIDE_ENCRYPTION, S3_STORAGE_CLASS, S3_OBJECT_ACL)",
+    "InvalidStorageClass": "Correct S3_STORAGE_CLASS to a storage class of this store",
+    "AccessControlListNotSupported": "Unset S3_OBJECT_ACL, because this bucket has ACLs disabled",
+    "InvalidObjectState": "Restore this object from the archive with the object store's tools, then try again",
+    "InvalidEncryptionAlgorithmError": "Correct S3_SERVER_SIDE_ENCRYPTION",
+    "NoSuchUpload": "Check whether a lifecycle rule or another program removes unfinished uploads, then try again",
+    "MethodNotAllowed": "Check that AWS_ENDPOINT_URL_S3 is the address of the S3 API, not of a web console",
+}
+_SERVICES = {
+    "AssumeRole": "STS",
+    "AssumeRoleWithSAML": "STS",
+    "AssumeRoleWithWebIdentity": "STS",
+    "GetRoleCredentials": "AWS IAM Identity Center",
+    "CreateToken": "AWS IAM Identity Center",
+    "CreateOAuth2Token": "AWS Sign-In",
+}
+_METADATA_SERVICES = {"169.254.169.254", "fd00:ec2::254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23"}
+_TRY_AGAIN = "Try again. If it fails for long, ask the operators of the object store"
+_NO_RETRY_HELPS = "Remove the cause that the object store names. A further try does not help before"
+
+
+@dataclass(frozen=True)
+class _Said:
+    """An error answer: its parts, in the sender's own words."""
+
+    operation: str
+    status: int
+    code: str
+    message: str
+    headers: dict[str, str]
+
+    @classmethod
+    def of(cls, error: boto_errors.ClientError) -> "_Said":
+        meta = error.response.get("ResponseMetadata", {})
+        told = error.response.get("Error", {})
+        return cls(
+            error.operation_name,
+            int(meta.get("HTTPStatusCode") or 0),
+            plain(str(told.get("Code") or "")),
+            plain(str(told.get("Message") or "")),
+            {name.lower(): value for name, value in meta.get("HTTPHeaders", {}).items()},
+        )
+
+    def __str__(self) -> str:
+        """`403 AccessDenied, "no encryption header"`."""
+        known = {str(self.status), ""}
+        words = [str(self.status or ""), "" if self.code in known else self.code]
+        quoted = f', "{self.message}"' if self.message not in {self.code, ""} else ""
+        return " ".join(filter(None, words)) + quoted
+
+    @property
+    def blames_the_clock(self) -> bool:
+        """Whether the request was refused for its time. STS has no code of its own for that."""
+        return self.code in _WRONG_CLOCK or "Signature expired" in self.message or "not yet current" in self.message
+
+    @property
+    def skew(self) -> str:
+        """How far the clock here is from the sender's. Empty if the answer has no time."""
+        try:
+            theirs = parsedate_to_datetime(self.headers["date"])
+        except (KeyError, ValueError):
+            return ""
+        seconds = round((datetime.now(UTC) - theirs.astimezone(UTC)).total_seconds())
+        if abs(seconds) < CLOCK_SKEW:
+            return ""
+        return f", {abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} the sender's"
+
+
+class Faults:
+    """Turns the exceptions of boto3 into errors about one folder of a bucket."""
+
+    def __init__(self, location: Location, endpoint: str, options: StoreOptions, *, is_amazon: bool) -> None:
+        """`endpoint` is the URL of the object store, without credentials."""
+        self._location = location
+        self._endpoint = endpoint
+        self._options = options
+        self._is_amazon = is_amazon
+
+    @contextmanager
+    def explained(self, name: str, local: Path | None = None) -> Iterator[None]:
+        """Run requests to the object store about a file, which may read or write a local one.
+
+        Raises:
+            ToolError: a request failed. The type says why.
+            OSError: the local file cannot be read or written.
+        """
+        try:
+            yield
+        except ToolError:
+            raise
+        except boto_errors.ClientError as error:
+            raise self._answered(_Said.of(error), name) from error
+        except boto_errors.FlexibleChecksumError as error:
+            raise altered(self._location.uri(name)) from error
+        except CUT as error:
+            raise StoreUnreachable(
+                f"the transfer of {self._location.uri(name)} broke off too many times", "Check the network"
+            ) from error
+        except ResponseParserError as error:
+            raise not_s3(self._endpoint) from error
+        except RecursionError as error:  # boto3 follows redirects without end
+            raise StoreFailed(
+                f"the object store at {self._endpoint} redirects requests again and again",
+                "Set AWS_ENDPOINT_URL_S3 to the address that it redirects to, and AWS_REGION to the bucket's region",
+            ) from error
+        except (boto_errors.BotoCoreError, HTTPError, OSError, ValueError) as error:
+            if local and _is_about(local, error):
+                raise
+            raise self._failed(error) from error
+
+    @contextmanager
+    def credentials_explained(self) -> Iterator[None]:
+        """Read credentials, which may run programs, read files and ask services.
+
+        Raises:
+            CredentialsRejected: there are none, or they cannot be read.
+            ToolError: a service that gives them cannot be used. The message names it.
+        """
+        try:
+            yield
+        except ToolError:
+            raise
+        except boto_errors.ClientError as error:
+            raise self._answered(_Said.of(error), "") from error
+        except Exception as error:  # providers of credentials raise anything
+            raise self._failed(error, or_else=self._unusable_credentials(error)) from error
+
+    def _answered(self, said: _Said, name: str) -> ToolError:
+        who = "the object store" if said.operation in _PERMISSIONS else _SERVICES.get(said.operation, said.operation)
+        if said.blames_the_clock:
+            return CredentialsRejected(
+                f"{who} refused the time of a request ({said}), so the clock of this machine is wrong{said.skew}",
+                "Set the clock of this machine, for example with NTP",
+            )
+        if said.operation not in _PERMISSIONS:
+            return _service_failed(who, said)
+        return (
+            self._about_credentials(said)
+            or self._about_bucket(said, name)
+            or self._about_upload(said, name)
+            or self._denied(said)
+            or StoreFailed(f"the object store failed {said.operation} for {self._location} ({said})", _hint(said))
+        )
+
+    def _about_credentials(self, said: _Said) -> ToolError | None:
+        if said.code in _BAD_KEYS:
+            proxy = ", and that no proxy alters requests" if said.code == "SignatureDoesNotMatch" else ""
+            return CredentialsRejected(
+                f"the object store refused the credentials for {self._location} ({said})",
+                f"Check {ACCESS_KEY}, {SECRET_KEY} and {SESSION_TOKEN}{self._place_of_keys()}{proxy}",
+            )
+        return None
+
+    def _denied(self, said: _Said) -> ToolError | None:
+        if said.code in _DENIED or (said.status == 403 and said.code not in _HINTS):
+            permission = _PERMISSIONS[said.operation]
+            owner = self._options.expected_bucket_owner
+            more = [f"Check that account {owner} (S3_EXPECTED_BUCKET_OWNER) owns the bucket"] if owner else []
+            more += [_DEMANDS] if permission == "s3:PutObject" else []
+            return BucketDenied(
+                f"the object store denied {said.operation} for {self._location} ({said})",
+                ". ".join([f"Allow these credentials {permission}", *more, _NEEDED]),
+            )
+        return None
+
+    def _about_bucket(self, said: _Said, name: str) -> ToolError | None:
+        if said.code == "NoSuchBucket":
+            style = "" if self._is_amazon else ". If it exists, try another S3_ADDRESSING_STYLE"
+            return BucketMissing(
+                f"the bucket of {self._location} does not exist{_quoted(said)}",
+                f"Create the bucket, or correct BUCKET or the address{style}",
+            )
+        if said.code in _NO_KEY:
+            return self._no_key(said, name)
+        if said.code in _WRONG_REGION:
+            region = said.headers.get("x-amz-bucket-region")
+            return StoreFailed(
+                f"the bucket of {self._location} is in another region ({said})",
+                f"Set AWS_REGION to {region}" if region else "Set AWS_REGION to the bucket's region",
+            )
+        if said.code in _WRONG_STYLE:
+            style = "path" if self._options.addressing_style == "virtual" else "virtual"
+            return StoreFailed(
+                f"the object store refuses how the bucket is addressed ({said})", f"Set S3_ADDRESSING_STYLE={style}"
+            )
+        return None
+
+    def _no_key(self, said: _Said, name: str) -> ToolError:
+        if _PERMISSIONS[said.operation] == "s3:GetObject":
+            return no_such_backup(self._location, name)
+        return BucketMissing(
+            f"the object store answered {said.operation} for {self._location} with {said}",
+            "Check that the bucket exists, and that AWS_ENDPOINT_URL_S3 is the address of the S3 API",
+        )
+
+    def _about_upload(self, said: _Said, name: str) -> ToolError | None:
+        if said.code in _ALTERED:
+            return UploadUnverified(
+                f"{self._location.uri(name)} was altered on its way to the object store ({said})",
+                "Check the network and the proxies on the way, then try again",
+            )
+        if said.code in _FULL:
+            return StoreFailed(
+                f"the object store has no room for {self._location.uri(name)} ({said})",
+                "Free space, or raise the bucket's quota",
+            )
+        if said.code.startswith("KMS."):
+            return StoreFailed(
+                f"the object store cannot use the encryption key for {self._location} ({said})",
+                "Check S3_KMS_KEY_ID, and allow these credentials kms:GenerateDataKey and kms:Decrypt",
+            )
+        return None
+
+    def _failed(self, error: Exception, or_else: ToolError | None = None) -> ToolError:
+        """The error for an exception that is not an answer."""
+        if isinstance(error, boto_errors.HTTPClientError | boto_errors.ConnectionError | HTTPError):
+            return self._unreachable(error, getattr(error, "kwargs", {}))
+        if isinstance(error, boto_errors.NoCredentialsError | boto_errors.PartialCredentialsError):
+            return self._no_credentials(error)
+        if isinstance(error, boto_errors.CredentialRetrievalError | boto_errors.TokenRetrievalError):
+            return self._unusable_credentials(error)
+        if isinstance(error, OSError) and error.filename:
+            return CredentialsRejected(
+                f"{_text(error.filename)} cannot be used for credentials ({error.strerror})",
+                "Correct the AWS_ variable or the AWS configuration file that names it",
+            )
+        return or_else or StoreFailed(
+            f"{self._location} cannot be used ({plain(_reason(error))})", "Check the AWS_ variables"
+        )
+
+    def _unreachable(self, error: Exception, details: Mapping[str, Any]) -> ToolError:
+        if isinstance(error, boto_errors.ProxyConnectionError):
+            proxy = plain(str(details.get("proxy_url", "")))
+            return StoreUnreachable(f"the proxy {proxy} does not answer", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY")
+        sender = self._sender(details.get("endpoint_url"))
+        if isinstance(error, boto_errors.SSLError):
+            return self._untrusted(sender, _innermost(details.get("error")))
+        return self._silent(error, sender)
+
+    def _sender(self, url: str | None) -> str:
+        """Whom a request was sent to, with the address."""
+        host = urlsplit(url or self._endpoint).hostname or ""
+        own = urlsplit(self._endpoint).hostname or ""
+        if host == own or host.endswith(f".{own}"):
+            return f"the object store at {self._endpoint}"
+        if host in _METADATA_SERVICES:
+            return f"the metadata service at {plain(url or '')}"
+        if host.startswith(("sts.", "sts-")):
+            return f"STS at {plain(url or '')}"
+        return f"the service at {plain(url or '')}"
+
+    def _untrusted(self, sender: str, error: Any) -> ToolError:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            style = ", or set S3_ADDRESSING_STYLE=path" if self._options.addressing_style == "virtual" else ""
+            return StoreUnreachable(
+                f"the certificate of {sender} is not trusted ({plain(error.verify_message)})",
+                f"Set AWS_CA_BUNDLE to a PEM file of its authority, or correct the certificate{style}",
+            )
+        return StoreUnreachable(
+            f"{sender} does not speak TLS as expected ({plain(str(error))})",
+            "Check that AWS_ENDPOINT_URL_S3 begins with https:// only for a port with TLS",
+        )
+
+    def _silent(self, error: Exception, sender: str) -> ToolError:
+        settings = "AWS_ENDPOINT_URL_S3, AWS_REGION and the network"
+        if "the object store" not in sender:
+            settings = "the network, and that this machine may reach that address"
+        elif not self._is_amazon and self._options.addressing_style == "virtual":
+            settings = f"{settings}, or set S3_ADDRESSING_STYLE=path"
+        return StoreUnreachable(f"{sender} does not answer ({type(error).__name__})", f"Check {settings}")
+
+    def _no_credentials(self, error: Exception) -> ToolError:
+        detail = f" ({plain(_reason(error))})" if isinstance(error, boto_errors.PartialCredentialsError) else ""
+        return CredentialsRejected(
+            f"no usable credentials were found for {self._location}{detail}",
+            f"Set {ACCESS_KEY} and {SECRET_KEY}, or give the service account a role",
+        )
+
+    def _unusable_credentials(self, error: Exception) -> ToolError:
+        known = isinstance(error, boto_errors.BotoCoreError | OSError | ValueError)
+        reason = plain(_reason(error)) if known else type(error).__name__
+        return CredentialsRejected(
+            f"the credentials for {self._location} cannot be read ({reason})",
+            "Check the AWS_ variables, the AWS configuration files and the program or service that gives credentials",
+        )
+
+    def _place_of_keys(self) -> str:
+        folder = self._options.credentials_dir
+        return f" in {folder} (S3_CREDENTIALS_DIR)" if folder else ""
+
+
+def not_s3(endpoint: str) -> StoreFailed:
+    """The error for an answer that is not of S3, such as a login page."""
+    return StoreFailed(
+        f"the answer of {endpoint} is not an answer of S3",
+        "Check that AWS_ENDPOINT_URL_S3 is the address of the S3 API, not of a web console or a proxy's login page",
+    )
+
+
+def altered(uri: str) -> StoreFailed:
+    """The error for a download that does not match its checksum."""
+    return StoreFailed(
+        f"{uri} does not match the object store's checksum",
+        "Try again. If that fails too, use another backup, because this one is damaged",
+    )
+
+
+def plain(text: str) -> str:
+    """Somebody else's text for a message: on one line, not long, and without the credentials of addresses."""
+    text = " ".join(re.sub(r"://[^/@\s]*@", "://", text).split()).strip(" .")
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    return text if len(text) <= QUOTED_TEXT else f"{text[:QUOTED_TEXT]}…"
+
+
+def _service_failed(who: str, said: _Said) -> ToolError:
+    if said.status >= 500:
+        return StoreUnreachable(f"{who} failed ({said}), so there are no credentials", "Try again")
+    return CredentialsRejected(
+        f"{who} refused to give credentials ({said}, {said.operation})",
+        "Check AWS_ROLE_ARN, the trust policy of the role, and the token or the keys that are shown for it",
+    )
+
+
+def _hint(said: _Said) -> str:
+    if said.code in _HINTS:
+        return _HINTS[said.code]
+    if said.status == 501:
+        return _HINTS["NotImplemented"]
+    return _TRY_AGAIN if said.status >= 500 or said.status == 429 or not said.status else _NO_RETRY_HELPS
+
+
+def _quoted(said: _Said) -> str:
+    return f' ("{said.message}")' if said.message else ""
+
+
+def _innermost(error: Any) -> Any:
+    """The error of OpenSSL, which urllib3 and botocore wrap."""
+    while error.args and isinstance(error.args[0], Exception):
+        error = error.args[0]
+    return error
+
+
+def _is_about(local: Path, error: Exception) -> bool:
+    """Whether the local file cannot be read or written. Errors of boto3 and urllib3 may be OSErrors, too."""
+    of_network = isinstance(error, boto_errors.BotoCoreError | HTTPError)
+    return isinstance(error, OSError) and not of_network and error.filename in (None, str(local), local)
+
+
+def _text(name: Any) -> str:
+    return plain(name.decode(errors="replace") if isinstance(name, bytes) else str(name))
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,146 @@
+"""Listings of servers of every kind, by a model of a server: no real one has all their habits."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadata_tool.errors import StoreFailed
+from metadata_tool.location import Location
+from metadata_tool.store.s3_listing import list_folder
+
+FOLDER = Location("s3a", "bucket", "folder")
+names = st.text("ab-/", min_size=1, max_size=4).filter(lambda name: not name.startswith("/") and "//" not in name)
+
+
+@dataclass
+class Model:
+    """A server with these keys, and its habits."""
+
+    keys: list[str]
+    page: int = 1000
+    tokens: bool = True
+    """Pages have a token to continue with, as in the second version of the listing."""
+    next_markers: bool = True
+    """Pages of the first version have a marker to continue with."""
+    says_truncated: bool = True
+    filters: bool = True
+    """Prefix and delimiter are obeyed."""
+    markers: bool = True
+    """A marker is obeyed."""
+    requests: int = field(default=0)
+    meta: Any = field(default_factory=lambda: SimpleNamespace(endpoint_url="https://s3.example.com"))
+
+    def list_objects_v2(self, ContinuationToken: str = "", **query: str) -> dict[str, Any]:  # noqa: N803
+        """The second version."""
+        return self._page(ContinuationToken if self.tokens else "", query)
+
+    def list_objects(self, Marker: str = "", **query: str) -> dict[str, Any]:  # noqa: N803
+        """The first version."""
+        return self._page(Marker if self.markers else "", query)
+
+    def _page(self, after: str, query: dict[str, str]) -> dict[str, Any]:
+        self.requests += 1
+        prefix = query["Prefix"]
+        found: dict[str, bool] = {}
+        for key in sorted(self.keys):
+            below = key.removeprefix(prefix).partition("/")
+            if not self.filters:
+                found[key] = False
+            elif key.startswith(prefix):
+                found[prefix + below[0] + below[1]] = bool(below[1])
+        entries = [(key, folder) for key, folder in sorted(found.items()) if key > after]
+        shown, more = entries[: self.page], len(entries) > self.page
+        answer: dict[str, Any] = {
+            "Name": "bucket",
+            "MaxKeys": self.page,
+            "Contents": [{"Key": key, "Size": len(key)} for key, folder in shown if not folder],
+            "CommonPrefixes": [{"Prefix": key} for key, folder in shown if folder],
+        }
+        if self.says_truncated:
+            answer["IsTruncated"] = more
+        if more and self.tokens:
+            answer["NextContinuationToken"] = shown[-1][0]
+        if more and not self.tokens and self.next_markers:
+            answer["NextMarker"] = shown[-1][0]
+        return answer
+
+
+def listed(model: Any, prefix: str = "") -> dict[str, int]:
+    """The listing of the folder."""
+    return list_folder(model, FOLDER, prefix, {})
+
+
+@st.composite
+def servers(draw: st.DrawFn) -> Model:
+    """A server of the first version or of the second, which leaves out what its version lets it leave out."""
+    tokens = draw(st.booleans())
+    keys = [f"folder/{key}" for key in draw(st.lists(names, unique=True, max_size=12))]
+    return Model(
+        [*keys, "folder2/a", "a"],
+        page=draw(st.integers(1, 4)),
+        tokens=tokens,
+        next_markers=draw(st.booleans()),
+        says_truncated=draw(st.booleans()) or not tokens,
+        filters=draw(st.booleans()),
+    )
+
+
+@given(servers(), st.sampled_from(["", "a", "ab", "b-"]))
+def test_every_server(model: Model, prefix: str) -> None:
+    """A listing is complete on servers of both versions of the listing."""
+    names_of_folder = {key.removeprefix("folder/"): len(key) for key in model.keys if key.startswith("folder/")}
+    expected = {name: size for name, size in names_of_folder.items() if name.startswith(prefix) and "/" not in name}
+    assert expected == listed(model, prefix)
+
+
+def test_server_that_does_not_say_whether_more_follows() -> None:
+    """A full page without IsTruncated is continued."""
+    keys = [f"folder/a-{number}" for number in range(5)]
+    assert 5 == len(listed(Model(keys, page=2, tokens=False, next_markers=False, says_truncated=False)))
+
+
+@pytest.mark.parametrize("tokens", [False, True])
+def test_server_that_repeats_itself(tokens: bool) -> None:
+    """A server that sends the same page again and again is an error, and never a part of the list."""
+    model = Model([f"folder/a-{number}" for number in range(5)], page=2, tokens=tokens, markers=False)
+    if tokens:
+        first = model.list_objects_v2(Prefix="folder/")
+        model.list_objects_v2 = lambda **_: first  # type: ignore[method-assign]
+    with pytest.raises(StoreFailed, match="lists s3a://bucket/folder only in part"):
+        listed(model)
+
+
+def test_page_without_entries_and_without_a_token() -> None:
+    """A page that says that more follows, and not where, is an error."""
+    model = SimpleNamespace(list_objects_v2=lambda **_: {"IsTruncated": True}, list_objects=None)
+    with pytest.raises(StoreFailed, match="only in part"):
+        listed(model)
+
+
+@pytest.mark.parametrize("answer", [{}, {"ResponseMetadata": {"HTTPStatusCode": 200}}, {"RequestCharged": "requester"}])
+def test_answer_of_something_else(answer: dict[str, Any]) -> None:
+    """An answer that is not a listing, such as a login page, is not taken for an empty folder."""
+    model = SimpleNamespace(
+        list_objects_v2=lambda **_: answer, meta=SimpleNamespace(endpoint_url="https://user:pass@login.example.com")
+    )
+    with pytest.raises(StoreFailed, match="not an answer of S3") as raised:
+        listed(model)
+    assert "pass@" not in str(raised.value)
+
+
+def test_fields_of_every_request() -> None:
+    """What the bucket demands of every request is sent with each page."""
+    sent: list[dict[str, str]] = []
+
+    def answer(**query: str) -> dict[str, Any]:
+        sent.append(query)
+        more = len(sent) < 3
+        return {"IsTruncated": more, "NextContinuationToken": str(len(sent))} if more else {"IsTruncated": False}
+
+    list_folder(SimpleNamespace(list_objects_v2=answer), FOLDER, "a-", {"ExpectedBucketOwner": "1"})  # type: ignore[arg-type]
+    expected = {"Bucket": "bucket", "Prefix": "folder/a-", "Delimiter": "/", "ExpectedBucketOwner": "1"}
+    assert [expected, expected | {"ContinuationToken": "1"}, expected | {"ContinuationToken": "2"}] == sent
