@@ -52,6 +52,8 @@ class Faults:
     """Set as soon as an upload's body arrives."""
     refuse: Callable[[str, Mapping[str, str]], tuple[int, str, str] | None] | None = None
     """Told the method and the headers, in lower case, of a request: the status, code and message of a refusal."""
+    checksum: Callable[[str], str] | None = None
+    """Changes the SHA-256 that the server tells of an object."""
     only_v1_listings: bool = False
     """Answer listings as a server that knows only the first version: without a token to continue with."""
     redirect: str = ""
@@ -230,11 +232,16 @@ class _Handler(BaseHTTPRequestHandler):
             if key.lower() == "content-length" and self.command == "HEAD":
                 length = value
             elif not hidden and key.lower() not in ("content-length", "transfer-encoding", "connection"):
-                self.send_header(key, value)
+                self.send_header(key, self._changed(key, value))
         self.send_header("Content-Length", length)
         self.end_headers()
         if self.command != "HEAD":
             self._answer_body(body)
+
+    def _changed(self, key: str, value: str) -> str:
+        """The value of a header of the answer."""
+        of_object = self.command in ("HEAD", "GET") and key.lower() == "x-amz-checksum-sha256"
+        return self.faults.checksum(value) if of_object and self.faults.checksum else value
 
     def _answer_body(self, body: bytes) -> None:
         cut = self.faults.next_cut()

@@ -47,6 +47,11 @@ class S3Store:
         self._faults = self._clients.faults
         self._common = _common(options)
 
+    @property
+    def sends_checksums(self) -> bool:
+        """Whether uploads name a checksum algorithm."""
+        return self._clients.endpoint.sends_checksums
+
     def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
         """See `Store.save`."""
         if name in self.list(name):
@@ -100,7 +105,7 @@ class S3Store:
         options = self._options.upload
         fields = {
             "ContentType": "application/gzip",
-            "ChecksumAlgorithm": _CHECKSUM if self._clients.endpoint.sends_checksums else "",
+            "ChecksumAlgorithm": _CHECKSUM if self.sends_checksums else "",
             "ServerSideEncryption": options.server_side_encryption,
             "SSEKMSKeyId": options.kms_key_id,
             "StorageClass": options.storage_class,

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from botocore import exceptions as boto_errors
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from metadata_tool.errors import (
     BucketDenied,
@@ -313,10 +314,11 @@ class Faults:
         return f"the service at {plain(url or '')}"
 
     def _untrusted(self, sender: str, error: Any) -> ToolError:
-        if isinstance(error, ssl.SSLCertVerificationError):
+        if isinstance(error, ssl.SSLCertVerificationError | CertificateError):
+            why = getattr(error, "verify_message", "") or str(error)
             style = ", or set S3_ADDRESSING_STYLE=path" if self._options.addressing_style == "virtual" else ""
             return StoreUnreachable(
-                f"the certificate of {sender} is not trusted ({plain(error.verify_message)})",
+                f"the certificate of {sender} is not trusted ({plain(why)})",
                 f"Set AWS_CA_BUNDLE to a PEM file of its authority, or correct the certificate{style}",
             )
         return StoreUnreachable(
