@@ -147,10 +147,10 @@ def test_helm_test_wants_a_cluster_in_the_backup(release: Release) -> None:
     release.install(3, backup | {"initialize": "false"})
     eventually("it serves", lambda: release.ready() == [0])
     with pytest.raises(AssertionError, match="failed"):
-        release.helm(3, "test", release.name, "--timeout", "4m")
+        release.helm(3, "test", release.name)
     assert "holds no Pulsar cluster" in kubectl("logs", f"{release.name}-pulsar-backup-test")
     release.upgrade(3, backup | {"initialize": "true"})
-    assert "Succeeded" in release.helm(3, "test", release.name, "--timeout", "4m")
+    assert "Succeeded" in release.helm(3, "test", release.name)
 
 
 FIXED_LIST = "03b2171978905daa482e79b66dba6eb96fac7fd3"
