@@ -106,11 +106,12 @@ class _Said:
         )
 
     def __str__(self) -> str:
-        """`403 AccessDenied, "no encryption header"`."""
-        known = {str(self.status), ""}
-        words = [str(self.status or ""), "" if self.code in known else self.code]
-        quoted = f', "{self.message}"' if self.message not in {self.code, ""} else ""
-        return " ".join(filter(None, words)) + quoted
+        """`403 AccessDenied, "no encryption header"`. Of an answer without a body, the status alone."""
+        status = str(self.status or "")
+        if self.code in (status, ""):
+            return status
+        quoted = f', "{self.message}"' if self.message not in (self.code, "") else ""
+        return f"{status} {self.code}{quoted}".strip()
 
     @property
     def blames_the_clock(self) -> bool:
