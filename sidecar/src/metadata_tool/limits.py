@@ -18,6 +18,8 @@ LAST_BACKUP = SHUTDOWN - 5
 REQUEST_THREADS = 8
 LISTINGS = 3
 """Requests that may wait for the object store. If it hangs, the other threads still answer health checks."""
+LISTING_PAUSE = 1.0
+"""The next listing starts as long after the last one as that took, but at most this long."""
 NAMESPACES, TOPICS = 1_000, 1_000
 """How many of each an answer lists: those that would lose most."""
 METRIC_NAMESPACES = 100

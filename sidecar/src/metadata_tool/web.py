@@ -1,16 +1,16 @@
 """The admin port: the backups as JSON, metrics, health."""
 
 from collections.abc import Callable
-from threading import BoundedSemaphore
 from typing import Any, Protocol
 
 from flask import Flask, Response, jsonify, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from metadata_tool import limits
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import ToolError
+from metadata_tool.listing import SharedListing
 from metadata_tool.metrics import CONTENT_TYPE, Metrics
 
 
@@ -39,20 +39,20 @@ Answer = tuple[Response, int]
 
 def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loop) -> Flask:
     """The Flask app. `existing` lists the backups, newest first."""
-    listed = _bounded(existing)
+    listed = SharedListing(existing)
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
 
     @app.get("/backup/latest")
     def latest() -> Answer:
-        found = listed()
+        found = listed().found
         if not found:
             return _error(404, "there is no backup yet")
         return _json({**found[0].as_json(), **_content(found[0], loop.last_report)})
 
     @app.get("/backup/list")
-    def backup_list() -> Answer:
-        return _json([backup.as_json() for backup in listed()])
+    def backup_list() -> Response:
+        return Response(listed().as_json, content_type="application/json")
 
     @app.get("/backup/coverage")
     def coverage() -> Answer:
@@ -112,20 +112,6 @@ def _coverage(report: BackupResult | None, namespace: str | None) -> Answer:
         return _error(404, "the last backup does not have this namespace. Name it as tenant/namespace")
     topics = [loss.to_json() for loss in covered.topics_of(namespace)[: limits.TOPICS]]
     return _json({**name, "namespace": namespace, **covered.counts_of(namespace).to_json(), "topics": topics})
-
-
-def _bounded(existing: Callable[[], list[Backup]]) -> Callable[[], list[Backup]]:
-    listings = BoundedSemaphore(limits.LISTINGS)
-
-    def listed() -> list[Backup]:
-        if not listings.acquire(blocking=False):
-            raise ServiceUnavailable
-        try:
-            return existing()
-        finally:
-            listings.release()
-
-    return listed
 
 
 def _json(value: Any) -> Answer:
