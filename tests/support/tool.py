@@ -61,10 +61,13 @@ def assert_refused(error: type[ToolError], naming: str, outcome: Outcome) -> Non
 class Service:
     """`metadata-tool serve`, and its admin port."""
 
-    def __init__(self, settings: Mapping[str, str], log: Path) -> None:
+    def __init__(self, settings: Mapping[str, str], log: Path, files: int = 0) -> None:
+        """Start it. `files`: how many it may open."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "metadata_tool", "serve"]
+        if files:
+            command = ["bash", "-c", f'ulimit -n {files} && exec "$@"', "bash", *command]
         self.process = Process(command, log, environment({**settings, "WEB_SERVER_PORT": str(self.port)}))
 
     def get(self, path: str) -> tuple[int, str]:

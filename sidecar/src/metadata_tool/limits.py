@@ -15,11 +15,31 @@ LAST_BACKUP = SHUTDOWN - 5
 
 # The admin port
 
-REQUEST_THREADS = 8
+REQUEST_THREADS = 4
 LISTINGS = 3
-"""Requests that may wait for the object store. If it hangs, the other threads still answer health checks."""
+"""Requests that may wait for the object store. If it hangs, the other threads still answer the other requests."""
 LISTING_PAUSE = 1.0
 """The next listing starts as long after the last one as that took, but at most this long."""
+CONNECTIONS = 128
+"""Open connections. One more closes the one that has waited longest for its client."""
+FILES_PER_CONNECTION = 4
+"""Files that the process may open for each connection. If it may open fewer than 512, there are fewer connections."""
+BACKLOG = 2_048
+"""Connections that the kernel keeps until they are accepted. It makes the others try again after a second."""
+REQUEST_WITHIN = 20.0
+"""For the head of a request, since the connection was opened or the last answer was taken."""
+REQUEST_HEAD = 32 << 10
+"""Bytes of the head of a request."""
+ANSWER_WITHIN = 60.0
+"""For a client to take an answer, also through a slow `kubectl port-forward`."""
+CLOSE_WITHIN = 2.0
+"""For a client to close its connection after the last answer."""
+UNSENT = 32 << 20
+"""Bytes of answers that clients have not taken. One answer may have more: a list of 200,000 backups."""
+SEND_BUFFER = 128 << 10
+"""Bytes that the kernel keeps for each connection. By itself it would keep megabytes."""
+WARN_AGAIN = 600.0
+"""Between two warnings about too many connections."""
 NAMESPACES, TOPICS = 1_000, 1_000
 """How many of each an answer lists: those that would lose most."""
 METRIC_NAMESPACES = 100

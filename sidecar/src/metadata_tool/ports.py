@@ -3,6 +3,7 @@
 import errno
 import socket
 
+from metadata_tool import limits
 from metadata_tool.errors import PortUnavailable
 
 
@@ -16,10 +17,10 @@ def listen(port: int, setting: str, address: str = "") -> socket.socket:
     try:
         if address:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            return socket.create_server((address, port), family=family)
+            return socket.create_server((address, port), family=family, backlog=limits.BACKLOG)
         if socket.has_dualstack_ipv6():
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-        return socket.create_server(("", port))
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=limits.BACKLOG)
+        return socket.create_server(("", port), backlog=limits.BACKLOG)
     except OSError as error:
         raise _explained(error, f"port {port}{address and f' of {address}'}", setting) from error
 

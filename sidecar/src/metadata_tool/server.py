@@ -1,12 +1,10 @@
-"""Runs the service under gunicorn: one worker process with a few threads and the backup loop."""
+"""Runs the service under gunicorn: one worker process with the admin port and the backup loop."""
 
 import logging
 import os
 import signal
 import socket
-from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import timedelta
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -16,6 +14,7 @@ from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 
 from metadata_tool import backup, limits
+from metadata_tool.admin_port.worker import AdminWorker, SingleWorkerArbiter, ignore_signals
 from metadata_tool.catalog import backups
 from metadata_tool.metrics import Metrics
 from metadata_tool.ports import listen
@@ -37,6 +36,7 @@ def serve(settings: ServeSettings) -> None:
         SettingError: boto3's own settings are wrong.
         SpoolFailed: the spool directory cannot be used.
     """
+    ignore_signals()
     with workspace(settings.job.spool_dir):
         pass  # an unusable spool directory is reported now, not with the first backup
     kept = settings.store
@@ -53,22 +53,12 @@ def serve(settings: ServeSettings) -> None:
 
 
 class GunicornLog(glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's lines in the program's log, in its form and from its level on. Requests are logged as `debug`."""
+    """gunicorn's lines in the program's log, in its form and from its level on."""
 
     def setup(self, cfg: Any) -> None:
         """Leave format, level and destination to `logs.configure`."""
         self.cfg = cfg
         self.error_log.propagate = self.access_log.propagate = True
-
-    def access(self, resp: Any, _request: Any, environ: Mapping[str, Any], request_time: timedelta) -> None:
-        """Log a request."""
-        self.access_log.debug(
-            "%s %s %s",
-            environ["REQUEST_METHOD"],
-            environ["RAW_URI"],
-            resp.status_code,
-            extra={"seconds": request_time.total_seconds()},
-        )
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -87,8 +77,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         options: dict[str, Any] = {
             "bind": f"fd://{self._listener.detach()}",
             "workers": 1,
-            "worker_class": "gthread",
-            "threads": limits.REQUEST_THREADS,
+            "worker_class": AdminWorker,
             "timeout": 0,  # /healthz watches the loop, and a slow listing of S3 must not kill a backup
             "graceful_timeout": limits.SHUTDOWN,
             "worker_tmp_dir": str(self._settings.job.spool_dir),
@@ -100,6 +89,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         }
         for key, value in options.items():
             self.cfg.set(key, value)
+
+    def run(self) -> None:
+        SingleWorkerArbiter(self).run()
 
     def load(self) -> Flask:
         settings = self._settings

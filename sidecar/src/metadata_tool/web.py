@@ -36,6 +36,9 @@ class Loop(Protocol):
 
 Answer = tuple[Response, int]
 
+HEALTH = frozenset({"/healthz", "/readyz"})
+"""Paths whose answers wait for nothing."""
+
 
 def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loop) -> Flask:
     """The Flask app. `existing` lists the backups, newest first."""

@@ -1,0 +1,76 @@
+"""Finds the first request in the bytes of a client, with gunicorn's parser, and never waits for more."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn.config import Config
+from gunicorn.http import RequestParser, errors
+
+from metadata_tool import limits
+
+
+def _configuration() -> Any:
+    made = Config()
+    trust_nobody = {"forwarded_allow_ips": "", "forwarder_headers": "", "secure_scheme_headers": {}}
+    for name, value in trust_nobody.items():
+        made.set(name, value)
+    return made
+
+
+CONFIGURATION = _configuration()
+"""gunicorn's limits for a request. No header changes how a request is understood, whoever sends it."""
+
+_STATUS = {
+    errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+    errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+    errors.InvalidHTTPVersion: HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
+}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The bytes do not start with a request that can be answered."""
+
+    status: HTTPStatus
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request whose head has arrived."""
+
+    request: Any
+    """gunicorn's Request."""
+    rest: bytes
+    """What has arrived after the head."""
+
+    @property
+    def path(self) -> str:
+        """The path that is asked for, without the query."""
+        return str(self.request.path)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows. Nothing reads it, so where the next request starts is unknown."""
+        lengths = [value for name, value in self.request.headers if name == "CONTENT-LENGTH"]
+        coded = any(name == "TRANSFER-ENCODING" for name, _ in self.request.headers)
+        return coded or any(int(length) for length in lengths)
+
+
+def first_request(received: bytes, peer: Any = ("", 0)) -> Received | Refused | None:
+    """The first request, or that there will be none. None: its head is not complete yet."""
+    if not received:
+        return None
+    if not (received[:1] == b"\r" or "!" <= chr(received[0]) <= "~"):  # TLS, for example: its head would never end
+        return Refused(HTTPStatus.BAD_REQUEST)
+    parser = RequestParser(CONFIGURATION, [received], peer)
+    try:
+        request = next(parser)
+    except (errors.NoMoreData, StopIteration):
+        too_long = len(received) > limits.REQUEST_HEAD
+        return Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE) if too_long else None
+    except (errors.ParseException, ValueError) as error:
+        return Refused(_STATUS.get(type(error), HTTPStatus.BAD_REQUEST))
+    return Received(request, parser.unreader.read())

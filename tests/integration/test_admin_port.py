@@ -1,0 +1,125 @@
+"""The admin port of a running service answers, whatever clients do."""
+
+import os
+import re
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support import hostile
+from support.processes import Process, free_port
+from support.tool import Service
+
+ROOT = Path(__file__).parents[2]
+VALUES = yaml.safe_load((ROOT / "charts" / "pulsar" / "values.yaml").read_text())
+PROBE_TIMEOUT = VALUES["zookeeper"]["customTools"]["backup"]["probe"]["liveness"]["timeoutSeconds"]
+ATTACK = 10
+"""Seconds of an attack."""
+MEMORY = 256 << 20
+"""Bytes that the worker may take: 500 times the list of backups would be twice as much."""
+SIGNALS = [getattr(signal, f"SIG{name}") for name in ("HUP", "USR1", "USR2", "WINCH", "TTIN", "TTOU")]
+BACKUPS = 5_000
+"""So many that a client which does not read cannot be sent the list of them."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    """A service with many backups in a directory, whose ZooKeeper does not run."""
+    (tmp_path / "backups").mkdir()
+    for number in range(BACKUPS):
+        (tmp_path / "backups" / f"metadata-backup-{1_600_000_000_000 + number}.tar.gz").write_bytes(b"x")
+    (tmp_path / "spool").mkdir()
+    return {
+        "BUCKET": f"file://{tmp_path / 'backups'}",
+        "SPOOL_DIR": str(tmp_path / "spool"),
+        "ZOOKEEPER_SERVERS": f"127.0.0.1:{free_port()}",
+    }
+
+
+@pytest.fixture
+def service(settings: dict[str, str], tmp_path: Path) -> Iterator[Service]:
+    """A running service."""
+    running = Service(settings, tmp_path / "log")
+    try:
+        running.process.wait_until(lambda: running.get("/healthz")[0] == 200)
+        yield running
+    finally:
+        running.process.stop()
+
+
+def ask(service: Service, path: str) -> float:
+    """Seconds until a probe's question is answered with 200. It waits as long as the chart's probe."""
+    began = time.monotonic()
+    with urllib.request.urlopen(service.url + path, timeout=PROBE_TIMEOUT) as reply:
+        assert 200 == reply.status
+        reply.read()
+    return time.monotonic() - began
+
+
+def workers(process: Process) -> list[int]:
+    """The worker processes of a service."""
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def wait_for_list(service: Service) -> None:
+    """Wait until the list of backups is complete: listings that were asked for earlier may still run."""
+    service.process.wait_until(lambda: len(service.json("/backup/list")) == BACKUPS)
+
+
+def test_health_is_answered_whatever_clients_do(service: Service, tmp_path: Path) -> None:
+    """While 500 hostile clients of every kind come again and again, each health check is answered in time."""
+    attack = hostile.start(service.port, 500, tmp_path / "hostile")
+    try:
+        until, seconds = time.monotonic() + ATTACK, []
+        while time.monotonic() < until:
+            seconds += [ask(service, path) for path in ("/healthz", "/readyz")]
+        assert attack.running, attack.output()
+        assert 200 == service.get("/metrics")[0]
+    finally:
+        attack.kill()
+    (worker,) = workers(service.process)
+    status = Path(f"/proc/{worker}/status").read_text()
+    memory = int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) << 10
+    print(f"at most {memory >> 20} MB, {len(seconds)} answers, the slowest within {max(seconds):.3f} s")
+    assert memory < MEMORY
+    wait_for_list(service)
+    assert 0 == service.process.stop()
+    assert "Traceback" not in service.process.output()
+
+
+def test_few_files(settings: dict[str, str], tmp_path: Path) -> None:
+    """With a low limit of open files, the connections leave enough of them for the rest of the service."""
+    service = Service(settings, tmp_path / "log", files=64)
+    try:
+        service.process.wait_until(lambda: service.get("/healthz")[0] == 200)
+        attack = hostile.start(service.port, 100, tmp_path / "hostile")
+        try:
+            before = workers(service.process)
+            for _ in range(100):
+                ask(service, "/healthz")
+        finally:
+            attack.kill()
+        wait_for_list(service)
+        assert before == workers(service.process)
+    finally:
+        assert 0 == service.process.stop()
+    assert "Traceback" not in service.process.output()
+    assert "Too many open files" not in service.process.output()
+
+
+@pytest.mark.parametrize("to_worker", [False, True], ids=["main process", "worker"])
+def test_other_signals_are_ignored(to_worker: bool, service: Service) -> None:
+    """Signals by which gunicorn would reload or start workers change nothing."""
+    (worker,) = workers(service.process)
+    for number in SIGNALS:
+        os.kill(worker if to_worker else service.process.pid, number)
+        time.sleep(1.2)  # gunicorn acts on a signal within a second
+        ask(service, "/healthz")
+        assert [worker] == workers(service.process), number.name
+    assert 0 == service.process.stop()
+    assert "Traceback" not in service.process.output()
