@@ -123,3 +123,27 @@ def test_other_signals_are_ignored(to_worker: bool, service: Service) -> None:
         assert [worker] == workers(service.process), number.name
     assert 0 == service.process.stop()
     assert "Traceback" not in service.process.output()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"WEB_CONCURRENCY": "many"},
+        {"GUNICORN_PID": "x", "GUNICORN_FD": "y"},
+        {"LISTEN_PID": "x", "LISTEN_FDS": "y"},
+        {"SCRIPT_NAME": "/elsewhere"},
+        {"SENDFILE": "x", "FORWARDED_ALLOW_IPS": "x", "PORT": "x"},
+    ],
+    ids="+".join,
+)
+def test_gunicorns_variables_have_no_effect(
+    variables: dict[str, str], settings: dict[str, str], tmp_path: Path
+) -> None:
+    """Variables that gunicorn reads for itself neither stop the service nor change its paths."""
+    service = Service({**settings, **variables}, tmp_path / "log")
+    try:
+        service.process.wait_until(lambda: service.get("/healthz")[0] == 200)
+        assert 1 == len(workers(service.process))
+    finally:
+        service.process.stop()
+    assert "Traceback" not in service.process.output()

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from metadata_tool import __version__, backup, help_texts, inspection, logs
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
+from metadata_tool.environment import hide_from_gunicorn
 from metadata_tool.errors import OutputLost, SettingError, Stopped, ToolError
 from metadata_tool.fetch import fetched, verify
 from metadata_tool.lifecycle import Heartbeat
@@ -72,6 +73,7 @@ def _print(text: str = "", end: str = "\n", *, flush: bool = False) -> None:
 
 
 def _serve(options: argparse.Namespace, settings: Settings) -> None:
+    hide_from_gunicorn()
     from metadata_tool.server import serve  # the other commands do not need gunicorn and Flask
 
     serve(settings.serve())

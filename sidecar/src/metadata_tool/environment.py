@@ -12,6 +12,24 @@ from metadata_tool.variables import Variable
 T = TypeVar("T")
 
 
+_GUNICORNS = (
+    "FORWARDED_ALLOW_IPS",
+    "GUNICORN_FD",
+    "GUNICORN_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "PORT",
+    "SENDFILE",
+    "WEB_CONCURRENCY",
+)
+
+
+def hide_from_gunicorn() -> None:
+    """Unset the variables that gunicorn reads for itself, some of them as soon as it is imported."""
+    for name in _GUNICORNS:
+        os.environ.pop(name, None)
+
+
 class Environment:
     """Values by variable. Blanks around a value are removed, and an empty value counts as unset.
 
