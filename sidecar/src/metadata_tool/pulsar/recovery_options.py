@@ -41,6 +41,7 @@ class RecoveryOptions:
         return RecoveryPlan(
             scope=self.scope,
             counter=next_counter(summary.highest_id, long=summary.has_long_ids),
+            flat=summary.flat,
             zxid=zxid,
             time=time,
             infinite_retention=self.infinite_retention,
