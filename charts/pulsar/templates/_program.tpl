@@ -72,6 +72,13 @@
       ],
       "expected": "true or false"
     },
+    "ALLOW_PARTIAL": {
+      "values": [
+        "true",
+        "false"
+      ],
+      "expected": "true or false"
+    },
     "OVERWRITE_EXISTING": {
       "values": [
         "true",
@@ -166,6 +173,7 @@
   ],
   "set_by_chart": [
     "ALLOW_OLDER",
+    "ALLOW_PARTIAL",
     "BACKUP_INTERVAL",
     "BACKUP_PREFIX",
     "BUCKET",
