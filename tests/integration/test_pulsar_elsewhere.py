@@ -10,7 +10,7 @@ from kazoo.client import KazooClient
 from ci.parts.zookeeper import NEWEST
 from metadata_tool.errors import SettingError, TreeIncomplete
 from metadata_tool.pulsar.codec import managed_ledger
-from metadata_tool.zookeeper.snapshot import SnapshotReader
+from metadata_tool.zookeeper.snapshot import Node, SnapshotReader
 from metadata_tool.zookeeper.stat import Stat
 from support.metadata import NAMESPACE, as_json, ledgers
 from support.tool import Outcome, Service, assert_refused, run, succeed
@@ -122,7 +122,7 @@ def test_restore_with_the_chroot(zookeeper: ZooKeeper, settings: dict[str, str],
     """With the chroot, the same backup is restored, with all rules, as one that was made with the chroot."""
     wrong, right = backed_up(zookeeper, settings), backed_up(zookeeper, settings, CHROOT)
     own = {"ZOOKEEPER_SERVERS": "127.0.0.1:1/pulsar", "CLUSTER_NAME": "c1", "ALLOW_OLDER": "true"}
-    contents = []
+    contents: list[dict[str, Node]] = []
     for outcome in (wrong, right):
         data = tmp_path / f"data-{len(contents)}"
         data.mkdir()

@@ -131,8 +131,12 @@ def _rules(options: argparse.Namespace, settings: Settings) -> None:
         _print(f"{rule.name} ({', '.join(rule.scopes)})")
         for text in (*rule.paths, rule.action, f"why: {rule.why}"):
             _print(_indented(text))
+    required = (
+        "A restore of scope bookies-lost refuses a tree without these, or with topics elsewhere, unless ALLOW_PARTIAL "
+        "is true. A Pulsar without topics may lack the first."
+    )
     _print("required")
-    for text in (*Part, "A restore of scope bookies-lost refuses a tree without these, unless ALLOW_PARTIAL is true."):
+    for text in (*Part, required):
         _print(_indented(text))
 
 

@@ -39,7 +39,7 @@ def whats(content: Mapping[str, bytes], layout: Layout | None = None) -> list[st
     return [finding.what for finding in findings(content, layout)]
 
 
-@pytest.mark.parametrize("content", [NEW, USED, USED | below("/other", {**CLUSTER, **LEDGERS})])
+@pytest.mark.parametrize("content", [CLUSTER | LEDGERS, NEW, USED, USED | below("/other", {**CLUSTER, **LEDGERS})])
 @pytest.mark.parametrize("layout", [Layout(), Layout("/pulsar")])
 def test_complete(content: Mapping[str, bytes], layout: Layout) -> None:
     """A Pulsar with all parts is complete, also without topics, and beside parts of others."""
@@ -56,6 +56,14 @@ def test_below_a_chroot() -> None:
     )
     assert [expected] == findings(below("/pulsar", USED))
     assert [expected] == findings(below("/pulsar", NEW))
+
+
+def test_new_pulsar_below_a_chroot() -> None:
+    """A new Pulsar, which has no managed ledgers yet, is found below a chroot, too."""
+    (found,) = findings(below("/pulsar", CLUSTER | LEDGERS))
+    here, there = "no cluster in /admin/clusters and no /ledgers", "/pulsar/admin/clusters and /pulsar/ledgers"
+    assert f"the tree has {here}, but it has {there}" == found.what
+    assert "Append the chroot /pulsar to ZOOKEEPER_SERVERS (backup.chroot)" == found.at_backup
 
 
 @pytest.mark.parametrize(
@@ -187,8 +195,10 @@ def test_no_part_is_missed_in_silence(here: list[str], there: list[str], copies:
     content = {f"{layout.chroot}{path}": parts[path] for path in here}
     content |= {f"{layout.chroot}/p{n}{path}": parts[path] for n in range(copies) for path in there}
     result = findings(content, layout)
-    complete = {*CLUSTER, *LEDGERS} <= set(here) and bool({*TOPIC, "/managed-ledgers"} & set(here))
-    assert result or (complete and layout.managed_ledger_path == "/managed-ledgers")
+    expected_here = set(here) if layout.managed_ledger_path == "/managed-ledgers" else set(here) - {*TOPIC}
+    other_topics = TOPIC.keys() & ({*here} - expected_here | ({*there} if copies else set()))
+    assert result or {*CLUSTER, *LEDGERS} <= expected_here
+    assert result or not other_topics
     for text in [text for finding in result for text in vars(finding).values()]:
         assert re.fullmatch(r"[^:;\n]+[^:;\n.]", text)
         assert len(text) < 700

@@ -45,11 +45,13 @@ class Completeness:
     def findings(self) -> list[Finding]:
         """What a restore with lost bookies cannot adapt. Empty if the tree has all parts where they are expected.
 
-        A Pulsar without topics has all parts.
+        A Pulsar without topics has all parts. It may have no managed ledgers yet (PulsarClusterMetadataSetup).
         """
         missing = self._missing()
         moved = {part: self.placement.others(part) for part in missing if self.placement.others(part)}
         absent = [part for part in missing if part not in moved]
+        if {Part.CLUSTERS, Part.LEDGERS} <= moved.keys():  # of a Pulsar that may have no managed ledgers yet
+            absent = []
         found = [self._moved(moved)] if moved else []
         if len(absent) == len(Part):
             found.append(self._nothing())
@@ -59,9 +61,9 @@ class Completeness:
 
     def _missing(self) -> list[Part]:
         placement = self.placement
-        elsewhere_alone = not placement.topics and bool(placement.others(Part.MANAGED_LEDGERS))
+        new = placement.managed_ledgers or (placement.clusters and placement.ledgers)
         exist = {
-            Part.MANAGED_LEDGERS: placement.managed_ledgers and not elsewhere_alone,
+            Part.MANAGED_LEDGERS: placement.topics or (new and not placement.others(Part.MANAGED_LEDGERS)),
             Part.CLUSTERS: placement.clusters,
             Part.LEDGERS: placement.ledgers,
         }
@@ -83,7 +85,8 @@ class Completeness:
         missing = [f"no {self._described(part)}" for part in moved]
         what = f"the tree has {_joined(missing, 'and')}, but it has {_named(paths)}"
         roots = list(dict.fromkeys(_root(path, part) for part, found in moved.items() for path in found))
-        if Part.MANAGED_LEDGERS not in moved and not self._includes(roots[0]):
+        pulsar_is_here = self.placement.managed_ledgers and not self._includes(roots[0])
+        if Part.MANAGED_LEDGERS not in moved and pulsar_is_here:
             own = _joined(map(self._path, moved), "and")
             return Finding.of(what, f"A restore adapts only {own}, so adapt the others by hand")
         if len(roots) > 1:
@@ -103,7 +106,7 @@ class Completeness:
         if root != self.layout.chroot:
             steps.append(f"{self._chroot_step(root)} ({value})")
         path, *_ = moved.get(Part.MANAGED_LEDGERS, [self._path(Part.MANAGED_LEDGERS)])
-        if path.removeprefix(root) != self.layout.managed_ledger_path:
+        if path.startswith(f"{root}/") and path.removeprefix(root) != self.layout.managed_ledger_path:
             steps.append(f"set MANAGED_LEDGER_PATH to {path.removeprefix(root)}")
         hint = " and ".join(steps)
         return hint[:1].upper() + hint[1:]
