@@ -309,7 +309,25 @@ def test_restore_knows_where_newer_backups_are() -> None:
         assert expected == tuple(data.get(name) for name in names)
 
 
+def test_chroot() -> None:
+    """The chroot of Pulsar's clients is appended to the members, for the backup and for the restore."""
+    chroot = {tool: {"chroot": "/pulsar"} for tool in ("backup", "restore")}
+    manifests = render(merged(BACKUP, RESTORE, {"zookeeper": {"customTools": chroot}}))
+    for tool in ("backup", "restore"):
+        servers = one(manifests, "ConfigMap", f"snpe-pulsar-{tool}")["data"]["ZOOKEEPER_SERVERS"]
+        assert servers.endswith(":2181/pulsar")
+
+
+def test_partial_backups() -> None:
+    """A backup that lacks a part of Pulsar's metadata is restored only on purpose."""
+    for value, expected in ((None, "false"), (True, "true")):
+        values = merged(RESTORE, nested(f"{TOOLS}.restore.allowPartial", value))
+        assert expected == one(render(values), "ConfigMap", "snpe-pulsar-restore")["data"]["ALLOW_PARTIAL"]
+
+
 REFUSED = [
+    (nested("backup.chroot", "pulsar"), 'backup.chroot is "pulsar". Set it to the path of a znode'),
+    ({"restore": {"enable": True, "restorePoint": POINT, "chroot": "/pulsar/"}}, 'restore.chroot is "/pulsar/"'),
     (nested("backup.bucket", ""), "backup.bucket is empty"),
     (nested("backup.bucket", "my-bucket"), "backup.bucket is not the address of a bucket. Set it to s3a://"),
     ({"backup": {"secrets": {"use": True, "aws": {"secretName": ""}}}}, "backup.secrets.aws.secretName is empty"),
@@ -381,6 +399,10 @@ REFUSED = [
 ]
 TLS: dict[str, Any] = {"backup": {"enable": True, "tls": {"enabled": True, "secretName": "zookeeper-tls"}}}
 REFUSED_ELSEWHERE = [
+    (
+        merged(EXTERNAL, BACKUP, nested(f"{TOOLS}.backup.chroot", "/pulsar")),
+        "zookeeper.connect has a chroot, and backup.chroot is set. Leave one of them empty",
+    ),
     (
         {
             "zookeeper": {

@@ -354,7 +354,7 @@ def assert_restored_as(said: Said, settings: dict[str, str], born: Nursery, dire
     for scope in ("bookies-kept", "bookies-lost"):
         volume = directory / scope
         volume.mkdir()
-        own = {**settings, "ZOOKEEPER_DATA_DIR": str(volume), "RESTORE_SCOPE": scope}
+        own = {**settings, "ZOOKEEPER_DATA_DIR": str(volume), "RESTORE_SCOPE": scope, "ALLOW_PARTIAL": "true"}
         outcome = born.run("restore", settings=own).outcome
         assert 0 == outcome.exit_code, outcome.said
         (file,) = volume.glob("version-2/snapshot.*")

@@ -77,7 +77,7 @@ def test_deep_tree_comes_back(settings: dict[str, str], tmp_path: Path) -> None:
         source.create("/d" * 1000, b"bottom", makepath=True)
         expected = read_tree(source)
         uri = back_up(server, settings)
-    succeed("restore", settings={**settings, "RESTORE_POINT": uri})
+    succeed("restore", settings={**settings, "RESTORE_POINT": uri, "RESTORE_SCOPE": "bookies-kept"})
     with standalone(NEWEST, tmp_path / "new") as server, client(server.address) as restored:
         assert [] == list(differences(expected, read_tree(restored)))
 
@@ -90,7 +90,7 @@ def test_container_and_ttl_znodes_are_kept_as_ordinary_ones(settings: dict[str, 
         create_with_ttl(source, "/ttl", b"t", milliseconds=3_600_000)
         expected = read_tree(source)
         uri = back_up(server, settings)
-    succeed("restore", settings={**settings, "RESTORE_POINT": uri})
+    succeed("restore", settings={**settings, "RESTORE_POINT": uri, "RESTORE_SCOPE": "bookies-kept"})
     with standalone(NEWEST, tmp_path / "new") as server, client(server.address) as restored:
         assert [] == list(differences(expected, read_tree(restored)))
         assert {"/container", "/container/child", "/ttl"} <= expected.keys()
@@ -130,7 +130,7 @@ def test_children_that_appear_meanwhile_are_read(settings: dict[str, str], tmp_p
         uri = back_up_here(address, settings)
         expected = read_tree(source)
     assert ["/parent/late0000000000"] == acts
-    succeed("restore", settings={**settings, "RESTORE_POINT": uri})
+    succeed("restore", settings={**settings, "RESTORE_POINT": uri, "RESTORE_SCOPE": "bookies-kept"})
     with standalone(NEWEST, tmp_path / "new") as server, client(server.address) as restored:
         assert [] == list(differences(expected, read_tree(restored)))
         assert "/parent/late0000000001" == restored.create("/parent/late", b"", sequence=True)
@@ -162,7 +162,7 @@ def test_sound_while_writers_never_stop(version: str, settings: dict[str, str], 
             uris = [back_up(server, settings) for _ in range(3)]
         taken = set(source.get_children("/sequential"))
     assert [] == [uri for uri in uris if "is complete and undamaged" not in succeed("verify", uri, settings=settings)]
-    succeed("restore", settings={**settings, "RESTORE_POINT": uris[-1]})
+    succeed("restore", settings={**settings, "RESTORE_POINT": uris[-1], "RESTORE_SCOPE": "bookies-kept"})
     with standalone(version, tmp_path / "new") as server, client(server.address) as restored:
         kept = set(restored.get_children("/sequential"))
         fresh = restored.create("/sequential/s-", b"", sequence=True).rpartition("/")[2]

@@ -114,6 +114,25 @@ def test_sequential_names_go_on(saved: Saved, tmp_path: Path) -> None:
     assert ["/sequential/s-0000000008", "/ledgers/idgen/s-0001000041"] == names
 
 
+@pytest.mark.parametrize("scope", ["bookies-lost", "bookies-kept"])
+def test_ids_go_on_in_the_flat_layout(scope: str, s3: S3Server, tmp_path: Path) -> None:
+    """In BookKeeper's flat layout, ids are numbers of children of `/ledgers`. They continue far above all known ids."""
+    layout = b"2\norg.apache.bookkeeper.meta.FlatLedgerManagerFactory:1"
+    (tmp_path / "source").mkdir()
+    settings = {**new_bucket(s3).settings, "RESTORE_SCOPE": scope, "ZOOKEEPER_DATA_DIR": str(tmp_path / "data")}
+    with standalone(NEWEST, tmp_path / "source") as server, client(server.address) as source:
+        seed.pulsar(source)
+        source.create("/ledgers/LAYOUT", layout)
+        source.create("/ledgers/L0006000000", b"")
+        settings["RESTORE_POINT"] = succeed("backup", settings={**settings, "ZOOKEEPER_SERVERS": server.address})
+    (tmp_path / "data").mkdir()
+    succeed("restore", settings=settings)
+    with standalone(NEWEST, tmp_path) as server, client(server.address) as restored:
+        next_id = restored.create("/ledgers/ID-", b"", sequence=True)
+        assert ("/ledgers/ID-0007000002", layout) == (next_id, restored.get("/ledgers/LAYOUT")[0])
+        assert (scope == "bookies-kept") == bool(restored.exists("/ledgers/L0006000000"))
+
+
 def test_plain_tar_is_enough(saved: Saved, tmp_path: Path) -> None:
     """After `tar xzf` of a backup into an empty data directory, a ZooKeeper starts with the tree."""
     (tmp_path / "data").mkdir()

@@ -8,6 +8,7 @@ from metadata_tool.backup import BackupResult, Seconds
 from metadata_tool.catalog import Backup, BackupName, RestorePoint
 from metadata_tool.files import sha256
 from metadata_tool.location import Location
+from metadata_tool.pulsar.completeness import Finding
 from metadata_tool.pulsar.coverage import Coverage
 from metadata_tool.store import Store, parse_location
 from support.trees import make_archive, manifest_of, node
@@ -16,10 +17,12 @@ TIMESTAMP = 1_623_721_488_825
 TREE: dict[bytes, bytes | None] = {
     b"": None,
     b"/admin": b"",
-    b"/admin/clusters": b"standalone",
+    b"/admin/clusters": b"",
+    b"/admin/clusters/standalone": b"{}",
+    b"/ledgers": b"",
     b"/managed-ledgers": b"12345",
 }
-"""Data by path, in tree order."""
+"""Data by path, in tree order: a Pulsar without topics."""
 
 
 def location(directory: Path) -> Location:
@@ -52,4 +55,5 @@ def report(timestamp: int = TIMESTAMP, coverage: Coverage | None = None) -> Back
         size_non_compressed=2222,
         size_total=3333,
         seconds=Seconds(prepare=0.5, compression=0.25, upload=1.5),
+        findings=(Finding.of("the tree has no Pulsar in it", "Look for it"),),
     )

@@ -26,7 +26,8 @@ _LEDGERS = 10
 def pulsar_shaped(znodes: int) -> Iterator[Node]:
     """About this many znodes, in tree order. Of five, one is a topic, two are its cursors, and two are ledgers."""
     topics = znodes // 5
-    yield _node("", b"", children=2)
+    yield _node("", b"", children=3)
+    yield from _policies()
     groups = -(-2 * topics // 10_000)
     yield _node("/ledgers", b"", groups)
     for high in range(groups):
@@ -45,6 +46,15 @@ def pulsar_shaped(znodes: int) -> Iterator[Node]:
         yield _node(f"{root}/persistent/topic-{topic:04d}", _ledgers(number), children=2)
         for name in ("billing", "shipping"):
             yield _node(f"{root}/persistent/topic-{topic:04d}/{name}", _cursor(number))
+
+
+def _policies() -> Iterator[Node]:
+    yield _node("/admin", b"", children=2)
+    yield _node("/admin/clusters", b"", children=1)
+    yield _node("/admin/clusters/large", b"{}")
+    yield _node("/admin/policies", b"", children=1)
+    yield _node("/admin/policies/tenant", b"{}", children=1)
+    yield _node("/admin/policies/tenant/namespace-0000", b"{}")
 
 
 def _node(path: str, data: bytes, children: int = 0) -> Node:

@@ -289,26 +289,42 @@ def test_verify_needs_no_settings(folder: Path, command: Command) -> None:
     assert 0 == command("verify", str(make_backup(folder)), BUCKET="", BACKUP_PREFIX="").exit_code
 
 
+def test_rules_tell_what_is_required(command: Command) -> None:
+    """After the rules come the parts without which a restore refuses a tree."""
+    required = command("rules").output.partition("\nrequired\n")[2]
+    assert ["/managed-ledgers", "/admin/clusters", "/ledgers"] == required.split()[:3]
+    assert "ALLOW_PARTIAL" in required
+
+
+def test_verify_tells_what_is_missing(folder: Path, command: Command, caplog: pytest.LogCaptureFixture) -> None:
+    """An undamaged backup in which Pulsar is elsewhere passes, with a warning that a restore refuses it."""
+    outcome = command("verify", str(make_backup(folder, managed_ledger_path="/own")))
+    assert 0 == outcome.exit_code
+    reason = "because the tree has no /own, but it has /managed-ledgers. Set MANAGED_LEDGER_PATH to /managed-ledgers"
+    assert f"a restore with lost bookies refuses it, {reason}" in caplog.messages
+
+
 def test_inspect(folder: Path, command: Command) -> None:
     """What is in a backup is shown: its manifest and its top-level paths."""
     outcome = command("inspect", str(make_backup(folder)))
     assert (0, "") == (outcome.exit_code, outcome.said)
     rows = [line.split() for line in outcome.output.splitlines()]
     assert ["timestamp", str(TIMESTAMP)] in rows
-    assert ["/admin", "2", "10"] in rows
+    assert ["/admin", "3", "2"] in rows
 
 
 def test_inspect_as_json(folder: Path, command: Command) -> None:
     """The same as JSON."""
     read = json.loads(command("inspect", "--json", str(make_backup(folder))).output)
     assert ("pulsar", len(TREE)) == (read["manifest"]["prefix"], read["manifest"]["nodes"])
-    assert {"znodes": 2, "bytes": 10} == read["topLevel"]["/admin"]
+    assert {"znodes": 3, "bytes": 2} == read["topLevel"]["/admin"]
 
 
 def test_inspect_the_tree(folder: Path, command: Command) -> None:
     """Every znode is shown below its parent."""
     outcome = command("inspect", "--tree", str(make_backup(folder)))
-    expected = ["/  (null)", "  admin  (0 B)", "    clusters  (10 B)", "  managed-ledgers  (5 B)"]
+    expected = ["/  (null)", "  admin  (0 B)", "    clusters  (0 B)", "      standalone  (2 B)", "  ledgers  (0 B)"]
+    expected += ["  managed-ledgers  (5 B)"]
     assert (0, expected) == (outcome.exit_code, outcome.output.splitlines())
 
 
@@ -321,7 +337,7 @@ def test_restore_places_the_snapshot(folder: Path, data_dir: Path, command: Comm
     placed = Path(outcome.output.rstrip("\n"))
     with placed.open("rb") as file:
         nodes = list(SnapshotReader(file).nodes())
-    own = {ZNODE, b"/zookeeper", b"/zookeeper/config", b"/zookeeper/quota"}
+    own = {ZNODE, b"/ledgers/idgen", b"/zookeeper", b"/zookeeper/config", b"/zookeeper/quota"}
     assert saved == [each for each in nodes if each.path not in own]
     assert [tree_of(data_dir)["version-2/restore.json"]] == [each.data for each in nodes if each.path == ZNODE]
     assert (0, "", data_dir / "version-2") == (outcome.exit_code, outcome.said, placed.parent)

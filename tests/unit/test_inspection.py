@@ -7,7 +7,8 @@ import pytest
 
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
-from metadata_tool.inspection import Inspection, inspect, tree_line
+from metadata_tool.inspection import Inspection, check, inspect, tree_line
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.manifest import FORMAT_VERSION
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from metadata_tool.zookeeper.snapshot import Node
@@ -31,19 +32,22 @@ def test_every_znode(tmp_path: Path) -> None:
 def test_counts_are_by_top_level_path(tmp_path: Path) -> None:
     """Znodes and bytes of data are counted by top-level path. Null data has no bytes."""
     found, _ = inspected(make_backup(tmp_path), tmp_path)
-    assert {"/": 1, "/admin": 2, "/managed-ledgers": 1} == dict(found.znodes)
-    assert {"/": 0, "/admin": 10, "/managed-ledgers": 5} == {path: found.bytes[path] for path in found.znodes}
+    assert {"/": 1, "/admin": 3, "/ledgers": 1, "/managed-ledgers": 1} == dict(found.znodes)
+    assert {"/": 0, "/admin": 2, "/ledgers": 0, "/managed-ledgers": 5} == {
+        path: found.bytes[path] for path in found.znodes
+    }
 
 
 def test_json_is_the_manifest_and_the_counts(tmp_path: Path) -> None:
     """The JSON has the manifest and the counts."""
     found, _ = inspected(make_backup(tmp_path), tmp_path)
     read = json.loads(json.dumps(found.as_json()))
-    assert ["manifest", "topLevel"] == list(read)
+    assert ["manifest", "topLevel", "findings"] == list(read)
     assert found.manifest.to_json() == read["manifest"]
     assert {
         "/": {"znodes": 1, "bytes": 0},
-        "/admin": {"znodes": 2, "bytes": 10},
+        "/admin": {"znodes": 3, "bytes": 2},
+        "/ledgers": {"znodes": 1, "bytes": 0},
         "/managed-ledgers": {"znodes": 1, "bytes": 5},
     } == read["topLevel"]
 
@@ -56,7 +60,7 @@ def test_text(tmp_path: Path) -> None:
     facts |= {f"snapshot.{key}": value for key, value in facts.pop("snapshot").items()}
     for key, value in facts.items():
         assert [key, *(str(value) or "-").split()] in lines
-    for row in (["/", "1", "0"], ["/admin", "2", "10"], ["/managed-ledgers", "1", "5"]):
+    for row in (["/", "1", "0"], ["/admin", "3", "2"], ["/managed-ledgers", "1", "5"]):
         assert row in lines
 
 
@@ -69,6 +73,28 @@ def test_text_has_the_coverage(tmp_path: Path) -> None:
     start = lines.index("COVERAGE (what a restore of scope bookies-lost brings back and loses)") + 1
     expected = [[name, str(count)] for name, count in counts.to_json().items()]
     assert expected == [line.split() for line in lines[start : start + len(expected)]]
+
+
+def test_findings(tmp_path: Path) -> None:
+    """What a restore of scope bookies-lost cannot adapt is in the JSON and the text, each with what to do."""
+    found, _ = inspected(make_backup(tmp_path, managed_ledger_path="/own"), tmp_path)
+    assert ["the tree has no /own, but it has /managed-ledgers"] == found.as_json()["findings"]
+    lines = found.as_text().splitlines()
+    start = lines.index("FINDINGS (why a restore of scope bookies-lost refuses this backup)")
+    assert lines[start + 1].startswith("the tree has no /own, but it has /managed-ledgers. Set MANAGED_LEDGER_PATH to ")
+    assert "" == lines[start + 2]
+    complete, _ = inspected(make_backup(tmp_path, timestamp=TIMESTAMP + 1), tmp_path)
+    assert ([], False) == (complete.as_json()["findings"], "FINDINGS" in complete.as_text())
+
+
+def test_check(tmp_path: Path) -> None:
+    """A verification has the findings, too."""
+    point = make_backup(tmp_path, managed_ledger_path="/own")
+    manifest, findings = check(point, tmp_path / str(point.name), Heartbeat())
+    assert ("/own", ["the tree has no /own, but it has /managed-ledgers"]) == (
+        manifest.managed_ledger_path,
+        [finding.what for finding in findings],
+    )
 
 
 def test_renamed_backup_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from metadata_tool.catalog import BackupName, RestorePoint, Series
 from metadata_tool.environment import Environment
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
+from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore_job import RestoreJob
@@ -94,7 +95,6 @@ def test_restore_defaults() -> None:
         "1",
         DataDir(Path("/data"), Path("/data")),
         Path(tempfile.gettempdir()),
-        "/managed-ledgers",
         "",
         8080,
         False,
@@ -116,6 +116,22 @@ def test_newer_backups() -> None:
     """Another place for newer backups is an address with a prefix; going back on purpose is a switch."""
     job = Settings({**RESTORE, "NEWER_BACKUPS_IN": "s3://other/team/pulsar", "ALLOW_OLDER": "true"}).restore()
     assert (True, (Series(Location("s3a", "other", "team"), "pulsar"),)) == (job.allow_older, job.newer_in)
+
+
+def test_partial_backup() -> None:
+    """A backup that lacks a part of Pulsar's metadata is restored only on purpose."""
+    assert [False, True] == [
+        Settings({**RESTORE, **more}).restore().allow_partial for more in ({}, {"ALLOW_PARTIAL": "true"})
+    ]
+
+
+@pytest.mark.parametrize("servers", ["zk-0:2181,zk-1:2181", ""])
+@pytest.mark.parametrize("chroot", ["", "/pulsar/one"])
+def test_layout_of_the_new_cluster(servers: str, chroot: str) -> None:
+    """A restore knows where the new cluster looks for its metadata: the chroot, and the path of managed ledgers."""
+    given = {"ZOOKEEPER_SERVERS": servers and servers + chroot, "MANAGED_LEDGER_PATH": "/own"}
+    job = Settings(RESTORE | given).restore()
+    assert (servers, Layout(servers and chroot, "/own")) == (job.ensemble, job.recovery_options.layout)
 
 
 @pytest.mark.parametrize("value", ["s3a://bucket", "bucket/prefix", "s3a://bucket/", "s3a://bucket/a prefix"])

@@ -202,11 +202,12 @@ def covered(name: BackupName) -> BackupResult:
 
 
 def test_latest_has_its_coverage(client: FlaskClient, world: World) -> None:
-    """The newest backup has its coverage only if this service made it."""
-    assert "coverage" not in answer(client, "/backup/latest")[1]
+    """The newest backup has its coverage and its findings only if this service made it."""
+    assert not {"coverage", "findings"} & set(answer(client, "/backup/latest")[1])
     world.last_report = covered(NEWER.name)
     found = answer(client, "/backup/latest")[1]
     assert (70, 7) == (found["coverage"]["recoverableBytes"], found["coverage"]["lostBytes"])
+    assert ["the tree has no Pulsar in it"] == found["findings"]
     world.last_report = covered(OLDER.name)
     assert "coverage" not in answer(client, "/backup/latest")[1]
 

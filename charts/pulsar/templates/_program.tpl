@@ -72,6 +72,13 @@
       ],
       "expected": "true or false"
     },
+    "ALLOW_PARTIAL": {
+      "values": [
+        "true",
+        "false"
+      ],
+      "expected": "true or false"
+    },
     "OVERWRITE_EXISTING": {
       "values": [
         "true",
@@ -166,6 +173,7 @@
   ],
   "set_by_chart": [
     "ALLOW_OLDER",
+    "ALLOW_PARTIAL",
     "BACKUP_INTERVAL",
     "BACKUP_PREFIX",
     "BUCKET",
@@ -181,14 +189,7 @@
     "RESTORE_POINT",
     "RESTORE_SCOPE",
     "RESTORE_VERSION",
-    "S3_CHECKSUMS",
     "S3_CREDENTIALS_DIR",
-    "S3_EXPECTED_BUCKET_OWNER",
-    "S3_KMS_KEY_ID",
-    "S3_OBJECT_ACL",
-    "S3_REQUESTER_PAYS",
-    "S3_SERVER_SIDE_ENCRYPTION",
-    "S3_STORAGE_CLASS",
     "SPOOL_DIR",
     "WEB_SERVER_PORT",
     "ZOOKEEPER_ADMIN_ADDRESS",

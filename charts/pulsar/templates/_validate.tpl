@@ -114,6 +114,9 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if and (not $zookeeper.enabled) (not $zookeeper.connect) (or $zookeeper.customTools.backup.enable .Values.initialize) }}
 {{- fail "zookeeper.connect is empty, but zookeeper.enabled is false. Set it to the address of the ensemble, host:port,host:port,…" }}
 {{- end }}
+{{- if and (contains "/" ($zookeeper.connect | default "")) $zookeeper.customTools.backup.chroot }}
+{{- fail "zookeeper.connect has a chroot, and backup.chroot is set. Leave one of them empty" }}
+{{- end }}
 {{- if and $zookeeper.connect (not (regexMatch "^[^,:/ ]+:[0-9]{1,5}(,[^,:/ ]+:[0-9]{1,5})*(/[^ ]+)?$" $zookeeper.connect)) }}
 {{- fail (printf "zookeeper.connect is %q. Set it to the address of the ensemble, host:port,host:port,…" $zookeeper.connect) }}
 {{- end }}
@@ -198,6 +201,10 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- fail (printf "%s.secrets.aws.secretName is empty, but secrets.use is true. Set it to the name of a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" $key) }}
 {{- end }}
 {{- include "pulsar.validate.variables" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
+{{- $chroot := .values.chroot | default "" }}
+{{- if not (regexMatch "^(/[^/ ]+)*$" $chroot) }}
+{{- fail (printf "%s.chroot is %q. Set it to the path of a znode, such as /pulsar, or leave it empty" $key $chroot) }}
+{{- end }}
 {{- if not (regexMatch "^/[^/]+(/[^/]+)*$" .values.managedLedgerPath) }}
 {{- fail (printf "%s.managedLedgerPath is %q. Set it to the path of a znode, such as /managed-ledgers" $key .values.managedLedgerPath) }}
 {{- end }}

@@ -14,9 +14,10 @@ from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound, SpoolFailed
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.limits import COVERED_NAMESPACES
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
+from metadata_tool.pulsar.completeness import Completeness, Finding
 from metadata_tool.pulsar.coverage import Coverage
 from metadata_tool.pulsar.paths import Layout
-from metadata_tool.pulsar.tree_scan import TreeScan
+from metadata_tool.pulsar.tree_scan import ScanResult, TreeScan
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import snapshot
@@ -60,6 +61,8 @@ class BackupResult:
     size_non_compressed: int
     size_total: int
     seconds: Seconds
+    findings: tuple[Finding, ...] = ()
+    """What a restore of scope `bookies-lost` cannot adapt, because it is missing or elsewhere."""
 
     @property
     def clusters(self) -> list[str]:
@@ -106,7 +109,7 @@ def run(
     uri = store.location.uri(str(name))
     with _giving_up_without_room(known), workspace(job.spool_dir) as workdir:
         phases = _Phases(uri)
-        manifest, snapshot_path, coverage = _prepare(job, name, workdir, capture(job.source, workdir, heartbeat, known))
+        manifest, snapshot_path, found = _prepare(job, name, workdir, capture(job.source, workdir, heartbeat, known))
         nodes, zxid = manifest.nodes, f"{manifest.zxid:#x}"
         plain = manifest.snapshot.size
         phases.end("capture", f"captured {nodes} znodes at zxid {zxid}", znodes=nodes, zxid=zxid, bytes=plain)
@@ -121,10 +124,11 @@ def run(
     result = BackupResult(
         backup=Backup(name, uri, size),
         manifest=manifest,
-        coverage=coverage,
+        coverage=found.coverage,
         size_non_compressed=size_non_compressed,
         size_total=size + sum(earlier.size for earlier in before),
         seconds=phases.seconds,
+        findings=tuple(Completeness(Layout(job.source.chroot, job.managed_ledger_path), found.placement).findings()),
     )
     _log(result)
     return result
@@ -152,8 +156,8 @@ def _new_name(prefix: str, existing: list[Backup]) -> BackupName:
 
 def _prepare(
     job: BackupJob, name: BackupName, workdir: Path, capturing: AbstractContextManager[Capture]
-) -> tuple[Manifest, Path, Coverage]:
-    """Capture the tree and write it as a snapshot. Returns its manifest, its path and its coverage."""
+) -> tuple[Manifest, Path, ScanResult]:
+    """Capture the tree and write it as a snapshot. Returns its manifest, its path and what is in it."""
     source = job.source
     path = workdir / "snapshot"
     scan = TreeScan(Layout(source.chroot, job.managed_ledger_path))
@@ -163,7 +167,7 @@ def _prepare(
         path.open("xb") as file,
     ):
         written = snapshot.write(file, tree.acls, scan.passed_through(tree.nodes()))
-    findings = scan.result()
+    found = scan.result()
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         tool_version=__version__,
@@ -178,11 +182,11 @@ def _prepare(
         chroot=source.chroot,
         managed_ledger_path=job.managed_ledger_path,
         snapshot=SnapshotFile(snapshot_name(tree.zxid), written.size, written.sha256),
-        coverage=findings.coverage.to_json(COVERED_NAMESPACES),
+        coverage=found.coverage.to_json(COVERED_NAMESPACES),
         unproven_acls=len(tree.unproven),
-        summary=findings.facts.summary.to_json(),
+        summary=found.facts.summary.to_json(),
     )
-    return manifest, path, findings.coverage
+    return manifest, path, found
 
 
 def _verify(packed: Path, heartbeat: Heartbeat) -> None:
@@ -211,6 +215,13 @@ def _log(result: BackupResult) -> None:
             "seconds": round(result.seconds.total, 3),
         },
     )
+    for finding in result.findings:
+        log.warning(
+            "a restore of this backup with lost bookies will be refused, because %s. %s",
+            finding.what,
+            finding.at_backup,
+            extra={"backup": result.backup.uri},
+        )
     total = result.coverage.total
     log.info(
         "a restore of %d topics would bring back %d bytes in tiered storage. It would lose %d bytes, and the entries "

@@ -16,9 +16,10 @@ from metadata_tool import __version__, backup, help_texts, inspection, logs
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
 from metadata_tool.environment import hide_from_gunicorn
 from metadata_tool.errors import OutputLost, SettingError, Stopped, ToolError
-from metadata_tool.fetch import fetched, verify
+from metadata_tool.fetch import fetched
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
+from metadata_tool.pulsar.placement import Part
 from metadata_tool.pulsar.rules import RULES
 from metadata_tool.restore import restore
 from metadata_tool.restore_point import newest
@@ -98,7 +99,9 @@ def _list(options: argparse.Namespace, settings: Settings) -> None:
 def _verify(options: argparse.Namespace, settings: Settings) -> None:
     point, heartbeat = _point(options.uri, settings), Heartbeat()
     with fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path:
-        manifest = verify(point, path, heartbeat)
+        manifest, findings = inspection.check(point, path, heartbeat)
+    for finding in findings:
+        log.warning("a restore with lost bookies refuses it, because %s. %s", finding.what, finding.at_restore)
     _print(f"{point} is complete and undamaged: {manifest.nodes} znodes at zxid {manifest.zxid:#x}")
 
 
@@ -129,7 +132,18 @@ def _rules(options: argparse.Namespace, settings: Settings) -> None:
     for rule in RULES:
         _print(f"{rule.name} ({', '.join(rule.scopes)})")
         for text in (*rule.paths, rule.action, f"why: {rule.why}"):
-            _print(textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="    "))
+            _print(_indented(text))
+    required = (
+        "A restore of scope bookies-lost refuses a tree without these, or with topics elsewhere, unless ALLOW_PARTIAL "
+        "is true. A Pulsar without topics may lack the first."
+    )
+    _print("required")
+    for text in (*Part, required):
+        _print(_indented(text))
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="    ")
 
 
 def _open(settings: StoreSettings) -> Store:

@@ -190,6 +190,12 @@ class ClusterAbsent(ToolError):
     exit_code = 46
 
 
+class TreeIncomplete(ToolError):
+    """The backup lacks a part of Pulsar's metadata, or has it elsewhere than the settings say. Nothing was touched"""
+
+    exit_code = 47
+
+
 class DataDirNotEmpty(ToolError):
     """The ZooKeeper data directory holds data that did not come from this restore version. Nothing was touched"""
 

@@ -1,4 +1,4 @@
-"""Shows the content of a backup: its manifest, counts by top-level path, every znode."""
+"""Shows the content of a backup: its manifest, counts by top-level path, every znode, and what is missing."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -8,8 +8,12 @@ from typing import Any
 
 from metadata_tool import archive
 from metadata_tool.catalog import RestorePoint
-from metadata_tool.fetch import require_match
+from metadata_tool.fetch import require_match, verify
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.manifest import Manifest
+from metadata_tool.pulsar.completeness import Completeness, Finding
+from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.placement import PlacementFinder
 from metadata_tool.zookeeper.snapshot import Node, printable
 
 
@@ -20,11 +24,14 @@ class Inspection:
     manifest: Manifest
     znodes: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    """What a restore of scope `bookies-lost` cannot adapt."""
 
     def as_json(self) -> dict[str, Any]:
-        """The manifest, and the counts by top-level path."""
+        """The manifest, the counts by top-level path, and the findings."""
         top_level = {path: {"znodes": self.znodes[path], "bytes": self.bytes[path]} for path in self.znodes}
-        return {"manifest": self.manifest.to_json(), "topLevel": top_level}
+        findings = [finding.what for finding in self.findings]
+        return {"manifest": self.manifest.to_json(), "topLevel": top_level, "findings": findings}
 
     def as_text(self) -> str:
         """The same for people, with the total of the coverage (docs/recovery.md)."""
@@ -34,6 +41,9 @@ class Inspection:
         lines = [*_rows(fields)]
         if coverage := self._coverage():
             lines += ["", "COVERAGE (what a restore of scope bookies-lost brings back and loses)", *_rows(coverage)]
+        if self.findings:
+            lines += ["", "FINDINGS (why a restore of scope bookies-lost refuses this backup)"]
+            lines += [f"{finding.what}. {finding.at_restore}." for finding in self.findings]
         lines += ["", f"{'PATH':<40} {'ZNODES':>12} {'BYTES':>16}"]
         lines += [f"{path:<40} {self.znodes[path]:>12} {self.bytes[path]:>16}" for path in self.znodes]
         return "\n".join(lines)
@@ -51,13 +61,39 @@ def inspect(point: RestorePoint, path: Path, each: Callable[[Node], None]) -> In
     """
     with archive.opened(path) as backup:
         require_match(point, backup.manifest)
-        inspection = Inspection(backup.manifest)
+        inspection, finder = Inspection(backup.manifest), _finder(backup.manifest)
         for node in backup.tree().nodes:
             top = printable(b"/".join(node.path.split(b"/", 2)[:2]))
             inspection.znodes[top] += 1
             inspection.bytes[top] += len(node.data or b"")
+            finder.add(node.path, node.data)
             each(node)
+        inspection.findings = _findings(backup.manifest, finder)
         return inspection
+
+
+def check(point: RestorePoint, path: Path, heartbeat: Heartbeat) -> tuple[Manifest, list[Finding]]:
+    """Verify a fetched backup. Returns its manifest, and what a restore of scope `bookies-lost` cannot adapt.
+
+    Raises:
+        ArchiveCorrupt, ArchiveUnsupported: the backup must not be used.
+    """
+    with archive.opened(path) as backup:
+        finder = _finder(backup.manifest)
+    manifest = verify(point, path, heartbeat, lambda node: finder.add(node.path, node.data))
+    return manifest, _findings(manifest, finder)
+
+
+def _layout(manifest: Manifest) -> Layout:
+    return Layout(manifest.chroot, manifest.managed_ledger_path)
+
+
+def _finder(manifest: Manifest) -> PlacementFinder:
+    return PlacementFinder(_layout(manifest))
+
+
+def _findings(manifest: Manifest, finder: PlacementFinder) -> list[Finding]:
+    return Completeness(_layout(manifest), finder.placement).findings()
 
 
 def _rows(fields: Mapping[str, Any]) -> Iterator[str]:

@@ -40,6 +40,11 @@ LAST_SUCCESS = Metric(
     "backup_last_success_timestamp_seconds", "gauge", "Start of the newest backup in epoch seconds. 0 if there is none."
 )
 UNPROVEN_ACLS = Metric("backup_unproven_acls", "gauge", "Znodes of the last backup whose ACL could not be verified.")
+FINDINGS = Metric(
+    "backup_tree_findings",
+    "gauge",
+    "Reasons in the last backup's tree for a restore with lost bookies to refuse it, such as a missing chroot.",
+)
 
 RECOVERABLE_BYTES = Metric(
     "backup_recoverable_bytes", "gauge", "Bytes in tiered storage that a restore would bring back."
@@ -74,6 +79,7 @@ METRICS = (
     TIME_UPLOAD,
     LAST_SUCCESS,
     UNPROVEN_ACLS,
+    FINDINGS,
 )
 
 
@@ -113,6 +119,7 @@ class Metrics:
                 TIME_UPLOAD: report.seconds.upload,
                 LAST_SUCCESS: report.backup.name.timestamp / 1000,
                 UNPROVEN_ACLS: report.manifest.unproven_acls or 0,
+                FINDINGS: len(report.findings),
             }
             self._coverage = _bounded(report.coverage)
 

@@ -17,20 +17,21 @@ class RestoreJob:
     `wanted` is a backup, or a series whose newest backup is wanted. `ensemble` is `host:port,…` of the members, empty
     if they are not known. `admin_port` is the port of their AdminServers, `admin_address` the address of this member's
     (empty: all addresses). `newer_in` are places to check for newer backups, in addition to the place of the backup.
-    `looked_up`: the backup is the newest of a series, and was not chosen by an operator.
+    `allow_partial`: a backup is restored even if it lacks a part of Pulsar's metadata. `looked_up`: the backup is the
+    newest of a series, and was not chosen by an operator.
     """
 
     wanted: RestorePoint | Series
     version: str
     data: DataDir
     spool_dir: Path
-    managed_ledger_path: str
     ensemble: str
     admin_port: int
     overwrite_existing: bool
     recovery_options: RecoveryOptions
     admin_address: str = ""
     allow_older: bool = False
+    allow_partial: bool = False
     looked_up: bool = False
     newer_in: tuple[Series, ...] = ()
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from metadata_tool import archive
 from metadata_tool.catalog import RestorePoint
-from metadata_tool.errors import ArchiveUnsupported, ClusterAbsent, SettingError, ToolError
+from metadata_tool.errors import ArchiveUnsupported, ToolError
 from metadata_tool.fetch import verify
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.manifest import USE_ANOTHER, Manifest
@@ -21,6 +21,7 @@ from metadata_tool.pulsar.tree_scan import ScanResult, TreeScan
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.restore_marker import ZNODE, Marker
 from metadata_tool.subprocess_worker import in_subprocess
+from metadata_tool.tree_check import TreeCheck
 from metadata_tool.zookeeper import datadir, initial_znodes, snapshot
 from metadata_tool.zookeeper.jute import READ, Acl, pack_acls
 from metadata_tool.zookeeper.snapshot import Node
@@ -42,7 +43,7 @@ class RestoredTree:
     job: RestoreJob
     path: Path
     manifest: Manifest
-    layout: Layout
+    check: TreeCheck
     zxid: int
     heartbeat: Heartbeat
 
@@ -55,9 +56,13 @@ class RestoredTree:
         """
         with archive.opened(path) as backup:
             manifest = backup.manifest
-        if job.looked_up:
-            _require_cluster(job.point, manifest)
-        return cls(job, path, manifest, _layout(job, manifest), _later(manifest.zxid, job.marker), heartbeat)
+        zxid = _later(manifest.zxid, job.marker)
+        return cls(job, path, manifest, TreeCheck.of(job, manifest), zxid, heartbeat)
+
+    @property
+    def layout(self) -> Layout:
+        """Where Pulsar's tree is."""
+        return self.check.layout
 
     @property
     def size(self) -> int:
@@ -93,7 +98,7 @@ class RestoredTree:
     def _assumption(self) -> TreeSummary | None:
         """What the manifest says of the tree. None if that is not enough, or the tree is small enough to read first."""
         summary = TreeSummary.parse(self.manifest.summary)
-        if summary is None or self.manifest.nodes < _LARGE:
+        if summary is None or self.manifest.nodes < _LARGE or not self.check.as_saved:
             return None
         try:
             return None if self._plan(summary).rename else summary
@@ -104,6 +109,7 @@ class RestoredTree:
         nodes, zxid = self.manifest.nodes, f"{self.manifest.zxid:#x}"
         fields = {"phase": "verify", "backup": str(self.job.point), "znodes": nodes, "zxid": zxid}
         log.info("verified %s: %d znodes at zxid %s", self.job.point, nodes, zxid, extra=fields)
+        self.check.require_restorable(found, self._plan(found.facts.summary))
         return found
 
     def _plan(self, summary: TreeSummary) -> RecoveryPlan:
@@ -126,7 +132,9 @@ class RestoredTree:
 
     def _reported(self, found: ScanResult, changes: RecoveryChanges) -> dict[str, bytes]:
         """Log what was done. Returns the marker and the report, as files by name."""
-        report = RecoveryReport(self._plan(found.facts.summary), found.facts, changes, found.coverage)
+        plan = self._plan(found.facts.summary)
+        findings = tuple(finding.what for finding in self.check.findings(found, plan))
+        report = RecoveryReport(plan, found.facts, changes, found.coverage, findings)
         for line in report.lines():
             log.info("%s", line)
         for line in report.warnings():
@@ -157,27 +165,6 @@ def _scan(point: RestorePoint, path: Path, layout: Layout, heartbeat: Heartbeat 
     scan = TreeScan(layout)
     verify(point, path, heartbeat or Heartbeat(), scan.add)
     return scan.result()
-
-
-def _layout(job: RestoreJob, manifest: Manifest) -> Layout:
-    saved = manifest.managed_ledger_path
-    if job.managed_ledger_path != saved:
-        raise SettingError(
-            f"MANAGED_LEDGER_PATH is {job.managed_ledger_path}, but the backup was made with {saved}",
-            f"Set MANAGED_LEDGER_PATH to {saved}",
-        )
-    return Layout(manifest.chroot, saved)
-
-
-def _require_cluster(point: RestorePoint, manifest: Manifest) -> None:
-    """Refuse the backup of an ensemble that was emptied, because no operator chose it."""
-    summary = TreeSummary.parse(manifest.summary)
-    if summary and not summary.clusters:
-        raise ClusterAbsent(
-            f"the newest backup {point} holds no Pulsar cluster, its /admin/clusters is empty",
-            "Set RESTORE_POINT to an older backup that holds one, and ALLOW_OLDER=true. "
-            "To find it, use `metadata-tool list` and `inspect`. Nothing was touched",
-        )
 
 
 def _later(zxid: int, marker: Marker) -> int:

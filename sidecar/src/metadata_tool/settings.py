@@ -12,6 +12,7 @@ from metadata_tool.catalog import LATEST, PREFIX, RestorePoint, Series
 from metadata_tool.environment import Environment
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
+from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore_job import RestoreJob
@@ -150,18 +151,19 @@ class Settings:
 
     def restore(self) -> RestoreJob:
         """The settings of `restore`."""
+        ensemble, chroot = self._ensemble() if self._read.text(var.ZOOKEEPER_SERVERS) else ("", "")
         return RestoreJob(
             wanted=self._wanted(),
             version=self._version(),
             data=self._data_dir(),
             spool_dir=self.spool_dir(),
-            managed_ledger_path=self._managed_ledger_path(),
-            ensemble=self._ensemble()[0] if self._read.text(var.ZOOKEEPER_SERVERS) else "",
+            ensemble=ensemble,
             admin_port=self._read.number(var.ZOOKEEPER_ADMIN_PORT),
             overwrite_existing=self._read.switch(var.OVERWRITE_EXISTING),
-            recovery_options=self._recovery_options(),
+            recovery_options=self._recovery_options(chroot),
             admin_address=self._read.text(var.ZOOKEEPER_ADMIN_ADDRESS),
             allow_older=self._read.switch(var.ALLOW_OLDER),
+            allow_partial=self._read.switch(var.ALLOW_PARTIAL),
             newer_in=self._newer_in(),
         )
 
@@ -188,7 +190,7 @@ class Settings:
         path = Path(self._read.required(var.ZOOKEEPER_DATA_DIR, "Set it to the dataDir of zoo.cfg"))
         return DataDir(path, self._read.path(var.ZOOKEEPER_DATA_LOG_DIR) or path)
 
-    def _recovery_options(self) -> RecoveryOptions:
+    def _recovery_options(self, chroot: str) -> RecoveryOptions:
         urls = {"serviceUrl": var.CLUSTER_SERVICE_URL, "brokerServiceUrl": var.CLUSTER_BROKER_SERVICE_URL}
         return RecoveryOptions(
             scope=Scope(self._read.choice(var.RESTORE_SCOPE)),
@@ -202,6 +204,7 @@ class Settings:
                 for name, variable in urls.items()
                 if self._read.text(variable)
             ),
+            layout=Layout(chroot, self._managed_ledger_path()),
         )
 
     def _managed_ledger_path(self) -> str:

@@ -187,7 +187,8 @@ WEB_SERVER_PORT = _number(
 MANAGED_LEDGER_PATH = Variable(
     "MANAGED_LEDGER_PATH",
     (*_BACKUP, "restore"),
-    "The znode under which Pulsar keeps its managed ledgers. A restore needs the same value as its backup",
+    "The znode under which Pulsar keeps its managed ledgers. A restore needs the same value as its backup, "
+    "unless the backup's value was wrong",
     "/managed-ledgers",
 )
 RESTORE_POINT = Variable(
@@ -210,6 +211,12 @@ NEWER_BACKUPS_IN = Variable(
     ("restore",),
     "Another place to check for newer backups, `s3a://bucket[/path]/<prefix>`. "
     "The place of RESTORE_POINT is always checked",
+)
+ALLOW_PARTIAL = _switch(
+    "ALLOW_PARTIAL",
+    ("restore",),
+    "`true`: restore the backup even if parts of Pulsar's metadata are missing in it, "
+    "or are at other paths than the settings say. They stay as they are",
 )
 OVERWRITE_EXISTING = _switch(
     "OVERWRITE_EXISTING",

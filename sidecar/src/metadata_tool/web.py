@@ -98,10 +98,11 @@ def _answer_errors(app: Flask) -> None:
 
 
 def _content(newest: Backup, report: BackupResult | None) -> dict[str, Any]:
-    """Clusters and coverage of the newest backup. Empty if this service did not make it."""
+    """Clusters, coverage and findings of the newest backup. Empty if this service did not make it."""
     if report is None or report.backup.name != newest.name:
         return {}
-    return {"clusters": report.clusters, "coverage": report.coverage.total.to_json()}
+    findings = [finding.what for finding in report.findings]
+    return {"clusters": report.clusters, "coverage": report.coverage.total.to_json(), "findings": findings}
 
 
 def _coverage(report: BackupResult | None, namespace: str | None) -> Answer:

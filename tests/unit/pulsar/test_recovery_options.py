@@ -6,6 +6,7 @@ import pytest
 
 from metadata_tool.errors import ClusterNameDiffers
 from metadata_tool.pulsar.ids import MARGIN, Counter
+from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import RecoveryPlan, Scope
 from metadata_tool.pulsar.tree_facts import TreeSummary
@@ -115,4 +116,7 @@ def test_described() -> None:
         "INFINITE_RETENTION": "true",
         "serviceUrl of CLUSTER_NAME": "http://new:8080",
     }
-    assert expected == RecoveryOptions(Scope.BOOKIES_KEPT, "c", infinite_retention=True, urls=URLS).described()
+    options = RecoveryOptions(Scope.BOOKIES_KEPT, "c", infinite_retention=True, urls=URLS)
+    assert expected == options.described()
+    unusual = {"chroot of ZOOKEEPER_SERVERS": "/pulsar", "MANAGED_LEDGER_PATH": "/own"}
+    assert expected | unusual == replace(options, layout=Layout("/pulsar", "/own")).described()

@@ -63,6 +63,11 @@ def test_lines(changes: dict[str, Any], expected: list[str]) -> None:
     ("changes", "expected"),
     [
         pytest.param(
+            {"findings": ("the tree has no /ledgers",)},
+            ["the tree has no /ledgers"],
+            id="findings",
+        ),
+        pytest.param(
             {"changes": RecoveryChanges(undecodable=["/a: not JSON"], undecodable_count=7)},
             ["7 znodes could not be decoded and stayed unchanged", "not decoded: /a: not JSON"],
             id="undecodable",
@@ -137,7 +142,8 @@ def test_json() -> None:
     """The JSON has everything, and is the same for the same recovery."""
     facts = replace(FACTS, retention={"shop/orders": None}, terminated=["a/b/c"], terminated_count=1)
     changes = RecoveryChanges(Counter(b=1, a=2), Counter(c=3), ["/x: not JSON"], 1, ["/y (9 bytes)"])
-    made = report(facts=facts, changes=changes, coverage=Coverage({"shop/orders": SHOP}))
+    coverage = Coverage({"shop/orders": SHOP})
+    made = report(facts=facts, changes=changes, coverage=coverage, findings=("the tree has no /ledgers",))
     expected = {
         "scope": "bookies-lost",
         "clusters": [],
@@ -151,6 +157,7 @@ def test_json() -> None:
         "removed": {"c": 3},
         "undecodable": {"count": 1, "first": ["/x: not JSON"]},
         "large": ["/y (9 bytes)"],
+        "findings": ["the tree has no /ledgers"],
         "coverage": made.coverage.to_json(1),
     }
     assert expected == json.loads(made.encode())

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metadata_tool.pulsar.codec import encode, managed_cursor, managed_ledger
 from metadata_tool.pulsar.ids import MARGIN
@@ -17,6 +19,7 @@ from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.stat import Stat
 from support.metadata import NAMESPACE, as_json, cursor, ledgers, tree
 from support.recovery import KEPT, LOST, POLICIES, ZXID, recover, recovered
+from support.trees import PATIENT
 
 COMPRESSED = b"\x47\x78\0\0\0\x04\x08\x03\x10\x00"
 """The prefix and the header of a value that is compressed with ZSTD."""
@@ -149,6 +152,7 @@ def test_compaction_cursors_are_removed() -> None:
     [
         ("/ledgers/00/0000/L0001", False),
         ("/ledgers/000/0000/0042/9496/L7296", False),
+        ("/ledgers/L0000000042", False),
         ("/ledgers/cookies/bookie-0:3181", False),
         ("/ledgers/available/bookie-0:3181", False),
         ("/ledgers/available/readonly/bookie-0:3181", False),
@@ -193,6 +197,31 @@ def test_counter_is_above_every_id(content: dict[str, bytes], options: RecoveryO
     """The counter is raised above the highest id, wherever it is found, in both scopes."""
     new = recover({"/ledgers/idgen": b"", **content}, options, {"/ledgers/idgen": 7})
     assert 123456 + MARGIN + 2 == cversion(new, "/ledgers/idgen")
+
+
+FLAT = b"2\norg.apache.bookkeeper.meta.FlatLedgerManagerFactory:1"
+
+
+@pytest.mark.parametrize("options", [LOST, KEPT])
+@pytest.mark.parametrize("chroot", ["", "/a/b"])
+@PATIENT
+@given(st.integers(1, 1 << 30), st.lists(st.integers(0, 1 << 30), max_size=3), st.integers(0, 1 << 30))
+def test_flat_counter(
+    options: RecoveryOptions, chroot: str, allocated: int, listed_ids: list[int], open_id: int
+) -> None:
+    """In the flat layout, the number of the next sequential child of the root is above every id, and so is idgen's."""
+    root, layout = f"{chroot}/ledgers", Layout(chroot)
+    content = {f"{root}/LAYOUT": FLAT, f"{root}/L{open_id:010d}": b""}
+    content[f"{chroot}{NAMESPACE}/t"] = ledgers(*[(ledger_id, True) for ledger_id in listed_ids])
+    new = recover(content, options, {root: allocated}, layout)
+    highest = max(allocated - 1, open_id, *listed_ids, 0)
+    assert highest + MARGIN + 2 == cversion(new, root) == cversion(new, f"{root}/idgen")
+
+
+def test_flat_counter_in_other_layouts() -> None:
+    """In all other layouts, the root of the ledgers stays as it is."""
+    new = recover({"/ledgers/idgen": b"", "/ledgers/00/0000/L0005": b""}, cversions={"/ledgers": 7})
+    assert 7 == cversion(new, "/ledgers")
 
 
 def test_counter_is_above_itself() -> None:

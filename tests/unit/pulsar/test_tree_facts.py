@@ -6,6 +6,7 @@ import pytest
 
 from metadata_tool.errors import ClusterNameDiffers
 from metadata_tool.pulsar.ids import MAX_ID
+from metadata_tool.pulsar.ledger_layout import Ids, LedgerLayout
 from metadata_tool.pulsar.limits import ScanLimits
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
@@ -33,14 +34,16 @@ def test_summary() -> None:
     assert summary.has_long_ids
 
 
-@pytest.mark.parametrize("content", [{}, {**POLICIES, **BOOKKEEPER, f"{NAMESPACE}/t": ledgers((5, True))}])
+@pytest.mark.parametrize(
+    "content", [{}, {**POLICIES, **BOOKKEEPER, f"{NAMESPACE}/t": ledgers((5, True))}, {"/ledgers/L0000000003": b""}]
+)
 def test_summary_round_trip(content: dict[str, bytes]) -> None:
     """A summary is read from a manifest as it was written."""
     expected = facts_of(content).summary
     assert expected == TreeSummary.parse(json.loads(json.dumps(expected.to_json())))
 
 
-@pytest.mark.parametrize("key", ["highestLedgerId", "bookKeeper", "idCounters", "clusters", "renamable"])
+@pytest.mark.parametrize("key", ["highestLedgerId", "bookKeeper", "idCounters", "clusters", "renamable", "flatLedgers"])
 @pytest.mark.parametrize("value", [None, "x", 1.5, 1 << 62, {"a": 1}, [1], [None]])
 def test_invalid_summary(key: str, value: object) -> None:
     """A summary with an invalid field is ignored."""
@@ -88,6 +91,42 @@ def test_cluster_with_too_many_znodes() -> None:
     assert summary.renamable is False
     with pytest.raises(ClusterNameDiffers, match="too many znodes"):
         RecoveryOptions(Scope.BOOKIES_LOST, "new", rename_cluster=True).plan(summary, ZXID, TIME)
+
+
+FLAT = b"2\norg.apache.bookkeeper.meta.FlatLedgerManagerFactory:1"
+
+
+@pytest.mark.parametrize("chroot", ["", "/a"])
+@pytest.mark.parametrize(
+    ("content", "flat", "highest"),
+    [
+        ({"LAYOUT": FLAT}, True, 6),
+        ({"LAYOUT": FLAT, "L0000000012": b""}, True, 12),
+        ({"LAYOUT": b"2\norg.apache.bookkeeper.meta.HierarchicalLedgerManagerFactory:1"}, False, -1),
+        ({"L0000000003": b""}, True, 6),
+        ({"INSTANCEID": b""}, False, -1),
+    ],
+)
+def test_flat_layout(chroot: str, content: dict[str, bytes], highest: int, *, flat: bool) -> None:
+    """In the flat layout, told by LAYOUT or by a ledger's path, the root of the ledgers is an id counter."""
+    root = f"{chroot}/ledgers"
+    nodes = tree({f"{root}/{name}": data for name, data in content.items()}, {root: 7})
+    facts = scanned(nodes, Layout(chroot)).facts
+    assert (flat, flat, highest) == (facts.flat, facts.summary.flat, facts.highest_id)
+
+
+def test_layout() -> None:
+    """The layout is what LAYOUT says. There is none if LAYOUT is missing."""
+    assert LedgerLayout("FlatLedgerManagerFactory", Ids.FLAT) == facts_of({"/ledgers/LAYOUT": FLAT}).layout
+    assert facts_of({"/ledgers/idgen": b""}).layout is None
+
+
+def test_summary_of_an_older_manifest() -> None:
+    """A manifest that does not say whether the layout is flat stands for one that is not."""
+    expected = facts_of(POLICIES | BOOKKEEPER).summary
+    fields = expected.to_json()
+    del fields["flatLedgers"]
+    assert expected == TreeSummary.parse(fields)
 
 
 def test_counters_below_a_chroot() -> None:

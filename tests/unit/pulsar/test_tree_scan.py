@@ -1,5 +1,7 @@
 """The scan of a tree."""
 
+from dataclasses import replace
+
 from hypothesis import given
 
 from metadata_tool.pulsar.paths import Layout
@@ -29,8 +31,9 @@ def test_znodes_pass_through_unchanged(nodes: list[Node]) -> None:
 
 def test_facts_and_coverage() -> None:
     """One scan gives the facts and the coverage, of the last topic too."""
-    facts, coverage = scanned(tree(CONTENT))
+    facts, coverage, placement = scanned(tree(CONTENT))
     assert (7, ["old"], {"/ledgers/idgen"}) == (facts.highest_id, facts.own_clusters, facts.counters)
+    assert (True, True) == (placement.topics, placement.clusters)
     total = coverage.total
     assert (1, 1, 1, 1) == (total.topics, total.cursors, total.cursors_in_bookkeeper, total.schemas)
 
@@ -47,4 +50,5 @@ def test_layout() -> None:
     expected, found = scanned(tree(CONTENT)), scanned(tree(moved), Layout("/a/b", "/own"))
     assert expected.facts.summary == found.facts.summary
     assert expected.coverage == found.coverage
+    assert replace(expected.placement, unknown_data=False) == found.placement
     assert scanned(tree(moved)).coverage.total.topics == 0

@@ -7,7 +7,7 @@ BUCKET: {{ $backup.bucket | quote }}
 MANAGED_LEDGER_PATH: {{ $backup.managedLedgerPath | quote }}
 SPOOL_DIR: /tmp
 WEB_SERVER_PORT: {{ include "pulsar.backup.port" . | quote }}
-ZOOKEEPER_SERVERS: {{ include "pulsar.zookeeper.connect" . | quote }}
+ZOOKEEPER_SERVERS: {{ printf "%s%s" (include "pulsar.zookeeper.connect" .) ($backup.chroot | default "") | quote }}
 {{- with $backup.tls }}
 {{- if .enabled }}
 ZOOKEEPER_TLS: "true"

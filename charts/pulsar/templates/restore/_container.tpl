@@ -26,6 +26,7 @@ restored files.
 {{- $backup := .Values.zookeeper.customTools.backup -}}
 {{- $metadata := .Values.pulsar_metadata -}}
 ALLOW_OLDER: {{ $restore.allowOlder | default false | quote }}
+ALLOW_PARTIAL: {{ $restore.allowPartial | default false | quote }}
 BACKUP_PREFIX: {{ $backup.backupPrefix | quote }}
 {{- if $backup.enable }}
 NEWER_BACKUPS_IN: {{ printf "%s/%s" (trimSuffix "/" $backup.bucket) $backup.backupPrefix | quote }}
@@ -47,7 +48,7 @@ CLUSTER_SERVICE_URL: {{ include "pulsar.webServiceUrl" . | quote }}
 {{- if or .Values.initialize $metadata.brokerServiceUrl }}
 CLUSTER_BROKER_SERVICE_URL: {{ include "pulsar.brokerServiceUrl" . | quote }}
 {{- end }}
-ZOOKEEPER_SERVERS: {{ include "pulsar.zookeeper.members" . | quote }}
+ZOOKEEPER_SERVERS: {{ printf "%s%s" (include "pulsar.zookeeper.members" .) ($restore.chroot | default "") | quote }}
 ZOOKEEPER_ADMIN_PORT: "9990"
 SPOOL_DIR: /tmp
 ZOOKEEPER_DATA_DIR: /pulsar/data/zookeeper

@@ -4,16 +4,22 @@ BookKeeper allocates ids up to 2^31-2 with sequential children of `/ledgers/idge
 snapshot stores it, is the next id (ZkLedgerIdGenerator). After that, `/ledgers/idgen-long` exists. An id is then
 `<n> << 32 | <low>`, and the cversion of its largest child `HOB-<n>` is the next low half, again up to 2^31-2
 (PulsarLedgerIdGenerator, LongZkLedgerIdGenerator).
+
+In the flat layout of old versions, `/ledgers` itself has the sequential children (FlatLedgerManagerFactory), so its
+cversion is the next id or a lower one. All other children of `/ledgers` make it higher.
 """
 
 import re
 from dataclasses import dataclass
 
+FLAT_COUNTER = "/ledgers"
 SHORT_COUNTER = "/ledgers/idgen"
 LONG_ROOT = "/ledgers/idgen-long"
 LONG_COUNTER = f"{LONG_ROOT}/HOB-<digits>"
-LEDGERS = ("/ledgers/<a>/<b>/L<digits>", "/ledgers/<a>/<b>/<c>/<d>/L<digits>")
-"""A ledger's znode. The digits are its id (LegacyHierarchicalLedgerManager, LongHierarchicalLedgerManager)."""
+FLAT_LEDGERS = "/ledgers/L<digits>"
+LEDGERS = ("/ledgers/<a>/<b>/L<digits>", "/ledgers/<a>/<b>/<c>/<d>/L<digits>", FLAT_LEDGERS)
+"""A ledger's znode. The digits are its id (LegacyHierarchicalLedgerManager, LongHierarchicalLedgerManager,
+FlatLedgerManager)."""
 
 MARGIN = 1_000_000
 """How many ids a restore skips after the highest known one. They may have been allocated after the backup, and such

@@ -1,32 +1,50 @@
 """Turns what the operator asks of a recovery, and what the saved tree is, into a plan or a refusal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metadata_tool.errors import ClusterNameDiffers
 from metadata_tool.pulsar.ids import next_counter
+from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.rules import RecoveryPlan, Scope
 from metadata_tool.pulsar.tree_facts import TreeSummary
 
 
 @dataclass(frozen=True)
 class RecoveryOptions:
-    """`cluster_name` is the new cluster's name, empty if unknown. `urls` are (JSON field, value) of its addresses."""
+    """`cluster_name` is the new cluster's name, empty if unknown. `urls` are (JSON field, value) of its addresses.
+
+    `layout` is where the new cluster looks for its metadata. Without a chroot, that of the backup counts.
+    """
 
     scope: Scope
     cluster_name: str = ""
     rename_cluster: bool = False
     infinite_retention: bool = False
     urls: tuple[tuple[str, str], ...] = ()
+    layout: Layout = field(default_factory=Layout)
 
     def described(self) -> dict[str, str]:
-        """All options by the names of their settings. Equal options restore equal trees."""
+        """All options by the names of their settings. Equal options restore equal trees.
+
+        Where the metadata is has a place only if that is unusual.
+        """
         switches = {"RENAME_CLUSTER": self.rename_cluster, "INFINITE_RETENTION": self.infinite_retention}
         return {
             "RESTORE_SCOPE": self.scope.value,
             "CLUSTER_NAME": self.cluster_name,
             **{name: str(value).lower() for name, value in switches.items()},
             **{f"{name} of CLUSTER_NAME": url for name, url in self.urls},
+            **self._described_layout(),
         }
+
+    def _described_layout(self) -> dict[str, str]:
+        usual, own = Layout(), self.layout
+        described = {}
+        if own.chroot != usual.chroot:
+            described["chroot of ZOOKEEPER_SERVERS"] = own.chroot
+        if own.managed_ledger_path != usual.managed_ledger_path:
+            described["MANAGED_LEDGER_PATH"] = own.managed_ledger_path
+        return described
 
     def plan(self, summary: TreeSummary, zxid: int, time: int) -> RecoveryPlan:
         """What the recovery does. Changed znodes get this zxid and time (epoch ms).
@@ -41,6 +59,7 @@ class RecoveryOptions:
         return RecoveryPlan(
             scope=self.scope,
             counter=next_counter(summary.highest_id, long=summary.has_long_ids),
+            flat=summary.flat,
             zxid=zxid,
             time=time,
             infinite_retention=self.infinite_retention,

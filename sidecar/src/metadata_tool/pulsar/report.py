@@ -21,6 +21,8 @@ class RecoveryReport:
     facts: TreeFacts
     changes: RecoveryChanges
     coverage: Coverage
+    findings: tuple[str, ...] = ()
+    """What the recovery could not adapt, because it is missing or elsewhere, as sentences (completeness.py)."""
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as restore-report.json has it."""
@@ -37,6 +39,7 @@ class RecoveryReport:
             "removed": dict(sorted(self.changes.removed.items())),
             "undecodable": {"count": self.changes.undecodable_count, "first": self.changes.undecodable},
             "large": self.changes.large,
+            "findings": list(self.findings),
             "coverage": self.coverage.to_json(len(self.coverage.namespaces)),
         }
 
@@ -69,7 +72,7 @@ class RecoveryReport:
 
     def warnings(self) -> list[str]:
         """What the operator has to know or to do before the brokers start, one line each."""
-        changes, facts, lines = self.changes, self.facts, list[str]()
+        changes, facts, lines = self.changes, self.facts, list(self.findings)
         if changes.undecodable_count:
             lines.append(f"{_number(changes.undecodable_count, 'znode')} could not be decoded and stayed unchanged")
             lines += [f"not decoded: {line}" for line in changes.undecodable]

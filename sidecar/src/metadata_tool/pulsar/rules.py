@@ -33,7 +33,8 @@ class RecoveryPlan:
     """What a recovery does. Changed znodes get `zxid` and `time` (epoch ms).
 
     `rename` is (old name, new name) of the cluster. `urls` are (JSON field, value) of the addresses that the cluster
-    named `cluster` gets in `/admin/clusters`. If `cluster` is empty, no addresses change.
+    named `cluster` gets in `/admin/clusters`. If `cluster` is empty, no addresses change. `flat`: the root of the
+    ledgers is an id counter, too (TreeSummary).
     """
 
     scope: Scope
@@ -44,6 +45,7 @@ class RecoveryPlan:
     cluster: str = ""
     rename: tuple[str, str] | None = None
     urls: tuple[tuple[str, str], ...] = ()
+    flat: bool = False
 
     def changed(self, node: Node, data: bytes) -> Node:
         """The znode with this data, as if a client had set it. The same znode if it has this data already."""
@@ -81,8 +83,14 @@ def _remove_available(node: Node, match: Match[bytes], _plan: RecoveryPlan) -> N
 
 def _raise_counter(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node:
     high = int(match["digits"]) if "digits" in match.re.groupindex else None
-    if high != plan.counter.high:
-        return node
+    return _counting_from_next(node, plan) if high == plan.counter.high else node
+
+
+def _raise_flat_counter(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
+    return _counting_from_next(node, plan) if plan.flat and plan.counter.high is None else node
+
+
+def _counting_from_next(node: Node, plan: RecoveryPlan) -> Node:
     stat = Stat.unpack(node.stat)
     return node._replace(stat=stat._replace(cversion=plan.counter.next, pzxid=plan.zxid).pack())
 
@@ -188,6 +196,14 @@ RULES = (
         _BOTH_SCOPES,
     ),
     Rule(
+        "flat id counter",
+        (ids.FLAT_COUNTER,),
+        "If the ledgers have BookKeeper's flat layout, set like the other id counters.",
+        "In that layout, ids are numbers of sequential children of this znode (FlatLedgerManagerFactory).",
+        _raise_flat_counter,
+        _BOTH_SCOPES,
+    ),
+    Rule(
         "topics",
         TOPICS,
         "Ledgers that are offloaded completely stay, marked as deleted from BookKeeper, and a last ledger that does "
@@ -206,7 +222,11 @@ RULES = (
         _use_position_in_znode,
     ),
     Rule(
-        "ledgers", ("/ledgers/<digits>/**",), "Removed.", "These ledgers are on bookies that no longer exist.", _remove
+        "ledgers",
+        ("/ledgers/<digits>/**", ids.FLAT_LEDGERS),
+        "Removed.",
+        "These ledgers are on bookies that no longer exist.",
+        _remove,
     ),
     Rule(
         "cookies",

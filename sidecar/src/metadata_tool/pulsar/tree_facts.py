@@ -1,11 +1,12 @@
 """The facts about a tree that a recovery needs before it changes the first znode."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from metadata_tool.pulsar import ids
+from metadata_tool.pulsar import ids, ledger_layout
+from metadata_tool.pulsar.ledger_layout import Ids, LedgerLayout
 from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import Cursor, Topic, Undecodable
@@ -32,6 +33,8 @@ class TreeSummary:
     counters: tuple[str, ...]
     clusters: tuple[str, ...]
     renamable: bool
+    flat: bool = False
+    """Whether ledgers have, or may have, the flat layout. Then `/ledgers` is an id counter, too."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields of `outline` in manifest.json (docs/format.md)."""
@@ -41,6 +44,7 @@ class TreeSummary:
             "idCounters": list(self.counters),
             "clusters": list(self.clusters),
             "renamable": self.renamable,
+            "flatLedgers": self.flat,
         }
 
     @classmethod
@@ -48,12 +52,13 @@ class TreeSummary:
         """The summary in the `outline` of a manifest, None if it is missing or invalid. It may not match the tree."""
         fields = fields or {}
         highest, counters, clusters = fields.get("highestLedgerId"), fields.get("idCounters"), fields.get("clusters")
-        has_ledgers, renamable = fields.get("bookKeeper"), fields.get("renamable")
-        if not (type(highest) is int and -1 <= highest < 1 << 62 and _all_are(bool, [has_ledgers, renamable])):
+        switches = fields.get("bookKeeper"), fields.get("renamable"), fields.get("flatLedgers", False)
+        if not (type(highest) is int and -1 <= highest < 1 << 62 and _all_are(bool, switches)):
             return None
         if not (isinstance(counters, list) and isinstance(clusters, list) and _all_are(str, [*counters, *clusters])):
             return None
-        return cls(highest, bool(has_ledgers), tuple(counters), tuple(clusters), bool(renamable))
+        has_ledgers, renamable, flat = map(bool, switches)
+        return cls(highest, has_ledgers, tuple(counters), tuple(clusters), renamable, flat)
 
     @property
     def has_long_ids(self) -> bool:
@@ -71,6 +76,10 @@ class TreeFacts:
     """Whether BookKeeper keeps its metadata in this tree, below `/ledgers`."""
     counters: set[str] = field(default_factory=set)
     """The paths of the id counters, without the chroot."""
+    layout: LedgerLayout | None = None
+    """The layout of the ledgers as LAYOUT says it. None if there is no LAYOUT, as in many versions of Pulsar."""
+    flat: bool = False
+    """Whether ledgers have the flat layout, by LAYOUT or by the path of a ledger."""
     clusters: dict[str, list[Node]] = field(default_factory=dict)
     """The znodes of each cluster in `/admin/clusters`, by the cluster's name."""
     clusters_complete: bool = True
@@ -97,6 +106,7 @@ class TreeFacts:
             tuple(sorted(self.counters)),
             tuple(self.own_clusters),
             self.clusters_complete and not self.has_v1_names,
+            self.flat,
         )
 
 
@@ -107,11 +117,13 @@ class FactCollector:
         self.facts = TreeFacts()
         self._limits = limits
         self._chroot = layout.chroot
+        self._root_cversion = 0
         self._ledgers = [layout.compile(pattern) for pattern in ids.LEDGERS]
         self._counter = layout.compile(ids.LONG_COUNTER)
         self._cluster = layout.compile(CLUSTER)
         self._namespace, self._v1_namespace = layout.compile(NAMESPACE), layout.compile(V1_NAMESPACE)
         self._in_ledgers = f"{layout.chroot}/ledgers/".encode()
+        self._layout = layout.absolute(ledger_layout.LAYOUT).encode()
         self._in_clusters = f"{layout.chroot}/admin/clusters/".encode()
         self._in_policies = f"{layout.chroot}/admin/policies/".encode()
 
@@ -126,13 +138,21 @@ class FactCollector:
             self._add_policies(path, node.data)
         elif path == self._in_ledgers[:-1]:
             self.facts.has_ledgers = True
+            self._root_cversion = Stat.unpack(node.stat).cversion
 
     def _add_ledger(self, node: Node) -> None:
         facts = self.facts
         for pattern in self._ledgers:
             if pattern.fullmatch(node.path):
                 self._add_ids(ids.ledger_id(node.path[len(self._in_ledgers) :]))
+                if pattern is self._ledgers[-1]:
+                    self._note_flat()
                 return
+        if node.path == self._layout:
+            facts.layout = LedgerLayout.parse(node.data)
+            if facts.layout.ids is Ids.FLAT:
+                self._note_flat()
+            return
         path, cversion = node.path.decode().removeprefix(self._chroot), Stat.unpack(node.stat).cversion
         if path == ids.SHORT_COUNTER:
             facts.counters.add(path)
@@ -142,6 +162,11 @@ class FactCollector:
         elif match := self._counter.fullmatch(node.path):
             facts.counters.add(path)
             self._add_ids(ids.last_allocated(int(match["digits"]), cversion))
+
+    def _note_flat(self) -> None:
+        """The root of the ledgers, which comes before them in tree order, is a counter."""
+        self.facts.flat = True
+        self._add_ids(ids.last_allocated(None, self._root_cversion))
 
     def _add_cluster(self, node: Node) -> None:
         if match := self._cluster.fullmatch(node.path):
@@ -182,7 +207,7 @@ class FactCollector:
         self.facts.highest_id = max(self.facts.highest_id, highest)
 
 
-def _all_are(kind: type, values: list[Any]) -> bool:
+def _all_are(kind: type, values: Iterable[Any]) -> bool:
     return all(isinstance(value, kind) for value in values)
 
 

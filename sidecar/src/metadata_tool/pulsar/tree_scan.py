@@ -1,4 +1,4 @@
-"""Scans a tree once for the facts that a recovery needs, and for its coverage."""
+"""Scans a tree once: for the facts that a recovery needs, its coverage, and where Pulsar's metadata is."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -6,16 +6,18 @@ from typing import NamedTuple
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounter
 from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
 from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.placement import Placement, PlacementFinder
 from metadata_tool.pulsar.topics import TopicDecoder
 from metadata_tool.pulsar.tree_facts import FactCollector, TreeFacts
 from metadata_tool.zookeeper.snapshot import Node
 
 
 class ScanResult(NamedTuple):
-    """The facts and the coverage of a tree."""
+    """The facts and the coverage of a tree, and where it has the parts of Pulsar's metadata."""
 
     facts: TreeFacts
     coverage: Coverage
+    placement: Placement
 
 
 class TreeScan:
@@ -24,11 +26,14 @@ class TreeScan:
     def __init__(self, layout: Layout, limits: ScanLimits = DEFAULT_LIMITS) -> None:
         self._decoder = TopicDecoder(layout)
         self._facts, self._coverage = FactCollector(layout, limits), CoverageCounter(layout, limits)
+        self._placement = PlacementFinder(layout)
         self._topics = self._decoder.root
 
     def add(self, node: Node) -> None:
         """Scan the next znode."""
         path = node[0]
+        if not path.startswith(self._placement.skip):
+            self._placement.add(path, node[1])
         if not path.startswith(self._topics):
             self._facts.add_other(node)
             self._coverage.add_other(path)
@@ -43,6 +48,6 @@ class TreeScan:
             yield node
 
     def result(self) -> ScanResult:
-        """The facts and the coverage. Call it at the end of the tree."""
+        """Everything that was found. Call it at the end of the tree."""
         self._coverage.finish()
-        return ScanResult(self._facts.facts, self._coverage.coverage)
+        return ScanResult(self._facts.facts, self._coverage.coverage, self._placement.placement)
