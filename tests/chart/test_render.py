@@ -388,7 +388,7 @@ REFUSED_ELSEWHERE = [
                 "customTools": {"restore": {"enable": True, "restorePoint": POINT}},
             }
         },
-        "sets a zookeeper.admin property",
+        "sets the Java property zookeeper.admin.enableServer, which",
     ),
     (
         {"initialize": True, "zookeeper": {"enabled": False, "connect": "zk-0:2281", "customTools": TLS}},
@@ -416,7 +416,7 @@ REFUSED_ELSEWHERE = [
         "zookeeper.config.server.4 cannot be set, because the members keep",
     ),
     ({"zookeeper": {"config": {"reconfigEnabled": False}}}, "zookeeper.config.reconfigEnabled is set by the chart"),
-    ({"zookeeper": {"config": {"dataLogDir": "/elsewhere"}}}, "zookeeper.config.dataLogDir is set by the chart"),
+    ({"zookeeper": {"config": {"dataLogDir": "/elsewhere"}}}, "zookeeper.config.dataLogDir cannot be set, because the restore"),
     ({"zookeeper": {"configData": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "configData.AWS_SECRET_ACCESS_KEY is a secret"),
     (
         {

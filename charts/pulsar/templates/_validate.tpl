@@ -120,34 +120,78 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- end }}
 
 {{- define "pulsar.validate.conf" -}}
-{{- $zookeeper := .Values.zookeeper }}
-{{- range $name := list "dataDir" "dataLogDir" "clientPort" "metricsProvider.httpPort" "admin.serverPort" "reconfigEnabled" "dynamicConfigFile" "standaloneEnabled" }}
-{{- if hasKey ($zookeeper.config | default dict) $name }}
+{{- $own := include "pulsar.zookeeper.conf.own" . | fromJson }}
+{{- $relied := include "pulsar.zookeeper.conf.relied" . | fromJson }}
+{{- range $name, $value := .Values.zookeeper.config }}
+{{- if not (kindIs "invalid" $value) }}
+{{- include "pulsar.validate.conf.name" (dict "name" $name "value" $value) }}
+{{- $text := include "pulsar.number" $value | lower }}
+{{- if and (hasKey $own $name) (ne $text (get $own $name | lower)) }}
 {{- fail (printf "zookeeper.config.%s is set by the chart, because probes, volumes and the restore rely on it. Remove it, and set ports in zookeeper.ports" $name) }}
 {{- end }}
-{{- end }}
-{{- range $name, $_ := $zookeeper.config }}
-{{- if regexMatch "^(server|group|weight)[.]" $name }}
-{{- fail (printf "zookeeper.config.%s cannot be set, because the members keep the list of members themselves (docs/members.md). Remove it" $name) }}
+{{- if and (hasKey $relied $name) (ne $text (get $relied $name | first)) }}
+{{- fail (printf "zookeeper.config.%s cannot be set, %s. Remove it" $name (get $relied $name | last)) }}
 {{- end }}
 {{- end }}
-{{- range $name := list "admin.enableServer" "admin.serverAddress" "admin.commandURL" }}
-{{- if hasKey ($zookeeper.config | default dict) $name }}
-{{- fail (printf "zookeeper.config.%s cannot be set, because the members ask each other's AdminServers whether their volumes are empty, and which restore their data is from. Remove it" $name) }}
+{{- end }}
+{{- include "pulsar.validate.ports" .Values.zookeeper }}
+{{- include "pulsar.validate.java" .Values.zookeeper }}
+{{- include "pulsar.validate.environment" (dict "key" "zookeeper.configData" "values" .Values.zookeeper.configData) }}
+{{- end }}
+
+{{/* Refuses names that ZooKeeper does not read from its configuration. Call with (dict "name" key "value" value). */}}
+{{- define "pulsar.validate.conf.name" -}}
+{{- if regexMatch "^(server|group|weight)[.]" .name }}
+{{- fail (printf "zookeeper.config.%s cannot be set, because the members keep the list of members themselves (docs/members.md). Remove it" .name) }}
+{{- end }}
+{{- if hasPrefix "zookeeper." .name }}
+{{- fail (printf "zookeeper.config.%s has no effect, because ZooKeeper puts the prefix zookeeper before each name. Set zookeeper.config.%s" .name (trimPrefix "zookeeper." .name)) }}
+{{- end }}
+{{- if regexMatch "^(jute[.]maxbuffer|(follower|leader)[.]nodelay|znode[.]container[.].*)$" .name }}
+{{- fail (printf "zookeeper.config.%s has no effect, because ZooKeeper reads this setting only from a Java property. Add -D%s=%s to zookeeper.configData.PULSAR_EXTRA_OPTS" .name .name (include "pulsar.number" .value)) }}
 {{- end }}
 {{- end }}
-{{- $environment := printf "%s %s" (toJson $zookeeper.configData) (toJson $zookeeper.extraEnv) }}
-{{- if contains "zookeeper.admin." $environment }}
-{{- fail "zookeeper.configData or zookeeper.extraEnv sets a zookeeper.admin property, but the members need the AdminServer as the chart sets it, to ask each other whether their volumes are empty. Remove the property" }}
-{{- end }}
+
+{{/* Refuses a port that two listeners would share. */}}
+{{- define "pulsar.validate.ports" -}}
 {{- $ports := list 9990 }}
-{{- range $name, $port := $zookeeper.ports }}
+{{- range $name, $port := .ports }}
 {{- if has (int $port) $ports }}
 {{- fail (printf "zookeeper.ports.%s is %d, and ZooKeeper uses this port for something else. Set another port" $name (int $port)) }}
 {{- end }}
 {{- $ports = append $ports (int $port) }}
 {{- end }}
-{{- include "pulsar.validate.environment" (dict "key" "zookeeper.configData" "values" $zookeeper.configData) }}
+{{- range $name := list "metricsProvider.httpsPort" "observerMasterPort" "secureClientPort" }}
+{{- $port := index ($.config | default dict) $name | toString | int }}
+{{- if has $port $ports }}
+{{- fail (printf "zookeeper.config.%s is %d, and ZooKeeper uses this port for something else. Set another port" $name $port) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Refuses Java properties and variables that the scripts and probes of the members rely on. */}}
+{{- define "pulsar.validate.java" -}}
+{{- $environment := printf "%s %s" (toJson .configData) (toJson .extraEnv) }}
+{{- $property := regexFind "zookeeper[.](admin|DigestAuthenticationProvider)[.][A-Za-z]+|zookeeper[.](db[.]autocreate|leaderServes)|readonlymode[.]enabled" $environment }}
+{{- if $property }}
+{{- fail (printf "zookeeper.configData or zookeeper.extraEnv sets the Java property %s, which the members need as the chart sets it. Remove the property" $property) }}
+{{- end }}
+{{- $names := list }}
+{{- range $name, $value := .configData }}
+{{- if not (kindIs "invalid" $value) }}{{ $names = append $names $name }}{{ end }}
+{{- end }}
+{{- range .extraEnv }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- range $name := $names }}
+{{- if has $name (list "POD_NAME" "PULSAR_ZK_CONF" "ZOOKEEPER_DATA") }}
+{{- fail (printf "zookeeper.configData or zookeeper.extraEnv sets %s, which the chart sets itself. Remove it" $name) }}
+{{- end }}
+{{- $setting := trimPrefix "PULSAR_PREFIX_" $name }}
+{{- if or (ne $setting $name) (regexMatch "^[a-z0-9]+([A-Z.].*)?$" $name) }}
+{{- fail (printf "zookeeper.configData or zookeeper.extraEnv sets %s, which has no effect, because they are the environment of bin/pulsar. Set zookeeper.config.%s" $name $setting) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* Refuses secrets, because they would be stored in a ConfigMap. Call with (dict "key" path "values" map). */}}
@@ -170,6 +214,9 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if has $name $program.set_by_chart }}
 {{- fail (printf "%s.%s is set by the chart from other values. Remove it" $key $name) }}
 {{- end }}
+{{- if hasPrefix "PULSAR_PREFIX_" $name }}
+{{- fail (printf "%s.%s has no effect, because the program does not read files of Pulsar's configuration. Remove it" $key $name) }}
+{{- end }}
 {{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
 {{- if hasKey $program.numbers $name }}
 {{- include "pulsar.validate.number" (dict "key" (printf "%s.%s" $key $name) "value" $value "variable" $name) }}
@@ -179,6 +226,16 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if and $choices (not (has $chosen $choices.values)) }}
 {{- fail (printf "%s.%s is %q. It must be %s" $key $name (toString $value) $choices.expected) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Refuses variables that probes, Services and alerts rely on. A login may come from elsewhere. */}}
+{{- define "pulsar.validate.extraEnv" -}}
+{{- $set := (include "pulsar.program" . | fromJson).set_by_chart }}
+{{- range .values }}
+{{- if and (has .name $set) (not (regexMatch "^(KRB5_|S3_CREDENTIALS_|ZOOKEEPER_(SASL|TLS))" .name)) }}
+{{- fail (printf "%s sets %s, which the chart sets from other values. Remove it" $.key .name) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -198,6 +255,7 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- fail (printf "%s.secrets.aws.secretName is empty, but secrets.use is true. Set it to the name of a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" $key) }}
 {{- end }}
 {{- include "pulsar.validate.variables" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
+{{- include "pulsar.validate.extraEnv" (dict "key" (printf "%s.extraEnv" $key) "values" .values.extraEnv) }}
 {{- if not (regexMatch "^/[^/]+(/[^/]+)*$" .values.managedLedgerPath) }}
 {{- fail (printf "%s.managedLedgerPath is %q. Set it to the path of a znode, such as /managed-ledgers" $key .values.managedLedgerPath) }}
 {{- end }}
