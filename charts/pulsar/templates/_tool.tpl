@@ -112,7 +112,7 @@ The configData of backup or restore, and the values of objectStore that configDa
 {{- if .Values.zookeeper.enabled -}}
 {{ include "pulsar.zookeeper.fullname" . }}.{{ include "pulsar.namespace" . }}.svc.{{ .Values.clusterDomain }}:{{ .Values.zookeeper.ports.client }}
 {{- else -}}
-{{ .Values.zookeeper.connect }}
+{{ (include "pulsar.connect.parse" .Values.zookeeper.connect | fromJson).address }}
 {{- end -}}
 {{- end }}
 

@@ -4,6 +4,7 @@
 {{- include "pulsar.validate.names" . }}
 {{- include "pulsar.validate.zookeeper" . }}
 {{- include "pulsar.validate.conf" . }}
+{{- include "pulsar.validate.metadata" .Values.pulsar_metadata }}
 {{- if .Values.zookeeper.enabled }}
 {{- $running := dict "root" . "found" (lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) (include "pulsar.zookeeper.fullname" .)) }}
 {{- include "pulsar.validate.members" $running }}
@@ -114,82 +115,21 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if and (not $zookeeper.enabled) (not $zookeeper.connect) (or $zookeeper.customTools.backup.enable .Values.initialize) }}
 {{- fail "zookeeper.connect is empty, but zookeeper.enabled is false. Set it to the address of the ensemble, host:port,host:port,…" }}
 {{- end }}
-{{- if and $zookeeper.connect (not (regexMatch "^[^,:/ ]+:[0-9]{1,5}(,[^,:/ ]+:[0-9]{1,5})*(/[^ ]+)?$" $zookeeper.connect)) }}
-{{- fail (printf "zookeeper.connect is %q. Set it to the address of the ensemble, host:port,host:port,…" $zookeeper.connect) }}
-{{- end }}
-{{- end }}
-
-{{- define "pulsar.validate.conf" -}}
-{{- $own := include "pulsar.zookeeper.conf.own" . | fromJson }}
-{{- $relied := include "pulsar.zookeeper.conf.relied" . | fromJson }}
-{{- range $name, $value := .Values.zookeeper.config }}
-{{- if not (kindIs "invalid" $value) }}
-{{- include "pulsar.validate.conf.name" (dict "name" $name "value" $value) }}
-{{- $text := include "pulsar.number" $value | lower }}
-{{- if and (hasKey $own $name) (ne $text (get $own $name | lower)) }}
-{{- fail (printf "zookeeper.config.%s is set by the chart, because probes, volumes and the restore rely on it. Remove it, and set ports in zookeeper.ports" $name) }}
-{{- end }}
-{{- if and (hasKey $relied $name) (ne $text (get $relied $name | first)) }}
-{{- fail (printf "zookeeper.config.%s cannot be set, %s. Remove it" $name (get $relied $name | last)) }}
-{{- end }}
-{{- end }}
-{{- end }}
-{{- include "pulsar.validate.ports" .Values.zookeeper }}
-{{- include "pulsar.validate.java" .Values.zookeeper }}
-{{- include "pulsar.validate.environment" (dict "key" "zookeeper.configData" "values" .Values.zookeeper.configData) }}
-{{- end }}
-
-{{/* Refuses names that ZooKeeper does not read from its configuration. Call with (dict "name" key "value" value). */}}
-{{- define "pulsar.validate.conf.name" -}}
-{{- if regexMatch "^(server|group|weight)[.]" .name }}
-{{- fail (printf "zookeeper.config.%s cannot be set, because the members keep the list of members themselves (docs/members.md). Remove it" .name) }}
-{{- end }}
-{{- if hasPrefix "zookeeper." .name }}
-{{- fail (printf "zookeeper.config.%s has no effect, because ZooKeeper puts the prefix zookeeper before each name. Set zookeeper.config.%s" .name (trimPrefix "zookeeper." .name)) }}
-{{- end }}
-{{- if regexMatch "^(jute[.]maxbuffer|(follower|leader)[.]nodelay|znode[.]container[.].*)$" .name }}
-{{- fail (printf "zookeeper.config.%s has no effect, because ZooKeeper reads this setting only from a Java property. Add -D%s=%s to zookeeper.configData.PULSAR_EXTRA_OPTS" .name .name (include "pulsar.number" .value)) }}
-{{- end }}
-{{- end }}
-
-{{/* Refuses a port that two listeners would share. */}}
-{{- define "pulsar.validate.ports" -}}
-{{- $ports := list 9990 }}
-{{- range $name, $port := .ports }}
-{{- if has (int $port) $ports }}
-{{- fail (printf "zookeeper.ports.%s is %d, and ZooKeeper uses this port for something else. Set another port" $name (int $port)) }}
-{{- end }}
-{{- $ports = append $ports (int $port) }}
-{{- end }}
-{{- range $name := list "metricsProvider.httpsPort" "observerMasterPort" "secureClientPort" }}
-{{- $port := index ($.config | default dict) $name | toString | int }}
-{{- if has $port $ports }}
-{{- fail (printf "zookeeper.config.%s is %d, and ZooKeeper uses this port for something else. Set another port" $name $port) }}
+{{- if $zookeeper.connect }}
+{{- with (include "pulsar.connect.parse" $zookeeper.connect | fromJson).problem }}
+{{- fail (printf "zookeeper.connect is %q, and %s. Set it to the address of the ensemble, host:port,host:port,…" $zookeeper.connect .) }}
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* Refuses Java properties and variables that the scripts and probes of the members rely on. */}}
-{{- define "pulsar.validate.java" -}}
-{{- $environment := printf "%s %s" (toJson .configData) (toJson .extraEnv) }}
-{{- $property := regexFind "zookeeper[.](admin|DigestAuthenticationProvider)[.][A-Za-z]+|zookeeper[.](db[.]autocreate|leaderServes)|readonlymode[.]enabled" $environment }}
-{{- if $property }}
-{{- fail (printf "zookeeper.configData or zookeeper.extraEnv sets the Java property %s, which the members need as the chart sets it. Remove the property" $property) }}
+{{/* Refuses names and addresses of the cluster that Pulsar and the restore refuse. */}}
+{{- define "pulsar.validate.metadata" -}}
+{{- if not (regexMatch "^[-=:.A-Za-z0-9_]*$" (.clusterName | default "")) }}
+{{- fail (printf "pulsar_metadata.clusterName is %q. Set it to letters, digits, '_', '=', '.', '-' and colons" .clusterName) }}
 {{- end }}
-{{- $names := list }}
-{{- range $name, $value := .configData }}
-{{- if not (kindIs "invalid" $value) }}{{ $names = append $names $name }}{{ end }}
-{{- end }}
-{{- range .extraEnv }}
-{{- $names = append $names .name }}
-{{- end }}
-{{- range $name := $names }}
-{{- if has $name (list "POD_NAME" "PULSAR_ZK_CONF" "ZOOKEEPER_DATA") }}
-{{- fail (printf "zookeeper.configData or zookeeper.extraEnv sets %s, which the chart sets itself. Remove it" $name) }}
-{{- end }}
-{{- $setting := trimPrefix "PULSAR_PREFIX_" $name }}
-{{- if or (ne $setting $name) (regexMatch "^[a-z0-9]+([A-Z.].*)?$" $name) }}
-{{- fail (printf "zookeeper.configData or zookeeper.extraEnv sets %s, which has no effect, because they are the environment of bin/pulsar. Set zookeeper.config.%s" $name $setting) }}
+{{- range $name := list "webServiceUrl" "brokerServiceUrl" }}
+{{- if not (regexMatch "^([a-z+]+://[!-~]+)?$" (get $ $name | default "")) }}
+{{- fail (printf "pulsar_metadata.%s is %q. Set it to an address, <scheme>://<host>:<port>" $name (get $ $name)) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -256,7 +196,7 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- end }}
 {{- include "pulsar.validate.variables" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
 {{- include "pulsar.validate.extraEnv" (dict "key" (printf "%s.extraEnv" $key) "values" .values.extraEnv) }}
-{{- if not (regexMatch "^/[^/]+(/[^/]+)*$" .values.managedLedgerPath) }}
+{{- if or (not .values.managedLedgerPath) (ne "true" (include "pulsar.isZnode" .values.managedLedgerPath)) }}
 {{- fail (printf "%s.managedLedgerPath is %q. Set it to the path of a znode, such as /managed-ledgers" $key .values.managedLedgerPath) }}
 {{- end }}
 {{- end }}
@@ -275,7 +215,7 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if not .bucket }}
 {{- fail (printf "%s.bucket is empty. Set it to s3a://<bucket> or s3a://<bucket>/<path>" .key) }}
 {{- end }}
-{{- if or (not (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*/?|file:///.+)$" .bucket)) (regexMatch "/[.][.]?(/|$)" .bucket) }}
+{{- if or (not (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*/?|file://(/[^/]+)+/?)$" .bucket)) (regexMatch "/[.][.]?(/|$)" .bucket) }}
 {{- fail (printf "%s.bucket is not the address of a bucket. Set it to s3a://<bucket> or s3a://<bucket>/<path>" .key) }}
 {{- end }}
 {{- end }}
@@ -312,10 +252,11 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if eq $restore.restorePoint "latest" }}
 {{- include "pulsar.validate.bucket" (dict "key" $key "bucket" $restore.bucket) }}
 {{- include "pulsar.validate.prefix" .Values.zookeeper.customTools.backup }}
-{{- else if not (and (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*|file://(/[^/]+)*)/[A-Za-z0-9][A-Za-z0-9._-]{0,199}-(0|[1-9][0-9]{0,13})[.]tar[.]gz$" $restore.restorePoint) (not (regexMatch "/[.][.]?/" $restore.restorePoint))) }}
+{{- else if not (and (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*|file://(/[^/]+)+)/[A-Za-z0-9][A-Za-z0-9._-]{0,199}-(0|[1-9][0-9]{0,13})[.]tar[.]gz$" $restore.restorePoint) (not (regexMatch "/[.][.]?/" $restore.restorePoint))) }}
 {{- fail (printf "%s.restorePoint is not the address of a backup. Set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it, or to latest" $key) }}
 {{- end }}
-{{- if or (kindIs "invalid" $restore.restoreVersion) (not (regexMatch "^[^[:cntrl:]]{1,100}$" (include "pulsar.number" $restore.restoreVersion))) }}
-{{- fail (printf "%s.restoreVersion is empty, has more than 100 characters, or has control characters. Set it to a number such as 2" $key) }}
+{{- $version := kindIs "invalid" $restore.restoreVersion | ternary "" (include "pulsar.number" $restore.restoreVersion) }}
+{{- if or (not (regexMatch "^.{1,100}$" $version)) (ne $version (include "pulsar.printable" $version)) }}
+{{- fail (printf "%s.restoreVersion is empty, has more than 100 characters, or has characters that cannot be printed. Set it to a number such as 2" $key) }}
 {{- end }}
 {{- end }}
