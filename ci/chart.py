@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from ci import chart_program
+from ci import chart_kubernetes, chart_program
 from ci.parts.chart_tools import helm_docs
 
 CHART = Path(__file__).parents[1] / "charts" / "pulsar"
@@ -33,12 +33,12 @@ Rules = Mapping[str, dict[str, Any]]
 
 
 def rules() -> dict[str, dict[str, Any]]:
-    """The rules of ci/chart-schema.yaml, with the program's choices in them."""
+    """The rules of ci/chart-schema.yaml, with the program's choices and Kubernetes' kinds in them."""
     said: dict[str, dict[str, Any]] = yaml.safe_load(RULES.read_text())["paths"]
     for rule in said.values():
         if "choicesOf" in rule:
             rule["enum"] = chart_program.choices(rule.pop("choicesOf"))
-    return said
+    return {path: chart_kubernetes.resolved(rule) for path, rule in said.items()}
 
 
 def schema(values: str, said: Rules) -> dict[str, Any]:
@@ -52,6 +52,8 @@ def schema(values: str, said: Rules) -> dict[str, Any]:
     source = _Source(values.splitlines(), said, set())
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart"}
     made = head | _object(root, source, "")
+    if kinds := chart_kubernetes.definitions(made):
+        made["definitions"] = kinds
     if unused := sorted(said.keys() - source.used):
         raise ValueError(f"{RULES.name}: {', '.join(unused)} applies to no key of values.yaml")
     return made

@@ -22,7 +22,7 @@ serviceAccountName: {{ include "pulsar.tool.serviceAccount" . }}
 envFrom:
   - configMapRef: {name: {{ include (printf "pulsar.%s.fullname" .tool) .root }}}
   {{- with $values.extraEnvFrom }}
-  {{- toYaml . | nindent 2 }}
+  {{- include "pulsar.yaml" . | nindent 2 }}
   {{- end }}
 {{- $digest := eq (($values.sasl).mechanism | default "") "DIGEST-MD5" }}
 {{- $authorities := and (include "pulsar.tool.authorities" .) (kindIs "invalid" (index ($values.configData | default dict) "AWS_CA_BUNDLE")) }}
@@ -41,7 +41,7 @@ env:
   {{- end }}
   {{- end }}
   {{- with $values.extraEnv }}
-  {{- toYaml . | nindent 2 }}
+  {{- include "pulsar.yaml" . | nindent 2 }}
   {{- end }}
 {{- end }}
 {{- end }}
