@@ -12,6 +12,7 @@ import json
 import re
 import subprocess
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from ci import chart_kubernetes, chart_program
+from ci import chart_kubernetes, chart_program, other_charts
 from ci.parts.chart_tools import helm_docs
 
 CHART = Path(__file__).parents[1] / "charts" / "pulsar"
@@ -39,6 +40,13 @@ def rules() -> dict[str, dict[str, Any]]:
         if "choicesOf" in rule:
             rule["enum"] = chart_program.choices(rule.pop("choicesOf"))
     return {path: chart_kubernetes.resolved(rule) for path, rule in said.items()}
+
+
+def current_schema() -> dict[str, Any]:
+    """The schema of the chart's values, which also accepts the keys of other charts that the templates refuse."""
+    made = schema((CHART / "values.yaml").read_text(), rules())
+    other_charts.allow(made, other_charts.paths())
+    return made
 
 
 def schema(values: str, said: Rules) -> dict[str, Any]:
@@ -83,14 +91,13 @@ class _Source:
             if fnmatchcase(path, pattern):
                 self.used.add(pattern)
                 found |= said
-        return found
+        return deepcopy(found)  # a rule may match several keys
 
 
 def main() -> None:
     """Write the schema, the limits and the README."""
     PROGRAM.write_text(chart_program.template())
-    made = schema((CHART / "values.yaml").read_text(), rules())
-    (CHART / "values.schema.json").write_text(json.dumps(made, indent=2) + "\n")
+    (CHART / "values.schema.json").write_text(json.dumps(current_schema(), indent=2) + "\n")
     options = ["--chart-search-root", str(CHART), "--sort-values-order", "file", "--log-level", "warning"]
     subprocess.run([helm_docs(), *options], check=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ci import chart_kubernetes
+from ci import chart_kubernetes, other_charts
 from ci.chart import CHART
 from ci.parts.chart_tools import KUBERNETES
 from support.helm import EVERYTHING, conform, merged, names, nested, one, pods, refusal, render, text
@@ -121,7 +121,9 @@ def test_template_quotes_what_the_schema_allows() -> None:
 def open_values(described: dict[str, Any], above: str = "") -> Iterator[str]:
     """Paths of maps and lists that may hold anything."""
     for key, below in described["properties"].items():
-        if "description" not in below:
+        if below is True:
+            assert above + key in other_charts.paths()
+        elif "description" not in below:
             yield from open_values(below, f"{above}{key}.")
         elif below.get("additionalProperties") is True or ("array" in below.get("type", ()) and "items" not in below):
             yield above + key
@@ -142,14 +144,14 @@ WRONG = {
 }
 WRONG_OF_PODS = {
     **WRONG,
-    "securityContext": {"readOnlyRootFilesystem": True},
+    "securityContext": {"allowPrivilegeEscalation": True},
     "extraEnvFrom": [{"secretReference": {"name": "a"}}],
     "extraVolumes": [{"name": "a", "emptydir": {}}],
     "extraVolumeMounts": [{"name": "a", "mountPath": "/a", "readonly": True}],
     "extraContainers": [{"name": "a", "livenessprobe": {}}],
     "extraInitContainers": [{"name": "a", "volumeMounts": [{"name": "a", "mountpath": "/a"}]}],
     "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "a", "whenUnsatisfiable": "ScheduleAnyway", "max": 1}],
-    "probe": {"liveness": {"enabled": True}},
+    "probe": {"liveness": {"enable": True}},
 }
 CASES = [
     *((f"zookeeper.{key}", value) for key, value in WRONG_OF_PODS.items()),

@@ -1,6 +1,8 @@
 {{/* Refuses values that cannot work, with one line for each. The schema refuses wrong types and unknown keys. */}}
 
 {{- define "pulsar.validate" -}}
+{{- include "pulsar.validate.otherCharts" . }}
+{{- include "pulsar.validate.image" .Values.images.zookeeper }}
 {{- include "pulsar.validate.names" . }}
 {{- include "pulsar.validate.zookeeper" . }}
 {{- include "pulsar.validate.conf" . }}
@@ -118,6 +120,14 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if $zookeeper.connect }}
 {{- with (include "pulsar.connect.parse" $zookeeper.connect | fromJson).problem }}
 {{- fail (printf "zookeeper.connect is %q, and %s. Set it to the address of the ensemble, host:port,host:port,…" $zookeeper.connect .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "pulsar.validate.image" -}}
+{{- range $name := list "repository" "tag" }}
+{{- if not (get $ $name) }}
+{{- fail (printf "images.zookeeper.%s is empty. Set it to that of an image with Pulsar in /pulsar, such as apachepulsar/pulsar" $name) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -36,7 +36,7 @@
 {{/* Refuses a port that two listeners would share. */}}
 {{- define "pulsar.validate.ports" -}}
 {{- $ports := list 9990 }}
-{{- range $name, $port := .ports }}
+{{- range $name, $port := pick .ports "client" "follower" "http" "leaderElection" }}
 {{- if has (int $port) $ports }}
 {{- fail (printf "zookeeper.ports.%s is %d, and ZooKeeper uses this port for something else. Set another port" $name (int $port)) }}
 {{- end }}
@@ -69,8 +69,13 @@
 {{- fail (printf "zookeeper.configData or zookeeper.extraEnv sets %s, which the chart sets itself. Remove it" $name) }}
 {{- end }}
 {{- $setting := trimPrefix "PULSAR_PREFIX_" $name }}
-{{- if or (ne $setting $name) (regexMatch "^[a-z0-9]+([A-Z.].*)?$" $name) }}
+{{- if include "pulsar.zookeeper.isSetting" $name }}
 {{- fail (printf "zookeeper.configData or zookeeper.extraEnv sets %s, which has no effect, because they are the environment of bin/pulsar. Set zookeeper.config.%s" $name $setting) }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Not empty if the name of a variable is that of a setting of ZooKeeper, as other charts take it. */}}
+{{- define "pulsar.zookeeper.isSetting" -}}
+{{- regexFind "^(PULSAR_PREFIX_.+|[a-z0-9]+([A-Z.].*)?)$" . -}}
 {{- end }}
