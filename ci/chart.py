@@ -12,6 +12,7 @@ import json
 import re
 import subprocess
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from ci import chart_program
+from ci import chart_kubernetes, chart_program, other_charts
 from ci.parts.chart_tools import helm_docs
 
 CHART = Path(__file__).parents[1] / "charts" / "pulsar"
@@ -33,12 +34,19 @@ Rules = Mapping[str, dict[str, Any]]
 
 
 def rules() -> dict[str, dict[str, Any]]:
-    """The rules of ci/chart-schema.yaml, with the program's choices in them."""
+    """The rules of ci/chart-schema.yaml, with the program's choices and Kubernetes' kinds in them."""
     said: dict[str, dict[str, Any]] = yaml.safe_load(RULES.read_text())["paths"]
     for rule in said.values():
         if "choicesOf" in rule:
             rule["enum"] = chart_program.choices(rule.pop("choicesOf"))
-    return said
+    return {path: chart_kubernetes.resolved(rule) for path, rule in said.items()}
+
+
+def current_schema() -> dict[str, Any]:
+    """The schema of the chart's values, which also accepts the keys of other charts that the templates refuse."""
+    made = schema((CHART / "values.yaml").read_text(), rules())
+    other_charts.allow(made, other_charts.paths())
+    return made
 
 
 def schema(values: str, said: Rules) -> dict[str, Any]:
@@ -52,6 +60,8 @@ def schema(values: str, said: Rules) -> dict[str, Any]:
     source = _Source(values.splitlines(), said, set())
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart"}
     made = head | _object(root, source, "")
+    if kinds := chart_kubernetes.definitions(made):
+        made["definitions"] = kinds
     if unused := sorted(said.keys() - source.used):
         raise ValueError(f"{RULES.name}: {', '.join(unused)} applies to no key of values.yaml")
     return made
@@ -81,14 +91,13 @@ class _Source:
             if fnmatchcase(path, pattern):
                 self.used.add(pattern)
                 found |= said
-        return found
+        return deepcopy(found)  # a rule may match several keys
 
 
 def main() -> None:
     """Write the schema, the limits and the README."""
     PROGRAM.write_text(chart_program.template())
-    made = schema((CHART / "values.yaml").read_text(), rules())
-    (CHART / "values.schema.json").write_text(json.dumps(made, indent=2) + "\n")
+    (CHART / "values.schema.json").write_text(json.dumps(current_schema(), indent=2) + "\n")
     options = ["--chart-search-root", str(CHART), "--sort-values-order", "file", "--log-level", "warning"]
     subprocess.run([helm_docs(), *options], check=True)
 

@@ -1,6 +1,7 @@
 """The examples of the chart: values files to start from."""
 
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 
 from ci.chart import CHART
 from ci.parts.chart_tools import KUBERNETES
-from support.helm import conform, lint, merged, nested, one, render, text
+from support.helm import EXAMPLE, conform, conform_all, lint, merged, nested, one, render, text
 
 FILES = sorted((CHART / "examples").glob("*.yaml"))
 TOOLS = "zookeeper.customTools"
@@ -48,6 +49,35 @@ def test_helm_accepts_it(file: Path, major: int) -> None:
 def test_conforms(file: Path, kubernetes: str) -> None:
     """Kubernetes accepts the objects that it leads to."""
     assert "" == conform(text(values(file.stem), "--kube-version", kubernetes), kubernetes)
+
+
+def every_values_file() -> dict[str, dict[str, Any]]:
+    """Every values file of the project, and every piece of one in its documents, by name."""
+    files = [*FILES, EXAMPLE, *Path(__file__).parent.glob("*.yaml")]
+    documents = [*(EXAMPLE.parent / "docs").glob("*.md"), CHART / "README.md"]
+    pieces = {
+        f"{document.stem}-{number}": textwrap.dedent(piece)
+        for document in documents
+        for number, piece in enumerate(re.findall("```yaml\n(.*?)```", document.read_text(), re.DOTALL))
+    }
+    return {name: yaml.safe_load(text) for name, text in {**{f.stem: f.read_text() for f in files}, **pieces}.items()}
+
+
+@pytest.mark.parametrize("kubernetes", KUBERNETES)
+def test_every_values_file_conforms(kubernetes: str) -> None:
+    """Kubernetes knows each field of what any values file leads to, with everything switched on."""
+    on = merged(
+        {"initialize": True},
+        nested(f"{TOOLS}.backup.enable", value=True),
+        nested("networkPolicy.enabled", value=True),
+        *(nested(f"monitoring.{each}.enabled", value=True) for each in ("podMonitor", "prometheusRule", "dashboard")),
+    )
+    manifests = {}
+    for name, found in every_values_file().items():
+        jobs = {"initialize": False} if "tls" in name else {}  # the Jobs cannot use TLS
+        manifests[name] = text(merged(on, found, jobs), "--kube-version", kubernetes)
+    assert len(manifests) > len(FILES) + 5
+    assert "" == conform_all(manifests, kubernetes)
 
 
 def test_restore() -> None:

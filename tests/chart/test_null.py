@@ -19,8 +19,10 @@ NOTHING: dict[type, object] = {str: "", list: [], dict: {}}
 
 
 def keys(described: dict[str, Any], defaults: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Path and default of every key that is described."""
+    """Path and default of every key that is described. Keys of other charts have no default."""
     for key, below in described["properties"].items():
+        if key not in defaults:
+            continue
         yield above + key, defaults[key]
         if "description" not in below:
             yield from keys(below, defaults[key], f"{above}{key}.")

@@ -8,6 +8,7 @@ from ci.chart import PROGRAM
 from ci.chart_program import FREE, SECRET, choices, program, template
 from metadata_tool.environment import Environment
 from metadata_tool.errors import SettingError
+from metadata_tool.settings import Settings
 from metadata_tool.variables import VARIABLES, Variable
 from support.helm import EVERYTHING, containers, merged, nested, one, pods, refusal, render
 
@@ -103,6 +104,58 @@ def test_same_values(name: str, value: str) -> None:
         assert value == data[name]
     else:
         assert path.rpartition(".")[2] in refusal(values, 3)
+
+
+SERVE = {"ZOOKEEPER_SERVERS": "zk", "BUCKET": "s3a://bucket", "BACKUP_PREFIX": "p"}
+RESTORE = SERVE | {"RESTORE_POINT": "latest", "RESTORE_VERSION": "1", "ZOOKEEPER_DATA_DIR": "/data"}
+TEXTS: dict[str, tuple[str, list[str]]] = {
+    "BUCKET": (
+        f"{TOOLS}.backup.bucket",
+        [
+            "s3://bucket/a/b/",
+            "s3a://bucket//a",
+            "s3a://bucket/..",
+            "s3a://bucket/a b",
+            "file:///a",
+            "file:////a",
+            "gs://a",
+        ],
+    ),
+    "BACKUP_PREFIX": (f"{TOOLS}.backup.backupPrefix", ["p.", "-p", "p p", "a" * 200, "a" * 201]),
+    "MANAGED_LEDGER_PATH": (
+        f"{TOOLS}.backup.managedLedgerPath",
+        ["/a/b", "/ä b", "/", "a", "/a/", "/a//b", "/a/../b", "/.", "/a\tb", "/a\u2028b"],
+    ),
+    "RESTORE_POINT": (
+        f"{TOOLS}.restore.restorePoint",
+        [
+            "latest",
+            "s3a://bucket/a/p-1.tar.gz",
+            "s3a://bucket/p-01.tar.gz",
+            "file:///a/p-1.tar.gz",
+            "file:///p-1.tar.gz",
+        ],
+    ),
+    "RESTORE_VERSION": (f"{TOOLS}.restore.restoreVersion", ["a b", "ä", "a" * 101, "a\tb", "a\u200bb"]),
+    "CLUSTER_NAME": ("pulsar_metadata.clusterName", ["prod", "a:b=c", "a b", "ä", "a/b", "a'b"]),
+    "CLUSTER_SERVICE_URL": ("pulsar_metadata.webServiceUrl", ["http://a:8080/", "a:8080", "http://", "http://a b"]),
+    "CLUSTER_BROKER_SERVICE_URL": ("pulsar_metadata.brokerServiceUrl", ["pulsar+ssl://a:1", "a", "pulsar://ä"]),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, (_, values) in TEXTS.items() for value in values])
+def test_same_texts(name: str, value: str) -> None:
+    """A text that the program refuses is refused by the chart, by the key's name, and no other is."""
+    path = TEXTS[name][0]
+    values = merged(BOTH, nested(path, value))
+    settings = Settings(RESTORE | {name: value})
+    try:
+        settings.serve()
+        settings.restore()
+    except SettingError:
+        assert f"{'.'.join(path.split('.')[-2:])} is" in refusal(values, 3)
+    else:
+        assert render(values)
 
 
 def test_choices_that_may_be_unset() -> None:

@@ -410,7 +410,7 @@ REFUSED_ELSEWHERE = [
                 "customTools": {"restore": {"enable": True, "restorePoint": POINT}},
             }
         },
-        "sets a zookeeper.admin property",
+        "sets the Java property zookeeper.admin.enableServer, which",
     ),
     (
         {"initialize": True, "zookeeper": {"enabled": False, "connect": "zk-0:2281", "customTools": TLS}},
@@ -438,7 +438,10 @@ REFUSED_ELSEWHERE = [
         "zookeeper.config.server.4 cannot be set, because the members keep",
     ),
     ({"zookeeper": {"config": {"reconfigEnabled": False}}}, "zookeeper.config.reconfigEnabled is set by the chart"),
-    ({"zookeeper": {"config": {"dataLogDir": "/elsewhere"}}}, "zookeeper.config.dataLogDir is set by the chart"),
+    (
+        {"zookeeper": {"config": {"dataLogDir": "/elsewhere"}}},
+        "zookeeper.config.dataLogDir cannot be set, because the restore",
+    ),
     ({"zookeeper": {"configData": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "configData.AWS_SECRET_ACCESS_KEY is a secret"),
     (
         {
@@ -457,7 +460,10 @@ REFUSED_ELSEWHERE = [
         {"zookeeper": {"ports": {"http": 9990}}},
         "zookeeper.ports.http is 9990, and ZooKeeper uses this port for something else",
     ),
-    ({"zookeeper": {"enabled": False, "connect": "zk-0"}, "initialize": True}, 'zookeeper.connect is "zk-0"'),
+    (
+        {"zookeeper": {"enabled": False, "connect": "zk-0:x"}, "initialize": True},
+        'zookeeper.connect is "zk-0:x", and its member 1 is not host:port. Set it to',
+    ),
     ({"images": {"zookeeper": {"tag": 4.1}}}, "tag"),
     ({"images": {"zookeeper": {"tag": ""}}}, "tag"),
 ]

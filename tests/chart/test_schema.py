@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ci.chart import CHART, rules, schema
+from ci.chart import CHART, current_schema, rules, schema
 
 VALUES = (CHART / "values.yaml").read_text()
 
@@ -19,7 +19,7 @@ def property_of(values: str, **said: dict[str, Any]) -> dict[str, Any]:
 
 def test_schema_is_current() -> None:
     """The committed schema is the one that `make docs` writes."""
-    assert schema(VALUES, rules()) == json.loads((CHART / "values.schema.json").read_text())
+    assert current_schema() == json.loads((CHART / "values.schema.json").read_text())
 
 
 def test_switches_have_one_name() -> None:

@@ -164,3 +164,15 @@ def test_data_since_a_restore(volume: Path) -> None:
     assert has_run not in start(volume)[0]
     (volume / "version-2" / "log.200000001").touch()
     assert has_run in start(volume)[0]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".snappy"])
+def test_member_that_joined_without_its_tree(volume: Path, suffix: str) -> None:
+    """A member that joined a restored ensemble reports that restore when it has taken the tree, and not before."""
+    (volume / "restore-joined.json").write_bytes(MARKER.to_json())
+    (volume / "version-2").mkdir()
+    (volume / "version-2" / f"snapshot.0{suffix}").touch()
+    restored = f"-Dmetadata-backup.restored={MARKER.digest}"
+    assert restored not in start(volume)[0]
+    (volume / "version-2" / f"snapshot.100000000{suffix}").touch()
+    assert restored in start(volume)[0]

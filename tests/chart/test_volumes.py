@@ -36,10 +36,17 @@ def upgrade(directory: Path, found: Manifest, *values: dict[str, Any]) -> str:
         (nested(f"{DATA}.size", "1024Mi"), nested(f"{DATA}.size", "1Gi")),
         (nested(f"{DATA}.size", "1.5Gi"), nested(f"{DATA}.size", "1536Mi")),
         (nested(f"{DATA}.size", "5000M"), nested(f"{DATA}.size", "5G")),
-        (nested(f"{DATA}.storageClassName", "fast"), nested("global.storageClass", "fast")),
+        (
+            nested(f"{DATA}.storageClassName", "fast"),
+            nested("global.storageClass", "fast"),
+        ),
+        (nested(f"{DATA}.storageClassName", "-"), nested("global.storageClass", "-")),
         (nested(f"{DATA}.labels", {"a": 1}), nested(f"{DATA}.labels", {"a": "1"})),
         ({}, nested("zookeeper.volumes.retentionPolicy", {"whenDeleted": "Delete"})),
-        (nested("zookeeper.volumes.persistence", value=False), nested("zookeeper.volumes.persistence", value=False)),
+        (
+            nested("zookeeper.volumes.persistence", value=False),
+            nested("zookeeper.volumes.persistence", value=False),
+        ),
     ],
 )
 def test_same_volumes(then: dict[str, Any], now: dict[str, Any], tmp_path: Path) -> None:
@@ -55,11 +62,27 @@ def test_first_install(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("now", "said"),
     [
-        (nested(f"{DATA}.size", "40Gi"), f"{DATA}.size is 40Gi, and StatefulSet {NAME} has 20Gi. Kubernetes does not"),
-        (nested(f"{DATA}.storageClassName", "fast"), 'volumes is "fast", and'),
-        (nested("global.storageClass", "fast"), 'volumes is "fast", and'),
+        (
+            nested(f"{DATA}.size", "40Gi"),
+            f"{DATA}.size is 40Gi, and StatefulSet {NAME} has 20Gi. Kubernetes does not",
+        ),
+        (
+            nested(f"{DATA}.storageClassName", "fast"),
+            f'is "fast", and StatefulSet {NAME} has the cluster\'s default. Only',
+        ),
+        (
+            nested("global.storageClass", "fast"),
+            f'is "fast", and StatefulSet {NAME} has the cluster\'s default. Only',
+        ),
+        (
+            nested("global.storageClass", "-"),
+            f'is "-", and StatefulSet {NAME} has the cluster\'s default. Only',
+        ),
         (nested(f"{DATA}.labels", {"a": "b"}), f"{DATA}.labels are not those"),
-        (nested(f"{DATA}.annotations", {"a": "b"}), f"{DATA}.annotations are not those"),
+        (
+            nested(f"{DATA}.annotations", {"a": "b"}),
+            f"{DATA}.annotations are not those",
+        ),
     ],
 )
 def test_change_with_a_way(now: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -76,7 +99,10 @@ def test_change_with_a_way(now: dict[str, Any], said: str, tmp_path: Path) -> No
             nested(f"{DATA}.size", "19Gi"),
             f"{DATA}.size is 19Gi, and StatefulSet {NAME} has 20Gi. A volume cannot shrink",
         ),
-        (nested("zookeeper.volumes.persistence", value=False), "zookeeper.volumes.persistence is false, and"),
+        (
+            nested("zookeeper.volumes.persistence", value=False),
+            "zookeeper.volumes.persistence is false, and",
+        ),
     ],
 )
 def test_change_without_a_way(now: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -90,3 +116,87 @@ def test_change_without_a_way(now: dict[str, Any], said: str, tmp_path: Path) ->
 def test_size_that_is_none(size: str) -> None:
     """What is no quantity is refused by its key."""
     assert "zookeeper/volumes/data/size" in refusal(nested(f"{DATA}.size", size), 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, {}),
+        (nested("global.storageClass", "fast"), {"storageClassName": "fast"}),
+        (nested("global.storageClass", "-"), {"storageClassName": ""}),
+        (nested(f"{DATA}.storageClassName", "-"), {"storageClassName": ""}),
+        (
+            merged(
+                nested(f"{DATA}.storageClassName", "-"),
+                nested("global.storageClass", "fast"),
+            ),
+            {"storageClassName": ""},
+        ),
+        (
+            merged(
+                nested(f"{DATA}.storageClassName", "fast"),
+                nested("global.storageClass", "-"),
+            ),
+            {"storageClassName": "fast"},
+        ),
+    ],
+)
+def test_storage_class(values: dict[str, Any], expected: dict[str, str]) -> None:
+    """Empty is the cluster's default, "-" is no class, and the volume's own value comes before the global one."""
+    (claim,) = running(values)["spec"]["volumeClaimTemplates"]
+    assert expected == {key: value for key, value in claim["spec"].items() if key == "storageClassName"}
+
+
+def test_claims_are_as_kubernetes_returns_them() -> None:
+    """A tool that compares the release with the cluster finds no difference in the volume claims."""
+    values = merged(nested(f"{DATA}.storageClassName", "fast"), nested(f"{DATA}.labels", {"a": "b"}))
+    returned = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "labels": {"a": "b"}},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "20Gi"}},
+            "storageClassName": "fast",
+            "volumeMode": "Filesystem",
+        },
+        "status": {"phase": "Pending"},
+    }
+    assert [returned] == running(values)["spec"]["volumeClaimTemplates"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ({"whenDeleted": "Delete"}, {"whenDeleted": "Delete", "whenScaled": "Retain"}),
+        ({"whenScaled": "Delete"}, {"whenDeleted": "Retain", "whenScaled": "Delete"}),
+    ],
+)
+def test_retention_policy_is_complete(policy: dict[str, str], expected: dict[str, str]) -> None:
+    """A word that is not set is there as Kubernetes would add it."""
+    spec = running(nested("zookeeper.volumes.retentionPolicy", policy))["spec"]
+    assert expected == spec["persistentVolumeClaimRetentionPolicy"]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ("20Gi", "20Gi"),
+        ("1024Mi", "1Gi"),
+        ("1.5Gi", "1536Mi"),
+        ("0.5Ki", "512"),
+        ("1025Mi", "1025Mi"),
+        ("5000M", "5G"),
+        ("1000", "1k"),
+        ("1024", "1024"),
+        ("21474836480", "21474836480"),
+        ("1000000000000000", "1P"),
+        ("2048Pi", "2Ei"),
+        ("0.1Gi", "0.1Gi"),
+        ("0", "0"),
+    ],
+)
+def test_size_is_as_kubernetes_writes_it(size: str, expected: str) -> None:
+    """A size has the largest unit that needs no fraction."""
+    (claim,) = running(nested(f"{DATA}.size", size))["spec"]["volumeClaimTemplates"]
+    assert expected == claim["spec"]["resources"]["requests"]["storage"]

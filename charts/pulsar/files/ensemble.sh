@@ -167,8 +167,9 @@ new_options() {
 # The restore that its data is from, so that other restores recognise this member before it serves.
 restore_options() {
   local marker=$data/version-2/restore.json
-  # A member that joined has that data only after it has taken the tree. An empty server saves snapshot.0 before that.
-  [ -e "$marker" ] || ! files 'snapshot.*' | grep -qv '/snapshot\.0$' || marker=$data/restore-joined.json
+  # A member that joined has that data only after it has taken the tree. An empty server saves snapshot.0 before that,
+  # with a suffix if it compresses snapshots (snapshot.compression.method).
+  [ -e "$marker" ] || ! files 'snapshot.*' | grep -qvE '/snapshot\.0(\.[a-z]+)?$' || marker=$data/restore-joined.json
   [ -e "$marker" ] || return 0
   local digest point has_run
   digest=$(sha256sum "$marker")

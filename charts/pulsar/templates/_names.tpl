@@ -89,7 +89,7 @@ labels: {{- toYaml $labels | nindent 2 }}
 {{- $texts := dict -}}
 {{- range $name, $value := . }}
 {{- if not (kindIs "invalid" $value) }}
-{{- $_ := set $texts $name (kindIs "string" $value | ternary $value (include "pulsar.number" $value)) }}
+{{- $_ := set $texts $name (include "pulsar.text" $value) }}
 {{- end }}
 {{- end }}
 {{- with $texts }}{{ toYaml . }}{{ end -}}

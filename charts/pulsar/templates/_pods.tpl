@@ -40,16 +40,16 @@ imagePullSecrets:
 nodeSelector: {{- include "pulsar.texts" . | nindent 2 }}
 {{- end }}
 {{- with .values.affinity }}
-affinity: {{- toYaml . | nindent 2 }}
+affinity: {{- include "pulsar.yaml" . | nindent 2 }}
 {{- end }}
 {{- with .values.tolerations }}
-tolerations: {{- toYaml . | nindent 2 }}
+tolerations: {{- include "pulsar.yaml" . | nindent 2 }}
 {{- end }}
 {{- $selector := include "pulsar.selector" . | fromYaml }}
 {{- with .values.topologySpreadConstraints }}
 topologySpreadConstraints:
   {{- range . }}
-  - {{- toYaml (merge (deepCopy .) (dict "labelSelector" (dict "matchLabels" $selector))) | nindent 4 }}
+  - {{- include "pulsar.yaml" (merge (deepCopy .) (dict "labelSelector" (dict "matchLabels" $selector))) | nindent 4 }}
   {{- end }}
 {{- end }}
 {{- with .values.priorityClassName }}
@@ -73,7 +73,7 @@ that is not valid YAML is returned unchanged, so that helm reports the error.
 {{- define "pulsar.withPodSpec" -}}
 {{- $object := fromYaml .object -}}
 {{- if and .extra $object.spec -}}
-{{- mergeOverwrite $object (dict "spec" (dict "template" (dict "spec" (deepCopy .extra)))) | toYaml -}}
+{{- mergeOverwrite $object (dict "spec" (dict "template" (dict "spec" (include "pulsar.yaml" .extra | fromYaml)))) | toYaml -}}
 {{- else -}}
 {{- .object -}}
 {{- end -}}

@@ -22,7 +22,7 @@ serviceAccountName: {{ include "pulsar.tool.serviceAccount" . }}
 envFrom:
   - configMapRef: {name: {{ include (printf "pulsar.%s.fullname" .tool) .root }}}
   {{- with $values.extraEnvFrom }}
-  {{- toYaml . | nindent 2 }}
+  {{- include "pulsar.yaml" . | nindent 2 }}
   {{- end }}
 {{- $digest := eq (($values.sasl).mechanism | default "") "DIGEST-MD5" }}
 {{- $authorities := and (include "pulsar.tool.authorities" .) (kindIs "invalid" (index ($values.configData | default dict) "AWS_CA_BUNDLE")) }}
@@ -41,7 +41,7 @@ env:
   {{- end }}
   {{- end }}
   {{- with $values.extraEnv }}
-  {{- toYaml . | nindent 2 }}
+  {{- include "pulsar.yaml" . | nindent 2 }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -112,7 +112,7 @@ The configData of backup or restore, and the values of objectStore that configDa
 {{- if .Values.zookeeper.enabled -}}
 {{ include "pulsar.zookeeper.fullname" . }}.{{ include "pulsar.namespace" . }}.svc.{{ .Values.clusterDomain }}:{{ .Values.zookeeper.ports.client }}
 {{- else -}}
-{{ .Values.zookeeper.connect }}
+{{ (include "pulsar.connect.parse" .Values.zookeeper.connect | fromJson).address }}
 {{- end -}}
 {{- end }}
 

@@ -1,9 +1,12 @@
 {{/* Refuses values that cannot work, with one line for each. The schema refuses wrong types and unknown keys. */}}
 
 {{- define "pulsar.validate" -}}
+{{- include "pulsar.validate.otherCharts" . }}
+{{- include "pulsar.validate.image" .Values.images.zookeeper }}
 {{- include "pulsar.validate.names" . }}
 {{- include "pulsar.validate.zookeeper" . }}
 {{- include "pulsar.validate.conf" . }}
+{{- include "pulsar.validate.metadata" .Values.pulsar_metadata }}
 {{- if .Values.zookeeper.enabled }}
 {{- $running := dict "root" . "found" (lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) (include "pulsar.zookeeper.fullname" .)) }}
 {{- include "pulsar.validate.members" $running }}
@@ -117,40 +120,31 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if and (contains "/" ($zookeeper.connect | default "")) $zookeeper.customTools.backup.chroot }}
 {{- fail "zookeeper.connect has a chroot, and backup.chroot is set. Leave one of them empty" }}
 {{- end }}
-{{- if and $zookeeper.connect (not (regexMatch "^[^,:/ ]+:[0-9]{1,5}(,[^,:/ ]+:[0-9]{1,5})*(/[^ ]+)?$" $zookeeper.connect)) }}
-{{- fail (printf "zookeeper.connect is %q. Set it to the address of the ensemble, host:port,host:port,…" $zookeeper.connect) }}
+{{- if $zookeeper.connect }}
+{{- with (include "pulsar.connect.parse" $zookeeper.connect | fromJson).problem }}
+{{- fail (printf "zookeeper.connect is %q, and %s. Set it to the address of the ensemble, host:port,host:port,…" $zookeeper.connect .) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
-{{- define "pulsar.validate.conf" -}}
-{{- $zookeeper := .Values.zookeeper }}
-{{- range $name := list "dataDir" "dataLogDir" "clientPort" "metricsProvider.httpPort" "admin.serverPort" "reconfigEnabled" "dynamicConfigFile" "standaloneEnabled" }}
-{{- if hasKey ($zookeeper.config | default dict) $name }}
-{{- fail (printf "zookeeper.config.%s is set by the chart, because probes, volumes and the restore rely on it. Remove it, and set ports in zookeeper.ports" $name) }}
+{{- define "pulsar.validate.image" -}}
+{{- range $name := list "repository" "tag" }}
+{{- if not (get $ $name) }}
+{{- fail (printf "images.zookeeper.%s is empty. Set it to that of an image with Pulsar in /pulsar, such as apachepulsar/pulsar" $name) }}
 {{- end }}
 {{- end }}
-{{- range $name, $_ := $zookeeper.config }}
-{{- if regexMatch "^(server|group|weight)[.]" $name }}
-{{- fail (printf "zookeeper.config.%s cannot be set, because the members keep the list of members themselves (docs/members.md). Remove it" $name) }}
+{{- end }}
+
+{{/* Refuses names and addresses of the cluster that Pulsar and the restore refuse. */}}
+{{- define "pulsar.validate.metadata" -}}
+{{- if not (regexMatch "^[-=:.A-Za-z0-9_]*$" (.clusterName | default "")) }}
+{{- fail (printf "pulsar_metadata.clusterName is %q. Set it to letters, digits, '_', '=', '.', '-' and colons" .clusterName) }}
+{{- end }}
+{{- range $name := list "webServiceUrl" "brokerServiceUrl" }}
+{{- if not (regexMatch "^([a-z+]+://[!-~]+)?$" (get $ $name | default "")) }}
+{{- fail (printf "pulsar_metadata.%s is %q. Set it to an address, <scheme>://<host>:<port>" $name (get $ $name)) }}
 {{- end }}
 {{- end }}
-{{- range $name := list "admin.enableServer" "admin.serverAddress" "admin.commandURL" }}
-{{- if hasKey ($zookeeper.config | default dict) $name }}
-{{- fail (printf "zookeeper.config.%s cannot be set, because the members ask each other's AdminServers whether their volumes are empty, and which restore their data is from. Remove it" $name) }}
-{{- end }}
-{{- end }}
-{{- $environment := printf "%s %s" (toJson $zookeeper.configData) (toJson $zookeeper.extraEnv) }}
-{{- if contains "zookeeper.admin." $environment }}
-{{- fail "zookeeper.configData or zookeeper.extraEnv sets a zookeeper.admin property, but the members need the AdminServer as the chart sets it, to ask each other whether their volumes are empty. Remove the property" }}
-{{- end }}
-{{- $ports := list 9990 }}
-{{- range $name, $port := $zookeeper.ports }}
-{{- if has (int $port) $ports }}
-{{- fail (printf "zookeeper.ports.%s is %d, and ZooKeeper uses this port for something else. Set another port" $name (int $port)) }}
-{{- end }}
-{{- $ports = append $ports (int $port) }}
-{{- end }}
-{{- include "pulsar.validate.environment" (dict "key" "zookeeper.configData" "values" $zookeeper.configData) }}
 {{- end }}
 
 {{/* Refuses secrets, because they would be stored in a ConfigMap. Call with (dict "key" path "values" map). */}}
@@ -173,6 +167,9 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if has $name $program.set_by_chart }}
 {{- fail (printf "%s.%s is set by the chart from other values. Remove it" $key $name) }}
 {{- end }}
+{{- if hasPrefix "PULSAR_PREFIX_" $name }}
+{{- fail (printf "%s.%s has no effect, because the program does not read files of Pulsar's configuration. Remove it" $key $name) }}
+{{- end }}
 {{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
 {{- if hasKey $program.numbers $name }}
 {{- include "pulsar.validate.number" (dict "key" (printf "%s.%s" $key $name) "value" $value "variable" $name) }}
@@ -182,6 +179,16 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if and $choices (not (has $chosen $choices.values)) }}
 {{- fail (printf "%s.%s is %q. It must be %s" $key $name (toString $value) $choices.expected) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Refuses variables that probes, Services and alerts rely on. A login may come from elsewhere. */}}
+{{- define "pulsar.validate.extraEnv" -}}
+{{- $set := (include "pulsar.program" . | fromJson).set_by_chart }}
+{{- range .values }}
+{{- if and (has .name $set) (not (regexMatch "^(KRB5_|S3_CREDENTIALS_|ZOOKEEPER_(SASL|TLS))" .name)) }}
+{{- fail (printf "%s sets %s, which the chart sets from other values. Remove it" $.key .name) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -201,11 +208,12 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- fail (printf "%s.secrets.aws.secretName is empty, but secrets.use is true. Set it to the name of a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" $key) }}
 {{- end }}
 {{- include "pulsar.validate.variables" (dict "key" (printf "%s.configData" $key) "values" .values.configData) }}
+{{- include "pulsar.validate.extraEnv" (dict "key" (printf "%s.extraEnv" $key) "values" .values.extraEnv) }}
 {{- $chroot := .values.chroot | default "" }}
-{{- if not (regexMatch "^(/[^/ ]+)*$" $chroot) }}
+{{- if and $chroot (ne "true" (include "pulsar.isZnode" $chroot)) }}
 {{- fail (printf "%s.chroot is %q. Set it to the path of a znode, such as /pulsar, or leave it empty" $key $chroot) }}
 {{- end }}
-{{- if not (regexMatch "^/[^/]+(/[^/]+)*$" .values.managedLedgerPath) }}
+{{- if or (not .values.managedLedgerPath) (ne "true" (include "pulsar.isZnode" .values.managedLedgerPath)) }}
 {{- fail (printf "%s.managedLedgerPath is %q. Set it to the path of a znode, such as /managed-ledgers" $key .values.managedLedgerPath) }}
 {{- end }}
 {{- end }}
@@ -224,7 +232,7 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if not .bucket }}
 {{- fail (printf "%s.bucket is empty. Set it to s3a://<bucket> or s3a://<bucket>/<path>" .key) }}
 {{- end }}
-{{- if or (not (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*/?|file:///.+)$" .bucket)) (regexMatch "/[.][.]?(/|$)" .bucket) }}
+{{- if or (not (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*/?|file://(/[^/]+)+/?)$" .bucket)) (regexMatch "/[.][.]?(/|$)" .bucket) }}
 {{- fail (printf "%s.bucket is not the address of a bucket. Set it to s3a://<bucket> or s3a://<bucket>/<path>" .key) }}
 {{- end }}
 {{- end }}
@@ -261,10 +269,11 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if eq $restore.restorePoint "latest" }}
 {{- include "pulsar.validate.bucket" (dict "key" $key "bucket" $restore.bucket) }}
 {{- include "pulsar.validate.prefix" .Values.zookeeper.customTools.backup }}
-{{- else if not (and (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*|file://(/[^/]+)*)/[A-Za-z0-9][A-Za-z0-9._-]{0,199}-(0|[1-9][0-9]{0,13})[.]tar[.]gz$" $restore.restorePoint) (not (regexMatch "/[.][.]?/" $restore.restorePoint))) }}
+{{- else if not (and (regexMatch "^(s3a?://[A-Za-z0-9][A-Za-z0-9._-]+[A-Za-z0-9](/[A-Za-z0-9!_.*'()=+@,:-]+)*|file://(/[^/]+)+)/[A-Za-z0-9][A-Za-z0-9._-]{0,199}-(0|[1-9][0-9]{0,13})[.]tar[.]gz$" $restore.restorePoint) (not (regexMatch "/[.][.]?/" $restore.restorePoint))) }}
 {{- fail (printf "%s.restorePoint is not the address of a backup. Set it to s3a://<bucket>/<prefix>-<epoch ms>.tar.gz, as GET /backup/list showed it, or to latest" $key) }}
 {{- end }}
-{{- if or (kindIs "invalid" $restore.restoreVersion) (not (regexMatch "^[^[:cntrl:]]{1,100}$" (include "pulsar.number" $restore.restoreVersion))) }}
-{{- fail (printf "%s.restoreVersion is empty, has more than 100 characters, or has control characters. Set it to a number such as 2" $key) }}
+{{- $version := kindIs "invalid" $restore.restoreVersion | ternary "" (include "pulsar.number" $restore.restoreVersion) }}
+{{- if or (not (regexMatch "^.{1,100}$" $version)) (ne $version (include "pulsar.printable" $version)) }}
+{{- fail (printf "%s.restoreVersion is empty, has more than 100 characters, or has characters that cannot be printed. Set it to a number such as 2" $key) }}
 {{- end }}
 {{- end }}

@@ -26,9 +26,10 @@ its own message does not say what to do. Call with (dict "root" $ "found" the St
 {{- else if gt $difference 0.0 }}
 {{- fail (printf "zookeeper.volumes.data.size is %s, and StatefulSet %s has %s. Kubernetes does not grow existing volumes by itself. First set the size of each PersistentVolumeClaim data-%s-<number>. Then %s" .wanted.size .name $found .name $way) }}
 {{- end }}
-{{- $class := .wanted.storageClassName | default .root.Values.global.storageClass | default "" }}
-{{- if ne $class (.claim.spec.storageClassName | default "") }}
-{{- fail (printf "the storage class of ZooKeeper's volumes is %q, and StatefulSet %s has %q. Only new volumes get another class, so you would replace the old volumes one by one afterwards. Set the class back, or %s" $class .name (.claim.spec.storageClassName | default "") $way) }}
+{{- $class := include "pulsar.volumes.class" .root }}
+{{- $now := include "pulsar.volumes.class.field" .claim.spec }}
+{{- if ne $class $now }}
+{{- fail (printf "the storage class of ZooKeeper's volumes is %s, and StatefulSet %s has %s. Only new volumes get another class, so you would replace the old volumes one by one afterwards. Set the class back, or %s" (include "pulsar.volumes.class.name" $class) .name (include "pulsar.volumes.class.name" $now) $way) }}
 {{- end }}
 {{- $claim := .claim }}
 {{- range $key := list "labels" "annotations" }}
@@ -39,9 +40,53 @@ its own message does not say what to do. Call with (dict "root" $ "found" the St
 {{- end }}
 {{- end }}
 
-{{/* A quantity in bytes: the API writes 1024Mi as 1Gi. */}}
+{{/* storageClassName of the volume claims. "-" is no class, and without a class there is no field. */}}
+{{- define "pulsar.volumes.class" -}}
+{{- with .Values.zookeeper.volumes.data.storageClassName | default .Values.global.storageClass -}}
+{{- include "pulsar.volumes.class.field" (dict "storageClassName" (ternary "" . (eq . "-"))) -}}
+{{- end -}}
+{{- end }}
+
+{{/* The field as YAML, if the spec of a claim has it. */}}
+{{- define "pulsar.volumes.class.field" -}}
+{{- if hasKey . "storageClassName" }}storageClassName: {{ .storageClassName | quote }}{{ end -}}
+{{- end }}
+
+{{/* What a message calls the class. Call with the field as YAML. */}}
+{{- define "pulsar.volumes.class.name" -}}
+{{- $class := fromYaml . -}}
+{{- if not (hasKey $class "storageClassName") -}}
+the cluster's default
+{{- else -}}
+{{- $class.storageClassName | default "-" | quote -}}
+{{- end -}}
+{{- end }}
+
+{{/*
+A quantity as Kubernetes writes it: 1024Mi is 1Gi, and 1.5Gi is 1536Mi. Zero and parts of a byte are returned unchanged.
+*/}}
+{{- define "pulsar.quantity" -}}
+{{- $exact := include "pulsar.bytes" . | float64 -}}
+{{- $units := list "E" "P" "T" "G" "M" "k" "" -}}
+{{- if hasSuffix "i" . -}}
+{{- $units = list "Ei" "Pi" "Ti" "Gi" "Mi" "Ki" "" -}}
+{{- end -}}
+{{- $state := dict "text" (ternary . "" (or (eq $exact 0.0) (ne $exact (floor $exact)))) -}}
+{{- range $units -}}
+{{- $number := divf $exact (get (include "pulsar.units" . | fromJson) .) -}}
+{{- if and (not $state.text) (eq $number (floor $number)) -}}
+{{- $_ := set $state "text" (printf "%.0f%s" $number .) -}}
+{{- end -}}
+{{- end -}}
+{{- $state.text -}}
+{{- end }}
+
+{{/* A quantity in bytes. */}}
 {{- define "pulsar.bytes" -}}
-{{- $factors := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 -}}
 {{- $number := regexFind "^[0-9.]+" . -}}
-{{- printf "%.0f" (mulf $number (get $factors (trimPrefix $number .))) -}}
+{{- mulf $number (get (include "pulsar.units" . | fromJson) (trimPrefix $number .)) | printf "%f" -}}
+{{- end }}
+
+{{- define "pulsar.units" -}}
+{"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Ki": 1024, "Mi": 1048576, "Gi": 1073741824, "Ti": 1099511627776, "Pi": 1125899906842624, "Ei": 1152921504606846976}
 {{- end }}

@@ -5,11 +5,11 @@ bookkeeper.conf: |
   metadataServiceUri=metadata-store:zk:{{ $servers }}
 wait.sh: |
   # Waits until the ensemble serves. Without a limit, because the ensemble may wait for its restore.
-  connect={{ $servers | quote }}
-  until for server in $(tr , ' ' <<< "${connect%%/*}"); do
+  servers={{ regexFind "^[^/]*" $servers | squote }}
+  until for server in $(tr , ' ' <<< "$servers" | tr -d '[]'); do
     timeout 10 bash /etc/initialize/probe.sh "${server%:*}" "${server##*:}" srvr "^Mode: " 2> /dev/null && break
   done; do
-    echo "waiting for ZooKeeper at $connect"
+    echo "waiting for ZooKeeper at $servers"
     sleep 5
   done
 probe.sh: | {{- .Files.Get "files/probe.sh" | nindent 2 }}
@@ -27,9 +27,14 @@ init.sh: |
     sleep 5
   done
   exec bin/pulsar initialize-cluster-metadata \
-    --cluster {{ include "pulsar.clusterName" . | squote }} \
-    --metadata-store {{ printf "zk:%s" $servers | squote }} \
-    --configuration-metadata-store {{ printf "zk:%s" $servers | squote }} \
-    --web-service-url {{ include "pulsar.webServiceUrl" . | squote }} \
-    --broker-service-url {{ include "pulsar.brokerServiceUrl" . | squote }}
+    --cluster {{ include "pulsar.clusterName" . | include "pulsar.shell" }} \
+    --metadata-store {{ printf "zk:%s" $servers | include "pulsar.shell" }} \
+    --configuration-metadata-store {{ printf "zk:%s" $servers | include "pulsar.shell" }} \
+    --web-service-url {{ include "pulsar.webServiceUrl" . | include "pulsar.shell" }} \
+    --broker-service-url {{ include "pulsar.brokerServiceUrl" . | include "pulsar.shell" }}
+{{- end }}
+
+{{/* A text as one word of a shell. */}}
+{{- define "pulsar.shell" -}}
+'{{ replace "'" "'\\''" . }}'
 {{- end }}

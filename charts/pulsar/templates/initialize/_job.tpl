@@ -38,7 +38,7 @@ template:
     {{- include "pulsar.scheduling" (merge (dict "values" .root.Values.pulsar_metadata) .) | nindent 4 }}
     restartPolicy: OnFailure
     automountServiceAccountToken: false
-    securityContext: {{- toYaml $zookeeper.securityContext | nindent 6 }}
+    securityContext: {{- include "pulsar.yaml" $zookeeper.securityContext | nindent 6 }}
     containers:
       - name: {{ .component }}
         {{- include "pulsar.zookeeper.image" .root | nindent 8 }}
@@ -49,7 +49,7 @@ template:
           - {name: PULSAR_MEM, value: {{ .root.Values.pulsar_metadata.memory | quote }}}
           - {name: BOOKIE_MEM, value: {{ .root.Values.pulsar_metadata.memory | quote }}}
           {{- with .root.Values.pulsar_metadata.extraEnv }}
-          {{- toYaml . | nindent 10 }}
+          {{- include "pulsar.yaml" . | nindent 10 }}
           {{- end }}
         resources: {{- toYaml .root.Values.pulsar_metadata.resources | nindent 10 }}
         securityContext: {{- include "pulsar.containerSecurity" .root.Values.pulsar_metadata | nindent 10 }}

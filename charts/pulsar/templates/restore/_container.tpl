@@ -16,7 +16,7 @@ restored files.
     - {name: spool, mountPath: /tmp}
     {{- include "pulsar.tool.mounts" (dict "root" . "tool" "restore") | nindent 4 }}
     {{- with $restore.extraVolumeMounts }}
-    {{- toYaml . | nindent 4 }}
+    {{- include "pulsar.yaml" . | nindent 4 }}
     {{- end }}
 {{- end }}
 

@@ -1,30 +1,81 @@
 {{/*
-The part of zookeeper.conf that all members share. zookeeper.config adds to it and overrides it. The list of members is
-not in it, because the ensemble agrees on that list (files/ensemble.sh).
+The part of zookeeper.conf that all members share. The list of members is not in it, because the ensemble agrees on that
+list (files/ensemble.sh).
 */}}
 {{- define "pulsar.zookeeper.conf" -}}
-{{- $zookeeper := .Values.zookeeper -}}
 {{- $config := dict
   "tickTime" "2000"
   "initLimit" "30"
   "syncLimit" "10"
-  "dataDir" "/pulsar/data/zookeeper"
-  "clientPort" $zookeeper.ports.client
-  "admin.serverPort" "9990"
   "autopurge.snapRetainCount" "3"
   "autopurge.purgeInterval" "1"
-  "4lw.commands.whitelist" "ruok, srvr, mntr"
+-}}
+{{- range $key, $value := .Values.zookeeper.config }}
+{{- if not (kindIs "invalid" $value) }}
+{{- $_ := set $config $key $value }}
+{{- end }}
+{{- end }}
+{{- $_ := set $config "4lw.commands.whitelist" (include "pulsar.zookeeper.commands" .) }}
+{{- range $key, $value := mergeOverwrite $config (include "pulsar.zookeeper.conf.own" . | fromJson) }}
+{{ $key }}={{ include "pulsar.number" $value }}
+{{- end }}
+{{- end }}
+
+{{/* Lines that zookeeper.config cannot change, as JSON. Probes, volumes, Services and the restore rely on them. */}}
+{{- define "pulsar.zookeeper.conf.own" -}}
+{{- $ports := .Values.zookeeper.ports -}}
+{{- dict
+  "dataDir" "/pulsar/data/zookeeper"
+  "clientPort" (toString $ports.client)
+  "admin.serverPort" "9990"
   "quorumListenOnAllIPs" "true"
   "reconfigEnabled" "true"
   "standaloneEnabled" "false"
   "metricsProvider.className" "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
-  "metricsProvider.httpPort" $zookeeper.ports.http
--}}
-{{- range $key, $value := merge (deepCopy (default dict $zookeeper.config)) $config }}
-{{- if not (kindIs "invalid" $value) }}
-{{ $key }}={{ include "pulsar.number" $value }}
+  "metricsProvider.httpPort" (toString $ports.http)
+  | toJson -}}
 {{- end }}
+
+{{/*
+Lines that are not in zookeeper.conf, because the chart relies on ZooKeeper's default or on a Java property, as JSON: the
+value that zookeeper.config may repeat, and why it can be no other.
+*/}}
+{{- define "pulsar.zookeeper.conf.relied" -}}
+{{- $admin := "because the members ask each other's AdminServers whether their volumes are empty, and which restore their data is from" -}}
+{{- $superuser := "because each member changes the list of members with a superuser of its own" -}}
+{{- dict
+  "admin.enableServer" (list "true" $admin)
+  "admin.serverAddress" (list "0.0.0.0" $admin)
+  "admin.commandURL" (list "/commands" $admin)
+  "admin.forceHttps" (list "false" $admin)
+  "clientPortAddress" (list "0.0.0.0" "because the probes ask 127.0.0.1, and clients the address of the pod")
+  "dataLogDir" (list "/pulsar/data/zookeeper" "because the restore and the volumes rely on one directory")
+  "db.autocreate" (list "false" "because a member with an empty volume must not start an ensemble of its own")
+  "dynamicConfigFile" (list "" "because the members keep the list of members themselves (docs/members.md)")
+  "peerType" (list "participant" "because the members keep the list of members themselves (docs/members.md)")
+  "leaderServes" (list "yes" "because the leader would not answer its readiness probe")
+  "readonlymode.enabled" (list "false" "because a member without a quorum would count as one that serves")
+  "metricsProvider.httpHost" (list "0.0.0.0" "because Prometheus scrapes the address of the pod")
+  "DigestAuthenticationProvider.superDigest" (list "" $superuser)
+  "DigestAuthenticationProvider.enabled" (list "true" $superuser)
+  "DigestAuthenticationProvider.digestAlg" (list "sha1" $superuser)
+  | toJson -}}
 {{- end }}
+
+{{/* The allowed four-letter commands: those of zookeeper.config, and those that the chart needs. */}}
+{{- define "pulsar.zookeeper.commands" -}}
+{{- $set := index (.Values.zookeeper.config | default dict) "4lw.commands.whitelist" -}}
+{{- $commands := list "ruok" "srvr" "mntr" -}}
+{{- if not (kindIs "invalid" $set) -}}
+{{- $commands = list -}}
+{{- range splitList "," (toString $set) -}}
+{{- with trim . }}{{ $commands = append $commands . }}{{ end -}}
+{{- end -}}
+{{- if not (has "*" $commands) -}}
+{{- $commands = concat $commands (list "ruok" "srvr") | uniq -}}
+{{- end -}}
+{{- end -}}
+{{- join ", " $commands -}}
 {{- end }}
 
 {{/* The host name of a member. Call with (dict "root" $ "ordinal" number). */}}

@@ -1,0 +1,31 @@
+"""Keys of other charts, which the chart's schema lets pass so that the templates name the keys to use here."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TABLE = Path(__file__).parents[1] / "charts" / "pulsar" / "other-charts.yaml"
+
+
+def paths() -> list[str]:
+    """The paths of all keys in the table."""
+    table = yaml.safe_load(TABLE.read_text())
+    return [*table["moved"], *(key for absent in table["absent"] for key in absent["keys"])]
+
+
+def allow(schema: dict[str, Any], keys: Iterable[str]) -> None:
+    """Let a schema accept anything at the paths of these keys. Above them, other unknown keys are still refused.
+
+    Raises:
+        ValueError: the chart has a key of its own at a path. The message names the path.
+    """
+    for path in keys:
+        *above, name = path.split(".")
+        place = schema
+        for part in above:
+            closed = {"type": ["object", "null"], "properties": {}, "additionalProperties": False}
+            place = place["properties"].setdefault(part, closed)
+        if place["properties"].setdefault(name, True) is not True:
+            raise ValueError(f"{TABLE.name}: the chart has {path} itself. Remove it from the table")
