@@ -11,7 +11,7 @@ from support import seed
 from support.processes import free_port
 from support.s3 import S3Server, new_bucket
 from support.tool import assert_refused, run, succeed
-from support.zookeeper import ZooKeeper, client, standalone
+from support.zookeeper import QUICK_START, ZooKeeper, client, standalone
 
 SERVERS = "ZOOKEEPER_SERVERS"
 
@@ -98,6 +98,26 @@ def test_data_of_unknown_origin(point: dict[str, str], tmp_path: Path) -> None:
     assert 1 == len(
         [path for path in server.data_dir.glob("version-2.replaced-by-restore-1.*/*") if "log." in path.name]
     )
+
+
+@pytest.mark.parametrize("version", [NEWEST, OLDEST])
+@pytest.mark.parametrize("method", ["gz", "snappy"])
+def test_member_that_compresses_its_snapshots(
+    point: dict[str, str], volume: Path, tmp_path: Path, version: str, method: str
+) -> None:
+    """A member that took its tree from the others is recognised by that tree, also if its snapshots are compressed."""
+    succeed("restore", settings={**point, "ZOOKEEPER_DATA_DIR": str(volume)})
+    data = volume.rename(tmp_path / "data")
+    compress = (*QUICK_START, f"-Dzookeeper.snapshot.compression.method={method}")
+    for change in range(2):  # a server writes a snapshot when it starts
+        with standalone(version, tmp_path, java_options=compress) as server, client(server.address) as writing:
+            writing.create(f"/change-{change}", b"")
+    for plain in [*data.glob("version-2/restore*"), *data.glob("version-2/snapshot.*[0-9]")]:
+        plain.unlink()
+    assert {f".{method}"} == {path.suffix for path in data.glob("version-2/snapshot.*")}
+    outcome = run("restore", settings={**point, "ZOOKEEPER_DATA_DIR": str(data), SERVERS: f"127.0.0.1:{free_port()}"})
+    assert (0, "") == (outcome.exit_code, outcome.output), outcome.said
+    assert "version 1 was restored here before" in outcome.said
 
 
 def test_another_version_without_members_is_refused(point: dict[str, str], volume: Path) -> None:

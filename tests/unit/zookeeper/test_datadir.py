@@ -1,4 +1,5 @@
 import errno
+import gzip
 import os
 import re
 import shutil
@@ -19,6 +20,8 @@ from metadata_tool.zookeeper.errors import (
     DataDirUnusable,
     LogDirUnusable,
 )
+from support.compressed import COMPRESS, snappy
+from support.damage import damage
 from support.trees import node, snapshot_bytes
 
 MARK = b"which restore"
@@ -291,13 +294,13 @@ def test_space_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         data_dir(tmp_path).require_space(101)
 
 
-def with_snapshots(directory: Path, older: int) -> bytes:
+def with_snapshots(directory: Path, older: int, suffix: str = "") -> bytes:
     """Write two snapshots whose znode /a differs, of this zxid and of 0x10. Returns the bytes of the newer one."""
     (directory / "version-2").mkdir()
     content = b""
     for zxid, data in ((older, b"older"), (0x10, b"newer")):
-        content = snapshot_bytes([node(b"", b""), node(b"/a", data)])
-        (directory / "version-2" / f"snapshot.{zxid:x}").write_bytes(content)
+        content = COMPRESS[suffix](snapshot_bytes([node(b"", b""), node(b"/a", data), node(b"/b", b"and more")]))
+        (directory / "version-2" / f"snapshot.{zxid:x}{suffix}").write_bytes(content)
     return content
 
 
@@ -308,15 +311,19 @@ def test_hexadecimal_names(tmp_path: Path) -> None:
     assert expected == data_dir(tmp_path).find_znode(b"/a")
 
 
-def test_znode_in_a_snapshot(tmp_path: Path) -> None:
-    """A znode is found in the newest snapshot that can be read."""
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_znode_in_a_snapshot(tmp_path: Path, suffix: str) -> None:
+    """A znode is found in the newest snapshot that is not damaged, compressed or not."""
     assert data_dir(tmp_path).find_znode(b"/a") is None
-    content = with_snapshots(tmp_path, 0x9)
+    content = with_snapshots(tmp_path, 0x9, suffix)
     expected = b"newer"
     assert expected == data_dir(tmp_path).find_znode(b"/a")
-    assert data_dir(tmp_path).find_znode(b"/b") is None
-    (tmp_path / "version-2" / "snapshot.11").write_bytes(content[:20])
-    assert expected == data_dir(tmp_path).find_znode(b"/a")
+    assert data_dir(tmp_path).find_znode(b"/c") is None
+    for place in (len(content) // 2, len(content) - 7):
+        newest = tmp_path / "version-2" / f"snapshot.11{suffix}"
+        newest.write_bytes(content.replace(b"newer", b"wrong") if not suffix else content)
+        damage(newest, place)
+        assert expected == data_dir(tmp_path).find_znode(b"/a")
 
 
 @pytest.fixture
@@ -448,13 +455,15 @@ def test_note_of_an_empty_start(fresh: Path) -> None:
         ("snapshot.1", snapshot_bytes([node(b"", b"")])[:-1], False),
         ("snapshot.1", b"", False),
         ("snapshot.0", snapshot_bytes([node(b"", b"")]), False),
-        ("snapshot.1.gz", b"compressed, never looked into", True),
+        ("snapshot.0.gz", gzip.compress(b"", mtime=0), False),
+        ("snapshot.0.snappy", snappy(b""), False),
         ("snapshot.1", bytes(4) + b"\0\0\0\x01/", False),
         ("snapshot.1", bytes(5) + b"\0\0\0\x01/", True),
-        ("snapshot.1.gz", b"", False),
-        ("snapshot.1.gz", bytes(10), False),
-        ("snapshot.1.gz", bytes(11), True),
-        ("snapshot.1.snappy", b"compressed, never looked into", True),
+        ("snapshot.aF.gz", b"\x1f\x8b", True),
+        ("snapshot.1.gz", b"\x1f", False),
+        ("snapshot.1.gz", snapshot_bytes([node(b"", b"")]), False),
+        ("snapshot.1.snappy", b"\x82SNAPPY\0", True),
+        ("snapshot.1.snappy", b"\x82SNAPPY", False),
         ("log.1", snapshot_bytes([node(b"", b"")]), False),
     ],
 )

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from metadata_tool.files import sync_directory
+from metadata_tool.zookeeper import compression
 from metadata_tool.zookeeper.errors import (
     DataDirLocked,
     DataDirNotEmpty,
@@ -34,7 +35,7 @@ MARKER = "restore.json"
 JOINED = "restore-joined.json"
 """Beside `version-2`: the member started empty, to take its tree from the cluster of this restore."""
 _PARTIAL = ".version-2.partial"
-_SNAPSHOT = re.compile(r"snapshot\.(?P<zxid>[0-9a-f]{1,16})(?P<compression>\.gz|\.snappy)?")
+_SNAPSHOT = re.compile(r"snapshot\.([0-9a-fA-F]{1,16})(\.gz|\.snappy)?")
 _ASIDE = f"{VERSION_2}."
 _HARMLESS = {"lost+found", "myid", _PARTIAL, JOINED, f"{JOINED}.new"}
 """What a new volume may hold: the file system's own directory, the server's id, remains of an earlier attempt."""
@@ -97,20 +98,20 @@ class DataDir:
     def has_snapshot(self) -> bool:
         """Whether there is a snapshot that ZooKeeper would try to load (SnapStream.isValidSnapshot).
 
-        `snapshot.0` does not count: an empty server writes it before it has found the others.
+        That of zxid 0 does not count: an empty server writes it before it has found the others.
         """
         with self._explaining():
-            return any(_looks_complete(path) for path in self._snapshots() if path.name != snapshot_file(0))
+            return any(_looks_complete(path) for path in self._snapshots() if _zxid(path))
 
     def find_znode(self, path: bytes) -> bytes | None:
-        """The data of a znode in the newest readable snapshot, None if there is none.
+        """The data of a znode in the newest undamaged snapshot, None if there is none.
 
-        Compressed snapshots are not readable here. Reading a million znodes takes a few seconds.
+        The snapshot is read to its end, where its seals are: a few seconds for a million znodes.
         """
         for snapshot in self._snapshots():
-            with self._explaining(), suppress(SnapshotError), snapshot.open("rb") as stream:
-                nodes = SnapshotReader(stream).nodes()
-                return next((node.data for node in nodes if node.path == path), None)
+            with self._explaining(), suppress(SnapshotError), compression.opened(snapshot) as stream:
+                found = [node.data for node in SnapshotReader(stream).nodes() if node.path == path]
+                return found[0] if found else None
         return None
 
     def holds_data(self) -> bool:
@@ -211,10 +212,8 @@ class DataDir:
 
     def _snapshots(self) -> list[Path]:
         """The snapshots in `version-2`, the newest first."""
-        found = [
-            (match, path) for path in (self.path / VERSION_2).glob("*") if (match := _SNAPSHOT.fullmatch(path.name))
-        ]
-        return [path for _, path in sorted(found, key=lambda item: -int(item[0]["zxid"], 16))]
+        found = (path for path in (self.path / VERSION_2).glob("*") if _SNAPSHOT.fullmatch(path.name))
+        return sorted(found, key=_zxid, reverse=True)
 
     def _data(self) -> list[str]:
         found = []
@@ -260,10 +259,15 @@ def _undo(kept: Mapping[Path, Path]) -> None:
         now.rename(before)
 
 
+def _zxid(snapshot: Path) -> int:
+    """The zxid in a snapshot's name."""
+    return int(snapshot.name.split(".")[1], 16)
+
+
 def _looks_complete(snapshot: Path) -> bool:
-    if not snapshot.name.startswith("snapshot.") or snapshot.suffix in (".gz", ".snappy"):
-        return snapshot.stat().st_size > _HEAD
     with snapshot.open("rb") as file:
+        if magic := compression.MAGIC.get(snapshot.suffix):
+            return file.read(len(magic)) == magic
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - len(_SEAL)))
         return size >= _HEAD and file.read() == _SEAL
