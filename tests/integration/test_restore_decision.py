@@ -11,9 +11,10 @@ from support import seed
 from support.processes import free_port
 from support.s3 import S3Server, new_bucket
 from support.tool import assert_refused, run, succeed
-from support.zookeeper import QUICK_START, ZooKeeper, client, standalone
+from support.zookeeper import QUICK_START, Ensemble, ZooKeeper, client, standalone
 
 SERVERS = "ZOOKEEPER_SERVERS"
+NOBODY = "127.0.0.1:1"
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +128,58 @@ def test_another_version_without_members_is_refused(point: dict[str, str], volum
     outcome = run("restore", settings={**own, "RESTORE_VERSION": "2"})
     assert_refused(DataDirNotEmpty, "version 1", outcome)
     assert "Set ZOOKEEPER_SERVERS to the members" in outcome.error
+
+
+def began(server: ZooKeeper) -> None:
+    """Start a member alone, and stop it when it waits for the others."""
+    server.start()
+    assert server._process
+    server._process.wait_until(lambda: server.runs)
+    server.stop()
+
+
+@pytest.mark.parametrize("version", [NEWEST, OLDEST])
+def test_volumes_on_which_zookeeper_only_waited(point: dict[str, str], tmp_path: Path, version: str) -> None:
+    """Members that have waited without a tree are restored like new ones, whatever else their volumes hold."""
+    ensemble = Ensemble(version, tmp_path)
+    for server in ensemble.servers[:2]:
+        began(server)
+        assert {"currentEpoch", "snapshot.0"} <= {path.name for path in server.data_dir.glob("version-2/*")}
+        (server.data_dir / ".snapshot" / "hourly").mkdir(parents=True)
+        (server.data_dir / "aquota.group").write_bytes(b"precious")
+    try:
+        for server in ensemble.servers:
+            succeed("restore", settings={**point, "ZOOKEEPER_DATA_DIR": str(server.data_dir), SERVERS: NOBODY})
+        ensemble.start()
+        with client(ensemble.address) as reading:
+            assert reading.exists("/metadata-backup")
+        kept = [sorted(path.name for path in server.data_dir.iterdir()) for server in ensemble.servers[:2]]
+    finally:
+        ensemble.stop()
+    assert all({".snapshot", "aquota.group"} < set(names) for names in kept)
+
+
+@pytest.mark.parametrize("joins", [False, True], ids=["restored", "joins"])
+def test_epochs_of_an_earlier_ensemble(point: dict[str, str], tmp_path: Path, *, joins: bool) -> None:
+    """If only epochs are left in a volume, the member serves after its restore, and after joining the others."""
+    ensemble = Ensemble(NEWEST, tmp_path)
+    *others, last = ensemble.servers
+    (last.data_dir / "version-2").mkdir()
+    for name, epoch in (("currentEpoch", "0"), ("acceptedEpoch", "2000000000")):
+        (last.data_dir / "version-2" / name).write_text(epoch)
+    try:
+        for server in others:
+            succeed("restore", settings={**point, "ZOOKEEPER_DATA_DIR": str(server.data_dir), SERVERS: NOBODY})
+        for server in others if joins else ():
+            server.start()
+        for server in others if joins else ():
+            server.wait()
+        servers = ",".join(server.address for server in others) if joins else NOBODY
+        succeed("restore", settings={**point, "ZOOKEEPER_DATA_DIR": str(last.data_dir), SERVERS: servers})
+        for server in [last] if joins else ensemble.servers:
+            server.start()
+        last.wait()
+        with client(last.address) as reading:
+            assert reading.exists("/metadata-backup")
+    finally:
+        ensemble.stop()

@@ -104,6 +104,7 @@ def test_another_version_without_members(job: RestoreJob) -> None:
 def test_data_of_unknown_origin(job: RestoreJob) -> None:
     """Data that is not from a restore is refused, and moved aside if that is allowed."""
     (job.data.path / "version-2").mkdir()
+    (job.data.path / "version-2" / "log.1").touch()
     with pytest.raises(faults.DataDirNotEmpty, match="version-2"):
         decide(job, Heartbeat())
     allowed = replace(job, overwrite_existing=True)
@@ -265,8 +266,28 @@ def test_member_that_joined_and_has_no_tree(job: RestoreJob, caplog: pytest.LogC
     job.data.note_joined(job.marker.to_json())
     assert Decision(Action.RESTORE) == decide(job, Heartbeat())
     (job.data.path / "version-2").mkdir()
+    (job.data.path / "version-2" / "log.1").touch()
     assert Decision(Action.RESTORE, move_aside=True) == decide(job, Heartbeat())
     assert [f"! data of unknown origin in {job.data.path} will be moved aside"] == said(caplog)
+
+
+def test_server_that_only_waited(job: RestoreJob, caplog: pytest.LogCaptureFixture) -> None:
+    """What a server leaves that had no tree hinders no restore, and it is said that it is moved aside."""
+    caplog.set_level(logging.INFO)
+    (job.data.path / "version-2").mkdir()
+    assert Decision(Action.RESTORE) == decide(job, Heartbeat())
+    assert [] == said(caplog)
+    (job.data.path / "version-2" / "currentEpoch").write_text("7")
+    assert Decision(Action.RESTORE) == decide(job, Heartbeat())
+    where = job.data.path
+    assert [f"version-2 in {where} holds no data, only what an empty server leaves. It is moved aside"] == said(caplog)
+
+
+def test_data_beside_version_2(job: RestoreJob) -> None:
+    """Data where no server looks for it is refused, even if data may be moved aside."""
+    (job.data.path / "snapshot.5").touch()
+    with pytest.raises(faults.DataMisplaced, match=r"holds snapshot\.5, not in version-2"):
+        decide(replace(job, overwrite_existing=True), Heartbeat())
 
 
 def test_tree_without_a_restore(job: RestoreJob) -> None:

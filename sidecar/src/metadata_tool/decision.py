@@ -64,9 +64,12 @@ def decide(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) ->
             "a member of restore version %s has newer data. This member joins it, and takes its tree from there",
             job.version,
         )
+    job.data.require_in_place()
     move_aside = job.data.holds_data()
     if move_aside:
         _require_replaceable(job, here)
+    elif job.data.is_used():
+        log.info("version-2 in %s holds no data, only what an empty server leaves. It is moved aside", job.data.path)
     joins = bool(seen.serving) or seen.has_newer_data
     return Decision(Action.JOIN if joins else Action.RESTORE, origin, move_aside)
 
@@ -126,7 +129,7 @@ def _require_replaceable(job: RestoreJob, here: Marker | None) -> None:
     """Data of an earlier restore may be moved aside if no member can be using it. Other data only if allowed."""
     never_synced = not here and job.data.joined() is not None and not job.data.has_snapshot()
     if not (here or never_synced or job.overwrite_existing):
-        job.data.require_empty()
+        job.data.require_no_data()
     earlier = f"data of restore version {here.version} from {here.point}" if here else "data of unknown origin"
     if not job.ensemble:
         raise DataDirNotEmpty(

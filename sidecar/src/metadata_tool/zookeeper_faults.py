@@ -39,6 +39,7 @@ TYPES: Mapping[type[ZooKeeperError], type[ToolError]] = {
     faults.NeverConsistent: errors.CaptureStarved,
     faults.SpoolDamaged: errors.CaptureUnsound,
     faults.DataDirNotEmpty: errors.DataDirNotEmpty,
+    faults.DataMisplaced: errors.DataDirNotEmpty,
     faults.DataDirLocked: errors.DataDirUnusable,
     faults.DataDirTooSmall: errors.DataDirUnusable,
     faults.DataDirUnusable: errors.DataDirUnusable,
@@ -121,6 +122,8 @@ FOR_RESTORE: Hints = {
     faults.ReadRefused: "Look for this error in the logs of the servers. Nothing was touched",
     faults.DataDirNotEmpty: "Restore only into the data directory of a new ZooKeeper. If none of this data is needed, "
     "set OVERWRITE_EXISTING=true to move it aside. Nothing was touched",
+    faults.DataMisplaced: "Set ZOOKEEPER_DATA_DIR to the dataDir of zoo.cfg, and ZOOKEEPER_DATA_LOG_DIR to its "
+    "dataLogDir, the directories above version-2. If they are right, move these files away. Nothing was touched",
     faults.DataDirLocked: "Wait until the other restore has ended. Nothing was touched",
     faults.DataDirTooSmall: "Enlarge the volume of ZOOKEEPER_DATA_DIR. Nothing was touched",
     faults.DataDirUnusable: "Mount a volume at ZOOKEEPER_DATA_DIR that this user may write, with enough room",

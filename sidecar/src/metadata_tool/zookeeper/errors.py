@@ -191,6 +191,13 @@ class DataDirNotEmpty(ZooKeeperError):
         super().__init__(f"the data directory {path} is not empty, it holds {', '.join(found[:3])}")
 
 
+class DataMisplaced(ZooKeeperError):
+    """A directory has snapshots or logs beside `version-2`, where no server looks for them."""
+
+    def __init__(self, path: Path, found: Sequence[str]) -> None:
+        super().__init__(f"the data directory {path} holds {', '.join(found[:3])}, not in version-2 but beside it")
+
+
 class DataDirLocked(ZooKeeperError):
     """Another process holds the lock of the data directory."""
 
