@@ -139,7 +139,10 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "list": [([], {})],
     "verify": [(["latest"], {})],
     "inspect": [(["latest"], {})],
-    "restore": [(["--dry-run"], {}), (["--dry-run"], {"RESTORE_POINT": "latest"})],
+    "restore": [
+        (["--dry-run"], more)
+        for more in ({}, {"RESTORE_POINT": "latest"}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI)
+    ],
     "rules": [([], {})],
 }
 """Arguments and settings of each command by which it reads, taken together, all that it can read."""

@@ -50,13 +50,15 @@ def decide(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) ->
     Raises:
         ClusterRunning: members run that are not from this restore, or do not report it.
         DataDirNotEmpty: the directory holds data of an earlier restore, and the members are not known.
-        ZooKeeperError: the directory holds other data, or cannot be read.
+        ZooKeeperError: the directory holds other data, or cannot be read. Or a member may serve, but cannot be asked.
     """
     here = _restored_here(job)
     if here and here.version == job.version:
         _log_nothing_to_do(job, here)
         return Decision(Action.NOTHING, here)
     seen = look(job, heartbeat, election)
+    if seen.unclear:
+        raise seen.unclear
     _refuse_unrelated(job, seen.unrelated)
     origin = _require_own(job, seen.serving, heartbeat) if seen.serving else seen.origin
     if seen.has_newer_data:
@@ -84,7 +86,8 @@ def _restored_here(job: RestoreJob) -> Marker | None:
 
 def _require_own(job: RestoreJob, serving: str, heartbeat: Heartbeat) -> Marker:
     """The marker of the ensemble that serves. Refuses an ensemble that is not from this restore."""
-    with session.connect(Ensemble(serving, patience=_PATIENCE), heartbeat) as connected:
+    ensemble = Ensemble(serving, job.login, _PATIENCE, job.tls, job.sasl)
+    with session.connect(ensemble, heartbeat) as connected:
         reply = connected.read(restore_marker.ZNODE)
         found = _marker(reply.data[INT.size :] if reply else None)
     if found is None or found.version != job.version:

@@ -163,6 +163,9 @@ class Settings:
             admin_address=self._read.text(var.ZOOKEEPER_ADMIN_ADDRESS),
             allow_older=self._read.switch(var.ALLOW_OLDER),
             newer_in=self._newer_in(),
+            login=self._login(),
+            tls=self._tls(),
+            sasl=self._sasl(),
         )
 
     def _wanted(self) -> RestorePoint | Series:
