@@ -597,30 +597,42 @@ def test_tls(*, own: bool) -> None:
     assert str(own).lower() == told["ZOOKEEPER_TLS_CHECK_HOSTNAME"]
 
 
-def sasl(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the program is told in plain, and its pod."""
-    manifests = render(merged(BACKUP, EXTERNAL, nested(f"{TOOLS}.backup.sasl", values)))
-    pod = one(manifests, "StatefulSet", "snpe-pulsar-backup")["spec"]["template"]["spec"]
-    told = one(manifests, "ConfigMap", "snpe-pulsar-backup")["data"]
-    return {name: value for name, value in told.items() if "SASL" in name or "KRB5" in name}, pod
+IN_PODS = {
+    "backup": (merged(BACKUP, EXTERNAL), "snpe-pulsar-backup", "snpe-pulsar-backup", "containers"),
+    "restore": (RESTORE, "snpe-pulsar-zookeeper", "snpe-pulsar-restore", "initContainers"),
+}
+"""Values that run the program, its StatefulSet, its ConfigMap, and the list of its container."""
 
 
-def test_sasl_digest() -> None:
+def sasl(tool: str, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What the program is told in plain, its pod, and its container there."""
+    given, stateful_set, config_map, containers = IN_PODS[tool]
+    manifests = render(merged(given, nested(f"{TOOLS}.backup.sasl", values)))
+    pod = one(manifests, "StatefulSet", stateful_set)["spec"]["template"]["spec"]
+    told = one(manifests, "ConfigMap", config_map)["data"]
+    plain = {name: value for name, value in told.items() if "SASL" in name or "KRB5" in name}
+    return plain, pod, pod[containers][0]
+
+
+@pytest.mark.parametrize("tool", IN_PODS)
+def test_sasl_digest(tool: str) -> None:
     """User and password come from a Secret; a ConfigMap has the mechanism alone."""
-    told, pod = sasl({"mechanism": "DIGEST-MD5", "secretName": "login"})
+    told, pod, container = sasl(tool, {"mechanism": "DIGEST-MD5", "secretName": "login"})
     assert {"ZOOKEEPER_SASL_MECHANISM": "DIGEST-MD5"} == told
     assert [
         {"name": f"ZOOKEEPER_SASL_{key.upper()}", "valueFrom": {"secretKeyRef": {"name": "login", "key": key}}}
         for key in ("password", "user")
-    ] == pod["containers"][0]["env"]
-    assert ["spool"] == [volume["name"] for volume in pod["volumes"]]
+    ] == container["env"]
+    assert "zookeeper-sasl" not in [volume["name"] for volume in pod["volumes"]]
 
 
+@pytest.mark.parametrize("tool", IN_PODS)
 @pytest.mark.parametrize("apart", [True, False])
-def test_sasl_kerberos(*, apart: bool) -> None:
+def test_sasl_kerberos(tool: str, *, apart: bool) -> None:
     """The keytab comes from a Secret, krb5.conf from there, too, or from a ConfigMap; both are files."""
     more = {"krb5ConfigMap": "krb5"} if apart else {}
-    told, pod = sasl({"mechanism": "GSSAPI", "secretName": "login", "principal": "backup@EXAMPLE.TEST", **more})
+    login = {"mechanism": "GSSAPI", "secretName": "login", "principal": "backup@EXAMPLE.TEST", **more}
+    told, pod, container = sasl(tool, login)
     assert {
         "KRB5_CONFIG": "/etc/zookeeper-sasl/krb5.conf",
         "ZOOKEEPER_SASL_KEYTAB": "/etc/zookeeper-sasl/keytab",
@@ -628,7 +640,7 @@ def test_sasl_kerberos(*, apart: bool) -> None:
         "ZOOKEEPER_SASL_PRINCIPAL": "backup@EXAMPLE.TEST",
         "ZOOKEEPER_SASL_SERVICE": "zookeeper",
     } == told
-    assert "/etc/zookeeper-sasl" in [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
+    assert "/etc/zookeeper-sasl" in [mount["mountPath"] for mount in container["volumeMounts"]]
     (sources,) = [volume["projected"]["sources"] for volume in pod["volumes"] if "projected" in volume]
     files = {
         (kind, place["name"], item["key"], item["path"])
@@ -640,11 +652,19 @@ def test_sasl_kerberos(*, apart: bool) -> None:
     assert {("secret", "login", "keytab", "keytab"), (*krb5, "krb5.conf", "krb5.conf")} == files
 
 
-def test_no_sasl_by_default() -> None:
+@pytest.mark.parametrize("tool", IN_PODS)
+def test_no_sasl_by_default(tool: str) -> None:
     """Nothing of SASL is there unless it is asked for."""
-    told, pod = sasl({})
+    told, pod, container = sasl(tool, {})
     assert {} == told
-    assert "env" not in pod["containers"][0]
+    assert "env" not in container
+    assert "zookeeper-sasl" not in [volume["name"] for volume in pod["volumes"]]
+
+
+def test_sasl_of_a_restore_is_checked() -> None:
+    """The login is checked also if the backup is off."""
+    values = merged(RESTORE, nested(f"{TOOLS}.backup.sasl.mechanism", "GSSAPI"))
+    assert "sasl.secretName is empty, but sasl.mechanism is GSSAPI" in refusal(values, 3)
 
 
 def test_numbers_and_nulls() -> None:

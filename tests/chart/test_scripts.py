@@ -155,6 +155,18 @@ def test_origin(volume: Path, marker: Marker | None, expected: list[str]) -> Non
     assert expected == [option for option in start(volume)[0] if ".restore" in option]
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz", ".snappy"])
+def test_origin_of_a_member_that_joins(volume: Path, suffix: str) -> None:
+    """A member that starts empty reports the restore after it has taken the tree, not for its empty snapshot."""
+    (volume / "version-2").mkdir()
+    (volume / "restore-joined.json").write_bytes(MARKER.to_json())
+    reported = f"-Dmetadata-backup.restored={MARKER.digest}"
+    (volume / "version-2" / f"snapshot.0{suffix}").touch()
+    assert reported not in start(volume)[0]
+    (volume / "version-2" / f"snapshot.100000000{suffix}").touch()
+    assert reported in start(volume)[0]
+
+
 def test_data_since_a_restore(volume: Path) -> None:
     """A member tells when its volume has transactions since its restore: others are not restored beside it."""
     (volume / "version-2").mkdir()

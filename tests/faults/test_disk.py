@@ -185,6 +185,7 @@ def test_read_only_with_an_earlier_restore(
 ) -> None:
     """If the data or log directory has become read-only, the earlier restore stays in place."""
     (tmp_path / "logs" / "version-2").mkdir(parents=True)
+    (tmp_path / "logs" / "version-2" / "log.1").write_bytes(b"precious")
     own = {**settings, "ZOOKEEPER_DATA_LOG_DIR": str(tmp_path / "logs")}
     assert 0 == born.run("restore", settings=settings).outcome.exit_code
     before = contents(volume), contents(tmp_path / "logs")
@@ -255,7 +256,7 @@ def test_version_2_is_a_file_system(settings: dict[str, str], volume: Path, born
     """A volume that is mounted one level too deep is refused, and stays unchanged even with OVERWRITE_EXISTING."""
     (volume / "version-2").mkdir()
     seen = mounted(born, volume / "version-2", f"size={ENOUGH}").parent
-    (seen / "version-2" / "precious").write_bytes(b"")
+    (seen / "version-2" / "log.1").write_bytes(b"")
     before = contents(seen)
     assert_refused(DataDirNotEmpty, "it holds version-2", born.run("restore", settings=settings).outcome)
     outcome = born.run("restore", settings={**settings, "OVERWRITE_EXISTING": "true"}).outcome

@@ -11,9 +11,10 @@ from support import seed
 from support.processes import free_port
 from support.s3 import S3Server, new_bucket
 from support.tool import assert_refused, run, succeed
-from support.zookeeper import ZooKeeper, client, standalone
+from support.zookeeper import QUICK_START, Ensemble, ZooKeeper, client, standalone
 
 SERVERS = "ZOOKEEPER_SERVERS"
+NOBODY = "127.0.0.1:1"
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,26 @@ def test_data_of_unknown_origin(point: dict[str, str], tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("version", [NEWEST, OLDEST])
+@pytest.mark.parametrize("method", ["gz", "snappy"])
+def test_member_that_compresses_its_snapshots(
+    point: dict[str, str], volume: Path, tmp_path: Path, version: str, method: str
+) -> None:
+    """A member that took its tree from the others is recognised by that tree, also if its snapshots are compressed."""
+    succeed("restore", settings={**point, "ZOOKEEPER_DATA_DIR": str(volume)})
+    data = volume.rename(tmp_path / "data")
+    compress = (*QUICK_START, f"-Dzookeeper.snapshot.compression.method={method}")
+    for change in range(2):  # a server writes a snapshot when it starts
+        with standalone(version, tmp_path, java_options=compress) as server, client(server.address) as writing:
+            writing.create(f"/change-{change}", b"")
+    for plain in [*data.glob("version-2/restore*"), *data.glob("version-2/snapshot.*[0-9]")]:
+        plain.unlink()
+    assert {f".{method}"} == {path.suffix for path in data.glob("version-2/snapshot.*")}
+    outcome = run("restore", settings={**point, "ZOOKEEPER_DATA_DIR": str(data), SERVERS: f"127.0.0.1:{free_port()}"})
+    assert (0, "") == (outcome.exit_code, outcome.output), outcome.said
+    assert "version 1 was restored here before" in outcome.said
+
+
 def test_another_version_without_members_is_refused(point: dict[str, str], volume: Path) -> None:
     """If the members are not known, one of them may be running, so an earlier restore is not replaced."""
     own = {**point, "ZOOKEEPER_DATA_DIR": str(volume)}
@@ -107,3 +128,58 @@ def test_another_version_without_members_is_refused(point: dict[str, str], volum
     outcome = run("restore", settings={**own, "RESTORE_VERSION": "2"})
     assert_refused(DataDirNotEmpty, "version 1", outcome)
     assert "Set ZOOKEEPER_SERVERS to the members" in outcome.error
+
+
+def began(server: ZooKeeper) -> None:
+    """Start a member alone, and stop it when it waits for the others."""
+    server.start()
+    assert server._process
+    server._process.wait_until(lambda: server.runs)
+    server.stop()
+
+
+@pytest.mark.parametrize("version", [NEWEST, OLDEST])
+def test_volumes_on_which_zookeeper_only_waited(point: dict[str, str], tmp_path: Path, version: str) -> None:
+    """Members that have waited without a tree are restored like new ones, whatever else their volumes hold."""
+    ensemble = Ensemble(version, tmp_path)
+    for server in ensemble.servers[:2]:
+        began(server)
+        assert {"currentEpoch", "snapshot.0"} <= {path.name for path in server.data_dir.glob("version-2/*")}
+        (server.data_dir / ".snapshot" / "hourly").mkdir(parents=True)
+        (server.data_dir / "aquota.group").write_bytes(b"precious")
+    try:
+        for server in ensemble.servers:
+            succeed("restore", settings={**point, "ZOOKEEPER_DATA_DIR": str(server.data_dir), SERVERS: NOBODY})
+        ensemble.start()
+        with client(ensemble.address) as reading:
+            assert reading.exists("/metadata-backup")
+        kept = [sorted(path.name for path in server.data_dir.iterdir()) for server in ensemble.servers[:2]]
+    finally:
+        ensemble.stop()
+    assert all({".snapshot", "aquota.group"} < set(names) for names in kept)
+
+
+@pytest.mark.parametrize("joins", [False, True], ids=["restored", "joins"])
+def test_epochs_of_an_earlier_ensemble(point: dict[str, str], tmp_path: Path, *, joins: bool) -> None:
+    """If only epochs are left in a volume, the member serves after its restore, and after joining the others."""
+    ensemble = Ensemble(NEWEST, tmp_path)
+    *others, last = ensemble.servers
+    (last.data_dir / "version-2").mkdir()
+    for name, epoch in (("currentEpoch", "0"), ("acceptedEpoch", "2000000000")):
+        (last.data_dir / "version-2" / name).write_text(epoch)
+    try:
+        for server in others:
+            succeed("restore", settings={**point, "ZOOKEEPER_DATA_DIR": str(server.data_dir), SERVERS: NOBODY})
+        for server in others if joins else ():
+            server.start()
+        for server in others if joins else ():
+            server.wait()
+        servers = ",".join(server.address for server in others) if joins else NOBODY
+        succeed("restore", settings={**point, "ZOOKEEPER_DATA_DIR": str(last.data_dir), SERVERS: servers})
+        for server in [last] if joins else ensemble.servers:
+            server.start()
+        last.wait()
+        with client(last.address) as reading:
+            assert reading.exists("/metadata-backup")
+    finally:
+        ensemble.stop()

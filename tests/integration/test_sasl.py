@@ -1,4 +1,4 @@
-"""Backups of real ZooKeepers with SASL logins."""
+"""Backups of real ZooKeepers with SASL logins, and restores beside them."""
 
 import logging
 import tarfile
@@ -12,7 +12,13 @@ from kazoo.security import make_acl
 
 from ci.parts.zookeeper import NEWEST, OLDEST
 from metadata_tool import backup
-from metadata_tool.errors import SettingError, ZnodeUnreadable, ZooKeeperLoginFailed, ZooKeeperUnreachable
+from metadata_tool.errors import (
+    ClusterRunning,
+    SettingError,
+    ZnodeUnreadable,
+    ZooKeeperLoginFailed,
+    ZooKeeperUnreachable,
+)
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.settings import Settings
 from metadata_tool.store import open_store
@@ -205,6 +211,35 @@ def test_nobody_there(folder: Path) -> None:
     assert_refused(ZooKeeperUnreachable, "no ZooKeeper server answered", run("backup", settings=settings))
 
 
+def restore(settings: dict[str, str], volume: Path, **changes: str) -> Outcome:
+    """The outcome of a restore into a volume, which stays empty. The members are asked before a backup is read."""
+    volume.mkdir(exist_ok=True)
+    own = {"RESTORE_POINT": "file:///nowhere/pulsar-1.tar.gz", "ZOOKEEPER_DATA_DIR": str(volume)}
+    outcome = run("restore", settings={**settings, **own, **changes})
+    assert [] == list(volume.iterdir())
+    assert outcome.error.endswith(". Nothing was touched.")
+    return outcome
+
+
+def test_restore_beside_it(settings: dict[str, str], tmp_path: Path) -> None:
+    """A restore logs in, and reads that the ensemble comes from no restore."""
+    outcome = restore(settings, tmp_path / "volume")
+    assert_refused(ClusterRunning, "serves an ensemble that did not come from a restore", outcome)
+
+
+def test_restore_with_a_wrong_password(settings: dict[str, str], tmp_path: Path) -> None:
+    """A restore whose password is wrong names the setting, and does not show the password."""
+    outcome = restore(settings, tmp_path / "volume", ZOOKEEPER_SASL_PASSWORD="wrong-word")
+    assert_refused(ZooKeeperLoginFailed, "Check ZOOKEEPER_SASL_USER and ZOOKEEPER_SASL_PASSWORD", outcome)
+    assert "wrong-word" not in outcome.said
+
+
+def test_restore_without_the_login(servers: Servers, folder: Path, tmp_path: Path) -> None:
+    """A restore without the login that the ensemble demands names a setting that it reads."""
+    outcome = restore(without_sasl(digest_settings(servers.demanding, folder)), tmp_path / "volume")
+    assert_refused(ZooKeeperLoginFailed, "Set ZOOKEEPER_SASL_MECHANISM, or ZOOKEEPER_AUTH", outcome)
+
+
 @pytest.fixture(scope="module")
 def kerberos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
     """A realm. If the machine lacks something for it, the tests fail, and say what to install."""
@@ -251,6 +286,14 @@ def refused(settings: dict[str, str], **changes: str) -> Outcome:
 def test_kerberos(gssapi: dict[str, str]) -> None:
     """With a keytab, the tree is saved, with the znode that only this principal can read."""
     assert_saved(gssapi, USER)
+
+
+def test_restore_with_kerberos(gssapi: dict[str, str], tmp_path: Path) -> None:
+    """A restore logs in with a keytab, and names the setting if it cannot."""
+    outcome = restore(gssapi, tmp_path / "volume")
+    assert_refused(ClusterRunning, "serves an ensemble that did not come from a restore", outcome)
+    outcome = restore(gssapi, tmp_path / "volume", ZOOKEEPER_SASL_KEYTAB="/nowhere")
+    assert_refused(SettingError, "the keytab /nowhere cannot be read: No such file", outcome)
 
 
 def test_kerberos_keytab_missing(gssapi: dict[str, str]) -> None:

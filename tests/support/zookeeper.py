@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -60,6 +61,8 @@ class ZooKeeper:
         self.port = port or free_port()
         self._directory = directory
         self._settings = dict(settings or {})
+        self.secure: ssl.SSLContext | None = None
+        """If it is set, the server has no other client port than its secureClientPort."""
         self.as_in_the_chart = False
         """Whether it is started as the chart's script does: it tells that it has data since a restore, and has no vote
         while it is empty.
@@ -69,7 +72,11 @@ class ZooKeeper:
     @property
     def address(self) -> str:
         """`host:port`."""
-        return f"{self.host}:{self.port}"
+        return f"{self.host}:{self._client_port}"
+
+    @property
+    def _client_port(self) -> int:
+        return int(self._settings["secureClientPort"]) if self.secure else self.port
 
     def start(self) -> None:
         """Start the server. `wait` returns when it serves."""
@@ -85,6 +92,8 @@ class ZooKeeper:
             "maxClientCnxns": "0",
             **self._settings,
         }
+        for name in ("clientPort", "clientPortAddress") if self.secure else ():
+            del config[name]
         file = self._directory / "zoo.cfg"
         file.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
         options = [
@@ -155,7 +164,11 @@ class ZooKeeper:
         return []
 
     def _srvr(self) -> str:
-        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=5) as connection:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((self.host, self._client_port), timeout=5) as plain,
+            self.secure.wrap_socket(plain, server_hostname=self.host) if self.secure else plain as connection,
+        ):
             connection.sendall(b"srvr")
             return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
         return ""
@@ -168,9 +181,12 @@ def standalone(
     settings: Mapping[str, str] | None = None,
     heap: str = "512m",
     java_options: Sequence[str] = (),
+    *,
+    secure: ssl.SSLContext | None = None,
 ) -> Iterator[ZooKeeper]:
-    """A server that serves, stopped afterwards."""
+    """A server that serves, stopped afterwards. With a context, it serves by TLS alone."""
     server = ZooKeeper(version, directory, settings, heap=heap, java_options=java_options)
+    server.secure = secure
     try:
         server.start()
         server.wait()

@@ -139,7 +139,10 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "list": [([], {})],
     "verify": [(["latest"], {})],
     "inspect": [(["latest"], {})],
-    "restore": [(["--dry-run"], {}), (["--dry-run"], {"RESTORE_POINT": "latest"})],
+    "restore": [
+        (["--dry-run"], more)
+        for more in ({}, {"RESTORE_POINT": "latest"}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI)
+    ],
     "rules": [([], {})],
 }
 """Arguments and settings of each command by which it reads, taken together, all that it can read."""
@@ -358,17 +361,20 @@ def test_dry_run_of_a_restore_that_would_fail(folder: Path, data_dir: Path, comm
     """A dry run fails as the restore would."""
     make_backup(folder)
     (data_dir / "version-2").mkdir()
-    command("restore", "--dry-run").assert_refused(40, "version-2")
+    (data_dir / "version-2" / "log.1").touch()
+    command("restore", "--dry-run").assert_refused(40, "version-2/log.1")
 
 
 def test_restore_into_a_fresh_volume(folder: Path, data_dir: Path, command: Command) -> None:
-    """The files of a fresh volume, and the server's number, do not stop a restore and stay."""
+    """What volumes, storage systems and people leave, and the server's number, do not stop a restore and stay."""
     make_backup(folder)
-    (data_dir / "lost+found").mkdir()
+    foreign = ["lost+found", ".snapshot", ".trashcan", "aquota.group", ".Trash-0", ".nfs000000000001", ".hidden", "any"]
+    for name in foreign:
+        (data_dir / name).mkdir()
     (data_dir / "myid").write_text("1")
     assert 0 == command("restore").exit_code
     assert "1" == (data_dir / "myid").read_text()
-    assert ["lost+found", "myid", "version-2"] == sorted(path.name for path in data_dir.iterdir())
+    assert {*foreign, "myid", "version-2"} == {path.name for path in data_dir.iterdir()}
 
 
 def test_restore_is_the_same_everywhere(folder: Path, data_dir: Path, tmp_path: Path, command: Command) -> None:
@@ -381,13 +387,13 @@ def test_restore_is_the_same_everywhere(folder: Path, data_dir: Path, tmp_path: 
     assert tree_of(data_dir) == tree_of(tmp_path / "member")
 
 
-@pytest.mark.parametrize("name", ["version-2/snapshot.0", "version-2/log.1", "anything", ".hidden"])
-def test_restore_into_a_directory_that_is_not_empty(name: str, folder: Path, data_dir: Path, command: Command) -> None:
-    """A data directory that holds anything is refused, and stays as it is."""
+@pytest.mark.parametrize("name", ["version-2/snapshot.0", "version-2/log.1", "snapshot.5", "log.1"])
+def test_restore_into_a_directory_with_data(name: str, folder: Path, data_dir: Path, command: Command) -> None:
+    """A data directory that holds data of a server is refused, and stays as it is."""
     make_backup(folder)
     (data_dir / name).parent.mkdir(exist_ok=True)
     (data_dir / name).write_text("precious")
-    command("restore").assert_refused(40, name.partition("/")[0])
+    command("restore").assert_refused(40, name)
     assert {name: b"precious"} == tree_of(data_dir)
 
 

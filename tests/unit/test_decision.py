@@ -2,17 +2,20 @@
 
 import json
 import logging
+import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from metadata_tool import decision, restore_marker
+from metadata_tool import decision, restore_marker, running_members
 from metadata_tool.catalog import Series
 from metadata_tool.decision import Action, Decision, decide
 from metadata_tool.errors import ClusterRunning, DataDirNotEmpty
@@ -25,13 +28,22 @@ from metadata_tool.running_members import RunningMembers
 from metadata_tool.settings import Settings
 from metadata_tool.store import Store, open_store
 from metadata_tool.zookeeper import errors as faults
-from metadata_tool.zookeeper import probe, session
+from metadata_tool.zookeeper import limits, probe, session
+from metadata_tool.zookeeper.probe import Member, Origin
 from metadata_tool.zookeeper.protocol import DataReply
-from metadata_tool.zookeeper.session import Ensemble
+from metadata_tool.zookeeper.sasl import Sasl
+from metadata_tool.zookeeper.session import Ensemble, Login
+from metadata_tool.zookeeper.tls import Tls
 from support.backups import make_backup
 from support.trees import length_and, node, snapshot_bytes
 
 NOBODY = "127.0.0.1:1"
+ACCESS = {
+    "ZOOKEEPER_AUTH": "digest:user:word",
+    "ZOOKEEPER_SASL_MECHANISM": "GSSAPI",
+    "ZOOKEEPER_SASL_KEYTAB": "/keytab",
+}
+"""Settings of both kinds of logins, for members that serve."""
 
 
 @pytest.fixture
@@ -39,7 +51,7 @@ def job(folder: Path, tmp_path: Path) -> RestoreJob:
     """A restore into an empty directory; its members are known, and none runs."""
     (tmp_path / "data").mkdir()
     values = {"RESTORE_POINT": str(make_backup(folder)), "ZOOKEEPER_DATA_DIR": str(tmp_path / "data")}
-    return Settings({**values, "ZOOKEEPER_SERVERS": f"{NOBODY},{NOBODY}1,{NOBODY}2"}).restore()
+    return Settings({**values, **ACCESS, "ZOOKEEPER_SERVERS": f"{NOBODY},{NOBODY}1,{NOBODY}2"}).restore()
 
 
 def stored(location: Location) -> Store:
@@ -104,6 +116,7 @@ def test_another_version_without_members(job: RestoreJob) -> None:
 def test_data_of_unknown_origin(job: RestoreJob) -> None:
     """Data that is not from a restore is refused, and moved aside if that is allowed."""
     (job.data.path / "version-2").mkdir()
+    (job.data.path / "version-2" / "log.1").touch()
     with pytest.raises(faults.DataDirNotEmpty, match="version-2"):
         decide(job, Heartbeat())
     allowed = replace(job, overwrite_existing=True)
@@ -147,6 +160,7 @@ def test_restore_returns_the_snapshot(job: RestoreJob) -> None:
 
 
 SERVING = "zk-1:2181"
+LOGIN, TLS, SASL = Login("digest", "user:word"), Tls(ca="/ca.pem"), Sasl("GSSAPI", keytab="/keytab")
 Serve = Callable[[bytes | None], None]
 
 
@@ -162,7 +176,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
 
         @contextmanager
         def connect(ensemble: Ensemble, heartbeat: Heartbeat) -> Iterator[Connected]:
-            assert (SERVING, 30.0) == (ensemble.servers, ensemble.patience)
+            assert Ensemble(SERVING, LOGIN, 30.0, TLS, SASL) == replace(ensemble, tls=ensemble.tls or TLS)
             heartbeat()
             yield Connected()
 
@@ -185,6 +199,80 @@ def test_own_ensemble_serves(job: RestoreJob, serve: Serve, caplog: pytest.LogCa
     assert [
         f"the ensemble of restore version 1 is running. This member joins it, and takes its tree from {SERVING}"
     ] == said(caplog)
+
+
+def test_ensemble_is_asked_by_tls(job: RestoreJob, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members are looked at, and a session is opened, with the settings for TLS."""
+    serve(job.marker.to_json())
+    asked: list[Tls | None] = []
+    connect = session.connect
+
+    def look(_: str, secure: Tls | None) -> list[Member]:
+        asked.append(secure)
+        return [Member(SERVING, serves=True)]
+
+    def noting(ensemble: Ensemble, heartbeat: Heartbeat) -> Any:
+        asked.append(ensemble.tls)
+        return connect(ensemble, heartbeat)
+
+    monkeypatch.setattr(decision, "look", running_members.look)
+    monkeypatch.setattr(probe, "look", look)
+    monkeypatch.setattr(session, "connect", noting)
+    assert Action.JOIN is decide(replace(job, tls=TLS), Heartbeat()).action
+    assert [TLS, TLS] == asked
+
+
+@contextmanager
+def silent_member() -> Iterator[str]:
+    """A member that accepts connections and does not answer; its `host:port`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_member_that_does_not_show_whether_it_serves(job: RestoreJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is restored beside a member that may serve, even if its AdminServer reports this restore."""
+    monkeypatch.setattr(limits, "PROBE_TIMEOUT", 0.2)
+    reported = {probe.ORIGIN: job.marker.digest, probe.POINT: str(job.point)}
+    with waiting_member(reported) as (_, admin_port), silent_member() as address:
+        beside = replace(job, ensemble=f"{address},{NOBODY},{NOBODY}1", admin_port=admin_port)
+        with pytest.raises(faults.AnswerUnclear, match=f"{address} accepts connections, but does not show"):
+            decide(beside, Heartbeat(), election=0.1)
+
+
+@pytest.mark.parametrize(
+    ("unclear", "looks"),
+    [
+        (faults.SpeaksTls("zk-1"), 1),
+        (faults.SpeaksNoTls("zk-1"), 1),
+        (faults.Untrusted("zk-1", "expired"), 1),
+        (faults.AnswerUnclear("zk-1", "it does not answer"), 2),
+        (faults.NameUnresolved("zk-1", "no answer"), 2),
+    ],
+)
+def test_what_may_become_clear(
+    job: RestoreJob, monkeypatch: pytest.MonkeyPatch, unclear: faults.ZooKeeperError, looks: int
+) -> None:
+    """A member that may answer soon is asked again. What only other settings change is refused at once."""
+    answers = [[Member("zk-1", serves=False, unclear=unclear)], []]
+    monkeypatch.setattr(probe, "look", lambda *_: answers.pop(0))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    if looks == 1:
+        with pytest.raises(type(unclear)):
+            decide(job, Heartbeat())
+    else:
+        assert Decision(Action.RESTORE) == decide(job, Heartbeat())
+    assert 2 - looks == len(answers)
+
+
+def test_members_behind_one_name(job: RestoreJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a name stands for several members, each must report this restore."""
+    reported = {"a:1": Origin(job.marker.digest, str(job.point)), "b:1": Origin("", "")}
+    monkeypatch.setattr(probe, "look", lambda *_: [Member("zk:1", serves=False, reached=("a:1", "b:1"))])
+    monkeypatch.setattr(probe, "origin", lambda reached, *_: reported[reached])
+    with pytest.raises(ClusterRunning, match=r"^zk:1 is running but not serving"):
+        decide(job, Heartbeat(), election=0)
+    reported["b:1"] = reported["a:1"]
+    assert Decision(Action.RESTORE, job.marker) == decide(job, Heartbeat(), election=0)
 
 
 def test_member_with_earlier_data_joins(job: RestoreJob, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
@@ -265,8 +353,28 @@ def test_member_that_joined_and_has_no_tree(job: RestoreJob, caplog: pytest.LogC
     job.data.note_joined(job.marker.to_json())
     assert Decision(Action.RESTORE) == decide(job, Heartbeat())
     (job.data.path / "version-2").mkdir()
+    (job.data.path / "version-2" / "log.1").touch()
     assert Decision(Action.RESTORE, move_aside=True) == decide(job, Heartbeat())
     assert [f"! data of unknown origin in {job.data.path} will be moved aside"] == said(caplog)
+
+
+def test_server_that_only_waited(job: RestoreJob, caplog: pytest.LogCaptureFixture) -> None:
+    """What a server leaves that had no tree hinders no restore, and it is said that it is moved aside."""
+    caplog.set_level(logging.INFO)
+    (job.data.path / "version-2").mkdir()
+    assert Decision(Action.RESTORE) == decide(job, Heartbeat())
+    assert [] == said(caplog)
+    (job.data.path / "version-2" / "currentEpoch").write_text("7")
+    assert Decision(Action.RESTORE) == decide(job, Heartbeat())
+    where = job.data.path
+    assert [f"version-2 in {where} holds no data, only what an empty server leaves. It is moved aside"] == said(caplog)
+
+
+def test_data_beside_version_2(job: RestoreJob) -> None:
+    """Data where no server looks for it is refused, even if data may be moved aside."""
+    (job.data.path / "snapshot.5").touch()
+    with pytest.raises(faults.DataMisplaced, match=r"holds snapshot\.5, not in version-2"):
+        decide(replace(job, overwrite_existing=True), Heartbeat())
 
 
 def test_tree_without_a_restore(job: RestoreJob) -> None:

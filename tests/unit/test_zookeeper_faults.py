@@ -1,5 +1,6 @@
 """ZooKeeper's errors as an operator reads them: the exit code, and what to do, by command."""
 
+import re
 import socket
 import struct
 import threading
@@ -10,8 +11,9 @@ import pytest
 
 from metadata_tool import errors
 from metadata_tool.cli import main
+from metadata_tool.variables import VARIABLES
 from metadata_tool.zookeeper import errors as faults
-from metadata_tool.zookeeper.errors import NoTicket, SaslRefused, ZnodeUnreadable, ZooKeeperError
+from metadata_tool.zookeeper.errors import DataDirUnusable, NoTicket, SaslRefused, ZnodeUnreadable, ZooKeeperError
 from metadata_tool.zookeeper.sasl import DIGEST_MD5, GSSAPI
 from metadata_tool.zookeeper_faults import FOR_BACKUP, FOR_RESTORE, TYPES, as_tool_error, explained
 
@@ -30,6 +32,25 @@ def test_restore_speaks_of_a_restore(hint: str) -> None:
     """No hint of a restore speaks of a backup or an upload."""
     assert "upload" not in hint
     assert "backup" not in hint
+
+
+EXAMPLES = [
+    SaslRefused("zk-0", DIGEST_MD5),
+    SaslRefused("zk-0", GSSAPI),
+    *(NoTicket("zk-0", "why", code) for code in (0, -1765328378, -1765328377, -1765328347, -1765328360, -1765328228)),
+    ZnodeUnreadable("hidden", "READ on it"),
+    *(each.__new__(each) for each in FOR_RESTORE if isinstance(FOR_RESTORE[each], str)),
+]
+
+
+@pytest.mark.parametrize("fault", EXAMPLES, ids=lambda fault: type(fault).__name__)
+def test_restore_names_what_it_reads(fault: ZooKeeperError) -> None:
+    """Every setting in the hint of a restore is one that a restore reads, and nothing is touched by then."""
+    fault.__dict__.setdefault("rights", "READ on it")
+    hint = as_tool_error(fault, FOR_RESTORE).hint
+    read = {variable.name for variable in VARIABLES if "restore" in variable.readers} | {"KRB5_CONFIG"}
+    assert set() == set(re.findall(r"\b[A-Z0-9]+_[A-Z0-9_]+\b", hint)) - read
+    assert isinstance(fault, DataDirUnusable) or hint.endswith("Nothing was touched")
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ restore_options() {
   local marker=$data/version-2/restore.json
   # A member that joined has that data only after it has taken the tree. An empty server saves snapshot.0 before that,
   # with a suffix if it compresses snapshots (snapshot.compression.method).
-  [ -e "$marker" ] || ! files 'snapshot.*' | grep -qvE '/snapshot\.0(\.[a-z]+)?$' || marker=$data/restore-joined.json
+  [ -e "$marker" ] || ! files 'snapshot.*' | grep -qvE '/snapshot\.0(\.gz|\.snappy)?$' || marker=$data/restore-joined.json
   [ -e "$marker" ] || return 0
   local digest point has_run
   digest=$(sha256sum "$marker")

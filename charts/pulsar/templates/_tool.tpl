@@ -24,7 +24,7 @@ envFrom:
   {{- with $values.extraEnvFrom }}
   {{- include "pulsar.yaml" . | nindent 2 }}
   {{- end }}
-{{- $digest := eq (($values.sasl).mechanism | default "") "DIGEST-MD5" }}
+{{- $digest := eq (include "pulsar.tool.mechanism" .root) "DIGEST-MD5" }}
 {{- $authorities := and (include "pulsar.tool.authorities" .) (kindIs "invalid" (index ($values.configData | default dict) "AWS_CA_BUNDLE")) }}
 {{- if or ($values.secrets).use $authorities $digest $values.extraEnv }}
 env:
@@ -37,7 +37,7 @@ env:
   {{- if $digest }}
   {{- range $name, $key := dict "ZOOKEEPER_SASL_USER" "user" "ZOOKEEPER_SASL_PASSWORD" "password" }}
   - name: {{ $name }}
-    valueFrom: {secretKeyRef: {name: {{ $values.sasl.secretName | quote }}, key: {{ $key }}}}
+    valueFrom: {secretKeyRef: {name: {{ $.root.Values.zookeeper.customTools.backup.sasl.secretName | quote }}, key: {{ $key }}}}
   {{- end }}
   {{- end }}
   {{- with $values.extraEnv }}
@@ -46,13 +46,21 @@ env:
 {{- end }}
 {{- end }}
 
-{{/* Mounts for the object store's keys and authorities. Unlike variables, they change in a running pod. */}}
+{{/* The SASL mechanism of the logins to ZooKeeper, of the backup and of a restore. Empty: no SASL. */}}
+{{- define "pulsar.tool.mechanism" -}}
+{{- (.Values.zookeeper.customTools.backup.sasl).mechanism | default "" -}}
+{{- end }}
+
+{{/* Mounts for keys, authorities and a keytab. Unlike variables, they change in a running pod. */}}
 {{- define "pulsar.tool.mounts" -}}
 {{- if ((index .root.Values.zookeeper.customTools .tool).secrets).use }}
 - {name: object-store-keys, mountPath: /etc/aws-secret, readOnly: true}
 {{- end }}
 {{- if include "pulsar.tool.authorities" . }}
 - {name: object-store-ca, mountPath: /etc/object-store-ca, readOnly: true}
+{{- end }}
+{{- if eq (include "pulsar.tool.mechanism" .root) "GSSAPI" }}
+- {name: zookeeper-sasl, mountPath: /etc/zookeeper-sasl, readOnly: true}
 {{- end }}
 {{- end }}
 
@@ -76,6 +84,21 @@ env:
 - name: object-store-ca
   secret: {secretName: {{ . | quote }}, items: [{key: ca.crt, path: ca.crt}]}
 {{- end }}
+{{- if eq (include "pulsar.tool.mechanism" .root) "GSSAPI" }}
+- name: zookeeper-sasl
+  projected:
+    sources:
+      {{- $krb5 := list (dict "key" "krb5.conf" "path" "krb5.conf") }}
+      {{- $keytab := list (dict "key" "keytab" "path" "keytab") }}
+      {{- with .root.Values.zookeeper.customTools.backup.sasl }}
+      {{- if .krb5ConfigMap }}
+      - configMap: {name: {{ .krb5ConfigMap | quote }}, items: {{ $krb5 | toJson }}}
+      - secret: {name: {{ .secretName | quote }}, items: {{ $keytab | toJson }}}
+      {{- else }}
+      - secret: {name: {{ .secretName | quote }}, items: {{ concat $keytab $krb5 | toJson }}}
+      {{- end }}
+      {{- end }}
+{{- end }}
 {{- end }}
 
 {{/* The name of the Secret with the object store's authorities. Empty if there is none. */}}
@@ -84,10 +107,21 @@ env:
 {{- end }}
 
 {{/*
-The configData of backup or restore, and the values of objectStore that configData does not set. Call with (dict "root" $
-"tool" name).
+The login to ZooKeeper, the configData of backup or restore, and the values of objectStore that configData does not set.
+Call with (dict "root" $ "tool" name).
 */}}
 {{- define "pulsar.tool.data" -}}
+{{- with .root.Values.zookeeper.customTools.backup.sasl }}
+{{- if .mechanism }}
+ZOOKEEPER_SASL_MECHANISM: {{ .mechanism }}
+{{- end }}
+{{- if eq (.mechanism | default "") "GSSAPI" }}
+KRB5_CONFIG: /etc/zookeeper-sasl/krb5.conf
+ZOOKEEPER_SASL_KEYTAB: /etc/zookeeper-sasl/keytab
+ZOOKEEPER_SASL_PRINCIPAL: {{ .principal | default "" | quote }}
+ZOOKEEPER_SASL_SERVICE: {{ .service | quote }}
+{{- end }}
+{{- end }}
 {{- $own := (index .root.Values.zookeeper.customTools .tool).configData | default dict }}
 {{- $store := .root.Values.zookeeper.customTools.objectStore | default dict }}
 {{- range $name, $value := dict "AWS_ENDPOINT_URL_S3" $store.endpoint "AWS_REGION" $store.region }}

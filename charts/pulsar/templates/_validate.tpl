@@ -21,7 +21,9 @@
 {{- include "pulsar.validate.tool" (dict "tool" "backup" "values" $tools.backup) }}
 {{- include "pulsar.validate.backup" $tools.backup }}
 {{- include "pulsar.validate.tls" . }}
-{{- include "pulsar.validate.sasl" (.Values.zookeeper.customTools.backup.sasl | default dict) }}
+{{- end }}
+{{- if or $tools.backup.enable $tools.restore.enable }}
+{{- include "pulsar.validate.sasl" ($tools.backup.sasl | default dict) }}
 {{- end }}
 {{- if $tools.restore.enable }}
 {{- include "pulsar.validate.tool" (dict "tool" "restore" "values" $tools.restore) }}

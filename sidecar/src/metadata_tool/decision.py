@@ -50,13 +50,15 @@ def decide(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) ->
     Raises:
         ClusterRunning: members run that are not from this restore, or do not report it.
         DataDirNotEmpty: the directory holds data of an earlier restore, and the members are not known.
-        ZooKeeperError: the directory holds other data, or cannot be read.
+        ZooKeeperError: the directory holds other data, or cannot be read. Or a member may serve, but cannot be asked.
     """
     here = _restored_here(job)
     if here and here.version == job.version:
         _log_nothing_to_do(job, here)
         return Decision(Action.NOTHING, here)
     seen = look(job, heartbeat, election)
+    if seen.unclear:
+        raise seen.unclear
     _refuse_unrelated(job, seen.unrelated)
     origin = _require_own(job, seen.serving, heartbeat) if seen.serving else seen.origin
     if seen.has_newer_data:
@@ -64,9 +66,12 @@ def decide(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) ->
             "a member of restore version %s has newer data. This member joins it, and takes its tree from there",
             job.version,
         )
+    job.data.require_in_place()
     move_aside = job.data.holds_data()
     if move_aside:
         _require_replaceable(job, here)
+    elif job.data.is_used():
+        log.info("version-2 in %s holds no data, only what an empty server leaves. It is moved aside", job.data.path)
     joins = bool(seen.serving) or seen.has_newer_data
     return Decision(Action.JOIN if joins else Action.RESTORE, origin, move_aside)
 
@@ -81,7 +86,8 @@ def _restored_here(job: RestoreJob) -> Marker | None:
 
 def _require_own(job: RestoreJob, serving: str, heartbeat: Heartbeat) -> Marker:
     """The marker of the ensemble that serves. Refuses an ensemble that is not from this restore."""
-    with session.connect(Ensemble(serving, patience=_PATIENCE), heartbeat) as connected:
+    ensemble = Ensemble(serving, job.login, _PATIENCE, job.tls, job.sasl)
+    with session.connect(ensemble, heartbeat) as connected:
         reply = connected.read(restore_marker.ZNODE)
         found = _marker(reply.data[INT.size :] if reply else None)
     if found is None or found.version != job.version:
@@ -126,7 +132,7 @@ def _require_replaceable(job: RestoreJob, here: Marker | None) -> None:
     """Data of an earlier restore may be moved aside if no member can be using it. Other data only if allowed."""
     never_synced = not here and job.data.joined() is not None and not job.data.has_snapshot()
     if not (here or never_synced or job.overwrite_existing):
-        job.data.require_empty()
+        job.data.require_no_data()
     earlier = f"data of restore version {here.version} from {here.point}" if here else "data of unknown origin"
     if not job.ensemble:
         raise DataDirNotEmpty(

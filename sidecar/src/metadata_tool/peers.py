@@ -77,7 +77,7 @@ class Meeting:
             ToolError: this member had to look up the point, and that failed.
         """
         deadline = time.monotonic() + self._patience
-        while not probe.look(self._job.ensemble):
+        while not probe.look(self._job.ensemble, self._job.tls):
             self._point = self._hear()
             if self._point:
                 return self._point

@@ -50,7 +50,7 @@ def _place(job: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, move_asid
     with fetched(job.point, open_store(job.point.location), job.spool_dir, heartbeat) as path:
         tree = RestoredTree.of(job, path, heartbeat)
         job.data.require_space(tree.size)
-        placed = job.data.place(tree.zxid, tree.write, job.aside if move_aside else None)
+        placed = job.data.place(tree.zxid, tree.write, job.aside, replacing=move_aside)
     seconds = round(time.monotonic() - begin, 3)
     fields = {"phase": "restore", "backup": str(job.point), "zxid": f"{tree.zxid:#x}", "seconds": seconds}
     log.info("restored %s into %s. The report is %s in the same directory", job.point, placed, REPORT, extra=fields)
@@ -68,8 +68,7 @@ def _rehearse(job: RestoreJob, open_store: Open, heartbeat: Heartbeat) -> None:
 def _join(job: RestoreJob, decision: Decision) -> None:
     """Let this member start empty, so that it takes its tree from the others."""
     assert decision.origin  # an ensemble is joined only if its restore is known
-    if decision.move_aside:
-        job.data.move_aside(job.aside)
+    job.data.move_aside(job.aside)
     job.data.note_joined(decision.origin.to_json())
 
 

@@ -8,6 +8,9 @@ from metadata_tool.errors import ToolError
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.restore_marker import Marker
 from metadata_tool.zookeeper.datadir import DataDir
+from metadata_tool.zookeeper.sasl import Sasl
+from metadata_tool.zookeeper.session import Login
+from metadata_tool.zookeeper.tls import Tls
 
 
 @dataclass(frozen=True)
@@ -15,10 +18,11 @@ class RestoreJob:
     """What to restore, under which version, where to, and what the new cluster needs.
 
     `wanted` is a backup, or a series whose newest backup is wanted. `ensemble` is `host:port,…` of the members, empty
-    if they are not known. `admin_port` is the port of their AdminServers, `admin_address` the address of this member's
-    (empty: all addresses). `newer_in` are places to check for newer backups, in addition to the place of the backup.
-    `allow_partial`: a backup is restored even if it lacks a part of Pulsar's metadata. `looked_up`: the backup is the
-    newest of a series, and was not chosen by an operator.
+    if they are not known. They are asked with `tls`, and with `login` and `sasl` if one serves. `admin_port` is the
+    port of their AdminServers, `admin_address` the address of this member's (empty: all addresses). `newer_in` are
+    places to check for newer backups, in addition to the place of the backup. `allow_partial`: a backup is restored
+    even if it lacks a part of Pulsar's metadata. `looked_up`: the backup is the newest of a series, and was not chosen
+    by an operator.
     """
 
     wanted: RestorePoint | Series
@@ -34,6 +38,9 @@ class RestoreJob:
     allow_partial: bool = False
     looked_up: bool = False
     newer_in: tuple[Series, ...] = ()
+    login: Login | None = None
+    tls: Tls | None = None
+    sasl: Sasl | None = None
 
     @property
     def members(self) -> list[str]:

@@ -8,10 +8,13 @@ from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.restore_marker import Marker
 from metadata_tool.zookeeper import probe
+from metadata_tool.zookeeper.errors import SpeaksNoTls, SpeaksTls, Untrusted, ZooKeeperError
 from metadata_tool.zookeeper.probe import Member, Origin
 
 ELECTION = 10.0
 """Seconds that an ensemble may need to elect a leader."""
+_LASTING = (SpeaksTls, SpeaksNoTls, Untrusted)
+"""What only other settings change, so that there is nothing to wait for."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,15 @@ class RunningMembers:
 
     `serving` is a member that serves, or empty. The rest is known only if none serves: `origin` is the restore that
     running members are from, if it is the wanted one. `has_newer_data` says whether one of these has data of its own
-    since. `unrelated` are running members that do not report that restore.
+    since. `unrelated` are running members that do not report that restore. `unclear` is the error of a member that does
+    not show whether it serves.
     """
 
     serving: str
     origin: Marker | None = None
     unrelated: list[str] = field(default_factory=list)
     has_newer_data: bool = False
+    unclear: ZooKeeperError | None = None
 
 
 def look(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) -> RunningMembers:
@@ -38,24 +43,31 @@ def look(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) -> R
     deadline = time.monotonic() + election
     majority = len(job.members) // 2 + 1
     while True:
-        members = probe.look(job.ensemble)
+        members = probe.look(job.ensemble, job.tls)
         serving = next((member.address for member in members if member.serves), "")
         seen = RunningMembers(serving) if serving else _without_leader(job, members)
-        no_election = len(members) < majority and not seen.unrelated
-        if serving or no_election or time.monotonic() > deadline:
+        no_election = len(members) < majority and not seen.unrelated and not seen.unclear
+        if serving or no_election or isinstance(seen.unclear, _LASTING) or time.monotonic() > deadline:
             return seen
         heartbeat()
         time.sleep(1)
 
 
 def _without_leader(job: RestoreJob, members: list[Member]) -> RunningMembers:
-    """What members report that do not serve."""
-    reported = {member.address: probe.origin(member.address, job.admin_port) for member in members}
-    wanted = {address: _wanted(job, origin) for address, origin in reported.items()}
+    """What members report that do not serve, each at all its addresses."""
+    unclear = next((member.unclear for member in members if member.unclear), None)
+    if unclear:
+        return RunningMembers("", unclear=unclear)
+    reported = {
+        (member.address, reached): probe.origin(reached, job.admin_port, job.tls)
+        for member in members
+        for reached in member.reached
+    }
+    wanted = {key: _wanted(job, origin) for key, origin in reported.items()}
     found = next(filter(None, wanted.values()), None)
-    unrelated = [address for address, marker in wanted.items() if marker is None or marker != found]
-    has_newer_data = any(reported[address].has_run for address in reported.keys() - unrelated)
-    return RunningMembers("", found, unrelated, has_newer_data)
+    others = [key for key, marker in wanted.items() if marker is None or marker != found]
+    has_newer_data = any(reported[key].has_run for key in reported.keys() - others)
+    return RunningMembers("", found, list(dict.fromkeys(address for address, _ in others)), has_newer_data)
 
 
 def _wanted(job: RestoreJob, origin: Origin) -> Marker | None:

@@ -165,6 +165,9 @@ class Settings:
             allow_older=self._read.switch(var.ALLOW_OLDER),
             allow_partial=self._read.switch(var.ALLOW_PARTIAL),
             newer_in=self._newer_in(),
+            login=self._login(),
+            tls=self._tls(),
+            sasl=self._sasl(),
         )
 
     def _wanted(self) -> RestorePoint | Series:

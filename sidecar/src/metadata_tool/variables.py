@@ -7,6 +7,7 @@ from metadata_tool.zookeeper.limits import ReadLimits
 
 COMMANDS = ("serve", "backup", "list", "verify", "inspect", "restore", "rules")
 _BACKUP = ("serve", "backup")
+_ENSEMBLE = (*_BACKUP, "restore")
 _STORE = ("serve", "backup", "list", "verify", "inspect", "restore")
 _SPOOL = ("serve", "backup", "verify", "inspect", "restore")
 _DEFAULT = ReadLimits()
@@ -70,45 +71,49 @@ def _switch(name: str, readers: tuple[str, ...], meaning: str, default: str = "f
 
 ZOOKEEPER_SERVERS = Variable(
     "ZOOKEEPER_SERVERS",
-    (*_BACKUP, "restore"),
+    _ENSEMBLE,
     "The ensemble, `host:port,…`, with a chroot such as `/pulsar` after the last member if clients use one. "
     "`restore` asks these members whether the ensemble is already running",
     required_by=_BACKUP,
 )
 ZOOKEEPER_AUTH = Variable(
-    "ZOOKEEPER_AUTH", _BACKUP, "A login that may read every znode and its ACL, `digest:user:password`"
+    "ZOOKEEPER_AUTH",
+    _ENSEMBLE,
+    "A login, `digest:user:password`. A backup needs one that may read every znode and its ACL",
 )
-ZOOKEEPER_TLS = _switch("ZOOKEEPER_TLS", _BACKUP, "`true`: use TLS. The ports must be `secureClientPort`s")
-ZOOKEEPER_TLS_CA = _path("ZOOKEEPER_TLS_CA", _BACKUP, "A PEM file of authorities to trust in addition to the system's")
+ZOOKEEPER_TLS = _switch("ZOOKEEPER_TLS", _ENSEMBLE, "`true`: use TLS. The ports must be `secureClientPort`s")
+ZOOKEEPER_TLS_CA = _path(
+    "ZOOKEEPER_TLS_CA", _ENSEMBLE, "A PEM file of authorities to trust in addition to the system's"
+)
 ZOOKEEPER_TLS_CERT = _path(
-    "ZOOKEEPER_TLS_CERT", _BACKUP, "A PEM file of the client certificate, if ZooKeeper demands one"
+    "ZOOKEEPER_TLS_CERT", _ENSEMBLE, "A PEM file of the client certificate, if ZooKeeper demands one"
 )
-ZOOKEEPER_TLS_KEY = _path("ZOOKEEPER_TLS_KEY", _BACKUP, "A PEM file of the client certificate's private key")
+ZOOKEEPER_TLS_KEY = _path("ZOOKEEPER_TLS_KEY", _ENSEMBLE, "A PEM file of the client certificate's private key")
 ZOOKEEPER_TLS_KEY_PASSWORD = Variable(
-    "ZOOKEEPER_TLS_KEY_PASSWORD", _BACKUP, "The password of the private key, if it is encrypted"
+    "ZOOKEEPER_TLS_KEY_PASSWORD", _ENSEMBLE, "The password of the private key, if it is encrypted"
 )
 ZOOKEEPER_TLS_CHECK_HOSTNAME = _switch(
-    "ZOOKEEPER_TLS_CHECK_HOSTNAME", _BACKUP, "`false`: do not check the host name in the certificate", "true"
+    "ZOOKEEPER_TLS_CHECK_HOSTNAME", _ENSEMBLE, "`false`: do not check the host name in the certificate", "true"
 )
 ZOOKEEPER_SASL_MECHANISM = Variable(
     "ZOOKEEPER_SASL_MECHANISM",
-    _BACKUP,
+    _ENSEMBLE,
     "The mechanism of the servers' JAAS login, which can be combined with ZOOKEEPER_AUTH. Unset: no SASL",
     kind="choice",
     choices=("DIGEST-MD5", "GSSAPI"),
 )
-ZOOKEEPER_SASL_USER = Variable("ZOOKEEPER_SASL_USER", _BACKUP, "DIGEST-MD5: the user")
-ZOOKEEPER_SASL_PASSWORD = Variable("ZOOKEEPER_SASL_PASSWORD", _BACKUP, "DIGEST-MD5: the user's password")
+ZOOKEEPER_SASL_USER = Variable("ZOOKEEPER_SASL_USER", _ENSEMBLE, "DIGEST-MD5: the user")
+ZOOKEEPER_SASL_PASSWORD = Variable("ZOOKEEPER_SASL_PASSWORD", _ENSEMBLE, "DIGEST-MD5: the user's password")
 ZOOKEEPER_SASL_SERVICE = Variable(
     "ZOOKEEPER_SASL_SERVICE",
-    _BACKUP,
+    _ENSEMBLE,
     "GSSAPI: the service name of the servers. Their principals are `<service>/<host>`",
     "zookeeper",
 )
 ZOOKEEPER_SASL_PRINCIPAL = Variable(
-    "ZOOKEEPER_SASL_PRINCIPAL", _BACKUP, "GSSAPI: the principal to log in as. Unset: the keytab's first principal"
+    "ZOOKEEPER_SASL_PRINCIPAL", _ENSEMBLE, "GSSAPI: the principal to log in as. Unset: the keytab's first principal"
 )
-ZOOKEEPER_SASL_KEYTAB = _path("ZOOKEEPER_SASL_KEYTAB", _BACKUP, "GSSAPI: a keytab that holds the principal's key")
+ZOOKEEPER_SASL_KEYTAB = _path("ZOOKEEPER_SASL_KEYTAB", _ENSEMBLE, "GSSAPI: a keytab that holds the principal's key")
 ZOOKEEPER_CONNECT_TIMEOUT = _number(
     "ZOOKEEPER_CONNECT_TIMEOUT",
     ("backup",),
@@ -186,7 +191,7 @@ WEB_SERVER_PORT = _number(
 )
 MANAGED_LEDGER_PATH = Variable(
     "MANAGED_LEDGER_PATH",
-    (*_BACKUP, "restore"),
+    _ENSEMBLE,
     "The znode under which Pulsar keeps its managed ledgers. A restore needs the same value as its backup, "
     "unless the backup's value was wrong",
     "/managed-ledgers",
@@ -258,13 +263,13 @@ INFINITE_RETENTION = _switch(
 ZOOKEEPER_DATA_DIR = _path(
     "ZOOKEEPER_DATA_DIR",
     ("restore",),
-    "ZooKeeper's `dataDir`. It must exist and hold no data but what an earlier restore placed",
+    "ZooKeeper's `dataDir`. It must exist and hold no snapshots and logs but those of an earlier restore",
     required_by=("restore",),
 )
 ZOOKEEPER_DATA_LOG_DIR = _path(
     "ZOOKEEPER_DATA_LOG_DIR",
     ("restore",),
-    "ZooKeeper's `dataLogDir`, if it has one. It must be empty too, and its logs are moved aside with the data",
+    "ZooKeeper's `dataLogDir`, if it has one. It must hold no logs either, and they are moved aside with the data",
 )
 ZOOKEEPER_ADMIN_PORT = _number(
     "ZOOKEEPER_ADMIN_PORT",

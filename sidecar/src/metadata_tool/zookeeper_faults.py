@@ -31,6 +31,10 @@ TYPES: Mapping[type[ZooKeeperError], type[ToolError]] = {
     faults.AuthoritiesUnusable: errors.SettingError,
     faults.CertificateUnusable: errors.SettingError,
     faults.Untrusted: errors.ZooKeeperUntrusted,
+    faults.SpeaksTls: errors.ZooKeeperUntrusted,
+    faults.SpeaksNoTls: errors.ZooKeeperUntrusted,
+    faults.AnswerUnclear: errors.ClusterRunning,
+    faults.NameUnresolved: errors.ZooKeeperUnreachable,
     faults.SessionLost: errors.ZooKeeperSessionLost,
     faults.ZnodeUnreadable: errors.ZnodeUnreadable,
     faults.ReadRefused: errors.ZnodeUnreadable,
@@ -39,6 +43,7 @@ TYPES: Mapping[type[ZooKeeperError], type[ToolError]] = {
     faults.NeverConsistent: errors.CaptureStarved,
     faults.SpoolDamaged: errors.CaptureUnsound,
     faults.DataDirNotEmpty: errors.DataDirNotEmpty,
+    faults.DataMisplaced: errors.DataDirNotEmpty,
     faults.DataDirLocked: errors.DataDirUnusable,
     faults.DataDirTooSmall: errors.DataDirUnusable,
     faults.DataDirUnusable: errors.DataDirUnusable,
@@ -77,10 +82,7 @@ def _no_ticket(error: faults.NoTicket) -> str:
     return _TICKETS.get(error.code, "Check ZOOKEEPER_SASL_PRINCIPAL, ZOOKEEPER_SASL_KEYTAB and KRB5_CONFIG")
 
 
-FOR_BACKUP: Hints = {
-    faults.Unreachable: "Check ZOOKEEPER_SERVERS, name resolution, and that the ensemble has a quorum",
-    faults.TooOld: "Upgrade the ensemble. ZooKeeper 3.6 and later are supported",
-    faults.TreeWatchUnsupported: "Remove the Java property zookeeper.watchManagerName from its servers",
+_ACCESS: Hints = {
     faults.LoginRefused: "Check ZOOKEEPER_AUTH",
     faults.LoginDemanded: "Set ZOOKEEPER_SASL_MECHANISM, or ZOOKEEPER_AUTH if the servers' enforce.auth.schemes "
     "has digest",
@@ -100,12 +102,30 @@ FOR_BACKUP: Hints = {
     faults.CertificateUnusable: "Set ZOOKEEPER_TLS_CERT and ZOOKEEPER_TLS_KEY to files in PEM format, and "
     "ZOOKEEPER_TLS_KEY_PASSWORD to the key's password",
     faults.Untrusted: "Check ZOOKEEPER_TLS_CA, ZOOKEEPER_TLS_CERT, and the port",
+    faults.SpeaksTls: "Set ZOOKEEPER_TLS=true, or ZOOKEEPER_SERVERS to ports without TLS",
+    faults.SpeaksNoTls: "Set ZOOKEEPER_TLS=false, or ZOOKEEPER_SERVERS to the servers' secureClientPorts",
+}
+"""How to reach an ensemble, for every command that asks one."""
+
+
+def _untouched(hint: Hint) -> Hint:
+    """The hint of a restore that was refused."""
+    if isinstance(hint, str):
+        return f"{hint}. Nothing was touched"
+    return lambda error: f"{hint(error)}. Nothing was touched"
+
+
+FOR_BACKUP: Hints = {
+    **_ACCESS,
+    faults.Unreachable: "Check ZOOKEEPER_SERVERS, ZOOKEEPER_TLS, name resolution, and that the ensemble has a quorum",
+    faults.TooOld: "Upgrade the ensemble. ZooKeeper 3.6 and later are supported",
+    faults.TreeWatchUnsupported: "Remove the Java property zookeeper.watchManagerName from its servers",
     faults.SessionLost: "Check the ensemble's health, and whether its logs complain of requests larger than "
     "jute.maxbuffer. Nothing was uploaded, and the next backup starts from the beginning",
     faults.ZnodeUnreadable: "Give the backup a login (ZOOKEEPER_AUTH or SASL) with {error.rights}. "
     "Nothing was uploaded",
     faults.ReadRefused: "Look for this error in the logs of the servers. Nothing was uploaded",
-    faults.ChrootMissing: "Check the chroot in ZOOKEEPER_SERVERS, and the login (ZOOKEEPER_AUTH or SASL)",
+    faults.ChrootMissing: "Check the chroot in ZOOKEEPER_SERVERS",
     faults.ChrootDeleted: "Find out which client deleted the chroot of ZOOKEEPER_SERVERS",
     faults.NeverConsistent: "Find out which client writes so much, or give the backup a faster network to ZooKeeper. "
     "Nothing was uploaded",
@@ -113,14 +133,20 @@ FOR_BACKUP: Hints = {
 }
 
 FOR_RESTORE: Hints = {
+    **{fault: _untouched(hint) for fault, hint in _ACCESS.items()},
     faults.Unreachable: "Check that the ensemble has a quorum, then run the restore again. Nothing was touched",
     faults.TooOld: "Upgrade the ensemble. ZooKeeper 3.6 and later are supported. Nothing was touched",
-    faults.LoginDemanded: "Allow sessions without a login (enforce.auth.enabled) until this member has joined. "
-    "Nothing was touched",
+    faults.AnswerUnclear: "Check that ZOOKEEPER_SERVERS has the client ports of the members, and ZOOKEEPER_TLS. "
+    "A running ensemble is never restored. Nothing was touched",
+    faults.NameUnresolved: "Check DNS, then run the restore again. Nothing was touched",
+    faults.ZnodeUnreadable: "Set ZOOKEEPER_AUTH, or a login by SASL (ZOOKEEPER_SASL_MECHANISM), which has "
+    "{error.rights}. Nothing was touched",
     faults.SessionLost: "Check the ensemble's health, then run the restore again. Nothing was touched",
     faults.ReadRefused: "Look for this error in the logs of the servers. Nothing was touched",
     faults.DataDirNotEmpty: "Restore only into the data directory of a new ZooKeeper. If none of this data is needed, "
     "set OVERWRITE_EXISTING=true to move it aside. Nothing was touched",
+    faults.DataMisplaced: "Set ZOOKEEPER_DATA_DIR to the dataDir of zoo.cfg, and ZOOKEEPER_DATA_LOG_DIR to its "
+    "dataLogDir, the directories above version-2. If they are right, move these files away. Nothing was touched",
     faults.DataDirLocked: "Wait until the other restore has ended. Nothing was touched",
     faults.DataDirTooSmall: "Enlarge the volume of ZOOKEEPER_DATA_DIR. Nothing was touched",
     faults.DataDirUnusable: "Mount a volume at ZOOKEEPER_DATA_DIR that this user may write, with enough room",

@@ -1,14 +1,18 @@
 import errno
+import gzip
 import os
 import re
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import BinaryIO
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from metadata_tool.errors import ArchiveCorrupt, Stopped
 from metadata_tool.zookeeper.datadir import JOINED, MARKER, DataDir
@@ -17,9 +21,12 @@ from metadata_tool.zookeeper.errors import (
     DataDirNotEmpty,
     DataDirTooSmall,
     DataDirUnusable,
+    DataMisplaced,
     LogDirUnusable,
 )
-from support.trees import node, snapshot_bytes
+from support.compressed import COMPRESS, snappy
+from support.damage import damage
+from support.trees import PATIENT, node, snapshot_bytes
 
 MARK = b"which restore"
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -73,7 +80,7 @@ def fresh(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("zxid", "name"), [(0, "snapshot.0"), (0x6_0000_0000, "snapshot.600000000")])
 def test_place(tmp_path: Path, zxid: int, name: str) -> None:
     """The snapshot is placed where ZooKeeper finds it, with the marker and nothing else."""
-    placed = data_dir(tmp_path).place(zxid, writing(b"tree"))
+    placed = data_dir(tmp_path).place(zxid, writing(b"tree"), "kept")
     expected = {"version-2": None, f"version-2/{name}": b"tree", "version-2/restore.json": MARK}
     assert (tmp_path / "version-2" / name, expected) == (placed, contents(tmp_path))
 
@@ -81,7 +88,7 @@ def test_place(tmp_path: Path, zxid: int, name: str) -> None:
 def test_place_on_fresh_volume(fresh: Path) -> None:
     """The usual content of a new volume is accepted and kept."""
     before = contents(fresh)
-    data_dir(fresh).place(1, writing(b"tree"))
+    data_dir(fresh).place(1, writing(b"tree"), "kept")
     assert before | {"version-2": None, "version-2/snapshot.1": b"tree", "version-2/restore.json": MARK} == contents(
         fresh
     )
@@ -94,45 +101,172 @@ def test_place_after_unfinished(fresh: Path) -> None:
     partial.mkdir()
     (partial / "snapshot.1").write_bytes(b"half")
     (partial / "snapshot.7").write_bytes(b"other")
-    data_dir(fresh).place(1, writing(b"tree"))
+    data_dir(fresh).place(1, writing(b"tree"), "kept")
     assert before | {"version-2": None, "version-2/snapshot.1": b"tree", "version-2/restore.json": MARK} == contents(
         fresh
     )
 
 
-@pytest.mark.parametrize("name", ["version-2", "snapshot.0", ".hidden", "myid2", "data"])
-@pytest.mark.parametrize("is_directory", [True, False])
-def test_not_empty(fresh: Path, name: str, *, is_directory: bool) -> None:
-    """A directory that holds anything is refused and not touched, and the message names what was found."""
-    found = fresh / name
-    if is_directory:
-        found.mkdir()
-    else:
-        found.write_bytes(b"precious")
+EMPTY = snapshot_bytes([node(path) for path in (b"", b"/zookeeper", b"/zookeeper/config", b"/zookeeper/quota")])
+"""The first snapshot of a server that has found no other."""
+MORE = snapshot_bytes([node(path) for path in (b"", b"/a", b"/zookeeper")])
+EPOCHS = {"currentEpoch": b"7", "acceptedEpoch": b"9"}
+
+
+def write_all(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Write files with these names and contents."""
+    directory.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({"snapshot.1": MORE}, "snapshot.1"),
+        ({"snapshot.1": b"damaged"}, "snapshot.1"),
+        ({"snapshot.1.gz": b"", **EPOCHS}, "snapshot.1.gz"),
+        ({"snapshot.aF.tmp": b""}, "snapshot.aF.tmp"),
+        ({"log.1": b""}, "log.1"),
+        ({"log.100000001": b"", "snapshot.0": EMPTY}, "log.100000001"),
+        ({"snapshot.0": MORE}, "snapshot.0"),
+        ({"snapshot.0": EMPTY[:-1]}, "snapshot.0"),
+        ({"snapshot.0.snappy": snappy(MORE)}, "snapshot.0.snappy"),
+        ({"snapshot.1": EMPTY}, "snapshot.1"),
+        ({"snapshot.0.tmp": EMPTY}, "snapshot.0.tmp"),
+        ({MARKER: MARK}, MARKER),
+    ],
+)
+def test_data(fresh: Path, files: dict[str, bytes], named: str) -> None:
+    """Snapshots, logs and a restore's marker are data: they are refused, named and not touched."""
+    write_all(fresh / "version-2", files)
     before = contents(fresh)
+    assert data_dir(fresh).holds_data()
     with pytest.raises(DataDirNotEmpty) as refused:
-        data_dir(fresh).place(1, writing(b"tree"))
+        data_dir(fresh).place(1, writing(b"tree"), "kept")
     assert before == contents(fresh)
-    assert f"it holds {name}" in refused.value.args[0]
-    assert str(fresh) in refused.value.args[0]
+    assert f"the data directory {fresh} is not empty, it holds version-2/{named}" == refused.value.args[0]
 
 
-def test_not_empty_keeps_unfinished(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        EPOCHS,
+        {"snapshot.0": EMPTY, **EPOCHS},
+        {"snapshot.0.gz": gzip.compress(EMPTY, mtime=0)},
+        {"snapshot.0.snappy": snappy(EMPTY), "updatingEpoch": b""},
+        {"snapshot.x": MORE, "log.txt": b"", "log": b"", ".nfs000000000000000100000001": b"", "logs.1": b""},
+    ],
+)
+def test_server_that_only_waited(fresh: Path, files: dict[str, bytes]) -> None:
+    """What a server leaves that had no tree is no data. It is moved aside, so that no old epoch stays."""
+    write_all(fresh / "version-2", files)
+    assert (False, bool(files)) == (data_dir(fresh).holds_data(), data_dir(fresh).is_used())
+    data_dir(fresh).place(1, writing(b"tree"), "kept")
+    assert {"snapshot.1": b"tree", MARKER: MARK} == contents(fresh / "version-2")
+    assert [files] * bool(files) == [contents(path) for path in fresh.glob("version-2.kept.*")]
+
+
+FOREIGN = st.one_of(
+    st.sampled_from([".snapshot", ".trashcan", "aquota.group", ".Trash-0", ".nfs0001", "lost+found", ".zfs", "data"]),
+    st.sampled_from(["version-2x", "Version-2", "version-2.old", ".version-2", "restore.json", "myid", "initialize"]),
+    st.sampled_from(["snapshot", "snapshot.x", "snapshot.", "mysnapshot.1", "log", "log.txt", "zookeeper.log.1"]),
+    st.binary(min_size=1, max_size=12).map(os.fsdecode),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12),
+)
+"""Names that no server gives its data."""
+
+
+@PATIENT
+@given(
+    st.dictionaries(
+        FOREIGN.filter(lambda name: name not in {".", ".."} and not {"/", "\0"} & set(name)), st.booleans()
+    ),
+    st.sampled_from(["new", "waited", "data"]),
+    st.booleans(),
+)
+def test_what_is_not_of_a_server(foreign: dict[str, bool], state: str, apart: bool) -> None:
+    """Foreign files and directories, also unreadable ones, hinder no restore, and are neither moved nor deleted."""
+    assume(not any(re.fullmatch(r"(snapshot|log)\.[0-9a-fA-F]+(\..*)?", name, re.DOTALL) for name in foreign))
+    with TemporaryDirectory() as temporary:
+        path = Path(temporary, "data")
+        logs = Path(temporary, "logs") if apart else path
+        for directory in {path, logs}:
+            directory.mkdir()
+            for name, is_directory in foreign.items():
+                (directory / name).mkdir(0) if is_directory else (directory / name).write_bytes(b"precious")
+        before = {directory: contents(directory) for directory in (path, logs)}
+        volume = DataDir(path, logs)
+        if state != "new":
+            write_all(path / "version-2", EPOCHS | ({"snapshot.5": b"old"} if state == "data" else {}))
+        assert (state == "data") == volume.holds_data()
+        volume.place(9, writing(b"tree"), "kept", replacing=state == "data")
+        after = {directory: contents(directory) for directory in (path, logs)}
+        moved = {name for name in after[path] if name.startswith("version-2.kept.")}
+    placed = {"version-2": None, "version-2/snapshot.9": b"tree", f"version-2/{MARKER}": MARK}
+    assert before[path] | placed == {name: after[path][name] for name in after[path].keys() - moved}
+    assert {"new": 0, "waited": 3, "data": 4}[state] == len(moved)
+    assert not apart or before[logs] == after[logs]
+
+
+@pytest.mark.parametrize("name", ["snapshot.1", "log.1", "snapshot.0.gz", "log.100000001"])
+@pytest.mark.parametrize("replacing", [True, False])
+def test_data_beside_version_2(fresh: Path, name: str, *, replacing: bool) -> None:
+    """Snapshots or logs where no server looks for them show that the directory may be a wrong one."""
+    (fresh / name).write_bytes(b"precious")
+    before = contents(fresh)
+    with pytest.raises(DataMisplaced, match=f"{fresh} holds {name}, not in version-2 but beside it"):
+        data_dir(fresh).place(1, writing(b"tree"), "kept", replacing=replacing)
+    assert before == contents(fresh)
+
+
+def a_file(path: Path) -> None:
+    """A file."""
+    path.write_bytes(b"precious")
+
+
+def a_dangling_link(path: Path) -> None:
+    """A link to nothing."""
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("make", [a_file, a_dangling_link])
+def test_version_2_is_no_directory(fresh: Path, make: Callable[[Path], None]) -> None:
+    """What else may have the name of ZooKeeper's directory is data."""
+    make(fresh / "version-2")
+    with pytest.raises(DataDirNotEmpty, match=r"it holds version-2$"):
+        data_dir(fresh).require_no_data()
+    data_dir(fresh).place(1, writing(b"tree"), "kept", replacing=True)
+    (kept,) = fresh.glob("version-2.kept.*")
+    assert (True, b"tree") == (os.path.lexists(kept), (fresh / "version-2" / "snapshot.1").read_bytes())
+
+
+def test_version_2_is_a_link(fresh: Path) -> None:
+    """A link to an empty directory is moved aside, and its directory stays."""
+    (fresh / "elsewhere").mkdir()
+    (fresh / "version-2").symlink_to("elsewhere")
+    data_dir(fresh).place(1, writing(b"tree"), "kept")
+    assert [] == list((fresh / "elsewhere").iterdir())
+    assert not (fresh / "version-2").is_symlink()
+
+
+def test_data_keeps_unfinished(tmp_path: Path) -> None:
     """A directory that is refused keeps even the remains of an earlier attempt."""
     (tmp_path / ".version-2.partial").mkdir()
-    (tmp_path / "version-2").mkdir()
+    write_all(tmp_path / "version-2", {"log.1": b""})
     before = contents(tmp_path)
     with pytest.raises(DataDirNotEmpty):
-        data_dir(tmp_path).place(1, writing(b"tree"))
+        data_dir(tmp_path).place(1, writing(b"tree"), "kept")
     assert before == contents(tmp_path)
 
 
 def test_second_place(tmp_path: Path) -> None:
     """A second restore into the same directory is refused and changes nothing."""
-    data_dir(tmp_path).place(1, writing(b"first"))
+    data_dir(tmp_path).place(1, writing(b"first"), "kept")
     before = contents(tmp_path)
     with pytest.raises(DataDirNotEmpty):
-        data_dir(tmp_path).place(2, writing(b"second"))
+        data_dir(tmp_path).place(2, writing(b"second"), "kept")
     assert before == contents(tmp_path)
 
 
@@ -141,7 +275,7 @@ def test_failing_write(fresh: Path, error: Exception, expected: type[Exception],
     """When writing fails, the directory is as it was and the error says why."""
     before = contents(fresh)
     with pytest.raises(expected, match=said):
-        data_dir(fresh).place(1, failing(error))
+        data_dir(fresh).place(1, failing(error), "kept")
     assert before == contents(fresh)
 
 
@@ -149,8 +283,8 @@ def test_failing_write(fresh: Path, error: Exception, expected: type[Exception],
 def test_place_after_failure(fresh: Path, error: Exception, expected: type[Exception], said: str) -> None:
     """After a failure, the next try succeeds."""
     with pytest.raises(expected, match=said):
-        data_dir(fresh).place(1, failing(error))
-    placed = data_dir(fresh).place(1, writing(b"tree"))
+        data_dir(fresh).place(1, failing(error), "kept")
+    placed = data_dir(fresh).place(1, writing(b"tree"), "kept")
     content = b"tree"
     assert content == placed.read_bytes()
 
@@ -164,7 +298,7 @@ def test_absent_while_writing(tmp_path: Path) -> None:
         seen.append((tmp_path / "version-2").exists())
         return {MARKER: MARK}
 
-    data_dir(tmp_path).place(1, write)
+    data_dir(tmp_path).place(1, write, "kept")
     expected = [False]
     assert expected == seen
 
@@ -187,31 +321,23 @@ def test_unusable(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     path = make(tmp_path)
     before = contents(tmp_path)
     with pytest.raises(DataDirUnusable) as refused:
-        data_dir(path).place(1, writing(b"tree"))
+        data_dir(path).place(1, writing(b"tree"), "kept")
     assert before == contents(tmp_path)
     assert str(path) in refused.value.args[0]
 
 
-def test_require_empty(fresh: Path) -> None:
-    """The check for an empty directory changes nothing."""
+def test_require_no_data(fresh: Path) -> None:
+    """The check for data changes nothing."""
     (fresh / ".version-2.partial").mkdir()
     before = contents(fresh)
-    data_dir(fresh).require_empty()
+    data_dir(fresh).require_no_data()
     assert before == contents(fresh)
-
-
-@pytest.mark.parametrize("name", ["version-2", "log.1"])
-def test_require_empty_refuses(tmp_path: Path, name: str) -> None:
-    """A directory that is not empty is refused before anything is fetched."""
-    (tmp_path / name).mkdir()
-    with pytest.raises(DataDirNotEmpty, match=name):
-        data_dir(tmp_path).require_empty()
 
 
 def test_read_marker(fresh: Path) -> None:
     """A directory has the marker of its restore, or none."""
     before = data_dir(fresh).marker()
-    data_dir(fresh).place(1, writing(b"tree"))
+    data_dir(fresh).place(1, writing(b"tree"), "kept")
     assert (None, MARK) == (before, data_dir(fresh).marker())
 
 
@@ -219,7 +345,7 @@ def test_read_marker(fresh: Path) -> None:
 def test_failing_write_leaves_no_marker(fresh: Path, error: Exception, expected: type[Exception], said: str) -> None:
     """A failed restore leaves no marker."""
     with pytest.raises(expected, match=said):
-        data_dir(fresh).place(1, failing(error))
+        data_dir(fresh).place(1, failing(error), "kept")
     assert data_dir(fresh).marker() is None
 
 
@@ -232,9 +358,9 @@ def test_unreadable_marker(fresh: Path) -> None:
 
 def test_data_is_kept_aside(fresh: Path) -> None:
     """Replaced data is moved aside unchanged."""
-    data_dir(fresh).place(1, writing(b"first"))
+    data_dir(fresh).place(1, writing(b"first"), "kept")
     before = {name: content for name, content in contents(fresh).items() if name.startswith("version-2/")}
-    data_dir(fresh).place(2, writing(b"second"), "kept")
+    data_dir(fresh).place(2, writing(b"second"), "kept", replacing=True)
     now = contents(fresh)
     assert before == {re.sub(r"\.kept\.\w+", "", name): now[name] for name in now if ".kept." in name and "/" in name}
     assert (b"second", None) == (now["version-2/snapshot.2"], now.get("version-2/snapshot.1"))
@@ -244,16 +370,16 @@ def test_data_is_kept_aside(fresh: Path) -> None:
 @pytest.mark.parametrize(("error", "expected", "said"), FAILURES)
 def test_failure_replaces_nothing(fresh: Path, error: Exception, expected: type[Exception], said: str) -> None:
     """If the new snapshot cannot be written, existing data is unchanged."""
-    data_dir(fresh).place(1, writing(b"first"))
+    data_dir(fresh).place(1, writing(b"first"), "kept")
     before = contents(fresh)
     with pytest.raises(expected, match=said):
-        data_dir(fresh).place(2, failing(error), "kept")
+        data_dir(fresh).place(2, failing(error), "kept", replacing=True)
     assert before == contents(fresh)
 
 
 def test_last_step_fails(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the new snapshot cannot be placed, existing data gets its name back."""
-    data_dir(fresh).place(1, writing(b"first"))
+    data_dir(fresh).place(1, writing(b"first"), "kept")
     before = contents(fresh)
     renames = Path.rename
 
@@ -264,13 +390,13 @@ def test_last_step_fails(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(DataDirUnusable):
-        data_dir(fresh).place(2, writing(b"second"), "kept")
+        data_dir(fresh).place(2, writing(b"second"), "kept", replacing=True)
     assert before == contents(fresh)
 
 
 def test_what_is_kept_aside_is_no_data(tmp_path: Path) -> None:
     """A directory that holds only data that was moved aside counts as empty."""
-    (tmp_path / "version-2").mkdir()
+    write_all(tmp_path / "version-2", {"log.1": b""})
     data_dir(tmp_path).move_aside("replaced by restore 2/../x")
     assert ["replaced_by_restore_2____x"] == [path.name.split(".")[1] for path in tmp_path.iterdir()]
     assert not data_dir(tmp_path).holds_data()
@@ -291,13 +417,13 @@ def test_space_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         data_dir(tmp_path).require_space(101)
 
 
-def with_snapshots(directory: Path, older: int) -> bytes:
+def with_snapshots(directory: Path, older: int, suffix: str = "") -> bytes:
     """Write two snapshots whose znode /a differs, of this zxid and of 0x10. Returns the bytes of the newer one."""
     (directory / "version-2").mkdir()
     content = b""
     for zxid, data in ((older, b"older"), (0x10, b"newer")):
-        content = snapshot_bytes([node(b"", b""), node(b"/a", data)])
-        (directory / "version-2" / f"snapshot.{zxid:x}").write_bytes(content)
+        content = COMPRESS[suffix](snapshot_bytes([node(b"", b""), node(b"/a", data), node(b"/b", b"and more")]))
+        (directory / "version-2" / f"snapshot.{zxid:x}{suffix}").write_bytes(content)
     return content
 
 
@@ -308,15 +434,19 @@ def test_hexadecimal_names(tmp_path: Path) -> None:
     assert expected == data_dir(tmp_path).find_znode(b"/a")
 
 
-def test_znode_in_a_snapshot(tmp_path: Path) -> None:
-    """A znode is found in the newest snapshot that can be read."""
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_znode_in_a_snapshot(tmp_path: Path, suffix: str) -> None:
+    """A znode is found in the newest snapshot that is not damaged, compressed or not."""
     assert data_dir(tmp_path).find_znode(b"/a") is None
-    content = with_snapshots(tmp_path, 0x9)
+    content = with_snapshots(tmp_path, 0x9, suffix)
     expected = b"newer"
     assert expected == data_dir(tmp_path).find_znode(b"/a")
-    assert data_dir(tmp_path).find_znode(b"/b") is None
-    (tmp_path / "version-2" / "snapshot.11").write_bytes(content[:20])
-    assert expected == data_dir(tmp_path).find_znode(b"/a")
+    assert data_dir(tmp_path).find_znode(b"/c") is None
+    for place in (len(content) // 2, len(content) - 7):
+        newest = tmp_path / "version-2" / f"snapshot.11{suffix}"
+        newest.write_bytes(content.replace(b"newer", b"wrong") if not suffix else content)
+        damage(newest, place)
+        assert expected == data_dir(tmp_path).find_znode(b"/a")
 
 
 @pytest.fixture
@@ -328,34 +458,40 @@ def apart(fresh: Path) -> DataDir:
 
 def test_logs_apart(apart: DataDir) -> None:
     """A separate directory for logs stays empty, and does not count as data inside the data directory."""
-    apart.place(1, writing(b"tree"))
+    apart.place(1, writing(b"tree"), "kept")
     assert {} == contents(apart.logs)
 
 
-@pytest.mark.parametrize("name", ["version-2", "log.1"])
-def test_logs_apart_must_be_empty(apart: DataDir, name: str) -> None:
+def test_logs_apart_are_data(apart: DataDir) -> None:
     """Old logs count as data, because ZooKeeper would replay them into the restored tree."""
-    (apart.logs / name).mkdir()
+    write_all(apart.logs / "version-2", {"log.1": b""})
     before = contents(apart.path)
-    with pytest.raises(DataDirNotEmpty, match=name):
-        apart.place(1, writing(b"tree"))
+    with pytest.raises(DataDirNotEmpty, match=r"it holds version-2/log\.1$"):
+        apart.place(1, writing(b"tree"), "kept")
     assert before == contents(apart.path)
+
+
+def test_logs_beside_version_2(apart: DataDir) -> None:
+    """Logs where no server looks for them are refused, and their directory is named."""
+    (apart.logs / "log.1").write_bytes(b"")
+    with pytest.raises(DataMisplaced, match=f"{apart.logs} holds log.1"):
+        apart.place(1, writing(b"tree"), "kept", replacing=True)
 
 
 def test_data_beside_empty_logs(apart: DataDir) -> None:
     """Data is refused even if the directory for logs is empty."""
-    (apart.path / "version-2").mkdir()
-    with pytest.raises(DataDirNotEmpty, match=r"it holds version-2$"):
-        apart.place(1, writing(b"tree"))
+    write_all(apart.path / "version-2", {"snapshot.2": b""})
+    with pytest.raises(DataDirNotEmpty, match=r"it holds version-2/snapshot\.2$"):
+        apart.place(1, writing(b"tree"), "kept")
     assert apart.holds_data()
 
 
 def test_logs_apart_are_kept_aside(apart: DataDir) -> None:
     """Replaced data is moved aside in both directories, under the same name."""
-    apart.place(1, writing(b"first"))
+    apart.place(1, writing(b"first"), "kept")
     (apart.logs / "version-2").mkdir()
     (apart.logs / "version-2" / "log.1").write_bytes(b"transactions")
-    apart.place(2, writing(b"second"), "kept")
+    apart.place(2, writing(b"second"), "kept", replacing=True)
     (kept,) = apart.path.glob("version-2.kept.*")
     assert b"transactions" == (apart.logs / kept.name / "log.1").read_bytes()
     assert b"first" == (kept / "snapshot.1").read_bytes()
@@ -365,14 +501,14 @@ def test_logs_apart_are_kept_aside(apart: DataDir) -> None:
 def test_missing_logs_are_named(fresh: Path) -> None:
     """The message names the directory that cannot be used."""
     with pytest.raises(LogDirUnusable, match="transaction log directory"):
-        DataDir(fresh, fresh / "elsewhere").require_empty()
+        DataDir(fresh, fresh / "elsewhere").require_no_data()
 
 
 @pytest.mark.parametrize(("mode", "of_files"), [(0o755, 0o644), (0o700, 0o600), (0o2775, 0o664), (0o770, 0o660)])
 def test_whoever_uses_the_directory_uses_what_is_placed(fresh: Path, mode: int, of_files: int) -> None:
     """Placed files get the mode of the data directory."""
     fresh.chmod(mode)
-    placed = data_dir(fresh).place(1, writing(b"tree"))
+    placed = data_dir(fresh).place(1, writing(b"tree"), "kept")
     assert mode == stat.S_IMODE(placed.parent.stat().st_mode)
     assert [of_files, of_files] == [stat.S_IMODE(path.stat().st_mode) for path in placed.parent.iterdir()]
 
@@ -393,7 +529,7 @@ def chowns(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
 
 def test_group_is_kept(fresh: Path, chowns: list[tuple[str, int, int]]) -> None:
     """What is made with the group of the directory is left alone."""
-    data_dir(fresh).place(1, writing(b"tree"))
+    data_dir(fresh).place(1, writing(b"tree"), "kept")
     assert [] == chowns
 
 
@@ -402,7 +538,7 @@ def test_group_of_the_directory(tmp_path: Path, request: pytest.FixtureRequest) 
     """Restored by another user, it gets the directory's group where that may be, and is restored where not."""
     os.chown(tmp_path, -1, 10_001)
     chowns = request.getfixturevalue("chowns")
-    data_dir(tmp_path).place(1, writing(b"tree"))
+    data_dir(tmp_path).place(1, writing(b"tree"), "kept")
     expected = [(name, -1, 10_001) for name in (".version-2.partial", "snapshot.1", MARKER)]
     assert expected == chowns
 
@@ -411,7 +547,7 @@ def test_group_of_the_directory(tmp_path: Path, request: pytest.FixtureRequest) 
 def test_root_gives_it_to_the_owner(fresh: Path) -> None:
     """Files that root restores get the owner of the directory."""
     os.chown(fresh, 10_000, 10_001)
-    placed = data_dir(fresh).place(1, writing(b"tree"))
+    placed = data_dir(fresh).place(1, writing(b"tree"), "kept")
     owners = {(path.stat().st_uid, path.stat().st_gid) for path in (placed, placed.parent, placed.parent / MARKER)}
     assert {(10_000, 10_001)} == owners
 
@@ -448,13 +584,15 @@ def test_note_of_an_empty_start(fresh: Path) -> None:
         ("snapshot.1", snapshot_bytes([node(b"", b"")])[:-1], False),
         ("snapshot.1", b"", False),
         ("snapshot.0", snapshot_bytes([node(b"", b"")]), False),
-        ("snapshot.1.gz", b"compressed, never looked into", True),
+        ("snapshot.0.gz", gzip.compress(b"", mtime=0), False),
+        ("snapshot.0.snappy", snappy(b""), False),
         ("snapshot.1", bytes(4) + b"\0\0\0\x01/", False),
         ("snapshot.1", bytes(5) + b"\0\0\0\x01/", True),
-        ("snapshot.1.gz", b"", False),
-        ("snapshot.1.gz", bytes(10), False),
-        ("snapshot.1.gz", bytes(11), True),
-        ("snapshot.1.snappy", b"compressed, never looked into", True),
+        ("snapshot.aF.gz", b"\x1f\x8b", True),
+        ("snapshot.1.gz", b"\x1f", False),
+        ("snapshot.1.gz", snapshot_bytes([node(b"", b"")]), False),
+        ("snapshot.1.snappy", b"\x82SNAPPY\0", True),
+        ("snapshot.1.snappy", b"\x82SNAPPY", False),
         ("log.1", snapshot_bytes([node(b"", b"")]), False),
     ],
 )
@@ -467,7 +605,7 @@ def test_has_snapshot(fresh: Path, name: str, content: bytes, *, expected: bool)
 
 def test_half_of_keeping_aside_is_undone(apart: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the second of both directories cannot be renamed, the first has its name again."""
-    apart.place(1, writing(b"first"))
+    apart.place(1, writing(b"first"), "kept")
     (apart.logs / "version-2").mkdir()
     before = contents(apart.path)
     renames = Path.rename
@@ -479,7 +617,7 @@ def test_half_of_keeping_aside_is_undone(apart: DataDir, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(DataDirUnusable):
-        apart.place(2, writing(b"second"), "kept")
+        apart.place(2, writing(b"second"), "kept", replacing=True)
     assert before == contents(apart.path)
 
 
@@ -503,4 +641,4 @@ def test_error_without_a_path(tmp_path: Path, error: OSError, reason: str) -> No
     """An error that names no file is told of the data directory, with the system's words or its own."""
     (tmp_path / "logs").mkdir()
     with pytest.raises(DataDirUnusable, match=f"^the data directory {tmp_path} cannot be used: {reason}$"):
-        DataDir(tmp_path, tmp_path / "logs").place(1, failing(error))
+        DataDir(tmp_path, tmp_path / "logs").place(1, failing(error), "kept")

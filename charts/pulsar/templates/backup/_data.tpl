@@ -19,16 +19,5 @@ ZOOKEEPER_TLS_KEY: /etc/zookeeper-tls/tls.key
 ZOOKEEPER_TLS_CHECK_HOSTNAME: {{ .checkHostname | quote }}
 {{- end }}
 {{- end }}
-{{- with $backup.sasl }}
-{{- if .mechanism }}
-ZOOKEEPER_SASL_MECHANISM: {{ .mechanism }}
-{{- end }}
-{{- if eq (.mechanism | default "") "GSSAPI" }}
-KRB5_CONFIG: /etc/zookeeper-sasl/krb5.conf
-ZOOKEEPER_SASL_KEYTAB: /etc/zookeeper-sasl/keytab
-ZOOKEEPER_SASL_PRINCIPAL: {{ .principal | default "" | quote }}
-ZOOKEEPER_SASL_SERVICE: {{ .service | quote }}
-{{- end }}
-{{- end }}
 {{- include "pulsar.tool.data" (dict "root" . "tool" "backup") | nindent 0 }}
 {{- end }}

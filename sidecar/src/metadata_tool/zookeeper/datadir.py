@@ -4,7 +4,9 @@ ZooKeeper loads the newest readable snapshot in `version-2`, and starts empty if
 written to a directory beside it and synced, and then that directory is renamed to `version-2`.
 
 A marker identifies the restore. It is in `version-2` too (ZooKeeper ignores unknown names), so it moves together with
-the data that it describes. Nothing is ever deleted: existing data is moved aside, which means renamed.
+the data that it describes. Nothing is ever deleted: an existing `version-2` is moved aside, which means renamed. So is
+one that holds no data, because the epochs of an earlier ensemble keep a server from starting, or from joining.
+All else in the directories is left alone: what belongs to the file system, to a storage system, or to users.
 """
 
 import fcntl
@@ -20,11 +22,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from metadata_tool.files import sync_directory
+from metadata_tool.zookeeper import compression, server_data
 from metadata_tool.zookeeper.errors import (
     DataDirLocked,
     DataDirNotEmpty,
     DataDirTooSmall,
     DataDirUnusable,
+    DataMisplaced,
     LogDirUnusable,
 )
 from metadata_tool.zookeeper.snapshot import SnapshotError, SnapshotReader
@@ -34,12 +38,6 @@ MARKER = "restore.json"
 JOINED = "restore-joined.json"
 """Beside `version-2`: the member started empty, to take its tree from the cluster of this restore."""
 _PARTIAL = ".version-2.partial"
-_SNAPSHOT = re.compile(r"snapshot\.(?P<zxid>[0-9a-f]{1,16})(?P<compression>\.gz|\.snappy)?")
-_ASIDE = f"{VERSION_2}."
-_HARMLESS = {"lost+found", "myid", _PARTIAL, JOINED, f"{JOINED}.new"}
-"""What a new volume may hold: the file system's own directory, the server's id, remains of an earlier attempt."""
-_SEAL = b"\0\0\0\x01/"
-_HEAD = 10
 
 
 def snapshot_file(zxid: int) -> str:
@@ -97,34 +95,54 @@ class DataDir:
     def has_snapshot(self) -> bool:
         """Whether there is a snapshot that ZooKeeper would try to load (SnapStream.isValidSnapshot).
 
-        `snapshot.0` does not count: an empty server writes it before it has found the others.
+        That of zxid 0 does not count: an empty server writes it before it has found the others.
         """
         with self._explaining():
-            return any(_looks_complete(path) for path in self._snapshots() if path.name != snapshot_file(0))
+            found = server_data.snapshots(self.path / VERSION_2)
+            return any(server_data.looks_complete(path) for path in found if server_data.zxid(path))
 
     def find_znode(self, path: bytes) -> bytes | None:
-        """The data of a znode in the newest readable snapshot, None if there is none.
+        """The data of a znode in the newest undamaged snapshot, None if there is none.
 
-        Compressed snapshots are not readable here. Reading a million znodes takes a few seconds.
+        The snapshot is read to its end, where its seals are: a few seconds for a million znodes.
         """
-        for snapshot in self._snapshots():
-            with self._explaining(), suppress(SnapshotError), snapshot.open("rb") as stream:
-                nodes = SnapshotReader(stream).nodes()
-                return next((node.data for node in nodes if node.path == path), None)
+        for snapshot in server_data.snapshots(self.path / VERSION_2):
+            with self._explaining(), suppress(SnapshotError), compression.opened(snapshot) as stream:
+                found = [node.data for node in SnapshotReader(stream).nodes() if node.path == path]
+                return found[0] if found else None
         return None
 
     def holds_data(self) -> bool:
-        """Whether there is more than a new volume may hold, apart from data that was moved aside."""
+        """Whether there is data of a server or a restore, apart from data that was moved aside."""
         return bool(self._data())
 
-    def require_empty(self) -> None:
-        """Check that the directory holds no data.
+    def is_used(self) -> bool:
+        """Whether there is anything that `move_aside` moves: data, or what a server without data has left."""
+        with self._explaining():
+            return bool(self._used())
+
+    def require_no_data(self) -> None:
+        """Check that there is no data of a server or a restore.
 
         Raises:
-            DataDirNotEmpty: the directory holds data.
+            DataDirNotEmpty: there is.
+            DataMisplaced: there is, but where no server looks for it. The directory may be a wrong one.
         """
+        self.require_in_place()
         if found := self._data():
             raise DataDirNotEmpty(self.path, found)
+
+    def require_in_place(self) -> None:
+        """Check that all data is in `version-2`.
+
+        Raises:
+            DataMisplaced: there is some beside it.
+        """
+        for directory in self._directories:
+            with self._explaining():
+                found = server_data.names(directory)
+            if found:
+                raise DataMisplaced(directory, found)
 
     def require_space(self, size: int) -> None:
         """Check that there is room for this many bytes, before the first one is written.
@@ -138,43 +156,46 @@ class DataDir:
             raise DataDirTooSmall(self.path, free, size)
 
     def move_aside(self, why: str) -> dict[Path, Path]:
-        """Move data aside: rename it, with the reason and the time in the name. Returns new names by old ones.
+        """Move each `version-2` aside unless it is empty. Returns new names by old ones.
 
-        The logs are renamed first. A snapshot without its logs is only older, but ZooKeeper would replay logs without
-        their snapshot into another one.
+        It is renamed, with the reason and the time in the name. The logs are renamed first. A snapshot without its logs
+        is only older, but ZooKeeper would replay logs without their snapshot into another one.
         """
-        name = f"{_ASIDE}{re.sub(r'[^A-Za-z0-9_-]', '_', why)}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        name = f"{VERSION_2}.{re.sub(r'[^A-Za-z0-9_-]', '_', why)}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         kept: dict[Path, Path] = {}
         with self._explaining():
             try:
-                for directory in dict.fromkeys((self.logs, self.path)):
-                    if (directory / VERSION_2).exists():
-                        kept[directory / VERSION_2] = (directory / VERSION_2).rename(directory / name)
-                        sync_directory(directory)
+                for used in self._used():
+                    kept[used] = used.rename(used.with_name(name))
+                    sync_directory(used.parent)
             except OSError:
                 _undo(kept)
                 raise
         return kept
 
-    def place(self, zxid: int, write: Callable[[BinaryIO], Mapping[str, bytes]], replacing: str | None = None) -> Path:
+    def place(
+        self, zxid: int, write: Callable[[BinaryIO], Mapping[str, bytes]], aside: str, *, replacing: bool = False
+    ) -> Path:
         """Have `write` write the snapshot of this zxid, and place it atomically. Returns the path of the file.
 
         `write` returns the content of further files by name. The one called MARKER is the result of `marker` from then
-        on. With `replacing`, existing data is moved aside for this reason once all is written. If the process is killed
-        after that, the directory counts as empty, and the next attempt continues.
+        on. Once all is written, an existing `version-2` is moved aside for the reason `aside`. If the process is killed
+        after that, the directory holds no data, and the next attempt continues.
 
         Raises:
-            DataDirNotEmpty: there is data, and `replacing` is None.
+            DataDirNotEmpty: there is data, and it is not `replacing` that.
+            DataMisplaced: there is data where no server looks for it.
             Exception: any error of `write`. The directory is then unchanged.
         """
-        if replacing is None:
-            self.require_empty()
+        if replacing:
+            self.require_in_place()
+        else:
+            self.require_no_data()
         partial, placed = self.path / _PARTIAL, self.path / VERSION_2
         with self._explaining():
             try:
                 self._fill(partial, snapshot_file(zxid), write)
-                kept = {} if replacing is None else self.move_aside(replacing)
-                _rename(partial, placed, kept)
+                _rename(partial, placed, self.move_aside(aside))
                 sync_directory(self.path)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
@@ -209,19 +230,29 @@ class DataDir:
                 os.chown(path, -1, wanted.st_gid)
         path.chmod(stat.S_IMODE(wanted.st_mode) & (0o2777 if path.is_dir() else 0o666))
 
-    def _snapshots(self) -> list[Path]:
-        """The snapshots in `version-2`, the newest first."""
-        found = [
-            (match, path) for path in (self.path / VERSION_2).glob("*") if (match := _SNAPSHOT.fullmatch(path.name))
-        ]
-        return [path for _, path in sorted(found, key=lambda item: -int(item[0]["zxid"], 16))]
+    @property
+    def _directories(self) -> list[Path]:
+        """Both directories, the logs first, or one if they are the same."""
+        return list(dict.fromkeys((self.logs, self.path)))
+
+    def _used(self) -> list[Path]:
+        """Each `version-2` that is not an empty directory."""
+        found = [directory / VERSION_2 for directory in self._directories if os.path.lexists(directory / VERSION_2)]
+        return [path for path in found if path.is_symlink() or not path.is_dir() or any(path.iterdir())]
 
     def _data(self) -> list[str]:
+        """The names of files with data, as seen from their directory. A `version-2` that is no directory is data."""
         found = []
         with self._explaining():
-            for directory in dict.fromkeys((self.path, self.logs)):
-                names = {entry.name for entry in directory.iterdir() if entry not in (self.path, self.logs)}
-                found += sorted(name for name in names - _HARMLESS if not name.startswith(_ASIDE))
+            for directory in reversed(self._directories):
+                next(directory.iterdir(), None)  # it must be there, and readable
+                path = directory / VERSION_2
+                if path.is_dir():
+                    names = server_data.names_with_data(path)
+                    names += [MARKER] if os.path.lexists(path / MARKER) else []
+                    found += [f"{VERSION_2}/{name}" for name in names]
+                elif os.path.lexists(path):
+                    found.append(VERSION_2)
         return found
 
     def _read(self, path: Path) -> bytes | None:
@@ -258,12 +289,3 @@ def _rename(partial: Path, placed: Path, kept: Mapping[Path, Path]) -> None:
 def _undo(kept: Mapping[Path, Path]) -> None:
     for before, now in kept.items():
         now.rename(before)
-
-
-def _looks_complete(snapshot: Path) -> bool:
-    if not snapshot.name.startswith("snapshot.") or snapshot.suffix in (".gz", ".snappy"):
-        return snapshot.stat().st_size > _HEAD
-    with snapshot.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - len(_SEAL)))
-        return size >= _HEAD and file.read() == _SEAL

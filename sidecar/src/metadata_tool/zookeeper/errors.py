@@ -133,6 +133,34 @@ class Untrusted(ZooKeeperError):
         super().__init__(f"TLS with ZooKeeper at {server} failed: {reason}")
 
 
+class SpeaksTls(ZooKeeperError):
+    """A port speaks TLS, and the client does not."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__(f"ZooKeeper at {server} speaks TLS, and this connection did not")
+
+
+class SpeaksNoTls(ZooKeeperError):
+    """A port speaks no TLS, and the client does."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__(f"TLS with ZooKeeper at {server} failed: this port speaks no TLS")
+
+
+class AnswerUnclear(ZooKeeperError):
+    """A server accepts connections, but does not show whether it serves."""
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(f"{server} accepts connections, but does not show whether it serves: {reason}")
+
+
+class NameUnresolved(ZooKeeperError):
+    """Name resolution failed, which is not the answer that a name does not exist."""
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(f"the name in {server} cannot be resolved now, so it is not known whether it runs: {reason}")
+
+
 class SessionLost(ZooKeeperError):
     """The connection broke, or the server's answers cannot be used."""
 
@@ -157,10 +185,10 @@ class ReadRefused(ZooKeeperError):
 
 
 class ChrootMissing(ZooKeeperError):
-    """The chroot does not exist, or this login cannot read it."""
+    """The chroot does not exist."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"the chroot {path} does not exist, or the login cannot read it")
+        super().__init__(f"the chroot {path} does not exist")
 
 
 class ChrootDeleted(ZooKeeperError):
@@ -189,6 +217,13 @@ class DataDirNotEmpty(ZooKeeperError):
 
     def __init__(self, path: Path, found: Sequence[str]) -> None:
         super().__init__(f"the data directory {path} is not empty, it holds {', '.join(found[:3])}")
+
+
+class DataMisplaced(ZooKeeperError):
+    """A directory has snapshots or logs beside `version-2`, where no server looks for them."""
+
+    def __init__(self, path: Path, found: Sequence[str]) -> None:
+        super().__init__(f"the data directory {path} holds {', '.join(found[:3])}, not in version-2 but beside it")
 
 
 class DataDirLocked(ZooKeeperError):

@@ -8,6 +8,7 @@ from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 from metadata_tool.zookeeper.stat import Stat
 
 CONFIG = b"/zookeeper/config"
+PATHS = frozenset((b"", b"/zookeeper", CONFIG, b"/zookeeper/quota"))
 _NEW = Stat(0, 0, 0, 0, 0, 0, 0, 0, 0).pack()
 
 

@@ -145,6 +145,8 @@ WRITE_BUFFER = 1 << 20
 """Of files on disk: few and large writes."""
 SNAPSHOT_CHUNK = 1 << 18
 """A snapshot is read and written in pieces of this size."""
+SNAPPY_BLOCK = 1 << 20
+"""Bytes of one block of a compressed snapshot, compressed or not. Servers write blocks of 32 KiB."""
 
 
 @dataclass(frozen=True)

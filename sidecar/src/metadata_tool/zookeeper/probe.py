@@ -1,20 +1,23 @@
 """Which members of an ensemble run, which serve, and from which restore those that do not serve were started.
 
-It needs no session. It uses the four-letter command `srvr`, which is allowed by default, and the AdminServer's
-`system_properties`, which a server answers even without a quorum (Commands.SystemPropertiesCommand).
+It needs no session. The AdminServer answers `system_properties` even if its server has no quorum
+(Commands.SystemPropertiesCommand).
 """
 
-import contextlib
 import http.client
 import json
 import re
 import socket
-import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from socket import SOCK_STREAM
 from typing import Any
 
-from metadata_tool.zookeeper import limits
+from metadata_tool.zookeeper import limits, tls
+from metadata_tool.zookeeper.errors import NameUnresolved, ZooKeeperError
+from metadata_tool.zookeeper.server_state import State, state
+from metadata_tool.zookeeper.tls import Tls
 
 ORIGIN = "metadata-backup.restored"
 """A Java system property of a server: the digest of the marker in its data directory."""
@@ -32,15 +35,20 @@ ASKER = "Metadata-Backup-Member"
 """A header of a request for PROPERTIES: the id of the member that asks. An AdminServer ignores it."""
 
 _ADDRESS = re.compile(r"\[?(?P<host>.*?)\]?(?::(?P<port>[0-9]+))?")
-_SERVES = re.compile(r"^Mode: |is not in the whitelist", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Member:
-    """A server that runs. It serves if it is part of a quorum, or refuses to answer."""
+    """A server that runs. If `unclear` is an error, it is not known whether it serves.
+
+    `reached` are those of its addresses (`host:port`) that accept connections. A name may have several, and each may be
+    that of another server.
+    """
 
     address: str
     serves: bool
+    unclear: ZooKeeperError | None = None
+    reached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,45 +60,73 @@ class Origin:
     has_run: bool = False
 
 
-def look(servers: str) -> list[Member]:
-    """The servers of these (`host:port,…`) that run."""
-    answers = {server: _ask(server) for server in servers.split(",") if server}
-    return [Member(server, bool(_SERVES.search(answer))) for server, answer in answers.items() if answer]
+def look(servers: str, secure: Tls | None = None) -> list[Member]:
+    """The servers of these (`host:port,…`) that run, or may run.
+
+    Raises:
+        AuthoritiesUnusable, CertificateUnusable: a file for TLS cannot be used.
+    """
+    return list(filter(None, (_member(server, secure) for server in servers.split(",") if server)))
 
 
-def origin(server: str, admin_port: int) -> Origin:
+def _member(server: str, secure: Tls | None) -> Member | None:
+    """A server, as what is known of all its addresses says. It serves if any of them does. None if none runs."""
+    name, port = _split(server)
+    try:
+        found = socket.getaddrinfo(name, port, type=SOCK_STREAM)
+    except socket.gaierror as error:
+        again = error.errno == socket.EAI_AGAIN
+        return Member(server, serves=False, unclear=NameUnresolved(server, str(error.strerror))) if again else None
+    except UnicodeError:
+        return None  # no name can be like this
+    addresses = dict.fromkeys((str(address[0]), int(address[1])) for *_, address in found)
+    states = {address: state(server, name, address, secure) for address in addresses}
+    reached = tuple(f"[{host}]:{at}" for (host, at), seen in states.items() if seen)
+    errors = (seen for seen in states.values() if isinstance(seen, ZooKeeperError))
+    serves = State.SERVES in states.values()
+    return Member(server, serves, None if serves else next(errors, None), reached) if reached else None
+
+
+def origin(server: str, admin_port: int, secure: Tls | None = None) -> Origin:
     """What a server (`host:port`) reports as its ORIGIN, its POINT and HAS_RUN."""
-    reported = properties(server, admin_port)
+    reported = properties(server, admin_port, secure=secure)
     return Origin(str(reported.get(ORIGIN, "")), str(reported.get(POINT, "")), reported.get(HAS_RUN) == "true")
 
 
-def properties(server: str, admin_port: int, asker: str = "") -> Mapping[str, Any]:
-    """The answer of a server (`host:port`) on its AdminServer's port, empty if it is missing or not a mapping."""
+def properties(server: str, admin_port: int, asker: str = "", secure: Tls | None = None) -> Mapping[str, Any]:
+    """The answer of a server (`host:port`) on its AdminServer's port, empty if it is missing or not a mapping.
+
+    An AdminServer that answers only by HTTPS (admin.forceHttps) is asked so. Its certificate is that of the quorum,
+    which other authorities may have signed, and is not checked: what it says counts as little as by HTTP.
+    """
     host = _split(server)[0]
     connection = http.client.HTTPConnection(host, admin_port, timeout=limits.PROBE_TIMEOUT)
     try:
-        connection.request("GET", PROPERTIES, headers={ASKER: asker} if asker else {})
-        reported = json.loads(connection.getresponse().read(limits.PROBE_ANSWER))
-    except (OSError, http.client.HTTPException, ValueError, RecursionError):
+        return _get(connection, asker)
+    except (http.client.BadStatusLine, ConnectionResetError):
+        context = tls.unchecked(secure)
+    except (OSError, http.client.HTTPException):
         return {}
-    finally:
-        connection.close()
+    try:
+        return _get(http.client.HTTPSConnection(host, admin_port, timeout=limits.PROBE_TIMEOUT, context=context), asker)
+    except (OSError, http.client.HTTPException):
+        return {}
+
+
+def _get(connection: http.client.HTTPConnection, asker: str) -> Mapping[str, Any]:
+    """The properties that an AdminServer answers, empty if its answer is not a mapping.
+
+    Raises:
+        OSError, HTTPException: it does not answer.
+    """
+    with closing(connection):
+        connection.request("GET", PROPERTIES, headers={ASKER: asker} if asker else {})
+        answer = connection.getresponse().read(limits.PROBE_ANSWER)
+    try:
+        reported = json.loads(answer)
+    except (ValueError, RecursionError):
+        return {}
     return reported if isinstance(reported, dict) else {}
-
-
-def _ask(server: str) -> str:
-    """The answer of a server, empty if none runs."""
-    answer = b""
-    with (
-        contextlib.suppress(OSError),
-        socket.create_connection(_split(server), timeout=limits.PROBE_TIMEOUT) as connection,
-    ):
-        answer = b"\n"  # the server runs, even if it answers nothing
-        connection.sendall(b"srvr")
-        deadline = time.monotonic() + limits.PROBE_TIMEOUT
-        while time.monotonic() < deadline and (chunk := connection.recv(65536)):
-            answer += chunk
-    return answer.decode(errors="replace")
 
 
 def _split(server: str) -> tuple[str, int]:

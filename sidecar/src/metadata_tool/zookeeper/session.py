@@ -24,15 +24,18 @@ from metadata_tool.zookeeper.errors import (
     LoginDemanded,
     LoginRefused,
     OtherLoginDemanded,
+    ReadRefused,
     SessionLost,
     TooOld,
     Unreachable,
+    ZnodeUnreadable,
     ZooKeeperError,
 )
 from metadata_tool.zookeeper.limits import ConnectionLimits
-from metadata_tool.zookeeper.protocol import DataReply
+from metadata_tool.zookeeper.protocol import DataReply, Refusal
 from metadata_tool.zookeeper.sasl import Sasl, log_in
-from metadata_tool.zookeeper.tls import Tls
+from metadata_tool.zookeeper.snapshot import printable
+from metadata_tool.zookeeper.tls import Tls, is_spoken
 from metadata_tool.zookeeper.wire import Requests, Wire, WireError, Wires
 
 log = logging.getLogger(__name__)
@@ -111,10 +114,12 @@ class Session:
         return answers[0]
 
     def read(self, path: bytes) -> DataReply | None:
-        """Data and stat of one znode, None if it does not exist or cannot be read.
+        """Data and stat of one znode, None if it does not exist.
 
         Raises:
             DecodeError: the answer is malformed.
+            ZnodeUnreadable: this login cannot read it.
+            ReadRefused: the server does not read it for another reason.
             WireError: the connection broke.
         """
         answer = self.ask(protocol.MULTI_READ, protocol.multi_read([protocol.on_wire(path)]))
@@ -123,7 +128,12 @@ class Session:
         replies = protocol.read_replies(answer.body)
         if len(replies) != 1:
             raise DecodeError(f"{len(replies)} answers to one read")
-        return replies[0] if isinstance(replies[0], DataReply) else None
+        (reply,) = replies
+        if isinstance(reply, DataReply) or reply == Refusal(protocol.NO_NODE):
+            return reply if isinstance(reply, DataReply) else None
+        if reply == Refusal(protocol.NO_AUTH):
+            raise ZnodeUnreadable(f"the login cannot read znode {printable(path)}", "READ on it")
+        raise ReadRefused(printable(path), reply.code if isinstance(reply, Refusal) else 0)
 
     def wires(self) -> Wires:
         """All connections of this session, to be read together."""
@@ -252,6 +262,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _why(error: BaseException, endpoint: Endpoint, tls: Tls | None) -> str:
+    if not tls and is_spoken(endpoint[1:]):
+        return "it speaks TLS, and this connection did not"
     with suppress(OSError):
         if _command(endpoint, tls, b"isro").strip() == "ro":  # it closes the connections of clients that may write
             return "it lost its quorum and is read-only (readonlymode)"

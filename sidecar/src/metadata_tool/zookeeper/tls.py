@@ -3,12 +3,23 @@
 kazoo retries, and does not say why. So each server is tried once before, with the same settings.
 """
 
+import re
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from metadata_tool.zookeeper import limits
-from metadata_tool.zookeeper.errors import AuthoritiesUnusable, CertificateUnusable, Untrusted
+from metadata_tool.zookeeper.errors import (
+    AuthoritiesUnusable,
+    CertificateUnusable,
+    SpeaksNoTls,
+    Untrusted,
+    ZooKeeperError,
+)
+
+_TLS_RECORD = re.compile(rb"[\x15\x16]\x03")
+"""How an alert or the answer to a handshake begins (RFC 8446, 5.1)."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +57,21 @@ class Tls:
         """Do a handshake with the first of these servers that answers.
 
         Raises:
-            Untrusted: it failed with all that answered.
+            Untrusted, SpeaksNoTls: it failed with all that answered.
             AuthoritiesUnusable, CertificateUnusable: a file cannot be used.
         """
-        context, failed = self.context(), list[tuple[str, str]]()
+        context, failed = self.context(), list[ZooKeeperError]()
         for host, port in servers:
-            failure = _failure(context, host, port)
-            if failure == "":
+            try:
+                _ask(context, host, port, b"ruok")  # a refused client certificate shows at the first read
+            except (ssl.SSLError, ConnectionResetError) as error:
+                failed.append(failure(f"{host}:{port}", (host, port), error))
+            except OSError:
+                continue
+            else:
                 return
-            failed += [(f"{host}:{port}", failure)] if failure else []
         if failed:
-            raise Untrusted(*failed[0])
+            raise failed[0]
 
     def command(self, host: str, port: int, word: bytes) -> str:
         """The answer of a session's server to a four-letter command. Its host name is not checked.
@@ -82,17 +97,40 @@ def _ask(context: ssl.SSLContext, host: str, port: int, word: bytes) -> str:
         return secure.recv(65536).decode(errors="replace")
 
 
-def _failure(context: ssl.SSLContext, host: str, port: int) -> str | None:
-    """Why a handshake fails. Empty if it succeeds, None if the server does not answer."""
-    try:
-        _ask(context, host, port, b"ruok")  # a refused client certificate shows at the first read
-    except ssl.SSLError as error:
-        return _reason(error)
-    except ConnectionResetError:
-        return "the server closed the connection, so it may demand a client certificate, or speak no TLS"
-    except OSError:
-        return None
-    return ""
+def failure(server: str, address: tuple[str, int], error: ssl.SSLError | ConnectionResetError) -> ZooKeeperError:
+    """Why a handshake failed: another error if the server answers without TLS."""
+    if not isinstance(error, ssl.SSLCertVerificationError) and _speaks_plainly(address):
+        return SpeaksNoTls(server)
+    if isinstance(error, ssl.SSLEOFError | ConnectionResetError):
+        return Untrusted(server, "the server closed the connection, so it may demand a client certificate")
+    return Untrusted(server, _reason(error))
+
+
+def _speaks_plainly(address: tuple[str, int]) -> bool:
+    """Whether a server answers a four-letter command without TLS, be it a refusal."""
+    with suppress(OSError), socket.create_connection(address, timeout=limits.COMMAND_TIMEOUT) as plain:
+        plain.sendall(b"srvr")
+        return bool(re.match(rb"[A-Za-z]", plain.recv(1)))
+    return False
+
+
+def unchecked(secure: Tls | None) -> ssl.SSLContext:
+    """A context that trusts any server, and shows it the client certificate, if there is one."""
+    context = secure.context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def is_spoken(address: tuple[str, int]) -> bool:
+    """Whether a server answers a TLS handshake, be it a refusal."""
+    context, sent = unchecked(None), ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), sent).do_handshake()
+    with suppress(OSError), socket.create_connection(address, timeout=limits.PROBE_TIMEOUT) as plain:
+        plain.sendall(sent.read())
+        return bool(_TLS_RECORD.match(plain.recv(2, socket.MSG_WAITALL)))
+    return False
 
 
 def _reason(error: ssl.SSLError) -> str:
