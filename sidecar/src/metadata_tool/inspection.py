@@ -53,7 +53,7 @@ def inspect(point: RestorePoint, path: Path, each: Callable[[Node], None]) -> In
         require_match(point, backup.manifest)
         inspection = Inspection(backup.manifest)
         for node in backup.tree().nodes:
-            top = printable(b"/".join(node.path.split(b"/", 2)[:2]))
+            top = printable(b"/".join(node.path.split(b"/")[:2]))
             inspection.znodes[top] += 1
             inspection.bytes[top] += len(node.data or b"")
             each(node)
