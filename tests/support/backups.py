@@ -1,6 +1,6 @@
 """Backup files and reports for tests, made by the program's own writers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,17 @@ def keep(store: Store, source: Path, name: str, heartbeat: Callable[[], None]) -
     store.save(source, sha256(source), name, heartbeat)
 
 
-def make_backup(directory: Path, prefix: str = "pulsar", timestamp: int = TIMESTAMP, **changes: Any) -> RestorePoint:
-    """Put a backup of `TREE` into a directory; the changes are to its manifest."""
+def make_backup(
+    directory: Path,
+    prefix: str = "pulsar",
+    timestamp: int = TIMESTAMP,
+    tree: Mapping[bytes, bytes | None] = TREE,
+    **changes: Any,
+) -> RestorePoint:
+    """Put a backup of a tree into a directory; the changes are to its manifest."""
     point = RestorePoint(location(directory), BackupName(prefix, timestamp))
-    nodes = [node(path, data) for path, data in TREE.items()]
-    size = sum(len(data or b"") for data in TREE.values())
+    nodes = [node(path, data) for path, data in tree.items()]
+    size = sum(len(data or b"") for data in tree.values())
     described = {"prefix": prefix, "timestamp": timestamp, "data_bytes": size, **changes}
     make_archive(directory / str(point.name), nodes, **described)
     return point

@@ -38,6 +38,14 @@ def test_counts_are_by_top_level_path(tmp_path: Path) -> None:
     }
 
 
+def test_counts_of_a_deep_tree(tmp_path: Path) -> None:
+    """All znodes below a top-level path count for it, however deep they are."""
+    deep = {b"": None, b"/a": b"1", b"/a/b": b"22", b"/a/b/c": b"333", b"/a/b/c/d": b"4444"}
+    found, _ = inspected(make_backup(tmp_path, tree=deep), tmp_path)
+    assert {"/": 1, "/a": 4} == dict(found.znodes)
+    assert {"/": 0, "/a": 10} == {path: found.bytes[path] for path in found.znodes}
+
+
 def test_json_is_the_manifest_and_the_counts(tmp_path: Path) -> None:
     """The JSON has the manifest and the counts."""
     found, _ = inspected(make_backup(tmp_path), tmp_path)
@@ -52,27 +60,43 @@ def test_json_is_the_manifest_and_the_counts(tmp_path: Path) -> None:
     } == read["topLevel"]
 
 
-def test_text(tmp_path: Path) -> None:
-    """The text has a line for each field of the manifest, and for each path."""
-    found, _ = inspected(make_backup(tmp_path), tmp_path)
-    lines = [line.split() for line in found.as_text().splitlines()]
+def sections(found: Inspection) -> list[list[list[str]]]:
+    """The words of each line of the text. Empty lines separate its sections."""
+    return [[line.split() for line in section.splitlines()] for section in found.as_text().split("\n\n")]
+
+
+def manifest_rows(found: Inspection) -> list[list[str]]:
+    """A row for each field of the manifest that is a plain value, those of the snapshot last."""
     facts = {**found.manifest.to_json()}
     facts |= {f"snapshot.{key}": value for key, value in facts.pop("snapshot").items()}
-    for key, value in facts.items():
-        assert [key, *(str(value) or "-").split()] in lines
-    for row in (["/", "1", "0"], ["/admin", "3", "2"], ["/managed-ledgers", "1", "5"]):
-        assert row in lines
+    return [[key, *(str(value) or "-").split()] for key, value in facts.items() if not isinstance(value, dict)]
+
+
+PATHS = [["PATH", "ZNODES", "BYTES"], ["/", "1", "0"], ["/admin", "3", "2"], ["/ledgers", "1", "0"], ["/managed-ledgers", "1", "5"]]
+
+
+def test_text(tmp_path: Path) -> None:
+    """The text has a line for each field of the manifest, then a table of the paths."""
+    found, _ = inspected(make_backup(tmp_path), tmp_path)
+    assert [manifest_rows(found), PATHS] == sections(found)
 
 
 def test_text_has_the_coverage(tmp_path: Path) -> None:
-    """The text has the total of the coverage, in a section that says what it is."""
+    """The text has the total of the coverage, in a section that says what it is, and nothing else that is nested."""
     counts = CoverageCounts(topics=3, lost_bytes=70)
     coverage = Coverage({"shop/orders": counts}).to_json(1)
+    found, _ = inspected(make_backup(tmp_path, coverage=coverage, summary={"ledgers": {}}), tmp_path)
+    manifest, (title, *total), paths = sections(found)
+    assert "COVERAGE (what a restore of scope bookies-lost brings back and loses)" == " ".join(title)
+    assert [[name, str(count)] for name, count in counts.to_json().items()] == total
+    assert [manifest_rows(found), PATHS] == [manifest, paths]
+
+
+@pytest.mark.parametrize("coverage", [{}, {"total": None}, {"total": [1]}, {"total": 7}])
+def test_other_coverage(tmp_path: Path, coverage: dict[str, object]) -> None:
+    """A coverage without a total, as another version may write it, is left out."""
     found, _ = inspected(make_backup(tmp_path, coverage=coverage), tmp_path)
-    lines = found.as_text().splitlines()
-    start = lines.index("COVERAGE (what a restore of scope bookies-lost brings back and loses)") + 1
-    expected = [[name, str(count)] for name, count in counts.to_json().items()]
-    assert expected == [line.split() for line in lines[start : start + len(expected)]]
+    assert [manifest_rows(found), PATHS] == sections(found)
 
 
 def test_findings(tmp_path: Path) -> None:

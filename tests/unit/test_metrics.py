@@ -1,5 +1,6 @@
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -104,6 +105,14 @@ def test_success_is_measured(metrics: Metrics) -> None:
     assert {"backup_count": 1, "backup_failure_count": 0, **OF_THE_LAST_BACKUP} == samples(metrics)
 
 
+@pytest.mark.parametrize(("count", "expected"), [(None, 0), (0, 0), (1, 1)])
+def test_unproven_acls(count: int | None, expected: int, metrics: Metrics) -> None:
+    """The ACLs that could not be verified are those of the manifest, none if it does not mention any."""
+    result = report()
+    metrics.succeeded(replace(result, manifest=replace(result.manifest, unproven_acls=count)))
+    assert expected == samples(metrics)["backup_unproven_acls"]
+
+
 def test_failure_is_counted_only(metrics: Metrics) -> None:
     """A failed backup is counted as run and as failed. The gauges of the last successful one stay."""
     metrics.succeeded(report())
@@ -148,25 +157,41 @@ def test_content_type_is_of_the_text_format() -> None:
     assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
 
 
+ODD = 't/"odd"\\n\n\\'
+"""A name with every character that has a meaning in a label."""
+
+
 def test_coverage_by_namespace(metrics: Metrics) -> None:
     """The coverage of the last backup is shown by namespace, with any name. The next backup replaces it."""
     coverage = Coverage()
-    coverage.add_topic('t/"odd"', "a", CoverageCounts(topics=1, lost_bytes=7))
+    coverage.add_topic(ODD, "a", CoverageCounts(topics=1, lost_bytes=7))
     coverage.add_topic("t/n", "b", CoverageCounts(topics=1, recoverable_bytes=70))
     metrics.succeeded(report(coverage=coverage))
     families = {f.name: f for f in text_string_to_metric_families(metrics.exposition().decode())}
     found = {s.labels["pulsar_namespace"]: s.value for s in families["backup_unrecoverable_bytes"].samples}
-    assert {'t/"odd"': 7, "t/n": 0} == found
+    assert {ODD: 7, "t/n": 0} == found
     metrics.succeeded(report())
     assert not [line for line in lines(metrics) if line.startswith("backup_unrecoverable_bytes{")]
 
 
-def test_namespaces_are_bounded(metrics: Metrics) -> None:
-    """Of many namespaces, those that would lose most are shown, and all others as one."""
+def namespaces(metrics: Metrics, count: int) -> list[str]:
+    """The lines of one metric, for a backup of some namespaces of which each would lose a byte more."""
     coverage = Coverage()
-    for number in range(METRIC_NAMESPACES + 7):
+    for number in range(count):
         coverage.add_topic(f"t/{number}", "a", CoverageCounts(topics=1, lost_bytes=number))
     metrics.succeeded(report(coverage=coverage))
-    found = [line for line in lines(metrics) if line.startswith("backup_unrecoverable_bytes{")]
+    return [line for line in lines(metrics) if line.startswith("backup_unrecoverable_bytes{")]
+
+
+def test_all_namespaces(metrics: Metrics) -> None:
+    """Up to the limit every namespace is shown, and there are no others."""
+    found = namespaces(metrics, METRIC_NAMESPACES)
+    assert METRIC_NAMESPACES == len(found)
+    assert not [line for line in found if "(others)" in line]
+
+
+def test_namespaces_are_bounded(metrics: Metrics) -> None:
+    """Of many namespaces, those that would lose most are shown, and all others as one."""
+    found = namespaces(metrics, METRIC_NAMESPACES + 7)
     assert METRIC_NAMESPACES + 1 == len(found)
     assert f'backup_unrecoverable_bytes{{pulsar_namespace="(others)"}} {sum(range(7))}' == found[-1]

@@ -24,6 +24,7 @@ from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.limits import ReadLimits
 from metadata_tool.zookeeper.sasl import Sasl
 from metadata_tool.zookeeper.session import Ensemble, Login
+from metadata_tool.zookeeper.tls import Tls
 from support.trees import EXAMPLES, PATIENT
 
 Values = dict[str, str]
@@ -163,21 +164,22 @@ def test_restore_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "expected"),
     [
-        ("RESTORE_SCOPE", "all"),
-        ("CLUSTER_NAME", "a/b"),
-        ("RENAME_CLUSTER", "yes"),
-        ("INFINITE_RETENTION", "1"),
-        ("CLUSTER_SERVICE_URL", "broker:8080"),
-        ("CLUSTER_BROKER_SERVICE_URL", "pulsar://two words"),
-        ("MANAGED_LEDGER_PATH", "managed-ledgers"),
+        ("RESTORE_SCOPE", "all", "bookies-lost or bookies-kept"),
+        ("CLUSTER_NAME", "a/b", "a name of letters, digits"),
+        ("RENAME_CLUSTER", "yes", "true or false"),
+        ("INFINITE_RETENTION", "1", "true or false"),
+        ("CLUSTER_SERVICE_URL", "broker:8080", "scheme://host:port"),
+        ("CLUSTER_BROKER_SERVICE_URL", "pulsar://two words", "scheme://host:port"),
+        ("MANAGED_LEDGER_PATH", "managed-ledgers", "the path of a znode"),
     ],
 )
-def test_wrong_option(name: str, value: str) -> None:
-    """An option with a wrong value is refused, and named."""
-    with pytest.raises(SettingError, match=name):
+def test_wrong_option(name: str, value: str, expected: str) -> None:
+    """An option with a wrong value is refused, and named. The hint says what it must be."""
+    with refused(name) as caught:
         Settings(RESTORE | {name: value}).restore()
+    assert expected in caught.value.hint
 
 
 def test_all_given() -> None:
@@ -467,12 +469,49 @@ def test_wrong_login(value: str) -> None:
     """A login that is malformed is refused, and shown nowhere."""
     with refused("ZOOKEEPER_AUTH") as caught:
         Settings(SERVE | {"ZOOKEEPER_AUTH": value}).job()
+    assert "digest:user:password" in caught.value.message
+    assert "Set it to that form" in caught.value.hint
     assert SECRET not in said(caught.value)
 
 
 def test_login_is_hidden() -> None:
     """A login is not shown with the settings."""
     assert SECRET not in repr(Settings(SERVE | {"ZOOKEEPER_AUTH": f"digest:user:{SECRET}"}).serve())
+
+
+CERTIFICATE = {"ZOOKEEPER_TLS_CERT": "/etc/client.pem", "ZOOKEEPER_TLS_KEY": "/etc/key.pem"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, Tls()),
+        (
+            CERTIFICATE | {"ZOOKEEPER_TLS_CA": "/etc/ca.pem", "ZOOKEEPER_TLS_KEY_PASSWORD": SECRET},
+            Tls("/etc/ca.pem", "/etc/client.pem", "/etc/key.pem", SECRET),
+        ),
+        ({"ZOOKEEPER_TLS_CHECK_HOSTNAME": "false"}, Tls(check_hostname=False)),
+    ],
+)
+def test_tls(environment: Values, expected: Tls) -> None:
+    """TLS has the authorities, the client certificate and the password that are set, and checks host names."""
+    assert expected == Settings(TLS | environment).job().source.ensemble.tls
+
+
+@pytest.mark.parametrize("missing", sorted(CERTIFICATE))
+def test_half_a_certificate(missing: str) -> None:
+    """A certificate without a key, and a key without a certificate, is refused. The missing one is named."""
+    half = {name: value for name, value in CERTIFICATE.items() if name != missing}
+    with refused(f"{missing} is not set. Set both ZOOKEEPER_TLS_CERT and ZOOKEEPER_TLS_KEY,"):
+        Settings(TLS | half).job()
+
+
+@pytest.mark.parametrize("name", ["ZOOKEEPER_TLS_CA", *CERTIFICATE])
+def test_certificates_without_tls(name: str) -> None:
+    """Certificates without TLS are refused, because they would have no effect. The hint names both ways out."""
+    with refused(name) as caught:
+        Settings(SERVE | {name: "/etc/file.pem"}).job()
+    assert f"Set ZOOKEEPER_TLS=true, or remove {name}" == caught.value.hint
 
 
 DIGEST_MD5 = {"ZOOKEEPER_SASL_MECHANISM": "DIGEST-MD5", "ZOOKEEPER_SASL_USER": "u", "ZOOKEEPER_SASL_PASSWORD": SECRET}
@@ -509,7 +548,14 @@ def test_sasl(environment: Values, expected: Sasl | None) -> None:
         (DIGEST_MD5 | {"ZOOKEEPER_SASL_USER": ""}, "ZOOKEEPER_SASL_USER", "Set the user and the password"),
         (DIGEST_MD5 | {"ZOOKEEPER_SASL_PASSWORD": ""}, "ZOOKEEPER_SASL_PASSWORD", "Set the user and the password"),
         (DIGEST_MD5 | {"ZOOKEEPER_SASL_USER": "u\nv"}, "ZOOKEEPER_SASL_USER", "cannot be printed"),
+        (
+            DIGEST_MD5 | {"ZOOKEEPER_SASL_USER": "u\nv"},
+            "ZOOKEEPER_SASL_USER",
+            "Set it to the user of the servers' JAAS",
+        ),
         (DIGEST_MD5 | {"ZOOKEEPER_SASL_PASSWORD": f"\udcff{SECRET}"}, "ZOOKEEPER_SASL_PASSWORD", "not UTF-8"),
+        (DIGEST_MD5 | {"ZOOKEEPER_SASL_PASSWORD": "\udcff"}, "ZOOKEEPER_SASL_PASSWORD", "Set it to UTF-8 text"),
+        ({"ZOOKEEPER_SASL_KEYTAB": "/k"}, "ZOOKEEPER_SASL_KEYTAB", "ZOOKEEPER_SASL_MECHANISM is not. "),
         (DIGEST_MD5 | {"ZOOKEEPER_SASL_KEYTAB": "/k"}, "ZOOKEEPER_SASL_KEYTAB", "ZOOKEEPER_SASL_MECHANISM is DIGEST"),
         (GSSAPI | {"ZOOKEEPER_SASL_KEYTAB": ""}, "ZOOKEEPER_SASL_KEYTAB", "Set it to the path of a keytab"),
         (GSSAPI | {"ZOOKEEPER_SASL_PASSWORD": SECRET}, "ZOOKEEPER_SASL_PASSWORD", "ZOOKEEPER_SASL_MECHANISM is GSSAPI"),
@@ -541,6 +587,7 @@ def test_sasl_password_is_hidden() -> None:
         ("a:1, b:2 ,c:3/x/y", "a:1,b:2,c:3", "/x/y"),
         ("a:1/", "a:1", ""),
         ("a:1/x/", "a:1", "/x"),
+        ("a:1/X", "a:1", "/X"),
         ("a:1/ä b", "a:1", "/ä b"),
     ],
 )
@@ -589,6 +636,22 @@ def test_wrong_servers(value: str) -> None:
         Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).job()
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("a:0,b:1", "member 1 is not host:port"),
+        ("a:1,b:0", "member 2 is not host:port"),
+        ("a:1/..", "its chroot is not"),
+    ],
+)
+def test_what_is_wrong_with_servers(value: str, reason: str) -> None:
+    """A malformed ensemble is refused with the member or the chroot that is wrong, and with the right form."""
+    with refused("ZOOKEEPER_SERVERS") as caught:
+        Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).job()
+    assert reason in caught.value.message
+    assert "Set it to host:port,host:port" in caught.value.hint
+
+
 def test_very_long_port() -> None:
     """A server's port is refused however long it is."""
     with refused("ZOOKEEPER_SERVERS"):
@@ -606,8 +669,9 @@ def test_relative_chroot(value: str) -> None:
 def test_wrong_prefix(value: str) -> None:
     """A prefix that is not safe in a name is refused, wherever it is read."""
     for command in (Settings.prefix, Settings.job, Settings.serve):
-        with refused("BACKUP_PREFIX"):
+        with refused("BACKUP_PREFIX") as caught:
             command(Settings(SERVE | {"BACKUP_PREFIX": value}))
+        assert "up to 200 letters, digits" in caught.value.hint
 
 
 @pytest.mark.parametrize("value", ["a", "0", "metadata-backup", "a.b_c-", "a" * 200])

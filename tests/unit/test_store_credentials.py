@@ -82,24 +82,38 @@ def loop(file: Path) -> None:
     file.symlink_to(file.name)
 
 
-@pytest.mark.parametrize("name", NAMES[:2])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (remove, "does not exist"),
-        (lambda file: file.write_text(" \n"), "is empty"),
         (become_directory, "cannot be read (Is a directory)"),
         (loop, "cannot be read (Too many levels of symbolic links)"),
         (lambda file: file.write_bytes(SECRET.encode() + b"\xff"), "is not ASCII text"),
+        (lambda file: file.write_bytes(f"{SECRET}ä".encode()), "is not ASCII text"),
         (lambda file: file.write_text(f"{SECRET}\nmore"), "contains more than one line, or control characters"),
     ],
 )
 def test_unusable_file(name: str, spoil: Callable[[Path], Any], reason: str, tmp_path: Path) -> None:
     """The error names an unusable file, its setting and the reason on one line, without the content."""
-    spoil(plain(tmp_path, files(1)) / name)
+    assert_names(name, spoil, reason, tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES[:2])
+@pytest.mark.parametrize(
+    ("spoil", "reason"), [(remove, "does not exist"), (lambda file: file.write_text(" \n"), "is empty")]
+)
+def test_missing_key(name: str, spoil: Callable[[Path], Any], reason: str, tmp_path: Path) -> None:
+    """A key that is not there, or empty, is named in the same way."""
+    assert_names(name, spoil, reason, tmp_path)
+
+
+def assert_names(name: str, spoil: Callable[[Path], Any], reason: str, directory: Path) -> None:
+    """Spoil one file. The error must name it, and say which files are needed."""
+    spoil(plain(directory, files(1, token=True)) / name)
     with pytest.raises(CredentialsRejected) as caught:
-        read_keys(tmp_path)
-    assert f"{tmp_path / name} (S3_CREDENTIALS_DIR) {reason}" == caught.value.message
+        read_keys(directory)
+    assert f"{directory / name} (S3_CREDENTIALS_DIR) {reason}" == caught.value.message
+    assert "Put the files AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY there" in caught.value.hint
     assert SECRET not in f"{caught.value!r}{caught.value.__cause__!r}"
 
 
@@ -150,5 +164,6 @@ def test_swaps_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         return read(*arguments)
 
     monkeypatch.setattr(Path, "read_text", swapped)
-    with pytest.raises(CredentialsRejected, match="were replaced 10 times while they were read"):
+    with pytest.raises(CredentialsRejected, match="were replaced 10 times while they were read") as caught:
         read_keys(secret.directory)
+    assert "stop it" in caught.value.hint

@@ -63,7 +63,7 @@ def inspect(point: RestorePoint, path: Path, each: Callable[[Node], None]) -> In
         require_match(point, backup.manifest)
         inspection, finder = Inspection(backup.manifest), _finder(backup.manifest)
         for node in backup.tree().nodes:
-            top = printable(b"/".join(node.path.split(b"/", 2)[:2]))
+            top = printable(b"/".join(node.path.split(b"/")[:2]))
             inspection.znodes[top] += 1
             inspection.bytes[top] += len(node.data or b"")
             finder.add(node.path, node.data)

@@ -1,16 +1,17 @@
 """Decoding the reply to a multi-read into the znodes of a snapshot."""
 
 import struct
+from enum import Enum
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
 from metadata_tool.zookeeper.errors import DecodeError, ReadRefused, ZnodeUnreadable
-from metadata_tool.zookeeper.jute import OPEN_ACL, buffer, pack_acls
+from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, buffer, pack_acls
 from metadata_tool.zookeeper.multi_read import MultiReadResult, decoded
 from metadata_tool.zookeeper.protocol import AclReply, Refusal
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
@@ -21,28 +22,53 @@ from support.trees import PATIENT, acls, client_stat, encoded, stats
 LAST = struct.pack(">i?i", -1, True, -1)
 GONE = struct.pack(">i?ii", -1, False, -101, -101)
 AT = struct.pack(">i?i", 4, False, 0)
+NEW = Stat(1, 1, 0, 0, 0, 0, 0, 0, 1)
 OLD_ACL = buffer(b"of an earlier version")
 
 
+class Before(Enum):
+    """What happened to a znode between the read of its ACL and that of its data."""
+
+    NOTHING = "nothing"
+    CHANGED = "data and children changed"
+    ACL_CHANGED = "another ACL was set"
+    CREATED = "it was created"
+
+
 class Znode(NamedTuple):
-    """A znode that exists. `current` is whether its ACL belongs to the version that was read."""
+    """A znode that exists. `before` is what happened to it after its ACL was read."""
 
     path: bytes
     data: bytes | None
     stat: Stat
     children: int
     acl: bytes
-    current: bool
+    before: Before
+
+    @property
+    def current(self) -> bool:
+        """Whether its ACL belongs to the version that was read."""
+        return self.before in (Before.NOTHING, Before.CHANGED)
 
 
 znodes = st.builds(
     Znode,
     st.binary(max_size=20),
     st.none() | st.binary(max_size=50),
-    st.builds(lambda stat, owner: stat._replace(ephemeral_owner=owner, cversion=3), stats, st.sampled_from([0, 0, 7])),
+    st.builds(
+        lambda stat, changes: stat._replace(**changes),
+        stats,
+        st.fixed_dictionaries(
+            {
+                "ephemeral_owner": st.sampled_from([0, 0, 7]),
+                "aversion": st.sampled_from([0, 0, 1]),
+                "cversion": st.sampled_from([0, 3]),
+            }
+        ),
+    ),
     st.integers(0, 5),
     st.just(OPEN_ACL) | acls.filter(bool).map(pack_acls),
-    st.booleans(),
+    st.sampled_from(Before),
 )
 
 
@@ -59,8 +85,10 @@ def wire(znode: Znode) -> bytes:
 
 def acl_of(znode: Znode | None) -> AclReply:
     """What was answered when its ACL was asked for."""
-    if znode is None:
+    if znode is None or znode.before == Before.CREATED:
         return Refusal(-101)
+    if znode.before == Before.NOTHING:
+        return znode.acl + wire(znode)
     stat = znode.stat if znode.current else znode.stat._replace(aversion=znode.stat.aversion ^ 1)
     return znode.acl + client_stat(stat, 1000, 3)
 
@@ -76,8 +104,23 @@ def of_one(acl: AclReply, body: bytes) -> MultiReadResult:
     return decoded([b"/a"], [protocol.on_wire(b"/a")], [acl], body, AclTable())
 
 
+ADMIN_ACL = pack_acls([Acl(31, "digest", "admin:secret")])
+ONE_OF_EACH_KIND = [
+    None,
+    Znode(b"", None, NEW._replace(cversion=3), 3, OPEN_ACL, Before.NOTHING),
+    Znode(b"/a", b"", NEW, 0, ADMIN_ACL, Before.NOTHING),
+    Znode(b"/b", b"1", NEW, 0, ADMIN_ACL, Before.CHANGED),
+    Znode(b"/c", b"22", NEW._replace(ephemeral_owner=7), 0, OPEN_ACL, Before.CREATED),
+    None,
+    Znode(b"/d", b"333", NEW._replace(aversion=1), 0, ADMIN_ACL, Before.ACL_CHANGED),
+    Znode(b"/e", b"4444", NEW, 0, OPEN_ACL, Before.CREATED),
+    Znode(b"/f", b"whose children are gone", NEW._replace(cversion=3), 0, OPEN_ACL, Before.NOTHING),
+]
+
+
 @PATIENT
 @given(st.lists(znodes | st.none(), max_size=6))
+@example([*ONE_OF_EACH_KIND])
 def test_all_kinds(asked: list[Znode | None]) -> None:
     """Each comes as a snapshot has it, but what has gone; ACLs of another version are told, and who has children."""
     table = AclTable()
@@ -112,18 +155,51 @@ def test_cut_answers(asked: list[Znode | None], choice: st.DataObject) -> None:
 
 @pytest.mark.parametrize(
     ("code", "error", "said"),
-    [(-102, ZnodeUnreadable, "cannot read"), (-127, WireError, "throttles"), (-1, ReadRefused, "error -1")],
+    [
+        (-102, ZnodeUnreadable, "cannot read znode /a$"),
+        (-127, WireError, "throttles"),
+        (-1, ReadRefused, "znode /a cannot be read: ZooKeeper error -1$"),
+    ],
 )
 def test_refused(code: int, error: type[Exception], said: str) -> None:
-    """A read that is refused for another reason than a deleted znode is an error that says so."""
+    """A read that is refused for another reason than a deleted znode is an error that says so, and for which znode."""
     with pytest.raises(error, match=said):
         of_one(Refusal(code), struct.pack(">i?ii", -1, False, code, code) + LAST)
+
+
+def test_rights() -> None:
+    """A refused login is told which rights it needs."""
+    with pytest.raises(ZnodeUnreadable) as caught:
+        of_one(Refusal(-102), struct.pack(">i?ii", -1, False, -102, -102) + LAST)
+    assert "READ and ADMIN" in caught.value.rights
+
+
+def test_masked_acl() -> None:
+    """An ACL that the server masks is an error that names the znode, not an ACL to save."""
+    znode = Znode(b"/a", b"", NEW, 0, pack_acls([Acl(31, "digest", "admin:x")]), Before.NOTHING)
+    with pytest.raises(ZnodeUnreadable, match="ACL of znode /a"):
+        result([znode], answers([znode]), AclTable())
+
+
+def test_missing_acl() -> None:
+    """A reply cannot be decoded without an ACL for each path, so no znode is lost."""
+    asked = [Znode(path, b"", NEW, 0, OPEN_ACL, Before.NOTHING) for path in (b"/a", b"/b")]
+    paths = [znode.path for znode in asked]
+    with pytest.raises(ValueError, match="shorter"):
+        decoded(paths, protocol.on_wire_each(paths), [acl_of(asked[0])], answers([*asked]), AclTable())
 
 
 def test_another_type() -> None:
     """An answer to another request is an error."""
     with pytest.raises(DecodeError, match="has type 8"):
         of_one(OLD_ACL, struct.pack(">i?ii", 8, False, 0, 0) + LAST)
+
+
+def test_half_a_stat() -> None:
+    """A reply that ends within a stat is an error that says so."""
+    znode = Znode(b"/a", b"", NEW, 0, OPEN_ACL, Before.NOTHING)
+    with pytest.raises(DecodeError, match="the reply to a multi-read ends too early"):
+        of_one(acl_of(znode), answers([znode])[: -len(LAST) - 9])
 
 
 def test_too_few() -> None:

@@ -1,7 +1,9 @@
 import hashlib
 import io
 import struct
+from itertools import accumulate
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given, settings
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.jute import Acl, pack_acls
-from metadata_tool.zookeeper.limits import SnapshotLimits
+from metadata_tool.zookeeper.limits import SNAPSHOT_CHUNK, SnapshotLimits
 from metadata_tool.zookeeper.snapshot import Node, SnapshotError, SnapshotReader, Written, printable, tree_key, write
+from metadata_tool.zookeeper.stat import Stat
 from support.trees import (
     EXAMPLES,
     PATIENT,
@@ -27,6 +30,7 @@ from support.trees import (
     small_tree,
     snapshot_bytes,
     snapshot_head,
+    stats,
     tables_and_trees,
     trees,
 )
@@ -89,6 +93,7 @@ def with_trailers(*trailers: bytes) -> bytes:
 
 @PATIENT
 @given(tables_and_trees())
+@example((small_table(), small_tree()))
 def test_round_trip(table_and_tree: tuple[dict[int, bytes], list[Node]]) -> None:
     """Any tree is read back from its snapshot: null and empty data, any ACL table, any path."""
     table, tree = table_and_tree
@@ -99,6 +104,7 @@ def test_round_trip(table_and_tree: tuple[dict[int, bytes], list[Node]]) -> None
 
 @PATIENT
 @given(tables_and_trees())
+@example((small_table(), small_tree()))
 def test_written_bytes(table_and_tree: tuple[dict[int, bytes], list[Node]]) -> None:
     """A snapshot has the bytes of ZooKeeper's format, and the returned counts and checksum are right."""
     table, tree = table_and_tree
@@ -124,6 +130,39 @@ def test_tiny_chunks(table_and_tree: tuple[dict[int, bytes], list[Node]], size: 
     reader = SnapshotReader(Dribble(snapshot_bytes(tree, table, trailers=[DIGEST, LAST_ZXID]), size))
     assert tree == list(reader.nodes())
     assert (table, ZXID + 7) == (reader.header.acls, reader.last_zxid)
+
+
+def test_chunks_of_any_size() -> None:
+    """However many bytes a stream gives at a time, the same znodes are read."""
+    tree = [*small_tree(), node(b"/b", None), node(b"/b/a-longer-name", bytes(99)), node(b"/c")]
+    content = snapshot_bytes(tree, small_table(), trailers=[DIGEST, LAST_ZXID])
+    for size in range(1, len(content) + 2):
+        reader = SnapshotReader(Dribble(content, size))
+        assert tree == list(reader.nodes())
+        assert ZXID + 7 == reader.last_zxid
+
+
+class Pieces(io.BytesIO):
+    """A file that keeps the sizes of what is written at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def write(self, content: Any, /) -> int:
+        """As a file does."""
+        written = super().write(content)
+        self.sizes.append(written)
+        return written
+
+
+def test_written_in_pieces() -> None:
+    """A snapshot is written in a few pieces of a bounded size, however many znodes it has."""
+    tree = [node(b""), *(node(b"/%05d" % number, bytes(1000)) for number in range(3000))]
+    out = Pieces()
+    written = write(out, {}, (node.encode() for node in tree))
+    assert max(out.sizes) <= SNAPSHOT_CHUNK + len(tree[-1].encode())
+    assert len(out.sizes) <= written.size // SNAPSHOT_CHUNK + 2
 
 
 @pytest.mark.parametrize("size", [1 << 16, (1 << 18) - 1, 1 << 18, 1 << 20])
@@ -158,24 +197,28 @@ def own_seal(trailer: bytes) -> bytes:
     return SMALL + sealed(trailer)
 
 
+AFTER_END, CHECKSUM = "there are bytes after the end", r"the checksum at byte \d+ does not match"
+
+
 @pytest.mark.parametrize(
-    "content",
+    ("content", "why"),
     [
-        pytest.param(with_trailers(LAST_ZXID, DIGEST), id="wrong order"),
-        pytest.param(with_trailers(DIGEST, DIGEST), id="digest twice"),
-        pytest.param(with_trailers(LAST_ZXID, LAST_ZXID), id="last zxid twice"),
-        pytest.param(with_trailers(b""), id="seal of nothing"),
-        pytest.param(own_seal(DIGEST), id="digest seal not cumulative"),
-        pytest.param(own_seal(LAST_ZXID), id="last zxid seal not cumulative"),
-        pytest.param(SMALL + b"\0", id="a byte more"),
-        pytest.param(SMALL + bytes(21), id="zeros like a last zxid"),
-        pytest.param(SMALL + bytes(1000), id="many zeros"),
-        pytest.param(SMALL + SMALL, id="twice"),
+        pytest.param(with_trailers(LAST_ZXID, DIGEST), CHECKSUM, id="wrong order"),
+        pytest.param(with_trailers(DIGEST, DIGEST), AFTER_END, id="digest twice"),
+        pytest.param(with_trailers(LAST_ZXID, LAST_ZXID), AFTER_END, id="last zxid twice"),
+        pytest.param(with_trailers(b""), AFTER_END, id="seal of nothing"),
+        pytest.param(own_seal(DIGEST), CHECKSUM, id="digest seal not cumulative"),
+        pytest.param(own_seal(LAST_ZXID), CHECKSUM, id="last zxid seal not cumulative"),
+        pytest.param(SMALL[:-1] + b"x", r"the seal at byte \d+ is broken", id="seal of another name"),
+        pytest.param(SMALL + b"\0", AFTER_END, id="a byte more"),
+        pytest.param(SMALL + bytes(21), CHECKSUM, id="zeros like a last zxid"),
+        pytest.param(SMALL + bytes(1000), AFTER_END, id="many zeros"),
+        pytest.param(SMALL + SMALL, AFTER_END, id="twice"),
     ],
 )
-def test_wrong_end(content: bytes) -> None:
+def test_wrong_end(content: bytes, why: str) -> None:
     """Nothing but ZooKeeper's own trailers may follow a snapshot, each with a seal that covers all before it."""
-    with pytest.raises(SnapshotError):
+    with pytest.raises(SnapshotError, match=why):
         read(content)
 
 
@@ -188,11 +231,107 @@ def test_acls_are_bounded() -> None:
         SnapshotReader(io.BytesIO(content), SnapshotLimits(acls=100))
 
 
+def test_acls_at_their_limit() -> None:
+    """The table of ACLs may take as many bytes as its limit says, wherever it begins, and no byte more."""
+    table = {key: pack_acls([Acl(31, "digest", f"user-{key}:secret")]) for key in range(1, 10)}
+    content = snapshot_bytes([node(b"")], table, {7: 4000, 8: 4000})
+    size = len(snapshot_head(table)) - len(snapshot_head({})) + 4
+    assert table == SnapshotReader(io.BytesIO(content), SnapshotLimits(acls=size)).header.acls
+    with pytest.raises(SnapshotError, match=f"its ACLs take more than {size - 1} bytes"):
+        SnapshotReader(io.BytesIO(content), SnapshotLimits(acls=size - 1))
+
+
+def test_acl_at_its_limit() -> None:
+    """An ACL may take as many bytes as its limit says, wherever it is, and no byte more."""
+    table = {key: pack_acls([Acl(31, "digest", "admin:secret"), Acl(1, "world", "anyone")]) for key in (1, 2)}
+    content = snapshot_bytes([node(b"")], table)
+    size = len(table[1])
+    assert table == SnapshotReader(io.BytesIO(content), SnapshotLimits(acl=size)).header.acls
+    with pytest.raises(SnapshotError, match=f"an ACL takes more than {size - 1} bytes"):
+        SnapshotReader(io.BytesIO(content), SnapshotLimits(acl=size - 1))
+
+
+@pytest.mark.parametrize(("table", "sessions"), [({5: pack_acls([]), 7: pack_acls([])}, {}), ({}, {5: 4000, 7: 4000})])
+def test_header_at_its_limit(table: dict[int, bytes], sessions: dict[int, int]) -> None:
+    """A header may have as many ACLs, and as many sessions, as its limit says, and not one more."""
+    content = snapshot_bytes([node(b"")], table, sessions)
+    reader = SnapshotReader(io.BytesIO(content), SnapshotLimits(header_items=2))
+    assert (table, sessions) == (reader.header.acls, reader.header.sessions)
+    with pytest.raises(SnapshotError, match="a list claims 2 items"):
+        SnapshotReader(io.BytesIO(content), SnapshotLimits(header_items=1))
+
+
+encoded_znodes = st.builds(
+    Node, st.binary(max_size=20), st.none() | st.binary(max_size=99), int64s, stats.map(Stat.pack)
+)
+
+
 @PATIENT
-@given(trees())
-def test_encoded_znode(tree: list[Node]) -> None:
-    """A znode is read as it was encoded."""
-    assert tree == [Node.decode(node.encode()) for node in tree]
+@given(encoded_znodes, int64s)
+@example(node(b"", None, 5, czxid=8, aversion=9), 7)
+@example(node(b"/a", b"", 5, czxid=8, aversion=9), 7)
+@example(node(b"/a/b", b"1", 5, czxid=8, aversion=9), 7)
+def test_encoded_znode(found: Node, other: int) -> None:
+    """An encoded znode is read as it was encoded, and its ACL can be read and replaced in the encoded form."""
+    encoded, stat = found.encode(), Stat.unpack(found.stat)
+    assert found == Node.decode(encoded)
+    assert found._replace(acl=other).encode() == snapshot.with_acl(encoded, other)
+    for part in (encoded, snapshot.tail_of(encoded)):
+        assert found.acl == snapshot.acl_of(part)
+        assert struct.pack(">q", stat.czxid) + struct.pack(">i", stat.aversion) == b"".join(snapshot.version_of(part))
+    assert struct.pack(">q", found.acl) + found.stat == snapshot.tail_of(encoded)
+
+
+@PATIENT
+@given(encoded_znodes)
+@example(node(b"/a", b"1", 5))
+def test_encoded_from_slices(found: Node) -> None:
+    """A znode is encoded in the same way from data that has its length before it."""
+    assert found.encode() == snapshot.encode_sliced(found.path, length_and(found.data), found.acl, found.stat)
+
+
+@pytest.mark.parametrize("owner", [0, 1, -(1 << 63), 0x100_0000_0000_0000])
+def test_encoded_ephemeral(owner: int) -> None:
+    """An encoded znode is ephemeral if it has an owner."""
+    assert (owner != 0) == snapshot.is_ephemeral(node(b"/a", ephemeral_owner=owner).encode())
+
+
+def test_split() -> None:
+    """Encoded znodes are split at their ends. What an incomplete one leaves is not lost: its start is returned."""
+    nodes = [(node.path, node.encode()) for node in small_tree()]
+    content = b"".join(encoded for _, encoded in nodes)
+    ends = list(accumulate(len(encoded) for _, encoded in nodes))
+    for cut in range(len(content) + 1):
+        complete = [end for end in ends if end <= cut]
+        assert (nodes[: len(complete)], max(complete, default=0)) == snapshot.split(content[:cut])
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [
+        ([], [b"", b"/b", b"/b/d"]),
+        ([b"/c"], [b"", b"/b", b"/b/d", b"/c"]),
+        ([b"/c", b"/b/c", b"/a"], [b"", b"/a", b"/b", b"/b/c", b"/b/d", b"/c"]),
+        ([b"/b/e", b"/b", b"/e", b""], [b"", b"/b", b"/b/d", b"/b/e", b"/e"]),
+    ],
+)
+def test_inserted_paths(added: list[bytes], expected: list[bytes]) -> None:
+    """Added znodes come in their places, before, between and after the others."""
+    tree = [node(path, b"saved") for path in (b"", b"/b", b"/b/d")]
+    found = list(snapshot.inserted(tree, [node(path, b"added") for path in added]))
+    assert expected == [node.path for node in found]
+    assert tree == [node for node in found if node.data == b"saved"]
+
+
+@PATIENT
+@given(trees(), trees(), st.data())
+def test_inserted(tree: list[Node], others: list[Node], data: st.DataObject) -> None:
+    """Added znodes come in their places, in whatever order they were added. Those that exist stay as they are."""
+    also = data.draw(st.lists(st.sampled_from(tree)))
+    added = {found.path: found._replace(acl=99) for found in data.draw(st.permutations([*others, *also]))}
+    expected = added | {found.path: found for found in tree}
+    actual = list(snapshot.inserted(tree, added.values()))
+    assert [expected[path] for path in in_tree_order(expected)] == actual
 
 
 def test_cut() -> None:
@@ -200,6 +339,13 @@ def test_cut() -> None:
     content = with_trailers(DIGEST, LAST_ZXID)
     expected = [len(SMALL), len(with_trailers(DIGEST))]
     assert expected == [cut for cut in range(len(content)) if read_or_refused(content[:cut]) is not None]
+
+
+def test_place_of_a_cut() -> None:
+    """The message about a truncated snapshot says at which byte it ends."""
+    for cut in range(len(SMALL)):
+        with pytest.raises(SnapshotError, match=f"it ends too early, at byte {cut}$"):
+            read(SMALL[:cut])
 
 
 @pytest.mark.parametrize("bit", range(8))
@@ -261,9 +407,9 @@ def with_head(head: bytes) -> bytes:
     return sealed(head + node(b"").encode() + END)
 
 
-def acl_entry(scheme: bytes, name: bytes) -> bytes:
-    """An ACL of one entry."""
-    return struct.pack(">ii", 1, 31) + length_and(scheme) + length_and(name)
+def data_of_size(size: int) -> bytes:
+    """A znode whose data claims this size, which an ACL and a stat follow."""
+    return length_and(b"/a") + struct.pack(">i", size) + node(b"", b"").encode()[8:]
 
 
 @pytest.mark.parametrize(
@@ -277,6 +423,7 @@ def acl_entry(scheme: bytes, name: bytes) -> bytes:
         pytest.param(with_body(length_and(None) + node(b"").encode()[4:]), "no path", id="path null"),
         pytest.param(with_body(struct.pack(">i", -2)), "claims -2 bytes", id="path negative"),
         pytest.param(with_body(length_and(b"") + struct.pack(">i", -(1 << 31))), "claims -", id="data negative"),
+        pytest.param(with_body(node(b"").encode() + data_of_size(-2)), "claims -2 bytes", id="data before a stat"),
         pytest.param(with_body(struct.pack(">i", (1 << 31) - 1)), "claims 2147483647 bytes", id="path huge"),
         pytest.param(with_body(length_and(b"") + struct.pack(">i", (64 << 20) + 1)), "claims 67108865", id="data huge"),
         pytest.param(with_body(length_and(b"") + struct.pack(">i", 64 << 20)), "too early", id="data not there"),
@@ -303,8 +450,16 @@ def test_huge_field() -> None:
         list(reader.nodes())
 
 
+def test_little_is_read_ahead() -> None:
+    """Large data is read without what follows it."""
+    beginning = snapshot_head({}) + length_and(b"") + struct.pack(">i", 2 << 20)
+    found = next(SnapshotReader(Endless(beginning)).nodes())
+    assert Node(b"", bytes(2 << 20), 0, bytes(60)) == found
+
+
 @PATIENT
 @given(tables_and_trees())
+@example((small_table(), small_tree()))
 def test_in_tree_order(table_and_tree: tuple[dict[int, bytes], list[Node]]) -> None:
     """Any tree that a backup may hold passes, unchanged."""
     table, tree = table_and_tree
@@ -313,6 +468,7 @@ def test_in_tree_order(table_and_tree: tuple[dict[int, bytes], list[Node]]) -> N
 
 ROOT = node(b"")
 
+LATER = f"zxid {ZXID + 1:#x}, later than the snapshot's {ZXID:#x}"
 WRONG_TREES = [
     pytest.param([], "not even the root", id="empty"),
     pytest.param([node(b"/a")], "not the root", id="root missing"),
@@ -339,9 +495,9 @@ WRONG_TREES = [
     pytest.param([node(b"", acl=0)], "unknown ACL 0", id="unknown ACL of root"),
     pytest.param([ROOT, node(b"/a", ephemeral_owner=1)], "ephemeral", id="ephemeral"),
     pytest.param([ROOT, node(b"/a", ephemeral_owner=-(1 << 63))], "ephemeral", id="container"),
-    pytest.param([ROOT, node(b"/a", czxid=ZXID + 1)], "later", id="created later"),
-    pytest.param([ROOT, node(b"/a", mzxid=ZXID + 1)], "later", id="changed later"),
-    pytest.param([node(b"", pzxid=ZXID + 1)], "later", id="children later"),
+    pytest.param([ROOT, node(b"/a", czxid=ZXID + 1)], LATER, id="created later"),
+    pytest.param([ROOT, node(b"/a", mzxid=ZXID + 1)], LATER, id="changed later"),
+    pytest.param([node(b"", pzxid=ZXID + 1)], LATER, id="children later"),
 ]
 
 
@@ -350,6 +506,12 @@ def test_wrong_tree(tree: list[Node], why: str) -> None:
     """A tree that ZooKeeper would not load, or that no backup holds, is refused, and the message says why."""
     with pytest.raises(SnapshotError, match=why):
         list(snapshot.in_tree_order(tree, {1: b""}, ZXID))
+
+
+def test_newest_znode() -> None:
+    """A znode of the snapshot's own zxid belongs to it."""
+    tree = [ROOT, node(b"/a", czxid=ZXID), node(b"/b", mzxid=ZXID), node(b"/c", pzxid=ZXID)]
+    assert tree == list(snapshot.in_tree_order(tree, {}, ZXID))
 
 
 @PATIENT

@@ -58,6 +58,7 @@ def _decoded(
     paths: Sequence[bytes], on_wire: Sequence[bytes], acls: Sequence[AclReply], body: bytes, table: AclTable
 ) -> MultiReadResult:
     pieces: list[bytes] = []
+    gone = 0
     unknown: list[bytes] = []
     parents: dict[bytes, int] = {}
     known, item, stat_and_item = table.encoded_keys.get, ITEM.unpack_from, _STAT_AND_ITEM.unpack_from
@@ -68,19 +69,18 @@ def _decoded(
             if kind != protocol.REFUSED or not size:
                 raise DecodeError(f"the reply to getData has type {kind}")
             require_gone(path, Refusal(size))
+            gone += 1
             (kind, size), at = item(body, at + 4), at + 4 + ITEM_SIZE
             continue
         end = at + 4 + size if size > 0 else at + 4
         data = body[at:end]
         head, children, pzxid, kind, size = stat_and_item(body, end)
         at = end + _STAT_AND_ITEM_SIZE
-        owned = False
         if children or not head.endswith(_PLAIN):
             head = stored_stat(body[end : end + STAT_SIZE])[SHARED]
-            owned = not head.endswith(NO_OWNER)
             if children:
                 parents[path] = children
-        if owned:
+        if not head.endswith(NO_OWNER):
             key = _OPEN
         elif type(acl) is bytes:
             stat = body[end : end + STAT_SIZE]
@@ -92,14 +92,12 @@ def _decoded(
             key = _UNKNOWN
             unknown.append(path)
         pieces += (stored_path if path else _ROOT, data, key, head, pzxid)
-    return MultiReadResult(b"".join(pieces), len(pieces) // _PIECES, unknown, parents, at - ITEM_SIZE)
+    return MultiReadResult(b"".join(pieces), len(paths) - gone, unknown, parents, at - ITEM_SIZE)
 
 
 _STAT_AND_ITEM = struct.Struct(">52s4xi8si5xi")
 """Of a stat on the wire: SHARED, CHILDREN, WIRE_PZXID. Then how the next answer begins."""
 _STAT_AND_ITEM_SIZE = STAT_SIZE + ITEM_SIZE
-_PIECES = 5
-"""For each znode."""
 _PADDING = bytes(4)
 """The last item is shorter than the start of an answer."""
 _PLAIN = NO_CREATES + NEVER_SET + NO_OWNER

@@ -197,9 +197,8 @@ def write(out: BinaryIO, acls: Mapping[int, bytes], nodes: Iterable[bytes]) -> W
 
 @dataclass
 class Header:
-    """The database id, session timeouts in ms by session id, encoded ACLs by key."""
+    """Session timeouts in ms by session id, encoded ACLs by key."""
 
-    dbid: int
     sessions: dict[int, int]
     acls: dict[int, bytes]
 
@@ -221,7 +220,7 @@ class SnapshotReader:
 
     def _read_header(self) -> Header:
         source = self._source
-        magic, version, dbid = _HEADER.unpack(source.take(_HEADER.size))
+        magic, version, _ = _HEADER.unpack(source.take(_HEADER.size))
         if magic != MAGIC:
             raise SnapshotError("it is not a ZooKeeper snapshot, because it does not begin with ZKSN")
         if version != VERSION:
@@ -234,7 +233,7 @@ class SnapshotReader:
             acls[key] = source.acl()
             if source.position - begin > self._limits.acls:
                 raise SnapshotError(f"its ACLs take more than {self._limits.acls} bytes")
-        return Header(dbid, sessions, acls)
+        return Header(sessions, acls)
 
     def nodes(self) -> Iterator[Node]:
         """All znodes in the order of the file.
@@ -422,14 +421,13 @@ class _Source:
         return count
 
     def acl(self) -> bytes:
-        count, begin = self.count(), self.position
+        begin = self.position
+        count = self.count()
         parts = [INT.pack(count)]
         for _ in range(count):
+            parts += (self.take(INT.size), buffer(self.buffer()), buffer(self.buffer()))
             if self.position - begin > self._limits.acl:
-                raise SnapshotError(f"an ACL claims {count} entries, near byte {self.position}")
-            parts.append(self.take(INT.size))
-            parts.append(buffer(self.buffer()))
-            parts.append(buffer(self.buffer()))
+                raise SnapshotError(f"an ACL takes more than {self._limits.acl} bytes, near byte {self.position}")
         return b"".join(parts)
 
     def seal(self) -> None:
@@ -442,9 +440,9 @@ class _Source:
             raise SnapshotError(f"the seal at byte {self.position} is broken")
 
     def remaining(self, limit: int) -> int:
-        """The number of bytes left, up to one more than the limit."""
+        """The number of bytes left. If that is above the limit, so is the number returned, but it may be smaller."""
         self._fill(limit + 1)
-        return min(len(self._window) - self._offset, limit + 1)
+        return len(self._window) - self._offset
 
     def _refill(self, size: int) -> None:
         self._fill(size)
@@ -457,7 +455,7 @@ class _Source:
         parts = [self._window]
         have = len(self._window) - self._offset
         while have < size:
-            chunk = self._stream.read(max(SNAPSHOT_CHUNK, min(size - have, self._limits.field)))
+            chunk = self._stream.read(SNAPSHOT_CHUNK)
             if not chunk:
                 break
             parts.append(chunk)
