@@ -157,7 +157,7 @@ def test_image_of_another_program(tool: str) -> None:
 def test_image_that_is_null(key: str) -> None:
     """Apache's chart has null for its default image. That is refused with what to do."""
     said = refusal(nested(f"images.zookeeper.{key}", None), 3)
-    assert f"images.zookeeper.{key} is empty. Set it to that of an image with Pulsar in /pulsar" in said
+    assert f"images.zookeeper.{key} is empty. Set repository and tag to an image with Pulsar in /pulsar" in said
 
 
 def test_every_key_has_a_line() -> None:

@@ -221,7 +221,7 @@ ALLOW_PARTIAL = _switch(
     "ALLOW_PARTIAL",
     ("restore",),
     "`true`: restore the backup even if parts of Pulsar's metadata are missing in it, "
-    "or are at other paths than the settings say. They stay as they are",
+    "or are not at the paths that the settings say. These parts stay as they are",
 )
 OVERWRITE_EXISTING = _switch(
     "OVERWRITE_EXISTING",
