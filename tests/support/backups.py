@@ -36,7 +36,7 @@ def keep(store: Store, source: Path, name: str, heartbeat: Callable[[], None]) -
 
 
 def make_backup(directory: Path, prefix: str = "pulsar", timestamp: int = TIMESTAMP, **changes: Any) -> RestorePoint:
-    """Put a backup of `TREE` into a directory; the changes are to its manifest."""
+    """Put a backup of `TREE` into a directory, with these changes to its manifest."""
     point = RestorePoint(location(directory), BackupName(prefix, timestamp))
     nodes = [node(path, data) for path, data in TREE.items()]
     size = sum(len(data or b"") for data in TREE.values())
@@ -46,7 +46,7 @@ def make_backup(directory: Path, prefix: str = "pulsar", timestamp: int = TIMEST
 
 
 def report(timestamp: int = TIMESTAMP, coverage: Coverage | None = None) -> BackupResult:
-    """A backup that is done; every number in it is another."""
+    """The result of a backup in which every number is a different one."""
     name = BackupName("pulsar", timestamp)
     return BackupResult(
         backup=Backup(name, f"s3a://bucket/{name}", 1111),
