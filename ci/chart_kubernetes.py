@@ -1,8 +1,8 @@
 """Kubernetes' own schemas, for values that become parts of Kubernetes' objects.
 
 They are closed, so helm refuses a field that Kubernetes does not know. They come from the newest version that the tests
-check manifests against. Where Kubernetes wants a text, a number or a boolean is allowed, too, if the templates quote it
-(`pulsar.quote`).
+check manifests against. Where Kubernetes expects a string, a number or a boolean is allowed, too, if the
+templates quote it (`pulsar.quote`).
 """
 
 import json
@@ -13,13 +13,13 @@ from typing import Any
 from ci.parts.chart_tools import KUBERNETES, schemas
 
 QUOTED_MAPS = ("annotations", "labels", "matchLabels", "nodeSelector", "options", "userAnnotations", "volumeAttributes")
-"""Maps whose values are texts."""
+"""Maps whose values are strings."""
 
 QUOTED_LISTS = ("args", "command", "values")
-"""Lists of texts."""
+"""Lists of strings."""
 
 QUOTED = "value"
-"""A text beside a name: of a variable, a header, a toleration, an option."""
+"""A string beside a name: of a variable, a header, a toleration, an option."""
 
 _SCALAR = ["string", "number", "boolean", "null"]
 _PREFIX = "#/definitions/"
@@ -80,7 +80,7 @@ def _kinds() -> dict[str, dict[str, Any]]:
 
 
 def _simple(kind: dict[str, Any]) -> dict[str, Any]:
-    """A kind as helm needs it: without descriptions, and with the texts that may be numbers and booleans."""
+    """A kind as helm needs it: without descriptions, and with the strings that may be numbers and booleans."""
     simple: dict[str, Any] = {key: value for key, value in kind.items() if key in ("type", "required", "enum", "oneOf")}
     if "$ref" in kind:
         return {"$ref": _PREFIX + kind["$ref"].rpartition(".")[2]}
@@ -93,7 +93,7 @@ def _simple(kind: dict[str, Any]) -> dict[str, Any]:
 
 
 def _field(name: str, field: dict[str, Any]) -> dict[str, Any]:
-    """A field, and the texts in it that the templates quote."""
+    """A field that may hold numbers and booleans where the templates quote them."""
     if name == QUOTED and "string" in field.get("type", ()):
         return field | {"type": _SCALAR}
     for key, names in (("additionalProperties", QUOTED_MAPS), ("items", QUOTED_LISTS)):

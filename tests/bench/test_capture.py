@@ -1,4 +1,4 @@
-"""What a capture costs, beside all else that can be had of a ZooKeeper; and what it costs other clients meanwhile."""
+"""What a capture costs, compared with other ways to read a ZooKeeper, and what it costs other clients."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ FEW = 200_000
 IDLE = 3.0
 """Seconds for which another client is measured on an idle server."""
 WARM_UP = 1_200_000
-"""So many znodes are captured before: Java is fast only after a while, and servers that people run have had one."""
+"""How many znodes are captured before: Java is fast only after a while, and users' servers have run longer."""
 TIMES = range(3)
 """What takes seconds is measured so often, and the middle one counts."""
 MEMORY = 128
@@ -40,7 +40,7 @@ _CHUNK = 1 << 20
 
 
 def walk(reading: KazooClient) -> int:
-    """Data, ACL and children of every znode by kazoo's own calls, pipelined; how many there are."""
+    """Read data, ACL and children of every znode by kazoo's own calls, pipelined. Returns the number of znodes."""
     waiting, level, found = deque(["/"]), deque[tuple[str, object, object]](), 0
     while waiting or level:
         while waiting and len(level) < WINDOW:
@@ -58,7 +58,7 @@ def walk(reading: KazooClient) -> int:
 def capture(
     server: ZooKeeper, directory: Path, acls: str, meanwhile: AbstractContextManager[Any] | None = None
 ) -> tuple[Cost, dict[str, Any]]:
-    """One capture in a process of its own: its cost, and what else it told; `meanwhile` lasts as long as it does."""
+    """One capture in a process of its own: its cost, and what else it measured. `meanwhile` lasts as long."""
     directory.mkdir()
     command = [sys.executable, "-m", "support.one_capture", server.address, str(directory), acls]
     with subprocess.Popen(command, cwd=TESTS, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
@@ -74,7 +74,7 @@ def capture(
 
 
 def admin_snapshot(server: ZooKeeper, file: Path) -> int:
-    """Have the server stream a snapshot, which is fuzzy, into a file, as a capture's walk ends in one; its bytes."""
+    """Have the server stream a snapshot, which is not of one zxid, into a file. Returns its size in bytes."""
     request = urllib.request.Request(
         f"http://{server.admin_address}/commands/snapshot?streaming=true",
         headers={"Authorization": f"digest {SUPERUSER}"},

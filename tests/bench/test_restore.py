@@ -52,7 +52,7 @@ def create_again(target: KazooClient, znodes: int) -> None:
 
 @pytest.mark.timeout(3600)
 def test_restore(znodes: int, tmp_path: Path) -> None:
-    """A restore and the start after it, in times of ZooKeeper's own start: two at most are wanted; bounded memory."""
+    """A restore and the start after it take at most twice as long as ZooKeeper's own start, with bounded memory."""
     written = make_snapshot(tmp_path / "snapshot", znodes)
     point = make_backup(tmp_path, tmp_path / "snapshot", written)
     data = tmp_path / "restored" / "data"

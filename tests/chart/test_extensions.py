@@ -19,7 +19,7 @@ def pod(component: str, *values: dict[str, Any]) -> Manifest:
 
 
 def test_extra_objects() -> None:
-    """Manifests and texts of manifests become objects; templates are rendered in both, with the chart's own helpers."""
+    """Manifests, and strings of manifests, become objects. Templates in both are rendered, with the chart's helpers."""
     name = '{{ include "pulsar.fullname" . }}'
     objects = [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{name}-one"}, "data": {"a": "1"}},
@@ -75,7 +75,7 @@ def test_container_security_context(path: str, component: str) -> None:
 
 
 def test_volume_claims() -> None:
-    """Labels and annotations of the volume claims, and what becomes of them; nothing of it by default."""
+    """Volume claims take labels, annotations and a retention policy, and have none by default."""
     claims = one(render(EVERYTHING), "StatefulSet", "our-pulsar-zookeeper")["spec"]
     (claim,) = claims["volumeClaimTemplates"]
     assert {"name": "data", "labels": {"a-claim": "label"}, "annotations": {"a-claim": "annotation"}} == claim[
@@ -110,7 +110,7 @@ def test_eviction_of_pods_that_are_not_ready(policy: str, kubernetes: str, expec
     [("podMonitor", "PodMonitor", "podMetricsEndpoints"), ("serviceMonitor", "ServiceMonitor", "endpoints")],
 )
 def test_monitors(key: str, kind: str, endpoints: str) -> None:
-    """Relabelings and the timeout of a scrape reach every endpoint; nothing of it is there by default."""
+    """Relabelings and the timeout of a scrape reach every endpoint, and are not there by default."""
     relabelings = [{"targetLabel": "cluster", "replacement": "prod"}]
     more = {"scrapeTimeout": "7s", "relabelings": relabelings, "metricRelabelings": relabelings}
     values = merged(ON, nested(f"monitoring.{key}.enabled", value=True))

@@ -1,4 +1,4 @@
-"""Values that become parts of Kubernetes' objects: unknown fields are refused, and texts are texts."""
+"""Values that become parts of Kubernetes' objects: unknown fields are refused, and strings are quoted."""
 
 import json
 import re
@@ -71,7 +71,7 @@ NUMBERS = merged(
     nested("networkPolicy", {"clients": PEERS, "monitoring": PEERS, "admins": PEERS}),
     {"extraObjects": OBJECTS},
 )
-"""Numbers and booleans wherever Kubernetes wants a text."""
+"""Numbers and booleans wherever Kubernetes expects a string."""
 SETS = ["StatefulSet/our-pulsar-zookeeper", "StatefulSet/our-pulsar-backup"]
 
 
@@ -83,7 +83,7 @@ def test_numbers_and_booleans_conform(kubernetes: str) -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_they_are_written_as_in_the_values(name: str) -> None:
-    """A long number has no exponent, a text that looks like a number keeps its zero, and real numbers stay numbers."""
+    """A long number has no exponent, a string that looks like a number keeps its zero, and numbers stay numbers."""
     (spec,) = (spec for found, spec in pods(render(NUMBERS)) if name.endswith(f"/{found}"))
     expressions = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
         "nodeSelectorTerms"
@@ -102,7 +102,7 @@ def test_they_are_written_as_in_the_values(name: str) -> None:
 
 
 def test_texts_of_extra_objects() -> None:
-    """Labels, annotations and the data of a ConfigMap are texts, too. Null is left out."""
+    """Labels, annotations and the data of a ConfigMap are strings, too. Null is left out."""
     found = one(render({"extraObjects": OBJECTS}), "ConfigMap", "numbers")
     assert {"a": "1000000", "b": "true"} == found["data"]
     assert ({"tier": "1"}, {"scrape": "true"}) == (found["metadata"]["labels"], found["metadata"]["annotations"])

@@ -40,7 +40,7 @@ def test_zookeeper_by_digest() -> None:
     ],
 )
 def test_tools_by_digest(backup: dict[str, str], restore: dict[str, str], expected: tuple[str, str]) -> None:
-    """What one tool leaves empty comes from the other; a tag of its own is not replaced by the other's digest."""
+    """What one tool leaves empty comes from the other. A tag of its own is not replaced by the other's digest."""
     found = images(nested(f"{IMAGES}.customTools", {"backup": backup, "restore": restore}))
     name = "pulsar-metadata-backup"
     assert tuple(name + each for each in expected) == (found["backup"], found["restore"])

@@ -48,7 +48,7 @@ def maps(manifest: Any) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("path", MAPS)
 def test_numbers_and_booleans_become_text(path: str) -> None:
-    """The API gets texts, written as they were in the values; null is left out."""
+    """The API gets strings, written as they were in the values. Null is left out."""
     manifests = render(merged(EVERYTHING, nested(path, VALUES)))
     found = [each for manifest in manifests for each in maps(manifest) if "truth" in each]
     assert found

@@ -10,7 +10,7 @@ LONG = nested("zookeeper.customTools.backup.component", "a-backup-with-quite-a-l
 
 
 def test_fullname_override_replaces_release_and_chart() -> None:
-    """`fullnameOverride` stands wherever `<release>-pulsar` would; the release's labels stay."""
+    """`fullnameOverride` stands wherever `<release>-pulsar` would, and the release's labels stay."""
     everything = merged(EVERYTHING, {"pulsar_metadata": {"clusterName": ""}})
     by_release = text(merged(everything, {"fullnameOverride": ""}))
     found = text(merged(everything, {"fullnameOverride": "prod"}))

@@ -76,7 +76,7 @@ STREAMNATIVE = yaml.safe_load(
 
 
 def lines(values: dict[str, Any], major: int = 3) -> dict[str, str]:
-    """What helm says of each key."""
+    """What helm says about each key."""
     said = refusal(values, major)
     assert HEAD in said
     found = re.findall(r"^  ([^:\n]+): (.+)$", said.partition(HEAD)[2], re.MULTILINE)
@@ -137,7 +137,7 @@ def test_values_of_streamnative(major: int) -> None:
 @pytest.mark.parametrize("major", [3, 4])
 @pytest.mark.parametrize("strategy", ["OnDelete", {"type": "OnDelete"}])
 def test_update_strategy_as_a_text(strategy: object, major: int) -> None:
-    """StreamNative's chart has the type alone. It is in force here, too, and another text is refused."""
+    """StreamNative's chart has only the type. It takes effect here, too, and any other string is refused."""
     manifests = render(nested("zookeeper.updateStrategy", strategy), major=major)
     assert {"type": "OnDelete"} == one(manifests, "StatefulSet", "snpe-pulsar-zookeeper")["spec"]["updateStrategy"]
     assert "zookeeper/updateStrategy" in refusal(nested("zookeeper.updateStrategy", "Recreate"), major)
@@ -145,7 +145,7 @@ def test_update_strategy_as_a_text(strategy: object, major: int) -> None:
 
 @pytest.mark.parametrize("tool", ["backup", "restore"])
 def test_image_of_another_program(tool: str) -> None:
-    """It is refused alone, too, and an image of that name elsewhere is not."""
+    """The image of StreamNative's program is refused. An image of that name from elsewhere is not."""
     key = f"images.zookeeper.customTools.{tool}.repository"
     assert {
         key: "Set it to an image of this project's program. streamnative/pulsar-metadata-tool is another program"
@@ -155,9 +155,9 @@ def test_image_of_another_program(tool: str) -> None:
 
 @pytest.mark.parametrize("key", ["repository", "tag"])
 def test_image_that_is_null(key: str) -> None:
-    """Apache's chart has null for its default image. That is refused with what to do."""
+    """Apache's chart has null for its default image, which is refused, with what to do."""
     said = refusal(nested(f"images.zookeeper.{key}", None), 3)
-    assert f"images.zookeeper.{key} is empty. Set it to that of an image with Pulsar in /pulsar" in said
+    assert f"images.zookeeper.{key} is empty. Set repository and tag to an image with Pulsar in /pulsar" in said
 
 
 def test_every_key_has_a_line() -> None:
@@ -179,7 +179,7 @@ def test_empty_values_ask_for_nothing(empty: object) -> None:
 
 
 def test_false_asks_for_nothing_that_is_absent() -> None:
-    """`false` for a thing that this chart does not have is not refused. For a key that is elsewhere, it is."""
+    """`false` is not refused for a key without a counterpart here. For a key that has moved, it is refused."""
     absent = [key for group in TABLE["absent"] for key in group["keys"]]
     assert render() == render(merged(*(nested(key, value=False) for key in absent)))
     assert {"zookeeper.pdb.usePolicy"} == lines(nested("zookeeper.pdb.usePolicy", value=False)).keys()

@@ -93,7 +93,7 @@ def test_helm_3_and_4_agree(values: dict[str, Any]) -> None:
 
 
 def test_names() -> None:
-    """Names are `<release>-pulsar-<component>`; both tools are off by default."""
+    """Names are `<release>-pulsar-<component>`, and both tools are off by default."""
     everyone = names(render())
     assert "StatefulSet/snpe-pulsar-zookeeper" in everyone
     assert not [name for name in everyone if "backup" in name or "restore" in name or "Job/" in name]
@@ -155,7 +155,7 @@ def test_settings_reach_the_program() -> None:
 
 
 def test_restore_knows_the_new_cluster() -> None:
-    """The restore is told the new cluster's name and addresses where the chart knows them, and else nothing of them."""
+    """The restore gets the new cluster's name and addresses if the chart knows them, and otherwise none."""
     names = ("CLUSTER_NAME", "CLUSTER_SERVICE_URL", "CLUSTER_BROKER_SERVICE_URL")
     for values, expected in (
         ({}, (None, None, None)),
@@ -204,7 +204,7 @@ def mounted(container: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("tool", "off"), [("backup", BACKUP), ("restore", RESTORE)])
 def test_keys_are_mounted(tool: str, off: dict[str, Any]) -> None:
-    """Keys come from the Secret as files, which change in a running pod; without secrets.use there are none."""
+    """Keys come from the Secret as files, which change in a running pod. Without secrets.use there are none."""
     container, volumes = of(tool, off)
     assert ({}, {"spool"}) == (variables(container), set(volumes) & {"spool", "object-store-keys"})
     container, volumes = of(tool, merged(off, nested(f"{TOOLS}.{tool}.secrets.use", value=True)))
@@ -297,7 +297,7 @@ def test_external_ensemble() -> None:
 
 
 def test_restore_knows_where_newer_backups_are() -> None:
-    """Going back in time is off; the place of the new cluster's own backups is told where it makes any."""
+    """Going back in time is off. If the new cluster makes backups, the restore gets their place."""
     names = ("ALLOW_OLDER", "NEWER_BACKUPS_IN", "RESTORE_POINT", "BACKUP_PREFIX")
     latest = nested(f"{TOOLS}.restore", {"restorePoint": "latest", "allowOlder": True})
     own = nested(f"{TOOLS}.backup", {"enable": True, "bucket": "s3a://own/team/", "backupPrefix": "nightly"})
@@ -568,7 +568,7 @@ def peers(manifests: list[dict[str, Any]], name: str, port: str | int) -> list[d
 
 
 def test_network_policy_never_cuts_off_the_chart_itself() -> None:
-    """However few others may, backup and Jobs reach ZooKeeper, `helm test` the admin port; an empty list is nobody."""
+    """Backup and Jobs always reach ZooKeeper, and `helm test` the admin port. An empty list admits no others."""
     nobody: dict[str, Any] = {"enabled": True, "clients": [], "monitoring": [], "admins": []}
     manifests = render(merged(BACKUP, {"networkPolicy": nobody}))
 
@@ -585,7 +585,7 @@ def test_network_policy_never_cuts_off_the_chart_itself() -> None:
 
 @pytest.mark.parametrize("own", [True, False])
 def test_tls(*, own: bool) -> None:
-    """Certificates come from a Secret, as files; what the program is told are their names."""
+    """Certificates come from a Secret as files, and the program gets the names of these files."""
     tools = merged(TLS, {"backup": {"tls": {"clientCertificate": own, "checkHostname": own}}})
     manifests = render({"zookeeper": {"enabled": False, "connect": "zk-0:2281", "customTools": tools}})
     pod = one(manifests, "StatefulSet", "snpe-pulsar-backup")["spec"]["template"]["spec"]
@@ -605,7 +605,7 @@ IN_PODS = {
 
 
 def sasl(tool: str, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """What the program is told in plain, its pod, and its container there."""
+    """The program's settings in its ConfigMap, its pod, and its container there."""
     given, stateful_set, config_map, containers = IN_PODS[tool]
     manifests = render(merged(given, nested(f"{TOOLS}.backup.sasl", values)))
     pod = one(manifests, "StatefulSet", stateful_set)["spec"]["template"]["spec"]
@@ -616,7 +616,7 @@ def sasl(tool: str, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, A
 
 @pytest.mark.parametrize("tool", IN_PODS)
 def test_sasl_digest(tool: str) -> None:
-    """User and password come from a Secret; a ConfigMap has the mechanism alone."""
+    """User and password come from a Secret. The ConfigMap has only the mechanism."""
     told, pod, container = sasl(tool, {"mechanism": "DIGEST-MD5", "secretName": "login"})
     assert {"ZOOKEEPER_SASL_MECHANISM": "DIGEST-MD5"} == told
     assert [
@@ -629,7 +629,7 @@ def test_sasl_digest(tool: str) -> None:
 @pytest.mark.parametrize("tool", IN_PODS)
 @pytest.mark.parametrize("apart", [True, False])
 def test_sasl_kerberos(tool: str, *, apart: bool) -> None:
-    """The keytab comes from a Secret, krb5.conf from there, too, or from a ConfigMap; both are files."""
+    """The keytab comes from a Secret, and krb5.conf from the same Secret or from a ConfigMap. Both are files."""
     more = {"krb5ConfigMap": "krb5"} if apart else {}
     login = {"mechanism": "GSSAPI", "secretName": "login", "principal": "backup@EXAMPLE.TEST", **more}
     told, pod, container = sasl(tool, login)
@@ -668,7 +668,7 @@ def test_sasl_of_a_restore_is_checked() -> None:
 
 
 def test_numbers_and_nulls() -> None:
-    """Numbers arrive as they were written; null is as good as nothing."""
+    """Numbers arrive as they were written, and null counts as unset."""
     values = {
         "zookeeper": {
             "config": {"snapCount": 1_000_000, "snapSizeLimitInKb": 0.5, "maxClientCnxns": None},
@@ -691,7 +691,7 @@ def test_one_monitor_of_the_backup() -> None:
 
 
 def test_labels_that_a_prometheus_selects_by() -> None:
-    """A monitor's labels are the user's, even `release`; a pod's cannot replace what selects it."""
+    """A monitor may have any label, even `release`. A pod's labels cannot replace those that select it."""
     values = merged(
         BACKUP,
         {"monitoring": {"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}},

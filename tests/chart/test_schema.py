@@ -70,7 +70,7 @@ def test_type_comes_from_the_default(default: str, expected: str) -> None:
     [("''", "string"), ("[]", "array"), ("[1]", "array"), ("{}", "object"), ("{a: 1}", "object")],
 )
 def test_null_where_nothing_is_a_value(default: str, expected: str) -> None:
-    """A text that is empty by default, a map and a list may be null, which is as good as empty."""
+    """A string that is empty by default, a map and a list may be null, which counts as empty."""
     values = f"# -- What it is\nkey: {default}\n"
     assert [expected, "null"] == property_of(values)["type"]
     assert [] == schema(values, {})["required"]

@@ -77,7 +77,7 @@ def test_sole_member_begins_at_once(volume: Path) -> None:
 
 
 def test_initial_members_count(volume: Path) -> None:
-    """A member that started the ensemble goes on with as many members as it started with, whatever the values want."""
+    """A member that started the ensemble keeps the number of members that it started with, whatever the values say."""
     ensemble = volume / "version-2" / "ensemble"
     ensemble.mkdir(parents=True)
     (ensemble / "initial-members").write_text("a,b,c,d,e\n")
@@ -117,7 +117,7 @@ def test_restored_tree_is_kept_from_zookeeper_until_it_may_vote(volume: Path) ->
 
 
 def test_agreed_list_counts(volume: Path) -> None:
-    """The newest list that the ensemble agreed on wins over the values; names and ports are today's."""
+    """The newest list that the ensemble agreed on wins over the values. Names and ports are those of the values."""
     ensemble = volume / "version-2" / "ensemble"
     ensemble.mkdir(parents=True)
     for version, numbers in (("fff", (1, 2, 3)), ("100000001", (1, 2)), ("next", (9,))):

@@ -21,7 +21,7 @@ def running(*values: dict[str, Any]) -> Manifest:
 
 
 def upgrade(directory: Path, found: Manifest, *values: dict[str, Any]) -> str:
-    """What the chart says of an upgrade of what was found; empty for nothing."""
+    """The chart's refusal to upgrade what was found, empty if there is none."""
     chart = directory / "chart"
     shutil.copytree(CHART, chart)
     (chart / "templates" / "validate.yaml").write_text(CALL)
@@ -142,7 +142,7 @@ def test_size_that_is_none(size: str) -> None:
     ],
 )
 def test_storage_class(values: dict[str, Any], expected: dict[str, str]) -> None:
-    """Empty is the cluster's default, "-" is no class, and the volume's own value comes before the global one."""
+    """Empty is the cluster's default, "-" is an empty class, and the volume's own value comes before the global one."""
     (claim,) = running(values)["spec"]["volumeClaimTemplates"]
     assert expected == {key: value for key, value in claim["spec"].items() if key == "storageClassName"}
 
@@ -173,7 +173,7 @@ def test_claims_are_as_kubernetes_returns_them() -> None:
     ],
 )
 def test_retention_policy_is_complete(policy: dict[str, str], expected: dict[str, str]) -> None:
-    """A word that is not set is there as Kubernetes would add it."""
+    """A part of the policy that is not set has the value that Kubernetes would add."""
     spec = running(nested("zookeeper.volumes.retentionPolicy", policy))["spec"]
     assert expected == spec["persistentVolumeClaimRetentionPolicy"]
 

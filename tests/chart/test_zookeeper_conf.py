@@ -20,7 +20,7 @@ OWN = {
     "metricsProvider.className": "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
     "metricsProvider.httpPort": 8000,
 }
-"""Lines that the chart writes, and nobody can change."""
+"""Lines that the chart writes, and that values cannot change."""
 RELIED = {
     "admin.enableServer": True,
     "admin.serverAddress": "0.0.0.0",
@@ -69,7 +69,7 @@ def test_line_in_force(key: str, value: object, expected: str) -> None:
 
 
 def test_null_is_no_line() -> None:
-    """A line that is null is as if it were not there."""
+    """A line that is null counts as unset."""
     assert conf() == conf(config("tickTime", None)) == conf(config("dataDir", None))
 
 
@@ -82,7 +82,7 @@ def test_own_lines(key: str, value: object) -> None:
 
 @pytest.mark.parametrize(("key", "value"), RELIED.items())
 def test_relied_on(key: str, value: object) -> None:
-    """A setting that the chart relies on may be said. Any other value is refused, with the reason."""
+    """A value that the chart relies on may be set. Any other value is refused, with the reason."""
     assert conf().keys() | {key} == conf(config(key, value)).keys()
     assert f"zookeeper.config.{key} cannot be set, because" in refusal(config(key, "other"), 3)
 

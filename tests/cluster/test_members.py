@@ -42,7 +42,7 @@ class Writer:
         eventually("writers go on", lambda: len(self.acknowledged()) > enough)
 
     def end(self) -> set[str]:
-        """End it; all that was acknowledged."""
+        """Stop writing. Returns all that was acknowledged."""
         kubectl("exec", self._name, "--", "touch", "/tmp/end")
         eventually(
             "it has ended", lambda: "Running" not in kubectl("get", "pod", self._name, "-o", "jsonpath={.status.phase}")
@@ -89,12 +89,12 @@ def release(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Release]
 
 
 def all_ready(release: Release, number: int) -> bool:
-    """Whether there are so many pods, and all are ready."""
+    """Whether there are exactly this many pods, and all are ready."""
     return release.ready() == list(range(number))
 
 
 def has_voters(surroundings: Surroundings, release: Release, number: int) -> bool:
-    """Whether the ensemble has so many members, as the first of them tells it."""
+    """Whether the ensemble has this many members, by the report of the first one."""
     with contextlib.suppress(KazooException, KazooTimeoutError), surroundings.zookeeper(0, release.name) as client:
         lines: bytes = client.get("/zookeeper/config")[0]
         return lines.count(b":participant") == number

@@ -41,7 +41,7 @@ def quota() -> Iterator[None]:
 
 @pytest.mark.usefixtures("quota")
 def test_namespace_with_a_quota(release: Release, tmp_path: Path) -> None:
-    """With the example's values all pods come up, the Jobs' and the test's too; without them none does."""
+    """With the example's values all pods start, also those of the Jobs and the test. Without them none does."""
     everything = {f"{BACKUP}.enable": "true", f"{BACKUP}.backupPrefix": "ops"}
     release.install(3, everything)
     refused = "must specify limits"
@@ -87,7 +87,7 @@ def test_volumes_grow(release: Release) -> None:
 
 
 def test_keys_rotate(surroundings: Surroundings, release: Release) -> None:
-    """Refused keys show in `kubectl get` and `describe`; the Secret's new ones are taken without a restart."""
+    """Refused keys show in `kubectl get` and `describe`. New keys in the Secret are used without a restart."""
     values = {f"{BACKUP}.enable": "true", f"{BACKUP}.backupPrefix": "ops", "zookeeper.replicaCount": "1"}
     release.install(3, values)
     name = f"{release.name}-pulsar-backup-0"

@@ -28,7 +28,7 @@ def release(tmp_path: Path) -> Iterator[Release]:
 
 
 def newest(surroundings: Surroundings) -> str:
-    """The newest backup's name; empty where there is none."""
+    """The newest backup's name, empty if there is none."""
     return max((name for name in surroundings.backups() if name.startswith(f"{PREFIX}-")), default="")
 
 

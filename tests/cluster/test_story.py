@@ -43,7 +43,7 @@ def story() -> Story:
 
 
 def restoring(point: str) -> dict[str, str]:
-    """What is set to restore, whatever newer backups there are; the backup stays off."""
+    """Values that restore, whatever newer backups there are. The backup stays off."""
     restore = f"{TOOLS}.restore"
     return NOTHING | {f"{restore}.enable": "true", f"{restore}.restorePoint": point, f"{restore}.allowOlder": "true"}
 
@@ -87,7 +87,7 @@ def waiting_in_restore(pod: dict[str, Any]) -> bool:
 
 
 def curl(url: str) -> str:
-    """What a pod gets from an address; from the backup's own, which has no curl but Python."""
+    """What a pod gets from an address. The backup's own pod asks by Python, because it has no curl."""
     program = f"import urllib.request; print(urllib.request.urlopen({url!r}).read().decode())"
     return kubectl("exec", BACKUP, "--", "python", "-c", program)
 
@@ -98,7 +98,7 @@ def restore_log(name: str) -> str:
 
 
 def says(name: str, *texts: str) -> bool:
-    """Whether the restore of a pod ended with a line that has all of these; it is tried again and again."""
+    """Whether the restore of a pod ended with a line that has all of these. The pod runs it again and again."""
     lines = restore_log(name).splitlines()
     return bool(lines) and all(text in lines[-1] for text in texts)
 
@@ -117,7 +117,7 @@ def test_install_without_backup(surroundings: Surroundings, release: Release) ->
 
 
 def test_upgrade_switches_the_backup_on(surroundings: Surroundings, release: Release, story: Story) -> None:
-    """`helm upgrade` starts `<release>-pulsar-backup-0`; the bucket fills, and ZooKeeper is not restarted."""
+    """`helm upgrade` starts `<release>-pulsar-backup-0`. The bucket fills, and ZooKeeper is not restarted."""
     with surroundings.zookeeper(1) as client:
         seed.pulsar(client)
         seed.everything(client, wide=2_000)
@@ -167,7 +167,7 @@ def test_secrets_are_nowhere_to_be_read() -> None:
 
 
 def test_upgrade_switches_the_backup_off(release: Release, story: Story) -> None:
-    """`helm upgrade` takes the backup away; ZooKeeper is not restarted."""
+    """`helm upgrade` removes the backup, and ZooKeeper is not restarted."""
     release.upgrade(3, NOTHING)
     eventually("the backup's pod is gone", lambda: not items("pods", "--field-selector", f"metadata.name={BACKUP}"))
     assert identities(story.pods) == identities(zookeepers())
@@ -186,7 +186,7 @@ def test_restore_does_not_touch_a_running_cluster(surroundings: Surroundings, re
 def test_cluster_recovers_when_the_restore_is_off_again(
     surroundings: Surroundings, release: Release, story: Story
 ) -> None:
-    """Switched off again, the pod that waited comes back with its data; the others are not restarted."""
+    """With the restore off, the pod that waited comes back with its data. The others are not restarted."""
     release.upgrade(3, NOTHING)
     kubectl("rollout", "status", f"statefulset/{RELEASE}-pulsar-zookeeper", "--timeout=280s")
     now = identities(zookeepers())

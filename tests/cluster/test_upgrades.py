@@ -92,7 +92,7 @@ def test_changed_number_of_members_that_cannot_be_is_refused(release: Release) -
 
 
 def test_interrupted_initialisation_is_finished(surroundings: Surroundings, release: Release) -> None:
-    """Upgrades soon after the install, the second without `initialize`: the Jobs go on to their end."""
+    """Upgrades soon after the install, the second without `initialize`: the Jobs run to their end."""
     release.install(3, SMALL | {"initialize": "true"})
     eventually("the Jobs run", lambda: len(unfinished(release)) == 2)
     release.upgrade(3, SMALL)

@@ -110,7 +110,7 @@ def any_bytes(dice: random.Random, content: bytes) -> bytes:
 
 
 def of_file(dice: random.Random) -> bytes:
-    """The compressed file, changed; or with something after it."""
+    """The compressed file, changed or with something after it."""
     tails = (b"\0" * dice.randrange(2000), dice.randbytes(20), GOOD, gzip.compress(b""), gzip.compress(b"tail"))
     return GOOD + dice.choice(tails) if dice.random() < 0.1 else any_bytes(dice, GOOD)
 

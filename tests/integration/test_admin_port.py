@@ -24,7 +24,7 @@ MEMORY = 256 << 20
 """Bytes that the worker may take: 500 times the list of backups would be twice as much."""
 SIGNALS = [getattr(signal, f"SIG{name}") for name in ("HUP", "USR1", "USR2", "WINCH", "TTIN", "TTOU")]
 BACKUPS = 5_000
-"""So many that a client which does not read cannot be sent the list of them."""
+"""Their list is too large for the socket buffers of a client that does not read."""
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ def test_restore_point_does_not_exist(settings: dict[str, str], tmp_path: Path) 
 
 
 def test_backup_was_damaged_in_the_bucket(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
-    """A backup with one flipped byte is not restored; the data directory stays empty."""
+    """A backup with one flipped byte is not restored, and the data directory stays empty."""
     uri = succeed("backup", settings=settings)
     s3, key = bucket.server.client(), bucket.objects()[0]
     content = bytearray(s3.get_object(Bucket=bucket.name, Key=key)["Body"].read())

@@ -32,12 +32,12 @@ def settings(tmp_path: Path) -> dict[str, str]:
 
 
 def back_up(server: ZooKeeper, settings: dict[str, str]) -> str:
-    """One backup; its address."""
+    """Make a backup. Returns its address."""
     return succeed("backup", settings={**settings, "ZOOKEEPER_SERVERS": server.address})
 
 
 def back_up_here(address: str, settings: dict[str, str]) -> str:
-    """One backup in this process, through a relay that acts; its address."""
+    """Make a backup in this process, through a relay that acts. Returns its address."""
     plan = Settings({**settings, "ZOOKEEPER_SERVERS": address})
     return backup.run(plan.job(), open_store(plan.store().location), Heartbeat()).backup.uri
 

@@ -53,7 +53,7 @@ def answering(answer: str | None, *, reset: bool = False) -> Iterator[int]:
     ids=["ready", "failed", "unended", "quotes", "no-code"],
 )
 def test_answers(answer: str, expected: tuple[int, str]) -> None:
-    """200 is ready and silent; of any other answer the error is printed as it is."""
+    """200 is ready and silent. The error of any other answer is printed unchanged."""
     with answering(answer) as port:
         assert expected == probe(port)
 

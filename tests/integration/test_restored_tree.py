@@ -115,7 +115,7 @@ def test_sequential_names_go_on(saved: Saved, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scope", ["bookies-lost", "bookies-kept"])
-def test_ids_go_on_in_the_flat_layout(scope: str, s3: S3Server, tmp_path: Path) -> None:
+def test_ids_continue_in_the_flat_layout(scope: str, s3: S3Server, tmp_path: Path) -> None:
     """In BookKeeper's flat layout, ids are numbers of children of `/ledgers`. They continue far above all known ids."""
     layout = b"2\norg.apache.bookkeeper.meta.FlatLedgerManagerFactory:1"
     (tmp_path / "source").mkdir()

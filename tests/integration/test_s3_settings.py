@@ -1,4 +1,4 @@
-"""What S3 is asked for: encryption and the like, checksums, certificates, proxies, credentials from everywhere."""
+"""Settings of S3: encryption, storage classes, checksums, certificates, proxies, and all sources of credentials."""
 
 import base64
 import hashlib
@@ -110,7 +110,7 @@ def demand_encryption(method: str, headers: Mapping[str, str]) -> tuple[int, str
 
 
 def test_bucket_demands_encryption(demanding: Faults, tmp_path: Path) -> None:
-    """The store's own words tell why an upload is denied, the hint names the setting, and with it the upload works."""
+    """An error repeats why an upload is denied, and names the setting. With the setting, the upload works."""
     demanding.refuse = demand_encryption
     file = file_of(tmp_path, 1000)
     words = ('403 AccessDenied, "explicit deny: unencrypted upload"', "S3_SERVER_SIDE_ENCRYPTION")
@@ -122,7 +122,7 @@ def test_bucket_demands_encryption(demanding: Faults, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [1000, PART_SIZE + 1])
 def test_demands_are_sent(size: int, demanding: Faults, tmp_path: Path) -> None:
-    """Uploads carry what the settings say, in one piece or in parts. Owner and payer are told with every request."""
+    """Uploads carry what the settings say, in one piece or in parts. Every request carries owner and payer."""
     name = f"p-{size}.tar.gz"
     upload = UploadOptions("aws:kms", "key-1", "STANDARD_IA", "bucket-owner-full-control")
     options = replace(OPTIONS, upload=upload, expected_bucket_owner="123456789012", requester_pays=True)
@@ -178,7 +178,7 @@ def either(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Either]:
-    """Both, one after the other."""
+    """The bucket with TLS and without, one after the other."""
     with proxy(bucket.server.port, authority.issue("s3") if request.param else None) as (endpoint, faults):
         mine = {"AWS_ENDPOINT_URL_S3": endpoint, "AWS_CA_BUNDLE": str(authority.path)}
         set_all(monkeypatch, {**bucket.server.environment(), **mine})
@@ -308,7 +308,7 @@ def test_broken_authorities(content: str | None, why: str, tmp_path: Path, monke
 
 
 def test_tls_with_a_plain_port(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An https address of a port without TLS is told so."""
+    """An https address of a port without TLS is an error that says so."""
     mine = {"AWS_ENDPOINT_URL_S3": f"https://127.0.0.1:{bucket.server.port}"}
     set_all(monkeypatch, {**bucket.server.environment(), **mine})
     refused(errors.StoreUnreachable, lambda: opened(bucket.name).list(""), "does not speak TLS", "AWS_ENDPOINT_URL_S3")
@@ -342,7 +342,7 @@ def test_dead_proxy(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_redirects_without_end(faulty: Faults, bucket: Bucket) -> None:
-    """An endpoint that redirects every request is one line."""
+    """An endpoint that redirects every request is an error on one line."""
     faulty.redirect = f"{os.environ['AWS_ENDPOINT_URL_S3']}/{bucket.name}"
     refused(errors.StoreFailed, lambda: opened(bucket.name).list(""), "redirects requests again and again")
 
@@ -514,7 +514,7 @@ class _Sts(BaseHTTPRequestHandler):
 
 @contextmanager
 def sts(status: int, body: str) -> Iterator[tuple[str, list[str]]]:
-    """Its address, and what it was asked."""
+    """The address of an STS that always gives this answer, and what it was asked."""
     asked: list[str] = []
     handler = type("Handler", (_Sts,), {"status": status, "body": body, "asked": asked})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -28,7 +28,7 @@ def versitygw(s3: S3Server) -> Server:
 
 @pytest.fixture(scope="module")
 def versitygw_tls(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The same with TLS."""
+    """The server versitygw with TLS."""
     with s3_server(tmp_path_factory.mktemp("s3-tls"), authority.issue("s3")) as server:
         yield Server(server.port, KEYS_OF_VERSITYGW, authority.path)
 

@@ -42,7 +42,7 @@ def make_backup(
     tree: Mapping[bytes, bytes | None] = TREE,
     **changes: Any,
 ) -> RestorePoint:
-    """Put a backup of a tree into a directory; the changes are to its manifest."""
+    """Put a backup of a tree into a directory, with these changes to its manifest."""
     point = RestorePoint(location(directory), BackupName(prefix, timestamp))
     nodes = [node(path, data) for path, data in tree.items()]
     size = sum(len(data or b"") for data in tree.values())
@@ -52,7 +52,7 @@ def make_backup(
 
 
 def report(timestamp: int = TIMESTAMP, coverage: Coverage | None = None) -> BackupResult:
-    """A backup that is done; every number in it is another."""
+    """The result of a backup in which every number is a different one."""
     name = BackupName("pulsar", timestamp)
     return BackupResult(
         backup=Backup(name, f"s3a://bucket/{name}", 1111),

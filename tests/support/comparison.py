@@ -72,7 +72,7 @@ def _znode(data: bytes | None, stat: Any, acls: Any) -> Znode:
 
 
 def differences(expected: Tree, actual: Tree) -> Iterator[str]:
-    """A line for each difference; but each server has its CONFIG, and a restore leaves a MARKER and raises IDGEN."""
+    """A line for each difference, without CONFIG, which each server has, and what a restore writes (MARKER, IDGEN)."""
     expected = _with_raised_counter(expected, actual)
     for path in sorted((expected.keys() | actual.keys()) - {CONFIG, MARKER}):
         if path not in actual:

@@ -14,7 +14,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo-secret", "AW
 
 @contextmanager
 def embedded_s3(directory: Path, bucket: str) -> Iterator[str]:
-    """A server with a bucket; its endpoint."""
+    """The endpoint of a server with a bucket."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [sys.executable, str(Path(__file__).with_name("moto_s3.py")), str(port)]

@@ -44,9 +44,10 @@ _COUNTER = 8
 
 @dataclass(frozen=True)
 class Fault:
-    """What strikes: at a moment SIGKILL, or the disk of the file `fill` is full; or SIGKILL from outside, by time.
+    """What strikes the program: SIGKILL or a full disk of the file `fill` at a moment, or SIGKILL after some seconds.
 
-    `memory` is how many bytes of address space the program may take beyond those it begins with; `user` runs it.
+    `memory` is how many bytes of address space the program may take beyond those it begins with. `user` is the id
+    of the user that runs it.
     """
 
     at: int = -1
@@ -77,10 +78,10 @@ _PYTHONPATH = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PY
 
 
 class Nursery:
-    """Runs the program; `directory` takes what it says."""
+    """Runs the program. `directory` takes its output."""
 
     def __init__(self, directory: Path, prefix: Sequence[str] = ()) -> None:
-        """Load the program; `prefix` is a command that this is started by, in a namespace of its own for instance."""
+        """Load the program. `prefix` is a command that starts it, for example in a namespace of its own."""
         self._said = directory
         self._process = subprocess.Popen(
             [*prefix, sys.executable, "-m", "support.faults"],
@@ -107,7 +108,7 @@ class Nursery:
         ]
 
     def command(self, *command: str) -> None:
-        """Run any command where the program runs; it must succeed."""
+        """Run a command where the program runs. The command must succeed."""
         code, said = self._ask(command=command)
         assert code == 0, f"{command}: {said}"
 
@@ -143,7 +144,7 @@ def nursery(directory: Path, *prefix: str) -> Iterator[Nursery]:
 
 
 def contents(directory: Path) -> dict[str, bytes | None] | None:
-    """Everything in a directory: the bytes of files, None for directories; None where there is no such directory."""
+    """Everything in a directory: the bytes of files, None for directories. None if the directory does not exist."""
     if not directory.exists():
         return None
     return {
@@ -152,7 +153,7 @@ def contents(directory: Path) -> dict[str, bytes | None] | None:
 
 
 def _serve() -> None:
-    """Read orders, one a line; answer each."""
+    """Read orders, one a line, and answer each."""
     from metadata_tool import cli  # noqa: PLC0415  # the tests themselves need none of it
     from metadata_tool.store import directory  # noqa: F401, PLC0415  # another user may not reach its file
 
@@ -167,7 +168,7 @@ def _serve() -> None:
 
 
 def _together(main: Callable[[Sequence[str]], int], order: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Fork a process for each environment; exit codes and moments."""
+    """Fork a process for each environment. Returns their exit codes and moments."""
     fault = Fault(**order["fault"])
     children = []
     for number, settings in enumerate(order["environments"]):

@@ -1,6 +1,6 @@
-"""Clients of an HTTP port that do it harm: `python -m support.hostile PORT COUNT`, until it is ended.
+"""Hostile clients of an HTTP port: `python -m support.hostile PORT COUNT` runs until it is ended.
 
-Each of them does one kind of harm, and connects again as soon as its connection is closed.
+Each client does one kind of harm, and connects again as soon as its connection is closed.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ Harm = Callable[[socket.socket], Awaitable[None]]
 
 
 def start(port: int, count: int, log: Path) -> Process:
-    """So many clients in a process of their own, all of which have connected once."""
+    """Start `count` clients in a process of their own. Returns when all of them have connected once."""
     running = Process([sys.executable, "-m", "support.hostile", str(port), str(count)], log, os.environ)
     running.wait_until(lambda: "all have connected" in running.output())
     return running

@@ -55,7 +55,7 @@ def realm(directory: Path) -> Iterator[Realm]:
     """A realm, ended afterwards.
 
     Raises:
-        PartMissing: this machine has no Kerberos, or Java has none; the message says what to install.
+        PartMissing: this machine has no Kerberos, or Java has none. The message says what to install.
     """
     require_kerberos()
     made = Realm(directory / "krb5.conf", directory / "lost.conf", directory / "keytab")

@@ -36,7 +36,7 @@ class Stopwatch:
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
     def told(self, **more: object) -> dict[str, object]:
-        """What was measured; MiB at the peak of the process."""
+        """What was measured: seconds, and the peak of the process's memory in MiB."""
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         cost = {"seconds": time.monotonic() - self._wall, "cpu": time.process_time() - self._cpu, "memory": memory}
         return {**cost, **more}
@@ -50,7 +50,7 @@ def again(address: str, directory: Path) -> dict[str, object]:
 
 
 def with_acls(address: str, directory: Path, known: AclCache | None = None) -> dict[str, object]:
-    """A capture as a backup takes it; `in_order` are the seconds for its tree, once in order."""
+    """Measure a capture as a backup takes it. `in_order` are the seconds to read its tree once in tree order."""
     stopwatch = Stopwatch()
     with captured(Source(Ensemble(address)), directory, Heartbeat(), known) as capture:
         told = stopwatch.told(phases=capture.seconds, unproven=len(capture.unproven))
@@ -60,7 +60,7 @@ def with_acls(address: str, directory: Path, known: AclCache | None = None) -> d
 
 
 def without_acls(address: str, directory: Path) -> dict[str, object]:
-    """The walk of a capture with ACLs taken for refused; into a spool, too."""
+    """Measure the walk of a capture into a spool, as if every ACL were refused."""
     stopwatch = Stopwatch()
     with pytest.MonkeyPatch.context() as patch, connect(Ensemble(address), Heartbeat()) as session:
         patch.setattr(AclReader, "ask", _refuse)

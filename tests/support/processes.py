@@ -35,7 +35,7 @@ class Process:
         self.pid = self._child.pid
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
-        """Wait until it is ready; fail with the end of its output when it dies or takes too long."""
+        """Wait until it is ready. Fail with the end of its output if it dies or takes too long."""
         deadline = time.monotonic() + READY_WITHIN
         while not ready():
             if self._child.poll() is not None or time.monotonic() > deadline:
@@ -57,11 +57,11 @@ class Process:
         self._child.send_signal(number)
 
     def wait(self) -> int:
-        """Wait for its end; its exit code."""
+        """Wait for its end. Returns its exit code."""
         return self._child.wait(READY_WITHIN)
 
     def stop(self) -> int:
-        """SIGTERM, and SIGKILL if that does not help; its exit code."""
+        """End it by SIGTERM, or by SIGKILL if that does not help. Returns its exit code."""
         if self._child.poll() is None:
             self._child.terminate()
             try:
@@ -80,7 +80,7 @@ class Process:
 def eventually(
     what: str, probe: Callable[[], T], patience: float, state: Callable[[], str] = str, every: float = 0.2
 ) -> T:
-    """Ask again and again until there is an answer that counts as true; `state` is said when there is none in time."""
+    """Ask until there is an answer that counts as true. If there is none in time, the error has `state`."""
     deadline = time.monotonic() + patience
     while not (found := probe()):
         assert time.monotonic() < deadline, f"{what}: not within {patience} s\n{state()}"

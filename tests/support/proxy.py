@@ -24,20 +24,20 @@ _RESET = struct.pack("ii", 1, 0)
 
 @dataclass
 class Faults:
-    """What goes wrong at the moment, nothing at first; and what was seen."""
+    """What goes wrong at the moment, nothing at first. Also what was seen."""
 
     hide_checksums: bool = False
     """The server tells no SHA-256 of what it keeps, as older ones do not."""
     damage: Callable[[str, bytes], bytes] | None = None
     """Changes the body of an answer, given the request's method."""
     cut: int | None = None
-    """Send only so many bytes of an answer's body, and close the connection."""
+    """How many bytes of an answer's body are sent before the connection is closed."""
     cut_by: Literal["close", "reset", "silence"] = "close"
-    """How it is cut; with silence it stays open, and nothing more comes."""
+    """How the answer is cut. With silence, the connection stays open, and nothing more comes."""
     cuts: int = -1
-    """Cut only so many answers; all, if negative."""
+    """How many answers are cut. Negative: all."""
     overstate: int = 0
-    """Say that an answer's body has so many bytes more."""
+    """How many bytes more than it has an answer claims for its body."""
     upload_pause: float = 0
     """Seconds of pause after each 64 KiB sent to the server."""
     download_pause: float = 0
@@ -45,19 +45,19 @@ class Faults:
     status: int = 0
     """Answer everything with this status."""
     statuses: list[int] = field(default_factory=list)
-    """Answer the next requests with these first; 0 lets one pass."""
+    """Statuses of the answers to the next requests. 0 lets a request pass."""
     replay: bool = False
     """Answer every request as the first one, as what knows no ranges does."""
     uploading: threading.Event = field(default_factory=threading.Event)
     """Set as soon as an upload's body arrives."""
     refuse: Callable[[str, Mapping[str, str]], tuple[int, str, str] | None] | None = None
-    """Told the method and the headers, in lower case, of a request: the status, code and message of a refusal."""
+    """Given a request's method and headers, in lower case, returns the status, code and message of a refusal."""
     checksum: Callable[[str], str] | None = None
-    """Changes the SHA-256 that the server tells of an object."""
+    """Changes the SHA-256 that the server reports for an object."""
     only_v1_listings: bool = False
     """Answer listings as a server that knows only the first version: without a token to continue with."""
     redirect: str = ""
-    """Send everybody there."""
+    """Redirect all requests to this address."""
     requests: int = 0
     """Seen so far."""
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Faults:
     """Ends the silence."""
 
     def next_status(self) -> int:
-        """What to answer with; 0 for what the server says."""
+        """The status of the next answer. 0: that of the server."""
         self.requests += 1
         return self.statuses.pop(0) if self.statuses else self.status
 

@@ -26,10 +26,10 @@ def _nothing(_kind: int) -> None:
 
 @dataclass
 class Meddling:
-    """Each is asked with the type of every request, in order; nothing happens at first."""
+    """What a relay does. Each field is asked with the type of every request, in order. By default, nothing happens."""
 
     sees: Callable[[int], None] = _nothing
-    """What is done before the request goes on."""
+    """Called before the request is passed on."""
     throttles: Callable[[int], bool] = _never
     """Whether the request is answered that it is throttled."""
     mutes: Callable[[int], bool] = _never

@@ -49,7 +49,7 @@ class Subject(Protocol):
         """Break the connections of fetches, if there are any."""
 
     def alter_copies(self, size: int) -> Callable[[], None]:
-        """Let whatever is saved with this size be altered; the result is to be called by every heartbeat."""
+        """Let whatever is saved with this size be altered. Every heartbeat must call the result."""
 
 
 USES: list[Any] = [
@@ -183,7 +183,7 @@ class StoreContract:
             subject.store().fetch(NAME, tmp_path / "fetched", stop_at(1))
 
     def test_list(self, subject: Subject) -> None:
-        """Files of this folder that start with the prefix are listed with their sizes; subfolders are not."""
+        """Files of this folder that start with the prefix are listed with their sizes, and subfolders are not."""
         for name in ("p-1", "p-22", "q-1", "p-folder/p-3"):
             subject.put(name, name.encode())
         assert {"p-1": 3, "p-22": 4} == subject.store().list("p-")

@@ -44,7 +44,7 @@ def run(*arguments: str, settings: Mapping[str, str]) -> Outcome:
 
 
 def succeed(*arguments: str, settings: Mapping[str, str]) -> str:
-    """Run one command that must succeed; what it printed, without the last newline."""
+    """Run a command that must succeed. Returns its output without the last newline."""
     outcome = run(*arguments, settings=settings)
     assert outcome.exit_code == 0, outcome.said
     return outcome.output.rstrip("\n")
@@ -71,7 +71,7 @@ class Service:
         self.process = Process(command, log, environment({**settings, "WEB_SERVER_PORT": str(self.port)}))
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body of an answer; status 0 where there is none."""
+        """Status and body of an answer. Status 0 if there is none."""
         try:
             with urllib.request.urlopen(self.url + path, timeout=20) as reply:
                 return reply.status, reply.read().decode()
@@ -85,7 +85,7 @@ class Service:
         return json.loads(self.get(path)[1])
 
     def metric(self, name: str) -> float:
-        """The value of a metric; -1 while there is no answer."""
+        """The value of a metric. -1 while there is no answer."""
         lines = [line for line in self.get("/metrics")[1].splitlines() if line.startswith(f"{name} ")]
         return float(lines[0].split()[1]) if lines else -1
 

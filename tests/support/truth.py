@@ -58,8 +58,8 @@ def replay(version: str, data_dir: Path, zxids: Iterable[int], out: Path) -> dic
     """A snapshot of the tree at each of these zxids, from the log of a server that may still run.
 
     `data_dir` is the server's dataLogDir, or dataDir where it has no other. The log has to begin with the first
-    transaction, and each zxid must be in it. The digests that the server logged prove each step, but for ACLs and what
-    is below /zookeeper; they are wrong, and nothing is given, where somebody has set the root's data.
+    transaction, and each zxid must be in it. The digests that the server logged prove each step, except for ACLs and
+    znodes below /zookeeper. If a client has set the root's data, the digests are wrong, and the replay fails.
     """
     wanted = sorted(set(zxids))
     out.mkdir(parents=True, exist_ok=True)

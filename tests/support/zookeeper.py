@@ -241,7 +241,7 @@ class Ensemble:
 
 @contextlib.contextmanager
 def client(address: str, login: str = "") -> Iterator[KazooClient]:
-    """A kazoo client of its own; `login` is `user:password`."""
+    """A new kazoo client. `login` is `user:password`."""
     zookeeper_client = KazooClient(address, timeout=30, auth_data=[("digest", login)] if login else None)
     zookeeper_client.start(timeout=60)
     try:

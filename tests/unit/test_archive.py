@@ -489,7 +489,7 @@ def with_byte(offset: int, value: int) -> bytes:
     ],
 )
 def test_why_it_is_refused(content: bytes, what: str) -> None:
-    """What is wrong with an archive is told exactly, with what to do. Only zeros may follow, and not many."""
+    """An error says exactly what is wrong with an archive, and what to do. Only a few zeros may follow an archive."""
     if not what:
         assert small_tree() == read_nodes(content)
         return
@@ -506,7 +506,7 @@ def test_unsound_snapshot_has_a_hint() -> None:
 
 
 def test_verify(tmp_path: Path) -> None:
-    """Verifying reads a file whole, hands out each znode, and returns the manifest. It stops when it is told to."""
+    """Verifying reads all of a file, hands out each znode, and returns the manifest. A heartbeat can stop it."""
     path = tmp_path / "backup.tar.gz"
     path.write_bytes(SMALL)
     seen: list[Node] = []

@@ -104,7 +104,7 @@ def test_name_comes_back(prefix: str, timestamp: int) -> None:
     ],
 )
 def test_restore_point_is_read(text: str, expected: str) -> None:
-    """A restore point is a backup's address; s3:// is accepted where s3a:// is."""
+    """A restore point is a backup's address. s3:// is accepted where s3a:// is."""
     point = RestorePoint.parse(text)
     assert expected == str(point)
     assert point == RestorePoint.parse(expected)

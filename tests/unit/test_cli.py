@@ -87,7 +87,7 @@ def command(
     capsys: pytest.CaptureFixture[str],
     restored_globals: None,  # noqa: ARG001
 ) -> Command:
-    """Runs a command with the settings, and changes to them; it never ends by a traceback."""
+    """Runs a command with the settings, and changes to them. The command never ends by a traceback."""
     for variable in VARIABLES:
         monkeypatch.delenv(variable.name, raising=False)
 
@@ -175,7 +175,7 @@ def test_help_names_the_variables_of_a_command(verb: str, command: Command) -> N
 
 
 def test_help_names_every_exit_code(command: Command) -> None:
-    """The help has every exit code with its meaning, in order; 0 is done."""
+    """The help has every exit code with its meaning, in order, beginning with 0."""
     lines = command("--help").output.splitlines()
     table = [line.split(maxsplit=1) for line in lines[lines.index("exit codes:") + 1 :]]
     assert [["0", "Done"], *([str(error.exit_code), error.__doc__] for error in every_error())] == table

@@ -48,7 +48,7 @@ ACCESS = {
 
 @pytest.fixture
 def job(folder: Path, tmp_path: Path) -> RestoreJob:
-    """A restore into an empty directory; its members are known, and none runs."""
+    """A restore into an empty directory, whose members are known and do not run."""
     (tmp_path / "data").mkdir()
     values = {"RESTORE_POINT": str(make_backup(folder)), "ZOOKEEPER_DATA_DIR": str(tmp_path / "data")}
     return Settings({**values, **ACCESS, "ZOOKEEPER_SERVERS": f"{NOBODY},{NOBODY}1,{NOBODY}2"}).restore()
@@ -61,7 +61,7 @@ def stored(location: Location) -> Store:
 
 @contextmanager
 def waiting_member(reported: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """A member that runs and does not serve; `host:port`, and the port where its AdminServer reports this."""
+    """A member that runs and does not serve: its `host:port`, and the port of its AdminServer, which reports this."""
 
     class Client(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -91,7 +91,7 @@ def test_new_volume(job: RestoreJob) -> None:
 
 
 def test_restart(job: RestoreJob) -> None:
-    """Once restored, there is nothing to do; it is known from which restore the data is."""
+    """Once restored, there is nothing to do, and it is known from which restore the data is."""
     restore(job, stored, Heartbeat())
     assert Decision(Action.NOTHING, job.marker) == decide(job, Heartbeat())
 
@@ -152,7 +152,7 @@ def test_dry_run(job: RestoreJob) -> None:
 
 
 def test_restore_returns_the_snapshot(job: RestoreJob) -> None:
-    """A restore returns what it placed; if it has nothing to do, nothing."""
+    """A restore returns what it placed, or nothing if it has nothing to do."""
     placed = restore(job, stored, Heartbeat())
     assert placed
     assert (job.data.path / "version-2", True) == (placed.parent, placed.exists())
@@ -224,7 +224,7 @@ def test_ensemble_is_asked_by_tls(job: RestoreJob, serve: Serve, monkeypatch: py
 
 @contextmanager
 def silent_member() -> Iterator[str]:
-    """A member that accepts connections and does not answer; its `host:port`."""
+    """The `host:port` of a member that accepts connections and does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
@@ -359,7 +359,7 @@ def test_member_that_joined_and_has_no_tree(job: RestoreJob, caplog: pytest.LogC
 
 
 def test_server_that_only_waited(job: RestoreJob, caplog: pytest.LogCaptureFixture) -> None:
-    """What a server leaves that had no tree hinders no restore, and it is said that it is moved aside."""
+    """The files of a server that had no tree do not stop a restore, and the log says that they are moved aside."""
     caplog.set_level(logging.INFO)
     (job.data.path / "version-2").mkdir()
     assert Decision(Action.RESTORE) == decide(job, Heartbeat())

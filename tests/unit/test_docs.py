@@ -25,7 +25,7 @@ every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path:
 
 @pytest.mark.parametrize("name", sorted(TABLES))
 def test_table_is_current(name: str) -> None:
-    """A document has the table that the code makes; if not, `make docs` writes it."""
+    """A document has the table that the code makes. If not, `make docs` writes it."""
     text = (DOCS / f"{name}.md").read_text()
     assert TABLES[name]() in text
     assert text == current(text, name)

@@ -65,7 +65,7 @@ def test_requests_share_a_listing(bucket: Bucket) -> None:
         assert [1, *[2] * len(others)] == [len(asked.result(PATIENCE).found) for asked in (first, *others)]
 
 
-def test_each_request_lists_anew(bucket: Bucket) -> None:
+def test_later_request_lists_again(bucket: Bucket) -> None:
     """A later request does not get an earlier listing."""
     listing = SharedListing(bucket)
     bucket.go.release(2)

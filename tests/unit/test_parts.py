@@ -8,7 +8,7 @@ from ci.parts import helm
 
 
 def test_helm_that_cannot_start_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `helm` in PATH that is no program for this machine is as good as none."""
+    """A `helm` in PATH that this machine cannot run counts as missing."""
     (tmp_path / "helm").write_bytes(b"\x7fELF of another machine")
     (tmp_path / "helm").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))

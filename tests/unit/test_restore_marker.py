@@ -18,7 +18,7 @@ def test_round_trip(version: str, point: str, settings: dict[str, str]) -> None:
 
 
 def test_digest() -> None:
-    """Restores that differ in anything have digests of their own; those that do not have one."""
+    """Restores that differ in anything have different digests, and equal restores have the same one."""
     different = [Marker("1", "a"), Marker("2", "a"), Marker("1", "b"), Marker("1", "a", SETTINGS)]
     assert 4 == len({marker.digest for marker in different})
     assert Marker("1", "a", {"x": "1", "y": "2"}).digest == Marker("1", "a", {"y": "2", "x": "1"}).digest

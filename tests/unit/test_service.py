@@ -119,7 +119,7 @@ def metrics() -> Metrics:
 
 
 def test_a_backup_is_made_at_the_start(metrics: Metrics) -> None:
-    """The first backup does not wait for an interval; the second does."""
+    """The first backup does not wait for an interval, and the second does."""
     backups = Backups(succeed)
     with running(backups, metrics, NEVER) as service:
         assert backups.wait_for(1)

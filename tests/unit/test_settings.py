@@ -114,7 +114,7 @@ def test_latest() -> None:
 
 
 def test_newer_backups() -> None:
-    """Another place for newer backups is an address with a prefix; going back on purpose is a switch."""
+    """Another place for newer backups is an address with a prefix. Going back on purpose is a switch."""
     job = Settings({**RESTORE, "NEWER_BACKUPS_IN": "s3://other/team/pulsar", "ALLOW_OLDER": "true"}).restore()
     assert (True, (Series(Location("s3a", "other", "team"), "pulsar"),)) == (job.allow_older, job.newer_in)
 
@@ -758,7 +758,7 @@ values = st.text(st.characters(exclude_characters="\0")) | st.lists(
 
 
 def test_any_value() -> None:
-    """Whatever one variable holds, a command has its settings, or the variable is named on one line; both happen."""
+    """Whatever one variable holds, a command has its settings, or one line names the variable. Both happen."""
     outcomes: set[bool] = set()
 
     @settings(PATIENT, max_examples=3 * EXAMPLES)
@@ -775,7 +775,7 @@ def test_any_value() -> None:
 
 
 def test_any_environment() -> None:
-    """Whatever all variables hold, a command has its settings, or one variable is named; both happen."""
+    """Whatever all variables hold, a command has its settings, or one line names a variable. Both happen."""
     outcomes: set[bool] = set()
 
     @settings(PATIENT, max_examples=3 * EXAMPLES)

@@ -37,7 +37,7 @@ def plain(directory: Path, contents: dict[str, str]) -> Path:
 
 @pytest.mark.parametrize("token", [False, True])
 def test_ordinary_directory(token: bool, tmp_path: Path) -> None:
-    """Keys are read from the files that have the variables' names; a session token is optional."""
+    """Keys are read from the files that have the variables' names. A session token is optional."""
     assert keys(1, token=token) == read_keys(plain(tmp_path, files(1, token=token)))
 
 

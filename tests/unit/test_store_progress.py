@@ -27,7 +27,7 @@ MB = 10**6
     ],
 )
 def test_line(done: int, total: int, seconds: float, expected: str) -> None:
-    """Share, bytes, rate and time left, each in a unit that fits. Before the first byte no time is told."""
+    """Share, bytes, rate and time left, each in a unit that fits. Before the first byte, no time is logged."""
     assert expected == line(done, total, seconds)
 
 

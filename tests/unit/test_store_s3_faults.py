@@ -105,7 +105,7 @@ def explained_credentials(error: BaseException) -> ToolError:
         (answer("PutObject", 400, "InvalidStorageClass"), errors.StoreFailed, "InvalidStor", "S3_STORAGE_CLASS"),
         (answer("PutObject", 400, "AccessControlListNotSupported"), errors.StoreFailed, "ListNot", "S3_OBJECT_ACL"),
         (answer("GetObject", 403, "InvalidObjectState"), errors.StoreFailed, "InvalidObjectState", "archive"),
-        (answer("PutObject", 411, "MissingContentLength"), errors.StoreFailed, "411 Miss", "does not help"),
+        (answer("PutObject", 411, "MissingContentLength"), errors.StoreFailed, "411 Miss", "retries fail"),
         (answer("PutObject", 503, "SlowDown", "reduce"), errors.StoreFailed, '503 SlowDown, "reduce"', "Try again"),
         (answer("PutObject", 429, "TooManyRequests"), errors.StoreFailed, "429", "Try again"),
         (

@@ -1,4 +1,4 @@
-"""Listings of servers of every kind, by a model of a server: no real one has all their habits."""
+"""Listings of servers of every kind, by a model, because no real server behaves in all these ways."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ names = st.text("ab-/", min_size=1, max_size=4).filter(lambda name: not name.sta
 
 @dataclass
 class Model:
-    """A server with these keys, and its habits."""
+    """A server with these keys, and how it answers."""
 
     keys: list[str]
     page: int = 1000

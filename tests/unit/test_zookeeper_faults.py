@@ -45,7 +45,7 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("fault", EXAMPLES, ids=lambda fault: type(fault).__name__)
 def test_restore_names_what_it_reads(fault: ZooKeeperError) -> None:
-    """Every setting in the hint of a restore is one that a restore reads, and nothing is touched by then."""
+    """Every setting in the hint of a restore is read by a restore, and the hint says that nothing was touched."""
     fault.__dict__.setdefault("rights", "READ on it")
     hint = as_tool_error(fault, FOR_RESTORE).hint
     read = {variable.name for variable in VARIABLES if "restore" in variable.readers} | {"KRB5_CONFIG"}
@@ -105,7 +105,7 @@ def test_other_errors_pass() -> None:
 
 @pytest.fixture
 def hanging_up() -> Iterator[str]:
-    """A server that says that it leads, accepts a session, and hangs up; its address."""
+    """The address of a server that says that it leads, accepts a session, and closes the connection."""
     accepted = struct.pack(">iiqi", 0, 4000, 1, 16) + bytes(16) + b"\0"
     with socket.create_server(("127.0.0.1", 0)) as server:
 

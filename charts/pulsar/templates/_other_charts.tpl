@@ -1,6 +1,6 @@
 {{/*
-Refuses values of another chart, all at once, with the key to use here for each (other-charts.yaml). The schema lets these
-keys pass. Empty values ask for nothing.
+Refuses values of another chart in one message, with the key to use here for each (other-charts.yaml). The schema lets
+these keys pass. Empty values are not refused.
 */}}
 {{- define "pulsar.validate.otherCharts" -}}
 {{- $table := .Files.Get "other-charts.yaml" | fromYaml }}
@@ -38,8 +38,8 @@ keys pass. Empty values ask for nothing.
 {{- end }}
 
 {{/*
-`false` or `true` if there is a value at a path such as a.b.c that is false, or that is neither false nor empty. An empty
-value counts where it would become a field of a pod.
+Whether a value is set at a path such as a.b.c: nothing if it is empty, `false` if it is false, and `true` otherwise. An
+empty value counts as set if it would become a field of a pod.
 */}}
 {{- define "pulsar.value.isSet" -}}
 {{- $rendered := "^zookeeper[.](affinity|probe|securityContext)[.]" -}}

@@ -1,6 +1,6 @@
-{{/* Texts in parts of Kubernetes' objects. The API refuses a number or a boolean there, and YAML makes one of `1` and `true`. */}}
+{{/* Strings in parts of Kubernetes' objects. The API refuses a number or a boolean there, as YAML reads `1` and `true`. */}}
 
-{{/* A map or list of values as YAML, with texts where Kubernetes wants texts. ci/chart_kubernetes.py has the same names. */}}
+{{/* A map or list of values as YAML, with strings where Kubernetes expects strings. ci/chart_kubernetes.py has the same names. */}}
 {{- define "pulsar.yaml" -}}
 {{- if kindIs "invalid" . -}}
 {}
@@ -11,7 +11,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* Changes a map, or the maps in a list, in place. */}}
+{{/* Makes strings of the values that must be strings, in a map or in the maps of a list. Changes them in place. */}}
 {{- define "pulsar.quote" -}}
 {{- if kindIs "map" . -}}
 {{- range $name, $value := . -}}
@@ -36,12 +36,12 @@
 {{- end -}}
 {{- end }}
 
-{{/* A number or a boolean as text. A text is returned unchanged. */}}
+{{/* A number or a boolean as a string. A string is returned unchanged. */}}
 {{- define "pulsar.text" -}}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ include "pulsar.number" . }}{{ end -}}
 {{- end }}
 
-{{/* One of extraObjects, with texts in its labels and annotations, and in the data of a ConfigMap or Secret. */}}
+{{/* One of extraObjects, with strings in its labels and annotations, and in the data of a ConfigMap or Secret. */}}
 {{- define "pulsar.object" -}}
 {{- $object := deepCopy . -}}
 {{- if has .kind (list "ConfigMap" "Secret") -}}

@@ -132,7 +132,7 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- define "pulsar.validate.image" -}}
 {{- range $name := list "repository" "tag" }}
 {{- if not (get $ $name) }}
-{{- fail (printf "images.zookeeper.%s is empty. Set it to that of an image with Pulsar in /pulsar, such as apachepulsar/pulsar" $name) }}
+{{- fail (printf "images.zookeeper.%s is empty. Set repository and tag to an image with Pulsar in /pulsar, such as apachepulsar/pulsar and 4.0.8" $name) }}
 {{- end }}
 {{- end }}
 {{- end }}

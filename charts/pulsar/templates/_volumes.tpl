@@ -40,7 +40,7 @@ its own message does not say what to do. Call with (dict "root" $ "found" the St
 {{- end }}
 {{- end }}
 
-{{/* storageClassName of the volume claims. "-" is no class, and without a class there is no field. */}}
+{{/* storageClassName of the volume claims. "-" means an empty name, and with the cluster's default the field is left out. */}}
 {{- define "pulsar.volumes.class" -}}
 {{- with .Values.zookeeper.volumes.data.storageClassName | default .Values.global.storageClass -}}
 {{- include "pulsar.volumes.class.field" (dict "storageClassName" (ternary "" . (eq . "-"))) -}}

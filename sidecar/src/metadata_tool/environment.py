@@ -12,7 +12,7 @@ from metadata_tool.variables import Variable
 T = TypeVar("T")
 
 
-_GUNICORNS = (
+_GUNICORN_VARIABLES = (
     "FORWARDED_ALLOW_IPS",
     "GUNICORN_FD",
     "GUNICORN_PID",
@@ -26,7 +26,7 @@ _GUNICORNS = (
 
 def hide_from_gunicorn() -> None:
     """Unset the variables that gunicorn reads for itself, some of them as soon as it is imported."""
-    for name in _GUNICORNS:
+    for name in _GUNICORN_VARIABLES:
         os.environ.pop(name, None)
 
 

@@ -95,7 +95,7 @@ class CaptureUnsound(ToolError):
 
 
 class ZooKeeperUntrusted(ToolError):
-    """TLS with ZooKeeper failed. A certificate is not trusted or of another host, or only one side speaks TLS"""
+    """TLS with ZooKeeper failed. A certificate is not trusted or names another host, or only one side speaks TLS"""
 
     exit_code = 17
 
@@ -167,7 +167,7 @@ class ClusterNameDiffers(ToolError):
 
 
 class ClusterRunning(ToolError):
-    """Members are running that did not come from this restore, or do not show it. Nothing was touched"""
+    """Members are running, or may be, that did not come from this restore. Nothing was touched"""
 
     exit_code = 43
 

@@ -19,27 +19,27 @@ REQUEST_THREADS = 4
 LISTINGS = 3
 """Requests that may wait for the object store. If it hangs, the other threads still answer the other requests."""
 LISTING_PAUSE = 1.0
-"""The next listing starts as long after the last one as that took, but at most this long."""
+"""The longest pause after a listing. After a shorter listing, the pause is as long as the listing took."""
 CONNECTIONS = 128
-"""Open connections. One more closes the one that has waited longest for its client."""
+"""Open connections. If there is one more, the connection that has waited longest for its client is closed."""
 FILES_PER_CONNECTION = 4
 """Files that the process may open for each connection. If it may open fewer than 512, there are fewer connections."""
 BACKLOG = 2_048
-"""Connections that the kernel keeps until they are accepted. It makes the others try again after a second."""
+"""Connections that the kernel keeps until they are accepted. Other clients retry after a second."""
 REQUEST_WITHIN = 20.0
-"""For the head of a request, since the connection was opened or the last answer was taken."""
+"""For the head of a request, since the connection was opened or the last answer was read."""
 REQUEST_HEAD = 32 << 10
 """Bytes of the head of a request."""
 ANSWER_WITHIN = 60.0
-"""For a client to take an answer, also through a slow `kubectl port-forward`."""
+"""For a client to read an answer, also through a slow `kubectl port-forward`."""
 CLOSE_WITHIN = 2.0
 """For a client to close its connection after the last answer."""
 UNSENT = 32 << 20
-"""Bytes of answers that clients have not taken. One answer may have more: a list of 200,000 backups."""
+"""Bytes of answers that clients have not read. A single answer may be larger, such as a list of 200,000 backups."""
 SEND_BUFFER = 128 << 10
-"""Bytes that the kernel keeps for each connection. By itself it would keep megabytes."""
+"""Bytes that the kernel keeps for each connection. Its own default is several megabytes."""
 WARN_AGAIN = 600.0
-"""Between two warnings about too many connections."""
+"""The shortest time between two warnings about too many connections."""
 NAMESPACES, TOPICS = 1_000, 1_000
 """How many of each an answer lists: those that would lose most."""
 METRIC_NAMESPACES = 100

@@ -27,7 +27,7 @@ class Listed:
 class SharedListing:
     """Lists for one request at a time, and shares the result with those that came before the listing began.
 
-    Between two listings the processor is left to others, such as backups and health checks.
+    After each listing it pauses, so that backups and health checks get the processor.
     """
 
     def __init__(self, existing: Callable[[], list[Backup]]) -> None:
@@ -38,7 +38,7 @@ class SharedListing:
         self._began = self._pause_until = float("-inf")
 
     def __call__(self) -> Listed:
-        """What a listing has found that began after the call.
+        """The backups, from a listing that began after the call.
 
         Raises:
             ServiceUnavailable: too many requests wait already.

@@ -14,7 +14,7 @@ from metadata_tool.zookeeper.probe import Member, Origin
 ELECTION = 10.0
 """Seconds that an ensemble may need to elect a leader."""
 _LASTING = (SpeaksTls, SpeaksNoTls, Untrusted)
-"""What only other settings change, so that there is nothing to wait for."""
+"""Errors that only other settings can remove, so waiting for an answer is useless."""
 
 
 @dataclass(frozen=True)

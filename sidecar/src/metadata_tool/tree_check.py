@@ -1,4 +1,4 @@
-"""Whether a backup holds what its restore is to adapt, where the settings say. Otherwise the restore is refused."""
+"""Refuses the restore of a backup in which Pulsar is missing, or is not where the settings say."""
 
 import logging
 from dataclasses import dataclass
@@ -27,7 +27,8 @@ class TreeCheck:
     def of(cls, job: RestoreJob, manifest: Manifest) -> "TreeCheck":
         """Check what can be checked before the tree is read.
 
-        If ZOOKEEPER_SERVERS has a chroot, that counts, so that a backup can be restored that was made without it.
+        The chroot is that of ZOOKEEPER_SERVERS, or else that of the backup. So a backup that was made without a chroot
+        can be restored with it.
 
         Raises:
             ClusterAbsent: the newest backup holds no cluster, and no operator chose it.
@@ -47,7 +48,7 @@ class TreeCheck:
 
     @property
     def as_saved(self) -> bool:
-        """Whether the backup was made with the same paths. If not, its manifest says nothing about what is there."""
+        """Whether the backup was made with the same paths. If not, the summary in its manifest does not apply."""
         return self.layout == Layout(self.manifest.chroot, self.manifest.managed_ledger_path)
 
     def findings(self, found: ScanResult, plan: RecoveryPlan) -> list[Finding]:
@@ -90,7 +91,7 @@ class TreeCheck:
             )
 
     def _require_cluster(self, summary: TreeSummary) -> None:
-        """Refuse the newest backup if it is that of an ensemble that was emptied, because no operator chose it."""
+        """Refuse the newest backup if it holds no cluster, because the ensemble may have been emptied."""
         if self.job.looked_up and not summary.clusters:
             clusters = f"{self.layout.chroot}/admin/clusters"
             raise ClusterAbsent(

@@ -221,7 +221,7 @@ ALLOW_PARTIAL = _switch(
     "ALLOW_PARTIAL",
     ("restore",),
     "`true`: restore the backup even if parts of Pulsar's metadata are missing in it, "
-    "or are at other paths than the settings say. They stay as they are",
+    "or are not at the paths that the settings say. These parts stay as they are",
 )
 OVERWRITE_EXISTING = _switch(
     "OVERWRITE_EXISTING",
@@ -263,13 +263,14 @@ INFINITE_RETENTION = _switch(
 ZOOKEEPER_DATA_DIR = _path(
     "ZOOKEEPER_DATA_DIR",
     ("restore",),
-    "ZooKeeper's `dataDir`. It must exist and hold no snapshots and logs but those of an earlier restore",
+    "ZooKeeper's `dataDir`. It must exist and hold no snapshots and logs except those of an earlier restore",
     required_by=("restore",),
 )
 ZOOKEEPER_DATA_LOG_DIR = _path(
     "ZOOKEEPER_DATA_LOG_DIR",
     ("restore",),
-    "ZooKeeper's `dataLogDir`, if it has one. It must hold no logs either, and they are moved aside with the data",
+    "ZooKeeper's `dataLogDir`, if it has one. "
+    "It must hold no logs except those of an earlier restore, which are moved aside with the data",
 )
 ZOOKEEPER_ADMIN_PORT = _number(
     "ZOOKEEPER_ADMIN_PORT",

@@ -37,7 +37,7 @@ class Loop(Protocol):
 Answer = tuple[Response, int]
 
 HEALTH = frozenset({"/healthz", "/readyz"})
-"""Paths whose answers wait for nothing."""
+"""Paths that are answered without waiting for anything."""
 
 
 def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loop) -> Flask:

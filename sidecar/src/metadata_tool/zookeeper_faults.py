@@ -105,7 +105,7 @@ _ACCESS: Hints = {
     faults.SpeaksTls: "Set ZOOKEEPER_TLS=true, or ZOOKEEPER_SERVERS to ports without TLS",
     faults.SpeaksNoTls: "Set ZOOKEEPER_TLS=false, or ZOOKEEPER_SERVERS to the servers' secureClientPorts",
 }
-"""How to reach an ensemble, for every command that asks one."""
+"""Hints about connections and logins, for every command that asks an ensemble."""
 
 
 def _untouched(hint: Hint) -> Hint:
@@ -136,10 +136,10 @@ FOR_RESTORE: Hints = {
     **{fault: _untouched(hint) for fault, hint in _ACCESS.items()},
     faults.Unreachable: "Check that the ensemble has a quorum, then run the restore again. Nothing was touched",
     faults.TooOld: "Upgrade the ensemble. ZooKeeper 3.6 and later are supported. Nothing was touched",
-    faults.AnswerUnclear: "Check that ZOOKEEPER_SERVERS has the client ports of the members, and ZOOKEEPER_TLS. "
+    faults.AnswerUnclear: "Check ZOOKEEPER_TLS, and that ZOOKEEPER_SERVERS has the members' client ports. "
     "A running ensemble is never restored. Nothing was touched",
     faults.NameUnresolved: "Check DNS, then run the restore again. Nothing was touched",
-    faults.ZnodeUnreadable: "Set ZOOKEEPER_AUTH, or a login by SASL (ZOOKEEPER_SASL_MECHANISM), which has "
+    faults.ZnodeUnreadable: "Give the restore a login (ZOOKEEPER_AUTH, or ZOOKEEPER_SASL_MECHANISM) with "
     "{error.rights}. Nothing was touched",
     faults.SessionLost: "Check the ensemble's health, then run the restore again. Nothing was touched",
     faults.ReadRefused: "Look for this error in the logs of the servers. Nothing was touched",

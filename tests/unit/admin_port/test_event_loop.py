@@ -59,7 +59,7 @@ class App:
 
 
 class Client:
-    """A client that says and reads what it is told to."""
+    """A client that a test controls."""
 
     def __init__(self, port: int, *sent: bytes) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
@@ -74,7 +74,7 @@ class Client:
         return status, self._read.read(int(headers[b"content-length"]))
 
     def rest(self) -> bytes:
-        """All until the connection is closed."""
+        """All bytes until the connection is closed."""
         found = []
         with contextlib.suppress(ConnectionResetError):
             while data := self._read.read1(1 << 16):
@@ -82,7 +82,7 @@ class Client:
         return b"".join(found)
 
     def reset(self) -> None:
-        """Close it in the rudest way."""
+        """Reset the connection."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
@@ -140,7 +140,7 @@ class Server:
 
 @contextlib.contextmanager
 def running(listener: socket.socket | None = None, **bounds: Any) -> Iterator[Server]:
-    """A server with these bounds. Others are so generous that they play no part."""
+    """A server with these limits. All other limits are out of reach."""
     generous = {"request_within": PATIENCE, "answer_within": PATIENCE, "close_within": PATIENCE, "connections": 50}
     server = Server(Bounds(**{**generous, **bounds}), listener)
     try:
@@ -189,7 +189,7 @@ def test_body_does_not_destroy_the_answer() -> None:
 
 
 def test_bad_request_is_refused() -> None:
-    """What is no request is a JSON error, and closes the connection."""
+    """Bytes that cannot become a request get a JSON error, and the connection is closed."""
     with running() as server:
         client = server.client(b"\x16\x03\x01")
         assert (400, b'{"error": "bad request"}\n') == client.answer()
@@ -197,7 +197,7 @@ def test_bad_request_is_refused() -> None:
 
 
 def test_request_that_does_not_come() -> None:
-    """A client that does not complete a request in time is told so. One that says nothing is closed."""
+    """A client that does not complete a request in time gets an error. One that sends nothing is closed."""
     with running(request_within=0.1) as server:
         half, silent = server.client(b"GET /a"), server.client()
         assert 408 == half.answer()[0]
@@ -267,7 +267,7 @@ def test_health_waits_for_no_thread() -> None:
 
 
 def test_untaken_answers_are_bounded() -> None:
-    """Of answers that are not taken only so much is kept, and the newest always."""
+    """The answers that clients do not read are limited in size, and the newest is always kept."""
     with running(unsent=LARGE + LARGE // 2) as server:
         clients = []
         for _ in range(4):
@@ -291,7 +291,7 @@ def test_stop_finishes_what_has_arrived() -> None:
 
 
 def test_stop_waits_for_nobody_forever() -> None:
-    """A server that stops gives up what does not end in time."""
+    """A server that stops drops requests that are not answered in time."""
     with running(stop_within=0.1) as server:
         slow, reader = server.client(b"GET /slow HTTP/1.1\r\n\r\n"), server.client(b"GET /large HTTP/1.1\r\n\r\n")
         assert server.app.slow.acquire(timeout=PATIENCE)

@@ -88,7 +88,7 @@ def test_parts_and_whole_agree(whole: bytes, data: st.DataObject | None) -> None
 
 @given(st.binary(min_size=1, max_size=64))
 def test_a_head_is_bounded(part: bytes) -> None:
-    """However a head goes on, it is complete or refused before it takes much memory."""
+    """Whatever follows in a head, it is complete or refused before it takes much memory."""
     data = b"GET / HTTP/1.1\r\n" + part * ((limits.REQUEST_HEAD // len(part)) + 1)
     assert first_request(data) is not None
 

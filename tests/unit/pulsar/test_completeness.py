@@ -104,13 +104,13 @@ def test_new_pulsar_below_a_chroot() -> None:
         pytest.param(
             {**TOPIC, **CLUSTER, **POLICIES, **below("/bookkeeper", LEDGERS)},
             None,
-            "A restore adapts only /ledgers, so adapt the others by hand",
+            "Adapt the others by hand, because a restore adapts only /ledgers",
             id="ledgers elsewhere",
         ),
         pytest.param(
             {**TOPIC, **LEDGERS, **below("/config", CLUSTER)},
             None,
-            "A restore adapts only /admin/clusters, so adapt the others by hand",
+            "Adapt the others by hand, because a restore adapts only /admin/clusters",
             id="configuration elsewhere",
         ),
     ],

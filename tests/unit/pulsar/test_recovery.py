@@ -124,7 +124,7 @@ def test_large_znode_that_keeps_its_size_is_not_reported() -> None:
 
 
 def new_znode(path: str, cversion: int = 0) -> Node:
-    """A znode that a recovery has created, of which so many children were created and deleted."""
+    """A znode that a recovery has created, of which this many children were created and deleted."""
     return Node(path.encode(), b"", OPEN_ACL_KEY, Stat(ZXID, ZXID, TIME, TIME, 0, cversion, 0, 0, ZXID).pack())
 
 

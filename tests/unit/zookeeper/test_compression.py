@@ -1,4 +1,4 @@
-"""Compressed snapshots are read as they were before; damaged ones are refused."""
+"""Compressed snapshots are read as they were before, and damaged ones are refused."""
 
 import base64
 import struct
@@ -121,6 +121,6 @@ def test_largest_block(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"no gzip", COMPRESS[".gz"](SNAPSHOT)[:-1], COMPRESS[".gz"](SNAPSHOT) + b"more"])
 def test_damaged_gzip(tmp_path: Path, content: bytes) -> None:
-    """A file that is no gzip, or was cut, is refused."""
+    """A file that is not gzip, or was cut, is refused."""
     with pytest.raises(SnapshotError, match="gzip data is damaged"):
         read(written(tmp_path, ".gz", content))

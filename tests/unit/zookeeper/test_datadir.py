@@ -160,7 +160,7 @@ def test_data(fresh: Path, files: dict[str, bytes], named: str) -> None:
     ],
 )
 def test_server_that_only_waited(fresh: Path, files: dict[str, bytes]) -> None:
-    """What a server leaves that had no tree is no data. It is moved aside, so that no old epoch stays."""
+    """The files of a server that had no tree are not data. They are moved aside, so that no old epoch stays."""
     write_all(fresh / "version-2", files)
     assert (False, bool(files)) == (data_dir(fresh).holds_data(), data_dir(fresh).is_used())
     data_dir(fresh).place(1, writing(b"tree"), "kept")
@@ -233,7 +233,7 @@ def a_dangling_link(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [a_file, a_dangling_link])
 def test_version_2_is_no_directory(fresh: Path, make: Callable[[Path], None]) -> None:
-    """What else may have the name of ZooKeeper's directory is data."""
+    """A file or link in place of ZooKeeper's directory counts as data."""
     make(fresh / "version-2")
     with pytest.raises(DataDirNotEmpty, match=r"it holds version-2$"):
         data_dir(fresh).require_no_data()
@@ -410,7 +410,7 @@ def test_space(tmp_path: Path) -> None:
 
 
 def test_space_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A volume with just enough room is enough; if a byte is missing, both numbers are told."""
+    """A volume with just enough room is enough. If a byte is missing, the message has both numbers."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
     data_dir(tmp_path).require_space(100)
     with pytest.raises(DataDirTooSmall, match=f"^the data directory {tmp_path} has 100 bytes free and needs 101$"):
@@ -597,7 +597,7 @@ def test_note_of_an_empty_start(fresh: Path) -> None:
     ],
 )
 def test_has_snapshot(fresh: Path, name: str, content: bytes, *, expected: bool) -> None:
-    """A snapshot counts where ZooKeeper would try to load it; one that was cut does not."""
+    """A snapshot counts if ZooKeeper would try to load it, so one that was cut does not."""
     (fresh / "version-2").mkdir()
     (fresh / "version-2" / name).write_bytes(content)
     assert expected == data_dir(fresh).has_snapshot()

@@ -122,7 +122,7 @@ ONE_OF_EACH_KIND = [
 @given(st.lists(znodes | st.none(), max_size=6))
 @example([*ONE_OF_EACH_KIND])
 def test_all_kinds(asked: list[Znode | None]) -> None:
-    """Each comes as a snapshot has it, but what has gone; ACLs of another version are told, and who has children."""
+    """Znodes come as a snapshot has them, without deleted ones. Other versions of ACLs and parents are reported."""
     table = AclTable()
     found = result(asked, answers(asked), table)
     unknown = [znode for znode in asked if znode and not znode.current and not znode.stat.ephemeral_owner]

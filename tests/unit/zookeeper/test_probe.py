@@ -253,7 +253,7 @@ def test_nobody_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("number", [socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_AGAIN])
 def test_name_resolution_fails(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """A name that does not exist is that of a server that does not run. No answer is no such answer."""
+    """If DNS says that a name does not exist, its server does not run. If DNS does not answer, that is unknown."""
 
     def getaddrinfo(*_: Any, **__: Any) -> None:
         raise socket.gaierror(number, "why")

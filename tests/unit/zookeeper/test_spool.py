@@ -17,7 +17,7 @@ from support.trees import PATIENT, encoded, node, small_tree, trees
 
 
 def by_level(nodes: list[Node]) -> list[list[Node]]:
-    """The znodes of each level; within it they stay in tree order."""
+    """The znodes of each level, in tree order within it."""
     levels = sorted(nodes, key=lambda node: node.path.count(b"/"))
     return [list(level) for _, level in groupby(levels, key=lambda node: node.path.count(b"/"))]
 

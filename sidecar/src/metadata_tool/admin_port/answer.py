@@ -20,15 +20,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Answer:
-    """All of an answer."""
+    """A complete answer, as bytes."""
 
     data: bytes
     closes: bool
-    """Whether it is the connection's last one."""
+    """Whether the connection is closed after it."""
 
 
 def answer(app: WSGIApplication, received: Received, peer: tuple[Any, ...], *, last: bool = False) -> Answer:
-    """Ask the app. `last` closes the connection; so does a body, which is not read, and the client's own wish."""
+    """The app's answer to a request.
+
+    It closes the connection if it is the `last` one, if the client asks for that, or if the request has a body, which
+    nobody reads.
+    """
     started = time.monotonic()
     request, sent = received.request, _Collected()
     response = Response(request, sent, CONFIGURATION)
@@ -45,7 +49,7 @@ def answer(app: WSGIApplication, received: Received, peer: tuple[Any, ...], *, l
 
 
 def refusal(status: HTTPStatus) -> Answer:
-    """The answer to what is no request: an error in JSON. It closes the connection."""
+    """An error answer with this status, as JSON. It closes the connection."""
     log.debug("a request was refused: %d %s", status, status.phrase)
     body = json.dumps({"error": status.phrase.lower()}).encode() + b"\n"
     lines = [

@@ -1,4 +1,4 @@
-"""How much the clients of the admin port may take of it."""
+"""Limits of the admin port: connections, times, memory and threads."""
 
 import resource
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from metadata_tool import limits
 
 @dataclass(frozen=True)
 class Bounds:
-    """Times are in seconds, sizes in bytes. Tests use shorter times."""
+    """The limits, in seconds and bytes. Tests use shorter times."""
 
     connections: int = limits.CONNECTIONS
     request_within: float = limits.REQUEST_WITHIN
@@ -20,7 +20,7 @@ class Bounds:
 
 
 def of_this_process() -> Bounds:
-    """The bounds, with fewer connections if the process may open only few files."""
+    """The limits of this process, with fewer connections if it may open only few files."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return Bounds()

@@ -9,18 +9,18 @@ class State(Enum):
     """What a connection waits for."""
 
     REQUEST = auto()
-    """The client sends a request."""
+    """For the client to send a request."""
     APP = auto()
-    """The app answers."""
+    """For the app to answer."""
     READER = auto()
-    """The client takes the answer."""
+    """For the client to read the answer."""
     END = auto()
-    """The client closes the connection, after its last answer."""
+    """For the client to close the connection, after its last answer."""
     CLOSED = auto()
 
 
 class Connection:
-    """A client. No method waits for it. Each raises OSError if the client is gone."""
+    """The connection of one client. No method blocks. Each raises OSError if the client is gone."""
 
     def __init__(self, client: socket.socket, peer: tuple[Any, ...]) -> None:
         client.setblocking(False)
@@ -28,7 +28,7 @@ class Connection:
         self.peer = peer
         self.state = State.REQUEST
         self.deadline = 0.0
-        """When the wait must end, as time.monotonic() says it."""
+        """When the wait must end, in seconds of time.monotonic()."""
         self.watched = 0
         """Events that the selector waits for."""
         self.received = b""
@@ -38,7 +38,7 @@ class Connection:
         self._sent = 0
 
     def receive(self, size: int) -> bytes | None:
-        """What has arrived. None if nothing has, empty at the end."""
+        """Up to `size` bytes that have arrived. None if nothing has arrived, empty if the client sends no more."""
         try:
             return self.socket.recv(size)
         except BlockingIOError:
@@ -70,7 +70,7 @@ class Connection:
         self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Close it for good."""
+        """Close the connection, and drop what was received and not sent."""
         self.state = State.CLOSED
         self._answer = self.received = b""
         self.socket.close()

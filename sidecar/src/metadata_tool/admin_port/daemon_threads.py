@@ -18,11 +18,11 @@ class DaemonThreads:
             threading.Thread(target=self._run, name=f"request-{number}", daemon=True).start()
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Run it as soon as a thread is free. It must not raise."""
+        """Run `work` as soon as a thread is free. `work` must not raise."""
         self._work.put(work)
 
     def stop(self) -> None:
-        """Let each thread end after the work that it has. Nobody waits for that."""
+        """Let the threads end after the work that was submitted. Does not wait for them."""
         for _ in range(self._count):
             self._work.put(None)
 

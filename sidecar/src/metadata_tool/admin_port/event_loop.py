@@ -42,14 +42,14 @@ class EventLoop:
     def __init__(
         self, listeners: Sequence[socket.socket], app: WSGIApplication, at_once: Container[str], bounds: Bounds
     ) -> None:
-        """Nothing is accepted yet. `at_once`: paths whose answers never wait, so that this thread computes them."""
+        """Nothing is accepted yet. This thread itself answers the paths in `at_once`, because they wait for nothing."""
         self._listeners = listeners
         self._app = app
         self._at_once = at_once
         self._bounds = bounds
         self._connections = Connections()
         self._pipelined: deque[Connection] = deque()
-        """Those whose next request may have arrived together with the last one."""
+        """Connections whose next request may have arrived together with the last one."""
         self._answers: SimpleQueue[tuple[Connection, Answer]] = SimpleQueue()
         self._selector = selectors.DefaultSelector()
         self._woken, self._wake = socket.socketpair()
@@ -63,7 +63,7 @@ class EventLoop:
             self._wake.send(b"\0")
 
     def run(self, serving: Callable[[], bool]) -> None:
-        """Serve while `serving` says so. Then finish the requests that have arrived, and close everything."""
+        """Serve while `serving()` is true. Then answer the requests that have arrived, and close everything."""
         for waited_for in (self._woken, self._wake, *self._listeners):
             waited_for.setblocking(False)
         for waited_for in (self._woken, *self._listeners):
@@ -108,7 +108,7 @@ class EventLoop:
                 self._guarded(self._out_of_time, connection)
 
     def _guarded(self, act: Callable[[Connection], None], connection: Connection) -> None:
-        """Let no client end the loop."""
+        """Act on a connection, and close it if that fails, so that no client ends the loop."""
         try:
             if connection.state is not State.CLOSED:
                 act(connection)
@@ -139,9 +139,9 @@ class EventLoop:
             self._guarded(self._advance, connection)
 
     def _make_room(self, why: str) -> None:
-        connection = self._connections.least_missed()
+        connection = self._connections.longest_waiting()
         if connection is None:
-            time.sleep(_TICK)  # other parts of the process have all files. Nobody waits here
+            time.sleep(_TICK)  # other parts of the process use all files
             return
         self._drop(connection)
         if time.monotonic() >= self._next_warning:
@@ -239,7 +239,7 @@ class EventLoop:
             self._watch(connection, selectors.EVENT_READ)
         elif connection.received:
             self._connections.waits(connection, State.REQUEST, self._bounds.request_within)
-            self._watch(connection, 0)  # until it has sent no complete request that is not answered
+            self._watch(connection, 0)  # read no more before the requests that have arrived are answered
             self._pipelined.append(connection)
         else:
             self._await_request(connection)

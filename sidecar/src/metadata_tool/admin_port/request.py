@@ -60,7 +60,7 @@ class Received:
 
 
 def first_request(received: bytes, peer: Any = ("", 0)) -> Received | Refused | None:
-    """The first request, or that there will be none. None: its head is not complete yet."""
+    """The first request in the bytes. Refused if they cannot become one, None if its head is not complete yet."""
     if not received:
         return None
     if not (received[:1] == b"\r" or "!" <= chr(received[0]) <= "~"):  # TLS, for example: its head would never end

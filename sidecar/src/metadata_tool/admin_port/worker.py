@@ -25,13 +25,13 @@ IGNORED = (
 
 
 def ignore_signals() -> None:
-    """Ignore those signals."""
+    """Ignore the signals in IGNORED."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
 
 
 class SingleWorkerArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's main process, which can only be stopped."""
+    """gunicorn's main process, which reacts only to signals that stop it."""
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
@@ -42,12 +42,12 @@ class AdminWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     _loop: EventLoop | None = None
 
     def init_signals(self) -> None:
-        """Take the signals that stop it."""
+        """Handle the signals that stop the worker, and ignore the others."""
         super().init_signals()
         ignore_signals()
 
     def handle_exit(self, _number: int, _frame: FrameType | None) -> None:
-        """Stop after the requests that have arrived."""
+        """Stop after the requests that have arrived were answered."""
         self.alive = False
         if self._loop:
             self._loop.wake()

@@ -1,4 +1,4 @@
-"""What keeps a restore with lost bookies from adapting a tree, in sentences: "found nothing" is not "nothing to do"."""
+"""Why a restore with lost bookies cannot adapt a tree, as messages. A part that is not found may be elsewhere."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _NAMED = 6
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with a tree, and what to do about it. All are sentences without the final full stop.
+    """What is wrong with a tree, and what to do about it. Each field is a sentence without its full stop.
 
     `at_backup` is for the next backup, `at_restore` for one that is to be restored now.
     """
@@ -88,7 +88,7 @@ class Completeness:
         pulsar_is_here = self.placement.managed_ledgers and not self._includes(roots[0])
         if Part.MANAGED_LEDGERS not in moved and pulsar_is_here:
             own = _joined(map(self._path, moved), "and")
-            return Finding.of(what, f"A restore adapts only {own}, so adapt the others by hand")
+            return Finding.of(what, f"Adapt the others by hand, because a restore adapts only {own}")
         if len(roots) > 1:
             hint = f"Set the chroot in ZOOKEEPER_SERVERS to that of your Pulsar, such as {roots[0] or roots[1]}"
             return Finding(
@@ -101,7 +101,7 @@ class Completeness:
         )
 
     def _how_to_find(self, root: str, moved: dict[Part, list[str]], value: str) -> str:
-        """Which settings to change. `value` is the chart's value for a chroot."""
+        """A hint that says which settings to change. `value` is the chart's value for a chroot."""
         steps = []
         if root != self.layout.chroot:
             steps.append(f"{self._chroot_step(root)} ({value})")
@@ -141,9 +141,13 @@ class Completeness:
             return []
         own = self._path(Part.MANAGED_LEDGERS)
         what = f"the tree has topics in {_named(others)}, too, but a restore adapts only those in {own}"
-        hint = "Set the chroot in ZOOKEEPER_SERVERS to that of your Pulsar"
+        set_chroot = "set the chroot in ZOOKEEPER_SERVERS to that of your Pulsar"
         return [
-            Finding(what, f"{hint}, and back up each with a BACKUP_PREFIX of its own", f"{hint}, if this one is not it")
+            Finding(
+                what,
+                f"Give each Pulsar a backup with a BACKUP_PREFIX of its own, and {set_chroot}",
+                f"If this is not your Pulsar, {set_chroot}",
+            )
         ]
 
     def _topics(self) -> list[Finding]:

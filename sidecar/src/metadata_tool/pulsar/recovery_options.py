@@ -13,7 +13,7 @@ from metadata_tool.pulsar.tree_facts import TreeSummary
 class RecoveryOptions:
     """`cluster_name` is the new cluster's name, empty if unknown. `urls` are (JSON field, value) of its addresses.
 
-    `layout` is where the new cluster looks for its metadata. Without a chroot, that of the backup counts.
+    `layout` is where the new cluster looks for its metadata. If it has no chroot, the chroot of the backup applies.
     """
 
     scope: Scope
@@ -26,7 +26,7 @@ class RecoveryOptions:
     def described(self) -> dict[str, str]:
         """All options by the names of their settings. Equal options restore equal trees.
 
-        Where the metadata is has a place only if that is unusual.
+        The chroot and the path of managed ledgers are included only if they are not the default.
         """
         switches = {"RENAME_CLUSTER": self.rename_cluster, "INFINITE_RETENTION": self.infinite_retention}
         return {

@@ -38,7 +38,7 @@ _AMAZON = (
 _UNUSED = Keys("unused", "unused")
 """Keys for a client that makes no request. With them, boto3 looks for no others."""
 _CHECKSUMS: Any = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
-"""boto3 adds none by itself, and compares none."""
+"""boto3 adds no checksums by itself, and compares none."""
 _MODELS = create_loader()
 """botocore's description of S3, which takes some tenths of a second to load."""
 _KEY_NAMES = ("access key", "secret key", "session token")
@@ -159,7 +159,7 @@ def _checked(frozen: Any, credentials: Any) -> Keys | None:
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
-    """Changes with the file. None if there is no file."""
+    """The inode, time and size of a file, which show that it has changed. None if there is no file."""
     try:
         found = path.stat()
     except OSError:
@@ -178,13 +178,13 @@ def _endpoint(session: Session, address: str, options: StoreOptions) -> Endpoint
 
 
 def _chosen(session: Session, name: str, variable: str) -> str | None:
-    """What the user has set one of boto3's settings to, by a variable or in a file. None if boto3's default counts."""
+    """What the user has set one of boto3's settings to, by a variable or in a file. None for boto3's default."""
     in_environment = variable in os.environ or name in session.get_scoped_config()
     return str(session.get_config_variable(name)).lower() if in_environment else None
 
 
 def _require_authorities(session: Session) -> None:
-    """Refuse a CA bundle that cannot be loaded: boto3 would say at the first request that the certificate is wrong.
+    """Refuse a CA bundle that cannot be loaded. boto3 would blame the certificate of the store, at the first request.
 
     Raises:
         SettingError: it does not exist, or is not a PEM file.
@@ -209,7 +209,7 @@ def _make_client(session: Session, options: StoreOptions, keys: Keys | None, end
     """A client that waits a limited time, and addresses buckets by path if the endpoint is not Amazon's.
 
     Without keys, it uses the session's credentials, which boto3 found as its documentation says. Without an endpoint,
-    it only serves to find it out.
+    the client is used only to find it out.
     """
     given: dict[str, Any] = {}
     if keys:

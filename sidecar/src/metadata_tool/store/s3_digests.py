@@ -22,7 +22,7 @@ class Digests:
 
     @classmethod
     def of(cls, path: Path) -> "Digests":
-        """Those of a local file, in parts of PART_SIZE."""
+        """The digests of a local file, in parts of PART_SIZE."""
         of_file, digests = hashlib.sha256(), []
         with path.open("rb") as file:
             while part := file.read(PART_SIZE):

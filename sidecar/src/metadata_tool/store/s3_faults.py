@@ -1,4 +1,4 @@
-"""Explains the errors of boto3: who said what (the store, STS, the metadata service, a file), and what to do."""
+"""Turns errors of boto3 into messages: which part failed (the store, STS, a proxy, a file), and what to do."""
 
 import re
 import ssl
@@ -80,12 +80,12 @@ _SERVICES = {
 }
 _METADATA_SERVICES = {"169.254.169.254", "fd00:ec2::254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23"}
 _TRY_AGAIN = "Try again. If it fails for long, ask the operators of the object store"
-_NO_RETRY_HELPS = "Remove the cause that the object store names. A further try does not help before"
+_NO_RETRY_HELPS = "Remove the cause that the object store names. Until then, retries fail too"
 
 
 @dataclass(frozen=True)
-class _Said:
-    """An error answer: its parts, in the sender's own words."""
+class _ErrorAnswer:
+    """An error answer of a service, with the code and the message of its sender."""
 
     operation: str
     status: int
@@ -94,7 +94,7 @@ class _Said:
     headers: dict[str, str]
 
     @classmethod
-    def of(cls, error: boto_errors.ClientError) -> "_Said":
+    def of(cls, error: boto_errors.ClientError) -> "_ErrorAnswer":
         meta = error.response.get("ResponseMetadata", {})
         told = error.response.get("Error", {})
         return cls(
@@ -154,7 +154,7 @@ class Faults:
         except ToolError:
             raise
         except boto_errors.ClientError as error:
-            raise self._answered(_Said.of(error), name) from error
+            raise self._answered(_ErrorAnswer.of(error), name) from error
         except boto_errors.FlexibleChecksumError as error:
             raise altered(self._location.uri(name)) from error
         except CUT as error:
@@ -186,92 +186,96 @@ class Faults:
         except ToolError:
             raise
         except boto_errors.ClientError as error:
-            raise self._answered(_Said.of(error), "") from error
+            raise self._answered(_ErrorAnswer.of(error), "") from error
         except Exception as error:  # providers of credentials raise anything
             raise self._failed(error, or_else=self._unusable_credentials(error)) from error
 
-    def _answered(self, said: _Said, name: str) -> ToolError:
-        who = "the object store" if said.operation in _PERMISSIONS else _SERVICES.get(said.operation, said.operation)
-        if said.blames_the_clock:
+    def _answered(self, answer: _ErrorAnswer, name: str) -> ToolError:
+        who = (
+            "the object store"
+            if answer.operation in _PERMISSIONS
+            else _SERVICES.get(answer.operation, answer.operation)
+        )
+        if answer.blames_the_clock:
             return CredentialsRejected(
-                f"{who} refused the time of a request ({said}), so the clock of this machine is wrong{said.skew}",
+                f"{who} refused the time of a request ({answer}), so the clock of this machine is wrong{answer.skew}",
                 "Set the clock of this machine, for example with NTP",
             )
-        if said.operation not in _PERMISSIONS:
-            return _service_failed(who, said)
+        if answer.operation not in _PERMISSIONS:
+            return _service_failed(who, answer)
         return (
-            self._about_credentials(said)
-            or self._about_bucket(said, name)
-            or self._about_upload(said, name)
-            or self._denied(said)
-            or StoreFailed(f"the object store failed {said.operation} for {self._location} ({said})", _hint(said))
+            self._about_credentials(answer)
+            or self._about_bucket(answer, name)
+            or self._about_upload(answer, name)
+            or self._denied(answer)
+            or StoreFailed(f"the object store failed {answer.operation} for {self._location} ({answer})", _hint(answer))
         )
 
-    def _about_credentials(self, said: _Said) -> ToolError | None:
-        if said.code in _BAD_KEYS:
-            proxy = ", and that no proxy alters requests" if said.code == "SignatureDoesNotMatch" else ""
+    def _about_credentials(self, answer: _ErrorAnswer) -> ToolError | None:
+        if answer.code in _BAD_KEYS:
+            proxy = ", and that no proxy alters requests" if answer.code == "SignatureDoesNotMatch" else ""
             return CredentialsRejected(
-                f"the object store refused the credentials for {self._location} ({said})",
+                f"the object store refused the credentials for {self._location} ({answer})",
                 f"Check {ACCESS_KEY}, {SECRET_KEY} and {SESSION_TOKEN}{self._place_of_keys()}{proxy}",
             )
         return None
 
-    def _denied(self, said: _Said) -> ToolError | None:
-        if said.code in _DENIED or (said.status == 403 and said.code not in _HINTS):
-            permission = _PERMISSIONS[said.operation]
+    def _denied(self, answer: _ErrorAnswer) -> ToolError | None:
+        if answer.code in _DENIED or (answer.status == 403 and answer.code not in _HINTS):
+            permission = _PERMISSIONS[answer.operation]
             owner = self._options.expected_bucket_owner
             more = [f"Check that account {owner} (S3_EXPECTED_BUCKET_OWNER) owns the bucket"] if owner else []
             more += [_DEMANDS] if permission == "s3:PutObject" else []
             return BucketDenied(
-                f"the object store denied {said.operation} for {self._location} ({said})",
+                f"the object store denied {answer.operation} for {self._location} ({answer})",
                 ". ".join([f"Allow these credentials {permission}", *more, _NEEDED]),
             )
         return None
 
-    def _about_bucket(self, said: _Said, name: str) -> ToolError | None:
-        if said.code == "NoSuchBucket":
+    def _about_bucket(self, answer: _ErrorAnswer, name: str) -> ToolError | None:
+        if answer.code == "NoSuchBucket":
             style = "" if self._is_amazon else ". If it exists, try another S3_ADDRESSING_STYLE"
             return BucketMissing(
-                f"the bucket of {self._location} does not exist{_quoted(said)}",
+                f"the bucket of {self._location} does not exist{_quoted(answer)}",
                 f"Create the bucket, or correct BUCKET or the address{style}",
             )
-        if said.code in _NO_KEY:
-            return self._no_key(said, name)
-        if said.code in _WRONG_REGION:
-            region = said.headers.get("x-amz-bucket-region")
+        if answer.code in _NO_KEY:
+            return self._no_key(answer, name)
+        if answer.code in _WRONG_REGION:
+            region = answer.headers.get("x-amz-bucket-region")
             return StoreFailed(
-                f"the bucket of {self._location} is in another region ({said})",
+                f"the bucket of {self._location} is in another region ({answer})",
                 f"Set AWS_REGION to {region}" if region else "Set AWS_REGION to the bucket's region",
             )
-        if said.code in _WRONG_STYLE:
+        if answer.code in _WRONG_STYLE:
             style = "path" if self._options.addressing_style == "virtual" else "virtual"
             return StoreFailed(
-                f"the object store refuses how the bucket is addressed ({said})", f"Set S3_ADDRESSING_STYLE={style}"
+                f"the object store refuses how the bucket is addressed ({answer})", f"Set S3_ADDRESSING_STYLE={style}"
             )
         return None
 
-    def _no_key(self, said: _Said, name: str) -> ToolError:
-        if _PERMISSIONS[said.operation] == "s3:GetObject":
+    def _no_key(self, answer: _ErrorAnswer, name: str) -> ToolError:
+        if _PERMISSIONS[answer.operation] == "s3:GetObject":
             return no_such_backup(self._location, name)
         return BucketMissing(
-            f"the object store answered {said.operation} for {self._location} with {said}",
+            f"the object store answered {answer.operation} for {self._location} with {answer}",
             "Check that the bucket exists, and that AWS_ENDPOINT_URL_S3 is the address of the S3 API",
         )
 
-    def _about_upload(self, said: _Said, name: str) -> ToolError | None:
-        if said.code in _ALTERED:
+    def _about_upload(self, answer: _ErrorAnswer, name: str) -> ToolError | None:
+        if answer.code in _ALTERED:
             return UploadUnverified(
-                f"{self._location.uri(name)} was altered on its way to the object store ({said})",
+                f"{self._location.uri(name)} was altered on its way to the object store ({answer})",
                 "Check the network and the proxies on the way, then try again",
             )
-        if said.code in _FULL:
+        if answer.code in _FULL:
             return StoreFailed(
-                f"the object store has no room for {self._location.uri(name)} ({said})",
+                f"the object store has no room for {self._location.uri(name)} ({answer})",
                 "Free space, or raise the bucket's quota",
             )
-        if said.code.startswith("KMS."):
+        if answer.code.startswith("KMS."):
             return StoreFailed(
-                f"the object store cannot use the encryption key for {self._location} ({said})",
+                f"the object store cannot use the encryption key for {self._location} ({answer})",
                 "Check S3_KMS_KEY_ID, and allow these credentials kms:GenerateDataKey and kms:Decrypt",
             )
         return None
@@ -378,25 +382,25 @@ def plain(text: str) -> str:
     return text if len(text) <= QUOTED_TEXT else f"{text[:QUOTED_TEXT]}…"
 
 
-def _service_failed(who: str, said: _Said) -> ToolError:
-    if said.status >= 500:
-        return StoreUnreachable(f"{who} failed ({said}), so there are no credentials", "Try again")
+def _service_failed(who: str, answer: _ErrorAnswer) -> ToolError:
+    if answer.status >= 500:
+        return StoreUnreachable(f"{who} failed ({answer}), so there are no credentials", "Try again")
     return CredentialsRejected(
-        f"{who} refused to give credentials ({said}, {said.operation})",
-        "Check AWS_ROLE_ARN, the trust policy of the role, and the token or the keys that are shown for it",
+        f"{who} refused to give credentials ({answer}, {answer.operation})",
+        "Check AWS_ROLE_ARN, the trust policy of the role, and the token or keys that request it",
     )
 
 
-def _hint(said: _Said) -> str:
-    if said.code in _HINTS:
-        return _HINTS[said.code]
-    if said.status == 501:
+def _hint(answer: _ErrorAnswer) -> str:
+    if answer.code in _HINTS:
+        return _HINTS[answer.code]
+    if answer.status == 501:
         return _HINTS["NotImplemented"]
-    return _TRY_AGAIN if said.status >= 500 or said.status == 429 or not said.status else _NO_RETRY_HELPS
+    return _TRY_AGAIN if answer.status >= 500 or answer.status == 429 or not answer.status else _NO_RETRY_HELPS
 
 
-def _quoted(said: _Said) -> str:
-    return f' ("{said.message}")' if said.message else ""
+def _quoted(answer: _ErrorAnswer) -> str:
+    return f' ("{answer.message}")' if answer.message else ""
 
 
 def _innermost(error: Any) -> Any:

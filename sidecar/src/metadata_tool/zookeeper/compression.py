@@ -1,8 +1,8 @@
 """Opens snapshots as servers write them: plain, or compressed (Java property zookeeper.snapshot.compression.method).
 
-The end of the file's name says how (SnapStream). `.gz` is gzip. `.snappy` is snappy-java's own format, not that of
+The suffix of the file's name is the format (SnapStream). `.gz` is gzip. `.snappy` is snappy-java's format, not that of
 Snappy files (SnappyOutputStream, SnappyCodec): 8 magic bytes, two int32 versions, then blocks. A block is an int32 with
-its size, and raw Snappy data without a checksum. So only the snapshot's own seals show that all is as it was written.
+its size, and raw Snappy data without a checksum. So only the snapshot's own seals show that nothing was altered.
 """
 
 import gzip

@@ -6,7 +6,7 @@ written to a directory beside it and synced, and then that directory is renamed 
 A marker identifies the restore. It is in `version-2` too (ZooKeeper ignores unknown names), so it moves together with
 the data that it describes. Nothing is ever deleted: an existing `version-2` is moved aside, which means renamed. So is
 one that holds no data, because the epochs of an earlier ensemble keep a server from starting, or from joining.
-All else in the directories is left alone: what belongs to the file system, to a storage system, or to users.
+All other files in the directories stay: those of the file system, of a storage system, or of users.
 """
 
 import fcntl
@@ -125,8 +125,8 @@ class DataDir:
         """Check that there is no data of a server or a restore.
 
         Raises:
-            DataDirNotEmpty: there is.
-            DataMisplaced: there is, but where no server looks for it. The directory may be a wrong one.
+            DataDirNotEmpty: there is data.
+            DataMisplaced: there is data where no server looks for it. The directory may be a wrong one.
         """
         self.require_in_place()
         if found := self._data():
@@ -136,7 +136,7 @@ class DataDir:
         """Check that all data is in `version-2`.
 
         Raises:
-            DataMisplaced: there is some beside it.
+            DataMisplaced: there is data beside it.
         """
         for directory in self._directories:
             with self._explaining():
@@ -183,7 +183,7 @@ class DataDir:
         after that, the directory holds no data, and the next attempt continues.
 
         Raises:
-            DataDirNotEmpty: there is data, and it is not `replacing` that.
+            DataDirNotEmpty: there is data, and `replacing` is false.
             DataMisplaced: there is data where no server looks for it.
             Exception: any error of `write`. The directory is then unchanged.
         """
@@ -241,7 +241,7 @@ class DataDir:
         return [path for path in found if path.is_symlink() or not path.is_dir() or any(path.iterdir())]
 
     def _data(self) -> list[str]:
-        """The names of files with data, as seen from their directory. A `version-2` that is no directory is data."""
+        """The paths of files with data, from their directory. A `version-2` that is not a directory counts as data."""
         found = []
         with self._explaining():
             for directory in reversed(self._directories):

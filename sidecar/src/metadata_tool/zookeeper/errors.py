@@ -158,7 +158,9 @@ class NameUnresolved(ZooKeeperError):
     """Name resolution failed, which is not the answer that a name does not exist."""
 
     def __init__(self, server: str, reason: str) -> None:
-        super().__init__(f"the name in {server} cannot be resolved now, so it is not known whether it runs: {reason}")
+        super().__init__(
+            f"the name of member {server} cannot be resolved ({reason}), so it is unknown whether the member runs"
+        )
 
 
 class SessionLost(ZooKeeperError):

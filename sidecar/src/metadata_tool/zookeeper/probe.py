@@ -70,7 +70,7 @@ def look(servers: str, secure: Tls | None = None) -> list[Member]:
 
 
 def _member(server: str, secure: Tls | None) -> Member | None:
-    """A server, as what is known of all its addresses says. It serves if any of them does. None if none runs."""
+    """A server, by the answers at its addresses. It serves if one of them does. None if none accepts connections."""
     name, port = _split(server)
     try:
         found = socket.getaddrinfo(name, port, type=SOCK_STREAM)
@@ -78,7 +78,7 @@ def _member(server: str, secure: Tls | None) -> Member | None:
         again = error.errno == socket.EAI_AGAIN
         return Member(server, serves=False, unclear=NameUnresolved(server, str(error.strerror))) if again else None
     except UnicodeError:
-        return None  # no name can be like this
+        return None  # no host can have this name
     addresses = dict.fromkeys((str(address[0]), int(address[1])) for *_, address in found)
     states = {address: state(server, name, address, secure) for address in addresses}
     reached = tuple(f"[{host}]:{at}" for (host, at), seen in states.items() if seen)
@@ -97,7 +97,7 @@ def properties(server: str, admin_port: int, asker: str = "", secure: Tls | None
     """The answer of a server (`host:port`) on its AdminServer's port, empty if it is missing or not a mapping.
 
     An AdminServer that answers only by HTTPS (admin.forceHttps) is asked so. Its certificate is that of the quorum,
-    which other authorities may have signed, and is not checked: what it says counts as little as by HTTP.
+    which other authorities may have signed, and is not checked. Its answer is trusted no more than one by HTTP.
     """
     host = _split(server)[0]
     connection = http.client.HTTPConnection(host, admin_port, timeout=limits.PROBE_TIMEOUT)

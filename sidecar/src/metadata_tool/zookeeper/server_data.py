@@ -1,7 +1,7 @@
-"""What a server keeps in `version-2`: snapshots and transaction logs. Whether they hold anything.
+"""The snapshots and transaction logs that a server keeps in `version-2`, and whether they hold data.
 
 A server recognises its files by these names (FileTxnLog, FileSnap, Util.getZxidFromName) and ignores all others. The
-epochs that it keeps beside them are not data: one that only waits for the others has them, too.
+epochs that it keeps beside them are not data, because a server that only waits for the others has them, too.
 """
 
 import os
@@ -24,7 +24,7 @@ def names(directory: Path) -> list[str]:
 
 
 def names_with_data(directory: Path) -> list[str]:
-    """The same without the snapshot of an empty server, which it writes before it has found the others."""
+    """The names without that of the snapshot that an empty server writes before it has found the others."""
     return [name for name in names(directory) if not _is_of_new_server(directory / name)]
 
 

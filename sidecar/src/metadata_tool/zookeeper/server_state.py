@@ -18,7 +18,7 @@ from metadata_tool.zookeeper.errors import AnswerUnclear, SpeaksTls, ZooKeeperEr
 from metadata_tool.zookeeper.tls import Tls
 
 _SERVING = re.compile(r"^Mode: (?!read-only)|is not in the whitelist", re.MULTILINE)
-"""A server that does not allow the command may serve. Whoever opens a session will see."""
+"""A server that does not allow the command may serve, which the session that follows will show."""
 _WAITING = re.compile(r"^Mode: read-only|is not currently serving requests", re.MULTILINE)
 
 Address = tuple[str, int]
@@ -60,7 +60,7 @@ def state(server: str, name: str, address: Address, secure: Tls | None) -> State
 
 
 def _state(connection: socket.socket, context: ssl.SSLContext | None, name: str) -> State | str:
-    """What a server does, or in words how its answer is unclear.
+    """What a server does, or the reason why its answer is unclear.
 
     Raises:
         OSError: it does not answer.

@@ -98,7 +98,7 @@ def _ask(context: ssl.SSLContext, host: str, port: int, word: bytes) -> str:
 
 
 def failure(server: str, address: tuple[str, int], error: ssl.SSLError | ConnectionResetError) -> ZooKeeperError:
-    """Why a handshake failed: another error if the server answers without TLS."""
+    """The error for a handshake that failed. SpeaksNoTls if the server answers without TLS."""
     if not isinstance(error, ssl.SSLCertVerificationError) and _speaks_plainly(address):
         return SpeaksNoTls(server)
     if isinstance(error, ssl.SSLEOFError | ConnectionResetError):
@@ -107,7 +107,7 @@ def failure(server: str, address: tuple[str, int], error: ssl.SSLError | Connect
 
 
 def _speaks_plainly(address: tuple[str, int]) -> bool:
-    """Whether a server answers a four-letter command without TLS, be it a refusal."""
+    """Whether a server answers a four-letter command without TLS, even if it refuses the command."""
     with suppress(OSError), socket.create_connection(address, timeout=limits.COMMAND_TIMEOUT) as plain:
         plain.sendall(b"srvr")
         return bool(re.match(rb"[A-Za-z]", plain.recv(1)))
@@ -123,7 +123,7 @@ def unchecked(secure: Tls | None) -> ssl.SSLContext:
 
 
 def is_spoken(address: tuple[str, int]) -> bool:
-    """Whether a server answers a TLS handshake, be it a refusal."""
+    """Whether a server answers a TLS handshake, even if it refuses the handshake."""
     context, sent = unchecked(None), ssl.MemoryBIO()
     with suppress(ssl.SSLWantReadError):
         context.wrap_bio(ssl.MemoryBIO(), sent).do_handshake()
