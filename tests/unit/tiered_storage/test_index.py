@@ -1,10 +1,12 @@
+from contextlib import suppress
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metadata_tool.tiered_storage.index import IndexDamagedError, OffloadIndex
 from support.offload import Offloaded, index_of
-from uuid import UUID
 
 UUID_1 = UUID("c5a6d6e0-0d5e-4b0c-9c59-2b1c7a5f0001")
 
@@ -57,14 +59,12 @@ def test_cut(ledger: Offloaded, data: st.DataObject) -> None:
 
 @given(ledgers(), st.data())
 def test_damage(ledger: Offloaded, data: st.DataObject) -> None:
-    """Any other byte is either refused, or it is in a field that is compared with the ledger list or the data object."""
+    """A damaged byte is refused, or changes a value that is compared with the ledger list or the data object."""
     index = bytearray(ledger.index())
     position = data.draw(st.integers(0, len(index) - 1))
     index[position] ^= data.draw(st.integers(1, 255))
-    try:
-        OffloadIndex.parse(bytes(index))
-    except IndexDamagedError as error:
-        assert str(error)
+    with suppress(IndexDamagedError):
+        assert OffloadIndex.parse(bytes(index))
 
 
 @given(st.binary(max_size=200))

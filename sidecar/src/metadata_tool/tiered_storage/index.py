@@ -16,6 +16,7 @@ The format is that of OffloadIndexBlockImpl (tiered-storage/jcloud), with big-en
 
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 
 from google.protobuf.message import DecodeError
 
@@ -91,7 +92,7 @@ def _check_blocks(blocks: list[tuple[int, int, int]], last_entry: int, data_leng
     """Refuse blocks that do not lead to every entry, in order."""
     if not blocks or blocks[0][0] != 0 or blocks[0][2] != 0:
         raise IndexDamagedError("its first block does not start with the first entry")
-    for before, after in zip(blocks, blocks[1:], strict=False):
+    for before, after in pairwise(blocks):
         if not (before[0] < after[0] and before[2] < after[2]):
             raise IndexDamagedError("its blocks are not in order")
     if blocks[-1][0] > max(last_entry, 0) or blocks[-1][2] >= data_length:
