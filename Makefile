@@ -62,7 +62,7 @@ mutants: install ## Change code in small ways, and list what no test notices (MO
 	@$(BIN)/python -m ci.mutants $(MODULE)
 
 protos: install ## Compile the protocol buffers
-	@cd sidecar/src/metadata_tool/pulsar && ../../../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. *.proto
+	@for package in pulsar tiered_storage; do (cd sidecar/src/metadata_tool/$$package && ../../../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. *.proto); done
 
 lock: install ## Resolve all Python packages again, and pin them
 	@ci/lock

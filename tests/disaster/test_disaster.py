@@ -114,6 +114,9 @@ def test_two_disasters(world: World) -> None:
 
     for disaster in itertools.count(1):
         promised = world.promised(point)
+        count = sum(map(len, promised.values()))
+        assert {"proven": count, "missing": 0, "damaged": 0, "notChecked": 0} == world.scrub(point)
+        say(f"{elapsed()} the objects of all {count} offloaded ledgers are proven")
         world.lose()
         world.restore(point, RESTORE_VERSION=str(disaster))
         say(f"{elapsed()} disaster {disaster}, everything except the bucket is lost, starting a new cluster")

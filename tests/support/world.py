@@ -1,5 +1,6 @@
 """A Pulsar that can be lost and restored: one cluster after the other, with one bucket, and all sent messages."""
 
+import json
 import shutil
 import threading
 import time
@@ -15,6 +16,7 @@ from ci.parts.zookeeper import NEWEST
 from metadata_tool.archive import opened
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import Topic, TopicDecoder
+from support.embedded_s3 import KEYS
 from support.pulsar import Pulsar, eventually
 from support.s3 import S3Server
 from support.tool import succeed
@@ -127,6 +129,16 @@ class World:
                     complete = {each.ledgerId for each in topic.info.ledgerInfo if each.offloadContext.complete}
                     found[f"{topic.namespace}/{topic.name}"] = complete
         return found
+
+    def scrub(self, point: str) -> dict[str, int]:
+        """What `scrub` finds of the ledgers that a backup lists as offloaded completely: how many are in each state."""
+        access = {
+            "TIERED_STORAGE_ENDPOINT_URL": self.offloads,
+            "TIERED_STORAGE_ACCESS_KEY_ID": KEYS["AWS_ACCESS_KEY_ID"],
+            "TIERED_STORAGE_SECRET_ACCESS_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
+        }
+        found = json.loads(succeed("scrub", point, "--json", settings={**self.settings, **access}))
+        return {state: counts["ledgers"] for state, counts in found["total"].items()}
 
     def end(self) -> None:
         """Stop everything."""

@@ -25,7 +25,7 @@ from support.backups import TIMESTAMP, TREE, location, make_backup
 from support.tool import environment
 from support.trees import ZXID
 
-VERBS = ["serve", "backup", "list", "verify", "inspect", "restore", "rules"]
+VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "restore", "rules"]
 TAKING_A_URI = ["verify", "inspect"]
 
 
@@ -139,6 +139,7 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "list": [([], {})],
     "verify": [(["latest"], {})],
     "inspect": [(["latest"], {})],
+    "scrub": [([], {})],
     "restore": [
         (["--dry-run"], more)
         for more in ({}, {"RESTORE_POINT": "latest"}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI)

@@ -72,7 +72,13 @@ def manifest_rows(found: Inspection) -> list[list[str]]:
     return [[key, *(str(value) or "-").split()] for key, value in facts.items() if not isinstance(value, dict)]
 
 
-PATHS = [["PATH", "ZNODES", "BYTES"], ["/", "1", "0"], ["/admin", "3", "2"], ["/ledgers", "1", "0"], ["/managed-ledgers", "1", "5"]]
+PATHS = [
+    ["PATH", "ZNODES", "BYTES"],
+    ["/", "1", "0"],
+    ["/admin", "3", "2"],
+    ["/ledgers", "1", "0"],
+    ["/managed-ledgers", "1", "5"],
+]
 
 
 def test_text(tmp_path: Path) -> None:

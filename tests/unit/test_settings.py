@@ -39,6 +39,7 @@ METHODS: dict[str, Callable[[Settings], object]] = {
     "job": Settings.job,
     "restore": Settings.restore,
     "store": Settings.store,
+    "tiered_storage": Settings.tiered_storage,
     "prefix": Settings.prefix,
     "spool_dir": Settings.spool_dir,
     "logs": Settings.logs,
@@ -210,7 +211,8 @@ def test_all_given() -> None:
             Path("/spool"),
         ),
         store=StoreSettings(
-            Location("s3a", "my-bucket", "team/prod"), StoreOptions("eu-central-1", "path", Path("/etc/aws-secret"))
+            Location("s3a", "my-bucket", "team/prod"),
+            StoreOptions("eu-central-1", addressing_style="path", credentials_dir=Path("/etc/aws-secret")),
         ),
         interval=60,
         port=80,

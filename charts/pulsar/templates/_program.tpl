@@ -41,6 +41,11 @@
       "low": 1,
       "high": 65535,
       "expected": "a number from 1 to 65535"
+    },
+    "SCRUB_REQUESTS": {
+      "low": 1,
+      "high": 64,
+      "expected": "a number of requests from 1 to 64"
     }
   },
   "choices": {
@@ -146,6 +151,14 @@
       ],
       "expected": "true or false"
     },
+    "TIERED_STORAGE_ADDRESSING_STYLE": {
+      "values": [
+        "auto",
+        "path",
+        "virtual"
+      ],
+      "expected": "auto, path or virtual"
+    },
     "LOG_FORMAT": {
       "values": [
         "text",
@@ -167,6 +180,8 @@
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    "TIERED_STORAGE_ACCESS_KEY_ID",
+    "TIERED_STORAGE_SECRET_ACCESS_KEY",
     "ZOOKEEPER_AUTH",
     "ZOOKEEPER_SASL_PASSWORD",
     "ZOOKEEPER_TLS_KEY_PASSWORD"

@@ -15,7 +15,7 @@ from typing import Protocol
 from metadata_tool import __version__, backup, help_texts, inspection, logs
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
 from metadata_tool.environment import hide_from_gunicorn
-from metadata_tool.errors import OutputLost, SettingError, Stopped, ToolError
+from metadata_tool.errors import OffloadedLedgersLost, OutputLost, SettingError, Stopped, ToolError
 from metadata_tool.fetch import fetched
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
@@ -25,6 +25,7 @@ from metadata_tool.restore import restore
 from metadata_tool.restore_point import newest
 from metadata_tool.settings import Settings, StoreSettings
 from metadata_tool.store import Store, open_store
+from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper.snapshot import Node
 
 log = logging.getLogger(__name__)
@@ -121,6 +122,36 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
         _print(found.as_text())
 
 
+def _scrub(options: argparse.Namespace, settings: Settings) -> None:
+    from metadata_tool.tiered_storage.bucket import ReadableBucket, S3Bucket  # boto3 takes a second to load
+    from metadata_tool.tiered_storage.claims import claims_of
+    from metadata_tool.tiered_storage.scrub import ScrubJob, scrub
+
+    storage, heartbeat = settings.tiered_storage(), Heartbeat()
+    point = _point(options.uri, settings)
+
+    def open_bucket(name: str) -> ReadableBucket:
+        return S3Bucket(storage.moved.get(name, name), storage.options)
+
+    with (
+        fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path,
+        workspace(settings.spool_dir()) as directory,
+    ):
+        job = ScrubJob(directory, options.list_only, storage.requests)
+        result = scrub(job, claims_of(point, path), open_bucket, heartbeat)
+    if not result.total.ledgers:
+        log.warning("%s calls no ledger offloaded, so nothing was looked for", point)
+    if options.json:
+        _print(json.dumps(result.to_json(orphans=options.orphans), indent=2))
+    else:
+        _print(result.as_text(orphans=options.orphans))
+    if result.bad:
+        raise OffloadedLedgersLost(
+            f"{result.bad} ledgers that {point} calls offloaded are missing or damaged in tiered storage",
+            "Restore their objects from a replica or an older version, or expect readers of these topics to stop there",
+        )
+
+
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
     gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes time
     placed = restore(settings.restore(), partial(_open_at, settings), Heartbeat(), dry_run=options.dry_run)
@@ -198,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = verb("list", _list, "list the backups named BACKUP_PREFIX, newest first")
     checking = verb("verify", _verify, "read a backup and verify all of it")
     showing = verb("inspect", _inspect, "verify a backup and show what is in it")
+    scrubbing = verb("scrub", _scrub, "look whether each ledger that a backup calls offloaded is in tiered storage")
     restoring = verb(
         "restore", _restore, "restore RESTORE_POINT into ZOOKEEPER_DATA_DIR, once for each RESTORE_VERSION"
     )
@@ -207,8 +239,13 @@ def _parser() -> argparse.ArgumentParser:
     verb("rules", _rules, "show what a restore changes in a saved tree, and why")
     for described in (checking, showing):
         described.add_argument("uri", metavar="URI", help=f"the address of a backup, as `list` prints it, or {LATEST}")
+    scrubbing.add_argument(
+        "uri", metavar="URI", nargs="?", default=LATEST, help=f"the address of a backup, or {LATEST} (the default)"
+    )
+    scrubbing.add_argument("--list-only", action="store_true", help="do not read indexes, only list the buckets")
+    scrubbing.add_argument("--orphans", action="store_true", help="list the objects that no ledger of the tree names")
     output = showing.add_mutually_exclusive_group()
     output.add_argument("--tree", action="store_true", help="print every znode")
-    for machine_readable in (listing, output):
+    for machine_readable in (listing, output, scrubbing):
         machine_readable.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -196,6 +196,12 @@ class TreeIncomplete(ToolError):
     exit_code = 47
 
 
+class OffloadedLedgersLost(ToolError):
+    """Ledgers that the tree calls offloaded are missing or damaged in tiered storage. The report names them"""
+
+    exit_code = 50
+
+
 class DataDirNotEmpty(ToolError):
     """The ZooKeeper data directory holds data that did not come from this restore version. Nothing was touched"""
 

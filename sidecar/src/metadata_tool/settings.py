@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metadata_tool import variables as var
@@ -18,6 +18,7 @@ from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.store import EXAMPLES, parse_location
 from metadata_tool.store.base import StoreOptions, UploadOptions
+from metadata_tool.store.credentials import Keys
 from metadata_tool.variables import Variable
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
@@ -35,6 +36,7 @@ _BY_MECHANISM = {
     DIGEST_MD5: (var.ZOOKEEPER_SASL_USER, var.ZOOKEEPER_SASL_PASSWORD),
     GSSAPI: (var.ZOOKEEPER_SASL_KEYTAB, var.ZOOKEEPER_SASL_PRINCIPAL, var.ZOOKEEPER_SASL_SERVICE),
 }
+_ENDPOINT = re.compile(r"(?:https?://[!-~]+)?")
 _KMS_KEY = re.compile(r"[A-Za-z0-9:/_.-]*")
 _STORAGE_CLASS = re.compile(r"[A-Z0-9_]*")
 _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
@@ -50,6 +52,15 @@ class StoreSettings:
 
     location: Location
     options: StoreOptions
+
+
+@dataclass(frozen=True)
+class TieredStorageSettings:
+    """How to reach the buckets of tiered storage, their new names by the old ones, and requests in flight."""
+
+    options: StoreOptions
+    moved: Mapping[str, str]
+    requests: int
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,42 @@ class Settings:
             interval=interval,
             port=self._read.number(var.WEB_SERVER_PORT),
         )
+
+    def tiered_storage(self) -> TieredStorageSettings:
+        """How to read the buckets of tiered storage. What is not set is as for the store of the backups."""
+        own = self.store(Location("s3a", "", "")).options
+        access_key = self._read.text(var.TIERED_STORAGE_ACCESS_KEY_ID)
+        secret_key = self._read.text(var.TIERED_STORAGE_SECRET_ACCESS_KEY)
+        if bool(access_key) != bool(secret_key):
+            missing = var.TIERED_STORAGE_SECRET_ACCESS_KEY if access_key else var.TIERED_STORAGE_ACCESS_KEY_ID
+            raise SettingError(
+                f"{missing.name} is not set",
+                "Set both TIERED_STORAGE_ACCESS_KEY_ID and TIERED_STORAGE_SECRET_ACCESS_KEY, or neither",
+            )
+        options = replace(
+            own,
+            endpoint_url=self._read.matching(
+                var.TIERED_STORAGE_ENDPOINT_URL, _ENDPOINT, "an address such as https://s3.example.com"
+            ),
+            region=self._read.text(var.TIERED_STORAGE_REGION) or own.region,
+            addressing_style=self._read.choice(var.TIERED_STORAGE_ADDRESSING_STYLE) or own.addressing_style,
+            keys=Keys(access_key, secret_key) if access_key else None,
+            expected_bucket_owner="",
+        )
+        return TieredStorageSettings(options, self._moved_buckets(), self._read.number(var.SCRUB_REQUESTS))
+
+    def _moved_buckets(self) -> dict[str, str]:
+        """New names of buckets by their old ones."""
+        text = self._read.text(var.TIERED_STORAGE_BUCKETS)
+        moved: dict[str, str] = {}
+        for pair in text.split(",") if text else []:
+            old, separator, new = (part.strip() for part in pair.partition("="))
+            if not (old and separator and new) or old in moved:
+                raise SettingError(
+                    "TIERED_STORAGE_BUCKETS is not valid", "Set it to old-name=new-name,…, with each old name once"
+                )
+            moved[old] = new
+        return moved
 
     def restore(self) -> RestoreJob:
         """The settings of `restore`."""

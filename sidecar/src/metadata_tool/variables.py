@@ -5,11 +5,12 @@ from typing import Literal
 
 from metadata_tool.zookeeper.limits import ReadLimits
 
-COMMANDS = ("serve", "backup", "list", "verify", "inspect", "restore", "rules")
+COMMANDS = ("serve", "backup", "list", "verify", "inspect", "scrub", "restore", "rules")
 _BACKUP = ("serve", "backup")
 _ENSEMBLE = (*_BACKUP, "restore")
-_STORE = ("serve", "backup", "list", "verify", "inspect", "restore")
-_SPOOL = ("serve", "backup", "verify", "inspect", "restore")
+_STORE = ("serve", "backup", "list", "verify", "inspect", "scrub", "restore")
+_SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "restore")
+_SCRUB = ("scrub",)
 _DEFAULT = ReadLimits()
 
 LOG_FORMATS = ("text", "json")
@@ -343,6 +344,41 @@ S3_CREDENTIALS_DIR = _path(
     _STORE,
     "A directory with the files AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, optionally, AWS_SESSION_TOKEN. "
     "They override the variables of the same names and are read at every use",
+)
+TIERED_STORAGE_ENDPOINT_URL = Variable(
+    "TIERED_STORAGE_ENDPOINT_URL",
+    _SCRUB,
+    "The object store of tiered storage, if it is not the one of the backups, such as `https://s3.example.com`",
+)
+TIERED_STORAGE_REGION = Variable(
+    "TIERED_STORAGE_REGION", _SCRUB, "The region of the buckets of tiered storage. Unset: AWS_REGION"
+)
+TIERED_STORAGE_ADDRESSING_STYLE = _choice(
+    "TIERED_STORAGE_ADDRESSING_STYLE",
+    _SCRUB,
+    "How these buckets are named in requests. Unset: as S3_ADDRESSING_STYLE says",
+    "",
+    ("auto", "path", "virtual"),
+)
+TIERED_STORAGE_ACCESS_KEY_ID = Variable(
+    "TIERED_STORAGE_ACCESS_KEY_ID",
+    _SCRUB,
+    "A key that may list and read the buckets of tiered storage. Unset: the credentials of the backups",
+)
+TIERED_STORAGE_SECRET_ACCESS_KEY = Variable("TIERED_STORAGE_SECRET_ACCESS_KEY", _SCRUB, "The secret of that key")
+TIERED_STORAGE_BUCKETS = Variable(
+    "TIERED_STORAGE_BUCKETS",
+    _SCRUB,
+    "Buckets that have moved since the backup, `old-name=new-name,…`",
+)
+SCRUB_REQUESTS = _number(
+    "SCRUB_REQUESTS",
+    _SCRUB,
+    "How many indexes of ledgers may be read at once",
+    default=8,
+    low=1,
+    high=64,
+    unit="requests",
 )
 LOG_FORMAT = _choice(
     "LOG_FORMAT", COMMANDS, "The form of the log on stderr. `json`: one object a line", "text", LOG_FORMATS

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from metadata_tool.errors import BackupMissing, StoreFailed, UploadUnverified
 from metadata_tool.location import Location
+from metadata_tool.store.credentials import Keys
 from metadata_tool.store.limits import DEFAULT, TransferLimits
 
 
@@ -76,10 +77,13 @@ _NOTHING = UploadOptions()
 class StoreOptions:
     """How to reach an object store, and what its bucket demands. A directory needs only the limits.
 
-    `variables.py` says what each field means. Empty texts are not sent.
+    `variables.py` says what each field means. Empty texts are not sent. Without `endpoint_url` and `keys`, boto3 finds
+    them.
     """
 
     region: str | None = None
+    endpoint_url: str = ""
+    keys: Keys | None = None
     addressing_style: str = "auto"
     credentials_dir: Path | None = None
     checksums: str = "auto"

@@ -116,6 +116,8 @@ class Clients:
 
         A role's token file is read by boto3 whenever it renews the role's credentials.
         """
+        if self._options.keys:
+            return self._options.keys
         if self._options.credentials_dir:
             return read_keys(self._options.credentials_dir)
         return [_state(file) for file in self._files]
@@ -221,7 +223,9 @@ def _make_client(session: Session, options: StoreOptions, keys: Keys | None, end
     if endpoint and not endpoint.sends_checksums:
         s3["payload_signing_enabled"] = True  # the signed SHA-256 proves the body, also over TLS
     config = Config(**_timeouts(options.limits), **_CHECKSUMS, s3=s3)
-    client: S3Client = session.create_client("s3", region_name=options.region, config=config, **given)  # type: ignore[assignment]
+    client: S3Client = session.create_client(
+        "s3", region_name=options.region, endpoint_url=options.endpoint_url or None, config=config, **given
+    )  # type: ignore[assignment]
     if endpoint and endpoint.asks_checksums:
         client.meta.events.register("before-call.s3.GetObject", _ask_checksum)
     return client

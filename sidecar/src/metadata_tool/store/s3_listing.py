@@ -26,7 +26,7 @@ def list_folder(client: "S3Client", location: Location, prefix: str, common: dic
     folder = location.key("")
     query = {"Bucket": location.bucket, "Prefix": folder + prefix, "Delimiter": "/", **common}
     found: dict[str, int] = {}
-    for page in _pages(client, location, query):
+    for page in pages(client, location, query):
         for item in page.get("Contents", []):
             name = item["Key"].removeprefix(folder)
             if item["Key"].startswith(query["Prefix"]) and "/" not in name:  # not every server knows these filters
@@ -34,7 +34,7 @@ def list_folder(client: "S3Client", location: Location, prefix: str, common: dic
     return found
 
 
-def _pages(client: "S3Client", location: Location, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def pages(client: "S3Client", location: Location, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """All pages. A server that answers without a token to continue with is asked by the first version's marker."""
     seen: set[str] = set()
     ask: Any = client.list_objects_v2

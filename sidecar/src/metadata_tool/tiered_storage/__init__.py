@@ -1,0 +1,1 @@
+"""The bucket of tiered storage: what the offloaders of Pulsar have written there."""

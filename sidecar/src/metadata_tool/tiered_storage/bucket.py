@@ -1,0 +1,61 @@
+"""Reads a bucket of tiered storage. Nothing is ever written or deleted there."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from metadata_tool.location import Location
+from metadata_tool.store.base import StoreOptions
+from metadata_tool.store.s3_client import Clients
+from metadata_tool.store.s3_listing import pages
+
+
+class ReadableBucket(Protocol):
+    """What is asked of a bucket."""
+
+    def objects(self) -> Iterator[tuple[str, int]]:
+        """The keys of all objects, and their sizes in bytes.
+
+        Raises:
+            ToolError: the bucket cannot be listed completely.
+        """
+
+    def read(self, key: str, limit: int) -> bytes | None:
+        """The first bytes of an object, at most `limit`. None if there is no such object.
+
+        Raises:
+            ToolError: the object cannot be read.
+        """
+
+
+class S3Bucket:
+    """A bucket by the protocol of S3."""
+
+    def __init__(self, name: str, options: StoreOptions) -> None:
+        """No request is made yet.
+
+        Raises:
+            SettingError: boto3's own settings are wrong.
+        """
+        self.location = Location("s3a", name, "")
+        self._clients = Clients(self.location, options)
+
+    def objects(self) -> Iterator[tuple[str, int]]:
+        """See `ReadableBucket.objects`."""
+        found = pages(self._clients.current(), self.location, {"Bucket": self.location.bucket})
+        while True:
+            with self._clients.faults.explained(""):
+                page = next(found, None)
+            if page is None:
+                return
+            yield from ((item["Key"], item["Size"]) for item in page.get("Contents", []))
+
+    def read(self, key: str, limit: int) -> bytes | None:
+        """See `ReadableBucket.read`."""
+        client = self._clients.current()
+        with self._clients.faults.explained(key):
+            try:
+                answer = client.get_object(Bucket=self.location.bucket, Key=key)
+            except client.exceptions.NoSuchKey:
+                return None
+            with answer["Body"] as body:
+                return body.read(limit)

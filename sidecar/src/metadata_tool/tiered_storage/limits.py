@@ -1,0 +1,14 @@
+"""Limits of this package, with their reasons."""
+
+INDEX_BYTES = 16 << 20
+"""How much of an index is read. It has 20 bytes for each block of 64 MB, so real ones have a few hundred bytes."""
+NAMED_LEDGERS = 1000
+"""How many missing or damaged ledgers a report names. All are counted."""
+NAMED_ORPHANS = 100_000
+"""How many orphans are kept to be listed, some 20 MB."""
+NAMED_TOPICS = 20
+"""How many topics a report names."""
+ROWS = 2000
+"""Rows that are written into the table of ledgers at once."""
+REPORT_EVERY = 10.0
+"""Seconds between two log lines about the progress."""

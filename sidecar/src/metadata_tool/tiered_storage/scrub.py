@@ -1,0 +1,183 @@
+"""Looks whether every ledger that a tree calls offloaded is really in tiered storage. Nothing is changed."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from metadata_tool.lifecycle import Every
+from metadata_tool.tiered_storage.bucket import ReadableBucket
+from metadata_tool.tiered_storage.claims import Claim
+from metadata_tool.tiered_storage.index import IndexDamagedError, OffloadIndex
+from metadata_tool.tiered_storage.ledger_table import Joined, LedgerTable, ledger_table
+from metadata_tool.tiered_storage.limits import INDEX_BYTES, REPORT_EVERY
+from metadata_tool.tiered_storage.object_names import ObjectName
+from metadata_tool.tiered_storage.scrub_result import ScrubResult
+
+log = logging.getLogger(__name__)
+
+
+class State(Enum):
+    """What is known of an offloaded ledger."""
+
+    PROVEN = "proven"
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    NOT_CHECKED = "not checked"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The state of a ledger, and why it is not proven."""
+
+    claim: Claim
+    state: State
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class ScrubJob:
+    """How to scrub: whether listings alone decide, and how many requests may be in flight."""
+
+    directory: Path
+    list_only: bool = False
+    requests: int = 8
+
+
+def scrub(
+    job: ScrubJob, claims: Iterable[Claim], open_bucket: Callable[[str], ReadableBucket], heartbeat: Callable[[], None]
+) -> ScrubResult:
+    """The state of each claim, and the objects that none of them names. `heartbeat` is called at every step.
+
+    Raises:
+        ToolError: a bucket cannot be listed or read.
+        OSError: the directory for work in progress cannot be written.
+    """
+    result = ScrubResult(list_only=job.list_only)
+    with ledger_table(job.directory) as table:
+        table.add_claims(_alive(claims, heartbeat))
+        buckets = {name: open_bucket(name) for name in table.buckets()}
+        for name, bucket in buckets.items():
+            table.add_objects(name, _of_ledgers(name, bucket, result, heartbeat))
+        for verdict in _verdicts(job, table, buckets, heartbeat):
+            result.add(verdict.claim, verdict.state.value, verdict.why)
+        for orphan in table.orphans():
+            heartbeat()
+            result.add_orphan(orphan)
+    return result
+
+
+def _alive(claims: Iterable[Claim], heartbeat: Callable[[], None]) -> Iterator[Claim]:
+    for claim in claims:
+        heartbeat()
+        yield claim
+
+
+def _of_ledgers(
+    name: str, bucket: ReadableBucket, result: ScrubResult, heartbeat: Callable[[], None]
+) -> Iterator[tuple[ObjectName, int]]:
+    """The objects of a bucket that are an offloaded ledger's. The others are counted."""
+    log.info("listing the bucket %s of tiered storage", name, extra={"phase": "scrub"})
+    time_to_log = Every(REPORT_EVERY)
+    for count, (key, size) in enumerate(bucket.objects(), 1):
+        heartbeat()
+        if time_to_log():
+            log.info("%d objects of %s are listed", count, name, extra={"phase": "scrub"})
+        found = ObjectName.parse(key)
+        if found:
+            yield found, size
+        else:
+            result.other_objects += 1
+
+
+def _verdicts(
+    job: ScrubJob, table: LedgerTable, buckets: dict[str, ReadableBucket], heartbeat: Callable[[], None]
+) -> Iterator[Verdict]:
+    """The verdicts in the order of the tree. Indexes are read by several threads."""
+    progress = _Progress(table.count())
+    waiting: deque[Verdict | Future[Verdict]] = deque()
+    with ThreadPoolExecutor(job.requests, "scrub") as pool:
+        try:
+            for joined in table.joined():
+                verdict = _by_listing(joined)
+                if verdict.state is State.PROVEN and not job.list_only:
+                    waiting.append(pool.submit(_by_index, joined, buckets[joined.claim.bucket]))
+                else:
+                    waiting.append(verdict)
+                while len(waiting) > 2 * job.requests:
+                    yield _next(waiting, heartbeat, progress)
+            while waiting:
+                yield _next(waiting, heartbeat, progress)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _next(waiting: "deque[Verdict | Future[Verdict]]", heartbeat: Callable[[], None], progress: "_Progress") -> Verdict:
+    first = waiting.popleft()
+    heartbeat()
+    progress()
+    return first.result() if isinstance(first, Future) else first
+
+
+def _by_listing(joined: Joined) -> Verdict:
+    """What listings alone tell."""
+    claim = joined.claim
+    if claim.not_checked:
+        return Verdict(claim, State.NOT_CHECKED, claim.not_checked)
+    sizes = {"data object": joined.data_size, "index": joined.index_size}
+    if missing := [what for what, size in sizes.items() if size is None]:
+        return Verdict(claim, State.MISSING, f"no {' and no '.join(missing)}")
+    if empty := [what for what, size in sizes.items() if not size]:
+        return Verdict(claim, State.DAMAGED, f"empty {' and empty '.join(empty)}")
+    return Verdict(claim, State.PROVEN)
+
+
+def _by_index(joined: Joined, bucket: ReadableBucket) -> Verdict:
+    """What the index tells of a ledger whose two objects are there."""
+    claim = joined.claim
+    data = bucket.read(str(ObjectName(claim.uuid, claim.ledger_id, is_index=True)), INDEX_BYTES + 1)
+    if data is None:
+        return Verdict(claim, State.MISSING, "no index")
+    if len(data) > INDEX_BYTES:
+        return Verdict(claim, State.DAMAGED, f"an index of more than {INDEX_BYTES} bytes")
+    try:
+        index = OffloadIndex.parse(data)
+    except IndexDamagedError as error:
+        return Verdict(claim, State.DAMAGED, f"the index is not valid, {error}")
+    compared = {
+        "bytes in the data object": (joined.data_size, index.data_length),
+        "entries": (claim.entries, index.entries),
+        "bytes": (claim.size, index.size),
+        "topic": (claim.topic, index.managed_ledger or claim.topic),
+    }
+    differing = [f"{what} {ours}, in the index {theirs}" for what, (ours, theirs) in compared.items() if ours != theirs]
+    return Verdict(claim, State.DAMAGED if differing else State.PROVEN, "; ".join(differing))
+
+
+class _Progress:
+    """Logs how many ledgers are done, at which rate, and the time left."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._begin = time.monotonic()
+        self._time_to_log = Every(REPORT_EVERY)
+
+    def __call__(self) -> None:
+        self._done += 1
+        if self._time_to_log():
+            rate = self._done / (time.monotonic() - self._begin)
+            left = (self._total - self._done) / rate
+            log.info(
+                "%d of %d ledgers are checked, %.0f/s, %.0f s left",
+                self._done,
+                self._total,
+                rate,
+                left,
+                extra={"phase": "scrub", "seconds": round(time.monotonic() - self._begin, 3)},
+            )

@@ -1,0 +1,249 @@
+"""What a scrub finds in a bucket of which every object is known."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadata_tool.errors import Stopped
+from metadata_tool.pulsar import codec
+from metadata_tool.pulsar.topics import Topic
+from metadata_tool.tiered_storage.claims import Claim, claims
+from metadata_tool.tiered_storage.object_names import ObjectName
+from metadata_tool.tiered_storage.scrub import ScrubJob, scrub
+from metadata_tool.tiered_storage.scrub_result import ScrubResult
+from support.offload import Offloaded, topic_value
+from support.trees import PATIENT
+
+BUCKET = "offloads"
+NAMESPACE = "public/default"
+
+
+def ledger(number: int, topic: str = "t", **changes: Any) -> Offloaded:
+    """The ledger of this id."""
+    return replace(Offloaded(UUID(int=number), number, f"{NAMESPACE}/persistent/{topic}"), **changes)
+
+
+def claimed(*ledgers: Offloaded, bucket: str = BUCKET, driver: str = "aws-s3") -> list[Claim]:
+    """What a tree claims that calls these ledgers offloaded."""
+    found: list[Claim] = []
+    for each in ledgers:
+        value = codec.managed_ledger(topic_value([each], bucket, driver))
+        namespace, _, name = each.managed_ledger.partition("/persistent/")
+        found += claims(Topic(namespace, name, value))
+    return found
+
+
+@dataclass
+class Bucket:
+    """A bucket in memory, and what was asked of it."""
+
+    contents: dict[str, bytes] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
+
+    def put(self, *ledgers: Offloaded) -> "Bucket":
+        """Offload ledgers."""
+        for each in ledgers:
+            self.contents |= {each.data_key: each.data(), each.index_key: each.index()}
+        return self
+
+    def objects(self) -> Iterator[tuple[str, int]]:
+        """See `ReadableBucket.objects`."""
+        yield from ((key, len(content)) for key, content in self.contents.items())
+
+    def read(self, key: str, limit: int) -> bytes | None:
+        """See `ReadableBucket.read`."""
+        self.reads.append(key)
+        return self.contents[key][:limit] if key in self.contents else None
+
+
+def never() -> None:
+    """A heartbeat that never ends the work."""
+
+
+def scrubbed(bucket: Bucket, found: list[Claim], directory: Path, *, list_only: bool = False) -> ScrubResult:
+    """The result of a scrub."""
+    return scrub(ScrubJob(directory, list_only, 3), found, lambda _: bucket, never)
+
+
+def states(result: ScrubResult) -> dict[str, int]:
+    """Ledgers by state."""
+    return dict(+result.total.ledgers)
+
+
+def named(result: ScrubResult) -> list[tuple[int, str, str]]:
+    """The ledgers that are not there as the tree says: id, state and reason."""
+    return [(each.ledger_id, each.state, each.why) for each in result.ledgers]
+
+
+@pytest.mark.parametrize("list_only", [False, True])
+def test_all_is_there(list_only: bool, tmp_path: Path) -> None:
+    """Ledgers whose objects are there as the tree says are proven, and an index is read only if wanted."""
+    ledgers = [ledger(number) for number in range(1, 21)]
+    bucket = Bucket().put(*ledgers)
+    result = scrubbed(bucket, claimed(*ledgers), tmp_path, list_only=list_only)
+    assert ({"proven": 20}, [], 0) == (states(result), named(result), result.bad)
+    assert ([] if list_only else sorted(each.index_key for each in ledgers)) == sorted(bucket.reads)
+    assert (2000, 100_000) == (result.total.entries["proven"], result.total.bytes["proven"])
+
+
+@pytest.mark.parametrize("list_only", [False, True])
+def test_missing(list_only: bool, tmp_path: Path) -> None:
+    """A ledger without its data object, its index or both is missing."""
+    ledgers = [ledger(number) for number in range(1, 5)]
+    bucket = Bucket().put(*ledgers)
+    for key in (ledgers[0].data_key, ledgers[1].index_key, ledgers[2].data_key, ledgers[2].index_key):
+        del bucket.contents[key]
+    result = scrubbed(bucket, claimed(*ledgers), tmp_path, list_only=list_only)
+    expected = [
+        (1, "missing", "no data object"),
+        (2, "missing", "no index"),
+        (3, "missing", "no data object and no index"),
+    ]
+    assert (expected, {"missing": 3, "proven": 1}) == (named(result), states(result))
+
+
+def test_index_vanishes(tmp_path: Path) -> None:
+    """An index that is deleted after the bucket was listed is missing."""
+    bucket = Bucket().put(ledger(1))
+    bucket.read = lambda *_: None  # type: ignore[method-assign]
+    assert [(1, "missing", "no index")] == named(scrubbed(bucket, claimed(ledger(1)), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("kept", "why"),
+    [
+        ({"data_length": 5999}, "bytes in the data object 5999, in the index 6000"),
+        ({"entries": 99}, "entries 100, in the index 99"),
+        ({"size": 1}, "bytes 5000, in the index 1"),
+        ({"managed_ledger": "a/b/persistent/c"}, "topic public/default/persistent/t, in the index a/b/persistent/c"),
+        ({"blocks": []}, "the index is not valid, its first block does not start with the first entry"),
+    ],
+)
+def test_damaged(kept: dict[str, Any], why: str, tmp_path: Path) -> None:
+    """An index that differs from the ledger list or from the data object is damage, and what differs is said."""
+    bucket = Bucket().put(ledger(1))
+    if "data_length" in kept:
+        bucket.contents[ledger(1).data_key] = bytes(5999)
+    else:
+        bucket.contents[ledger(1).index_key] = replace(ledger(1), **kept).index()
+    assert [(1, "damaged", why)] == named(scrubbed(bucket, claimed(ledger(1)), tmp_path))
+
+
+@pytest.mark.parametrize("list_only", [False, True])
+def test_empty_objects(list_only: bool, tmp_path: Path) -> None:
+    """Empty objects are damage, which a listing alone shows."""
+    bucket = Bucket({ledger(1).data_key: b"", ledger(1).index_key: b""})
+    result = scrubbed(bucket, claimed(ledger(1)), tmp_path, list_only=list_only)
+    assert [(1, "damaged", "empty data object and empty index")] == named(result)
+
+
+def test_topic_of_an_old_ledger(tmp_path: Path) -> None:
+    """An index that does not name its topic is proven by the rest."""
+    old = ledger(1, managed_ledger="")
+    assert {"proven": 1} == states(scrubbed(Bucket().put(old), claimed(ledger(1)), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("claim", "why"),
+    [
+        ({"driver": "azureblob"}, "offload driver azureblob"),
+        ({"driver": "filesystem"}, "offload driver filesystem"),
+        ({"driver": ""}, "offload driver (none)"),
+        ({"bucket": ""}, "no bucket in the ledger list"),
+    ],
+)
+def test_not_checked(claim: dict[str, str], why: str, tmp_path: Path) -> None:
+    """A driver or layout that is not understood is named, and never counted as proven."""
+    result = scrubbed(Bucket().put(ledger(1)), claimed(ledger(1), **claim), tmp_path)
+    assert ({"not checked": 1}, {why: 1}, 0) == (states(result), dict(result.not_checked), result.bad)
+
+
+def test_streaming_offload(tmp_path: Path) -> None:
+    """Ledgers that were offloaded in segments are not checked."""
+    info = codec.managed_ledger(topic_value([ledger(1)], BUCKET))
+    info.ledgerInfo[0].offloadContext.offloadSegment.add()
+    result = scrubbed(Bucket(), list(claims(Topic(NAMESPACE, "t", info))), tmp_path)
+    assert {"a streaming offload": 1} == dict(result.not_checked)
+
+
+def test_another_pair_of_the_ledger(tmp_path: Path) -> None:
+    """Of several pairs of objects, only the one that the ledger list names counts. The others are orphans."""
+    tried_before = replace(ledger(1), uuid=UUID(int=99), data_length=10)
+    bucket = Bucket().put(ledger(1), tried_before)
+    bucket.contents["something-else"] = b"x"
+    result = scrubbed(bucket, claimed(ledger(1)), tmp_path)
+    index_size = len(tried_before.index())
+    expected = [
+        (BUCKET, ObjectName(UUID(int=99), 1, is_index=False), 10),
+        (BUCKET, ObjectName(UUID(int=99), 1, is_index=True), index_size),
+    ]
+    assert ({"proven": 1}, 2, 10 + index_size, 1) == (
+        states(result),
+        result.orphans,
+        result.orphan_bytes,
+        result.other_objects,
+    )
+    assert expected == [tuple(orphan) for orphan in result.orphan_objects]
+
+
+def test_each_bucket_is_asked(tmp_path: Path) -> None:
+    """A ledger is looked for in the bucket that the tree names, and in no other."""
+    buckets = {"one": Bucket().put(ledger(1)), "two": Bucket().put(ledger(2))}
+    found = [*claimed(ledger(1), bucket="one"), *claimed(ledger(2), bucket="two"), *claimed(ledger(1), bucket="two")]
+    result = scrub(ScrubJob(tmp_path), found, buckets.__getitem__, never)
+    assert [(1, "missing", "no data object and no index")] == named(result)
+
+
+def test_worst_topics_first(tmp_path: Path) -> None:
+    """Namespaces and topics are ordered by the bytes that are missing or damaged."""
+    lost = [
+        ledger(1, topic="little", size=10),
+        ledger(2, topic="most", size=500),
+        ledger(3, topic="most", size=600),
+        replace(ledger(4, size=700), managed_ledger="a/b/persistent/c"),
+    ]
+    result = scrubbed(Bucket().put(ledger(5)), [*claimed(*lost), *claimed(ledger(5))], tmp_path)
+    expected = [("public/default/persistent/most", 2, 1100), ("a/b/persistent/c", 1, 700)]
+    assert [*expected, ("public/default/persistent/little", 1, 10)] == result.worst_topics()
+    assert ["public/default", "a/b"] == [name for name, _ in result.by_loss()]
+    assert result.to_json()["total"]["missing"] == {"ledgers": 4, "entries": 400, "bytes": 1810}
+
+
+def test_stop(tmp_path: Path) -> None:
+    """A scrub ends when its heartbeat raises."""
+
+    def stop() -> None:
+        raise Stopped("stopped")
+
+    with pytest.raises(Stopped):
+        scrub(ScrubJob(tmp_path), claimed(ledger(1)), lambda _: Bucket(), stop)
+
+
+@PATIENT
+@given(st.data())
+def test_every_ledger_has_one_state(data: st.DataObject) -> None:
+    """Whatever lies in the bucket, each ledger that the tree claims has the state that its own objects give it."""
+    ledgers = [ledger(number) for number in range(1, data.draw(st.integers(1, 6)) + 1)]
+    bucket, expected = Bucket().put(*ledgers), dict[int, str]()
+    for each in ledgers:
+        fate = data.draw(st.sampled_from(["proven", "no data", "no index", "cut data", "damaged index"]))
+        expected[each.ledger_id] = "missing" if fate.startswith("no ") else "damaged" if fate != "proven" else "proven"
+        if fate == "no data":
+            del bucket.contents[each.data_key]
+        elif fate == "no index":
+            del bucket.contents[each.index_key]
+        elif fate == "cut data":
+            bucket.contents[each.data_key] = bucket.contents[each.data_key][:-1]
+        elif fate == "damaged index":
+            bucket.contents[each.index_key] = b"x" + bucket.contents[each.index_key][1:]
+    with tempfile.TemporaryDirectory() as directory:
+        result = scrubbed(bucket, claimed(*ledgers), Path(directory))
+    found = dict.fromkeys(expected, "proven") | {each.ledger_id: each.state for each in result.ledgers}
+    assert (expected, 0) == (found, result.orphans)
