@@ -20,7 +20,16 @@ def test_notations(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [{}, {"ChecksumSHA256": ""}, {"ChecksumSHA256": None}, {"ChecksumCRC32": "AAAAAA=="}]
+    "answer",
+    [
+        {},
+        {"ChecksumSHA256": ""},
+        {"ChecksumSHA256": None},
+        {"ChecksumCRC32": "AAAAAA=="},
+        {"ChecksumSHA256": f"{BASE64[:20]}!{BASE64[20:]}"},
+        {"ChecksumSHA256": BASE64[4:]},
+        {"ChecksumSHA256": "x" * 64},
+    ],
 )
 def test_no_sha256(answer: dict[str, str]) -> None:
     """A store that keeps none, or another checksum, tells no SHA-256."""
@@ -43,6 +52,9 @@ def test_other_notation(text: str) -> None:
         ({"ETag": '"abc"', "ChecksumSHA256": BASE64, "ChecksumType": "COMPOSITE"}, True),
         ({"ETag": '"abc"', "ChecksumSHA256": BASE64, "ChecksumType": "FULL_OBJECT"}, False),
         ({}, False),
+        ({"ETag": '"abc"'}, False),
+        ({"ChecksumSHA256": BASE64}, False),
+        ({"ChecksumSHA256": f"{BASE64}-2"}, True),
     ],
 )
 def test_upload_in_parts(answer: dict[str, str], expected: bool) -> None:

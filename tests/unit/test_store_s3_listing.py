@@ -103,6 +103,35 @@ def test_server_that_does_not_say_whether_more_follows() -> None:
     assert 5 == len(listed(Model(keys, page=2, tokens=False, next_markers=False, says_truncated=False)))
 
 
+@pytest.mark.parametrize("next_markers", [False, True])
+def test_page_of_folders(next_markers: bool) -> None:
+    """A page that has only folders leads on, with a marker of the server or without."""
+    keys = ["folder/a/1", "folder/b/1", "folder/c"]
+    model = Model(keys, page=1, tokens=False, next_markers=next_markers)
+    assert ({"c": 8}, 3) == (listed(model), model.requests)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_pages_are_not_asked_for_in_vain(count: int) -> None:
+    """A server that says whether more follows is believed, and each page is asked for once."""
+    model = Model([f"folder/{number}" for number in range(count)], page=2, tokens=count == 3)
+    assert (count, 2) == (len(listed(model)), model.requests)
+
+
+def test_server_that_tells_no_size_of_a_page() -> None:
+    """Without IsTruncated and MaxKeys, a page of 1,000 entries is continued, and a smaller one is the last."""
+    sizes = iter([1000, 999])
+    asked: list[dict[str, str]] = []
+
+    def answer(**query: str) -> dict[str, Any]:
+        asked.append(query)
+        entries = [{"Key": f"folder/{len(asked)}-{number:04}", "Size": 1} for number in range(next(sizes))]
+        return {"Name": "bucket", "Contents": entries}
+
+    assert 1999 == len(listed(SimpleNamespace(list_objects_v2=answer, list_objects=answer)))
+    assert "folder/1-0999" == asked[1]["Marker"]
+
+
 @pytest.mark.parametrize("tokens", [False, True])
 def test_server_that_repeats_itself(tokens: bool) -> None:
     """A server that sends the same page again and again is an error, and never a part of the list."""
@@ -110,8 +139,9 @@ def test_server_that_repeats_itself(tokens: bool) -> None:
     if tokens:
         first = model.list_objects_v2(Prefix="folder/")
         model.list_objects_v2 = lambda **_: first  # type: ignore[method-assign]
-    with pytest.raises(StoreFailed, match="lists s3a://bucket/folder only in part"):
+    with pytest.raises(StoreFailed, match="lists s3a://bucket/folder only in part") as raised:
         listed(model)
+    assert "proxy" in raised.value.hint
 
 
 def test_page_without_entries_and_without_a_token() -> None:

@@ -1,11 +1,13 @@
 from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.tiered_storage.index import IndexDamagedError, OffloadIndex
+from metadata_tool.tiered_storage.index import MANAGED_LEDGER, IndexDamagedError, OffloadIndex
+from metadata_tool.tiered_storage.ledger_metadata_pb2 import LedgerMetadata
 from support.offload import Offloaded, index_of
 
 UUID_1 = UUID("c5a6d6e0-0d5e-4b0c-9c59-2b1c7a5f0001")
@@ -99,6 +101,43 @@ def test_why_it_is_refused(index: bytes, why: str) -> None:
     """A refusal says what is wrong."""
     with pytest.raises(IndexDamagedError, match=why):
         OffloadIndex.parse(index)
+
+
+def metadata(**fields: Any) -> bytes:
+    """The metadata of a ledger."""
+    return LedgerMetadata(**{"length": 5000, "lastEntryId": 99, **fields}).SerializeToString()
+
+
+def with_block_header(length: int) -> bytes:
+    """An index whose blocks have headers of this length."""
+    index = index_of(metadata(), 6000, [(0, 9, 0), (3, 2, 10)])
+    return index[:16] + length.to_bytes(8, "big") + index[24:]
+
+
+@pytest.mark.parametrize(
+    ("index", "why"),
+    [
+        (index_of(metadata(length=-1), 6000, [(0, 1, 0)]), "not closed"),
+        (index_of(metadata(lastEntryId=-2, length=0), 6000, [(0, 1, 0)]), "not closed"),
+        (with_block_header(0), "a length that cannot be"),
+        (index_of(metadata(), 6000, [(0, 9, 0), (3, 2, 10), (3, 3, 20)]), "not in order"),
+        (index_of(metadata(lastEntryId=0), 6000, [(0, 1, 0), (1, 2, 10)]), "beyond the end"),
+        (
+            index_of(metadata(customMetadata=[{"key": MANAGED_LEDGER, "value": b"\xff"}]), 6000, [(0, 1, 0)]),
+            "not UTF-8",
+        ),
+        (Offloaded(UUID_1, 7).index() + b"x", "by its header"),
+    ],
+)
+def test_what_cannot_be(index: bytes, why: str) -> None:
+    """Lengths and ids that no broker writes are refused, each for its own reason."""
+    with pytest.raises(IndexDamagedError, match=why):
+        OffloadIndex.parse(index)
+
+
+def test_smallest_block_header() -> None:
+    """Blocks may have any header that is not empty, and come from parts in any order."""
+    assert 6000 == OffloadIndex.parse(with_block_header(1)).data_length
 
 
 def test_ledger_without_a_topic() -> None:
