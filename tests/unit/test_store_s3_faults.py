@@ -218,6 +218,12 @@ def test_clock_of_an_answer_without_a_time(date: str | None) -> None:
             "network",
         ),
         (
+            boto_errors.HTTPClientError(error=PermissionError(13, "Permission denied", "/etc/ssl/ca.pem")),
+            errors.StoreUnreachable,
+            f"{ENDPOINT} does not answer (PermissionError, [Errno 13] Permission denied: '/etc/ssl/ca.pem')",
+            "AWS_ENDPOINT_URL_S3",
+        ),
+        (
             boto_errors.ProxyConnectionError(proxy_url=f"http://user:{SECRET}@proxy.example.com:3128", error="x"),
             errors.StoreUnreachable,
             "the proxy http://proxy.example.com:3128 does not answer",

@@ -337,7 +337,7 @@ class Faults:
             settings = "the network, and that this machine may reach that address"
         elif not self._is_amazon and self._options.addressing_style == "virtual":
             settings = f"{settings}, or set S3_ADDRESSING_STYLE=path"
-        return StoreUnreachable(f"{sender} does not answer ({type(error).__name__})", f"Check {settings}")
+        return StoreUnreachable(f"{sender} does not answer ({_why_silent(error)})", f"Check {settings}")
 
     def _no_credentials(self, error: Exception) -> ToolError:
         detail = f" ({plain(_reason(error))})" if isinstance(error, boto_errors.PartialCredentialsError) else ""
@@ -401,6 +401,14 @@ def _hint(answer: _ErrorAnswer) -> str:
 
 def _quoted(answer: _ErrorAnswer) -> str:
     return f' ("{answer.message}")' if answer.message else ""
+
+
+def _why_silent(error: Exception) -> str:
+    """The kind of a failure of the network. What no kind of botocore's fits is in the error that it wraps."""
+    wrapped = getattr(error, "kwargs", {}).get("error")
+    if type(error) is boto_errors.HTTPClientError and wrapped:
+        return plain(f"{type(wrapped).__name__}, {wrapped}")
+    return type(error).__name__
 
 
 def _innermost(error: Any) -> Any:
