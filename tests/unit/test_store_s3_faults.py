@@ -206,6 +206,12 @@ def test_clock_of_an_answer_without_a_time(date: str | None) -> None:
             "network",
         ),
         (
+            boto_errors.EndpointConnectionError(endpoint_url="https://s3.example.com:7000/", error="refused"),
+            errors.StoreUnreachable,
+            "the service at https://s3.example.com:7000/ does not answer",
+            "network",
+        ),
+        (
             boto_errors.ReadTimeoutError(endpoint_url="http://169.254.169.254/latest", error=""),
             errors.StoreUnreachable,
             "the metadata service at http://169.254.169.254/latest does not answer",

@@ -308,9 +308,9 @@ class Faults:
 
     def _sender(self, url: str | None) -> str:
         """Whom a request was sent to, with the address."""
-        host = urlsplit(url or self._endpoint).hostname or ""
-        own = urlsplit(self._endpoint).hostname or ""
-        if host == own or host.endswith(f".{own}"):
+        asked, own = urlsplit(url or self._endpoint), urlsplit(self._endpoint)
+        host = asked.hostname or ""
+        if asked.netloc.rpartition("@")[2] == own.netloc or asked.netloc.endswith(f".{own.netloc}"):
             return f"the object store at {self._endpoint}"
         if host in _METADATA_SERVICES:
             return f"the metadata service at {plain(url or '')}"
