@@ -82,6 +82,12 @@ def explained_credentials(error: BaseException) -> ToolError:
             'refused the credentials for s3a://my-bucket/team (403 SignatureDoesNotMatch, "check your key")',
             "no proxy alters requests",
         ),
+        (
+            answer("PutObject", 403, "SignatureDoesNotMatch"),
+            errors.CredentialsRejected,
+            "403 SignatureDoesNotMatch",
+            "S3_CHECKSUMS=off, if only uploads are refused",
+        ),
         (answer("ListObjectsV2", 404, "NoSuchBucket"), errors.BucketMissing, "bucket", "S3_ADDRESSING_STYLE"),
         (answer("GetObject", 404, "NoSuchKey"), errors.BackupMissing, f"{NAME} does not exist", "metadata-tool list"),
         (answer("ListObjectsV2", 404, "404"), errors.BucketMissing, "ListObjectsV2", "the S3 API"),

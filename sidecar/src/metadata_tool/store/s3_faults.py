@@ -213,10 +213,13 @@ class Faults:
 
     def _about_credentials(self, answer: _ErrorAnswer) -> ToolError | None:
         if answer.code in _BAD_KEYS:
-            proxy = ", and that no proxy alters requests" if answer.code == "SignatureDoesNotMatch" else ""
+            hint = f"Check {ACCESS_KEY}, {SECRET_KEY} and {SESSION_TOKEN}{self._place_of_keys()}"
+            if answer.code == "SignatureDoesNotMatch":
+                hint += ", and that no proxy alters requests"
+                if _PERMISSIONS[answer.operation] == "s3:PutObject" and not self._is_amazon:
+                    hint += ". Set S3_CHECKSUMS=off, if only uploads are refused"
             return CredentialsRejected(
-                f"the object store refused the credentials for {self._location} ({answer})",
-                f"Check {ACCESS_KEY}, {SECRET_KEY} and {SESSION_TOKEN}{self._place_of_keys()}{proxy}",
+                f"the object store refused the credentials for {self._location} ({answer})", hint
             )
         return None
 
