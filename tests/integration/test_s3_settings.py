@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import pwd
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -250,16 +251,29 @@ def test_store_without_trailers(
     ids=["hexadecimal", "without-parts", "other-parts", "unknown", "empty"],
 )
 @pytest.mark.parametrize("size", [1000, PART_SIZE + 1])
+@pytest.mark.parametrize("tells_parts", [True, False])
 def test_checksum_of_another_form(
-    form: Callable[[str], str], size: int, faulty: Faults, bucket: Bucket, tmp_path: Path
+    form: Callable[[str], str], size: int, faulty: Faults, bucket: Bucket, tmp_path: Path, *, tells_parts: bool
 ) -> None:
     """A good backup whose checksum differs only in form is read back, kept, and can be fetched."""
     store = opened(bucket.name, replace(OPTIONS, checksums="on"))
-    faulty.checksum = form
+    faulty.checksum, faulty.hide = form, () if tells_parts else ("etag", "x-amz-checksum-type")
     file = file_of(tmp_path, size)
     keep(store, file, NAME, never)
     store.fetch(NAME, tmp_path / "fetched", never)
     assert file.read_bytes() == (tmp_path / "fetched").read_bytes()
+
+
+@pytest.mark.parametrize("checksums", ["on", "off"])
+def test_answer_without_the_size(checksums: str, faulty: Faults, bucket: Bucket, tmp_path: Path) -> None:
+    """An upload is read back if a proxy removes its size from the answer to HEAD."""
+    store = opened(bucket.name, replace(OPTIONS, checksums=checksums))
+    faulty.hide = ("content-length",)
+    keep(store, file_of(tmp_path, 1000), NAME, never)
+    assert ["HEAD", "GET"] == [method for method, *_ in faulty.seen[-2:]]
+    faulty.damage = lambda method, body: b"x" + body[1:] if method == "GET" and len(body) == 1000 else body
+    refused(errors.UploadUnverified, lambda: keep(store, file_of(tmp_path, 1000), "p-2.tar.gz", never), "SHA-256")
+    assert ["folder/p-1.tar.gz"] == bucket.objects()
 
 
 # Certificates and proxies
@@ -395,6 +409,19 @@ def test_credentials_file_is_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyP
         credentials_file(file, "another-tester", "another-secret")
         assert {} == store.list("")
         keep(store, file_of(tmp_path, 1000), NAME, never)
+
+
+def test_user_without_a_home(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who is in no list of users, and has no HOME, needs no files of boto3's."""
+
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    set_all(monkeypatch, bucket.server.environment())
+    for name in ("HOME", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert {} == opened(bucket.name).list("")
 
 
 def process_of(directory: Path, body: str) -> dict[str, str]:

@@ -28,6 +28,8 @@ class Faults:
 
     hide_checksums: bool = False
     """The server tells no SHA-256 of what it keeps, as older ones do not."""
+    hide: tuple[str, ...] = ()
+    """Headers, in lower case, that are missing in answers to HEAD and GET. Only a HEAD can lack its length."""
     damage: Callable[[str, bytes], bytes] | None = None
     """Changes the body of an answer, given the request's method."""
     cut: int | None = None
@@ -224,16 +226,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(status)
         length = str(len(body) + self.faults.overstate)
         for key, value in headers:
-            hidden = (
-                self.faults.hide_checksums
-                and self.command in ("HEAD", "GET")
-                and key.lower().startswith("x-amz-checksum")
+            hidden = self.command in ("HEAD", "GET") and (
+                key.lower() in self.faults.hide
+                or (self.faults.hide_checksums and key.lower().startswith("x-amz-checksum"))
             )
             if key.lower() == "content-length" and self.command == "HEAD":
                 length = value
             elif not hidden and key.lower() not in ("content-length", "transfer-encoding", "connection"):
                 self.send_header(key, self._changed(key, value))
-        self.send_header("Content-Length", length)
+        if self.command != "HEAD" or "content-length" not in self.faults.hide:
+            self.send_header("Content-Length", length)
         self.end_headers()
         if self.command != "HEAD":
             self._answer_body(body)

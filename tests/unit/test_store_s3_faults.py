@@ -82,6 +82,12 @@ def explained_credentials(error: BaseException) -> ToolError:
             'refused the credentials for s3a://my-bucket/team (403 SignatureDoesNotMatch, "check your key")',
             "no proxy alters requests",
         ),
+        (
+            answer("PutObject", 403, "SignatureDoesNotMatch"),
+            errors.CredentialsRejected,
+            "403 SignatureDoesNotMatch",
+            "S3_CHECKSUMS=off, if only uploads are refused",
+        ),
         (answer("ListObjectsV2", 404, "NoSuchBucket"), errors.BucketMissing, "bucket", "S3_ADDRESSING_STYLE"),
         (answer("GetObject", 404, "NoSuchKey"), errors.BackupMissing, f"{NAME} does not exist", "metadata-tool list"),
         (answer("ListObjectsV2", 404, "404"), errors.BucketMissing, "ListObjectsV2", "the S3 API"),
@@ -206,6 +212,12 @@ def test_clock_of_an_answer_without_a_time(date: str | None) -> None:
             "network",
         ),
         (
+            boto_errors.EndpointConnectionError(endpoint_url="https://s3.example.com:7000/", error="refused"),
+            errors.StoreUnreachable,
+            "the service at https://s3.example.com:7000/ does not answer",
+            "network",
+        ),
+        (
             boto_errors.ReadTimeoutError(endpoint_url="http://169.254.169.254/latest", error=""),
             errors.StoreUnreachable,
             "the metadata service at http://169.254.169.254/latest does not answer",
@@ -216,6 +228,12 @@ def test_clock_of_an_answer_without_a_time(date: str | None) -> None:
             errors.StoreUnreachable,
             "the service at https://portal.sso.example.com/ does not answer",
             "network",
+        ),
+        (
+            boto_errors.HTTPClientError(error=PermissionError(13, "Permission denied", "/etc/ssl/ca.pem")),
+            errors.StoreUnreachable,
+            f"{ENDPOINT} does not answer (PermissionError, [Errno 13] Permission denied: '/etc/ssl/ca.pem')",
+            "AWS_ENDPOINT_URL_S3",
         ),
         (
             boto_errors.ProxyConnectionError(proxy_url=f"http://user:{SECRET}@proxy.example.com:3128", error="x"),

@@ -151,9 +151,18 @@ def test_page_without_entries_and_without_a_token() -> None:
         listed(model)
 
 
-@pytest.mark.parametrize("answer", [{}, {"ResponseMetadata": {"HTTPStatusCode": 200}}, {"RequestCharged": "requester"}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"ResponseMetadata": {"HTTPStatusCode": 200}},
+        {"RequestCharged": "requester"},
+        {"Name": "bucket", "Contents": [{"Key": "folder/p-1.tar.gz"}]},
+        {"Name": "bucket", "Contents": [{"Size": 1}]},
+    ],
+)
 def test_answer_of_something_else(answer: dict[str, Any]) -> None:
-    """An answer that is not a listing, such as a login page, is not taken for an empty folder."""
+    """An answer that is not a listing, such as a login page, is not taken for one."""
     model = SimpleNamespace(
         list_objects_v2=lambda **_: answer, meta=SimpleNamespace(endpoint_url="https://user:pass@login.example.com")
     )

@@ -213,10 +213,13 @@ class Faults:
 
     def _about_credentials(self, answer: _ErrorAnswer) -> ToolError | None:
         if answer.code in _BAD_KEYS:
-            proxy = ", and that no proxy alters requests" if answer.code == "SignatureDoesNotMatch" else ""
+            hint = f"Check {ACCESS_KEY}, {SECRET_KEY} and {SESSION_TOKEN}{self._place_of_keys()}"
+            if answer.code == "SignatureDoesNotMatch":
+                hint += ", and that no proxy alters requests"
+                if _PERMISSIONS[answer.operation] == "s3:PutObject" and not self._is_amazon:
+                    hint += ". Set S3_CHECKSUMS=off, if only uploads are refused"
             return CredentialsRejected(
-                f"the object store refused the credentials for {self._location} ({answer})",
-                f"Check {ACCESS_KEY}, {SECRET_KEY} and {SESSION_TOKEN}{self._place_of_keys()}{proxy}",
+                f"the object store refused the credentials for {self._location} ({answer})", hint
             )
         return None
 
@@ -308,9 +311,9 @@ class Faults:
 
     def _sender(self, url: str | None) -> str:
         """Whom a request was sent to, with the address."""
-        host = urlsplit(url or self._endpoint).hostname or ""
-        own = urlsplit(self._endpoint).hostname or ""
-        if host == own or host.endswith(f".{own}"):
+        asked, own = urlsplit(url or self._endpoint), urlsplit(self._endpoint)
+        host = asked.hostname or ""
+        if asked.netloc.rpartition("@")[2] == own.netloc or asked.netloc.endswith(f".{own.netloc}"):
             return f"the object store at {self._endpoint}"
         if host in _METADATA_SERVICES:
             return f"the metadata service at {plain(url or '')}"
@@ -337,7 +340,7 @@ class Faults:
             settings = "the network, and that this machine may reach that address"
         elif not self._is_amazon and self._options.addressing_style == "virtual":
             settings = f"{settings}, or set S3_ADDRESSING_STYLE=path"
-        return StoreUnreachable(f"{sender} does not answer ({type(error).__name__})", f"Check {settings}")
+        return StoreUnreachable(f"{sender} does not answer ({_why_silent(error)})", f"Check {settings}")
 
     def _no_credentials(self, error: Exception) -> ToolError:
         detail = f" ({plain(_reason(error))})" if isinstance(error, boto_errors.PartialCredentialsError) else ""
@@ -401,6 +404,14 @@ def _hint(answer: _ErrorAnswer) -> str:
 
 def _quoted(answer: _ErrorAnswer) -> str:
     return f' ("{answer.message}")' if answer.message else ""
+
+
+def _why_silent(error: Exception) -> str:
+    """The kind of a failure of the network. What no kind of botocore's fits is in the error that it wraps."""
+    wrapped = getattr(error, "kwargs", {}).get("error")
+    if type(error) is boto_errors.HTTPClientError and wrapped:
+        return plain(f"{type(wrapped).__name__}, {wrapped}")
+    return type(error).__name__
 
 
 def _innermost(error: Any) -> Any:

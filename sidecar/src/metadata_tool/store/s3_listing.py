@@ -28,6 +28,8 @@ def list_folder(client: "S3Client", location: Location, prefix: str, common: dic
     found: dict[str, int] = {}
     for page in pages(client, location, query):
         for item in page.get("Contents", []):
+            if not {"Key", "Size"} <= item.keys():
+                raise not_s3(plain(client.meta.endpoint_url))
             name = item["Key"].removeprefix(folder)
             if item["Key"].startswith(query["Prefix"]) and "/" not in name:  # not every server knows these filters
                 found[name] = item["Size"]

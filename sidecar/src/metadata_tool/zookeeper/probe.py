@@ -36,6 +36,9 @@ ASKER = "Metadata-Backup-Member"
 
 _ADDRESS = re.compile(r"\[?(?P<host>.*?)\]?(?::(?P<port>[0-9]+))?")
 
+_NO_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
+"""DNS says that there is no such name, or no address. All other errors of a lookup say nothing of the server."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -75,8 +78,9 @@ def _member(server: str, secure: Tls | None) -> Member | None:
     try:
         found = socket.getaddrinfo(name, port, type=SOCK_STREAM)
     except socket.gaierror as error:
-        again = error.errno == socket.EAI_AGAIN
-        return Member(server, serves=False, unclear=NameUnresolved(server, str(error.strerror))) if again else None
+        if error.errno in _NO_NAME:
+            return None
+        return Member(server, serves=False, unclear=NameUnresolved(server, str(error.strerror)))
     except UnicodeError:
         return None  # no host can have this name
     addresses = dict.fromkeys((str(address[0]), int(address[1])) for *_, address in found)
