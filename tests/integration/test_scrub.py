@@ -96,7 +96,9 @@ def test_its_own_access(bucket: Bucket, offloads: Bucket, tmp_path: Path) -> Non
     assert_refused(errors.CredentialsRejected, f"s3a://{offloads.name}", run("scrub", settings=settings | wrong))
     half = {"TIERED_STORAGE_ACCESS_KEY_ID": "x"}
     refused = run("scrub", settings=settings | half)
-    assert_refused(errors.SettingError, "TIERED_STORAGE_SECRET_ACCESS_KEY is not set", refused)
+    assert_refused(
+        errors.SettingError, "TIERED_STORAGE_ACCESS_KEY_ID is set, but TIERED_STORAGE_SECRET_ACCESS_KEY is not", refused
+    )
 
 
 def test_more_than_a_page(bucket: Bucket, s3: S3Server, tmp_path: Path) -> None:

@@ -166,11 +166,9 @@ class Settings:
         access_key = self._read.text(var.TIERED_STORAGE_ACCESS_KEY_ID)
         secret_key = self._read.text(var.TIERED_STORAGE_SECRET_ACCESS_KEY)
         if bool(access_key) != bool(secret_key):
-            missing = var.TIERED_STORAGE_SECRET_ACCESS_KEY if access_key else var.TIERED_STORAGE_ACCESS_KEY_ID
-            raise SettingError(
-                f"{missing.name} is not set",
-                "Set both TIERED_STORAGE_ACCESS_KEY_ID and TIERED_STORAGE_SECRET_ACCESS_KEY, or neither",
-            )
+            names = [var.TIERED_STORAGE_ACCESS_KEY_ID.name, var.TIERED_STORAGE_SECRET_ACCESS_KEY.name]
+            given, missing = names if access_key else reversed(names)
+            raise SettingError(f"{given} is set, but {missing} is not", "Set both of them, or neither")
         options = replace(
             own,
             endpoint_url=self._read.matching(
