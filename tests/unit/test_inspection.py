@@ -109,12 +109,27 @@ def test_findings(tmp_path: Path) -> None:
     """What a restore of scope bookies-lost cannot adapt is in the JSON and the text, each with what to do."""
     found, _ = inspected(make_backup(tmp_path, managed_ledger_path="/own"), tmp_path)
     assert ["the tree has no /own, but it has /managed-ledgers"] == found.as_json()["findings"]
-    lines = found.as_text().splitlines()
-    start = lines.index("FINDINGS (why a restore of scope bookies-lost refuses this backup)")
-    assert lines[start + 1].startswith("the tree has no /own, but it has /managed-ledgers. Set MANAGED_LEDGER_PATH to ")
-    assert "" == lines[start + 2]
+    manifest, (title, finding), paths = sections(found)
+    assert "FINDINGS (why a restore of scope bookies-lost refuses this backup)" == " ".join(title)
+    assert "Set MANAGED_LEDGER_PATH to" in " ".join(finding).removeprefix(f"{found.findings[0].what}. ")
+    assert [manifest_rows(found), PATHS] == [manifest, paths]
     complete, _ = inspected(make_backup(tmp_path, timestamp=TIMESTAMP + 1), tmp_path)
     assert ([], False) == (complete.as_json()["findings"], "FINDINGS" in complete.as_text())
+
+
+@pytest.mark.parametrize(
+    ("manager", "findings"),
+    [
+        ("Hierarchical", []),
+        ("MS", ["/ledgers/LAYOUT names MSLedgerManagerFactory, so it is not known where new ledger ids come from"]),
+    ],
+)
+def test_findings_in_data(manager: str, findings: list[str], tmp_path: Path) -> None:
+    """The data of znodes is searched for findings too, by an inspection and by a verification."""
+    layout = f"2\nx.{manager}LedgerManagerFactory:1".encode()
+    point = make_backup(tmp_path, tree=dict(sorted({**TREE, b"/ledgers/LAYOUT": layout}.items())))
+    assert findings == [finding.what for finding in inspected(point, tmp_path)[0].findings]
+    assert findings == [finding.what for finding in check(point, tmp_path / str(point.name), Heartbeat())[1]]
 
 
 def test_check(tmp_path: Path) -> None:
