@@ -1,6 +1,7 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore_job import RestoreJob
-from metadata_tool.settings import VARIABLES, ServeSettings, Settings, StoreSettings
-from metadata_tool.store.base import StoreOptions
+from metadata_tool.settings import VARIABLES, ServeSettings, Settings, StoreSettings, TieredStorageSettings
+from metadata_tool.store.base import StoreOptions, UploadOptions
+from metadata_tool.store.credentials import Keys
 from metadata_tool.variables import COMMANDS, LOG_LEVELS, RESTORE_SCOPE, Variable
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
@@ -218,6 +220,114 @@ def test_all_given() -> None:
         port=80,
     )
     assert expected == Settings(environment).serve()
+
+
+BUCKET_DEMANDS = {
+    "S3_CHECKSUMS": "off",
+    "S3_EXPECTED_BUCKET_OWNER": "123456789012",
+    "S3_REQUESTER_PAYS": "true",
+    "S3_SERVER_SIDE_ENCRYPTION": "aws:kms:dsse",
+    "S3_KMS_KEY_ID": "arn:aws:kms:eu-west-1:123456789012:key/a-b_c",
+    "S3_STORAGE_CLASS": "STANDARD_IA",
+    "S3_OBJECT_ACL": "bucket-owner-read",
+}
+
+
+def test_bucket_demands() -> None:
+    """What a bucket demands is read as it is set. What concerns uploads is read only by commands that upload."""
+    upload = UploadOptions("aws:kms:dsse", BUCKET_DEMANDS["S3_KMS_KEY_ID"], "STANDARD_IA", "bucket-owner-read")
+    reading = StoreOptions(checksums="off", expected_bucket_owner="123456789012", requester_pays=True)
+    settings = Settings(SERVE | BUCKET_DEMANDS)
+    assert replace(reading, upload=upload) == settings.serve().store.options
+    assert replace(reading, upload=upload) == settings.store(uploads=True).options
+    assert reading == settings.store().options
+
+
+@pytest.mark.parametrize(
+    ("environment", "name", "reason"),
+    [
+        ({"S3_EXPECTED_BUCKET_OWNER": "me"}, "S3_EXPECTED_BUCKET_OWNER", "must be the id of an account, 12 digits"),
+        ({"S3_STORAGE_CLASS": "cold"}, "S3_STORAGE_CLASS", "must be a storage class of the object store"),
+        ({"S3_STORAGE_CLASS": "GLACIER"}, "S3_STORAGE_CLASS", "is GLACIER, whose objects cannot be read at once"),
+        ({"S3_STORAGE_CLASS": "DEEP_ARCHIVE"}, "S3_STORAGE_CLASS", "Set it to a class such as STANDARD_IA"),
+        (
+            {"S3_KMS_KEY_ID": "two words", "S3_SERVER_SIDE_ENCRYPTION": "aws:kms"},
+            "S3_KMS_KEY_ID",
+            "must be the id or ARN of a KMS key",
+        ),
+        ({"S3_KMS_KEY_ID": "key"}, "S3_KMS_KEY_ID", "is set, but S3_SERVER_SIDE_ENCRYPTION is not. Set"),
+        (
+            {"S3_KMS_KEY_ID": "key", "S3_SERVER_SIDE_ENCRYPTION": "AES256"},
+            "S3_KMS_KEY_ID",
+            "is set, but S3_SERVER_SIDE_ENCRYPTION is AES256. Set S3_SERVER_SIDE_ENCRYPTION=aws:kms, or remove",
+        ),
+    ],
+)
+def test_wrong_demands(environment: Values, name: str, reason: str) -> None:
+    """What no bucket can demand, and what does not belong together, is refused before an upload, with what to do."""
+    with refused(name) as caught:
+        Settings(SERVE | environment).serve()
+    assert reason in str(caught.value)
+
+
+TIERED_STORAGE = {
+    "TIERED_STORAGE_ENDPOINT_URL": "https://s3.example.com",
+    "TIERED_STORAGE_REGION": "eu-west-3",
+    "TIERED_STORAGE_ADDRESSING_STYLE": "virtual",
+    "TIERED_STORAGE_ACCESS_KEY_ID": "access",
+    "TIERED_STORAGE_SECRET_ACCESS_KEY": SECRET,
+    "TIERED_STORAGE_BUCKETS": "old=new, older = newer",
+    "SCRUB_REQUESTS": "3",
+}
+OF_BACKUPS = {
+    "AWS_REGION": "eu-west-1",
+    "S3_ADDRESSING_STYLE": "path",
+    "S3_CREDENTIALS_DIR": "/etc/aws-secret",
+    "S3_EXPECTED_BUCKET_OWNER": "123456789012",
+    "S3_REQUESTER_PAYS": "true",
+}
+
+
+def test_tiered_storage() -> None:
+    """Tiered storage has an endpoint, a region, an addressing style, keys and names of its own."""
+    options = StoreOptions("eu-west-3", "https://s3.example.com", Keys("access", SECRET), "virtual")
+    expected = TieredStorageSettings(options, {"old": "new", "older": "newer"}, 3)
+    assert expected == Settings(TIERED_STORAGE).tiered_storage()
+
+
+def test_tiered_storage_like_the_backups() -> None:
+    """What is not set for tiered storage is as for the backups, except for the owner of their bucket."""
+    options = StoreOptions(
+        "eu-west-1", addressing_style="path", credentials_dir=Path("/etc/aws-secret"), requester_pays=True
+    )
+    assert TieredStorageSettings(options, {}, 8) == Settings(OF_BACKUPS).tiered_storage()
+    assert TieredStorageSettings(StoreOptions(), {}, 8) == Settings({}).tiered_storage()
+
+
+@pytest.mark.parametrize("missing", ["TIERED_STORAGE_ACCESS_KEY_ID", "TIERED_STORAGE_SECRET_ACCESS_KEY"])
+def test_half_a_key_of_tiered_storage(missing: str) -> None:
+    """A key without its secret, and a secret without its key, is refused, and shown nowhere."""
+    keys = {"TIERED_STORAGE_ACCESS_KEY_ID": SECRET, "TIERED_STORAGE_SECRET_ACCESS_KEY": SECRET}
+    with refused(f"{missing} is not set. Set both") as caught:
+        Settings({name: value for name, value in keys.items() if name != missing}).tiered_storage()
+    assert SECRET not in said(caught.value)
+
+
+@pytest.mark.parametrize("value", ["a", "a=", "=b", "a=b,", ",", "a=b,a=c", "a=b,c"])
+def test_wrong_names_of_buckets(value: str) -> None:
+    """Names of moved buckets are pairs, with each old name once. The hint says so."""
+    with refused("TIERED_STORAGE_BUCKETS") as caught:
+        Settings({"TIERED_STORAGE_BUCKETS": value}).tiered_storage()
+    assert "TIERED_STORAGE_BUCKETS is not valid" == caught.value.message
+    assert "Set it to old-name=new-name" in caught.value.hint
+
+
+@pytest.mark.parametrize("value", ["s3.example.com", "ftp://s3.example.com", "https://two words"])
+def test_wrong_endpoint_of_tiered_storage(value: str) -> None:
+    """An endpoint that is not an address by HTTP is refused, with an example of one."""
+    with refused("TIERED_STORAGE_ENDPOINT_URL") as caught:
+        Settings({"TIERED_STORAGE_ENDPOINT_URL": value}).tiered_storage()
+    assert "https://s3.example.com" in caught.value.hint
 
 
 @pytest.mark.parametrize(("given_value", "expected"), [(None, 30), ("", 30), ("1", 1), ("86400", 86400)])
