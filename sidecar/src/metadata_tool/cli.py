@@ -102,7 +102,11 @@ def _verify(options: argparse.Namespace, settings: Settings) -> None:
     with fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path:
         manifest, findings = inspection.check(point, path, heartbeat)
     for finding in findings:
-        log.warning("a restore with lost bookies refuses it, because %s. %s", finding.what, finding.at_restore)
+        log.warning(
+            "a restore of this backup with lost bookies will be refused, because %s. %s",
+            finding.what,
+            finding.at_restore,
+        )
     _print(f"{point} is complete and undamaged: {manifest.nodes} znodes at zxid {manifest.zxid:#x}")
 
 
