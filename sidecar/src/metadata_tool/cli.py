@@ -233,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = verb("list", _list, "list the backups named BACKUP_PREFIX, newest first")
     checking = verb("verify", _verify, "read a backup and verify all of it")
     showing = verb("inspect", _inspect, "verify a backup and show what is in it")
-    scrubbing = verb("scrub", _scrub, "look whether each ledger that a backup calls offloaded is in tiered storage")
+    scrubbing = verb("scrub", _scrub, "check whether each ledger that a backup calls offloaded is in tiered storage")
     restoring = verb(
         "restore", _restore, "restore RESTORE_POINT into ZOOKEEPER_DATA_DIR, once for each RESTORE_VERSION"
     )
