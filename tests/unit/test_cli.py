@@ -305,7 +305,7 @@ def test_verify_tells_what_is_missing(folder: Path, command: Command, caplog: py
     outcome = command("verify", str(make_backup(folder, managed_ledger_path="/own")))
     assert 0 == outcome.exit_code
     reason = "because the tree has no /own, but it has /managed-ledgers. Set MANAGED_LEDGER_PATH to /managed-ledgers"
-    assert f"a restore with lost bookies refuses it, {reason}" in caplog.messages
+    assert f"a restore of this backup with lost bookies will be refused, {reason}" in caplog.messages
 
 
 def test_inspect(folder: Path, command: Command) -> None:

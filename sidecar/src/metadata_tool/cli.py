@@ -102,7 +102,11 @@ def _verify(options: argparse.Namespace, settings: Settings) -> None:
     with fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path:
         manifest, findings = inspection.check(point, path, heartbeat)
     for finding in findings:
-        log.warning("a restore with lost bookies refuses it, because %s. %s", finding.what, finding.at_restore)
+        log.warning(
+            "a restore of this backup with lost bookies will be refused, because %s. %s",
+            finding.what,
+            finding.at_restore,
+        )
     _print(f"{point} is complete and undamaged: {manifest.nodes} znodes at zxid {manifest.zxid:#x}")
 
 
@@ -229,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = verb("list", _list, "list the backups named BACKUP_PREFIX, newest first")
     checking = verb("verify", _verify, "read a backup and verify all of it")
     showing = verb("inspect", _inspect, "verify a backup and show what is in it")
-    scrubbing = verb("scrub", _scrub, "look whether each ledger that a backup calls offloaded is in tiered storage")
+    scrubbing = verb("scrub", _scrub, "check whether each ledger that a backup calls offloaded is in tiered storage")
     restoring = verb(
         "restore", _restore, "restore RESTORE_POINT into ZOOKEEPER_DATA_DIR, once for each RESTORE_VERSION"
     )

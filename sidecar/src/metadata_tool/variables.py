@@ -374,7 +374,7 @@ TIERED_STORAGE_BUCKETS = Variable(
 SCRUB_REQUESTS = _number(
     "SCRUB_REQUESTS",
     _SCRUB,
-    "How many indexes of ledgers may be read at once",
+    "How many requests for indexes of ledgers may be in flight",
     default=8,
     low=1,
     high=64,

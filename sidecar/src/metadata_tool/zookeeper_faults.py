@@ -139,7 +139,7 @@ FOR_RESTORE: Hints = {
     faults.AnswerUnclear: "Check ZOOKEEPER_TLS, and that ZOOKEEPER_SERVERS has the members' client ports. "
     "A running ensemble is never restored. Nothing was touched",
     faults.NameUnresolved: "Check DNS, then run the restore again. Nothing was touched",
-    faults.ZnodeUnreadable: "Give the restore a login (ZOOKEEPER_AUTH, or ZOOKEEPER_SASL_MECHANISM) with "
+    faults.ZnodeUnreadable: "Set ZOOKEEPER_AUTH, or ZOOKEEPER_SASL_MECHANISM, to a login with "
     "{error.rights}. Nothing was touched",
     faults.SessionLost: "Check the ensemble's health, then run the restore again. Nothing was touched",
     faults.ReadRefused: "Look for this error in the logs of the servers. Nothing was touched",

@@ -37,7 +37,7 @@ class Claim:
 
 
 def claims_of(point: RestorePoint, path: Path) -> Iterator[Claim]:
-    """Those of a fetched backup, in the order of the tree.
+    """The claims of a fetched backup, in the order of the tree.
 
     Raises:
         ArchiveCorrupt, ArchiveUnsupported: the backup cannot be used. What came before may be damaged too.
@@ -52,7 +52,7 @@ def claims_of(point: RestorePoint, path: Path) -> Iterator[Claim]:
 
 
 def claims(topic: Topic) -> Iterator[Claim]:
-    """Those of a topic, in the order of its ledger list."""
+    """The claims of a topic, in the order of its ledger list."""
     name = f"{topic.namespace}/persistent/{topic.name}"
     for ledger in filter(is_offloaded, topic.info.ledgerInfo):
         context = ledger.offloadContext

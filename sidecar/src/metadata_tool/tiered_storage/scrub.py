@@ -1,4 +1,4 @@
-"""Looks whether every ledger that a tree calls offloaded is really in tiered storage. Nothing is changed."""
+"""Checks whether every ledger that a tree calls offloaded is really in tiered storage. Nothing is changed."""
 
 import logging
 import time

@@ -141,7 +141,7 @@ class ScrubResult:
         }
 
     def as_text(self, *, orphans: bool = False) -> str:
-        """The same for people."""
+        """The report as text for operators."""
         named = [f"{each.bucket}/{each.name} {each.size}" for each in self.orphan_objects] if orphans else []
         return "\n".join([*self._lines(), *named])
 
