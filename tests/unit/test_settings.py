@@ -308,7 +308,8 @@ def test_tiered_storage_like_the_backups() -> None:
 def test_half_a_key_of_tiered_storage(missing: str) -> None:
     """A key without its secret, and a secret without its key, is refused, and shown nowhere."""
     keys = {"TIERED_STORAGE_ACCESS_KEY_ID": SECRET, "TIERED_STORAGE_SECRET_ACCESS_KEY": SECRET}
-    with refused(f"is set, but {missing} is not. Set both") as caught:
+    (given,) = (name for name in keys if name != missing)
+    with refused(f"{given} is set, but {missing} is not. Set both") as caught:
         Settings({name: value for name, value in keys.items() if name != missing}).tiered_storage()
     assert SECRET not in said(caught.value)
 

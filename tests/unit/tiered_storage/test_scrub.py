@@ -122,6 +122,7 @@ def test_index_vanishes(tmp_path: Path) -> None:
         ({"data_length": 5999}, "bytes in the data object 5999, in the index 6000"),
         ({"entries": 99}, "entries 100, in the index 99"),
         ({"size": 1}, "bytes 5000, in the index 1"),
+        ({"size": 1, "entries": 99}, "entries 100, in the index 99 and bytes 5000, in the index 1"),
         ({"managed_ledger": "a/b/persistent/c"}, "topic public/default/persistent/t, in the index a/b/persistent/c"),
         ({"blocks": []}, "the index is not valid, its first block does not start with the first entry"),
     ],

@@ -156,7 +156,7 @@ def _by_index(joined: Joined, bucket: ReadableBucket) -> Verdict:
         "topic": (claim.topic, index.managed_ledger or claim.topic),
     }
     differing = [f"{what} {ours}, in the index {theirs}" for what, (ours, theirs) in compared.items() if ours != theirs]
-    return Verdict(claim, State.DAMAGED if differing else State.PROVEN, "; ".join(differing))
+    return Verdict(claim, State.DAMAGED if differing else State.PROVEN, " and ".join(differing))
 
 
 class _Progress:
