@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import urllib3.exceptions
 from botocore import exceptions as boto_errors
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import ClientError
-from botocore.parsers import ResponseParserError
+from botocore.parsers import ResponseParserError, create_parser
+from botocore.session import Session
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -327,6 +329,25 @@ def test_faults_of_ours_pass(error: BaseException) -> None:
     """A signal, or a bug of the program, does not look like a broken object store."""
     with pytest.raises(type(error)), faults().explained(NAME):
         raise error
+
+
+def test_credentials_that_are_renewed_during_a_transfer() -> None:
+    """Whatever a provider of credentials raises while a request needs new ones, the error is about credentials."""
+    expired = datetime.now(UTC) - timedelta(hours=1)
+    credentials = RefreshableCredentials(
+        "a", "b", "c", expired, lambda: dict[str, str]()["no such key"], "custom-process"
+    )
+    with pytest.raises(errors.CredentialsRejected, match="KeyError") as raised, faults().explained(NAME):
+        credentials.get_frozen_credentials()
+    one_line(raised.value)
+
+
+def test_listing_with_a_number_that_is_none() -> None:
+    """An answer with a value of another type than S3's is not an answer of S3."""
+    output: Any = Session().get_service_model("s3").operation_model("ListObjectsV2").output_shape
+    body = b"<ListBucketResult><Contents><Key>a</Key><Size>x5</Size></Contents></ListBucketResult>"
+    with pytest.raises(errors.StoreFailed, match="not an answer of S3"), faults().explained(NAME):
+        create_parser("rest-xml").parse({"status_code": 200, "headers": {}, "body": body}, output)
 
 
 def every_kind(kind: type[BaseException]) -> Iterator[type[BaseException]]:

@@ -98,5 +98,6 @@ class TreeCheck:
                 f"the newest backup {self.job.point} holds no Pulsar cluster, its {clusters} is empty",
                 "Set RESTORE_POINT to an older backup that holds one, and ALLOW_OLDER=true. "
                 "To find it, use `metadata-tool list` and `inspect`. If Pulsar is below another chroot, set that in "
-                "ZOOKEEPER_SERVERS instead (restore.chroot). Nothing was touched",
+                "ZOOKEEPER_SERVERS instead (restore.chroot). If its clusters are in a store of their own, name this "
+                "backup and set ALLOW_PARTIAL=true. Nothing was touched",
             )

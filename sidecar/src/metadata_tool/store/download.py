@@ -89,8 +89,9 @@ class Download:
 
     def _rest(self, begin: int) -> "StreamingBody":
         answer = self._client.get_object(**self._object, Range=f"bytes={begin}-")
-        found = answer.get("ETag"), answer.get("ContentRange"), answer.get("ContentLength")
-        if found != (self._etag, f"bytes {begin}-{self._size - 1}/{self._size}", self._size - begin):
+        size = self._size - begin
+        found = answer.get("ETag"), answer.get("ContentRange"), answer.get("ContentLength", size)
+        if found != (self._etag, f"bytes {begin}-{self._size - 1}/{self._size}", size):
             raise StoreFailed(f"{self._uri} was replaced during its transfer", "Try again")
         return answer["Body"]
 

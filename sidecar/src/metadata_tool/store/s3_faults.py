@@ -2,6 +2,7 @@
 
 import re
 import ssl
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,25 +154,43 @@ class Faults:
             yield
         except ToolError:
             raise
-        except boto_errors.ClientError as error:
-            raise self._answered(_ErrorAnswer.of(error), name) from error
-        except boto_errors.FlexibleChecksumError as error:
-            raise altered(self._location.uri(name)) from error
-        except CUT as error:
-            raise StoreUnreachable(
-                f"the transfer of {self._location.uri(name)} broke off too many times", "Check the network"
-            ) from error
-        except ResponseParserError as error:
-            raise not_s3(self._endpoint) from error
-        except RecursionError as error:  # boto3 follows redirects without end
-            raise StoreFailed(
-                f"the object store at {self._endpoint} redirects requests again and again",
-                "Set AWS_ENDPOINT_URL_S3 to the address that it redirects to, and AWS_REGION to the bucket's region",
-            ) from error
-        except (boto_errors.BotoCoreError, HTTPError, OSError, ValueError) as error:
+        except Exception as error:
             if local and _is_about(local, error):
                 raise
-            raise self._failed(error) from error
+            explanation = self._of_answer(error, name) or self._of_library(error, name)
+            if explanation is None:
+                raise  # a fault in the program
+            raise explanation from error
+
+    def _of_answer(self, error: Exception, name: str) -> ToolError | None:
+        """The error for an answer of the object store, or of the service that gives credentials."""
+        if isinstance(error, boto_errors.ClientError):
+            return self._answered(_ErrorAnswer.of(error), name)
+        if isinstance(error, ResponseParserError) or (
+            isinstance(error, ValueError)
+            and _comes_through("botocore.parsers", error)  # a number or a time that is none
+        ):
+            return not_s3(self._endpoint)
+        if isinstance(error, RecursionError):  # boto3 follows redirects without end
+            return StoreFailed(
+                f"the object store at {self._endpoint} redirects requests again and again",
+                "Set AWS_ENDPOINT_URL_S3 to the address that it redirects to, and AWS_REGION to the bucket's region",
+            )
+        return None
+
+    def _of_library(self, error: Exception, name: str) -> ToolError | None:
+        """The error for an exception of boto3 or of the system. None for a fault in the program."""
+        if isinstance(error, boto_errors.FlexibleChecksumError):
+            return altered(self._location.uri(name))
+        if isinstance(error, CUT):
+            return StoreUnreachable(
+                f"the transfer of {self._location.uri(name)} broke off too many times", "Check the network"
+            )
+        if isinstance(error, boto_errors.BotoCoreError | HTTPError | OSError | ValueError):
+            return self._failed(error)
+        if _comes_through("botocore.credentials", error):  # they are renewed during a transfer
+            return self._unusable_credentials(error)
+        return None
 
     @contextmanager
     def credentials_explained(self) -> Iterator[None]:
@@ -419,6 +438,11 @@ def _innermost(error: Any) -> Any:
     while error.args and isinstance(error.args[0], Exception):
         error = error.args[0]
     return error
+
+
+def _comes_through(module: str, error: Exception) -> bool:
+    """Whether code of this module raised an exception, or called what raised it."""
+    return any(frame.f_globals.get("__name__") == module for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _is_about(local: Path, error: Exception) -> bool:
