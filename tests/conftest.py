@@ -15,7 +15,9 @@ from support.s3 import Bucket, S3Server, new_bucket, s3_server  # noqa: E402
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that are tested would inherit it
 
-hypothesis.settings.register_profile("few", max_examples=15)  # for --hypothesis-profile few, as in make test-unit
+hypothesis.settings.register_profile("default", deadline=None)  # slowness on a busy machine is not a failure
+hypothesis.settings.register_profile("few", max_examples=15, deadline=None)  # for make test-unit and make mutants
+hypothesis.settings.load_profile("default")
 
 _TELLING = ("tests/faults/", "tests/proof/")
 """Suites that count: what their tests print is printed at the end, whether they passed or not."""
