@@ -314,7 +314,10 @@ def test_half_a_key_of_tiered_storage(missing: str) -> None:
     assert SECRET not in said(caught.value)
 
 
-@pytest.mark.parametrize("value", ["a", "a=", "=b", "a=b,", ",", "a=b,a=c", "a=b,c"])
+@pytest.mark.parametrize(
+    "value",
+    ["abc", "abc=", "=abc", "abc=def,", ",", "abc=def,abc=ghi", "abc=def,ghi", "abc=def=ghi", "abc=d/ef", "a=bcd"],
+)
 def test_wrong_names_of_buckets(value: str) -> None:
     """Names of moved buckets are pairs, with each old name once. The hint says so."""
     with refused("TIERED_STORAGE_BUCKETS") as caught:

@@ -36,6 +36,7 @@ _BY_MECHANISM = {
     DIGEST_MD5: (var.ZOOKEEPER_SASL_USER, var.ZOOKEEPER_SASL_PASSWORD),
     GSSAPI: (var.ZOOKEEPER_SASL_KEYTAB, var.ZOOKEEPER_SASL_PRINCIPAL, var.ZOOKEEPER_SASL_SERVICE),
 }
+_BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 _ENDPOINT = re.compile(r"(?:https?://[!-~]+)?")
 _KMS_KEY = re.compile(r"[A-Za-z0-9:/_.-]*")
 _STORAGE_CLASS = re.compile(r"[A-Z0-9_]*")
@@ -186,8 +187,8 @@ class Settings:
         text = self._read.text(var.TIERED_STORAGE_BUCKETS)
         moved: dict[str, str] = {}
         for pair in text.split(",") if text else []:
-            old, separator, new = (part.strip() for part in pair.partition("="))
-            if not (old and separator and new) or old in moved:
+            old, _, new = (part.strip() for part in pair.partition("="))
+            if not all(_BUCKET_NAME.fullmatch(name) for name in (old, new)) or old in moved:
                 raise SettingError(
                     "TIERED_STORAGE_BUCKETS is not valid", "Set it to old-name=new-name,…, with each old name once"
                 )
