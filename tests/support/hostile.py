@@ -24,7 +24,8 @@ Harm = Callable[[socket.socket], Awaitable[None]]
 
 def start(port: int, count: int, log: Path) -> Process:
     """Start `count` clients in a process of their own. Returns when all of them have connected once."""
-    running = Process([sys.executable, "-m", "support.hostile", str(port), str(count)], log, os.environ)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    running = Process([sys.executable, "-m", "support.hostile", str(port), str(count)], log, environment)
     running.wait_until(lambda: "all have connected" in running.output())
     return running
 
