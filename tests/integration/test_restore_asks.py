@@ -21,6 +21,12 @@ NOBODY = "127.0.0.1:1"
 PLACED, JOINED = "version-2", "restore-joined.json"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """In the short form, the newest ZooKeeper alone is asked."""
+    if "version" in metafunc.fixturenames:
+        metafunc.parametrize("version", [NEWEST, OLDEST] if metafunc.config.getoption("--soak") else [NEWEST])
+
+
 @pytest.fixture(scope="module")
 def point(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Settings that restore a small backup."""
@@ -121,7 +127,6 @@ def stopped_afterwards(*servers: ZooKeeper) -> Iterator[None]:
             server.stop()
 
 
-@pytest.mark.parametrize("version", [NEWEST, OLDEST])
 def test_ensemble_with_tls_alone(
     version: str, point: dict[str, str], authority: Authority, by_tls: dict[str, str], tmp_path: Path
 ) -> None:
@@ -174,7 +179,6 @@ def test_login_is_enforced(point: dict[str, str], volume: Path, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("data")
-@pytest.mark.parametrize("version", [NEWEST, OLDEST])
 def test_marker_that_only_a_login_can_read(point: dict[str, str], volume: Path, tmp_path: Path, version: str) -> None:
     """If the znode of the restore is closed, the restore needs a login, and does not take the ensemble for another."""
     with standalone(version, tmp_path) as server:
@@ -188,7 +192,6 @@ def test_marker_that_only_a_login_can_read(point: dict[str, str], volume: Path, 
 
 
 @pytest.mark.usefixtures("data")
-@pytest.mark.parametrize("version", [NEWEST, OLDEST])
 def test_commands_are_not_allowed(point: dict[str, str], volume: Path, tmp_path: Path, version: str) -> None:
     """An ensemble that serves is found whichever four-letter commands are allowed: `srvr` always is."""
     server = ZooKeeper(version, tmp_path, {"4lw.commands.whitelist": "ruok"})
@@ -199,7 +202,6 @@ def test_commands_are_not_allowed(point: dict[str, str], volume: Path, tmp_path:
     assert (0, [JOINED]) == (outcome.exit_code, left(volume)), outcome.said
 
 
-@pytest.mark.parametrize("version", [NEWEST, OLDEST])
 @pytest.mark.parametrize(
     ("settings", "options"),
     [({"4lw.commands.whitelist": "ruok"}, []), ({}, ["-Dreadonlymode.enabled=true"])],

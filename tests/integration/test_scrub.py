@@ -21,10 +21,10 @@ LEDGERS = [Offloaded(UUID(int=number), number, TOPIC) for number in range(1, 8)]
 @pytest.fixture
 def offloads(s3: S3Server) -> Bucket:
     """The bucket of tiered storage, with seven ledgers of a topic."""
-    made = new_bucket(s3)
+    made, client = new_bucket(s3), s3.client()
     for ledger in LEDGERS:
-        put(made, ledger.data_key, ledger.data())
-        put(made, ledger.index_key, ledger.index())
+        client.put_object(Bucket=made.name, Key=ledger.data_key, Body=ledger.data())
+        client.put_object(Bucket=made.name, Key=ledger.index_key, Body=ledger.index())
     return made
 
 
@@ -108,8 +108,8 @@ def test_more_than_a_page(bucket: Bucket, s3: S3Server, tmp_path: Path) -> None:
     for number in range(1_005):
         client.put_object(Bucket=big.name, Key=f"a-{number}", Body=b"")
     for ledger in LEDGERS:
-        put(big, ledger.data_key, ledger.data())
-        put(big, ledger.index_key, ledger.index())
+        client.put_object(Bucket=big.name, Key=ledger.data_key, Body=ledger.data())
+        client.put_object(Bucket=big.name, Key=ledger.index_key, Body=ledger.index())
     outcome = run("scrub", "--json", settings=back_up(bucket, big.name, tmp_path))
     found = json.loads(outcome.output)
     assert (7, 1_005) == (found["total"]["proven"]["ledgers"], found["otherObjects"])

@@ -14,26 +14,26 @@ PARAMETERS = [pytest.param(scheme, name, id=name) for scheme, kinds in WITH_SERV
 KEYS_OF_VERSITYGW = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Signs the certificates of this module."""
+    """Signs the certificates of these tests."""
     return Authority(tmp_path_factory.mktemp("authority") / "ca")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def versitygw(s3: S3Server) -> Server:
     """A real S3 server."""
     return Server(s3.port, KEYS_OF_VERSITYGW)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def versitygw_tls(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server versitygw with TLS."""
     with s3_server(tmp_path_factory.mktemp("s3-tls"), authority.issue("s3")) as server:
         yield Server(server.port, KEYS_OF_VERSITYGW, authority.path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Moto's S3 server."""
     with embedded_s3(tmp_path_factory.mktemp("moto"), "unused") as endpoint:
