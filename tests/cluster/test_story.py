@@ -54,6 +54,13 @@ def zookeepers() -> dict[str, Any]:
     return {pod["metadata"]["name"]: pod for pod in found}
 
 
+def replace_zookeepers() -> None:
+    """Delete the ZooKeeper pods at once, and wait until others have their names: kubectl's own wait may miss that."""
+    old = {pod["metadata"]["uid"] for pod in zookeepers().values()}
+    kubectl("delete", "pods", "--selector", f"release={RELEASE},component=zookeeper", "--wait=false")
+    eventually("all pods are others", lambda: old.isdisjoint(pod["metadata"]["uid"] for pod in zookeepers().values()))
+
+
 def identities(pods: dict[str, Any]) -> dict[str, tuple[str, int]]:
     """Tells pods and containers apart from those that replaced them: uid, restarts."""
     return {
@@ -253,7 +260,7 @@ def test_restart_restores_nothing(surroundings: Surroundings, story: Story) -> N
     story.tree = surroundings.tree(0)
     kubectl("patch", "service", "s3", "--patch", '{"spec": {"selector": {"app": "nothing"}}}')
     before = identities(zookeepers())
-    kubectl("delete", "pods", "--selector", f"release={RELEASE},component=zookeeper")
+    replace_zookeepers()
     eventually("three ZooKeepers serve again", all_ready)
     assert not set(before.values()) & set(identities(zookeepers()).values())
     for member, name in enumerate(ZOOKEEPERS):
@@ -277,7 +284,7 @@ def test_restore_again(surroundings: Surroundings, release: Release, story: Stor
     release.upgrade(4, restoring(story.point) | {f"{TOOLS}.restore.restoreVersion": "2"})
     eventually("the pod that is restarted first refuses", lambda: waiting_in_restore(zookeepers()[ZOOKEEPERS[-1]]))
     eventually("it says why", partial(says, ZOOKEEPERS[-1], "error: ", "of restore version 1"))
-    kubectl("delete", "pods", "--selector", f"release={RELEASE},component=zookeeper")
+    replace_zookeepers()
     eventually("three ZooKeepers serve again", all_ready)
     for member, name in enumerate(ZOOKEEPERS):
         assert "/written-after-the-restore" not in surroundings.tree(member)
