@@ -19,6 +19,7 @@ from metadata_tool.restore_job import RestoreJob
 from metadata_tool.store import EXAMPLES, parse_location
 from metadata_tool.store.base import StoreOptions, UploadOptions
 from metadata_tool.store.credentials import Keys
+from metadata_tool.store.s3_scheme import BUCKET_NAME
 from metadata_tool.variables import Variable
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
@@ -36,7 +37,6 @@ _BY_MECHANISM = {
     DIGEST_MD5: (var.ZOOKEEPER_SASL_USER, var.ZOOKEEPER_SASL_PASSWORD),
     GSSAPI: (var.ZOOKEEPER_SASL_KEYTAB, var.ZOOKEEPER_SASL_PRINCIPAL, var.ZOOKEEPER_SASL_SERVICE),
 }
-_BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 _ENDPOINT = re.compile(r"(?:https?://[!-~]+)?")
 _KMS_KEY = re.compile(r"[A-Za-z0-9:/_.-]*")
 _STORAGE_CLASS = re.compile(r"[A-Z0-9_]*")
@@ -188,7 +188,7 @@ class Settings:
         moved: dict[str, str] = {}
         for pair in text.split(",") if text else []:
             old, _, new = (part.strip() for part in pair.partition("="))
-            if not all(_BUCKET_NAME.fullmatch(name) for name in (old, new)) or old in moved:
+            if not all(BUCKET_NAME.fullmatch(name) for name in (old, new)) or old in moved:
                 raise SettingError(
                     "TIERED_STORAGE_BUCKETS is not valid", "Set it to old-name=new-name,…, with each old name once"
                 )

@@ -17,7 +17,7 @@ from metadata_tool.pulsar.topics import Topic
 from metadata_tool.tiered_storage.claims import Claim, claims
 from metadata_tool.tiered_storage.object_names import ObjectName
 from metadata_tool.tiered_storage.scrub import ScrubJob, scrub
-from metadata_tool.tiered_storage.scrub_result import ScrubResult
+from metadata_tool.tiered_storage.scrub_result import ScrubResult, State
 from support.offload import Offloaded, topic_value
 from support.trees import PATIENT
 
@@ -74,7 +74,7 @@ def scrubbed(bucket: Bucket, found: list[Claim], directory: Path, *, list_only: 
 
 def states(result: ScrubResult) -> dict[str, int]:
     """Ledgers by state."""
-    return dict(+result.total.ledgers)
+    return {state.value: count for state, count in (+result.total.ledgers).items()}
 
 
 def named(result: ScrubResult) -> list[tuple[int, str, str]]:
@@ -90,7 +90,7 @@ def test_all_is_there(list_only: bool, tmp_path: Path) -> None:
     result = scrubbed(bucket, claimed(*ledgers), tmp_path, list_only=list_only)
     assert ({"proven": 20}, [], 0) == (states(result), named(result), result.bad)
     assert ([] if list_only else sorted(each.index_key for each in ledgers)) == sorted(bucket.reads)
-    assert (2000, 100_000) == (result.total.entries["proven"], result.total.bytes["proven"])
+    assert (2000, 100_000) == (result.total.entries[State.PROVEN], result.total.bytes[State.PROVEN])
 
 
 @pytest.mark.parametrize("list_only", [False, True])

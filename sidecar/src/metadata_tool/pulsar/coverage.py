@@ -48,10 +48,11 @@ class CoverageCounts:
 
     def to_json(self) -> dict[str, int]:
         """The counts by their names in JSON (docs/recovery.md)."""
-        return {_camel(name): value for name, value in asdict(self).items()}
+        return {camel(name): value for name, value in asdict(self).items()}
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
+    """A name such as `lost_bytes` as JSON has it, `lostBytes`."""
     head, *tail = name.split("_")
     return head + "".join(part.capitalize() for part in tail)
 

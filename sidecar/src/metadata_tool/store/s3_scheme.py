@@ -5,7 +5,7 @@ import re
 from metadata_tool.location import Location
 from metadata_tool.store.base import Scheme, Store, StoreOptions
 
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 _SEGMENT = re.compile(r"[A-Za-z0-9!_.*'()=+@,:-]+")
 
 
@@ -13,7 +13,7 @@ def parse(rest: str) -> Location:
     """Read `bucket[/path]`. See `Scheme`."""
     bucket, _, path = rest.partition("/")
     path = path.removesuffix("/") or path
-    if not _BUCKET.fullmatch(bucket):
+    if not BUCKET_NAME.fullmatch(bucket):
         raise ValueError("the bucket name is empty, or S3 does not allow it")
     for part in path.split("/") if path else []:
         if part in (".", "..") or not _SEGMENT.fullmatch(part):

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from metadata_tool.lifecycle import Every
@@ -16,18 +15,9 @@ from metadata_tool.tiered_storage.index import IndexDamagedError, OffloadIndex
 from metadata_tool.tiered_storage.ledger_table import Joined, LedgerTable, ledger_table
 from metadata_tool.tiered_storage.limits import INDEX_BYTES, REPORT_EVERY
 from metadata_tool.tiered_storage.object_names import ObjectName
-from metadata_tool.tiered_storage.scrub_result import ScrubResult
+from metadata_tool.tiered_storage.scrub_result import ScrubResult, State
 
 log = logging.getLogger(__name__)
-
-
-class State(Enum):
-    """What is known of an offloaded ledger."""
-
-    PROVEN = "proven"
-    MISSING = "missing"
-    DAMAGED = "damaged"
-    NOT_CHECKED = "not checked"
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,7 @@ def scrub(
         for name, bucket in buckets.items():
             table.add_objects(name, _of_ledgers(name, bucket, result, heartbeat))
         for verdict in _verdicts(job, table, buckets, heartbeat):
-            result.add(verdict.claim, verdict.state.value, verdict.why)
+            result.add(verdict.claim, verdict.state, verdict.why)
         for orphan in table.orphans():
             heartbeat()
             result.add_orphan(orphan)

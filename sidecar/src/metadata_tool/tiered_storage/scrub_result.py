@@ -4,25 +4,36 @@ import heapq
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, NamedTuple
 
+from metadata_tool.pulsar.coverage import camel
 from metadata_tool.tiered_storage.claims import Claim
 from metadata_tool.tiered_storage.ledger_table import Orphan
 from metadata_tool.tiered_storage.limits import NAMED_LEDGERS, NAMED_ORPHANS, NAMED_TOPICS
 
-STATES = ("proven", "missing", "damaged", "not checked")
-BAD = ("missing", "damaged")
+
+class State(StrEnum):
+    """What is known of an offloaded ledger."""
+
+    PROVEN = "proven"
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    NOT_CHECKED = "not checked"
+
+
+BAD = (State.MISSING, State.DAMAGED)
 
 
 @dataclass
 class StateCounts:
     """Ledgers, entries and bytes by state."""
 
-    ledgers: Counter[str] = field(default_factory=Counter)
-    entries: Counter[str] = field(default_factory=Counter)
-    bytes: Counter[str] = field(default_factory=Counter)
+    ledgers: Counter[State] = field(default_factory=Counter)
+    entries: Counter[State] = field(default_factory=Counter)
+    bytes: Counter[State] = field(default_factory=Counter)
 
-    def add(self, claim: Claim, state: str) -> None:
+    def add(self, claim: Claim, state: State) -> None:
         """Count a ledger."""
         self.ledgers[state] += 1
         self.entries[state] += claim.entries
@@ -36,12 +47,12 @@ class StateCounts:
     def to_json(self) -> dict[str, Any]:
         """By state: ledgers, entries and bytes."""
         return {
-            _camel(state): {
+            camel(state.replace(" ", "_")): {
                 "ledgers": self.ledgers[state],
                 "entries": self.entries[state],
                 "bytes": self.bytes[state],
             }
-            for state in STATES
+            for state in State
         }
 
 
@@ -50,7 +61,7 @@ class Named(NamedTuple):
 
     topic: str
     ledger_id: int
-    state: str
+    state: State
     why: str
 
     def to_json(self) -> dict[str, Any]:
@@ -74,11 +85,11 @@ class ScrubResult:
     _worst: list[tuple[int, int, str]] = field(default_factory=list)
     _topic: tuple[str, int, int] = ("", 0, 0)
 
-    def add(self, claim: Claim, state: str, why: str) -> None:
+    def add(self, claim: Claim, state: State, why: str) -> None:
         """Count a ledger. Those of a topic come one after another."""
         self.total.add(claim, state)
         self.namespaces.setdefault(claim.namespace, StateCounts()).add(claim, state)
-        if state == "not checked":
+        if state is State.NOT_CHECKED:
             self.not_checked[why] += 1
         if state in BAD:
             self._add_bad(claim)
@@ -151,7 +162,7 @@ class ScrubResult:
         yield f"{'NAMESPACE':<40} {'PROVEN':>10} {'MISSING':>10} {'DAMAGED':>10} {'NOT CHECKED':>12}"
         for name, counts in [*self.by_loss(), ("(all)", self.total)]:
             yield f"{name:<40} " + " ".join(
-                f"{counts.ledgers[state]:>{width}}" for state, width in zip(STATES, (10, 10, 10, 12), strict=True)
+                f"{counts.ledgers[state]:>{width}}" for state, width in zip(State, (10, 10, 10, 12), strict=True)
             )
         for why, count in sorted(self.not_checked.items()):
             yield f"not checked, {why}: {count}"
@@ -166,8 +177,3 @@ class ScrubResult:
                 yield f"and {more} more"
         yield ""
         yield f"Objects that no ledger of the tree names: {self.orphans}, {self.orphan_bytes} bytes"
-
-
-def _camel(state: str) -> str:
-    head, *tail = state.split(" ")
-    return head + "".join(part.capitalize() for part in tail)
