@@ -21,6 +21,7 @@ from metadata_tool.files import sha256
 from metadata_tool.store import Store, open_store, parse_location
 from metadata_tool.store.base import StoreOptions, UploadOptions
 from metadata_tool.store.limits import PART_SIZE, TransferLimits
+from metadata_tool.tiered_storage.bucket import S3Bucket
 from support.backups import keep
 from support.certificates import Authority
 from support.embedded_s3 import KEYS, embedded_s3
@@ -144,6 +145,14 @@ def test_demands_are_sent(size: int, demanding: Faults, tmp_path: Path) -> None:
             headers.get("x-amz-expected-bucket-owner"),
             headers.get("x-amz-request-payer"),
         ), path
+
+
+def test_payer_is_told_to_tiered_storage(demanding: Faults) -> None:
+    """Buckets of tiered storage are listed and read at the cost of whoever the settings say."""
+    bucket = S3Bucket("demanding", replace(OPTIONS, requester_pays=True))
+    list(bucket.objects())
+    assert bucket.read("no-such-object", 10) is None
+    assert ["requester", "requester"] == [headers.get("x-amz-request-payer") for _, _, headers in demanding.seen]
 
 
 def test_nothing_is_demanded(demanding: Faults, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions, already_there, source_changed
 from metadata_tool.store.download import Download
 from metadata_tool.store.limits import COPY_CHUNK, PART_SIZE, PARTS_IN_FLIGHT, POLL
-from metadata_tool.store.s3_client import Clients
+from metadata_tool.store.s3_client import Clients, common_fields
 from metadata_tool.store.s3_digests import Digests, sha256_of_answer
 from metadata_tool.store.s3_faults import altered
 from metadata_tool.store.s3_listing import list_folder
@@ -44,7 +44,7 @@ class S3Store:
         self._options = options
         self._clients = Clients(location, options)
         self._faults = self._clients.faults
-        self._common = _common(options)
+        self._common = common_fields(options)
 
     @property
     def sends_checksums(self) -> bool:
@@ -155,15 +155,6 @@ class S3Store:
                 heartbeat()
                 read.update(chunk)
         return read.digest()
-
-
-def _common(options: StoreOptions) -> dict[str, str]:
-    """Fields of every request."""
-    fields = {
-        "ExpectedBucketOwner": options.expected_bucket_owner,
-        "RequestPayer": "requester" if options.requester_pays else "",
-    }
-    return {name: value for name, value in fields.items() if value}
 
 
 def _await(future: "TransferFuture", heartbeat: Callable[[], None]) -> None:

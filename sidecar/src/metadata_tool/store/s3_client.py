@@ -137,6 +137,15 @@ class Clients:
         return self._client
 
 
+def common_fields(options: StoreOptions) -> dict[str, str]:
+    """Fields of every request."""
+    fields = {
+        "ExpectedBucketOwner": options.expected_bucket_owner,
+        "RequestPayer": "requester" if options.requester_pays else "",
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
 def _session() -> Session:
     """A session, which looks for boto3's settings and credentials again."""
     session = Session()

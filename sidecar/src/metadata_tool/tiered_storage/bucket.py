@@ -1,11 +1,11 @@
 """Reads a bucket of tiered storage. Nothing is ever written or deleted there."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions
-from metadata_tool.store.s3_client import Clients
+from metadata_tool.store.s3_client import Clients, common_fields
 from metadata_tool.store.s3_listing import pages
 
 
@@ -38,10 +38,11 @@ class S3Bucket:
         """
         self.location = Location("s3a", name, "")
         self._clients = Clients(self.location, options)
+        self._common: Any = common_fields(options)
 
     def objects(self) -> Iterator[tuple[str, int]]:
         """See `ReadableBucket.objects`."""
-        found = pages(self._clients.current(), self.location, {"Bucket": self.location.bucket})
+        found = pages(self._clients.current(), self.location, {"Bucket": self.location.bucket, **self._common})
         while True:
             with self._clients.faults.explained(""):
                 page = next(found, None)
@@ -54,7 +55,7 @@ class S3Bucket:
         client = self._clients.current()
         with self._clients.faults.explained(key):
             try:
-                answer = client.get_object(Bucket=self.location.bucket, Key=key)
+                answer = client.get_object(Bucket=self.location.bucket, Key=key, **self._common)
             except client.exceptions.NoSuchKey:
                 return None
             with answer["Body"] as body:
