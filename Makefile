@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CONFIG := sidecar/pyproject.toml
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG) --rootdir .
-# Three processes, because many tests wait. What takes long comes first, so that short tests fill the gaps at the end.
+# More processes than processors, because many tests wait. What takes long comes first, so that short tests fill the gaps at the end.
 SIDE_BY_SIDE := $(PYTEST) -n 4 --dist loadgroup --no-loadscope-reorder
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -27,7 +27,7 @@ soak: install ## Random tests for much longer: faults, and captures under load
 	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration/test_{restored_tree,restore_asks,ensemble}.py tests/chart/test_null.py
 
 test-unit: install ## Unit tests alone: seconds, no server, few examples of each property
-	@$(PYTEST) -n 2 --dist worksteal --hypothesis-profile few tests/unit
+	@$(PYTEST) -n 3 --dist worksteal --hypothesis-profile few tests/unit
 
 test-integration: install ## Integration tests alone
 	@$(SIDE_BY_SIDE) tests/integration

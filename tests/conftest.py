@@ -19,9 +19,16 @@ hypothesis.settings.register_profile("default", deadline=None)  # slowness on a 
 hypothesis.settings.register_profile("few", max_examples=15, deadline=None)  # for make test-unit and make mutants
 hypothesis.settings.load_profile("default")
 
+_ID = 60
+"""Characters of a value in a test's name."""
 _TELLING = ("tests/faults/", "tests/proof/")
 """Suites that count: what their tests print is printed at the end, whether they passed or not."""
 _TOLD: list[str] = []
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a test by the beginning of a long value, which would be sent to and fro between processes."""
+    return f"{val[:_ID]!r} of {len(val)}" if isinstance(val, str | bytes) and len(val) > _ID else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

@@ -512,7 +512,7 @@ def test_program_is_a_module(folder: Path, settings: dict[str, str]) -> None:
     assert outcome.said.splitlines()[-1].startswith(f"error: file://{folder}/pulsar-1.tar.gz does not exist")
 
 
-@pytest.mark.parametrize("count", [1, 2000])
+@pytest.mark.parametrize("count", [1, 300])
 def test_reader_of_a_pipe_has_gone(count: int, folder: Path, settings: dict[str, str]) -> None:
     """If the reader of a pipe ends early, as `head` does, nothing is reported, for short and for long output."""
     for number in range(count):
@@ -526,7 +526,7 @@ def test_reader_of_a_pipe_has_gone(count: int, folder: Path, settings: dict[str,
     assert (5, "") == (outcome.exit_code, outcome.said)
 
 
-@pytest.mark.parametrize("count", [1, 2000])
+@pytest.mark.parametrize("count", [1, 300])
 def test_output_cannot_be_written(count: int, folder: Path, settings: dict[str, str]) -> None:
     """Output that is lost, as on a full disk, is an error in one line."""
     for number in range(count):

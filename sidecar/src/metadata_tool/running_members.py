@@ -50,7 +50,7 @@ def look(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) -> R
         if serving or no_election or isinstance(seen.unclear, _LASTING) or time.monotonic() > deadline:
             return seen
         heartbeat()
-        time.sleep(1)
+        time.sleep(min(1.0, election))
 
 
 def _without_leader(job: RestoreJob, members: list[Member]) -> RunningMembers:

@@ -90,6 +90,7 @@ def only(members: list[Member]) -> tuple[bool, str]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is silent is given up soon."""
     monkeypatch.setattr(limits, "PROBE_TIMEOUT", 0.5)
+    monkeypatch.setattr(limits, "COMMAND_TIMEOUT", 0.5)
 
 
 OF_MODES = [LEADS.replace(b"leader", mode) for mode in (b"leader", b"follower", b"observer", b"standalone")]
