@@ -15,6 +15,8 @@ from support.helm import EVERYTHING, conform, merged, nested, template
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = yaml.safe_load((CHART / "values.schema.json").read_text())
 PLAIN = nested("zookeeper.customTools.backup.enable", value=True)
+
+pytestmark = pytest.mark.xdist_group("null")  # its tests share what helm made of each key
 NOTHING: dict[type, object] = {str: "", list: [], dict: {}}
 
 
@@ -29,7 +31,15 @@ def keys(described: dict[str, Any], defaults: dict[str, Any], above: str = "") -
 
 
 KEYS = dict(keys(SCHEMA, DEFAULTS))
-MAY_BE_EMPTY = [path for path, default in KEYS.items() if default in NOTHING.values()]
+TURNS = [(path, 3 + number % 2) for number, path in enumerate(KEYS)]
+"""Each key, with the helm whose turn it is."""
+MAY_BE_EMPTY = [(path, major) for path, major in TURNS if KEYS[path] in NOTHING.values()]
+
+
+@cache
+def plain(major: int) -> tuple[str, str]:
+    """What helm makes of a chart with the backup alone."""
+    return told(major, PLAIN)
 
 
 def told(major: int, *values: dict[str, Any]) -> tuple[str, str]:
@@ -48,10 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each key with both helms. In the short form each with one of them, by turns."""
     if "major" in metafunc.fixturenames:
         soak = metafunc.config.getoption("--soak")
-        pairs = [
-            (path, major) for number, path in enumerate(KEYS) for major in (3, 4) if soak or major == 3 + number % 2
-        ]
-        metafunc.parametrize(("path", "major"), pairs)
+        metafunc.parametrize(("path", "major"), [(path, major) for path in KEYS for major in (3, 4)] if soak else TURNS)
 
 
 def test_null_renders_or_is_refused_by_name(path: str, major: int) -> None:
@@ -62,21 +69,21 @@ def test_null_renders_or_is_refused_by_name(path: str, major: int) -> None:
     assert re.search(named, refused) if refused else "<nil>" not in rendered, refused
 
 
-@pytest.mark.parametrize("path", MAY_BE_EMPTY)
-def test_null_is_as_good_as_empty(path: str) -> None:
+@pytest.mark.parametrize(("key", "helm"), MAY_BE_EMPTY)
+def test_null_is_as_good_as_empty(key: str, helm: int) -> None:
     """Where a key is empty by default, null is the same as empty, whatever else is set."""
-    null = nested(path, None)
-    assert told(3, EVERYTHING, null, nested(path, NOTHING[type(KEYS[path])])) == said(path, 3)
-    assert told(3, PLAIN) == told(3, PLAIN, null)
+    null = nested(key, None)
+    assert told(helm, EVERYTHING, null, nested(key, NOTHING[type(KEYS[key])])) == said(key, helm)
+    assert plain(helm) == told(helm, PLAIN, null)
 
 
 def test_what_null_renders_conforms() -> None:
     """Kubernetes accepts every field of the objects that a null leads to."""
-    objects = {each for path in KEYS for each in said(path, 3)[0].split("\n---\n")}
+    objects = {each for path, helm in TURNS for each in said(path, helm)[0].split("\n---\n")}
     assert "" == conform("\n---\n".join(sorted(objects)), KUBERNETES[-1])
 
 
-@pytest.mark.parametrize("path", ["zookeeper.replicaCount", "clusterDomain", "zookeeper.ports.client", "monitoring"])
-def test_null_for_what_must_be_there(path: str) -> None:
+@pytest.mark.parametrize("key", ["zookeeper.replicaCount", "clusterDomain", "zookeeper.ports.client", "monitoring"])
+def test_null_for_what_must_be_there(key: str) -> None:
     """What the chart cannot do without is refused, by both helms."""
-    assert all("missing property" in said(path, major)[1] for major in (3, 4))
+    assert all("missing property" in said(key, helm)[1] for helm in (3, 4))

@@ -18,9 +18,12 @@ from support.zookeeper import client
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """In the short form, members change under the load of the newest ZooKeeper alone."""
+    """In the short form, members change under the load of the newest ZooKeeper alone, and lose volumes one way."""
+    soak = metafunc.config.getoption("--soak")
     if "version" in metafunc.fixturenames:
-        metafunc.parametrize("version", [NEWEST, OLDER, OLDEST] if metafunc.config.getoption("--soak") else [NEWEST])
+        metafunc.parametrize("version", [NEWEST, OLDER, OLDEST] if soak else [NEWEST])
+    if "stopped" in metafunc.fixturenames:
+        metafunc.parametrize("stopped", [False, True] if soak else [True])
 
 
 @pytest.fixture
@@ -119,7 +122,6 @@ def test_lost_volumes_are_filled_by_the_leader(newest: Pods) -> None:
     assert [set()] * 3 == [lost(["/before"], member) for member in newest.members]
 
 
-@pytest.mark.parametrize("stopped", [False, True])
 def test_lost_volumes_beside_a_member_that_never_restarted(newest: Pods, *, stopped: bool) -> None:
     """Members that lost their volumes do not start a new ensemble with the one that kept its data."""
     three_hold(newest, "/before")
