@@ -128,6 +128,27 @@ def test_ledger_that_is_not_offloaded_completely_is_lost() -> None:
     assert is_offloaded(managed_ledger(ledgers((1, True))).ledgerInfo[0])
 
 
+def test_segments_of_a_scalable_topic() -> None:
+    """Each segment of a scalable topic counts as a topic of its namespace, with its cursors."""
+    topic = "/managed-ledgers/t/n/segment/a"
+    content = {
+        f"{topic}/0000-7fff-1": ledgers((3, True)),
+        f"{topic}/8000-ffff-2": ledgers((4, False)),
+        f"{topic}/8000-ffff-2/sub": cursor(7),
+    }
+    found = scanned(tree(content))
+    counts = found.coverage.namespaces["t/n"]
+    assert (2, 100, 100, 1, 1) == (
+        counts.topics,
+        counts.recoverable_entries,
+        counts.lost_entries,
+        counts.topics_never_offloaded,
+        counts.cursors,
+    )
+    assert ["a/8000-ffff-2"] == [loss.name for loss in found.coverage.topics_of("t/n")]
+    assert (7, False) == (found.facts.highest_id, found.facts.has_v1_names)
+
+
 def test_tenant_of_a_v1_name() -> None:
     """The tenant is the first part of a namespace's name, also of one with a cluster."""
     content = {f"/managed-ledgers/a/c/{name}/persistent/t": ledgers((1, True)) for name in ("x", "y")}

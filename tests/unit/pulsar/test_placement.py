@@ -143,6 +143,12 @@ def test_v1_topic() -> None:
     assert found({"/managed-ledgers/prop/cluster/ns/persistent/t": b""}).topics
 
 
+def test_segment() -> None:
+    """A segment of a scalable topic is a topic, and the znode above it is none."""
+    assert found({"/managed-ledgers/t/n/segment/a/0000-ffff-0": b""}).topics
+    assert not found({"/managed-ledgers/t/n/segment/a": b""}).topics
+
+
 def test_entry_global_is_no_cluster() -> None:
     """The entry `global`, which Pulsar itself makes, is not a cluster."""
     content = {"/admin/clusters/global": b"{}", "/a/admin/clusters/global": b"{}"}
@@ -158,9 +164,10 @@ def test_another_path_of_managed_ledgers(name: str) -> None:
     assert {"/managed-ledgers": Part.MANAGED_LEDGERS} == placement.elsewhere
 
 
-def test_unnamed_managed_ledgers() -> None:
+@pytest.mark.parametrize("names", ["persistent/t", "segment/t/0000-ffff-"])
+def test_unnamed_managed_ledgers(names: str) -> None:
     """Managed ledgers at a path that is not configured and has another name are found, too."""
-    content = {"/own/public/default/persistent/t1": ledgers((10, True)), "/own/public/default/persistent/t2": b""}
+    content = {f"/own/public/default/{names}1": ledgers((10, True)), f"/own/public/default/{names}2": b""}
     placement = found(content)
     assert ({"/own": Part.MANAGED_LEDGERS}, {"/own"}) == (placement.elsewhere, placement.with_topics)
 

@@ -126,9 +126,10 @@ def test_compressed_stays_compressed() -> None:
     assert (saved[:8], 2) == (new[:8], len(managed_ledger(new).ledgerInfo))
 
 
-def test_v1_topics() -> None:
-    """Topics with V1 names and their cursors are changed like others."""
-    topic = "/managed-ledgers/prop/us-west/ns/persistent/t"
+@pytest.mark.parametrize("names", ["prop/us-west/ns/persistent/t", "t/n/segment/a/0000-7fff-1"])
+def test_v1_topics_and_segments(names: str) -> None:
+    """Topics with V1 names, segments of scalable topics, and their cursors are changed like other topics."""
+    topic = f"/managed-ledgers/{names}"
     new = recover({topic: ledgers((3, True)), f"{topic}/sub": cursor(17)})
     assert (3, True) == listed(new, topic)[0]
     assert -1 == managed_cursor(data(new, f"{topic}/sub")).cursorsLedgerId

@@ -22,10 +22,19 @@ KINDS = {Topic: (TOPICS, ledgers((1, True))), Cursor: (CURSORS, cursor(3))}
         ("t/c/n/persistent/a/s", (Cursor, "t/c/n", "s")),
         ("t/persistent/persistent/a", (Topic, "t/persistent", "a")),
         ("persistent/n/persistent/persistent", (Topic, "persistent/n", "persistent")),
+        ("t/n/segment/a/0000-7fff-1", (Topic, "t/n", "a/0000-7fff-1")),
+        ("t/n/segment/a/0000-7fff-1/s", (Cursor, "t/n", "s")),
+        ("t/n/segment/persistent/0000-7fff-1", (Topic, "t/n", "persistent/0000-7fff-1")),
+        ("t/n/segment/persistent/0000-7fff-1/s", (Cursor, "t/n", "s")),
+        ("t/c/segment/persistent/a", (Topic, "t/c/segment", "a")),
+        ("t/c/segment/persistent/a/s", (Cursor, "t/c/segment", "s")),
+        ("t/n/persistent/segment/a", (Cursor, "t/n", "a")),
+        ("t/segment/persistent/a", (Topic, "t/segment", "a")),
+        ("segment/segment/segment/segment/8000-ffff-2", (Topic, "segment/segment", "segment/8000-ffff-2")),
     ],
 )
 def test_topics_and_cursors(path: str, expected: tuple[type, str, str]) -> None:
-    """Topics and cursors with V1 and V2 names are found."""
+    """Topics and cursors with V1 and V2 names are found, and segments of scalable topics and their cursors."""
     data = KINDS[Topic if expected[0] is Topic else Cursor][1]
     found = TopicDecoder(Layout()).decode(f"/managed-ledgers/{path}".encode(), data)
     assert isinstance(found, Topic | Cursor)
@@ -36,7 +45,7 @@ def test_topics_and_cursors(path: str, expected: tuple[type, str, str]) -> None:
 
 
 @PATIENT
-@given(st.lists(st.sampled_from(["t", "n", "persistent", "non-persistent"]), max_size=8))
+@given(st.lists(st.sampled_from(["t", "0000-ffff-0", "persistent", "non-persistent", "segment"]), max_size=8))
 def test_decoder_and_patterns_agree(names: list[str]) -> None:
     """The decoder finds the znodes that the patterns match."""
     path = "/".join(["/managed-ledgers", *names]).encode()
@@ -44,6 +53,16 @@ def test_decoder_and_patterns_agree(names: list[str]) -> None:
     # The value may be of the wrong kind: it is only tested whether the znode is a topic or a cursor.
     found = TopicDecoder(Layout()).decode(path, cursor(3))
     assert any(matches) == (found is not None)
+    assert any(matches) == TopicDecoder(Layout()).understands(path) or len(names) == 0
+
+
+@PATIENT
+@given(st.lists(st.sampled_from(["t", "0000-ffff-0", "persistent", "segment"]), min_size=4, max_size=6))
+def test_managed_ledger_is_the_path(names: list[str]) -> None:
+    """The name of a topic's managed ledger is its path below the managed ledgers."""
+    path = "/".join(names)
+    found = TopicDecoder(Layout()).decode(f"/managed-ledgers/{path}".encode(), b"")
+    assert not isinstance(found, Topic) or path == found.managed_ledger
 
 
 @pytest.mark.parametrize(
@@ -53,6 +72,9 @@ def test_decoder_and_patterns_agree(names: list[str]) -> None:
         "/managed-ledgers/t/n/persistent/a/s/x",
         "/managed-ledgers/t/c/n/persistent/a/s/x",
         "/managed-ledgers/t/n/persistent",
+        "/managed-ledgers/t/n/segment/a",
+        "/managed-ledgers/t/n/segment/a/0000-7fff-1/s/x",
+        "/managed-ledgers/t/n/topic/a",
     ],
 )
 def test_neither(path: str) -> None:

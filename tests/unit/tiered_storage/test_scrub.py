@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from metadata_tool.errors import Stopped
 from metadata_tool.pulsar import codec
-from metadata_tool.pulsar.topics import Topic
+from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.topics import Topic, TopicDecoder
 from metadata_tool.tiered_storage.claims import Claim, claims
 from metadata_tool.tiered_storage.object_names import ObjectName
 from metadata_tool.tiered_storage.scrub import ScrubJob, scrub
 from metadata_tool.tiered_storage.scrub_result import ScrubResult, State
-from support.offload import Offloaded, topic_value
+from support.offload import Offloaded, path_of, topic_value
 from support.trees import PATIENT
 
 BUCKET = "offloads"
@@ -107,6 +108,16 @@ def test_missing(list_only: bool, tmp_path: Path) -> None:
         (3, "missing", "no data object and no index"),
     ]
     assert (expected, {"missing": 3, "proven": 1}) == (named(result), states(result))
+
+
+def test_segment(tmp_path: Path) -> None:
+    """A segment of a scalable topic is compared with the name that its managed ledger has."""
+    wanted = ledger(1, managed_ledger=f"{NAMESPACE}/segment/a/0000-ffff-0")
+    info = codec.managed_ledger(topic_value([wanted], BUCKET))
+    found = TopicDecoder(Layout()).decode(path_of(wanted.managed_ledger).encode(), info.SerializeToString())
+    assert isinstance(found, Topic)
+    result = scrubbed(Bucket().put(wanted), list(claims(found)), tmp_path)
+    assert ({"proven": 1}, [NAMESPACE]) == (states(result), list(result.namespaces))
 
 
 def test_index_vanishes(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from metadata_tool.pulsar import codec
 from metadata_tool.pulsar.ledger_layout import LedgerLayout
 from metadata_tool.pulsar.limits import MAX_REPORTED
 from metadata_tool.pulsar.paths import MANAGED_LEDGERS, Layout
+from metadata_tool.pulsar.topics import place_of
 from metadata_tool.pulsar.tree_facts import GLOBAL
 from metadata_tool.zookeeper.snapshot import printable
 
@@ -51,7 +52,8 @@ _ADMIN = frozenset((b"clusters", b"policies", b"local-policies", b"partitioned-t
 _BOOKKEEPER = frozenset((b"LAYOUT", b"INSTANCEID", b"idgen", b"idgen-long", b"cookies", b"underreplication"))
 """Children that BookKeeper's root has, and a tenant or namespace called `ledgers` has not."""
 _NO_PATH = b"//"
-_PERSISTENT = b"/persistent/"
+_DOMAINS = {b"/persistent/": 0, b"/segment/": 1}
+"""What paths of topics contain, and how many slashes follow."""
 
 _Look = Callable[[bytes, bytes | None], None]
 """Takes a znode below a part: its path below it, and its data."""
@@ -87,7 +89,7 @@ class PlacementFinder:
         elif enter := self._enter.get(path[path.rfind(b"/") + 1 :]):
             if not self._is_above_own(path):
                 enter(path)
-        elif _PERSISTENT in path:
+        elif any(domain in path for domain in _DOMAINS):
             self._add_topic(path, data)
 
     def _is_above_own(self, path: bytes) -> bool:
@@ -160,11 +162,13 @@ class PlacementFinder:
         if not self._usual and path.startswith(self._managed + b"/"):
             self.placement.topics |= _is_topic(path[len(self._managed) + 1 :])
             return
-        root, _, topic = path.partition(_PERSISTENT)
-        root = root.rpartition(b"/")[0].rpartition(b"/")[0]  # without tenant and namespace
-        if not self._is_above_own(root) and b"/" not in topic and _is_managed_ledger(data):
-            self._inside_of(root, _look_nowhere)
-            self._note_topics(self._note(root, Part.MANAGED_LEDGERS))
+        for domain, slashes in _DOMAINS.items():
+            root, found, topic = path.partition(domain)
+            root = root.rpartition(b"/")[0].rpartition(b"/")[0]  # without tenant and namespace
+            if found and topic.count(b"/") == slashes and not self._is_above_own(root) and _is_managed_ledger(data):
+                self._inside_of(root, _look_nowhere)
+                self._note_topics(self._note(root, Part.MANAGED_LEDGERS))
+                return
 
     def _note(self, path: bytes, part: Part) -> str:
         found = printable(path)
@@ -184,8 +188,7 @@ def _look_nowhere(_below: bytes, _data: bytes | None) -> None:
 
 def _is_topic(below: bytes) -> bool:
     """Whether a path below the managed ledgers is that of a topic or of its cursor."""
-    names = below.split(b"/")
-    return any(len(names) > depth + 1 and names[depth] == b"persistent" for depth in (2, 3))
+    return place_of(below.split(b"/")) is not None
 
 
 def _is_managed_ledger(data: bytes | None) -> bool:

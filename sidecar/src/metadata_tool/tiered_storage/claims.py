@@ -22,7 +22,8 @@ UNDERSTOOD = ("S3", "aws-s3", "google-cloud-storage", "aliyun-oss")
 class Claim:
     """A ledger of a topic that is offloaded completely, as the ledger list tells.
 
-    `topic` is `tenant/namespace/persistent/name` as in the path. `bucket` is where the tree says the objects are.
+    `topic` is the name of its managed ledger, such as `tenant/namespace/persistent/name`. `bucket` is where the tree
+    says the objects are.
     `not_checked` is why the objects are not looked for, or empty.
     """
 
@@ -53,14 +54,13 @@ def claims_of(point: RestorePoint, path: Path) -> Iterator[Claim]:
 
 def claims(topic: Topic) -> Iterator[Claim]:
     """The claims of a topic, in the order of its ledger list."""
-    name = f"{topic.namespace}/persistent/{topic.name}"
     for ledger in filter(is_offloaded, topic.info.ledgerInfo):
         context = ledger.offloadContext
         properties = {item.key: item.value for item in context.driverMetadata.properties}
         bucket = properties.get("bucket", "")
         yield Claim(
             topic.namespace,
-            name,
+            topic.managed_ledger,
             ledger.ledgerId,
             uuid_of(context.uidMsb, context.uidLsb),
             ledger.entries,
