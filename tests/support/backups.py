@@ -10,6 +10,7 @@ from metadata_tool.files import sha256
 from metadata_tool.location import Location
 from metadata_tool.pulsar.completeness import Finding
 from metadata_tool.pulsar.coverage import Coverage
+from metadata_tool.pulsar.unknown import UnknownZnodes
 from metadata_tool.store import Store, parse_location
 from support.trees import make_archive, manifest_of, node
 
@@ -57,7 +58,7 @@ def report(timestamp: int = TIMESTAMP, coverage: Coverage | None = None) -> Back
     return BackupResult(
         backup=Backup(name, f"s3a://bucket/{name}", 1111),
         manifest=manifest_of(b"", 0, timestamp=timestamp),
-        coverage=coverage or Coverage(),
+        coverage=coverage or Coverage(unknown=UnknownZnodes(5)),
         size_non_compressed=2222,
         size_total=3333,
         seconds=Seconds(prepare=0.5, compression=0.25, upload=1.5),

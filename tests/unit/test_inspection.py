@@ -13,6 +13,7 @@ from metadata_tool.manifest import FORMAT_VERSION
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from metadata_tool.zookeeper.snapshot import Node
 from support.backups import TIMESTAMP, TREE, location, make_backup
+from support.metadata import ledgers
 
 STAT = bytes(60)
 
@@ -115,6 +116,19 @@ def test_findings(tmp_path: Path) -> None:
     assert [manifest_rows(found), PATHS] == [manifest, paths]
     complete, _ = inspected(make_backup(tmp_path, timestamp=TIMESTAMP + 1), tmp_path)
     assert ([], False) == (complete.as_json()["findings"], "FINDINGS" in complete.as_text())
+
+
+def test_data_of_no_topic(tmp_path: Path) -> None:
+    """Data below the managed ledgers that is no topic's is found by an inspection and by a verification."""
+    root = b"/managed-ledgers/public/default"
+    tree = {**TREE, b"/managed-ledgers/public": b"", root: b"", root + b"/other": b"x", root + b"/persistent": b""}
+    tree[root + b"/persistent/t"] = ledgers((1, True))
+    tree |= {b"/admin/policies": b"", b"/admin/policies/public": b"{}", b"/admin/policies/public/default": b"{}"}
+    point = make_backup(tmp_path, tree=dict(sorted(tree.items())))
+    found, _ = inspected(point, tmp_path)
+    (what,) = found.as_json()["findings"]
+    assert what.endswith("at /managed-ledgers/public/default/other")
+    assert found.findings == check(point, tmp_path / str(point.name), Heartbeat())[1]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ OF_THE_LAST_BACKUP = {
     "backup_last_success_timestamp_seconds": TIMESTAMP / 1000,
     "backup_unproven_acls": 4.0,
     "backup_tree_findings": 1.0,
+    "backup_unknown_znodes": 5.0,
 }
 
 

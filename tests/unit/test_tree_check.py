@@ -79,6 +79,16 @@ def test_forgotten_chroot(job: RestoreJob) -> None:
     assert expected == refusal(TreeIncomplete, with_options(job, cluster_name="wrong"), IN_CHROOT)
 
 
+def test_data_of_no_topic(job: RestoreJob) -> None:
+    """Data beside the topics is refused with lost bookies, unless the operator allows it, and not with kept ones."""
+    content = {**PULSAR, "/managed-ledgers/public/default/other/t": ledgers((12, False))}
+    said = refusal(TreeIncomplete, job, content)
+    assert "belongs to no topic and no subscription, at /managed-ledgers/public/default/other/t. If a newer" in said
+    assert "set ALLOW_PARTIAL=true (restore.allowPartial). Nothing was touched." in said
+    assert Layout() == check(replace(job, allow_partial=True), content)
+    assert Layout() == check(with_options(job, scope=Scope.BOOKIES_KEPT), content)
+
+
 def test_chroot_of_the_new_cluster(job: RestoreJob) -> None:
     """A backup that was made without the chroot is restored with it."""
     assert Layout("/pulsar") == check(with_options(job, layout=Layout("/pulsar")), IN_CHROOT)

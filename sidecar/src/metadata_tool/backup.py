@@ -128,10 +128,14 @@ def run(
         size_non_compressed=size_non_compressed,
         size_total=size + sum(earlier.size for earlier in before),
         seconds=phases.seconds,
-        findings=tuple(Completeness(Layout(job.source.chroot, job.managed_ledger_path), found.placement).findings()),
+        findings=_findings(Layout(job.source.chroot, job.managed_ledger_path), found),
     )
     _log(result)
     return result
+
+
+def _findings(layout: Layout, found: ScanResult) -> tuple[Finding, ...]:
+    return tuple(Completeness(layout, found.placement, unknown=found.coverage.unknown).findings())
 
 
 @contextmanager

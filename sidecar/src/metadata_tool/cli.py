@@ -169,8 +169,8 @@ def _rules(options: argparse.Namespace, settings: Settings) -> None:
         for text in (*rule.paths, rule.action, f"why: {rule.why}"):
             _print(_indented(text))
     required = (
-        "A restore of scope bookies-lost refuses a tree without these, or with topics elsewhere, unless ALLOW_PARTIAL "
-        "is true. A Pulsar without topics may lack the first."
+        "A restore of scope bookies-lost refuses a tree without these, or with topics elsewhere or of unknown layout, "
+        "unless ALLOW_PARTIAL is true. A Pulsar without topics may lack the first."
     )
     _print("required")
     for text in (*Part, required):

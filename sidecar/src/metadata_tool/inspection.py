@@ -14,6 +14,8 @@ from metadata_tool.manifest import Manifest
 from metadata_tool.pulsar.completeness import Completeness, Finding
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.placement import PlacementFinder
+from metadata_tool.pulsar.topics import TopicDecoder
+from metadata_tool.pulsar.unknown import UnknownZnodes
 from metadata_tool.zookeeper.snapshot import Node, printable
 
 
@@ -61,14 +63,14 @@ def inspect(point: RestorePoint, path: Path, each: Callable[[Node], None]) -> In
     """
     with archive.opened(path) as backup:
         require_match(point, backup.manifest)
-        inspection, finder = Inspection(backup.manifest), _finder(backup.manifest)
+        inspection, finder = Inspection(backup.manifest), _Finder(backup.manifest)
         for node in backup.tree().nodes:
             top = printable(b"/".join(node.path.split(b"/")[:2]))
             inspection.znodes[top] += 1
             inspection.bytes[top] += len(node.data or b"")
-            finder.add(node.path, node.data)
+            finder.add(node)
             each(node)
-        inspection.findings = _findings(backup.manifest, finder)
+        inspection.findings = finder.findings()
         return inspection
 
 
@@ -79,21 +81,25 @@ def check(point: RestorePoint, path: Path, heartbeat: Heartbeat) -> tuple[Manife
         ArchiveCorrupt, ArchiveUnsupported: the backup must not be used.
     """
     with archive.opened(path) as backup:
-        finder = _finder(backup.manifest)
-    manifest = verify(point, path, heartbeat, lambda node: finder.add(node.path, node.data))
-    return manifest, _findings(manifest, finder)
+        finder = _Finder(backup.manifest)
+    return verify(point, path, heartbeat, finder.add), finder.findings()
 
 
-def _layout(manifest: Manifest) -> Layout:
-    return Layout(manifest.chroot, manifest.managed_ledger_path)
+class _Finder:
+    """Looks at each znode of a tree for what a restore of scope `bookies-lost` cannot adapt."""
 
+    def __init__(self, manifest: Manifest) -> None:
+        self._layout = Layout(manifest.chroot, manifest.managed_ledger_path)
+        self._placement, self._topics = PlacementFinder(self._layout), TopicDecoder(self._layout)
+        self._unknown = UnknownZnodes()
 
-def _finder(manifest: Manifest) -> PlacementFinder:
-    return PlacementFinder(_layout(manifest))
+    def add(self, node: Node) -> None:
+        self._placement.add(node.path, node.data)
+        if not self._topics.understands(node.path):
+            self._unknown.add(node.path, node.data)
 
-
-def _findings(manifest: Manifest, finder: PlacementFinder) -> list[Finding]:
-    return Completeness(_layout(manifest), finder.placement).findings()
+    def findings(self) -> list[Finding]:
+        return Completeness(self._layout, self._placement.placement, unknown=self._unknown).findings()
 
 
 def _rows(fields: Mapping[str, Any]) -> Iterator[str]:

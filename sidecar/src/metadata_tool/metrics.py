@@ -45,6 +45,11 @@ FINDINGS = Metric(
     "gauge",
     "Reasons in the last backup's tree for a restore with lost bookies to refuse it, such as a missing chroot.",
 )
+UNKNOWN = Metric(
+    "backup_unknown_znodes",
+    "gauge",
+    "Znodes with data below the managed ledgers that are neither topics nor subscriptions.",
+)
 
 RECOVERABLE_BYTES = Metric(
     "backup_recoverable_bytes", "gauge", "Bytes in tiered storage that a restore would bring back."
@@ -80,6 +85,7 @@ METRICS = (
     LAST_SUCCESS,
     UNPROVEN_ACLS,
     FINDINGS,
+    UNKNOWN,
 )
 
 
@@ -120,6 +126,7 @@ class Metrics:
                 LAST_SUCCESS: report.backup.name.timestamp / 1000,
                 UNPROVEN_ACLS: report.manifest.unproven_acls or 0,
                 FINDINGS: len(report.findings),
+                UNKNOWN: report.coverage.unknown.count,
             }
             self._coverage = _bounded(report.coverage)
 

@@ -54,7 +54,8 @@ class TreeCheck:
     def findings(self, found: ScanResult, plan: RecoveryPlan) -> list[Finding]:
         """What a restore of scope `bookies-lost` cannot adapt."""
         long_ids = plan.counter.high is not None
-        return Completeness(self.layout, found.placement, long_ids, found.facts.flat).findings()
+        unknown = found.coverage.unknown
+        return Completeness(self.layout, found.placement, long_ids, found.facts.flat, unknown).findings()
 
     def require_restorable(self, found: ScanResult, plan: RecoveryPlan) -> None:
         """Check the tree.

@@ -222,7 +222,7 @@ ALLOW_PARTIAL = _switch(
     "ALLOW_PARTIAL",
     ("restore",),
     "`true`: restore the backup even if parts of Pulsar's metadata are missing in it, "
-    "or are not at the paths that the settings say. These parts stay as they are",
+    "are not at the paths that the settings say, or are not known. These parts stay as they are",
 )
 OVERWRITE_EXISTING = _switch(
     "OVERWRITE_EXISTING",

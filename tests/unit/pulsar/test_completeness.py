@@ -26,7 +26,8 @@ def findings(content: Mapping[str, bytes], layout: Layout | None = None, *, long
     """The findings about a tree with this content."""
     layout = layout or Layout()
     found = scanned(tree(content), layout)
-    return Completeness(layout, found.placement, long_ids, found.facts.flat).findings()
+    complete = Completeness(layout, found.placement, long_ids, found.facts.flat, found.coverage.unknown)
+    return complete.findings()
 
 
 def below(chroot: str, content: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -147,6 +148,45 @@ def test_elsewhere(content: Mapping[str, bytes], layout: Layout | None, expected
 def test_partial(content: Mapping[str, bytes], expected: list[str]) -> None:
     """Each part that is missing is a finding, and so is another Pulsar beside this one."""
     assert expected == whats(content)
+
+
+@pytest.mark.parametrize("layout", [Layout(), Layout("/pulsar"), Layout("/pulsar", "/own")])
+def test_data_of_no_topic(layout: Layout) -> None:
+    """Data beside the topics that is neither a topic's nor a cursor's is a finding, which names the first paths."""
+    root = "/managed-ledgers/public/default"
+    beside = {f"{root}/other/t{n}": ledgers((n, False)) for n in range(30)}
+    moved = {layout.absolute(path): data for path, data in {**USED, **beside}.items()}
+    here = f"{layout.chroot}{layout.managed_ledger_path}"
+    first = [f"{here}/public/default/other/t{n}" for n in (0, 1, 10, 11, 12, 13)]
+    (found,) = findings(moved, layout)
+    expected = f"the tree has data below {here} that belongs to no topic and no subscription, at "
+    assert f"{expected}{', '.join(first)} and 24 more" == found.what
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/managed-ledgers/public",
+        "/managed-ledgers/public/default",
+        "/managed-ledgers/public/default/persistent",
+        "/managed-ledgers/public/default/non-persistent/t",
+        "/managed-ledgers/public/default/segment/t",
+        "/managed-ledgers/a/b/c/d/e/f/g/h",
+    ],
+)
+def test_empty_znodes_are_harmless(path: str) -> None:
+    """Znodes without data are parents of topics, or what Pulsar leaves of them, and not a finding."""
+    assert [] == findings({**USED, path: b""})
+
+
+@pytest.mark.parametrize(
+    "names", ["public", "public/default/x", "public/default/segment/t", "public/default/persistent/t1/sub/x"]
+)
+def test_data_at_any_depth(names: str) -> None:
+    """Data counts above topics, beside them and below cursors."""
+    path = f"/managed-ledgers/{names}"
+    (found,) = findings({**USED, path: b"x"})
+    assert found.what.endswith(f"at {path}")
 
 
 def test_nothing_below_a_chroot() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from metadata_tool.pulsar.codec import managed_ledger
 from metadata_tool.pulsar.coverage import OTHERS, Coverage, CoverageCounts, is_offloaded
-from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
+from metadata_tool.pulsar.limits import DEFAULT_LIMITS, MAX_REPORTED, ScanLimits
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedLedgerInfo
 from support.metadata import NAMESPACE, cursor, ledgers, tree
 from support.recovery import scanned
@@ -116,6 +116,15 @@ def test_sums_are_sums() -> None:
     assert (300, 2, 2, 2) == (counts.lost_entries, counts.open_ledgers, counts.cursors_in_bookkeeper, counts.schemas)
     assert 2 == found.undecodable
     assert 2 == found.to_json(1)["undecodable"]
+
+
+def test_unknown_znodes() -> None:
+    """Znodes with data that are neither topics nor cursors are counted, and the first ones named."""
+    root = "/managed-ledgers/t/n/other"
+    found = coverage_of({**TREE, **{f"{root}/{n:03}": b"x" for n in range(MAX_REPORTED + 1)}, f"{root}/empty": b""})
+    expected = {"count": MAX_REPORTED + 1, "first": [f"{root}/{n:03}" for n in range(MAX_REPORTED)]}
+    assert expected == found.to_json(1)["unknown"]
+    assert {"count": 0, "first": []} == coverage_of(TREE).to_json(1)["unknown"]
 
 
 def test_ledger_that_is_not_offloaded_completely_is_lost() -> None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 from hypothesis import given
 
 from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.topics import TopicDecoder
 from metadata_tool.pulsar.tree_scan import TreeScan
-from metadata_tool.zookeeper.snapshot import Node
+from metadata_tool.zookeeper.snapshot import Node, printable
 from support.metadata import NAMESPACE, cursor, ledgers, tree
 from support.recovery import POLICIES, scanned
 from support.trees import PATIENT, trees
@@ -42,6 +43,17 @@ def test_topic_at_the_end() -> None:
     """A topic at the end of the tree is counted with its cursors."""
     total = scanned(tree({f"{NAMESPACE}/t": ledgers((5, True)), f"{NAMESPACE}/t/sub": cursor(7)})).coverage.total
     assert (1, 1) == (total.topics, total.cursors)
+
+
+@PATIENT
+@given(trees())
+def test_each_znode_is_understood_or_unknown(nodes: list[Node]) -> None:
+    """Below the managed ledgers, each znode with data is a topic, a cursor, undecodable, or unknown."""
+    below = [node._replace(path=b"/managed-ledgers" + node.path) for node in nodes[1:]]
+    decoder, coverage = TopicDecoder(Layout()), scanned(below).coverage
+    unknown = [node for node in below if node.data and not decoder.understands(node.path)]
+    assert [printable(node.path) for node in unknown] == coverage.unknown.first
+    assert len(unknown) == coverage.unknown.count
 
 
 def test_layout() -> None:

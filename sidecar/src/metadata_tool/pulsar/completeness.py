@@ -1,11 +1,12 @@
 """Why a restore with lost bookies cannot adapt a tree, as messages. A part that is not found may be elsewhere."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metadata_tool.pulsar.ledger_layout import LAYOUT, Ids
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.placement import Part, Placement
+from metadata_tool.pulsar.unknown import UnknownZnodes
 
 _IN_ANOTHER = "If Pulsar keeps it in another ZooKeeper, back up that one, too"
 _RAISE = "raise its id counter by hand before the brokers start"
@@ -35,12 +36,14 @@ class Completeness:
     """Compares where the parts of Pulsar's metadata are with where they are expected.
 
     `long_ids`: the next ledger id needs more than 31 bits. `flat`: ledgers have the flat layout (TreeFacts).
+    `unknown`: what lies below the managed ledgers and is neither a topic nor a cursor.
     """
 
     layout: Layout
     placement: Placement
     long_ids: bool = False
     flat: bool = False
+    unknown: UnknownZnodes = field(default_factory=UnknownZnodes)
 
     def findings(self) -> list[Finding]:
         """What a restore with lost bookies cannot adapt. Empty if the tree has all parts where they are expected.
@@ -57,7 +60,7 @@ class Completeness:
             found.append(self._nothing())
         else:
             found += [self._absent(part) for part in absent]
-        return [*found, *self._others(missing), *self._topics(), *self._ids()]
+        return [*found, *self._others(missing), *self._topics(), *self._unknown(), *self._ids()]
 
     def _missing(self) -> list[Part]:
         placement = self.placement
@@ -161,6 +164,19 @@ class Completeness:
             found.append(Finding.of(f"the tree has topics in {path}, but no namespace in {policies}", _IN_ANOTHER))
         return found
 
+    def _unknown(self) -> list[Finding]:
+        """Data beside the topics. It may be that of topics in a layout that no rule adapts."""
+        if not (self.unknown.count and self.placement.topics):
+            return []
+        own, paths = self._path(Part.MANAGED_LEDGERS), _named(self.unknown.first, self.unknown.count)
+        return [
+            Finding.of(
+                f"the tree has data below {own} that belongs to no topic and no subscription, at {paths}",
+                "If a newer Pulsar keeps topics there, use a version of metadata-tool that knows them, because lost "
+                "ledgers would stop their readers",
+            )
+        ]
+
     def _ids(self) -> list[Finding]:
         """A ledger manager whose id counter cannot be raised."""
         layout, path = self.placement.layout, self.layout.absolute(LAYOUT)
@@ -179,8 +195,9 @@ def _root(path: str, part: Part) -> str:
     return path.removesuffix(part) if path.endswith(part) else path.rpartition("/")[0]
 
 
-def _named(paths: list[str]) -> str:
-    more = len(paths) - _NAMED
+def _named(paths: list[str], count: int = 0) -> str:
+    """The first of these paths, and how many more there are. `count` is their number if they are not all here."""
+    more = max(count, len(paths)) - _NAMED
     return _joined([*paths[:_NAMED], f"{more} more"] if more > 0 else paths, "and")
 
 

@@ -12,6 +12,7 @@ from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
 from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import COMPACTION, Cursor, Topic, Undecodable
+from metadata_tool.pulsar.unknown import UnknownZnodes
 
 OTHERS = "(others)"
 """The name under which namespaces beyond the limit are counted. They are the last ones in tree order."""
@@ -98,12 +99,13 @@ class TopicLoss(NamedTuple):
 class Coverage:
     """Counts by namespace (`tenant/namespace`, or `tenant/cluster/namespace` with V1 names), and the topics' losses.
 
-    `undecodable` counts topics and cursors whose znodes cannot be decoded. `losses` is a heap of the topics with the
-    largest losses.
+    `undecodable` counts topics and cursors whose znodes cannot be decoded, `unknown` other znodes below the managed
+    ledgers. `losses` is a heap of the topics with the largest losses.
     """
 
     namespaces: dict[str, CoverageCounts] = field(default_factory=dict)
     undecodable: int = 0
+    unknown: UnknownZnodes = field(default_factory=UnknownZnodes)
     losses: list[TopicLoss] = field(default_factory=list)
     limits: ScanLimits = DEFAULT_LIMITS
 
@@ -149,6 +151,7 @@ class Coverage:
         return {
             "total": self.total.to_json(),
             "undecodable": self.undecodable,
+            "unknown": self.unknown.to_json(),
             "namespaceCount": len(self.namespaces),
             "namespaces": {name: counts.to_json() for name, counts in self.by_loss()[:limit]},
         }

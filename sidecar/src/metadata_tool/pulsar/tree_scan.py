@@ -40,6 +40,8 @@ class TreeScan:
         elif found := self._decoder.decode(path, node[1]):
             self._facts.add(found)
             self._coverage.add(found)
+        else:
+            self._coverage.coverage.unknown.add(path, node[1])
 
     def passed_through(self, encoded: Iterable[bytes]) -> Iterator[bytes]:
         """The same encoded znodes. Each is scanned before the caller gets it."""
