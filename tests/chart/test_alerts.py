@@ -74,6 +74,7 @@ def test_prometheus_reads_the_rules(tmp_path: Path) -> None:
         (f"{THRESHOLDS}.sizeDropRatio", 1),
         (f"{THRESHOLDS}.uploadSeconds", 0.5),
         (f"{THRESHOLDS}.uploadSeconds", 10_000_000),
+        (f"{THRESHOLDS}.unchangedSeconds", 1e9),
     ],
 )
 def test_prometheus_reads_extreme_values(path: str, value: object, tmp_path: Path) -> None:
@@ -155,6 +156,7 @@ def test_alerts_are_of_this_release() -> None:
         (f"{THRESHOLDS}.maxAgeIntervals", 1.5, "Never", "[900s]"),
         (f"{THRESHOLDS}.sizeDropRatio", 0.8, "SizeFell", "< 0.8"),
         (f"{THRESHOLDS}.uploadSeconds", 7, "UploadSlow", "> 7"),
+        (f"{THRESHOLDS}.unchangedSeconds", 1e6, "Unchanged", "> 1000000"),
         (f"{THRESHOLDS}.unrecoverableBytes", 1e12, "Unrecoverable", "> 1000000000000"),
         (f"{BACKUP}.backupInterval", "3600", "TooOld", "> 10800"),
         (f"{BACKUP}.backupInterval", "3600", "Never", "[10800s]"),

@@ -10,6 +10,7 @@ from metadata_tool.files import sha256
 from metadata_tool.location import Location
 from metadata_tool.pulsar.completeness import Finding
 from metadata_tool.pulsar.coverage import Coverage
+from metadata_tool.pulsar.migration import Migration
 from metadata_tool.pulsar.unknown import UnknownZnodes
 from metadata_tool.store import Store, parse_location
 from support.trees import make_archive, manifest_of, node
@@ -63,4 +64,6 @@ def report(timestamp: int = TIMESTAMP, coverage: Coverage | None = None) -> Back
         size_total=3333,
         seconds=Seconds(prepare=0.5, compression=0.25, upload=1.5),
         findings=(Finding.of("the tree has no Pulsar in it", "Look for it"),),
+        migration=Migration("COMPLETED", "oxia://x"),
+        last_change=6500,
     )

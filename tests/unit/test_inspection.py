@@ -13,7 +13,7 @@ from metadata_tool.manifest import FORMAT_VERSION
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from metadata_tool.zookeeper.snapshot import Node
 from support.backups import TIMESTAMP, TREE, location, make_backup
-from support.metadata import ledgers
+from support.metadata import as_json, ledgers
 
 STAT = bytes(60)
 
@@ -51,7 +51,8 @@ def test_json_is_the_manifest_and_the_counts(tmp_path: Path) -> None:
     """The JSON has the manifest and the counts."""
     found, _ = inspected(make_backup(tmp_path), tmp_path)
     read = json.loads(json.dumps(found.as_json()))
-    assert ["manifest", "topLevel", "findings"] == list(read)
+    assert ["manifest", "topLevel", "findings", "migration"] == list(read)
+    assert read["migration"] is None
     assert found.manifest.to_json() == read["manifest"]
     assert {
         "/": {"znodes": 1, "bytes": 0},
@@ -129,6 +130,17 @@ def test_data_of_no_topic(tmp_path: Path) -> None:
     (what,) = found.as_json()["findings"]
     assert what.endswith("at /managed-ledgers/public/default/other")
     assert found.findings == check(point, tmp_path / str(point.name), Heartbeat())[1]
+
+
+@pytest.mark.parametrize(("phase", "shown"), [("COMPLETED", True), ("FAILED", False)])
+def test_move_to_another_store(phase: str, tmp_path: Path, *, shown: bool) -> None:
+    """A move of the metadata to another store is in the JSON, and in the text if it concerns the backup."""
+    path = b"/pulsar"
+    tree = {**TREE, path: b"", path + b"/migration-coordinator": b""}
+    tree[path + b"/migration-coordinator/migration"] = as_json(phase=phase, targetUrl="oxia://x")
+    found, _ = inspected(make_backup(tmp_path, tree=tree), tmp_path)
+    assert {"phase": phase, "targetUrl": "oxia://x"} == found.as_json()["migration"]
+    assert shown == ("MOVE TO ANOTHER STORE" in found.as_text())
 
 
 @pytest.mark.parametrize(

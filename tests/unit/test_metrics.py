@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from metadata_tool.limits import METRIC_NAMESPACES
 from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, Metrics
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
+from metadata_tool.pulsar.migration import Migration
 from support.backups import TIMESTAMP, report
 from support.contract import METRICS
 
@@ -23,6 +24,8 @@ OF_THE_LAST_BACKUP = {
     "backup_unproven_acls": 4.0,
     "backup_tree_findings": 1.0,
     "backup_unknown_znodes": 5.0,
+    "backup_metadata_moved": 1.0,
+    "backup_tree_last_change_timestamp_seconds": 6.5,
 }
 
 
@@ -112,6 +115,16 @@ def test_unproven_acls(count: int | None, expected: int, metrics: Metrics) -> No
     result = report()
     metrics.succeeded(replace(result, manifest=replace(result.manifest, unproven_acls=count)))
     assert expected == samples(metrics)["backup_unproven_acls"]
+
+
+@pytest.mark.parametrize(
+    ("migration", "expected"),
+    [(None, 0), (Migration("FAILED"), 0), (Migration("COPYING"), 0), (Migration("COMPLETED"), 1)],
+)
+def test_metadata_moved(migration: Migration | None, expected: int, metrics: Metrics) -> None:
+    """Only if the metadata is in another store now, the metric is 1."""
+    metrics.succeeded(replace(report(), migration=migration))
+    assert expected == samples(metrics)["backup_metadata_moved"]
 
 
 def test_failure_is_counted_only(metrics: Metrics) -> None:

@@ -11,6 +11,7 @@ from metadata_tool.catalog import Backup, BackupName
 from metadata_tool.errors import BucketDenied, StoreUnreachable, ToolError
 from metadata_tool.metrics import Metrics
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
+from metadata_tool.pulsar.migration import Migration
 from metadata_tool.web import create_app
 from support.backups import report
 
@@ -210,6 +211,17 @@ def test_latest_has_its_coverage(client: FlaskClient, world: World) -> None:
     assert ["the tree has no Pulsar in it"] == found["findings"]
     world.last_report = covered(OLDER.name)
     assert "coverage" not in answer(client, "/backup/latest")[1]
+
+
+def test_move_to_another_store(client: FlaskClient, world: World) -> None:
+    """The newest backup and the coverage say whether Pulsar's metadata moved to another store."""
+    for migration, expected in (
+        (None, None),
+        (Migration("COPYING", "oxia://x"), {"phase": "COPYING", "targetUrl": "oxia://x"}),
+    ):
+        world.last_report = replace(covered(NEWER.name), migration=migration)
+        for path in ("/backup/latest", "/backup/coverage"):
+            assert expected == answer(client, path)[1]["migration"]
 
 
 @pytest.mark.parametrize("clusters", [[], ["demo"]])

@@ -16,6 +16,7 @@ from metadata_tool.limits import COVERED_NAMESPACES
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
 from metadata_tool.pulsar.completeness import Completeness, Finding
 from metadata_tool.pulsar.coverage import Coverage
+from metadata_tool.pulsar.migration import Migration
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.tree_scan import ScanResult, TreeScan
 from metadata_tool.store import Store
@@ -63,6 +64,10 @@ class BackupResult:
     seconds: Seconds
     findings: tuple[Finding, ...] = ()
     """What a restore of scope `bookies-lost` cannot adapt, because it is missing or elsewhere."""
+    migration: Migration | None = None
+    """The move of Pulsar's metadata to another store. None if there was none."""
+    last_change: int = 0
+    """When a znode was last created or set, in epoch ms. 0 if the tree is empty."""
 
     @property
     def clusters(self) -> list[str]:
@@ -129,6 +134,8 @@ def run(
         size_total=size + sum(earlier.size for earlier in before),
         seconds=phases.seconds,
         findings=_findings(Layout(job.source.chroot, job.managed_ledger_path), found),
+        migration=found.facts.migration,
+        last_change=found.facts.last_change,
     )
     _log(result)
     return result
@@ -219,6 +226,8 @@ def _log(result: BackupResult) -> None:
             "seconds": round(result.seconds.total, 3),
         },
     )
+    if result.migration and result.migration.warning:
+        log.warning("%s", result.migration.warning, extra={"backup": result.backup.uri})
     for finding in result.findings:
         log.warning(
             "a restore of this backup with lost bookies will be refused, because %s. %s",

@@ -12,6 +12,7 @@ from metadata_tool.fetch import require_match, verify
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.manifest import Manifest
 from metadata_tool.pulsar.completeness import Completeness, Finding
+from metadata_tool.pulsar.migration import FLAG, Migration
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.placement import PlacementFinder
 from metadata_tool.pulsar.topics import TopicDecoder
@@ -28,12 +29,16 @@ class Inspection:
     bytes: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     """What a restore of scope `bookies-lost` cannot adapt."""
+    migration: Migration | None = None
+    """The move of Pulsar's metadata to another store. None if there was none."""
 
     def as_json(self) -> dict[str, Any]:
-        """The manifest, the counts by top-level path, and the findings."""
+        """The manifest, the counts by top-level path, the findings, and the move to another store."""
         top_level = {path: {"znodes": self.znodes[path], "bytes": self.bytes[path]} for path in self.znodes}
         findings = [finding.what for finding in self.findings]
-        return {"manifest": self.manifest.to_json(), "topLevel": top_level, "findings": findings}
+        migration = self.migration.to_json() if self.migration else None
+        manifest = self.manifest.to_json()
+        return {"manifest": manifest, "topLevel": top_level, "findings": findings, "migration": migration}
 
     def as_text(self) -> str:
         """The same for people, with the total of the coverage (docs/recovery.md)."""
@@ -43,6 +48,8 @@ class Inspection:
         lines = [*_rows(fields)]
         if coverage := self._coverage():
             lines += ["", "COVERAGE (what a restore of scope bookies-lost brings back and loses)", *_rows(coverage)]
+        if self.migration and self.migration.warning:
+            lines += ["", "MOVE TO ANOTHER STORE", f"{self.migration.warning}."]
         if self.findings:
             lines += ["", "FINDINGS (why a restore of scope bookies-lost refuses this backup)"]
             lines += [f"{finding.what}. {finding.at_restore}." for finding in self.findings]
@@ -70,7 +77,7 @@ def inspect(point: RestorePoint, path: Path, each: Callable[[Node], None]) -> In
             inspection.bytes[top] += len(node.data or b"")
             finder.add(node)
             each(node)
-        inspection.findings = finder.findings()
+        inspection.findings, inspection.migration = finder.findings(), finder.migration
         return inspection
 
 
@@ -92,8 +99,12 @@ class _Finder:
         self._layout = Layout(manifest.chroot, manifest.managed_ledger_path)
         self._placement, self._topics = PlacementFinder(self._layout), TopicDecoder(self._layout)
         self._unknown = UnknownZnodes()
+        self._flag = self._layout.absolute(FLAG).encode()
+        self.migration: Migration | None = None
 
     def add(self, node: Node) -> None:
+        if node.path == self._flag:
+            self.migration = Migration.parse(node.data)
         self._placement.add(node.path, node.data)
         if not self._topics.understands(node.path):
             self._unknown.add(node.path, node.data)

@@ -50,6 +50,16 @@ UNKNOWN = Metric(
     "gauge",
     "Znodes with data below the managed ledgers that are neither topics nor subscriptions.",
 )
+MOVED = Metric(
+    "backup_metadata_moved",
+    "gauge",
+    "1 if Pulsar has moved its metadata from this ZooKeeper to another store (PIP-454), else 0.",
+)
+LAST_CHANGE = Metric(
+    "backup_tree_last_change_timestamp_seconds",
+    "gauge",
+    "When a persistent znode of the last backup was last created or set, in epoch seconds. 0 before the first backup.",
+)
 
 RECOVERABLE_BYTES = Metric(
     "backup_recoverable_bytes", "gauge", "Bytes in tiered storage that a restore would bring back."
@@ -86,6 +96,8 @@ METRICS = (
     UNPROVEN_ACLS,
     FINDINGS,
     UNKNOWN,
+    MOVED,
+    LAST_CHANGE,
 )
 
 
@@ -127,6 +139,8 @@ class Metrics:
                 UNPROVEN_ACLS: report.manifest.unproven_acls or 0,
                 FINDINGS: len(report.findings),
                 UNKNOWN: report.coverage.unknown.count,
+                MOVED: report.migration is not None and report.migration.moved,
+                LAST_CHANGE: report.last_change / 1000,
             }
             self._coverage = _bounded(report.coverage)
 

@@ -98,11 +98,20 @@ def _answer_errors(app: Flask) -> None:
 
 
 def _content(newest: Backup, report: BackupResult | None) -> dict[str, Any]:
-    """Clusters, coverage and findings of the newest backup. Empty if this service did not make it."""
+    """Clusters, coverage, findings and migration of the newest backup. Empty if this service did not make it."""
     if report is None or report.backup.name != newest.name:
         return {}
     findings = [finding.what for finding in report.findings]
-    return {"clusters": report.clusters, "coverage": report.coverage.total.to_json(), "findings": findings}
+    return {
+        "clusters": report.clusters,
+        "coverage": report.coverage.total.to_json(),
+        "findings": findings,
+        **_migration(report),
+    }
+
+
+def _migration(report: BackupResult) -> dict[str, Any]:
+    return {"migration": report.migration.to_json() if report.migration else None}
 
 
 def _coverage(report: BackupResult | None, namespace: str | None) -> Answer:
@@ -111,7 +120,7 @@ def _coverage(report: BackupResult | None, namespace: str | None) -> Answer:
     covered, name = report.coverage, {"backup": str(report.backup.name)}
     if namespace is None:
         tenants = {tenant: counts.to_json() for tenant, counts in covered.tenants.items()}
-        return _json({**name, **covered.to_json(limits.NAMESPACES), "tenants": tenants})
+        return _json({**name, **_migration(report), **covered.to_json(limits.NAMESPACES), "tenants": tenants})
     if namespace not in covered.namespaces:
         return _error(404, "the last backup does not have this namespace. Name it as tenant/namespace")
     topics = [loss.to_json() for loss in covered.topics_of(namespace)[: limits.TOPICS]]

@@ -9,6 +9,7 @@ import pytest
 
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from metadata_tool.pulsar.ids import Counter as IdCounter
+from metadata_tool.pulsar.migration import Migration
 from metadata_tool.pulsar.recovery import RecoveryChanges
 from metadata_tool.pulsar.report import RecoveryReport
 from metadata_tool.pulsar.rules import RecoveryPlan, Scope
@@ -93,6 +94,17 @@ def test_lines(changes: dict[str, Any], expected: list[str]) -> None:
             id="more terminated",
         ),
         pytest.param(
+            {"facts": replace(FACTS, migration=Migration("COMPLETED", "oxia://x"))},
+            [
+                (
+                    "at the backup, Pulsar's metadata was moving or had moved to oxia://x (phase COMPLETED). "
+                    "Brokers now use the restored ZooKeeper, and later changes in the other store are not in it"
+                )
+            ],
+            id="move to another store",
+        ),
+        pytest.param({"facts": replace(FACTS, migration=Migration("FAILED", "oxia://x"))}, [], id="failed move"),
+        pytest.param(
             {"facts": replace(FACTS, has_ledgers=False)},
             [
                 (
@@ -141,6 +153,7 @@ def test_namespaces_are_limited() -> None:
 def test_json() -> None:
     """The JSON has everything, and is the same for the same recovery."""
     facts = replace(FACTS, retention={"shop/orders": None}, terminated=["a/b/c"], terminated_count=1)
+    facts.migration = Migration("COMPLETED", "oxia://x")
     changes = RecoveryChanges(Counter(b=1, a=2), Counter(c=3), ["/x: not JSON"], 1, ["/y (9 bytes)"])
     coverage = Coverage({"shop/orders": SHOP})
     made = report(facts=facts, changes=changes, coverage=coverage, findings=("the tree has no /ledgers",))
@@ -157,6 +170,7 @@ def test_json() -> None:
         "removed": {"c": 3},
         "undecodable": {"count": 1, "first": ["/x: not JSON"]},
         "large": ["/y (9 bytes)"],
+        "migration": {"phase": "COMPLETED", "targetUrl": "oxia://x"},
         "findings": ["the tree has no /ledgers"],
         "coverage": made.coverage.to_json(1),
     }

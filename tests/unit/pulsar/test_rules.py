@@ -239,6 +239,15 @@ def test_long_ids() -> None:
     assert [9, 77 + MARGIN + 2] == [cversion(new, path) for path in counters]
 
 
+@pytest.mark.parametrize("phase", ["PREPARATION", "COPYING", "COMPLETED", "FAILED"])
+@pytest.mark.parametrize("options", [LOST, KEPT])
+def test_move_to_another_store(options: RecoveryOptions, phase: str) -> None:
+    """The flag of a move to another store is removed, whatever its phase is and what survived."""
+    flag = "/a/pulsar/migration-coordinator/migration"
+    new = recover({flag: as_json(phase=phase, targetUrl="oxia://x")}, options, layout=Layout("/a"))
+    assert ["", "/a", "/a/pulsar", "/a/pulsar/migration-coordinator"] == list(new)
+
+
 def test_addresses_of_the_lost_cluster_are_replaced_or_removed() -> None:
     """The lost cluster's addresses are replaced by the new ones, or removed if there are none. The rest stays."""
     assert {"peer": ["x"]} == policies(recover(POLICIES), "/admin/clusters/old")

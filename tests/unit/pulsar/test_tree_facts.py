@@ -20,7 +20,7 @@ BOOKKEEPER = {"/ledgers/idgen": b"", "/ledgers/idgen-long": b"", "/ledgers/idgen
 
 def test_empty_tree() -> None:
     """A tree without Pulsar has no facts."""
-    assert TreeFacts() == facts_of({})
+    assert TreeFacts(last_change=1) == facts_of({})
     assert TreeSummary(-1, has_ledgers=False, counters=(), clusters=(), renamable=True) == facts_of({}).summary
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import TopicDecoder
 from metadata_tool.pulsar.tree_scan import TreeScan
-from metadata_tool.zookeeper.snapshot import Node, printable
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, printable
+from metadata_tool.zookeeper.stat import Stat
 from support.metadata import NAMESPACE, cursor, ledgers, tree
 from support.recovery import POLICIES, scanned
 from support.trees import PATIENT, trees
@@ -54,6 +55,25 @@ def test_each_znode_is_understood_or_unknown(nodes: list[Node]) -> None:
     unknown = [node for node in below if node.data and not decoder.understands(node.path)]
     assert [printable(node.path) for node in unknown] == coverage.unknown.first
     assert len(unknown) == coverage.unknown.count
+
+
+@PATIENT
+@given(trees())
+def test_last_change(nodes: list[Node]) -> None:
+    """The last change is that of the znode with the highest mzxid, whatever happens to its children."""
+    stats = [Stat.unpack(node.stat) for node in nodes]
+    newest = max(stat.mzxid for stat in stats)
+    times = {stat.mtime for stat in stats if stat.mzxid == newest}
+    assert scanned(nodes).facts.last_change in (times if newest else {0})
+
+
+def test_last_change_without_children() -> None:
+    """Ephemeral children change the zxid and the version of their parent, which are no change of the tree."""
+    parent = Stat(czxid=5, mzxid=7, ctime=50, mtime=70, version=1, cversion=3, aversion=0, ephemeral_owner=0, pzxid=9)
+    for pzxid in (9, 999):
+        node = Node(b"", b"", OPEN_ACL_KEY, parent._replace(pzxid=pzxid, cversion=pzxid).pack())
+        assert 70 == scanned([node]).facts.last_change
+    assert 0 == scanned([]).facts.last_change
 
 
 def test_layout() -> None:

@@ -39,6 +39,7 @@ class RecoveryReport:
             "removed": dict(sorted(self.changes.removed.items())),
             "undecodable": {"count": self.changes.undecodable_count, "first": self.changes.undecodable},
             "large": self.changes.large,
+            "migration": self.facts.migration.to_json() if self.facts.migration else None,
             "findings": list(self.findings),
             "coverage": self.coverage.to_json(len(self.coverage.namespaces)),
         }
@@ -85,6 +86,12 @@ class RecoveryReport:
             more = facts.terminated_count - len(facts.terminated)
             names = ", ".join(facts.terminated) + (f" and {more} more" if more else "")
             lines.append(f"reopened {_number(facts.terminated_count, 'terminated topic')}: {names}")
+        if facts.migration and facts.migration.warning:
+            lines.append(
+                "at the backup, Pulsar's metadata was moving or had moved to "
+                f"{facts.migration.target or 'another store'} (phase {facts.migration.phase}). "
+                "Brokers now use the restored ZooKeeper, and later changes in the other store are not in it"
+            )
         if not facts.has_ledgers:
             lines.append(
                 "the backup has no /ledgers, so BookKeeper keeps its ledger ids elsewhere. "

@@ -15,6 +15,7 @@ from typing import Any
 from metadata_tool.pulsar import codec, ids
 from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.coverage import is_offloaded
+from metadata_tool.pulsar.migration import FLAG
 from metadata_tool.pulsar.topics import COMPACTION, CURSORS, HEALTH_CHECKS, TOPICS
 from metadata_tool.pulsar.tree_facts import NAMESPACE, V1_NAMESPACE
 from metadata_tool.zookeeper.snapshot import Node
@@ -263,6 +264,15 @@ RULES = (
         "Removed.",
         "These znodes describe brokers that no longer exist. New brokers write ephemeral znodes of their own.",
         _remove,
+    ),
+    Rule(
+        "move to another store",
+        (FLAG,),
+        "Removed.",
+        "Brokers and bookies would use the other store, which is lost or newer. While the znode says that a move runs, "
+        "they would write nothing.",
+        _remove,
+        _BOTH_SCOPES,
     ),
     Rule(
         "own cluster's addresses",

@@ -8,6 +8,7 @@ from typing import Any
 from metadata_tool.pulsar import ids, ledger_layout
 from metadata_tool.pulsar.ledger_layout import Ids, LedgerLayout
 from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
+from metadata_tool.pulsar.migration import FLAG, Migration
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import Cursor, Topic, Undecodable
 from metadata_tool.zookeeper.snapshot import Node
@@ -91,6 +92,13 @@ class TreeFacts:
     terminated_count: int = 0
     has_v1_names: bool = False
     """Whether there are topics or namespaces with V1 names, which include the cluster."""
+    migration: Migration | None = None
+    """The move of the metadata to another store. None if there was none."""
+    last_change: int = 0
+    """When a znode was last created or set, in epoch ms by ZooKeeper's clock. 0 if the tree is empty.
+
+    Ephemeral znodes are not in the tree, so they do not count, and neither do changes to the children of a znode.
+    """
 
     @property
     def own_clusters(self) -> list[str]:
@@ -125,6 +133,7 @@ class FactCollector:
         self._in_ledgers = f"{layout.chroot}/ledgers/".encode()
         self._layout = layout.absolute(ledger_layout.LAYOUT).encode()
         self._in_clusters = f"{layout.chroot}/admin/clusters/".encode()
+        self._migration = layout.absolute(FLAG).encode()
         self._in_policies = f"{layout.chroot}/admin/policies/".encode()
 
     def add_other(self, node: Node) -> None:
@@ -139,6 +148,8 @@ class FactCollector:
         elif path == self._in_ledgers[:-1]:
             self.facts.has_ledgers = True
             self._root_cversion = Stat.unpack(node.stat).cversion
+        elif path == self._migration:
+            self.facts.migration = Migration.parse(node.data)
 
     def _add_ledger(self, node: Node) -> None:
         facts = self.facts

@@ -10,6 +10,7 @@ from metadata_tool.pulsar.placement import Placement, PlacementFinder
 from metadata_tool.pulsar.topics import TopicDecoder
 from metadata_tool.pulsar.tree_facts import FactCollector, TreeFacts
 from metadata_tool.zookeeper.snapshot import Node
+from metadata_tool.zookeeper.stat import MTIME, MZXID
 
 
 class ScanResult(NamedTuple):
@@ -28,10 +29,14 @@ class TreeScan:
         self._facts, self._coverage = FactCollector(layout, limits), CoverageCounter(layout, limits)
         self._placement = PlacementFinder(layout)
         self._topics = self._decoder.root
+        self._newest = bytes(8), bytes(8)
+        """mzxid and mtime of the znode that was created or set last, encoded."""
 
     def add(self, node: Node) -> None:
         """Scan the next znode."""
-        path = node[0]
+        path, stat = node[0], node[3]
+        if stat[MZXID] > self._newest[0]:
+            self._newest = stat[MZXID], stat[MTIME]
         if not path.startswith(self._placement.skip):
             self._placement.add(path, node[1])
         if not path.startswith(self._topics):
@@ -52,4 +57,5 @@ class TreeScan:
     def result(self) -> ScanResult:
         """Everything that was found. Call it at the end of the tree."""
         self._coverage.finish()
+        self._facts.facts.last_change = int.from_bytes(self._newest[1], signed=True)
         return ScanResult(self._facts.facts, self._coverage.coverage, self._placement.placement)

@@ -17,7 +17,9 @@ from typing import NamedTuple
 WIRE_SIZE, STORED_SIZE = 68, 60
 
 CZXID = slice(0, 8)
+MZXID = slice(8, 16)
 CTIME = slice(16, 24)
+MTIME = slice(24, 32)
 CVERSION = slice(36, 40)
 AVERSION = slice(40, 44)
 OWNER = slice(44, 52)
