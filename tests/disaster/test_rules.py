@@ -4,15 +4,10 @@ The others remove references to lost bookies and brokers. One cluster is lost, a
 times, each time without one of the rules.
 """
 
-import subprocess
-import sys
-import textwrap
-
 import pytest
 
 from ci.parts.pulsar import NEWEST
 from support.pulsar import Pulsar
-from support.tool import environment
 from support.world import (
     SUBSCRIPTIONS,
     World,
@@ -28,14 +23,6 @@ from support.world import (
 PARTLY, JSON, COMPACTED = "shop/orders/partly", "shop/orders/json", "shop/orders/compacted"
 NEEDED = ("id counters", "topics", "cookies", "schemas")
 OTHERS = ("subscriptions", "ledgers", "bookies", "under-replication", "load balancer and ownership")
-WITHOUT = """
-    import sys
-    from metadata_tool.pulsar import recovery, rules
-    recovery.RULES = tuple(rule for rule in rules.RULES if rule.name != sys.argv[1])
-    assert len(recovery.RULES) == len(rules.RULES) - (sys.argv[1] != "none")
-    from metadata_tool.cli import main
-    sys.exit(main(["restore"]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +74,7 @@ def trouble(world: World, old: Pulsar) -> str:
 def test_without(rule: str, lost: tuple[World, str, Pulsar]) -> None:
     """With all rules everything works. Without a needed rule something does not, and without another one all does."""
     world, point, old = lost
-    world.restored.mkdir()
-    settings = {"RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(world.restored), "CLUSTER_NAME": "c1"}
-    command = [sys.executable, "-c", textwrap.dedent(WITHOUT), rule]
-    subprocess.run(command, env=environment({**world.settings, **settings}), check=True, capture_output=True)
+    world.restore_without(rule, point)
     found = trouble(world, old)
     world.lose()
     say(f"without the rule {rule}, {found or 'everything works'}")

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from dataclasses import dataclass, field
@@ -19,7 +22,7 @@ from metadata_tool.pulsar.topics import Topic, TopicDecoder
 from support.embedded_s3 import KEYS
 from support.pulsar import Pulsar, eventually
 from support.s3 import S3Server
-from support.tool import succeed
+from support.tool import environment, succeed
 from support.zookeeper import ZooKeeper
 
 OFFLOADS = "offloads"
@@ -37,6 +40,17 @@ THRESHOLDS = {
     "managedLedgerInfoCompressionThresholdInBytes": "0",
     "managedCursorInfoCompressionThresholdInBytes": "0",
 }
+
+
+WITHOUT = """
+    import sys
+    from metadata_tool.pulsar import recovery, rules
+    recovery.RULES = tuple(rule for rule in rules.RULES if rule.name != sys.argv[1])
+    assert len(recovery.RULES) == len(rules.RULES) - (sys.argv[1] != "none")
+    from metadata_tool.cli import main
+    sys.exit(main(["restore"]))
+"""
+"""A restore without the rule of this name."""
 
 
 @dataclass
@@ -60,6 +74,7 @@ class World:
     s3: S3Server
     settings: dict[str, str]
     offloads: str  # the endpoint of the store that Pulsar offloads to
+    broker: dict[str, str] = field(default_factory=dict)  # more settings of brokers
     topics: dict[str, Messages] = field(default_factory=dict)
     generation: int = 0
     promise: dict[str, set[int]] = field(default_factory=dict)
@@ -85,7 +100,7 @@ class World:
             self.zookeeper.address,
             self.offloads,
             OFFLOADS,
-            {**COMPRESSIONS[self.version], **THRESHOLDS},
+            {**COMPRESSIONS[self.version], **THRESHOLDS, **self.broker},
             name,
             ledger_disks=bookies.disks if bookies else None,
             bookie_ports=bookies.bookie_ports if bookies else [],
@@ -115,6 +130,13 @@ class World:
         self.restored.mkdir()
         restoring = {"RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(self.restored), "CLUSTER_NAME": "c1"}
         succeed("restore", settings={**self.settings, **restoring, **settings})
+
+    def restore_without(self, rule: str, point: str) -> None:
+        """Restore a backup for the next cluster, without one of the rules. With the rule `none`, with all of them."""
+        self.restored.mkdir()
+        settings = {"RESTORE_POINT": point, "ZOOKEEPER_DATA_DIR": str(self.restored), "CLUSTER_NAME": "c1"}
+        command = [sys.executable, "-c", textwrap.dedent(WITHOUT), rule]
+        subprocess.run(command, env=environment({**self.settings, **settings}), check=True, capture_output=True)
 
     def promised(self, point: str) -> dict[str, set[int]]:
         """The ledgers that a backup lists as offloaded completely, by topic."""

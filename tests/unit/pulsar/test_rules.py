@@ -162,6 +162,7 @@ def test_compaction_cursors_are_removed() -> None:
         ("/schemas/public/default/t", False),
         ("/loadbalance/brokers/broker:8080", False),
         ("/namespace/public/default/0x00000000_0x40000000", False),
+        ("/service_unit_state/public/default/0x00000000_0xffffffff", False),
         ("/ledgers/LAYOUT", True),
         ("/ledgers/INSTANCEID", True),
         ("/ledgers/underreplication/LAYOUT", True),
@@ -180,7 +181,9 @@ def test_what_is_removed_and_what_stays(path: str, chroot: str, *, stays: bool) 
     for options, expected in ((LOST, stays), (KEPT, True)):
         new = recover({path: b"data"}, options, layout=layout)
         assert expected == (path in new)
-        if expected or not path.startswith((f"{chroot}/ledgers/u", f"{chroot}/load", f"{chroot}/name")):
+        if expected or not path.startswith(
+            tuple(f"{chroot}/{part}" for part in ("ledgers/u", "load", "name", "service"))
+        ):
             assert parent in new
 
 

@@ -260,7 +260,7 @@ RULES = (
     ),
     Rule(
         "load balancer and ownership",
-        ("/loadbalance/<below>/**", "/namespace/<below>/**"),
+        ("/loadbalance/<below>/**", "/namespace/<below>/**", "/service_unit_state/<below>/**"),
         "Removed.",
         "These znodes describe brokers that no longer exist. New brokers write ephemeral znodes of their own.",
         _remove,
