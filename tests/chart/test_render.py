@@ -176,6 +176,40 @@ def test_restore_knows_the_new_cluster() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("buckets", "expected"),
+    [
+        ({}, None),
+        (None, None),
+        ({"old": None}, None),
+        ({"old": "new"}, "old=new"),
+        ({"b.old": "new", "a-old": "newer"}, "a-old=newer,b.old=new"),
+    ],
+)
+def test_moved_buckets(buckets: object, expected: str | None) -> None:
+    """Moved buckets of tiered storage reach the restore, and the backup for `scrub`, in the order of their names."""
+    values = merged(RESTORE, nested("zookeeper.customTools.backup.enable", value=True))
+    rendered = render(merged(values, nested("zookeeper.customTools.restore.tieredStorage.buckets", buckets)))
+    for tool in ("restore", "backup"):
+        data = one(rendered, "ConfigMap", f"snpe-pulsar-{tool}")["data"]
+        assert expected == data.get("TIERED_STORAGE_BUCKETS")
+
+
+@pytest.mark.parametrize(
+    ("buckets", "said"),
+    [
+        ({"old": "new=x"}, "'new=x' does not match"),
+        ({"a,b": "new"}, "'a,b' does not match"),
+        ({"old": ""}, "'' does not match"),
+        ({"old": 7}, "buckets/old"),
+        (["old"], "buckets"),
+    ],
+)
+def test_wrong_moved_buckets(buckets: object, said: str) -> None:
+    """Names that no bucket can have are refused."""
+    assert said in refusal(merged(RESTORE, nested("zookeeper.customTools.restore.tieredStorage.buckets", buckets)), 3)
+
+
 def pod(values: dict[str, Any], name: str) -> dict[str, Any]:
     """The pods of a StatefulSet."""
     return dict(

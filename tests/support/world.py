@@ -21,7 +21,7 @@ from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import Topic, TopicDecoder
 from support.embedded_s3 import KEYS
 from support.pulsar import Pulsar, eventually
-from support.s3 import S3Server
+from support.s3 import S3Server, s3_client
 from support.tool import environment, succeed
 from support.zookeeper import ZooKeeper
 
@@ -75,6 +75,7 @@ class World:
     settings: dict[str, str]
     offloads: str  # the endpoint of the store that Pulsar offloads to
     broker: dict[str, str] = field(default_factory=dict)  # more settings of brokers
+    bucket: str = OFFLOADS  # the one that brokers offload to
     topics: dict[str, Messages] = field(default_factory=dict)
     generation: int = 0
     promise: dict[str, set[int]] = field(default_factory=dict)
@@ -99,7 +100,7 @@ class World:
             self.place / "pulsar",
             self.zookeeper.address,
             self.offloads,
-            OFFLOADS,
+            self.bucket,
             {**COMPRESSIONS[self.version], **THRESHOLDS, **self.broker},
             name,
             ledger_disks=bookies.disks if bookies else None,
@@ -161,6 +162,17 @@ class World:
         }
         found = json.loads(succeed("scrub", point, "--json", settings={**self.settings, **access}))
         return {state: counts["ledgers"] for state, counts in found["total"].items()}
+
+    def move_offloads(self, bucket: str) -> None:
+        """Copy all that is offloaded to a new bucket, and delete the old one. Later brokers offload to the new one."""
+        s3 = s3_client(self.offloads, KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"])
+        s3.create_bucket(Bucket=bucket)
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        for key in [item["Key"] for page in pages for item in page.get("Contents", [])]:
+            s3.copy_object(Bucket=bucket, Key=key, CopySource={"Bucket": self.bucket, "Key": key})
+            s3.delete_object(Bucket=self.bucket, Key=key)
+        s3.delete_bucket(Bucket=self.bucket)
+        self.bucket = bucket
 
     def end(self) -> None:
         """Stop everything."""

@@ -13,6 +13,7 @@ from metadata_tool.catalog import BackupName, RestorePoint, Series
 from metadata_tool.environment import Environment
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
+from metadata_tool.pulsar.moved_buckets import MovedBuckets
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
@@ -324,6 +325,54 @@ def test_wrong_names_of_buckets(value: str) -> None:
         Settings({"TIERED_STORAGE_BUCKETS": value}).tiered_storage()
     assert "TIERED_STORAGE_BUCKETS is not valid" == caught.value.message
     assert "Set it to old-name=new-name" in caught.value.hint
+
+
+def test_moved_buckets_of_a_restore() -> None:
+    """A restore gets the moved buckets, and the brokers' region and endpoint for them, apart from its own access."""
+    own = {
+        "TIERED_STORAGE_BROKER_REGION": "us-east-2",
+        "TIERED_STORAGE_BROKER_ENDPOINT_URL": "https://s3.example.net",
+        "TIERED_STORAGE_BUCKETS": "older=newer,old=new",
+    }
+    job = Settings(RESTORE | own).restore()
+    expected = MovedBuckets((("old", "new"), ("older", "newer")), "us-east-2", "https://s3.example.net")
+    assert (expected, None) == (job.recovery_options.buckets, job.bucket_access)
+
+
+@pytest.mark.parametrize(
+    "name", ["TIERED_STORAGE_ENDPOINT_URL", "TIERED_STORAGE_REGION", "TIERED_STORAGE_ACCESS_KEY_ID"]
+)
+def test_access_of_a_restore(name: str) -> None:
+    """A restore reads the buckets of tiered storage if an endpoint, a region or a key is set for them."""
+    environment = RESTORE | {name: TIERED_STORAGE[name]}
+    if name == "TIERED_STORAGE_ACCESS_KEY_ID":
+        environment["TIERED_STORAGE_SECRET_ACCESS_KEY"] = SECRET
+    assert Settings(environment).restore().bucket_access == Settings(environment).tiered_storage().options
+    assert Settings(RESTORE | {"TIERED_STORAGE_ADDRESSING_STYLE": "path"}).restore().bucket_access is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TIERED_STORAGE_BUCKETS", "old"),
+        ("TIERED_STORAGE_BROKER_REGION", "eu west"),
+        ("TIERED_STORAGE_BROKER_ENDPOINT_URL", "s3"),
+        ("TIERED_STORAGE_SECRET_ACCESS_KEY", SECRET),
+    ],
+)
+def test_wrong_moved_buckets_of_a_restore(name: str, value: str) -> None:
+    """Each setting of moved buckets is checked before a restore does anything."""
+    with refused(name) as caught:
+        Settings(RESTORE | {"TIERED_STORAGE_BUCKETS": "old=new", name: value}).restore()
+    assert SECRET not in said(caught.value)
+
+
+@pytest.mark.parametrize("name", ["TIERED_STORAGE_BROKER_REGION", "TIERED_STORAGE_BROKER_ENDPOINT_URL"])
+def test_place_of_buckets_that_have_not_moved(name: str) -> None:
+    """A region or an endpoint without a bucket that has moved is a mistake."""
+    with refused(name) as caught:
+        Settings(RESTORE | {name: "https://s3"}).restore()
+    assert "is set, but TIERED_STORAGE_BUCKETS is not" in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["s3.example.com", "ftp://s3.example.com", "https://two words"])

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from metadata_tool.bucket_check import check_buckets
 from metadata_tool.decision import Action, Decision
 from metadata_tool.fetch import fetched
 from metadata_tool.lifecycle import Heartbeat
@@ -48,7 +49,7 @@ def _place(job: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, move_asid
     """Put the tree where ZooKeeper looks for it."""
     begin = time.monotonic()
     with fetched(job.point, open_store(job.point.location), job.spool_dir, heartbeat) as path:
-        tree = RestoredTree.of(job, path, heartbeat)
+        tree = _checked_tree(job, path, heartbeat)
         job.data.require_space(tree.size)
         placed = job.data.place(tree.zxid, tree.write, job.aside, replacing=move_aside)
     seconds = round(time.monotonic() - begin, 3)
@@ -60,9 +61,16 @@ def _place(job: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, move_asid
 def _rehearse(job: RestoreJob, open_store: Open, heartbeat: Heartbeat) -> None:
     """Do everything but placing the tree, and log the report."""
     with fetched(job.point, open_store(job.point.location), job.spool_dir, heartbeat) as path:
-        tree = RestoredTree.of(job, path, heartbeat)
+        tree = _checked_tree(job, path, heartbeat)
         job.data.require_space(tree.size)
         tree.write(_Nowhere())
+
+
+def _checked_tree(job: RestoreJob, path: Path, heartbeat: Heartbeat) -> RestoredTree:
+    """The tree to write, whose buckets of tiered storage are there as far as was asked."""
+    tree = RestoredTree.of(job, path, heartbeat)
+    check_buckets(job, path, tree.layout, heartbeat)
+    return tree
 
 
 def _join(job: RestoreJob, decision: Decision) -> None:

@@ -7,6 +7,7 @@ from metadata_tool.catalog import RestorePoint, Series
 from metadata_tool.errors import ToolError
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.restore_marker import Marker
+from metadata_tool.store.base import StoreOptions
 from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.sasl import Sasl
 from metadata_tool.zookeeper.session import Login
@@ -22,7 +23,7 @@ class RestoreJob:
     port of their AdminServers, `admin_address` the address of this member's (empty: all addresses). `newer_in` are
     places to check for newer backups, in addition to the place of the backup. `allow_partial`: a backup is restored
     even if it lacks a part of Pulsar's metadata. `looked_up`: the backup is the newest of a series, and was not chosen
-    by an operator.
+    by an operator. `bucket_access` is how to read the buckets of tiered storage. If it is None, they are not checked.
     """
 
     wanted: RestorePoint | Series
@@ -38,6 +39,7 @@ class RestoreJob:
     allow_partial: bool = False
     looked_up: bool = False
     newer_in: tuple[Series, ...] = ()
+    bucket_access: StoreOptions | None = None
     login: Login | None = None
     tls: Tls | None = None
     sasl: Sasl | None = None

@@ -12,6 +12,7 @@ from metadata_tool.catalog import LATEST, PREFIX, RestorePoint, Series
 from metadata_tool.environment import Environment
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
+from metadata_tool.pulsar.moved_buckets import MovedBuckets
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
@@ -38,6 +39,7 @@ _BY_MECHANISM = {
     GSSAPI: (var.ZOOKEEPER_SASL_KEYTAB, var.ZOOKEEPER_SASL_PRINCIPAL, var.ZOOKEEPER_SASL_SERVICE),
 }
 _ENDPOINT = re.compile(r"(?:https?://[!-~]+)?")
+_REGION = re.compile(r"[a-zA-Z0-9-]*")
 _KMS_KEY = re.compile(r"[A-Za-z0-9:/_.-]*")
 _STORAGE_CLASS = re.compile(r"[A-Z0-9_]*")
 _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
@@ -163,6 +165,11 @@ class Settings:
 
     def tiered_storage(self) -> TieredStorageSettings:
         """How to read the buckets of tiered storage. What is not set is as for the store of the backups."""
+        return TieredStorageSettings(
+            self._tiered_storage_options(), self._moved_buckets(), self._read.number(var.SCRUB_REQUESTS)
+        )
+
+    def _tiered_storage_options(self) -> StoreOptions:
         own = self.store(Location("s3a", "", "")).options
         access_key = self._read.text(var.TIERED_STORAGE_ACCESS_KEY_ID)
         secret_key = self._read.text(var.TIERED_STORAGE_SECRET_ACCESS_KEY)
@@ -170,7 +177,7 @@ class Settings:
             names = [var.TIERED_STORAGE_ACCESS_KEY_ID.name, var.TIERED_STORAGE_SECRET_ACCESS_KEY.name]
             given, missing = names if access_key else reversed(names)
             raise SettingError(f"{given} is set, but {missing} is not", "Set both of them, or neither")
-        options = replace(
+        return replace(
             own,
             endpoint_url=self._read.matching(
                 var.TIERED_STORAGE_ENDPOINT_URL, _ENDPOINT, "an address such as https://s3.example.com"
@@ -180,7 +187,6 @@ class Settings:
             keys=Keys(access_key, secret_key) if access_key else None,
             expected_bucket_owner="",
         )
-        return TieredStorageSettings(options, self._moved_buckets(), self._read.number(var.SCRUB_REQUESTS))
 
     def _moved_buckets(self) -> dict[str, str]:
         """New names of buckets by their old ones."""
@@ -211,10 +217,17 @@ class Settings:
             allow_older=self._read.switch(var.ALLOW_OLDER),
             allow_partial=self._read.switch(var.ALLOW_PARTIAL),
             newer_in=self._newer_in(),
+            bucket_access=self._bucket_access(),
             login=self._login(),
             tls=self._tls(),
             sasl=self._sasl(),
         )
+
+    def _bucket_access(self) -> StoreOptions | None:
+        """How a restore reads the buckets of tiered storage. None if nothing is set for that."""
+        own = (var.TIERED_STORAGE_ENDPOINT_URL, var.TIERED_STORAGE_REGION, var.TIERED_STORAGE_ACCESS_KEY_ID)
+        options = self._tiered_storage_options()
+        return options if any(self._read.text(variable) for variable in own) else None
 
     def _wanted(self) -> RestorePoint | Series:
         if self._read.text(var.RESTORE_POINT) == LATEST:
@@ -254,6 +267,23 @@ class Settings:
                 if self._read.text(variable)
             ),
             layout=Layout(chroot, self._managed_ledger_path()),
+            buckets=self._buckets_of_restore(),
+        )
+
+    def _buckets_of_restore(self) -> MovedBuckets:
+        names = self._moved_buckets()
+        for variable in (var.TIERED_STORAGE_BROKER_REGION, var.TIERED_STORAGE_BROKER_ENDPOINT_URL):
+            if self._read.text(variable) and not names:
+                raise SettingError(
+                    f"{variable.name} is set, but TIERED_STORAGE_BUCKETS is not",
+                    f"Set TIERED_STORAGE_BUCKETS to the buckets that have moved, or remove {variable.name}",
+                )
+        return MovedBuckets(
+            tuple(sorted(names.items())),
+            self._read.matching(var.TIERED_STORAGE_BROKER_REGION, _REGION, "a region such as eu-west-1"),
+            self._read.matching(
+                var.TIERED_STORAGE_BROKER_ENDPOINT_URL, _ENDPOINT, "an address such as https://s3.example.com"
+            ),
         )
 
     def _managed_ledger_path(self) -> str:

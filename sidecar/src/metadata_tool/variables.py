@@ -11,6 +11,7 @@ _ENSEMBLE = (*_BACKUP, "restore")
 _STORE = ("serve", "backup", "list", "verify", "inspect", "scrub", "restore")
 _SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "restore")
 _SCRUB = ("scrub",)
+_TIERED_STORAGE = ("scrub", "restore")
 _DEFAULT = ReadLimits()
 
 LOG_FORMATS = ("text", "json")
@@ -347,29 +348,41 @@ S3_CREDENTIALS_DIR = _path(
 )
 TIERED_STORAGE_ENDPOINT_URL = Variable(
     "TIERED_STORAGE_ENDPOINT_URL",
-    _SCRUB,
+    _TIERED_STORAGE,
     "The object store of tiered storage, if it is not the one of the backups, such as `https://s3.example.com`",
 )
 TIERED_STORAGE_REGION = Variable(
-    "TIERED_STORAGE_REGION", _SCRUB, "The region of the buckets of tiered storage. Unset: AWS_REGION"
+    "TIERED_STORAGE_REGION", _TIERED_STORAGE, "The region of the buckets of tiered storage. Unset: AWS_REGION"
 )
 TIERED_STORAGE_ADDRESSING_STYLE = _choice(
     "TIERED_STORAGE_ADDRESSING_STYLE",
-    _SCRUB,
+    _TIERED_STORAGE,
     "How these buckets are named in requests. Unset: as S3_ADDRESSING_STYLE says",
     "",
     ("auto", "path", "virtual"),
 )
 TIERED_STORAGE_ACCESS_KEY_ID = Variable(
     "TIERED_STORAGE_ACCESS_KEY_ID",
-    _SCRUB,
+    _TIERED_STORAGE,
     "A key that may list and read the buckets of tiered storage. Unset: the credentials of the backups",
 )
-TIERED_STORAGE_SECRET_ACCESS_KEY = Variable("TIERED_STORAGE_SECRET_ACCESS_KEY", _SCRUB, "The secret of that key")
+TIERED_STORAGE_SECRET_ACCESS_KEY = Variable(
+    "TIERED_STORAGE_SECRET_ACCESS_KEY", _TIERED_STORAGE, "The secret of that key"
+)
 TIERED_STORAGE_BUCKETS = Variable(
     "TIERED_STORAGE_BUCKETS",
-    _SCRUB,
-    "Buckets that have moved since the backup, `old-name=new-name,…`",
+    _TIERED_STORAGE,
+    "Buckets that have moved since the backup, `old-name=new-name,…`. A restore writes the new names into the tree",
+)
+TIERED_STORAGE_BROKER_REGION = Variable(
+    "TIERED_STORAGE_BROKER_REGION",
+    ("restore",),
+    "The region of the moved buckets for brokers, which a restore writes into the tree. Unset: as in the backup",
+)
+TIERED_STORAGE_BROKER_ENDPOINT_URL = Variable(
+    "TIERED_STORAGE_BROKER_ENDPOINT_URL",
+    ("restore",),
+    "The object store of the moved buckets for brokers, which a restore writes into the tree. Unset: as in the backup",
 )
 SCRUB_REQUESTS = _number(
     "SCRUB_REQUESTS",

@@ -6,6 +6,7 @@ import pytest
 
 from metadata_tool.errors import ClusterNameDiffers
 from metadata_tool.pulsar.ids import MARGIN, Counter
+from metadata_tool.pulsar.moved_buckets import MovedBuckets
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import RecoveryPlan, Scope
@@ -31,6 +32,7 @@ def refusal(options: RecoveryOptions, saved: TreeSummary) -> str:
 def test_plan() -> None:
     """A plan has the options, the next id counter, and the zxid and time of changed znodes."""
     options = RecoveryOptions(Scope.BOOKIES_LOST, "new", rename_cluster=True, infinite_retention=True, urls=URLS)
+    options = replace(options, buckets=MovedBuckets((("a", "b"),)))
     expected = RecoveryPlan(
         scope=Scope.BOOKIES_LOST,
         counter=Counter(None, 41 + MARGIN + 2),
@@ -40,6 +42,7 @@ def test_plan() -> None:
         cluster="new",
         rename=("old", "new"),
         urls=URLS,
+        buckets=MovedBuckets((("a", "b"),)),
     )
     assert expected == options.plan(summary("old"), ZXID, TIME)
 
@@ -120,3 +123,8 @@ def test_described() -> None:
     assert expected == options.described()
     unusual = {"chroot of ZOOKEEPER_SERVERS": "/pulsar", "MANAGED_LEDGER_PATH": "/own"}
     assert expected | unusual == replace(options, layout=Layout("/pulsar", "/own")).described()
+    moved = {"TIERED_STORAGE_BUCKETS": "a=b,c=d"}
+    assert expected | moved == replace(options, buckets=MovedBuckets((("c", "d"), ("a", "b")))).described()
+    moved |= {"TIERED_STORAGE_BROKER_REGION": "us", "TIERED_STORAGE_BROKER_ENDPOINT_URL": "http://x"}
+    full = MovedBuckets((("a", "b"), ("c", "d")), "us", "http://x")
+    assert expected | moved == replace(options, buckets=full).described()

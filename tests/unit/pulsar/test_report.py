@@ -10,6 +10,7 @@ import pytest
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from metadata_tool.pulsar.ids import Counter as IdCounter
 from metadata_tool.pulsar.migration import Migration
+from metadata_tool.pulsar.moved_buckets import MovedBuckets
 from metadata_tool.pulsar.recovery import RecoveryChanges
 from metadata_tool.pulsar.report import RecoveryReport
 from metadata_tool.pulsar.rules import RecoveryPlan, Scope
@@ -43,6 +44,11 @@ def test_shortest_text() -> None:
     [
         pytest.param(
             {"plan": replace(PLAN, rename=("old", "new"))}, ["cluster old was renamed to new"], id="renamed cluster"
+        ),
+        pytest.param(
+            {"plan": replace(PLAN, buckets=MovedBuckets((("a", "b"), ("c", "d"))))},
+            ["bucket a is now b", "bucket c is now d"],
+            id="moved buckets",
         ),
         pytest.param(
             {"changes": RecoveryChanges(Counter(topics=2, cookies=1), Counter(ledgers=1))},
@@ -163,6 +169,7 @@ def test_json() -> None:
         "renamed": None,
         "infiniteRetention": False,
         "retentionBefore": {},
+        "buckets": {},
         "highestLedgerId": 41,
         "nextLedgerId": 1001,
         "terminated": {"count": 1, "first": ["a/b/c"]},

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 from metadata_tool.pulsar.codec import encode, managed_cursor, managed_ledger
 from metadata_tool.pulsar.ids import MARGIN
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedLedgerInfo
+from metadata_tool.pulsar.moved_buckets import MovedBuckets, ledger_buckets
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import RULES, Rule, Scope
 from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.stat import Stat
 from support.metadata import NAMESPACE, as_json, cursor, ledgers, tree
+from support.offload import Offloaded, topic_value
 from support.recovery import KEPT, LOST, POLICIES, ZXID, recover, recovered
 from support.trees import PATIENT
 
@@ -352,6 +355,67 @@ def test_unexpected_json_is_accepted() -> None:
     }
     new = recover(content, RENAMED)
     assert "new" in policies(new, "/admin/policies/a/b")["replication_clusters"]
+
+
+MOVED = MovedBuckets((("old", "new"),))
+LEDGERS = [Offloaded(UUID(int=1), 3), Offloaded(UUID(int=2), 4)]
+
+
+def buckets(nodes: Mapping[str, Node], path: str) -> list[str]:
+    """The buckets of a topic's ledgers."""
+    return [name for ledger in managed_ledger(data(nodes, path)).ledgerInfo for name in ledger_buckets(ledger)]
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_moved_buckets(scope: Scope) -> None:
+    """In both scopes, ledgers and policies name the new bucket, and other buckets keep their names."""
+    options = RecoveryOptions(scope, buckets=MOVED)
+    policy = as_json(offload_policies={"s3ManagedLedgerOffloadBucket": "old"}, bundles={"numBundles": 4})
+    content = {
+        f"{NAMESPACE}/moved": topic_value(LEDGERS, "old"),
+        f"{NAMESPACE}/other": topic_value(LEDGERS, "other"),
+        "/managed-ledgers/t/n/segment/a/0000-ffff-0": topic_value(LEDGERS, "old"),
+        f"{NAMESPACE}/moved/sub": cursor(-1),
+        "/admin/policies/public/default": policy,
+        "/admin/policies/prop/us-west/ns": policy,
+        "/admin/policies/public/none": b"",
+    }
+    nodes, changes = recovered(tree(content), options)
+    new = {node.path.decode(): node for node in nodes}
+    for path in (f"{NAMESPACE}/moved", "/managed-ledgers/t/n/segment/a/0000-ffff-0"):
+        assert ["new", "new"] == buckets(new, path)
+    assert ["other", "other"] == buckets(new, f"{NAMESPACE}/other")
+    expected = {"offload_policies": {"s3ManagedLedgerOffloadBucket": "new"}, "bundles": {"numBundles": 4}}
+    for path in ("/admin/policies/public/default", "/admin/policies/prop/us-west/ns"):
+        assert expected == policies(new, path)
+    assert (2, 2) == (changes.changed["moved buckets"], changes.changed["namespaces' buckets"])
+    kept = Stat.unpack(new["/admin/policies/public/none"].stat)
+    assert 1 == kept.mzxid
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_no_bucket_has_moved(scope: Scope) -> None:
+    """Without moved buckets, no topic and no policy changes for them."""
+    saved = {f"{NAMESPACE}/t": topic_value(LEDGERS, "old"), "/admin/policies/a/b": b'{"offload_policies": {}}'}
+    _, changes = recovered(tree(saved), RecoveryOptions(scope))
+    assert not {"moved buckets", "namespaces' buckets"} & set(changes.changed)
+
+
+def test_moved_buckets_of_a_compressed_list() -> None:
+    """A compressed list of ledgers stays compressed."""
+    saved = encode(managed_ledger(topic_value(LEDGERS, "old")), COMPRESSED)
+    new = recover({f"{NAMESPACE}/t": saved}, RecoveryOptions(Scope.BOOKIES_KEPT, buckets=MOVED))
+    assert (saved[:8], ["new", "new"]) == (data(new, f"{NAMESPACE}/t")[:8], buckets(new, f"{NAMESPACE}/t"))
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_undecodable_is_reported_once(scope: Scope) -> None:
+    """A znode that several rules cannot decode is reported once, in the order of the tree."""
+    content = {f"{NAMESPACE}/bad": b"\xff", f"{NAMESPACE}/worse": b"\xff", "/admin/policies/a/b": b"{"}
+    _, changes = recovered(tree(content), RecoveryOptions(scope, buckets=MOVED, infinite_retention=True))
+    expected = ["/admin/policies/a/b", f"{NAMESPACE}/bad", f"{NAMESPACE}/worse"]
+    assert expected == [line.partition(":")[0] for line in changes.undecodable]
+    assert 3 == changes.undecodable_count
 
 
 def test_infinite_retention() -> None:

@@ -20,6 +20,19 @@ restored files.
     {{- end }}
 {{- end }}
 
+{{/* The buckets of tiered storage that have moved, as a line of the environment. Empty if there are none. */}}
+{{- define "pulsar.tieredStorage.moved" -}}
+{{- $pairs := list -}}
+{{- range $old, $new := (.Values.zookeeper.customTools.restore.tieredStorage | default dict).buckets }}
+{{- if $new }}
+{{- $pairs = append $pairs (printf "%s=%s" $old $new) }}
+{{- end }}
+{{- end }}
+{{- with $pairs }}
+TIERED_STORAGE_BUCKETS: {{ join "," . | quote }}
+{{- end }}
+{{- end }}
+
 {{/* The environment of the restore. */}}
 {{- define "pulsar.restore.data" -}}
 {{- $restore := .Values.zookeeper.customTools.restore -}}
@@ -39,6 +52,7 @@ OVERWRITE_EXISTING: {{ $restore.overwriteExisting | quote }}
 RESTORE_SCOPE: {{ $restore.scope | quote }}
 INFINITE_RETENTION: {{ $restore.infiniteRetention | quote }}
 RENAME_CLUSTER: {{ $restore.renameCluster | quote }}
+{{- include "pulsar.tieredStorage.moved" . }}
 {{- if or .Values.initialize $metadata.clusterName }}
 CLUSTER_NAME: {{ include "pulsar.clusterName" . | quote }}
 {{- end }}

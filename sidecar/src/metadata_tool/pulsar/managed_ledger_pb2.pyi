@@ -24,8 +24,10 @@ class OffloadDriverMetadata(_message.Message):
     def __init__(self, name: _Optional[str] = ..., properties: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ...) -> None: ...
 
 class OffloadSegment(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("driverMetadata",)
+    DRIVERMETADATA_FIELD_NUMBER: _ClassVar[int]
+    driverMetadata: OffloadDriverMetadata
+    def __init__(self, driverMetadata: _Optional[_Union[OffloadDriverMetadata, _Mapping]] = ...) -> None: ...
 
 class OffloadContext(_message.Message):
     __slots__ = ("uidMsb", "uidLsb", "complete", "bookkeeperDeleted", "timestamp", "driverMetadata", "offloadSegment")

@@ -60,6 +60,7 @@ class Recovery:
         self._renamed = renamed
         self._layout = layout
         self._max_znode = max_znode
+        self._undecodable: bytes | None = None
         self._chroot = layout.chroot.encode()
         self._rules = list(self._path_rules())
         self._rules_at: dict[tuple[bytes, int], list[tuple[Pattern[bytes], Rule]]] = {}
@@ -93,6 +94,9 @@ class Recovery:
         try:
             result = rule.transform(node, match, self._plan)
         except UndecodableError as error:
+            if node.path == self._undecodable:  # another rule has reported it
+                return node
+            self._undecodable = node.path
             self.changes.undecodable_count += 1
             if len(self.changes.undecodable) < MAX_REPORTED:
                 self.changes.undecodable.append(f"{printable(node.path)}: {error}")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from metadata_tool.errors import ClusterNameDiffers
 from metadata_tool.pulsar.ids import next_counter
+from metadata_tool.pulsar.moved_buckets import MovedBuckets
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.rules import RecoveryPlan, Scope
 from metadata_tool.pulsar.tree_facts import TreeSummary
@@ -22,11 +23,12 @@ class RecoveryOptions:
     infinite_retention: bool = False
     urls: tuple[tuple[str, str], ...] = ()
     layout: Layout = field(default_factory=Layout)
+    buckets: MovedBuckets = field(default_factory=MovedBuckets)
 
     def described(self) -> dict[str, str]:
         """All options by the names of their settings. Equal options restore equal trees.
 
-        The chroot and the path of managed ledgers are included only if they are not the default.
+        Moved buckets, the chroot and the path of managed ledgers are included only if they are not the default.
         """
         switches = {"RENAME_CLUSTER": self.rename_cluster, "INFINITE_RETENTION": self.infinite_retention}
         return {
@@ -35,7 +37,17 @@ class RecoveryOptions:
             **{name: str(value).lower() for name, value in switches.items()},
             **{f"{name} of CLUSTER_NAME": url for name, url in self.urls},
             **self._described_layout(),
+            **self._described_buckets(),
         }
+
+    def _described_buckets(self) -> dict[str, str]:
+        buckets = self.buckets
+        described = {
+            "TIERED_STORAGE_BUCKETS": ",".join(f"{old}={new}" for old, new in sorted(buckets.names)),
+            "TIERED_STORAGE_BROKER_REGION": buckets.region,
+            "TIERED_STORAGE_BROKER_ENDPOINT_URL": buckets.endpoint,
+        }
+        return {name: value for name, value in described.items() if value}
 
     def _described_layout(self) -> dict[str, str]:
         usual, own = Layout(), self.layout
@@ -66,6 +78,7 @@ class RecoveryOptions:
             cluster=cluster,
             rename=rename,
             urls=self.urls,
+            buckets=self.buckets,
         )
 
     def _cluster(self, summary: TreeSummary) -> tuple[str, tuple[str, str] | None]:

@@ -32,6 +32,7 @@ class RecoveryReport:
             "renamed": self.plan.rename,
             "infiniteRetention": self.plan.infinite_retention,
             "retentionBefore": self.facts.retention if self.plan.infinite_retention else {},
+            "buckets": dict(self.plan.buckets.names),
             "highestLedgerId": self.facts.highest_id,
             "nextLedgerId": self.plan.counter.next_id,
             "terminated": {"count": self.facts.terminated_count, "first": self.facts.terminated},
@@ -61,7 +62,7 @@ class RecoveryReport:
         if self.plan.rename:
             old, new = self.plan.rename
             lines.append(f"cluster {old} was renamed to {new}")
-        return lines
+        return [*lines, *(f"bucket {old} is now {new}" for old, new in self.plan.buckets.names)]
 
     def _change_lines(self) -> list[str]:
         done = (("changed", self.changes.changed), ("removed", self.changes.removed))

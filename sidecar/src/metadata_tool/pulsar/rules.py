@@ -7,7 +7,7 @@ what the operator asked for.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from re import Match
 from typing import Any
@@ -16,6 +16,7 @@ from metadata_tool.pulsar import codec, ids
 from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.coverage import is_offloaded
 from metadata_tool.pulsar.migration import FLAG
+from metadata_tool.pulsar.moved_buckets import MovedBuckets
 from metadata_tool.pulsar.topics import COMPACTION, CURSORS, HEALTH_CHECKS, TOPICS
 from metadata_tool.pulsar.tree_facts import NAMESPACE, V1_NAMESPACE
 from metadata_tool.zookeeper.snapshot import Node
@@ -35,7 +36,7 @@ class RecoveryPlan:
 
     `rename` is (old name, new name) of the cluster. `urls` are (JSON field, value) of the addresses that the cluster
     named `cluster` gets in `/admin/clusters`. If `cluster` is empty, no addresses change. `flat`: the root of the
-    ledgers is an id counter, too (TreeSummary).
+    ledgers is an id counter, too (TreeSummary). `buckets` are those of tiered storage that have moved.
     """
 
     scope: Scope
@@ -47,6 +48,7 @@ class RecoveryPlan:
     rename: tuple[str, str] | None = None
     urls: tuple[tuple[str, str], ...] = ()
     flat: bool = False
+    buckets: MovedBuckets = field(default_factory=MovedBuckets)
 
     def changed(self, node: Node, data: bytes) -> Node:
         """The znode with this data, as if a client had set it. The same znode if it has this data already."""
@@ -114,6 +116,14 @@ def _keep_offloaded(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Nod
     return plan.changed(node, codec.encode(info, saved))
 
 
+def _move_ledgers(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
+    if not plan.buckets:
+        return node
+    saved = node.data or b""
+    info = codec.require_complete(codec.managed_ledger(saved))
+    return plan.changed(node, codec.encode(info, saved)) if plan.buckets.rewrite(info) else node
+
+
 def _use_position_in_znode(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node | None:
     if match["cursor"] == COMPACTION:
         return None
@@ -166,6 +176,13 @@ def _retain_infinitely(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> 
         return node
     saved, infinite = _json(node), {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
     return _with_json(node, saved, saved | {"retention_policies": infinite}, plan)
+
+
+def _move_policies(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
+    if not plan.buckets or not node.data:
+        return node
+    saved = _json(node)
+    return _with_json(node, saved, plan.buckets.rewritten(saved), plan)
 
 
 def _json(node: Node) -> dict[str, Any]:
@@ -305,6 +322,22 @@ RULES = (
         "With RENAME_CLUSTER, the new name replaces the old one.",
         "Otherwise brokers would keep messages forever, for replication to the old name.",
         _rename_in_namespace,
+        _BOTH_SCOPES,
+    ),
+    Rule(
+        "moved buckets",
+        TOPICS,
+        "With TIERED_STORAGE_BUCKETS, each offloaded ledger gets the new name of its bucket.",
+        "A broker reads a ledger from the bucket that the ledger itself names. In another bucket, topics are empty.",
+        _move_ledgers,
+        _BOTH_SCOPES,
+    ),
+    Rule(
+        "namespaces' buckets",
+        _NAMESPACES,
+        "With TIERED_STORAGE_BUCKETS, the new name replaces the old one in offload policies.",
+        "Otherwise brokers would offload to the old bucket.",
+        _move_policies,
         _BOTH_SCOPES,
     ),
     Rule(

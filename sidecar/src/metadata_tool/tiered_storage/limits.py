@@ -8,6 +8,8 @@ NAMED_ORPHANS = 100_000
 """How many orphans are kept to be listed, some 20 MB."""
 NAMED_TOPICS = 20
 """How many topics a report names."""
+SAMPLES = 5
+"""How many ledgers of a bucket a restore looks for, each with one small request."""
 ROWS = 2000
 """Rows that are written into the table of ledgers at once."""
 REPORT_EVERY = 10.0
