@@ -48,6 +48,8 @@ class Faults:
     """Answer everything with this status."""
     statuses: list[int] = field(default_factory=list)
     """Statuses of the answers to the next requests. 0 lets a request pass."""
+    lost: list[int] = field(default_factory=list)
+    """Statuses that replace the next answers to PUT and POST, after the server has done what it was asked."""
     replay: bool = False
     """Answer every request as the first one, as what knows no ranges does."""
     uploading: threading.Event = field(default_factory=threading.Event)
@@ -161,6 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
             if self.faults.damage:
                 content = self.faults.damage(self.command, content)
             answer = reply.status, reply.getheaders(), content
+            if self.faults.lost and self.command in ("PUT", "POST"):
+                answer = self.faults.lost.pop(0), [], b""
             if self.faults.replay:
                 type(self).first = answer = type(self).first or answer
             self._answer(*answer)

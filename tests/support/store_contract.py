@@ -130,6 +130,19 @@ class StoreContract:
             keep(subject.store(), file_of(tmp_path, 100), NAME, never)
         assert {NAME: b"older"} == subject.contents()
 
+    def test_save_never_overwrites_a_file_of_another_writer(self, subject: Subject, tmp_path: Path) -> None:
+        """A file that another writer has saved meanwhile stays as it is, and the slower save is refused."""
+        subject.slow_down()
+        another = iter([b"another"])
+
+        def meanwhile() -> None:
+            for content in another:
+                subject.put(NAME, content)
+
+        with pytest.raises(StoreFailed, match=f"{NAME} exists already"):
+            keep(subject.store(), file_of(tmp_path, subject.sizes[-1]), NAME, meanwhile)
+        assert {NAME: b"another"} == subject.contents()
+
     def test_save_verifies_the_local_file(self, subject: Subject, tmp_path: Path) -> None:
         """A local file that has changed since its digest was taken is refused, and nothing is left behind."""
         for size in subject.sizes[1:]:

@@ -2,10 +2,11 @@
 
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from botocore import exceptions as boto_errors
@@ -14,7 +15,7 @@ from botocore.credentials import RefreshableCredentials
 from botocore.loaders import create_loader
 from botocore.session import Session
 
-from metadata_tool.errors import CredentialsRejected, SettingError
+from metadata_tool.errors import BucketDenied, CredentialsRejected, SettingError
 from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions
 from metadata_tool.store.credentials import Keys, read_keys
@@ -23,6 +24,8 @@ from metadata_tool.store.s3_faults import Faults, plain
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
 
 _AMAZON = (
     ".amazonaws.com",
@@ -110,6 +113,25 @@ class Clients:
             before = self._used
             renewed = self._renew(self._look())
             return renewed if self._used != before else None
+
+    def ask(self, name: str, request: Callable[["S3Client"], T]) -> T:
+        """Make a request. If it is refused, and there are new credentials, make it once more with these.
+
+        `name` is the file that errors name.
+
+        Raises:
+            ToolError: it failed. The type says why.
+        """
+        client = self.current()
+        try:
+            with self.faults.explained(name):
+                return request(client)
+        except (CredentialsRejected, BucketDenied):
+            other = self.after_refusal(client)
+            if other is None:
+                raise
+        with self.faults.explained(name):
+            return request(other)
 
     def _look(self) -> Any:
         """The keys in the directory of credentials. Without one, the state of boto3's files, to see that they change.
