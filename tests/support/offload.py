@@ -1,11 +1,12 @@
 """Objects as an offloader of Pulsar writes them."""
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedLedgerInfo
+from metadata_tool.tiered_storage.bucket import StoredObject
 from metadata_tool.tiered_storage.index import MAGIC, MANAGED_LEDGER
 from metadata_tool.tiered_storage.ledger_metadata_pb2 import LedgerMetadata
 from metadata_tool.tiered_storage.object_names import ObjectName
@@ -78,3 +79,35 @@ def topic_value(ledgers: Iterable[Offloaded], bucket: str, driver: str = "aws-s3
 def path_of(managed_ledger: str) -> str:
     """The path of a topic's znode."""
     return f"/managed-ledgers/{managed_ledger}"
+
+
+@dataclass
+class MemoryBucket:
+    """A bucket in memory, whose objects were written by clusters, and what was asked of it."""
+
+    contents: dict[str, bytes] = field(default_factory=dict)
+    clusters: dict[str, str] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
+
+    def put(self, *ledgers: Offloaded, cluster: str = "") -> "MemoryBucket":
+        """Offload ledgers."""
+        for each in ledgers:
+            self.contents |= {each.data_key: each.data(), each.index_key: each.index()}
+            self.clusters[each.index_key] = cluster
+        return self
+
+    def objects(self) -> Iterator[tuple[str, int]]:
+        """See `ReadableBucket.objects`."""
+        yield from ((key, len(content)) for key, content in self.contents.items())
+
+    def read(self, key: str, limit: int) -> bytes | None:
+        """See `ReadableBucket.read`."""
+        found = self.get(key, limit)
+        return found and found.content
+
+    def get(self, key: str, limit: int) -> StoredObject | None:
+        """See `DescribedBucket.get`."""
+        self.reads.append(key)
+        if key not in self.contents:
+            return None
+        return StoredObject(self.contents[key][:limit], self.clusters.get(key, ""))

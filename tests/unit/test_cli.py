@@ -25,8 +25,8 @@ from support.backups import TIMESTAMP, TREE, location, make_backup
 from support.tool import environment
 from support.trees import ZXID
 
-VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "restore", "rules"]
-TAKING_A_URI = ["verify", "inspect"]
+VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "restore", "rules"]
+TAKING_A_URI = ["verify", "inspect", "reconcile"]
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,7 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "verify": [(["latest"], {})],
     "inspect": [(["latest"], {})],
     "scrub": [([], {})],
+    "reconcile": [(["latest"], {}), (["latest"], {"S3_SERVER_SIDE_ENCRYPTION": "aws:kms"})],
     "restore": [
         (["--dry-run"], more)
         for more in ({}, {"RESTORE_POINT": "latest"}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI)
@@ -184,7 +185,7 @@ def test_help_names_every_exit_code(command: Command) -> None:
 
 def test_help_names_every_command(command: Command) -> None:
     """The help has every command."""
-    assert VERBS == re.findall(r"^    ([a-z]+) ", command("--help").output, re.MULTILINE)
+    assert VERBS == re.findall(r"^    ([a-z]+)(?: |$)", command("--help").output, re.MULTILINE)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -273,10 +274,10 @@ def test_list_of_a_directory_that_is_missing(folder: Path, command: Command) -> 
 
 
 def test_what_list_prints_can_be_used(folder: Path, command: Command) -> None:
-    """An address out of the list is what verify, inspect and restore take."""
+    """An address out of the list is what verify, inspect, reconcile and restore take."""
     make_backup(folder)
     (entry,) = json.loads(command("list", "--json").output)
-    assert [0, 0] == [command(verb, entry["uri"]).exit_code for verb in TAKING_A_URI]
+    assert [0] * len(TAKING_A_URI) == [command(verb, entry["uri"]).exit_code for verb in TAKING_A_URI]
     assert 0 == command("restore", RESTORE_POINT=entry["uri"]).exit_code
 
 

@@ -107,6 +107,24 @@ def test_other_coverage(tmp_path: Path, coverage: dict[str, object]) -> None:
     assert [manifest_rows(found), PATHS] == sections(found)
 
 
+@pytest.mark.parametrize(
+    "origin", [{}, {"kind": "reconciled", "total": 1}, {"kind": "reconciled", "total": {"added": 2}}]
+)
+def test_origin(origin: dict[str, object], tmp_path: Path) -> None:
+    """The text says how a backup was made that was not captured, whatever a later version writes there."""
+    found, _ = inspected(make_backup(tmp_path, origin=origin), tmp_path)
+    shown = [section for section in sections(found) if section[0][0] == "ORIGIN"]
+    assert ([[["kind", "reconciled"]]] if origin else []) == [section[1:] for section in shown]
+
+
+def test_origin_has_the_counts(tmp_path: Path) -> None:
+    """It has the number of ledgers that were added."""
+    counts = {"added": {"ledgers": 2, "entries": 5}, "leftOut": {"ledgers": 0}}
+    found, _ = inspected(make_backup(tmp_path, origin={"kind": "reconciled", "total": counts}), tmp_path)
+    (shown,) = (section for section in sections(found) if section[0][0] == "ORIGIN")
+    assert [["kind", "reconciled"], ["ledgers.added", "2"], ["ledgers.leftOut", "0"]] == shown[1:]
+
+
 def test_findings(tmp_path: Path) -> None:
     """What a restore of scope bookies-lost cannot adapt is in the JSON and the text, each with what to do."""
     found, _ = inspected(make_backup(tmp_path, managed_ledger_path="/own"), tmp_path)

@@ -49,6 +49,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         managed_ledger_path=draw(printable),
         snapshot=SnapshotFile(snapshot_name(zxid), draw(numbers), draw(printable)),
         unproven_acls=draw(st.none() | numbers),
+        origin=draw(st.none() | st.dictionaries(st.text(max_size=5), st.integers(0, 9), max_size=3)),
     )
 
 

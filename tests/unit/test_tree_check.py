@@ -114,6 +114,14 @@ def test_path_of_managed_ledgers(job: RestoreJob) -> None:
         ) == refusal(SettingError, with_options(job, layout=Layout("", path)), content)
 
 
+def test_made_from_tiered_storage(job: RestoreJob) -> None:
+    """A backup that was made from tiered storage serves new bookies only, because it says nothing of the others."""
+    manifest = manifest_of(b"", 0, origin={"kind": "reconciled"})
+    assert Layout() == TreeCheck.of(job, manifest).layout
+    with pytest.raises(SettingError, match=r"RESTORE_SCOPE is bookies-kept\. Restore a backup that was captured"):
+        TreeCheck.of(with_options(job, scope=Scope.BOOKIES_KEPT), manifest)
+
+
 @pytest.mark.parametrize("content", [{}, IN_CHROOT, NO_CLUSTERS, NO_BOOKKEEPER])
 def test_lost_bookies(job: RestoreJob, content: Mapping[str, bytes], caplog: pytest.LogCaptureFixture) -> None:
     """A tree that lacks a part is refused if the bookies are lost, unless that is allowed."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from metadata_tool import __version__, backup, help_texts, inspection, logs
+from metadata_tool import __version__, backup, derived_backup, help_texts, inspection, logs
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
 from metadata_tool.environment import hide_from_gunicorn
 from metadata_tool.errors import OffloadedLedgersLost, OutputLost, SettingError, Stopped, ToolError
@@ -24,7 +24,7 @@ from metadata_tool.pulsar.rules import RULES
 from metadata_tool.restore import restore
 from metadata_tool.restore_point import newest
 from metadata_tool.settings import Settings, StoreSettings
-from metadata_tool.store import Store, open_store
+from metadata_tool.store import EXAMPLES, Store, open_store, parse_location
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper.snapshot import Node
 
@@ -156,6 +156,44 @@ def _scrub(options: argparse.Namespace, settings: Settings) -> None:
         )
 
 
+def _reconcile(options: argparse.Namespace, settings: Settings) -> None:
+    from metadata_tool import reconciliation
+    from metadata_tool.tiered_storage.bucket import DescribedBucket, S3Bucket  # boto3 takes a second to load
+
+    storage, heartbeat = settings.tiered_storage(), Heartbeat()
+    point = _point(options.uri, settings)
+    store = _open(settings.store(_folder(options.to) if options.to else point.location, uploads=True))
+    name = derived_backup.derived_name(point.name, reconciliation.KIND)
+
+    def open_bucket(bucket: str) -> DescribedBucket:
+        return S3Bucket(storage.moved.get(bucket, bucket), storage.options)
+
+    with (
+        fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path,
+        workspace(settings.spool_dir()) as directory,
+    ):
+        job = reconciliation.ReconcileJob(point, path, directory, storage.requests, open_bucket)
+        name = derived_backup.free_name(store, name)
+        result, made = reconciliation.reconcile(job, None if options.dry_run else name, heartbeat)
+        if made:
+            store.save(made.path, made.sha256, str(name), heartbeat)
+    if not result.buckets:
+        log.warning("%s names no bucket of tiered storage, so there was nothing to compare it with", point)
+    uri = store.location.uri(str(name)) if made else None
+    if options.json:
+        _print(json.dumps({"uri": uri, **result.to_json()}, indent=2))
+        return
+    _print(result.as_text())
+    _print(f"\n{uri}" if uri else "\nNothing was uploaded")
+
+
+def _folder(text: str) -> Location:
+    try:
+        return parse_location(text)
+    except ValueError as error:
+        raise SettingError(f"the folder of --to is not valid, {error}", f"Set it to {EXAMPLES}") from error
+
+
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
     gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes time
     placed = restore(settings.restore(), partial(_open_at, settings), Heartbeat(), dry_run=options.dry_run)
@@ -234,6 +272,9 @@ def _parser() -> argparse.ArgumentParser:
     checking = verb("verify", _verify, "read a backup and verify all of it")
     showing = verb("inspect", _inspect, "verify a backup and show what is in it")
     scrubbing = verb("scrub", _scrub, "check whether each ledger that a backup calls offloaded is in tiered storage")
+    reconciling = verb(
+        "reconcile", _reconcile, "make a restore point of a backup and of what was offloaded to tiered storage since"
+    )
     restoring = verb(
         "restore", _restore, "restore RESTORE_POINT into ZOOKEEPER_DATA_DIR, once for each RESTORE_VERSION"
     )
@@ -241,15 +282,21 @@ def _parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="do everything except writing, and log what would change"
     )
     verb("rules", _rules, "show what a restore changes in a saved tree, and why")
-    for described in (checking, showing):
+    for described in (checking, showing, reconciling):
         described.add_argument("uri", metavar="URI", help=f"the address of a backup, as `list` prints it, or {LATEST}")
     scrubbing.add_argument(
         "uri", metavar="URI", nargs="?", default=LATEST, help=f"the address of a backup, or {LATEST} (the default)"
     )
     scrubbing.add_argument("--list-only", action="store_true", help="do not read indexes, only list the buckets")
     scrubbing.add_argument("--orphans", action="store_true", help="list the objects that no ledger of the tree names")
+    reconciling.add_argument(
+        "--to",
+        metavar="FOLDER",
+        help="where to save the restore point, such as s3a://bucket/path (default: beside URI)",
+    )
+    reconciling.add_argument("--dry-run", action="store_true", help="save nothing, only show what would change")
     output = showing.add_mutually_exclusive_group()
     output.add_argument("--tree", action="store_true", help="print every znode")
-    for machine_readable in (listing, output, scrubbing):
+    for machine_readable in (listing, output, scrubbing, reconciling):
         machine_readable.add_argument("--json", action="store_true", help="print JSON")
     return parser

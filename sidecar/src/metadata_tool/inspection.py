@@ -42,10 +42,12 @@ class Inspection:
 
     def as_text(self) -> str:
         """The same for people, with the total of the coverage (docs/recovery.md)."""
-        nested = ("snapshot", "coverage", "outline")
+        nested = ("snapshot", "coverage", "outline", "origin")
         fields = {key: value for key, value in self.manifest.to_json().items() if key not in nested}
         fields |= {f"snapshot.{key}": value for key, value in self.manifest.to_json()["snapshot"].items()}
         lines = [*_rows(fields)]
+        if origin := self._origin():
+            lines += ["", "ORIGIN (this backup was not captured from a ZooKeeper)", *_rows(origin)]
         if coverage := self._coverage():
             lines += ["", "COVERAGE (what a restore of scope bookies-lost brings back and loses)", *_rows(coverage)]
         if self.migration and self.migration.warning:
@@ -56,6 +58,16 @@ class Inspection:
         lines += ["", f"{'PATH':<40} {'ZNODES':>12} {'BYTES':>16}"]
         lines += [f"{path:<40} {self.znodes[path]:>12} {self.bytes[path]:>16}" for path in self.znodes]
         return "\n".join(lines)
+
+    def _origin(self) -> dict[str, Any]:
+        """How the backup was made, and the counts of ledgers."""
+        origin = self.manifest.origin or {}
+        rows = {key: value for key, value in origin.items() if isinstance(value, str)}
+        total = origin.get("total")
+        for kind, counts in total.items() if isinstance(total, dict) else ():
+            if isinstance(counts, dict):
+                rows[f"ledgers.{kind}"] = counts.get("ledgers", 0)
+        return rows
 
     def _coverage(self) -> dict[str, Any]:
         total = (self.manifest.coverage or {}).get("total")

@@ -52,10 +52,17 @@ class Manifest:
     """What a restore would bring back (Coverage.to_json). None in backups older than this field."""
     summary: dict[str, Any] | None = None
     """What a restore may assume before it has read the tree (TreeSummary.to_json). None in older backups."""
+    origin: dict[str, Any] | None = None
+    """How the file was made, if it was not captured from a ZooKeeper (docs/format.md). None otherwise."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields of manifest.json. Zxids are in hex, as in ZooKeeper's logs and file names."""
-        optional = {"unprovenAcls": self.unproven_acls, "coverage": self.coverage, "outline": self.summary}
+        optional = {
+            "unprovenAcls": self.unproven_acls,
+            "coverage": self.coverage,
+            "outline": self.summary,
+            "origin": self.origin,
+        }
         return {
             "formatVersion": self.format_version,
             "toolVersion": self.tool_version,
@@ -114,6 +121,7 @@ class Manifest:
             unproven_acls=fields.number("unprovenAcls") if fields.has("unprovenAcls") else None,
             coverage=fields.optional("coverage"),
             summary=fields.optional("outline"),
+            origin=fields.optional("origin"),
         )
         manifest._check()
         return manifest

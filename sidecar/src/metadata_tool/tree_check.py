@@ -32,8 +32,15 @@ class TreeCheck:
 
         Raises:
             ClusterAbsent: the newest backup holds no cluster, and no operator chose it.
-            SettingError: the chroot is not in the backup.
+            SettingError: the chroot is not in the backup, or the backup was made for new bookies only.
         """
+        if manifest.origin and job.recovery_options.scope is Scope.BOOKIES_KEPT:
+            raise SettingError(
+                f"{job.point} was made from tiered storage, which does not know what bookies hold, but RESTORE_SCOPE "
+                f"is {Scope.BOOKIES_KEPT}",
+                "Restore a backup that was captured from ZooKeeper. Or set RESTORE_SCOPE to "
+                f"{Scope.BOOKIES_LOST} if the bookies are new",
+            )
         own, saved = job.recovery_options.layout, manifest.chroot
         if own.chroot and not f"{own.chroot}/".startswith(f"{saved}/"):
             raise SettingError(

@@ -5,13 +5,14 @@ from typing import Literal
 
 from metadata_tool.zookeeper.limits import ReadLimits
 
-COMMANDS = ("serve", "backup", "list", "verify", "inspect", "scrub", "restore", "rules")
+COMMANDS = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "restore", "rules")
 _BACKUP = ("serve", "backup")
 _ENSEMBLE = (*_BACKUP, "restore")
-_STORE = ("serve", "backup", "list", "verify", "inspect", "scrub", "restore")
-_SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "restore")
-_SCRUB = ("scrub",)
-_TIERED_STORAGE = ("scrub", "restore")
+_UPLOAD = (*_BACKUP, "reconcile")
+_STORE = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "restore")
+_SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "reconcile", "restore")
+_SCRUB = ("scrub", "reconcile")
+_TIERED_STORAGE = ("scrub", "reconcile", "restore")
 _DEFAULT = ReadLimits()
 
 LOG_FORMATS = ("text", "json")
@@ -165,7 +166,7 @@ BUCKET = Variable(
     "BUCKET",
     _STORE,
     "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`. "
-    "`verify`, `inspect` and `restore` need it only to find `latest`",
+    "`verify`, `inspect`, `scrub`, `reconcile` and `restore` need it only to find `latest`",
     required_by=("serve", "backup", "list"),
 )
 BACKUP_PREFIX = Variable(
@@ -311,22 +312,22 @@ S3_CHECKSUMS = _choice(
 )
 S3_SERVER_SIDE_ENCRYPTION = Variable(
     "S3_SERVER_SIDE_ENCRYPTION",
-    _BACKUP,
+    _UPLOAD,
     "The encryption that an upload asks for. Unset: as the bucket is configured",
     kind="choice",
     choices=("AES256", "aws:kms", "aws:kms:dsse"),
 )
 S3_KMS_KEY_ID = Variable(
-    "S3_KMS_KEY_ID", _BACKUP, "The KMS key for `aws:kms` and `aws:kms:dsse`. Unset: the key of the bucket or account"
+    "S3_KMS_KEY_ID", _UPLOAD, "The KMS key for `aws:kms` and `aws:kms:dsse`. Unset: the key of the bucket or account"
 )
 S3_STORAGE_CLASS = Variable(
     "S3_STORAGE_CLASS",
-    _BACKUP,
+    _UPLOAD,
     "The storage class of uploads, such as `STANDARD_IA`. Classes whose objects cannot be read at once are refused",
 )
 S3_OBJECT_ACL = Variable(
     "S3_OBJECT_ACL",
-    _BACKUP,
+    _UPLOAD,
     "The ACL of uploads, for a bucket of another account",
     kind="choice",
     choices=("private", "bucket-owner-read", "bucket-owner-full-control"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.pulsar.ids import MARGIN, Counter, last_allocated, ledger_id, next_counter
+from metadata_tool.pulsar.ids import MARGIN, Counter, counter_at, last_allocated, ledger_id, next_counter
 from support.trees import PATIENT
 
 LAST_SHORT = (1 << 31) - 2
@@ -89,3 +89,15 @@ def test_placeholder(counter: Counter, expected: int) -> None:
 def test_path_of_a_counter(counter: Counter, path: str) -> None:
     """A counter has the path of BookKeeper's znode."""
     assert path == counter.path
+
+
+@PATIENT
+@given(st.integers(0, (1 << 60) - 1) | highest_ids.filter(lambda highest: highest >= 0))
+def test_counter_at(highest: int) -> None:
+    """A counter that is set at an id has allocated it, and no higher one. If none can have, it is above the id."""
+    counter = counter_at(highest)
+    last = last_allocated(counter.high, counter.next)
+    low = highest if counter.high is None else highest & 0xFFFF_FFFF
+    possible = highest <= LAST_SHORT or (highest >> 32 and low <= LAST_SHORT)
+    assert last == highest if possible else last >= highest
+    assert 0 <= counter.next <= LAST_SHORT + 1

@@ -66,6 +66,16 @@ def next_counter(highest: int, *, long: bool) -> Counter:
     return Counter(high, low + 2)
 
 
+def counter_at(highest: int) -> Counter:
+    """The counter whose last allocated id is this one, or the next higher one that a counter allocates."""
+    if highest + 1 <= _IDS_PER_COUNTER:
+        return Counter(None, highest + 1)
+    high, low = highest >> 32, highest & 0xFFFF_FFFF
+    if not high or low + 1 > _IDS_PER_COUNTER:
+        return Counter(high + 1, 0)
+    return Counter(high, low + 1)
+
+
 def ledger_id(path: bytes) -> int:
     """The id in the path of a ledger's znode, which is relative to `/ledgers/`. Matches LEDGERS."""
     try:

@@ -1,12 +1,22 @@
 """Reads a bucket of tiered storage. Nothing is ever written or deleted there."""
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions
 from metadata_tool.store.s3_client import Clients, common_fields
 from metadata_tool.store.s3_listing import pages
+
+CLUSTER = "pulsarclustername"
+"""The user metadata with the name of the cluster that wrote an object, since about Pulsar 2.11."""
+
+
+class StoredObject(NamedTuple):
+    """The first bytes of an object, and the name of the Pulsar cluster that wrote it. Empty if it is not known."""
+
+    content: bytes
+    cluster: str
 
 
 class ReadableBucket(Protocol):
@@ -25,6 +35,13 @@ class ReadableBucket(Protocol):
         Raises:
             ToolError: the object cannot be read.
         """
+
+
+class DescribedBucket(ReadableBucket, Protocol):
+    """What is asked of a bucket if it matters who wrote its objects."""
+
+    def get(self, key: str, limit: int) -> StoredObject | None:
+        """As `read`, with the name of the cluster."""
 
 
 class S3Bucket:
@@ -52,6 +69,11 @@ class S3Bucket:
 
     def read(self, key: str, limit: int) -> bytes | None:
         """See `ReadableBucket.read`."""
+        found = self.get(key, limit)
+        return found.content if found else None
+
+    def get(self, key: str, limit: int) -> StoredObject | None:
+        """See `DescribedBucket.get`."""
         client = self._clients.current()
         with self._clients.faults.explained(key):
             try:
@@ -59,4 +81,9 @@ class S3Bucket:
             except client.exceptions.NoSuchKey:
                 return None
             with answer["Body"] as body:
-                return body.read(limit)
+                return StoredObject(body.read(limit), _cluster(answer["Metadata"]))
+
+
+def _cluster(metadata: Mapping[str, str]) -> str:
+    """The name of the cluster. Some stores change the case of names of user metadata."""
+    return next((value for name, value in metadata.items() if name.lower() == CLUSTER), "")

@@ -56,8 +56,7 @@ def claims(topic: Topic) -> Iterator[Claim]:
     """The claims of a topic, in the order of its ledger list."""
     for ledger in filter(is_offloaded, topic.info.ledgerInfo):
         context = ledger.offloadContext
-        properties = {item.key: item.value for item in context.driverMetadata.properties}
-        bucket = properties.get("bucket", "")
+        bucket = bucket_of(context.driverMetadata)
         yield Claim(
             topic.namespace,
             topic.managed_ledger,
@@ -68,6 +67,11 @@ def claims(topic: Topic) -> Iterator[Claim]:
             bucket,
             _not_checked(ledger, context.driverMetadata, bucket),
         )
+
+
+def bucket_of(driver: OffloadDriverMetadata) -> str:
+    """The bucket that the metadata of an offload names, empty if there is none."""
+    return {item.key: item.value for item in driver.properties}.get("bucket", "")
 
 
 def _not_checked(ledger: LedgerInfo, driver: OffloadDriverMetadata, bucket: str) -> str:

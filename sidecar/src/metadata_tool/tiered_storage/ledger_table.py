@@ -14,7 +14,7 @@ from metadata_tool.tiered_storage.object_names import ObjectName
 
 T = TypeVar("T")
 
-_SCHEMA = """
+SCHEMA = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 CREATE TABLE topic (id INTEGER PRIMARY KEY, namespace TEXT, name TEXT);
@@ -66,7 +66,7 @@ class LedgerTable:
 
     def add_claims(self, found: Iterable[Claim]) -> None:
         """Note claims. Those of a topic come together, as in a tree."""
-        for batch in _batches(found):
+        for batch in batches(found):
             rows = [
                 (
                     self._topic(claim),
@@ -100,7 +100,7 @@ class LedgerTable:
 
     def add_objects(self, bucket: str, found: Iterable[tuple[ObjectName, int]]) -> None:
         """Note objects of a bucket, with their sizes in bytes."""
-        for batch in _batches(found):
+        for batch in batches(found):
             rows = [(bucket, name.ledger_id, name.uuid.bytes, name.is_index, size) for name, size in batch]
             self._connection.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?)", rows)
 
@@ -126,16 +126,28 @@ def ledger_table(directory: Path) -> Iterator[LedgerTable]:
     Raises:
         OSError: the file cannot be written, as on a full disk.
     """
+    with database(directory, SCHEMA) as connection:
+        yield LedgerTable(connection)
+
+
+@contextmanager
+def database(directory: Path, schema: str) -> Iterator[sqlite3.Connection]:
+    """A new database with this schema, in a file of this directory. Nothing of it survives a crash.
+
+    Raises:
+        OSError: the file cannot be written, as on a full disk.
+    """
     try:
         with closing(sqlite3.connect(directory / "ledgers.sqlite", isolation_level=None)) as connection:
-            connection.executescript(_SCHEMA)
+            connection.executescript(schema)
             connection.execute("BEGIN")
-            yield LedgerTable(connection)
+            yield connection
     except sqlite3.OperationalError as error:
         raise OSError(f"the table of ledgers cannot be written ({error})") from error
 
 
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+def batches(items: Iterable[T]) -> Iterator[list[T]]:
+    """The items in lists of at most ROWS."""
     remaining = iter(items)
     while batch := list(islice(remaining, ROWS)):
         yield batch

@@ -38,3 +38,13 @@ class ObjectName(NamedTuple):
 def uuid_of(most: int, least: int) -> UUID:
     """The uuid of an `OffloadContext`: `uidMsb` and `uidLsb`, which are signed."""
     return UUID(int=(most & _UNSIGNED) << 64 | least & _UNSIGNED)
+
+
+def halves_of(uuid: UUID) -> tuple[int, int]:
+    """`uidMsb` and `uidLsb` of a uuid, the inverse of `uuid_of`."""
+    most, least = uuid.int >> 64, uuid.int & _UNSIGNED
+    return _signed(most), _signed(least)
+
+
+def _signed(half: int) -> int:
+    return half - (1 << 64) if half >= 1 << 63 else half

@@ -3,10 +3,11 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from metadata_tool.lifecycle import Every
 from metadata_tool.tiered_storage.bucket import ReadableBucket
@@ -52,8 +53,8 @@ def scrub(
         table.add_claims(_alive(claims, heartbeat))
         buckets = {name: open_bucket(name) for name in table.buckets()}
         for name, bucket in buckets.items():
-            table.add_objects(name, _of_ledgers(name, bucket, result, heartbeat))
-        for verdict in _verdicts(job, table, buckets, heartbeat):
+            table.add_objects(name, ledger_objects(name, bucket, result, heartbeat))
+        for verdict in verdicts(job, table, buckets, heartbeat):
             result.add(verdict.claim, verdict.state, verdict.why)
         for orphan in table.orphans():
             heartbeat()
@@ -67,10 +68,20 @@ def _alive(claims: Iterable[Claim], heartbeat: Callable[[], None]) -> Iterator[C
         yield claim
 
 
-def _of_ledgers(
-    name: str, bucket: ReadableBucket, result: ScrubResult, heartbeat: Callable[[], None]
+class CountsOthers(Protocol):
+    """What counts the objects of a bucket that are no ledger's."""
+
+    other_objects: int
+
+
+def ledger_objects(
+    name: str, bucket: ReadableBucket, result: CountsOthers, heartbeat: Callable[[], None]
 ) -> Iterator[tuple[ObjectName, int]]:
-    """The objects of a bucket that are an offloaded ledger's. The others are counted."""
+    """The objects of a bucket that are an offloaded ledger's, with their sizes. The others are counted.
+
+    Raises:
+        ToolError: the bucket cannot be listed completely.
+    """
     log.info("listing the bucket %s of tiered storage", name, extra={"phase": "scrub"})
     time_to_log = Every(REPORT_EVERY)
     for count, (key, size) in enumerate(bucket.objects(), 1):
@@ -84,10 +95,14 @@ def _of_ledgers(
             result.other_objects += 1
 
 
-def _verdicts(
-    job: ScrubJob, table: LedgerTable, buckets: dict[str, ReadableBucket], heartbeat: Callable[[], None]
+def verdicts(
+    job: ScrubJob, table: LedgerTable, buckets: Mapping[str, ReadableBucket], heartbeat: Callable[[], None]
 ) -> Iterator[Verdict]:
-    """The verdicts in the order of the tree. Indexes are read by several threads."""
+    """The verdicts of all claims in the order of the tree. Indexes are read by several threads.
+
+    Raises:
+        ToolError: an index cannot be read.
+    """
     progress = _Progress(table.count())
     waiting: deque[Verdict | Future[Verdict]] = deque()
     with ThreadPoolExecutor(job.requests, "scrub") as pool:
