@@ -25,7 +25,7 @@ from support.backups import TIMESTAMP, TREE, location, make_backup
 from support.tool import environment
 from support.trees import ZXID
 
-VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "restore", "rules"]
+VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "rescue", "restore", "rules"]
 TAKING_A_URI = ["verify", "inspect", "reconcile"]
 
 
@@ -141,6 +141,10 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "inspect": [(["latest"], {})],
     "scrub": [([], {})],
     "reconcile": [(["latest"], {}), (["latest"], {"S3_SERVER_SIDE_ENCRYPTION": "aws:kms"})],
+    "rescue": [
+        ([], ZOOKEEPER | {"TIERED_STORAGE_BUCKET": "offloads"} | more)
+        for more in ({}, {"S3_SERVER_SIDE_ENCRYPTION": "aws:kms"})
+    ],
     "restore": [
         (["--dry-run"], more)
         for more in ({}, {"RESTORE_POINT": "latest"}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI)

@@ -159,6 +159,15 @@
       ],
       "expected": "auto, path or virtual"
     },
+    "TIERED_STORAGE_DRIVER": {
+      "values": [
+        "S3",
+        "aws-s3",
+        "google-cloud-storage",
+        "aliyun-oss"
+      ],
+      "expected": "S3, aws-s3, google-cloud-storage or aliyun-oss"
+    },
     "LOG_FORMAT": {
       "values": [
         "text",

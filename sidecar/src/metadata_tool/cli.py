@@ -5,12 +5,13 @@ import gc
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from metadata_tool import __version__, backup, derived_backup, help_texts, inspection, logs
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
@@ -179,12 +180,56 @@ def _reconcile(options: argparse.Namespace, settings: Settings) -> None:
             store.save(made.path, made.sha256, str(name), heartbeat)
     if not result.buckets:
         log.warning("%s names no bucket of tiered storage, so there was nothing to compare it with", point)
-    uri = store.location.uri(str(name)) if made else None
-    if options.json:
+    _print_derived(store.location.uri(str(name)) if made else None, result, as_json=options.json)
+
+
+def _rescue(options: argparse.Namespace, settings: Settings) -> None:
+    from metadata_tool import rescue
+    from metadata_tool.tiered_storage.bucket import S3Bucket  # boto3 takes a second to load
+    from metadata_tool.tiered_storage.rescue import RescueScope
+
+    wanted, heartbeat = settings.rescue(), Heartbeat()
+    store = _open(settings.store(_folder(options.to) if options.to else None, uploads=True))
+    name = derived_backup.free_name(store, derived_backup.dated_name(settings.prefix(), rescue.KIND))
+    job = rescue.RescueJob(
+        bucket=wanted.bucket,
+        scope=RescueScope(tuple(options.only), frozenset(options.cluster)),
+        cluster=wanted.cluster,
+        layout=wanted.layout,
+        driver=wanted.driver,
+        properties=wanted.properties,
+        requests=wanted.requests,
+    )
+    with workspace(settings.spool_dir()) as directory:
+        bucket = S3Bucket(wanted.bucket, wanted.options)
+        result, made = rescue.rescue(job, bucket, directory, name, heartbeat, dry_run=options.dry_run)
+        if made:
+            store.save(made.path, made.sha256, str(name), heartbeat)
+    _print_derived(store.location.uri(str(name)) if made else None, result, as_json=options.json)
+
+
+class _Derived(Protocol):
+    """What a command says of the backup that it made."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
+
+    def as_text(self) -> str:
+        """The report as text for operators."""
+
+
+def _print_derived(uri: str | None, result: _Derived, *, as_json: bool) -> None:
+    if as_json:
         _print(json.dumps({"uri": uri, **result.to_json()}, indent=2))
-        return
-    _print(result.as_text())
-    _print(f"\n{uri}" if uri else "\nNothing was uploaded")
+    else:
+        _print(f"{result.as_text()}\n\n{uri or 'Nothing was saved'}")
+
+
+def _part(text: str) -> str:
+    """A tenant or a namespace."""
+    if not re.fullmatch(r"[^/]+(?:/[^/]+){0,2}", text):
+        raise argparse.ArgumentTypeError(f"{text!a} is neither a tenant nor tenant/namespace")
+    return text
 
 
 def _folder(text: str) -> Location:
@@ -275,6 +320,7 @@ def _parser() -> argparse.ArgumentParser:
     reconciling = verb(
         "reconcile", _reconcile, "make a restore point of a backup and of what was offloaded to tiered storage since"
     )
+    rescuing = verb("rescue", _rescue, "make a restore point of TIERED_STORAGE_BUCKET alone, if there is no backup")
     restoring = verb(
         "restore", _restore, "restore RESTORE_POINT into ZOOKEEPER_DATA_DIR, once for each RESTORE_VERSION"
     )
@@ -289,14 +335,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     scrubbing.add_argument("--list-only", action="store_true", help="do not read indexes, only list the buckets")
     scrubbing.add_argument("--orphans", action="store_true", help="list the objects that no ledger of the tree names")
-    reconciling.add_argument(
-        "--to",
-        metavar="FOLDER",
-        help="where to save the restore point, such as s3a://bucket/path (default: beside URI)",
-    )
-    reconciling.add_argument("--dry-run", action="store_true", help="save nothing, only show what would change")
+    for making, default in ((reconciling, "beside URI"), (rescuing, "BUCKET")):
+        where = f"where to save the restore point, such as s3a://bucket/path (default: {default})"
+        making.add_argument("--to", metavar="FOLDER", help=where)
+        making.add_argument("--dry-run", action="store_true", help="save nothing, only show what would be in it")
+    only = "only this tenant or tenant/namespace (may be repeated)"
+    rescuing.add_argument("--only", metavar="NAMESPACE", action="append", default=[], type=_part, help=only)
+    written = "only what this Pulsar cluster wrote (may be repeated, needed if there are several)"
+    rescuing.add_argument("--cluster", metavar="NAME", action="append", default=[], help=written)
     output = showing.add_mutually_exclusive_group()
     output.add_argument("--tree", action="store_true", help="print every znode")
-    for machine_readable in (listing, output, scrubbing, reconciling):
+    for machine_readable in (listing, output, scrubbing, reconciling, rescuing):
         machine_readable.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -45,6 +45,15 @@ def derived_name(source: BackupName, kind: str) -> BackupName:
     return BackupName(prefix, source.timestamp)
 
 
+def dated_name(prefix: str, kind: str) -> BackupName:
+    """A name with the current time, for what is made of no backup.
+
+    Raises:
+        SettingError: the prefix is too long.
+    """
+    return derived_name(BackupName(prefix, time.time_ns() // 1_000_000), kind)
+
+
 def free_name(store: Store, name: BackupName) -> BackupName:
     """This name, or if a file has it already, the next millisecond that is free.
 

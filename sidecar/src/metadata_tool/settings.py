@@ -13,7 +13,7 @@ from metadata_tool.environment import Environment
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
 from metadata_tool.pulsar.moved_buckets import MovedBuckets
-from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.paths import CLUSTER_NAME, Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore_job import RestoreJob
@@ -32,7 +32,7 @@ from metadata_tool.zookeeper.tls import Tls
 VARIABLES = var.VARIABLES
 
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
-_CLUSTER = re.compile(r"[-=:.\w]*", re.ASCII)
+_CLUSTER = re.compile(rf"(?:{CLUSTER_NAME.pattern})?", re.ASCII)
 _URL = re.compile(r"[a-z+]+://[!-~]+")
 _BY_MECHANISM = {
     DIGEST_MD5: (var.ZOOKEEPER_SASL_USER, var.ZOOKEEPER_SASL_PASSWORD),
@@ -64,6 +64,22 @@ class TieredStorageSettings:
     options: StoreOptions
     moved: Mapping[str, str]
     requests: int
+
+
+@dataclass(frozen=True)
+class RescueSettings:
+    """The bucket of tiered storage, how to reach it, requests in flight, and what the new cluster gets.
+
+    `driver` and `properties` are the metadata of each offload. `cluster` is the cluster's name, empty if unset.
+    """
+
+    bucket: str
+    options: StoreOptions
+    requests: int
+    driver: str
+    properties: dict[str, str]
+    cluster: str
+    layout: Layout
 
 
 @dataclass(frozen=True)
@@ -164,12 +180,32 @@ class Settings:
         )
 
     def tiered_storage(self) -> TieredStorageSettings:
-        """How to read the buckets of tiered storage. What is not set is as for the store of the backups."""
+        """How to read the buckets of tiered storage that a tree names."""
         return TieredStorageSettings(
             self._tiered_storage_options(), self._moved_buckets(), self._read.number(var.SCRUB_REQUESTS)
         )
 
+    def rescue(self) -> RescueSettings:
+        """The settings of `rescue`."""
+        options = self._tiered_storage_options()
+        bucket = self._read.required(var.TIERED_STORAGE_BUCKET, "Set it to the bucket that brokers offloaded to")
+        if not BUCKET_NAME.fullmatch(bucket):
+            raise SettingError("TIERED_STORAGE_BUCKET is not the name of a bucket", "Set it to the name alone")
+        found = {"region": options.region or "", "serviceEndpoint": options.endpoint_url}
+        return RescueSettings(
+            bucket=bucket,
+            options=options,
+            requests=self._read.number(var.SCRUB_REQUESTS),
+            driver=self._read.choice(var.TIERED_STORAGE_DRIVER),
+            properties={name: value for name, value in found.items() if value},
+            cluster=self._cluster_name(),
+            layout=Layout(
+                self._ensemble()[1] if self._read.text(var.ZOOKEEPER_SERVERS) else "", self._managed_ledger_path()
+            ),
+        )
+
     def _tiered_storage_options(self) -> StoreOptions:
+        """How to reach the store of tiered storage. What is not set is as for the store of the backups."""
         own = self.store(Location("s3a", "", "")).options
         access_key = self._read.text(var.TIERED_STORAGE_ACCESS_KEY_ID)
         secret_key = self._read.text(var.TIERED_STORAGE_SECRET_ACCESS_KEY)
@@ -256,9 +292,7 @@ class Settings:
         urls = {"serviceUrl": var.CLUSTER_SERVICE_URL, "brokerServiceUrl": var.CLUSTER_BROKER_SERVICE_URL}
         return RecoveryOptions(
             scope=Scope(self._read.choice(var.RESTORE_SCOPE)),
-            cluster_name=self._read.matching(
-                var.CLUSTER_NAME, _CLUSTER, "a name of letters, digits, '_', '=', ':', '.' and '-'"
-            ),
+            cluster_name=self._cluster_name(),
             rename_cluster=self._read.switch(var.RENAME_CLUSTER),
             infinite_retention=self._read.switch(var.INFINITE_RETENTION),
             urls=tuple(
@@ -285,6 +319,9 @@ class Settings:
                 var.TIERED_STORAGE_BROKER_ENDPOINT_URL, _ENDPOINT, "an address such as https://s3.example.com"
             ),
         )
+
+    def _cluster_name(self) -> str:
+        return self._read.matching(var.CLUSTER_NAME, _CLUSTER, "a name of letters, digits, '_', '=', ':', '.' and '-'")
 
     def _managed_ledger_path(self) -> str:
         return self._read.matching(var.MANAGED_LEDGER_PATH, _ZNODE, "the path of a znode, such as /managed-ledgers")

@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from metadata_tool.tiered_storage.claims import UNDERSTOOD
 from metadata_tool.zookeeper.limits import ReadLimits
 
-COMMANDS = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "restore", "rules")
+COMMANDS = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "rescue", "restore", "rules")
 _BACKUP = ("serve", "backup")
 _ENSEMBLE = (*_BACKUP, "restore")
-_UPLOAD = (*_BACKUP, "reconcile")
-_STORE = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "restore")
-_SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "reconcile", "restore")
+_UPLOAD = (*_BACKUP, "reconcile", "rescue")
+_RESCUE = ("rescue",)
+_STORE = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "rescue", "restore")
+_SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "reconcile", "rescue", "restore")
 _SCRUB = ("scrub", "reconcile")
 _TIERED_STORAGE = ("scrub", "reconcile", "restore")
+_TIERED = ("scrub", "reconcile", "rescue", "restore")
 _DEFAULT = ReadLimits()
 
 LOG_FORMATS = ("text", "json")
@@ -74,9 +77,9 @@ def _switch(name: str, readers: tuple[str, ...], meaning: str, default: str = "f
 
 ZOOKEEPER_SERVERS = Variable(
     "ZOOKEEPER_SERVERS",
-    _ENSEMBLE,
+    (*_BACKUP, "rescue", "restore"),
     "The ensemble, `host:port,…`, with a chroot such as `/pulsar` after the last member if clients use one. "
-    "`restore` asks these members whether the ensemble is already running",
+    "`restore` asks these members whether the ensemble is already running, `rescue` needs only the chroot",
     required_by=_BACKUP,
 )
 ZOOKEEPER_AUTH = Variable(
@@ -166,7 +169,8 @@ BUCKET = Variable(
     "BUCKET",
     _STORE,
     "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`. "
-    "`verify`, `inspect`, `scrub`, `reconcile` and `restore` need it only to find `latest`",
+    "`verify`, `inspect`, `scrub`, `reconcile` and `restore` need it only to find `latest`, "
+    "and `rescue` only without --to",
     required_by=("serve", "backup", "list"),
 )
 BACKUP_PREFIX = Variable(
@@ -194,7 +198,7 @@ WEB_SERVER_PORT = _number(
 )
 MANAGED_LEDGER_PATH = Variable(
     "MANAGED_LEDGER_PATH",
-    _ENSEMBLE,
+    (*_BACKUP, "rescue", "restore"),
     "The znode under which Pulsar keeps its managed ledgers. A restore needs the same value as its backup, "
     "unless the backup's value was wrong",
     "/managed-ledgers",
@@ -241,8 +245,9 @@ RESTORE_SCOPE = _choice(
 )
 CLUSTER_NAME = Variable(
     "CLUSTER_NAME",
-    ("restore",),
-    "The new Pulsar cluster's name, which must be the name in the backup. Unset: not checked",
+    ("rescue", "restore"),
+    "The new Pulsar cluster's name, which must be the name in the backup (unset: not checked). "
+    "`rescue` writes it into the new backup (unset: the name in the bucket)",
 )
 RENAME_CLUSTER = _switch(
     "RENAME_CLUSTER", ("restore",), "`true`: rename the cluster in the backup to CLUSTER_NAME if the names differ"
@@ -349,27 +354,25 @@ S3_CREDENTIALS_DIR = _path(
 )
 TIERED_STORAGE_ENDPOINT_URL = Variable(
     "TIERED_STORAGE_ENDPOINT_URL",
-    _TIERED_STORAGE,
+    _TIERED,
     "The object store of tiered storage, if it is not the one of the backups, such as `https://s3.example.com`",
 )
 TIERED_STORAGE_REGION = Variable(
-    "TIERED_STORAGE_REGION", _TIERED_STORAGE, "The region of the buckets of tiered storage. Unset: AWS_REGION"
+    "TIERED_STORAGE_REGION", _TIERED, "The region of the buckets of tiered storage. Unset: AWS_REGION"
 )
 TIERED_STORAGE_ADDRESSING_STYLE = _choice(
     "TIERED_STORAGE_ADDRESSING_STYLE",
-    _TIERED_STORAGE,
+    _TIERED,
     "How these buckets are named in requests. Unset: as S3_ADDRESSING_STYLE says",
     "",
     ("auto", "path", "virtual"),
 )
 TIERED_STORAGE_ACCESS_KEY_ID = Variable(
     "TIERED_STORAGE_ACCESS_KEY_ID",
-    _TIERED_STORAGE,
+    _TIERED,
     "A key that may list and read the buckets of tiered storage. Unset: the credentials of the backups",
 )
-TIERED_STORAGE_SECRET_ACCESS_KEY = Variable(
-    "TIERED_STORAGE_SECRET_ACCESS_KEY", _TIERED_STORAGE, "The secret of that key"
-)
+TIERED_STORAGE_SECRET_ACCESS_KEY = Variable("TIERED_STORAGE_SECRET_ACCESS_KEY", _TIERED, "The secret of that key")
 TIERED_STORAGE_BUCKETS = Variable(
     "TIERED_STORAGE_BUCKETS",
     _TIERED_STORAGE,
@@ -385,9 +388,19 @@ TIERED_STORAGE_BROKER_ENDPOINT_URL = Variable(
     ("restore",),
     "The object store of the moved buckets for brokers, which a restore writes into the tree. Unset: as in the backup",
 )
+TIERED_STORAGE_BUCKET = Variable(
+    "TIERED_STORAGE_BUCKET", _RESCUE, "The bucket of tiered storage that `rescue` reads", required_by=_RESCUE
+)
+TIERED_STORAGE_DRIVER = _choice(
+    "TIERED_STORAGE_DRIVER",
+    _RESCUE,
+    "The offload driver with which the new brokers read the bucket, `managedLedgerOffloadDriver` in broker.conf",
+    "aws-s3",
+    UNDERSTOOD,
+)
 SCRUB_REQUESTS = _number(
     "SCRUB_REQUESTS",
-    _SCRUB,
+    (*_SCRUB, "rescue"),
     "How many requests for indexes of ledgers may be in flight",
     default=8,
     low=1,

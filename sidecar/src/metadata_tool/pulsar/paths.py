@@ -10,6 +10,9 @@ from dataclasses import dataclass
 MANAGED_LEDGERS = "/managed-ledgers"
 """The start of patterns that follow the configured path of managed ledgers."""
 
+CLUSTER_NAME = re.compile(r"[-=:.\w]+", re.ASCII)
+"""The name of a Pulsar cluster (NamedEntity)."""
+
 _PLACEHOLDER = re.compile(r"<(\w+)>")
 
 

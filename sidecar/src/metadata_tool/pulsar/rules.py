@@ -17,6 +17,7 @@ from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.coverage import is_offloaded
 from metadata_tool.pulsar.migration import FLAG
 from metadata_tool.pulsar.moved_buckets import MovedBuckets
+from metadata_tool.pulsar.new_metadata import INFINITE_RETENTION
 from metadata_tool.pulsar.topics import COMPACTION, CURSORS, HEALTH_CHECKS, TOPICS
 from metadata_tool.pulsar.tree_facts import NAMESPACE, V1_NAMESPACE
 from metadata_tool.zookeeper.snapshot import Node
@@ -174,8 +175,8 @@ def _renamed(node: Node, plan: RecoveryPlan, *fields: str) -> Node:
 def _retain_infinitely(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
     if not plan.infinite_retention or not node.data:
         return node
-    saved, infinite = _json(node), {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
-    return _with_json(node, saved, saved | {"retention_policies": infinite}, plan)
+    saved = _json(node)
+    return _with_json(node, saved, saved | {"retention_policies": INFINITE_RETENTION}, plan)
 
 
 def _move_policies(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from metadata_tool.pulsar.ids import MAX_ID
+from metadata_tool.tiered_storage import ledger_table
 from metadata_tool.tiered_storage.candidates import Listed, TopicEnd, Upload
-from metadata_tool.tiered_storage.ledger_table import SCHEMA, LedgerTable, database
+from metadata_tool.tiered_storage.ledger_table import LedgerTable, database
 
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE managed_ledger (number INTEGER PRIMARY KEY, name TEXT UNIQUE, last INTEGER, terminated INTEGER);
 CREATE TABLE listed (topic INTEGER, ledger INTEGER, entries INTEGER, size INTEGER, uuid BLOB, promised INTEGER,
   why TEXT,   PRIMARY KEY (topic, ledger)) WITHOUT ROWID;
@@ -26,7 +27,7 @@ CREATE TABLE wanted AS SELECT DISTINCT ledger FROM listed;
 CREATE UNIQUE INDEX wanted_ledger ON wanted (ledger);
 CREATE TABLE found AS
 SELECT ledger, bucket, uuid, SUM(CASE WHEN is_index THEN NULL ELSE size END) AS data_size, MAX(is_index) AS has_index,
-  ledger > (SELECT COALESCE(MIN(last), 0) FROM managed_ledger) OR ledger IN (SELECT ledger FROM wanted) AS possible
+  ledger > (SELECT COALESCE(MIN(last), -1) FROM managed_ledger) OR ledger IN (SELECT ledger FROM wanted) AS possible
 FROM object WHERE ledger NOT IN (SELECT ledger FROM kept) GROUP BY ledger, uuid, bucket ORDER BY ledger, bucket, uuid;
 BEGIN;
 """
@@ -168,7 +169,7 @@ def candidate_table(directory: Path) -> Iterator[CandidateTable]:
     Raises:
         OSError: the file cannot be written, as on a full disk.
     """
-    with database(directory, SCHEMA + _SCHEMA) as connection:
+    with database(directory, ledger_table.SCHEMA + SCHEMA) as connection:
         yield CandidateTable(connection)
 
 

@@ -20,6 +20,9 @@ class NotTaken(StrEnum):
     NO_TOPIC = "the topic is not in the tree"
     TERMINATED = "the topic was terminated before"
     OLD = "the ledger is not above the topic's last one"
+    NO_PATH = "the topic's name is not that of a persistent topic"
+    SYSTEM = "a topic of Pulsar itself"
+    NOT_WANTED = "not among what is wanted"
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,18 @@ def choose(uploads: Sequence[Upload], listed: Listed | None) -> Upload | Rejecte
         described = " and ".join(f"{entries} entries in {size} bytes" for entries, size in contents)
         return Rejected(f"{len(usable)} uploads that differ, {described}")
     return usable[0]
+
+
+def by_topic(uploads: Iterable[Upload], own: frozenset[str]) -> tuple[dict[str, list[Upload]], int]:
+    """The uploads of a ledger by their topics, and the number of those that other clusters wrote."""
+    found: dict[str, list[Upload]] = {}
+    others = 0
+    for upload in uploads:
+        if own and upload.cluster and upload.cluster not in own:
+            others += 1
+        else:
+            found.setdefault(upload.index.managed_ledger, []).append(upload)
+    return dict(sorted(found.items())), others
 
 
 def own_clusters(seen: Iterable[str], in_tree: Sequence[str]) -> frozenset[str]:

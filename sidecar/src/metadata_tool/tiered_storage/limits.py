@@ -14,3 +14,5 @@ ROWS = 2000
 """Rows that are written into the table of ledgers at once."""
 REPORT_EVERY = 10.0
 """Seconds between two log lines about the progress."""
+MAX_PARTITIONS = 10_000
+"""Partitions of a topic that a rescue believes. A higher number may be part of the name of another topic."""

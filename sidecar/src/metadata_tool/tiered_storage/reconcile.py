@@ -15,6 +15,7 @@ from metadata_tool.tiered_storage.candidates import (
     Rejected,
     TopicEnd,
     Upload,
+    by_topic,
     choose,
     not_taken,
     own_clusters,
@@ -143,13 +144,10 @@ class Reconciliation:
                 self.result.add_unusable(Unusable(each.name, found.ledger_id, promised=False, why=chosen.why))
 
     def _candidates(self, found: LedgerUploads, own: frozenset[str]) -> Iterator[_Candidate]:
-        by_topic: dict[str, list[Upload]] = {}
-        for upload in found.uploads:
-            if own and upload.cluster and upload.cluster not in own:
-                self.result.not_taken[NotTaken.OTHER_CLUSTER] += 1
-            else:
-                by_topic.setdefault(upload.index.managed_ledger, []).append(upload)
-        for name, uploads in sorted(by_topic.items()):
+        named, others = by_topic(found.uploads, own)
+        if others:
+            self.result.not_taken[NotTaken.OTHER_CLUSTER] += others
+        for name, uploads in named.items():
             topic = self._table.topic(name)
             listed = topic and self._table.listed(topic.number, found.ledger_id)
             if reason := not_taken(found.ledger_id, topic and topic.end, listed):

@@ -3,16 +3,17 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from metadata_tool.pulsar import codec, ids
-from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo, ManagedLedgerInfo
+from metadata_tool.pulsar import codec
+from metadata_tool.pulsar.id_counters import KnownIds, with_ids
+from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo, ManagedLedgerInfo, OffloadContext, OffloadDriverMetadata
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import Topic, TopicDecoder
 from metadata_tool.pulsar.tree_facts import TreeSummary
 from metadata_tool.tiered_storage.candidate_table import CandidateTable, Edit
 from metadata_tool.tiered_storage.drivers import Drivers, is_understood
 from metadata_tool.tiered_storage.object_names import halves_of, uuid_of
-from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, inserted
-from metadata_tool.zookeeper.stat import Stat, as_set
+from metadata_tool.zookeeper.snapshot import Node
+from metadata_tool.zookeeper.stat import as_set
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class ReconciledTree:
         """
         if not summary.has_ledgers or (highest_id <= summary.highest_id and not self.table.has_edits()):
             return self._edited(saved)
-        return self._counted(self._edited(saved), ids.counter_at(max(highest_id, summary.highest_id)), summary)
+        known = KnownIds(max(highest_id, summary.highest_id), self.zxid, self.time)
+        return with_ids(self._edited(saved), known, summary, self.layout.chroot)
 
     def _edited(self, saved: Iterable[Node]) -> Iterator[Node]:
         decoder, edits = TopicDecoder(self.layout), self.table.edits()
@@ -64,48 +66,33 @@ class ReconciledTree:
         return Node(node.path, data, node.acl, as_set(node.stat, self.zxid, self.time))
 
     def _ledger(self, saved: LedgerInfo | None, topic: Topic, edit: Edit) -> LedgerInfo:
-        """A ledger that is offloaded completely. What the list has of it stays, and unknown fields, too.
-
-        It counts as deleted from BookKeeper, because bookies that are new do not have it, and bookies that were kept
-        may have deleted it since.
-        """
-        assert edit.uuid  # it is not to be removed
-        ledger = LedgerInfo()
-        ledger.CopyFrom(saved or LedgerInfo(ledgerId=edit.ledger_id))
-        ledger.entries, ledger.size = edit.entries, edit.size
-        ledger.timestamp = ledger.timestamp or edit.created or self.time
-        context = ledger.offloadContext
+        context = saved.offloadContext if saved else OffloadContext()
         same = context.HasField("uidMsb") and uuid_of(context.uidMsb, context.uidLsb) == edit.uuid
-        if not (same and is_understood(context.driverMetadata, edit.bucket)):
-            context.driverMetadata.CopyFrom(self.drivers.metadata(topic.namespace, topic.info, edit.bucket))
-        context.uidMsb, context.uidLsb = halves_of(edit.uuid)
-        context.complete = context.bookkeeperDeleted = True
-        context.timestamp = context.timestamp or ledger.timestamp
-        context.ClearField("offloadSegment")
-        return ledger
+        if same and is_understood(context.driverMetadata, edit.bucket):
+            driver = context.driverMetadata
+        else:
+            driver = self.drivers.metadata(topic.namespace, topic.info, edit.bucket)
+        return offloaded(saved, edit, driver, self.time)
 
-    def _counted(self, nodes: Iterable[Node], counter: ids.Counter, summary: TreeSummary) -> Iterator[Node]:
-        """The tree with an id counter that knows all ids up to this one."""
-        needed = [counter.path] if counter.high is None else [ids.LONG_ROOT, counter.path]
-        new = [self._new(path) for path in needed if path not in summary.counters]
-        raised = {f"{self.layout.chroot}{counter.path}".encode()}
-        if summary.flat and counter.high is None:
-            raised.add(f"{self.layout.chroot}{ids.FLAT_COUNTER}".encode())
-        for node in inserted(nodes, new):
-            if node.path in raised:
-                yield self._counting(node, counter)
-            else:
-                yield node
 
-    def _counting(self, node: Node, counter: ids.Counter) -> Node:
-        stat = Stat.unpack(node.stat)
-        if stat.cversion >= counter.next:
-            return node
-        return node._replace(stat=stat._replace(cversion=counter.next, pzxid=self.zxid).pack())
+def offloaded(saved: LedgerInfo | None, edit: Edit, driver: OffloadDriverMetadata, time: int) -> LedgerInfo:
+    """A ledger that is offloaded completely. What the list has of it stays, and unknown fields, too.
 
-    def _new(self, path: str) -> Node:
-        stat = Stat(self.zxid, self.zxid, self.time, self.time, 0, 0, 0, 0, self.zxid)
-        return Node(f"{self.layout.chroot}{path}".encode(), b"", OPEN_ACL_KEY, stat.pack())
+    It counts as deleted from BookKeeper, because bookies that are new do not have it. If it is not known when it was
+    created, it gets this time (epoch ms).
+    """
+    assert edit.uuid  # it is not to be removed
+    ledger = LedgerInfo()
+    ledger.CopyFrom(saved or LedgerInfo(ledgerId=edit.ledger_id))
+    ledger.entries, ledger.size = edit.entries, edit.size
+    ledger.timestamp = ledger.timestamp or edit.created or time
+    context = ledger.offloadContext
+    context.driverMetadata.CopyFrom(driver)
+    context.uidMsb, context.uidLsb = halves_of(edit.uuid)
+    context.complete = context.bookkeeperDeleted = True
+    context.timestamp = context.timestamp or ledger.timestamp
+    context.ClearField("offloadSegment")
+    return ledger
 
 
 _NONE: tuple[int, list[Edit]] = (0, [])
