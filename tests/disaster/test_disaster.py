@@ -9,19 +9,18 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
 
 from support.pulsar import eventually
 from support.world import (
     Messages,
     World,
+    check,
     namespace,
     offload,
     produce,
     produce_batches,
     produce_with_schema,
     read_all,
-    receive_all,
     say,
     stats,
     subscribe,
@@ -68,22 +67,6 @@ def age(world: World) -> None:
         "the ledgers beyond the threshold are offloaded",
         lambda: any(each["offloaded"] for each in stats(cluster, THRESHOLD)["ledgers"]),
     )
-
-
-def check(world: World, promised: Mapping[str, set[int]]) -> None:
-    """Read all promised messages with a reader and with each subscription, and say how many there were."""
-    entries = read = 0
-    for topic, messages in world.topics.items():
-        expected = messages.promised(promised.get(topic, set()))
-        found = read_all(world, topic)
-        entries, read = entries + len(expected), read + len(found)
-        assert expected == found, topic
-        for subscription, done in messages.acknowledged.items():
-            received = receive_all(world, topic, subscription, set(expected) - done)
-            missing = [content for content in expected if content not in done and content not in set(received)]
-            assert ([], set()) == (missing, set(received) - set(expected)), (topic, subscription)
-    say(f"{entries} messages promised, {read} read, difference {entries - read}")
-    assert entries > 0
 
 
 def repeated(log: str) -> dict[str, int]:

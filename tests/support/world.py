@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,16 @@ class World:
         """The data directory of the next ZooKeeper."""
         return self.directory / "restored"
 
+    @property
+    def reading(self) -> dict[str, str]:
+        """The settings of commands that read tiered storage."""
+        return {
+            **self.settings,
+            "TIERED_STORAGE_ENDPOINT_URL": self.offloads,
+            "TIERED_STORAGE_ACCESS_KEY_ID": KEYS["AWS_ACCESS_KEY_ID"],
+            "TIERED_STORAGE_SECRET_ACCESS_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
+        }
+
     def begin(self, name: str = "c1", bookies: Pulsar | None = None) -> None:
         """Start a cluster from the restored directory, with empty bookies at new addresses, or those of another."""
         self.generation += 1
@@ -155,12 +166,7 @@ class World:
 
     def scrub(self, point: str) -> dict[str, int]:
         """What `scrub` finds of the ledgers that a backup lists as offloaded completely: how many are in each state."""
-        access = {
-            "TIERED_STORAGE_ENDPOINT_URL": self.offloads,
-            "TIERED_STORAGE_ACCESS_KEY_ID": KEYS["AWS_ACCESS_KEY_ID"],
-            "TIERED_STORAGE_SECRET_ACCESS_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
-        }
-        found = json.loads(succeed("scrub", point, "--json", settings={**self.settings, **access}))
+        found = json.loads(succeed("scrub", point, "--json", settings=self.reading))
         return {state: counts["ledgers"] for state, counts in found["total"].items()}
 
     def move_offloads(self, bucket: str) -> None:
@@ -314,3 +320,19 @@ def receive_all(world: World, topic: str, subscription: str, wanted: set[bytes])
         consumer.acknowledge(message)
     consumer.close()
     return found
+
+
+def check(world: World, promised: Mapping[str, set[int]]) -> None:
+    """Read all promised messages with a reader and with each subscription, and say how many there were."""
+    entries = read = 0
+    for topic, messages in world.topics.items():
+        expected = messages.promised(promised.get(topic, set()))
+        found = read_all(world, topic)
+        entries, read = entries + len(expected), read + len(found)
+        assert expected == found, topic
+        for subscription, done in messages.acknowledged.items():
+            received = receive_all(world, topic, subscription, set(expected) - done)
+            missing = [content for content in expected if content not in done and content not in set(received)]
+            assert ([], set()) == (missing, set(received) - set(expected)), (topic, subscription)
+    say(f"{entries} messages promised, {read} read, difference {entries - read}")
+    assert entries > 0
