@@ -158,10 +158,10 @@ def with_damaged_objects(world: World, before: dict[str, set[int]]) -> dict[str,
     assert OffloadedLedgersLost.exit_code == outcome.exit_code
     found = json.loads(outcome.output)["ledgers"]
     assert sorted(damaged) == sorted((each["topic"].replace("/persistent/", "/"), each["ledger"]) for each in found)
-    made, report = reconcile(world, point)
-    assert (added, len(damaged)) == tuple(report["total"][each]["ledgers"] for each in ("added", "leftOut"))
     world.lose()
-    world.restore(made, RESTORE_VERSION="2")
+    world.restore(point, **{**world.reading, "RESTORE_VERSION": "2", "TIERED_STORAGE_RECONCILE": "true"})
+    report = json.loads((world.restored / "version-2" / "restore-report.json").read_text())["origin"]
+    assert (added, len(damaged)) == tuple(report["total"][each]["ledgers"] for each in ("added", "leftOut"))
     world.begin()
     check(world, expected)
     say(f"second disaster: {added} ledgers added, {len(damaged)} missing or damaged and left out, the rest read")

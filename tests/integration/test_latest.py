@@ -324,6 +324,6 @@ def test_waiting_ends(ensemble: Ensemble, settings: dict[str, str]) -> None:
     plan = Settings({**settings, **own(ensemble.servers[0])}).restore()
     assert isinstance(plan.wanted, Series)
     look_up = Mock()
-    with pytest.raises(MembersMissing), Meeting(plan, plan.wanted, look_up, patience=0.1) as meeting:
+    with pytest.raises(MembersMissing), Meeting(plan, look_up, patience=0.1) as meeting:
         meeting.wait(Heartbeat())
     assert not look_up.called

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedLedgerInfo
-from metadata_tool.tiered_storage.bucket import StoredObject
+from metadata_tool.tiered_storage.contract import StoredObject
 from metadata_tool.tiered_storage.index import MAGIC, MANAGED_LEDGER
 from metadata_tool.tiered_storage.ledger_metadata_pb2 import LedgerMetadata
 from metadata_tool.tiered_storage.object_names import ObjectName

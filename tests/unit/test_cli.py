@@ -132,6 +132,7 @@ class Noting(Mapping[str, str]):
 
 ZOOKEEPER = {"ZOOKEEPER_SERVERS": "127.0.0.1:1", "SPOOL_DIR": "/no/such/directory"}  # so that it ends at once
 DIGEST_MD5 = {"ZOOKEEPER_SASL_MECHANISM": "DIGEST-MD5", "ZOOKEEPER_SASL_USER": "u", "ZOOKEEPER_SASL_PASSWORD": "p"}
+RECONCILE = {"TIERED_STORAGE_RECONCILE": "true", "RESTORE_SCOPE": "bookies-lost", "ALLOW_PARTIAL": "true"}
 GSSAPI = {"ZOOKEEPER_SASL_MECHANISM": "GSSAPI", "ZOOKEEPER_SASL_KEYTAB": "/keytab"}
 WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "serve": [([], ZOOKEEPER | more) for more in ({}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI)],
@@ -147,7 +148,7 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     ],
     "restore": [
         (["--dry-run"], more)
-        for more in ({}, {"RESTORE_POINT": "latest"}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI)
+        for more in ({}, {"RESTORE_POINT": "latest"}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI, RECONCILE)
     ],
     "rules": [([], {})],
 }

@@ -50,7 +50,12 @@ METHODS: dict[str, Callable[[Settings], object]] = {
 BY_COMMAND: dict[str, Callable[[Settings], object]] = {
     "serve": lambda settings: (settings.serve(), settings.logs()),
     "backup": lambda settings: (settings.job(), settings.store(uploads=True), settings.logs()),
-    "restore": lambda settings: (settings.restore(), settings.store(), settings.logs()),
+    "restore": lambda settings: (
+        settings.restore(),
+        settings.store(uploads=True),
+        settings.tiered_storage(),
+        settings.logs(),
+    ),
     "rules": Settings.logs,
 }
 SECRET = "zq7secret"
@@ -106,6 +111,15 @@ def test_restore_defaults() -> None:
         RecoveryOptions(Scope.BOOKIES_LOST),
     )
     assert expected == Settings(RESTORE).restore()
+
+
+def test_reconcile() -> None:
+    """A backup is compared with tiered storage on purpose, and never if the bookies were kept."""
+    for value, expected in {"": False, "false": False, "true": True}.items():
+        job = Settings({**RESTORE, "TIERED_STORAGE_RECONCILE": value}).restore()
+        assert (expected, expected) == (job.recovery_options.reconcile, job.waits)
+    with refused("TIERED_STORAGE_RECONCILE"):
+        Settings({**RESTORE, "TIERED_STORAGE_RECONCILE": "true", "RESTORE_SCOPE": "bookies-kept"}).restore()
 
 
 def test_latest() -> None:

@@ -159,6 +159,13 @@
       ],
       "expected": "auto, path or virtual"
     },
+    "TIERED_STORAGE_RECONCILE": {
+      "values": [
+        "true",
+        "false"
+      ],
+      "expected": "true or false"
+    },
     "TIERED_STORAGE_DRIVER": {
       "values": [
         "S3",
@@ -216,6 +223,7 @@
     "S3_CREDENTIALS_DIR",
     "SPOOL_DIR",
     "TIERED_STORAGE_BUCKETS",
+    "TIERED_STORAGE_RECONCILE",
     "WEB_SERVER_PORT",
     "ZOOKEEPER_ADMIN_ADDRESS",
     "ZOOKEEPER_ADMIN_PORT",

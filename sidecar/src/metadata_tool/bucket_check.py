@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from metadata_tool import archive
 from metadata_tool.errors import (
@@ -19,12 +18,10 @@ from metadata_tool.pulsar.paths import Layout
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.store.s3_scheme import BUCKET_NAME
 from metadata_tool.tiered_storage.claims import Claim
+from metadata_tool.tiered_storage.contract import ReadableBucket
 from metadata_tool.tiered_storage.named_buckets import NamedBucket, named_buckets
 from metadata_tool.tiered_storage.object_names import ObjectName
 from metadata_tool.zookeeper.snapshot import printable
-
-if TYPE_CHECKING:
-    from metadata_tool.tiered_storage.bucket import ReadableBucket
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +89,11 @@ def _require_named(moved: MovedBuckets, found: dict[str, NamedBucket]) -> None:
         log.info("the tree does not name the bucket %s, but its new name %s already", old, new)
 
 
-def _is_there(bucket: "ReadableBucket", claim: Claim) -> bool:
+def _is_there(bucket: ReadableBucket, claim: Claim) -> bool:
     return bucket.read(str(ObjectName(claim.uuid, claim.ledger_id, is_index=True)), 1) is not None
 
 
-def _check(bucket: "ReadableBucket", name: str, named: NamedBucket) -> None:
+def _check(bucket: ReadableBucket, name: str, named: NamedBucket) -> None:
     """One listing, and a few small requests."""
     try:
         next(iter(bucket.objects()), None)

@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -22,10 +22,12 @@ from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.pulsar.placement import Part
 from metadata_tool.pulsar.rules import RULES
+from metadata_tool.reconciled_point import TieredStorage
 from metadata_tool.restore import restore
 from metadata_tool.restore_point import newest
-from metadata_tool.settings import Settings, StoreSettings
+from metadata_tool.settings import Settings, StoreSettings, TieredStorageSettings
 from metadata_tool.store import EXAMPLES, Store, open_store, parse_location
+from metadata_tool.tiered_storage.contract import DescribedBucket
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper.snapshot import Node
 
@@ -128,22 +130,18 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _scrub(options: argparse.Namespace, settings: Settings) -> None:
-    from metadata_tool.tiered_storage.bucket import ReadableBucket, S3Bucket  # boto3 takes a second to load
     from metadata_tool.tiered_storage.claims import claims_of
     from metadata_tool.tiered_storage.scrub import ScrubJob, scrub
 
     storage, heartbeat = settings.tiered_storage(), Heartbeat()
     point = _point(options.uri, settings)
 
-    def open_bucket(name: str) -> ReadableBucket:
-        return S3Bucket(storage.moved.get(name, name), storage.options)
-
     with (
         fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path,
         workspace(settings.spool_dir()) as directory,
     ):
         job = ScrubJob(directory, options.list_only, storage.requests)
-        result = scrub(job, claims_of(point, path), open_bucket, heartbeat)
+        result = scrub(job, claims_of(point, path), _opening(storage), heartbeat)
     if not result.total.ledgers:
         log.warning("%s calls no ledger offloaded, so nothing was looked for", point)
     if options.json:
@@ -159,21 +157,17 @@ def _scrub(options: argparse.Namespace, settings: Settings) -> None:
 
 def _reconcile(options: argparse.Namespace, settings: Settings) -> None:
     from metadata_tool import reconciliation
-    from metadata_tool.tiered_storage.bucket import DescribedBucket, S3Bucket  # boto3 takes a second to load
 
     storage, heartbeat = settings.tiered_storage(), Heartbeat()
     point = _point(options.uri, settings)
     store = _open(settings.store(_folder(options.to) if options.to else point.location, uploads=True))
-    name = derived_backup.derived_name(point.name, reconciliation.KIND)
-
-    def open_bucket(bucket: str) -> DescribedBucket:
-        return S3Bucket(storage.moved.get(bucket, bucket), storage.options)
+    name = derived_backup.derived_name(point.name, derived_backup.RECONCILED)
 
     with (
         fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path,
         workspace(settings.spool_dir()) as directory,
     ):
-        job = reconciliation.ReconcileJob(point, path, directory, storage.requests, open_bucket)
+        job = reconciliation.ReconcileJob(point, path, directory, storage.requests, _opening(storage))
         name = derived_backup.free_name(store, name)
         result, made = reconciliation.reconcile(job, None if options.dry_run else name, heartbeat)
         if made:
@@ -190,7 +184,7 @@ def _rescue(options: argparse.Namespace, settings: Settings) -> None:
 
     wanted, heartbeat = settings.rescue(), Heartbeat()
     store = _open(settings.store(_folder(options.to) if options.to else None, uploads=True))
-    name = derived_backup.free_name(store, derived_backup.dated_name(settings.prefix(), rescue.KIND))
+    name = derived_backup.free_name(store, derived_backup.dated_name(settings.prefix(), derived_backup.RESCUED))
     job = rescue.RescueJob(
         bucket=wanted.bucket,
         scope=RescueScope(tuple(options.only), frozenset(options.cluster)),
@@ -241,9 +235,32 @@ def _folder(text: str) -> Location:
 
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
     gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes time
-    placed = restore(settings.restore(), partial(_open_at, settings), Heartbeat(), dry_run=options.dry_run)
+    job = settings.restore()
+    tiered = _tiered_storage(settings) if job.recovery_options.reconcile else None
+    placed = restore(job, partial(_open_at, settings), Heartbeat(), tiered, dry_run=options.dry_run)
     if placed:
         _print(str(placed))
+
+
+def _tiered_storage(settings: Settings) -> TieredStorage:
+    """How a restore reads tiered storage, and saves what it makes."""
+    storage = settings.tiered_storage()
+
+    def open_to_save(location: Location) -> Store:
+        return _open(settings.store(location, uploads=True))
+
+    return TieredStorage(_opening(storage), storage.requests, open_to_save)
+
+
+def _opening(storage: TieredStorageSettings) -> Callable[[str], DescribedBucket]:
+    """Opens the buckets that a tree names, under their new names."""
+
+    def open_bucket(name: str) -> DescribedBucket:
+        from metadata_tool.tiered_storage.bucket import S3Bucket  # boto3 takes a second to load
+
+        return S3Bucket(storage.moved.get(name, name), storage.options)
+
+    return open_bucket
 
 
 def _rules(options: argparse.Namespace, settings: Settings) -> None:

@@ -19,6 +19,11 @@ from metadata_tool.store.base import Store
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.snapshot import Node
 
+RECONCILED = "reconciled"
+"""The end of the prefix of backups that were compared with tiered storage, and the kind of their origin."""
+RESCUED = "rescued"
+"""The same of backups that were made of tiered storage alone."""
+
 
 class DerivedBackup(NamedTuple):
     """A verified file: its path, its SHA-256 (32 bytes), its manifest and its coverage."""

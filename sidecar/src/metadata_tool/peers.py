@@ -1,6 +1,7 @@
-"""Members that restore `latest` wait for each other, until one of them looks up the newest backup for all.
+"""Members wait for each other, until one of them has chosen the restore point for all.
 
-A member that is down may hold data that is newer than any backup, so nothing is looked up before all members wait.
+It looks up the newest backup for `latest`, and compares a backup with tiered storage. A member that is down may hold
+data that is newer than any backup, so nothing is looked up before all members wait.
 ZooKeeper is not running yet, so the restore answers on the AdminServer's port, in the AdminServer's format.
 """
 
@@ -41,14 +42,13 @@ _FAREWELL = 30.0
 class Meeting:
     """This member among those that wait. It answers the others while the `with` block runs."""
 
-    def __init__(
-        self, job: RestoreJob, series: Series, look_up: Callable[[], RestorePoint], patience: float = _PATIENCE
-    ) -> None:
+    def __init__(self, job: RestoreJob, choose: Callable[[], RestorePoint], patience: float = _PATIENCE) -> None:
+        """`choose` returns the point. The first member calls it, once."""
         self._job = job
         self._patience = patience
-        self._series = series
-        self._look_up = look_up
-        self._cause = Marker(job.version, str(series), job.recovery_options.described()).digest
+        self._choose = choose
+        self._cause = Marker(job.version, str(job.wanted), job.recovery_options.described()).digest
+        self._all_wait = False
         self._me = secrets.token_hex(16)
         self._point: RestorePoint | None = None
         self._waiting_for_me: set[str] = set()
@@ -74,16 +74,18 @@ class Meeting:
         Raises:
             ClusterRunning: a member waits for another restore.
             MembersMissing: not all members waited within `patience` seconds.
-            ToolError: this member had to look up the point, and that failed.
+            ToolError: this member had to choose the point, and that failed.
         """
         deadline = time.monotonic() + self._patience
         while not probe.look(self._job.ensemble, self._job.tls):
             self._point = self._hear()
             if self._point:
                 return self._point
-            if time.monotonic() > deadline:
+            if self._all_wait:
+                deadline = time.monotonic() + self._patience  # the first member is busy, for as long as that takes
+            elif time.monotonic() > deadline:
                 raise MembersMissing(
-                    f"not all members waited for the newest backup of {self._series} within {self._patience:.0f} s",
+                    f"not all members waited for {self._awaited} within {self._patience:.0f} s",
                     "Start the members that the log names as missing, and run the restore again. "
                     "Or set RESTORE_POINT to a backup. Nothing was touched",
                 )
@@ -112,28 +114,40 @@ class Meeting:
                 return point
         found = {str(answer.get(MEMBER)): address for address, answer in waiting.items()}
         missing = [address for address in members if address not in found.values()]
+        self._all_wait = not missing
         if missing:
             self._say(f"waiting for {', '.join(missing)}")
         elif found.get(self._me) == members[0]:
             self._waiting_for_me = found.keys() - {self._me}
-            return self._look_up()
+            return self._choose()
         else:
-            self._say(f"waiting for {members[0]} to look up the newest backup")
+            what = "compare the backup with tiered storage" if self._reconciles else "look up the newest backup"
+            self._say(f"waiting for {members[0]} to {what}")
         return None
+
+    @property
+    def _reconciles(self) -> bool:
+        return self._job.recovery_options.reconcile
+
+    @property
+    def _awaited(self) -> str:
+        if isinstance(self._job.wanted, Series):
+            return f"the newest backup of {self._job.wanted}"
+        return f"what is made of {self._job.wanted} and tiered storage"
 
     def _told(self, answer: Mapping[str, Any]) -> RestorePoint | None:
         try:
             point = RestorePoint.parse(str(answer.get(probe.POINT, "")))
         except ValueError:
             return None
-        return point if point in self._series else None
+        return point if self._job.may_share(point) else None
 
     def _require_alike(self, waiting: Mapping[str, Mapping[str, Any]]) -> None:
         others = [address for address, answer in waiting.items() if answer[WAITING] != self._cause]
         if others:
             raise ClusterRunning(
                 f"{', '.join(others)} waits for a different restore. This member restores version "
-                f"{self._job.version} from the newest backup of {self._series}",
+                f"{self._job.version} from {self._awaited}",
                 "Give all members the same settings, then start their restores again. Nothing was touched",
             )
 

@@ -1,29 +1,23 @@
 """A new restore point, made of a backup and of what was offloaded to tiered storage since."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from metadata_tool import archive, derived_backup
 from metadata_tool.catalog import BackupName, RestorePoint
-from metadata_tool.derived_backup import DerivedBackup, DerivedTree
+from metadata_tool.derived_backup import RECONCILED, DerivedBackup, DerivedTree
 from metadata_tool.fetch import require_match
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.limits import COVERED_NAMESPACES
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.tree_scan import TreeScan
-from metadata_tool.tiered_storage.bucket import DescribedBucket
 from metadata_tool.tiered_storage.candidate_table import candidate_table
+from metadata_tool.tiered_storage.contract import DescribedBucket
 from metadata_tool.tiered_storage.reconcile import Reconciliation, TopicNotes
 from metadata_tool.tiered_storage.reconcile_result import ReconcileResult
 from metadata_tool.tiered_storage.reconciled_tree import ReconciledTree
 from metadata_tool.tiered_storage.scrub import ScrubJob
-
-log = logging.getLogger(__name__)
-
-KIND = "reconciled"
-"""The end of the prefix of such backups, and what their manifest says of their origin."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ def reconcile(
         if name is None:
             return result, None
         tree = ReconciledTree(layout, table, topics.drivers, manifest.zxid, manifest.timestamp)
-        origin = {"kind": KIND, "source": str(job.point), **result.origin(COVERED_NAMESPACES)}
+        origin = {"kind": RECONCILED, "source": str(job.point), **result.origin(COVERED_NAMESPACES)}
         with archive.opened(job.path, heartbeat) as backup:
             saved = backup.tree(verified=True)
             nodes = tree.nodes(saved.nodes, facts.summary, result.highest_id)

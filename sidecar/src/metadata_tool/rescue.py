@@ -5,7 +5,7 @@ from pathlib import Path
 
 from metadata_tool import __version__, derived_backup
 from metadata_tool.catalog import BackupName
-from metadata_tool.derived_backup import DerivedBackup, DerivedTree
+from metadata_tool.derived_backup import RESCUED, DerivedBackup, DerivedTree
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.limits import COVERED_NAMESPACES
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
@@ -14,13 +14,10 @@ from metadata_tool.pulsar.ids import SHORT_COUNTER
 from metadata_tool.pulsar.managed_ledger_pb2 import OffloadDriverMetadata
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.tree_facts import TreeSummary
-from metadata_tool.tiered_storage.bucket import DescribedBucket
+from metadata_tool.tiered_storage.contract import DescribedBucket
 from metadata_tool.tiered_storage.rescue import NewCluster, Rescue, RescueScope
 from metadata_tool.tiered_storage.rescue_result import RescueResult
 from metadata_tool.tiered_storage.rescue_table import rescue_table
-
-KIND = "rescued"
-"""The end of the prefix of such backups, and what their manifest says of their origin."""
 
 _ZXID = 1 << 32
 """The zxid of the tree. A restore takes it to a later epoch."""
@@ -68,7 +65,7 @@ def rescue(
         known = KnownIds(work.result.highest_id, _ZXID, name.timestamp)
         summary = TreeSummary(known.highest, True, (SHORT_COUNTER,), (work.result.cluster,), True)
         nodes = with_ids(table.znodes(_ZXID, name.timestamp), known, summary, job.layout.chroot)
-        origin = {"kind": KIND, **work.result.origin(COVERED_NAMESPACES)}
+        origin = {"kind": RESCUED, **work.result.origin(COVERED_NAMESPACES)}
         return work.result, derived_backup.write(
             DerivedTree(name, _manifest(job, name), {}, nodes, origin), directory, heartbeat
         )

@@ -3,6 +3,7 @@
 import io
 import logging
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from metadata_tool.bucket_check import check_buckets
 from metadata_tool.decision import Action, Decision
 from metadata_tool.fetch import fetched
 from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.reconciled_point import TieredStorage, rehearsed_point
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.restore_point import Open, settled
 from metadata_tool.restored_tree import REPORT, RestoredTree
@@ -18,10 +20,18 @@ from metadata_tool.zookeeper_faults import FOR_RESTORE, explained
 log = logging.getLogger(__name__)
 
 
-def restore(wanted: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, dry_run: bool = False) -> Path | None:
+def restore(
+    wanted: RestoreJob,
+    open_store: Open,
+    heartbeat: Heartbeat,
+    tiered: TieredStorage | None = None,
+    *,
+    dry_run: bool = False,
+) -> Path | None:
     """The path of the snapshot that was placed. None if none was. With `dry_run`, nothing is written.
 
-    Every member gets the same bytes under the same name. The data directory is locked meanwhile.
+    The backup is compared with `tiered`, if that is given. Every member gets the same bytes under the same name. The
+    data directory is locked meanwhile.
 
     Raises:
         ToolError: the restore is refused or failed, and the directory is as it was.
@@ -30,13 +40,13 @@ def restore(wanted: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, dry_r
     with (
         explained(FOR_RESTORE),
         wanted.data.locked(),
-        settled(wanted, open_store, heartbeat, dry_run=dry_run) as (decision, job),
+        settled(wanted, open_store, heartbeat, tiered, dry_run=dry_run) as (decision, job),
     ):
         if decision.action is Action.NOTHING:
             return None
         if dry_run:
             if decision.action is Action.RESTORE:
-                _rehearse(job, open_store, heartbeat)
+                _rehearse(job, open_store, heartbeat, None if decision.origin else tiered)
             log.info("the dry run is done. Nothing was written to %s", job.data.path)
             return None
         if decision.action is Action.JOIN:
@@ -58,9 +68,15 @@ def _place(job: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, move_asid
     return placed
 
 
-def _rehearse(job: RestoreJob, open_store: Open, heartbeat: Heartbeat) -> None:
+def _rehearse(job: RestoreJob, open_store: Open, heartbeat: Heartbeat, tiered: TieredStorage | None) -> None:
     """Do everything but placing the tree, and log the report."""
-    with fetched(job.point, open_store(job.point.location), job.spool_dir, heartbeat) as path:
+    with ExitStack() as kept:
+        if tiered:
+            point, path = kept.enter_context(rehearsed_point(job, job.point, tiered, heartbeat))
+            job = job.settled(point)
+        else:
+            store = open_store(job.point.location)
+            path = kept.enter_context(fetched(job.point, store, job.spool_dir, heartbeat))
         tree = _checked_tree(job, path, heartbeat)
         job.data.require_space(tree.size)
         tree.write(_Nowhere())

@@ -11,6 +11,7 @@ from metadata_tool.errors import BackupMissing, NewerBackups, ToolError
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.peers import Meeting
+from metadata_tool.reconciled_point import TieredStorage, make_point
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.store import Store
 
@@ -21,30 +22,39 @@ Open = Callable[[Location], Store]
 
 @contextmanager
 def settled(
-    job: RestoreJob, open_store: Open, heartbeat: Heartbeat, *, dry_run: bool
+    job: RestoreJob, open_store: Open, heartbeat: Heartbeat, tiered: TieredStorage | None = None, *, dry_run: bool
 ) -> Iterator[tuple[Decision, RestoreJob]]:
     """What to do here, and the job. If a backup is restored, the job names it.
 
-    While the block runs, members that wait can ask which backup it is. A dry run does not wait for other members.
+    If the backup is to be compared with `tiered`, the job names what was made of both. While the block runs, members
+    that wait can ask which backup it is. A dry run does not wait for other members, and makes nothing.
 
     Raises:
         NewerBackups: there are newer backups than the named one.
         ToolError: as `decide`, or the store cannot be listed.
     """
     with ExitStack() as kept:
-        decision, wanted = decide(job, heartbeat), job.wanted
+        decision = decide(job, heartbeat)
         if _to_choose(decision):
-            if isinstance(wanted, RestorePoint):
-                own = Series(wanted.location, wanted.name.prefix)
-                _require_newest(job, wanted, (own, *job.newer_in), open_store)
-            elif dry_run or len(job.members) < 2:
-                job = job.settled(_latest(job, wanted, open_store))
+            choose = partial(_choose, job, open_store, None if dry_run else tiered, heartbeat)
+            if dry_run or len(job.members) < 2 or not job.waits:
+                job = job.settled(choose())
             else:
-                meeting = kept.enter_context(Meeting(job, wanted, partial(_latest, job, wanted, open_store)))
+                meeting = kept.enter_context(Meeting(job, choose))
                 decision, job = _meet(meeting, decision, job, heartbeat)
         if decision.action is Action.RESTORE and decision.origin:
             job = job.settled(RestorePoint.parse(decision.origin.point))
         yield decision, job
+
+
+def _choose(job: RestoreJob, open_store: Open, tiered: TieredStorage | None, heartbeat: Heartbeat) -> RestorePoint:
+    """The backup that is wanted, or what is made of it and of tiered storage."""
+    if isinstance(job.wanted, RestorePoint):
+        point = job.wanted
+        _require_newest(job, point, (Series(point.location, point.name.prefix), *job.newer_in), open_store)
+    else:
+        point = _latest(job, job.wanted, open_store)
+    return make_point(job, point, tiered, heartbeat) if tiered else point
 
 
 def _to_choose(decision: Decision) -> bool:

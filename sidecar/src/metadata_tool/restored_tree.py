@@ -134,7 +134,7 @@ class RestoredTree:
         """Log what was done. Returns the marker and the report, as files by name."""
         plan = self._plan(found.facts.summary)
         findings = tuple(finding.what for finding in self.check.findings(found, plan))
-        report = RecoveryReport(plan, found.facts, changes, found.coverage, findings)
+        report = RecoveryReport(plan, found.facts, changes, found.coverage, findings, self.manifest.origin)
         for line in report.lines():
             log.info("%s", line)
         for line in report.warnings():

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from metadata_tool.catalog import RestorePoint, Series
+from metadata_tool.catalog import RestorePoint
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.restore_marker import Marker
@@ -72,7 +72,7 @@ def _without_leader(job: RestoreJob, members: list[Member]) -> RunningMembers:
 
 def _wanted(job: RestoreJob, origin: Origin) -> Marker | None:
     """The restore that a member reports. None unless it is the wanted one."""
-    point = origin.point if isinstance(job.wanted, Series) else str(job.wanted)
+    point = str(job.shared_point or origin.point)
     found = job.marker_from(point)
     try:
         RestorePoint.parse(point)

@@ -290,8 +290,15 @@ class Settings:
 
     def _recovery_options(self, chroot: str) -> RecoveryOptions:
         urls = {"serviceUrl": var.CLUSTER_SERVICE_URL, "brokerServiceUrl": var.CLUSTER_BROKER_SERVICE_URL}
+        scope, reconcile = Scope(self._read.choice(var.RESTORE_SCOPE)), self._read.switch(var.TIERED_STORAGE_RECONCILE)
+        if reconcile and scope is not Scope.BOOKIES_LOST:
+            raise SettingError(
+                f"TIERED_STORAGE_RECONCILE is true, but RESTORE_SCOPE is {scope}",
+                "Set TIERED_STORAGE_RECONCILE=false (restore.tieredStorage.reconcile), because bookies that were kept "
+                "have the ledgers that the backup lists",
+            )
         return RecoveryOptions(
-            scope=Scope(self._read.choice(var.RESTORE_SCOPE)),
+            scope=scope,
             cluster_name=self._cluster_name(),
             rename_cluster=self._read.switch(var.RENAME_CLUSTER),
             infinite_retention=self._read.switch(var.INFINITE_RETENTION),
@@ -302,6 +309,7 @@ class Settings:
             ),
             layout=Layout(chroot, self._managed_ledger_path()),
             buckets=self._buckets_of_restore(),
+            reconcile=reconcile,
         )
 
     def _buckets_of_restore(self) -> MovedBuckets:

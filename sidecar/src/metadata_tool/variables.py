@@ -9,13 +9,12 @@ from metadata_tool.zookeeper.limits import ReadLimits
 COMMANDS = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "rescue", "restore", "rules")
 _BACKUP = ("serve", "backup")
 _ENSEMBLE = (*_BACKUP, "restore")
-_UPLOAD = (*_BACKUP, "reconcile", "rescue")
+_UPLOAD = (*_BACKUP, "reconcile", "rescue", "restore")
 _RESCUE = ("rescue",)
 _STORE = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "rescue", "restore")
 _SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "reconcile", "rescue", "restore")
-_SCRUB = ("scrub", "reconcile")
-_TIERED_STORAGE = ("scrub", "reconcile", "restore")
-_TIERED = ("scrub", "reconcile", "rescue", "restore")
+_OF_A_TREE = ("scrub", "reconcile", "restore")
+_TIERED = (*_OF_A_TREE, "rescue")
 _DEFAULT = ReadLimits()
 
 LOG_FORMATS = ("text", "json")
@@ -375,7 +374,7 @@ TIERED_STORAGE_ACCESS_KEY_ID = Variable(
 TIERED_STORAGE_SECRET_ACCESS_KEY = Variable("TIERED_STORAGE_SECRET_ACCESS_KEY", _TIERED, "The secret of that key")
 TIERED_STORAGE_BUCKETS = Variable(
     "TIERED_STORAGE_BUCKETS",
-    _TIERED_STORAGE,
+    _OF_A_TREE,
     "Buckets that have moved since the backup, `old-name=new-name,…`. A restore writes the new names into the tree",
 )
 TIERED_STORAGE_BROKER_REGION = Variable(
@@ -387,6 +386,12 @@ TIERED_STORAGE_BROKER_ENDPOINT_URL = Variable(
     "TIERED_STORAGE_BROKER_ENDPOINT_URL",
     ("restore",),
     "The object store of the moved buckets for brokers, which a restore writes into the tree. Unset: as in the backup",
+)
+TIERED_STORAGE_RECONCILE = _switch(
+    "TIERED_STORAGE_RECONCILE",
+    ("restore",),
+    "`true`: compare the backup with tiered storage first, as `reconcile` does. "
+    "What is made of both is saved beside the backup, and all members restore it",
 )
 TIERED_STORAGE_BUCKET = Variable(
     "TIERED_STORAGE_BUCKET", _RESCUE, "The bucket of tiered storage that `rescue` reads", required_by=_RESCUE
@@ -400,7 +405,7 @@ TIERED_STORAGE_DRIVER = _choice(
 )
 SCRUB_REQUESTS = _number(
     "SCRUB_REQUESTS",
-    (*_SCRUB, "rescue"),
+    _TIERED,
     "How many requests for indexes of ledgers may be in flight",
     default=8,
     low=1,

@@ -128,3 +128,4 @@ def test_described() -> None:
     moved |= {"TIERED_STORAGE_BROKER_REGION": "us", "TIERED_STORAGE_BROKER_ENDPOINT_URL": "http://x"}
     full = MovedBuckets((("a", "b"), ("c", "d")), "us", "http://x")
     assert expected | moved == replace(options, buckets=full).described()
+    assert expected | {"TIERED_STORAGE_RECONCILE": "true"} == replace(options, reconcile=True).described()

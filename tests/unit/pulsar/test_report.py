@@ -179,6 +179,7 @@ def test_json() -> None:
         "large": ["/y (9 bytes)"],
         "migration": {"phase": "COMPLETED", "targetUrl": "oxia://x"},
         "findings": ["the tree has no /ledgers"],
+        "origin": None,
         "coverage": made.coverage.to_json(1),
     }
     assert expected == json.loads(made.encode())
@@ -190,3 +191,20 @@ def test_earlier_retention() -> None:
     retention = {"shop/kept": {"retentionTimeInMinutes": 60}, "shop/orders": None}
     made = report(facts=replace(FACTS, retention=retention), plan=replace(PLAN, infinite_retention=True))
     assert retention == made.to_json()["retentionBefore"]
+
+
+@pytest.mark.parametrize(
+    "origin", [None, {}, {"kind": "rescued", "total": {"ledgers": 3}}, {"total": 1, "namespaces": []}]
+)
+def test_other_origins(origin: dict[str, Any] | None) -> None:
+    """A backup that was not compared with tiered storage has no lines about that."""
+    assert report().lines() == report(origin=origin).lines()
+
+
+def test_origin() -> None:
+    """The report says what was promised, added and left out, in all and by namespace."""
+    counts = {kind: {"ledgers": number} for number, kind in enumerate(("promised", "added", "leftOut"), 1)}
+    made = report(origin={"kind": "reconciled", "total": counts, "namespaces": {"shop/orders": counts}})
+    said = "the backup promised 1 ledgers, 2 were added, 3 left out"
+    assert [f"all namespaces: {said}", f"shop/orders: {said}"] == made.lines()[1:3]
+    assert "reconciled" == json.loads(made.encode())["origin"]["kind"]

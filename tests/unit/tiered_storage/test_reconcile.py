@@ -21,7 +21,7 @@ from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo, ManagedLedgerInf
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.tree_facts import TreeSummary
 from metadata_tool.reconciliation import ReconcileJob, reconcile
-from metadata_tool.tiered_storage.bucket import DescribedBucket, StoredObject
+from metadata_tool.tiered_storage.contract import DescribedBucket, StoredObject
 from metadata_tool.tiered_storage.object_names import halves_of
 from metadata_tool.tiered_storage.reconcile_result import Kind, ReconcileResult
 from metadata_tool.zookeeper.snapshot import Node

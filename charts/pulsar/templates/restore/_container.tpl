@@ -50,6 +50,7 @@ RESTORE_POINT: {{ $restore.restorePoint | quote }}
 RESTORE_VERSION: {{ include "pulsar.number" $restore.restoreVersion | quote }}
 OVERWRITE_EXISTING: {{ $restore.overwriteExisting | quote }}
 RESTORE_SCOPE: {{ $restore.scope | quote }}
+TIERED_STORAGE_RECONCILE: {{ ($restore.tieredStorage | default dict).reconcile | default false | quote }}
 INFINITE_RETENTION: {{ $restore.infiniteRetention | quote }}
 RENAME_CLUSTER: {{ $restore.renameCluster | quote }}
 {{- include "pulsar.tieredStorage.moved" . }}

@@ -15,6 +15,7 @@ class RecoveryOptions:
     """`cluster_name` is the new cluster's name, empty if unknown. `urls` are (JSON field, value) of its addresses.
 
     `layout` is where the new cluster looks for its metadata. If it has no chroot, the chroot of the backup applies.
+    `reconcile`: the backup is compared with tiered storage before it is recovered.
     """
 
     scope: Scope
@@ -24,11 +25,13 @@ class RecoveryOptions:
     urls: tuple[tuple[str, str], ...] = ()
     layout: Layout = field(default_factory=Layout)
     buckets: MovedBuckets = field(default_factory=MovedBuckets)
+    reconcile: bool = False
 
     def described(self) -> dict[str, str]:
         """All options by the names of their settings. Equal options restore equal trees.
 
-        Moved buckets, the chroot and the path of managed ledgers are included only if they are not the default.
+        Moved buckets, the chroot, the path of managed ledgers and `reconcile` are included only if they are not the
+        default.
         """
         switches = {"RENAME_CLUSTER": self.rename_cluster, "INFINITE_RETENTION": self.infinite_retention}
         return {
@@ -38,6 +41,7 @@ class RecoveryOptions:
             **{f"{name} of CLUSTER_NAME": url for name, url in self.urls},
             **self._described_layout(),
             **self._described_buckets(),
+            **({"TIERED_STORAGE_RECONCILE": "true"} if self.reconcile else {}),
         }
 
     def _described_buckets(self) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The report of a recovery, as JSON and as lines of text: what was changed, and what each namespace kept and lost."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ class RecoveryReport:
     coverage: Coverage
     findings: tuple[str, ...] = ()
     """What the recovery could not adapt, because it is missing or elsewhere, as sentences (completeness.py)."""
+    origin: Mapping[str, Any] | None = None
+    """How the backup was made, if it was not captured from a ZooKeeper (Manifest.origin)."""
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as restore-report.json has it."""
@@ -42,6 +45,7 @@ class RecoveryReport:
             "large": self.changes.large,
             "migration": self.facts.migration.to_json() if self.facts.migration else None,
             "findings": list(self.findings),
+            "origin": self.origin,
             "coverage": self.coverage.to_json(len(self.coverage.namespaces)),
         }
 
@@ -53,6 +57,7 @@ class RecoveryReport:
         """The report for people, one line each, with lines of their own for at most `max_namespaces` namespaces."""
         return [
             *self._plan_lines(),
+            *self._origin_lines(max_namespaces),
             *self._change_lines(),
             *self._coverage_lines(max_namespaces),
         ]
@@ -63,6 +68,13 @@ class RecoveryReport:
             old, new = self.plan.rename
             lines.append(f"cluster {old} was renamed to {new}")
         return [*lines, *(f"bucket {old} is now {new}" for old, new in self.plan.buckets.names)]
+
+    def _origin_lines(self, max_namespaces: int) -> list[str]:
+        """What the comparison of the backup with tiered storage has changed, in all and by namespace."""
+        origin = self.origin or {}
+        counted = {"all namespaces": origin.get("total"), **_object(origin.get("namespaces"))}
+        lines = [_compared(name, _object(kinds)) for name, kinds in counted.items()]
+        return [line for line in lines if line][: max_namespaces + 1]
 
     def _change_lines(self) -> list[str]:
         done = (("changed", self.changes.changed), ("removed", self.changes.removed))
@@ -124,3 +136,16 @@ def _number(count: int, noun: str) -> str:
 
 def _size(entries: int, size: int) -> str:
     return f"{entries} {'entry' if entries == 1 else 'entries'} ({_number(size, 'byte')})"
+
+
+def _compared(name: str, kinds: Mapping[str, Any]) -> str:
+    """A line about the ledgers of a namespace, empty if its backup was not compared with tiered storage."""
+    promised, added, left_out = (_object(kinds.get(kind)).get("ledgers") for kind in ("promised", "added", "leftOut"))
+    if promised is None:
+        return ""
+    return f"{name}: the backup promised {promised} ledgers, {added} were added, {left_out} left out"
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    """A JSON object of a manifest, empty if a later version writes something else there."""
+    return value if isinstance(value, dict) else {}

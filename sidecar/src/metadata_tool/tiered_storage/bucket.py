@@ -1,47 +1,16 @@
 """Reads a bucket of tiered storage. Nothing is ever written or deleted there."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions
 from metadata_tool.store.s3_client import Clients, common_fields
 from metadata_tool.store.s3_listing import pages
+from metadata_tool.tiered_storage.contract import StoredObject
 
 CLUSTER = "pulsarclustername"
 """The user metadata with the name of the cluster that wrote an object, since about Pulsar 2.11."""
-
-
-class StoredObject(NamedTuple):
-    """The first bytes of an object, and the name of the Pulsar cluster that wrote it. Empty if it is not known."""
-
-    content: bytes
-    cluster: str
-
-
-class ReadableBucket(Protocol):
-    """What is asked of a bucket."""
-
-    def objects(self) -> Iterator[tuple[str, int]]:
-        """The keys of all objects, and their sizes in bytes.
-
-        Raises:
-            ToolError: the bucket cannot be listed completely.
-        """
-
-    def read(self, key: str, limit: int) -> bytes | None:
-        """The first bytes of an object, at most `limit`. None if there is no such object.
-
-        Raises:
-            ToolError: the object cannot be read.
-        """
-
-
-class DescribedBucket(ReadableBucket, Protocol):
-    """What is asked of a bucket if it matters who wrote its objects."""
-
-    def get(self, key: str, limit: int) -> StoredObject | None:
-        """As `read`, with the name of the cluster."""
 
 
 class S3Bucket:

@@ -7,7 +7,6 @@ from metadata_tool.pulsar.coverage import is_offloaded
 from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo, ManagedLedgerInfo
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import Topic, TopicDecoder
-from metadata_tool.tiered_storage.bucket import DescribedBucket, StoredObject
 from metadata_tool.tiered_storage.candidate_table import CandidateTable, KnownTopic
 from metadata_tool.tiered_storage.candidates import (
     Listed,
@@ -21,6 +20,7 @@ from metadata_tool.tiered_storage.candidates import (
     own_clusters,
 )
 from metadata_tool.tiered_storage.claims import claims
+from metadata_tool.tiered_storage.contract import DescribedBucket, StoredObject
 from metadata_tool.tiered_storage.drivers import Drivers
 from metadata_tool.tiered_storage.object_names import uuid_of
 from metadata_tool.tiered_storage.reconcile_result import Kind, ReconcileResult, Unusable

@@ -8,9 +8,9 @@ from metadata_tool.errors import SettingError
 from metadata_tool.pulsar import new_metadata
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedLedgerInfo, OffloadDriverMetadata
 from metadata_tool.pulsar.paths import CLUSTER_NAME, Layout
-from metadata_tool.tiered_storage.bucket import DescribedBucket
 from metadata_tool.tiered_storage.candidate_table import Edit
 from metadata_tool.tiered_storage.candidates import NotTaken, Rejected, Upload, by_topic, choose
+from metadata_tool.tiered_storage.contract import DescribedBucket
 from metadata_tool.tiered_storage.limits import MAX_PARTITIONS
 from metadata_tool.tiered_storage.reconcile_result import Unusable, namespace_of
 from metadata_tool.tiered_storage.reconciled_tree import offloaded

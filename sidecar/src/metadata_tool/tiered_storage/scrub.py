@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from metadata_tool.lifecycle import Every
-from metadata_tool.tiered_storage.bucket import ReadableBucket
 from metadata_tool.tiered_storage.claims import Claim
+from metadata_tool.tiered_storage.contract import ReadableBucket
 from metadata_tool.tiered_storage.index import IndexDamagedError, OffloadIndex
 from metadata_tool.tiered_storage.ledger_table import Joined, LedgerTable, ledger_table
 from metadata_tool.tiered_storage.limits import INDEX_BYTES, REPORT_EVERY

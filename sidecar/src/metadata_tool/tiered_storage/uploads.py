@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from metadata_tool.tiered_storage.bucket import DescribedBucket
 from metadata_tool.tiered_storage.candidate_table import Found
 from metadata_tool.tiered_storage.candidates import NotTaken, Upload
+from metadata_tool.tiered_storage.contract import DescribedBucket
 from metadata_tool.tiered_storage.index import IndexDamagedError, OffloadIndex
 from metadata_tool.tiered_storage.limits import INDEX_BYTES
 from metadata_tool.tiered_storage.object_names import ObjectName
