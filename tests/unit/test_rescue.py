@@ -146,6 +146,7 @@ def test_not_taken(tmp_path: Path) -> None:
         ledger(4, "shop/orders/persistent/x-sub__transaction_pending_ack"),
         ledger(5, "no-topic"),
         ledger(6, "shop/../persistent/x"),
+        ledger(10, "shop/orders/segment/x/0000-7fff-0"),
         ledger(7, ""),
         ledger(8),
         ledger(9),
@@ -156,7 +157,7 @@ def test_not_taken(tmp_path: Path) -> None:
     assert [1] == made.ids()
     assert {
         "a topic of Pulsar itself": 3,
-        "the topic's name is not that of a persistent topic": 2,
+        "the topic's name is not that of a persistent topic": 3,
         "the index does not name its topic": 1,
     } == made.result.to_json()["notTaken"]
     assert [8, 9] == [each.ledger_id for each in made.result.unusable]

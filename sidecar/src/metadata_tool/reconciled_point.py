@@ -62,8 +62,14 @@ def make_point(job: RestoreJob, source: RestorePoint, tiered: TieredStorage, hea
         log.info("%s was made before", point, extra={"backup": str(point)})
         return point
     with _made(job, source, tiered, heartbeat) as made, _explained():
-        store.save(made.path, made.sha256, str(point.name), heartbeat)
-    log.info("saved %s", point, extra={"backup": str(point)})
+        try:
+            store.save(made.path, made.sha256, str(point.name), heartbeat)
+        except StoreFailed:
+            if not _exists(store, point):
+                raise
+            log.info("another member has saved %s meanwhile", point, extra={"backup": str(point)})
+        else:
+            log.info("saved %s", point, extra={"backup": str(point)})
     return point
 
 
