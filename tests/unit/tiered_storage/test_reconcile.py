@@ -305,6 +305,13 @@ def test_flat_id_counter(tmp_path: Path) -> None:
     assert (51, 51) == (found[b"/ledgers"], found[b"/ledgers/idgen"])
 
 
+def test_id_of_a_ledger_that_is_left_out(tmp_path: Path) -> None:
+    """The counters know the id of a ledger that leaves its list, although nothing else in the tree has it."""
+    bucket = MemoryBucket().put(ledger(1))
+    made = reconciled({T: listed(offloaded(ledger(1)), offloaded(ledger(70)))}, bucket, tmp_path)
+    assert ([(1, True)], 70) == (made.lists(), scanned(made.nodes).facts.highest_id)
+
+
 def test_chroot(tmp_path: Path) -> None:
     """A backup with a chroot and another path of managed ledgers is reconciled there."""
     topic = {f"/a/b/ml/{T}": listed(offloaded(ledger(1))), "/a/b/ledgers/idgen": b""}
