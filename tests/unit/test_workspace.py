@@ -1,8 +1,10 @@
 """Temporary directories below SPOOL_DIR."""
 
 import errno
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,48 @@ def test_spool_is_not_a_directory(name: str, tmp_path: Path) -> None:
     with pytest.raises(SpoolFailed, match=f"SPOOL_DIR {tmp_path / name} "), workspace(tmp_path / name):
         pass
     assert [tmp_path / "file"] == list(tmp_path.iterdir())
+
+
+def a_pipe(path: Path) -> None:
+    """A pipe that nobody reads."""
+    path.mkdir()
+    os.mkfifo(path / "lock")
+
+
+def a_link(path: Path) -> None:
+    """A link to a directory of somebody else's work."""
+    target = path.with_name("elsewhere")
+    target.mkdir()
+    (target / "lock").touch()
+    path.symlink_to(target)
+
+
+def a_linked_lock(path: Path) -> None:
+    """A lock that is a link to another file."""
+    path.mkdir()
+    (path / "file").touch()
+    (path / "lock").symlink_to(path / "file")
+
+
+def a_file(path: Path) -> None:
+    """A file."""
+    path.touch()
+
+
+def a_strangers_directory(path: Path) -> None:
+    """A directory of another user."""
+    path.mkdir()
+    (path / "lock").touch()
+    os.chown(path, 10_000, 10_000)
+
+
+@pytest.mark.parametrize("make", [a_pipe, a_link, a_linked_lock, a_file, a_strangers_directory])
+def test_what_others_have_made(make: Callable[[Path], None], tmp_path: Path) -> None:
+    """Whatever others make in a shared SPOOL_DIR under the name of a workspace is left alone, and holds nothing up."""
+    if make is a_strangers_directory and os.geteuid() != 0:
+        pytest.skip("only root can give a directory to another user")
+    make(tmp_path / "metadata-tool-x")
+    before = sorted(tmp_path.rglob("*"))
+    with workspace(tmp_path):
+        """Work."""
+    assert before == sorted(tmp_path.rglob("*"))

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,16 +54,27 @@ def scratch(parent: Path) -> Iterator[Path]:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove directories of runs that were killed. No process holds the lock of such a directory."""
-    for lock_file in parent.glob(f"{_PREFIX}*/{_LOCK}"):
+    """Remove directories of runs that were killed. No process holds the lock of such a directory.
+
+    Anyone may make files of these names in a shared directory, such as a pipe that nobody reads, or a link.
+    """
+    for directory in parent.glob(f"{_PREFIX}*"):
         try:
-            lock = os.open(lock_file, os.O_WRONLY)
+            if _is_own_directory(directory):
+                _remove_unless_locked(directory)
         except OSError:
-            continue  # it belongs to another user
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock_file.parent, ignore_errors=True)
-        except OSError:
-            continue
-        finally:
-            os.close(lock)
+            continue  # another run has removed it, or holds its lock
+
+
+def _is_own_directory(path: Path) -> bool:
+    found = path.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def _remove_unless_locked(directory: Path) -> None:
+    lock = os.open(directory / _LOCK, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(directory, ignore_errors=True)
+    finally:
+        os.close(lock)

@@ -518,12 +518,12 @@ def chowns(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     """What a restore that is not root's gives away: name, user and group. It fails, as if the group were a stranger."""
     seen: list[tuple[str, int, int]] = []
 
-    def chown(path: Path, user: int, group: int) -> None:
-        seen.append((Path(path).name, user, group))
+    def chown(descriptor: int, user: int, group: int) -> None:
+        seen.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, user, group))
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(os, "chown", chown)
+    monkeypatch.setattr(os, "fchown", chown)
     return seen
 
 
@@ -550,6 +550,39 @@ def test_root_gives_it_to_the_owner(fresh: Path) -> None:
     placed = data_dir(fresh).place(1, writing(b"tree"), "kept")
     owners = {(path.stat().st_uid, path.stat().st_gid) for path in (placed, placed.parent, placed.parent / MARKER)}
     assert {(10_000, 10_001)} == owners
+
+
+def test_file_becomes_a_link_while_it_is_written(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The owner of the directory may replace a file by a link, and the target keeps its mode and its owner."""
+    target = tmp_path_factory.mktemp("elsewhere") / "secret"
+    target.touch(0o600)
+    fresh.chmod(0o777)
+    before = target.stat()
+
+    def replace(file: BinaryIO) -> dict[str, bytes]:
+        file.write(b"tree")
+        (written,) = fresh.glob("*/snapshot.1")
+        written.unlink()
+        written.symlink_to(target)
+        return {MARKER: MARK}
+
+    data_dir(fresh).place(1, replace, "kept")
+    assert before == target.stat()
+
+
+def test_directory_becomes_a_link_while_it_is_filled(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The owner of the directory may replace a new directory by a link, and nothing is written behind it."""
+    target = tmp_path_factory.mktemp("elsewhere")
+
+    def replace(file: BinaryIO) -> dict[str, bytes]:
+        file.write(b"tree")
+        (written,) = fresh.glob("*/snapshot.1")
+        written.parent.rename(fresh / "away")
+        written.parent.symlink_to(target)
+        return {MARKER: MARK}
+
+    data_dir(fresh).place(1, replace, "kept")
+    assert [] == list(target.iterdir())
 
 
 def test_one_at_a_time(fresh: Path) -> None:

@@ -88,9 +88,10 @@ class DataDir:
     def note_joined(self, marker: bytes) -> None:
         """Note that a member starts empty, so that its data is recognised after a restart."""
         with self._explaining():
-            self._write(self.path / f"{JOINED}.new", _writing(marker))
-            (self.path / f"{JOINED}.new").replace(self.path / JOINED)
-            sync_directory(self.path)
+            with _opened(self.path) as directory:
+                self._write(directory, f"{JOINED}.new", _writing(marker))
+                os.replace(f"{JOINED}.new", JOINED, src_dir_fd=directory, dst_dir_fd=directory)
+                os.fsync(directory)
 
     def has_snapshot(self) -> bool:
         """Whether there is a snapshot that ZooKeeper would try to load (SnapStream.isValidSnapshot).
@@ -205,30 +206,36 @@ class DataDir:
         """Create a directory with all files, synced."""
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        self._give_away(partial)
-        beside: dict[str, bytes] = {}
-        self._write(partial / name, lambda file: beside.update(write(file)))
-        for other, content in beside.items():
-            self._write(partial / other, _writing(content))
-        sync_directory(partial)
+        with _opened(partial, os.O_NOFOLLOW) as directory:
+            self._give_away(directory)
+            beside: dict[str, bytes] = {}
+            self._write(directory, name, lambda file: beside.update(write(file)))
+            for other, content in beside.items():
+                self._write(directory, other, _writing(content))
+            os.fsync(directory)
 
-    def _write(self, path: Path, write: Callable[[BinaryIO], object]) -> None:
-        path.unlink(missing_ok=True)
-        with path.open("xb") as file:
+    def _write(self, directory: int, name: str, write: Callable[[BinaryIO], object]) -> None:
+        """Write a new file of an open directory, which stays the same even if its path becomes another's."""
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)
+        with open(name, "xb", opener=lambda name, flags: os.open(name, flags, 0o666, dir_fd=directory)) as file:  # noqa: PTH123
             write(file)
-            self._give_away(path)
+            self._give_away(file.fileno())
             file.flush()
             os.fsync(file.fileno())
 
-    def _give_away(self, path: Path) -> None:
-        """Give a file the owner, group and mode of the data directory, because ZooKeeper may be another user."""
-        wanted = self.path.stat()
+    def _give_away(self, descriptor: int) -> None:
+        """Give an open file the owner, group and mode of the data directory, because ZooKeeper may be another user.
+
+        That user may replace files by links at any time, so nothing is changed by its path.
+        """
+        wanted, found = self.path.stat(), os.fstat(descriptor)
         if os.geteuid() == 0:
-            os.chown(path, wanted.st_uid, wanted.st_gid)
-        elif path.stat().st_gid != wanted.st_gid:
+            os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
+        elif found.st_gid != wanted.st_gid:
             with suppress(PermissionError):  # this user is not in that group
-                os.chown(path, -1, wanted.st_gid)
-        path.chmod(stat.S_IMODE(wanted.st_mode) & (0o2777 if path.is_dir() else 0o666))
+                os.fchown(descriptor, -1, wanted.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(wanted.st_mode) & (0o2777 if stat.S_ISDIR(found.st_mode) else 0o666))
 
     @property
     def _directories(self) -> list[Path]:
@@ -272,6 +279,16 @@ class DataDir:
             where = max(holding, key=lambda each: len(each.parts), default=self.path)  # one may be inside the other
             fault = DataDirUnusable if where == self.path else LogDirUnusable
             raise fault(where, error.strerror or str(error)) from error
+
+
+@contextmanager
+def _opened(directory: Path, more: int = 0) -> Iterator[int]:
+    """The descriptor of a directory. `more` are further flags."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | more)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _writing(content: bytes) -> Callable[[BinaryIO], object]:
