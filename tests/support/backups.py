@@ -64,6 +64,7 @@ def report(timestamp: int = TIMESTAMP, coverage: Coverage | None = None) -> Back
         size_total=3333,
         seconds=Seconds(prepare=0.5, compression=0.25, upload=1.5),
         findings=(Finding.of("the tree has no Pulsar in it", "Look for it"),),
+        acls_kept=True,
         migration=Migration("COMPLETED", "oxia://x"),
         last_change=6500,
     )

@@ -132,6 +132,7 @@ def test_full_disk_needs_no_more_than_a_backup(tmp_path: Path) -> None:
         walk = Spool(tmp_path / "spool" / "walk")
         known.learn(walk, AclTable())
         walk.close()
+        (tmp_path / "spool" / "walk").unlink(missing_ok=True)
 
     learn()
     assert ["known", "spool"] == sorted(path.name for path in tmp_path.iterdir())
@@ -139,8 +140,27 @@ def test_full_disk_needs_no_more_than_a_backup(tmp_path: Path) -> None:
     with pytest.raises(SpoolFailed):
         backup.run(job(tmp_path / "spool"), MemoryStore(), Heartbeat(), known, ensemble.captured)
     assert ["spool"] == [path.name for path in tmp_path.iterdir()]
+    for _ in range(2):
+        learn()
+        assert ["spool"] == [path.name for path in tmp_path.iterdir()]
     learn()
-    assert ["spool"] == [path.name for path in tmp_path.iterdir()]
+    assert ["known", "spool"] == sorted(path.name for path in tmp_path.iterdir())
+    known.forget()
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EMFILE])
+def test_acls_are_kept_where_the_disk_has_room(number: int, tmp_path: Path) -> None:
+    """An error of SPOOL_DIR that is not a lack of room leaves the ACL cache as it was."""
+    (tmp_path / "spool").mkdir()
+    known = AclCache(tmp_path)
+    walk = Spool(tmp_path / "spool" / "walk")
+    known.learn(walk, AclTable())
+    walk.close()
+    ensemble = Failing(OSError(number, "an error"), tmp_path / "spool")
+    with pytest.raises(SpoolFailed):
+        backup.run(job(tmp_path / "spool"), MemoryStore(), Heartbeat(), known, ensemble.captured)
+    assert ["known", "spool"] == sorted(path.name for path in tmp_path.iterdir())
+    known.forget()
 
 
 def test_no_spool_directory(tmp_path: Path) -> None:

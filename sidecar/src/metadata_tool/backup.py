@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from metadata_tool import __version__, archive
+from metadata_tool import __version__, archive, root_cause
 from metadata_tool.catalog import Backup, BackupName, backups
 from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound, SpoolFailed
 from metadata_tool.lifecycle import Heartbeat
@@ -64,6 +64,8 @@ class BackupResult:
     seconds: Seconds
     findings: tuple[Finding, ...] = ()
     """What a restore of scope `bookies-lost` cannot adapt, because it is missing or elsewhere."""
+    acls_kept: bool = False
+    """Whether the next backup of this process knows the ACLs of this one, which makes it faster."""
     migration: Migration | None = None
     """The move of Pulsar's metadata to another store. None if there was none."""
     last_change: int = 0
@@ -134,6 +136,7 @@ def run(
         size_total=size + sum(earlier.size for earlier in before),
         seconds=phases.seconds,
         findings=_findings(Layout(job.source.chroot, job.managed_ledger_path), found),
+        acls_kept=known is not None and not known.empty,
         migration=found.facts.migration,
         last_change=found.facts.last_change,
     )
@@ -150,8 +153,8 @@ def _giving_up_without_room(known: AclCache | None) -> Iterator[None]:
     """If the disk is full, drop the ACL cache, so that the next backup can use its space."""
     try:
         yield
-    except SpoolFailed:
-        if known:
+    except SpoolFailed as error:
+        if known and root_cause.is_full_disk(error):
             known.give_up()
         raise
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from metadata_tool import __version__, backup, derived_backup, help_texts, inspection, logs
+from metadata_tool import __version__, backup, derived_backup, help_texts, inspection, logs, root_cause
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
 from metadata_tool.environment import hide_from_gunicorn
 from metadata_tool.errors import OffloadedLedgersLost, OutputLost, SettingError, Stopped, ToolError
@@ -47,8 +47,9 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         command(options, settings)
         _print(end="", flush=True)
     except ToolError as error:
-        logs.report(error, log_format)
-        return error.exit_code
+        reported = root_cause.explained(error)
+        logs.report(reported, log_format)
+        return reported.exit_code
     except BrokenPipeError:
         return OutputLost.exit_code  # the reader of the pipe has ended, as with `| head`: nothing to report
     except KeyboardInterrupt:

@@ -52,6 +52,12 @@ class PortUnavailable(ToolError):
     exit_code = 6
 
 
+class OpenFilesExhausted(ToolError):
+    """The process, or the machine, has too many files open"""
+
+    exit_code = 7
+
+
 class ZooKeeperUnreachable(ToolError):
     """No ZooKeeper server answered in time"""
 

@@ -50,6 +50,9 @@ UNKNOWN = Metric(
     "gauge",
     "Znodes with data below the managed ledgers that are neither topics nor subscriptions.",
 )
+ACLS_KEPT = Metric(
+    "backup_acls_kept", "gauge", "1 if the ACLs of the last backup are kept, which makes the next one faster, else 0."
+)
 MOVED = Metric(
     "backup_metadata_moved",
     "gauge",
@@ -96,6 +99,7 @@ METRICS = (
     UNPROVEN_ACLS,
     FINDINGS,
     UNKNOWN,
+    ACLS_KEPT,
     MOVED,
     LAST_CHANGE,
 )
@@ -139,6 +143,7 @@ class Metrics:
                 UNPROVEN_ACLS: report.manifest.unproven_acls or 0,
                 FINDINGS: len(report.findings),
                 UNKNOWN: report.coverage.unknown.count,
+                ACLS_KEPT: report.acls_kept,
                 MOVED: report.migration is not None and report.migration.moved,
                 LAST_CHANGE: report.last_change / 1000,
             }

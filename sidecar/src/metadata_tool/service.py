@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from metadata_tool import limits
+from metadata_tool import limits, root_cause
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import Stopped, ToolError
@@ -104,12 +104,13 @@ class Service:
             report = self._back_up(self._heartbeat)
         except Stopped:
             log.info("the running backup was stopped, and nothing of it is in the bucket", extra={"phase": "backup"})
-        except ToolError as error:
+        except ToolError as caught:
+            error = root_cause.explained(caught)
             self._failed(str(error))
             log.error("backup failed: %s", self._with_next(error), extra=_fields(error, error.exit_code))
-        except Exception as error:
+        except Exception as fault:
             self._failed(_FAULT)
-            log.exception("backup failed because of %s", _FAULT, extra=_fields(error, ToolError.exit_code))
+            log.exception("backup failed because of %s", _FAULT, extra=_fields(fault, ToolError.exit_code))
         else:
             self.last_report, self.last_failure = report, ""
             self._metrics.succeeded(report)

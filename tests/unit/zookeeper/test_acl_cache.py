@@ -219,3 +219,49 @@ def test_directory_vanished(caplog: pytest.LogCaptureFixture) -> None:
         expected = [node(b"").encode()]
         assert expected == [encoded for _, _, encoded in spool.in_tree_order()]
         spool.close()
+
+
+def learn_nothing(known: AclCache, directory: Path) -> None:
+    """A capture of an empty tree."""
+    walk = Spool(directory / "walk")
+    known.learn(walk, AclTable())
+    walk.close()
+    (directory / "walk").unlink(missing_ok=True)
+
+
+@PATIENT
+@given(st.lists(st.booleans(), max_size=60))
+def test_full_disks(full: list[bool]) -> None:
+    """After full disks the cache is used again, at the latest when the longest pause is over."""
+    longest = 8
+    with TemporaryDirectory() as directory:
+        known = AclCache(Path(directory), CacheLimits(longest_pause=longest))
+
+        def capture() -> bool:
+            learn_nothing(known, Path(directory))
+            return not known.empty
+
+        for each in full:
+            if each:
+                known.give_up()
+                assert known.empty
+            else:
+                capture()
+        used = [capture() for _ in range(longest + 1)]
+        assert True in used
+        known.forget()
+
+
+def test_disk_without_room_for_both(tmp_path: Path) -> None:
+    """Where every capture with a cache fills the disk, fewer and fewer captures have one."""
+    known = AclCache(tmp_path)
+    pauses: list[int] = []
+    pause = 0
+    while len(pauses) < 5:
+        learn_nothing(known, tmp_path)
+        if known.empty:
+            pause += 1
+        else:
+            known.give_up()
+            pauses, pause = [*pauses, pause], 0
+    assert [0, 2, 4, 8, 16] == pauses

@@ -34,7 +34,7 @@ class AclCache:
         """`directory` is where the file is kept, on the same disk as the captures. The caller removes it."""
         self._limits = limits
         self._file = directory / "known"
-        self._learns = True
+        self._pause = self._left_out = 0
         self._walk: Spool | None = None
         self._acls: dict[bytes, bytes] = {}
         self._mistakes = 0
@@ -45,7 +45,8 @@ class AclCache:
     def learn(self, walk: Spool, table: AclTable) -> None:
         """Replace the content by the ACLs of this walk. It stays empty if the file of the walk cannot be kept."""
         self.forget()
-        if not self._learns:
+        if self._left_out:
+            self._left_out -= 1
             return
         try:
             self._walk = walk.kept(self._file)
@@ -53,6 +54,7 @@ class AclCache:
             log.warning("the ACLs of this capture are not kept for the next one: %s", error)
             return
         self._acls = {key: acl for acl, key in table.encoded_keys.items()}
+        self._pause //= 2
 
     def forget(self) -> None:
         """Drop the content, and free the disk."""
@@ -65,13 +67,16 @@ class AclCache:
             self._file.unlink(missing_ok=True)
 
     def give_up(self) -> None:
-        """Drop the content and stay empty, because there is no room on disk."""
-        if self._learns:
-            log.warning(
-                "the disk is full, so ACLs are no longer kept for the next capture, and each capture takes longer"
-            )
+        """Drop the content, because there is no room on disk, and stay empty for some captures.
+
+        There are twice as many whenever that comes again at once, so that a disk that is too small for both is left to
+        the captures.
+        """
+        if self._left_out:
+            return  # the cache is empty, so the disk is full without it
         self.forget()
-        self._learns = False
+        self._pause = self._left_out = min(max(2, 4 * self._pause), self._limits.longest_pause)
+        log.warning("the disk is full, so the ACLs of the next captures are not kept (%d)", self._pause)
 
     @property
     def empty(self) -> bool:

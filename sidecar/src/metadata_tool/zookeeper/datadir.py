@@ -87,11 +87,10 @@ class DataDir:
 
     def note_joined(self, marker: bytes) -> None:
         """Note that a member starts empty, so that its data is recognised after a restart."""
-        with self._explaining():
-            with _opened(self.path) as directory:
-                self._write(directory, f"{JOINED}.new", _writing(marker))
-                os.replace(f"{JOINED}.new", JOINED, src_dir_fd=directory, dst_dir_fd=directory)
-                os.fsync(directory)
+        with self._explaining(), _opened(self.path) as directory:
+            self._write(directory, f"{JOINED}.new", _writing(marker))
+            os.replace(f"{JOINED}.new", JOINED, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
 
     def has_snapshot(self) -> bool:
         """Whether there is a snapshot that ZooKeeper would try to load (SnapStream.isValidSnapshot).
@@ -218,7 +217,7 @@ class DataDir:
         """Write a new file of an open directory, which stays the same even if its path becomes another's."""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
-        with open(name, "xb", opener=lambda name, flags: os.open(name, flags, 0o666, dir_fd=directory)) as file:  # noqa: PTH123
+        with open(name, "xb", opener=lambda name, flags: os.open(name, flags, 0o666, dir_fd=directory)) as file:
             write(file)
             self._give_away(file.fileno())
             file.flush()

@@ -130,11 +130,13 @@ class CacheLimits:
     At most `skips` cached znodes are passed over for one batch: a large subtree may be gone, and events must be read.
     More than `mistakes` znodes that were created again show that the ensemble is another one.
     If one reply is longer by `growth` bytes than expected, znodes have grown too much to guess their sizes.
+    After a full disk, nothing is kept for some captures, at most `longest_pause` of them.
     """
 
     skips: int = 10_000
     mistakes: int = 4096
     growth: int = 1 << 20
+    longest_pause: int = 64
 
 
 # Files
