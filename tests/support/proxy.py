@@ -60,6 +60,10 @@ class Faults:
     """Changes the SHA-256 that the server reports for an object."""
     only_v1_listings: bool = False
     """Answer listings as a server that knows only the first version: without a token to continue with."""
+    forgets_after: float = 0
+    """Seconds of idleness after which a connection is forgotten, as by a NAT: nothing is answered on it any more."""
+    forgotten: int = 0
+    """Requests that came on such connections."""
     redirect: str = ""
     """Redirect all requests to this address."""
     requests: int = 0
@@ -136,6 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
     target_port: int
     faults: Faults
     to_tls: bool
+    last_answer: float = 0
     first: tuple[int, list[tuple[str, str]], bytes] | None = None
 
     def _forward(self) -> None:
@@ -173,6 +178,10 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
+    def _is_forgotten(self) -> bool:
+        idle, self.last_answer = time.monotonic() - (self.last_answer or time.monotonic()), time.monotonic()
+        return 0 < self.faults.forgets_after < idle
+
     def _connection(self) -> http.client.HTTPConnection:
         if self.to_tls:
             context = ssl._create_unverified_context()  # both are the test's
@@ -180,7 +189,10 @@ class _Handler(BaseHTTPRequestHandler):
         return http.client.HTTPConnection("127.0.0.1", self.target_port, timeout=60)
 
     def _refused(self, headers: dict[str, str], body: Iterator[bytes]) -> bool:
-        """Whether the request has been answered here."""
+        """Whether the request has been answered here, or never will be."""
+        if self._is_forgotten():
+            self.faults.forgotten += 1
+            return self.faults.over.wait()
         status = self.faults.next_status()
         refusal = self.faults.refuse(self.command, headers) if self.faults.refuse else None
         if not (status or refusal or self.faults.redirect):

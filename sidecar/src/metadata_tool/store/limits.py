@@ -30,6 +30,9 @@ class TransferLimits:
     """Seconds without a byte on an open connection. A loaded store may take this long for its first byte."""
     pauses: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
     """Seconds before each further try of a broken download, half a minute in all. They start over after a new byte."""
+    idle: float = 60
+    """Seconds without a request after which connections are closed. A NAT or a load balancer may have forgotten them,
+    and what is sent on such a connection is lost without a word. Amazon's NAT gateways wait 350, others less."""
     report_every: float = 5.0
     """Seconds between two log lines about the progress of a download."""
 

@@ -2,6 +2,7 @@
 
 import os
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,7 @@ class Clients:
         self._source: Any = None
         self._credentials: Any = None
         self._used: Any = None
+        self._last_use = time.monotonic()
         try:
             session = _session()
             _require_authorities(session)
@@ -101,9 +103,17 @@ class Clients:
             source = self._look()
             if self._client is None or source != self._source:
                 return self._renew(source)
+            self._close_idle(self._client)
             if self._credentials:
                 self._credentials.get_frozen_credentials()  # renewed here, where an error is about credentials
             return self._client
+
+    def _close_idle(self, client: "S3Client") -> None:
+        """Close connections that nothing was asked on for some time. Those in use stay open."""
+        now = time.monotonic()
+        if now - self._last_use > self._options.limits.idle:
+            client.close()
+        self._last_use = now
 
     def after_refusal(self, refused: "S3Client") -> "S3Client | None":
         """A client with other credentials than the refused one. None if there are no others."""
@@ -253,7 +263,7 @@ def _make_client(session: Session, options: StoreOptions, keys: Keys | None, end
         s3["addressing_style"] = "path"
     if endpoint and not endpoint.sends_checksums:
         s3["payload_signing_enabled"] = True  # the signed SHA-256 proves the body, also over TLS
-    config = Config(**_timeouts(options.limits), **_CHECKSUMS, s3=s3)
+    config = Config(**_timeouts(options.limits), **_CHECKSUMS, s3=s3, tcp_keepalive=True)
     client: S3Client = session.create_client(
         "s3", region_name=options.region, endpoint_url=options.endpoint_url or None, config=config, **given
     )  # type: ignore[assignment]
