@@ -132,7 +132,7 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
 
 def _scrub(options: argparse.Namespace, settings: Settings) -> None:
     from metadata_tool.tiered_storage.claims import claims_of
-    from metadata_tool.tiered_storage.scrub import ScrubJob, scrub
+    from metadata_tool.tiered_storage.scrub import ScrubJob, scrubbed
 
     storage, heartbeat = settings.tiered_storage(), Heartbeat()
     point = _point(options.uri, settings)
@@ -142,13 +142,13 @@ def _scrub(options: argparse.Namespace, settings: Settings) -> None:
         workspace(settings.spool_dir()) as directory,
     ):
         job = ScrubJob(directory, options.list_only, storage.requests)
-        result = scrub(job, claims_of(point, path), _opening(storage), heartbeat)
-    if not result.total.ledgers:
-        log.warning("%s calls no ledger offloaded, so nothing was looked for", point)
-    if options.json:
-        _print(json.dumps(result.to_json(orphans=options.orphans), indent=2))
-    else:
-        _print(result.as_text(orphans=options.orphans))
+        with scrubbed(job, claims_of(point, path), _opening(storage), heartbeat) as done:
+            result = done.result
+            if not result.total.ledgers:
+                log.warning("%s calls no ledger offloaded, so nothing was looked for", point)
+            orphans = done.orphans() if options.orphans else None
+            for line in result.json_lines(orphans) if options.json else result.lines(orphans or ()):
+                _print(line)
     if result.bad:
         raise OffloadedLedgersLost(
             f"{result.bad} ledgers that {point} calls offloaded are missing or damaged in tiered storage",
@@ -257,9 +257,9 @@ def _opening(storage: TieredStorageSettings) -> Callable[[str], DescribedBucket]
     """Opens the buckets that a tree names, under their new names."""
 
     def open_bucket(name: str) -> DescribedBucket:
-        from metadata_tool.tiered_storage.bucket import S3Bucket  # boto3 takes a second to load
+        from metadata_tool.tiered_storage.bucket import opener  # boto3 takes a second to load
 
-        return S3Bucket(storage.moved.get(name, name), storage.options)
+        return opener(storage.options, storage.moved)(name)
 
     return open_bucket
 

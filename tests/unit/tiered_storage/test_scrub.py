@@ -1,8 +1,8 @@
 """What a scrub finds in a bucket of which every object is known."""
 
+import json
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,64 +13,23 @@ from hypothesis import strategies as st
 
 from metadata_tool.errors import Stopped
 from metadata_tool.pulsar import codec
+from metadata_tool.pulsar.coverage import OTHERS
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import Topic, TopicDecoder
 from metadata_tool.tiered_storage.claims import Claim, claims
+from metadata_tool.tiered_storage.limits import NAMESPACES
 from metadata_tool.tiered_storage.object_names import ObjectName
-from metadata_tool.tiered_storage.scrub import ScrubJob, scrub
+from metadata_tool.tiered_storage.scrub import ScrubJob, scrubbed
 from metadata_tool.tiered_storage.scrub_result import ScrubResult, State
-from support.offload import Offloaded, path_of, topic_value
+from support.offload import path_of, topic_value
+from support.offload_bucket import BUCKET, NAMESPACE, Bucket, claimed, ledger, never
 from support.trees import PATIENT
 
-BUCKET = "offloads"
-NAMESPACE = "public/default"
 
-
-def ledger(number: int, topic: str = "t", **changes: Any) -> Offloaded:
-    """The ledger of this id."""
-    return replace(Offloaded(UUID(int=number), number, f"{NAMESPACE}/persistent/{topic}"), **changes)
-
-
-def claimed(*ledgers: Offloaded, bucket: str = BUCKET, driver: str = "aws-s3") -> list[Claim]:
-    """What a tree claims that calls these ledgers offloaded."""
-    found: list[Claim] = []
-    for each in ledgers:
-        value = codec.managed_ledger(topic_value([each], bucket, driver))
-        namespace, _, name = each.managed_ledger.partition("/persistent/")
-        found += claims(Topic(namespace, name, value))
-    return found
-
-
-@dataclass
-class Bucket:
-    """A bucket in memory, and what was asked of it."""
-
-    contents: dict[str, bytes] = field(default_factory=dict)
-    reads: list[str] = field(default_factory=list)
-
-    def put(self, *ledgers: Offloaded) -> "Bucket":
-        """Offload ledgers."""
-        for each in ledgers:
-            self.contents |= {each.data_key: each.data(), each.index_key: each.index()}
-        return self
-
-    def objects(self) -> Iterator[tuple[str, int]]:
-        """See `ReadableBucket.objects`."""
-        yield from ((key, len(content)) for key, content in self.contents.items())
-
-    def read(self, key: str, limit: int) -> bytes | None:
-        """See `ReadableBucket.read`."""
-        self.reads.append(key)
-        return self.contents[key][:limit] if key in self.contents else None
-
-
-def never() -> None:
-    """A heartbeat that never ends the work."""
-
-
-def scrubbed(bucket: Bucket, found: list[Claim], directory: Path, *, list_only: bool = False) -> ScrubResult:
+def result_of(bucket: Bucket, found: list[Claim], directory: Path, *, list_only: bool = False) -> ScrubResult:
     """The result of a scrub."""
-    return scrub(ScrubJob(directory, list_only, 3), found, lambda _: bucket, never)
+    with scrubbed(ScrubJob(directory, list_only, 3), found, lambda _: bucket, never) as done:
+        return done.result
 
 
 def states(result: ScrubResult) -> dict[str, int]:
@@ -88,7 +47,7 @@ def test_all_is_there(list_only: bool, tmp_path: Path) -> None:
     """Ledgers whose objects are there as the tree says are proven, and an index is read only if wanted."""
     ledgers = [ledger(number) for number in range(1, 21)]
     bucket = Bucket().put(*ledgers)
-    result = scrubbed(bucket, claimed(*ledgers), tmp_path, list_only=list_only)
+    result = result_of(bucket, claimed(*ledgers), tmp_path, list_only=list_only)
     assert ({"proven": 20}, [], 0) == (states(result), named(result), result.bad)
     assert ([] if list_only else sorted(each.index_key for each in ledgers)) == sorted(bucket.reads)
     assert (2000, 100_000) == (result.total.entries[State.PROVEN], result.total.bytes[State.PROVEN])
@@ -101,7 +60,7 @@ def test_missing(list_only: bool, tmp_path: Path) -> None:
     bucket = Bucket().put(*ledgers)
     for key in (ledgers[0].data_key, ledgers[1].index_key, ledgers[2].data_key, ledgers[2].index_key):
         del bucket.contents[key]
-    result = scrubbed(bucket, claimed(*ledgers), tmp_path, list_only=list_only)
+    result = result_of(bucket, claimed(*ledgers), tmp_path, list_only=list_only)
     expected = [
         (1, "missing", "no data object"),
         (2, "missing", "no index"),
@@ -116,7 +75,7 @@ def test_segment(tmp_path: Path) -> None:
     info = codec.managed_ledger(topic_value([wanted], BUCKET))
     found = TopicDecoder(Layout()).decode(path_of(wanted.managed_ledger).encode(), info.SerializeToString())
     assert isinstance(found, Topic)
-    result = scrubbed(Bucket().put(wanted), list(claims(found)), tmp_path)
+    result = result_of(Bucket().put(wanted), list(claims(found)), tmp_path)
     assert ({"proven": 1}, [NAMESPACE]) == (states(result), list(result.namespaces))
 
 
@@ -124,7 +83,7 @@ def test_index_vanishes(tmp_path: Path) -> None:
     """An index that is deleted after the bucket was listed is missing."""
     bucket = Bucket().put(ledger(1))
     bucket.read = lambda *_: None  # type: ignore[method-assign]
-    assert [(1, "missing", "no index")] == named(scrubbed(bucket, claimed(ledger(1)), tmp_path))
+    assert [(1, "missing", "no index")] == named(result_of(bucket, claimed(ledger(1)), tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -145,21 +104,21 @@ def test_damaged(kept: dict[str, Any], why: str, tmp_path: Path) -> None:
         bucket.contents[ledger(1).data_key] = bytes(5999)
     else:
         bucket.contents[ledger(1).index_key] = replace(ledger(1), **kept).index()
-    assert [(1, "damaged", why)] == named(scrubbed(bucket, claimed(ledger(1)), tmp_path))
+    assert [(1, "damaged", why)] == named(result_of(bucket, claimed(ledger(1)), tmp_path))
 
 
 @pytest.mark.parametrize("list_only", [False, True])
 def test_empty_objects(list_only: bool, tmp_path: Path) -> None:
     """Empty objects are damage, which a listing alone shows."""
     bucket = Bucket({ledger(1).data_key: b"", ledger(1).index_key: b""})
-    result = scrubbed(bucket, claimed(ledger(1)), tmp_path, list_only=list_only)
+    result = result_of(bucket, claimed(ledger(1)), tmp_path, list_only=list_only)
     assert [(1, "damaged", "empty data object and empty index")] == named(result)
 
 
 def test_topic_of_an_old_ledger(tmp_path: Path) -> None:
     """An index that does not name its topic is proven by the rest."""
     old = ledger(1, managed_ledger="")
-    assert {"proven": 1} == states(scrubbed(Bucket().put(old), claimed(ledger(1)), tmp_path))
+    assert {"proven": 1} == states(result_of(Bucket().put(old), claimed(ledger(1)), tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +132,7 @@ def test_topic_of_an_old_ledger(tmp_path: Path) -> None:
 )
 def test_not_checked(claim: dict[str, str], why: str, tmp_path: Path) -> None:
     """A driver or layout that is not understood is named, and never counted as proven."""
-    result = scrubbed(Bucket().put(ledger(1)), claimed(ledger(1), **claim), tmp_path)
+    result = result_of(Bucket().put(ledger(1)), claimed(ledger(1), **claim), tmp_path)
     assert ({"not checked": 1}, {why: 1}, 0) == (states(result), dict(result.not_checked), result.bad)
 
 
@@ -181,7 +140,7 @@ def test_streaming_offload(tmp_path: Path) -> None:
     """Ledgers that were offloaded in segments are not checked."""
     info = codec.managed_ledger(topic_value([ledger(1)], BUCKET))
     info.ledgerInfo[0].offloadContext.offloadSegment.add()
-    result = scrubbed(Bucket(), list(claims(Topic(NAMESPACE, "t", info))), tmp_path)
+    result = result_of(Bucket(), list(claims(Topic(NAMESPACE, "t", info))), tmp_path)
     assert {"a streaming offload": 1} == dict(result.not_checked)
 
 
@@ -190,7 +149,8 @@ def test_another_pair_of_the_ledger(tmp_path: Path) -> None:
     tried_before = replace(ledger(1), uuid=UUID(int=99), data_length=10)
     bucket = Bucket().put(ledger(1), tried_before)
     bucket.contents["something-else"] = b"x"
-    result = scrubbed(bucket, claimed(ledger(1)), tmp_path)
+    with scrubbed(ScrubJob(tmp_path), claimed(ledger(1)), lambda _: bucket, never) as done:
+        result, orphans = done.result, list(done.orphans())
     index_size = len(tried_before.index())
     expected = [
         (BUCKET, ObjectName(UUID(int=99), 1, is_index=False), 10),
@@ -202,15 +162,15 @@ def test_another_pair_of_the_ledger(tmp_path: Path) -> None:
         result.orphan_bytes,
         result.other_objects,
     )
-    assert expected == [tuple(orphan) for orphan in result.orphan_objects]
+    assert expected == [tuple(orphan) for orphan in orphans]
 
 
 def test_each_bucket_is_asked(tmp_path: Path) -> None:
     """A ledger is looked for in the bucket that the tree names, and in no other."""
     buckets = {"one": Bucket().put(ledger(1)), "two": Bucket().put(ledger(2))}
     found = [*claimed(ledger(1), bucket="one"), *claimed(ledger(2), bucket="two"), *claimed(ledger(1), bucket="two")]
-    result = scrub(ScrubJob(tmp_path), found, buckets.__getitem__, never)
-    assert [(1, "missing", "no data object and no index")] == named(result)
+    with scrubbed(ScrubJob(tmp_path), found, buckets.__getitem__, never) as done:
+        assert [(1, "missing", "no data object and no index")] == named(done.result)
 
 
 def test_worst_topics_first(tmp_path: Path) -> None:
@@ -221,7 +181,7 @@ def test_worst_topics_first(tmp_path: Path) -> None:
         ledger(3, topic="most", size=600),
         replace(ledger(4, size=700), managed_ledger="a/b/persistent/c"),
     ]
-    result = scrubbed(Bucket().put(ledger(5)), [*claimed(*lost), *claimed(ledger(5))], tmp_path)
+    result = result_of(Bucket().put(ledger(5)), [*claimed(*lost), *claimed(ledger(5))], tmp_path)
     expected = [("public/default/persistent/most", 2, 1100), ("a/b/persistent/c", 1, 700)]
     assert [*expected, ("public/default/persistent/little", 1, 10)] == result.worst_topics()
     assert ["public/default", "a/b"] == [name for name, _ in result.by_loss()]
@@ -234,8 +194,11 @@ def test_stop(tmp_path: Path) -> None:
     def stop() -> None:
         raise Stopped("stopped")
 
-    with pytest.raises(Stopped):
-        scrub(ScrubJob(tmp_path), claimed(ledger(1)), lambda _: Bucket(), stop)
+    with (
+        pytest.raises(Stopped),
+        scrubbed(ScrubJob(tmp_path), claimed(ledger(1)), lambda _: Bucket(), stop),
+    ):
+        pass
 
 
 @PATIENT
@@ -256,6 +219,40 @@ def test_every_ledger_has_one_state(data: st.DataObject) -> None:
         elif fate == "damaged index":
             bucket.contents[each.index_key] = b"x" + bucket.contents[each.index_key][1:]
     with tempfile.TemporaryDirectory() as directory:
-        result = scrubbed(bucket, claimed(*ledgers), Path(directory))
+        result = result_of(bucket, claimed(*ledgers), Path(directory))
     found = dict.fromkeys(expected, "proven") | {each.ledger_id: each.state for each in result.ledgers}
     assert (expected, 0) == (found, result.orphans)
+
+
+MANY = 100_001
+
+
+def test_all_orphans_are_listed(tmp_path: Path) -> None:
+    """However many orphans there are, a report lists each of them, as text and as JSON."""
+    bucket = Bucket({f"{UUID(int=number + 9)}-ledger-1": b"x" for number in range(MANY)})
+    with scrubbed(ScrubJob(tmp_path), claimed(ledger(1)), lambda _: bucket, never) as done:
+        lines = list(done.result.lines(done.orphans()))
+        found = json.loads("\n".join(done.result.json_lines(done.orphans())))
+    keys = sorted(bucket.contents)
+    assert [f"{BUCKET}/{key} 1" for key in keys] == lines[-MANY:]
+    assert [{"bucket": BUCKET, "key": key, "bytes": 1} for key in keys] == found.pop("orphanObjects")
+    assert (json.loads(json.dumps(done.result.to_json())), MANY) == (found, found["orphans"]["objects"])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_few_orphans(count: int, tmp_path: Path) -> None:
+    """The list of orphans is JSON, however short it is. Without one, there is no list."""
+    bucket = Bucket({f"{UUID(int=number + 9)}-ledger-1": b"x" for number in range(count)})
+    with scrubbed(ScrubJob(tmp_path), claimed(ledger(1)), lambda _: bucket, never) as done:
+        assert count == len(json.loads("\n".join(done.result.json_lines(done.orphans())))["orphanObjects"])
+        assert "orphanObjects" not in json.loads("\n".join(done.result.json_lines()))
+
+
+def test_many_namespaces(tmp_path: Path) -> None:
+    """Beyond the limit, namespaces are counted together, so that a report stays small."""
+    found = [
+        Claim(f"t/{number}", f"t/{number}/persistent/a", number, UUID(int=number), 1, 1, BUCKET)
+        for number in range(NAMESPACES + 5)
+    ]
+    result = result_of(Bucket(), found, tmp_path, list_only=True)
+    assert (NAMESPACES + 1, 5) == (len(result.namespaces), result.namespaces[OTHERS].ledgers[State.MISSING])

@@ -1,6 +1,6 @@
 """Reads a bucket of tiered storage. Nothing is ever written or deleted there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from metadata_tool.location import Location
@@ -56,3 +56,8 @@ class S3Bucket:
 def _cluster(metadata: Mapping[str, str]) -> str:
     """The name of the cluster. Some stores change the case of names of user metadata."""
     return next((value for name, value in metadata.items() if name.lower() == CLUSTER), "")
+
+
+def opener(options: StoreOptions, moved: Mapping[str, str]) -> Callable[[str], S3Bucket]:
+    """What opens a bucket by the name that the tree has. `moved` has new names by the old ones."""
+    return lambda name: S3Bucket(moved.get(name, name), options)

@@ -21,23 +21,27 @@ CREATE TABLE topic (id INTEGER PRIMARY KEY, namespace TEXT, name TEXT);
 CREATE TABLE claim (topic INTEGER, ledger INTEGER, uuid BLOB, entries INTEGER, size INTEGER, bucket TEXT, reason TEXT);
 CREATE TABLE object (bucket TEXT, ledger INTEGER, uuid BLOB, is_index INTEGER, size INTEGER,
   PRIMARY KEY (ledger, uuid, is_index, bucket)) WITHOUT ROWID;
+CREATE INDEX claimed_by ON claim (ledger, uuid, bucket);
 """
+"""It exists before the first claim: to make it later, SQLite would sort, in a directory that is not SPOOL_DIR."""
 _JOINED = """
 SELECT topic.namespace, topic.name, claim.ledger, claim.uuid, claim.entries, claim.size, claim.bucket, claim.reason,
   data.size, found.size
-FROM claim JOIN topic ON topic.id = claim.topic
+FROM claim CROSS JOIN topic ON topic.id = claim.topic
 LEFT JOIN object AS data ON data.ledger = claim.ledger AND data.uuid = claim.uuid AND data.is_index = 0
   AND data.bucket = claim.bucket
 LEFT JOIN object AS found ON found.ledger = claim.ledger AND found.uuid = claim.uuid AND found.is_index = 1
   AND found.bucket = claim.bucket
 ORDER BY claim.rowid
 """
+"""A cross join is read in the order in which it is written, so nothing is sorted."""
 _ORPHANS = """
-SELECT object.bucket, object.ledger, object.uuid, object.is_index, object.size FROM object
-WHERE NOT EXISTS (SELECT 1 FROM claim WHERE claim.ledger = object.ledger AND claim.uuid = object.uuid
-  AND claim.bucket = object.bucket)
-ORDER BY object.bucket, object.ledger, object.uuid, object.is_index
+SELECT object.ledger, object.uuid, object.is_index, object.size FROM object
+WHERE object.bucket = ? AND NOT EXISTS (SELECT 1 FROM claim WHERE claim.ledger = object.ledger
+  AND claim.uuid = object.uuid AND claim.bucket = object.bucket)
+ORDER BY object.ledger, object.uuid, object.is_index
 """
+"""In the order of the table, so nothing is sorted."""
 
 
 class Joined(NamedTuple):
@@ -63,6 +67,7 @@ class LedgerTable:
         self._connection = connection
         self._last_topic = ""
         self._last_id = 0
+        self._listed: set[str] = set()
 
     def add_claims(self, found: Iterable[Claim]) -> None:
         """Note claims. Those of a topic come together, as in a tree."""
@@ -100,6 +105,7 @@ class LedgerTable:
 
     def add_objects(self, bucket: str, found: Iterable[tuple[ObjectName, int]]) -> None:
         """Note objects of a bucket, with their sizes in bytes."""
+        self._listed.add(bucket)
         for batch in batches(found):
             rows = [(bucket, name.ledger_id, name.uuid.bytes, name.is_index, size) for name, size in batch]
             self._connection.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?)", rows)
@@ -114,9 +120,9 @@ class LedgerTable:
 
     def orphans(self) -> Iterator[Orphan]:
         """The objects that no claim names, by bucket and ledger."""
-        self._connection.execute("CREATE INDEX IF NOT EXISTS claimed_by ON claim (ledger, uuid, bucket)")
-        for bucket, ledger, uuid, is_index, size in self._connection.execute(_ORPHANS):
-            yield Orphan(bucket, ObjectName(UUID(bytes=uuid), ledger, bool(is_index)), size)
+        for bucket in sorted(self._listed):
+            for ledger, uuid, is_index, size in self._connection.execute(_ORPHANS, (bucket,)):
+                yield Orphan(bucket, ObjectName(UUID(bytes=uuid), ledger, bool(is_index)), size)
 
 
 @contextmanager

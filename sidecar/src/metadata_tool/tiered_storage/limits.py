@@ -4,8 +4,8 @@ INDEX_BYTES = 16 << 20
 """How much of an index is read. It has 20 bytes for each block of 64 MB, so real ones have a few hundred bytes."""
 NAMED_LEDGERS = 1000
 """How many missing or damaged ledgers a report names. All are counted."""
-NAMED_ORPHANS = 100_000
-"""How many orphans are kept to be listed, some 20 MB."""
+NAMESPACES = 10_000
+"""How many namespaces a report counts one by one."""
 NAMED_TOPICS = 20
 """How many topics a report names."""
 SAMPLES = 5

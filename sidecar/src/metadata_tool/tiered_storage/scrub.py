@@ -5,29 +5,39 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from metadata_tool.errors import ToolError
 from metadata_tool.lifecycle import Every
 from metadata_tool.tiered_storage.claims import Claim
 from metadata_tool.tiered_storage.contract import ReadableBucket
 from metadata_tool.tiered_storage.index import IndexDamagedError, OffloadIndex
-from metadata_tool.tiered_storage.ledger_table import Joined, LedgerTable, ledger_table
+from metadata_tool.tiered_storage.known_ledgers import Known, NothingKnown
+from metadata_tool.tiered_storage.ledger_table import Joined, LedgerTable, Orphan, ledger_table
 from metadata_tool.tiered_storage.limits import INDEX_BYTES, REPORT_EVERY
 from metadata_tool.tiered_storage.object_names import ObjectName
-from metadata_tool.tiered_storage.scrub_result import ScrubResult, State
+from metadata_tool.tiered_storage.scrub_result import BAD, ScrubResult, State
 
 log = logging.getLogger(__name__)
+
+NOTHING_KNOWN = NothingKnown()
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The state of a ledger, and why it is not proven."""
 
-    claim: Claim
+    ledger: Joined
     state: State
     why: str = ""
+
+    @property
+    def claim(self) -> Claim:
+        """What the tree claims of it."""
+        return self.ledger.claim
 
 
 @dataclass(frozen=True)
@@ -39,13 +49,27 @@ class ScrubJob:
     requests: int = 8
 
 
-def scrub(
-    job: ScrubJob, claims: Iterable[Claim], open_bucket: Callable[[str], ReadableBucket], heartbeat: Callable[[], None]
-) -> ScrubResult:
+@dataclass(frozen=True)
+class Scrubbed:
+    """A scrub that is done, while its table is open."""
+
+    result: ScrubResult
+    orphans: Callable[[], Iterator[Orphan]]
+    """The objects that no ledger of the tree names, by bucket and ledger."""
+
+
+@contextmanager
+def scrubbed(
+    job: ScrubJob,
+    claims: Iterable[Claim],
+    open_bucket: Callable[[str], ReadableBucket],
+    heartbeat: Callable[[], None],
+    known: Known = NOTHING_KNOWN,
+) -> Iterator[Scrubbed]:
     """The state of each claim, and the objects that none of them names. `heartbeat` is called at every step.
 
     Raises:
-        ToolError: a bucket cannot be listed or read.
+        ToolError: a bucket cannot be listed or read. What was proven until then is known to the next scrub.
         OSError: the directory for work in progress cannot be written.
     """
     result = ScrubResult(list_only=job.list_only)
@@ -54,12 +78,26 @@ def scrub(
         buckets = {name: open_bucket(name) for name in table.buckets()}
         for name, bucket in buckets.items():
             table.add_objects(name, ledger_objects(name, bucket, result, heartbeat))
-        for verdict in verdicts(job, table, buckets, heartbeat):
-            result.add(verdict.claim, verdict.state, verdict.why)
+        try:
+            for verdict in verdicts(job, table, buckets, heartbeat, known):
+                _note(verdict, result, known)
+        except ToolError:
+            known.keep(complete=False)
+            raise
+        known.keep(complete=True)
         for orphan in table.orphans():
             heartbeat()
             result.add_orphan(orphan)
-    return result
+        yield Scrubbed(result, table.orphans)
+
+
+def _note(verdict: Verdict, result: ScrubResult, known: Known) -> None:
+    claim, lost = verdict.claim, verdict.state in BAD
+    result.add(claim, verdict.state, verdict.why, confirmed=lost and known.was_lost(claim))
+    if lost:
+        known.note_lost(claim)
+    elif verdict.state is State.PROVEN and not result.list_only:
+        known.note_proven(verdict.ledger)
 
 
 def _alive(claims: Iterable[Claim], heartbeat: Callable[[], None]) -> Iterator[Claim]:
@@ -96,7 +134,11 @@ def ledger_objects(
 
 
 def verdicts(
-    job: ScrubJob, table: LedgerTable, buckets: Mapping[str, ReadableBucket], heartbeat: Callable[[], None]
+    job: ScrubJob,
+    table: LedgerTable,
+    buckets: Mapping[str, ReadableBucket],
+    heartbeat: Callable[[], None],
+    known: Known = NOTHING_KNOWN,
 ) -> Iterator[Verdict]:
     """The verdicts of all claims in the order of the tree. Indexes are read by several threads.
 
@@ -109,7 +151,7 @@ def verdicts(
         try:
             for joined in table.joined():
                 verdict = _by_listing(joined)
-                if verdict.state is State.PROVEN and not job.list_only:
+                if verdict.state is State.PROVEN and not (job.list_only or known.is_proven(joined)):
                     waiting.append(pool.submit(_by_index, joined, buckets[joined.claim.bucket]))
                 else:
                     waiting.append(verdict)
@@ -133,13 +175,13 @@ def _by_listing(joined: Joined) -> Verdict:
     """What listings alone tell."""
     claim = joined.claim
     if claim.not_checked:
-        return Verdict(claim, State.NOT_CHECKED, claim.not_checked)
+        return Verdict(joined, State.NOT_CHECKED, claim.not_checked)
     sizes = {"data object": joined.data_size, "index": joined.index_size}
     if missing := [what for what, size in sizes.items() if size is None]:
-        return Verdict(claim, State.MISSING, f"no {' and no '.join(missing)}")
+        return Verdict(joined, State.MISSING, f"no {' and no '.join(missing)}")
     if empty := [what for what, size in sizes.items() if not size]:
-        return Verdict(claim, State.DAMAGED, f"empty {' and empty '.join(empty)}")
-    return Verdict(claim, State.PROVEN)
+        return Verdict(joined, State.DAMAGED, f"empty {' and empty '.join(empty)}")
+    return Verdict(joined, State.PROVEN)
 
 
 def _by_index(joined: Joined, bucket: ReadableBucket) -> Verdict:
@@ -147,13 +189,13 @@ def _by_index(joined: Joined, bucket: ReadableBucket) -> Verdict:
     claim = joined.claim
     data = bucket.read(str(ObjectName(claim.uuid, claim.ledger_id, is_index=True)), INDEX_BYTES + 1)
     if data is None:
-        return Verdict(claim, State.MISSING, "no index")
+        return Verdict(joined, State.MISSING, "no index")
     if len(data) > INDEX_BYTES:
-        return Verdict(claim, State.DAMAGED, f"an index of more than {INDEX_BYTES} bytes")
+        return Verdict(joined, State.DAMAGED, f"an index of more than {INDEX_BYTES} bytes")
     try:
         index = OffloadIndex.parse(data)
     except IndexDamagedError as error:
-        return Verdict(claim, State.DAMAGED, f"the index is not valid, {error}")
+        return Verdict(joined, State.DAMAGED, f"the index is not valid, {error}")
     compared = {
         "bytes in the data object": (joined.data_size, index.data_length),
         "entries": (claim.entries, index.entries),
@@ -161,7 +203,7 @@ def _by_index(joined: Joined, bucket: ReadableBucket) -> Verdict:
         "topic": (claim.topic, index.managed_ledger or claim.topic),
     }
     differing = [f"{what} {ours}, in the index {theirs}" for what, (ours, theirs) in compared.items() if ours != theirs]
-    return Verdict(claim, State.DAMAGED if differing else State.PROVEN, " and ".join(differing))
+    return Verdict(joined, State.DAMAGED if differing else State.PROVEN, " and ".join(differing))
 
 
 class _Progress:

@@ -1,16 +1,17 @@
 """The result of a scrub: counts by namespace, the ledgers that are not proven, and the orphans."""
 
 import heapq
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from metadata_tool.pulsar.coverage import camel
+from metadata_tool.pulsar.coverage import OTHERS, camel
 from metadata_tool.tiered_storage.claims import Claim
 from metadata_tool.tiered_storage.ledger_table import Orphan
-from metadata_tool.tiered_storage.limits import NAMED_LEDGERS, NAMED_ORPHANS, NAMED_TOPICS
+from metadata_tool.tiered_storage.limits import NAMED_LEDGERS, NAMED_TOPICS, NAMESPACES
 
 
 class State(StrEnum):
@@ -21,33 +22,52 @@ class State(StrEnum):
     DAMAGED = "damaged"
     NOT_CHECKED = "not checked"
 
+    @property
+    def field(self) -> str:
+        """Its name in JSON."""
+        return camel(self.replace(" ", "_"))
+
 
 BAD = (State.MISSING, State.DAMAGED)
 
 
 @dataclass
 class StateCounts:
-    """Ledgers, entries and bytes by state."""
+    """Ledgers, entries and bytes by state. `confirmed` counts ledgers that an earlier scrub had found lost, too."""
 
     ledgers: Counter[State] = field(default_factory=Counter)
     entries: Counter[State] = field(default_factory=Counter)
     bytes: Counter[State] = field(default_factory=Counter)
+    confirmed: int = 0
 
-    def add(self, claim: Claim, state: State) -> None:
+    def add(self, claim: Claim, state: State, *, confirmed: bool = False) -> None:
         """Count a ledger."""
         self.ledgers[state] += 1
         self.entries[state] += claim.entries
         self.bytes[state] += claim.size
+        self.confirmed += confirmed
+
+    def add_all(self, other: "StateCounts") -> None:
+        """Add the counts of another namespace."""
+        self.ledgers.update(other.ledgers)
+        self.entries.update(other.entries)
+        self.bytes.update(other.bytes)
+        self.confirmed += other.confirmed
 
     @property
     def lost_bytes(self) -> int:
         """Bytes of missing and damaged ledgers."""
         return sum(self.bytes[state] for state in BAD)
 
+    def ledgers_to_json(self) -> dict[str, int]:
+        """The ledgers, in the form of coverage: `provenLedgers`, `missingLedgers` and so on."""
+        by_state = {f"{state.field}Ledgers": self.ledgers[state] for state in State}
+        return {**by_state, "confirmedLostLedgers": self.confirmed}
+
     def to_json(self) -> dict[str, Any]:
         """By state: ledgers, entries and bytes."""
         return {
-            camel(state.replace(" ", "_")): {
+            state.field: {
                 "ledgers": self.ledgers[state],
                 "entries": self.entries[state],
                 "bytes": self.bytes[state],
@@ -71,7 +91,10 @@ class Named(NamedTuple):
 
 @dataclass
 class ScrubResult:
-    """Counts. `ledgers` names the first missing and damaged ones, in the order of the tree."""
+    """Counts. `ledgers` names the first missing and damaged ones, in the order of the tree.
+
+    Beyond the limit of NAMESPACES, namespaces are counted together as OTHERS.
+    """
 
     list_only: bool = False
     total: StateCounts = field(default_factory=StateCounts)
@@ -80,21 +103,25 @@ class ScrubResult:
     not_checked: Counter[str] = field(default_factory=Counter)
     orphans: int = 0
     orphan_bytes: int = 0
-    orphan_objects: list[Orphan] = field(default_factory=list)
     other_objects: int = 0
     _worst: list[tuple[int, int, str]] = field(default_factory=list)
     _topic: tuple[str, int, int] = ("", 0, 0)
 
-    def add(self, claim: Claim, state: State, why: str) -> None:
-        """Count a ledger. Those of a topic come one after another."""
-        self.total.add(claim, state)
-        self.namespaces.setdefault(claim.namespace, StateCounts()).add(claim, state)
+    def add(self, claim: Claim, state: State, why: str, *, confirmed: bool = False) -> None:
+        """Count a ledger. Those of a topic come one after another. `confirmed`: also lost in the scrub before."""
+        self.total.add(claim, state, confirmed=confirmed)
+        self._of_namespace(claim.namespace).add(claim, state, confirmed=confirmed)
         if state is State.NOT_CHECKED:
             self.not_checked[why] += 1
         if state in BAD:
             self._add_bad(claim)
             if len(self.ledgers) < NAMED_LEDGERS:
                 self.ledgers.append(Named(claim.topic, claim.ledger_id, state, why))
+
+    def _of_namespace(self, namespace: str) -> StateCounts:
+        if namespace not in self.namespaces and len(self.namespaces) >= NAMESPACES:
+            namespace = OTHERS
+        return self.namespaces.setdefault(namespace, StateCounts())
 
     def _add_bad(self, claim: Claim) -> None:
         topic, size, count = self._topic
@@ -114,8 +141,6 @@ class ScrubResult:
         """Count an object that no ledger names."""
         self.orphans += 1
         self.orphan_bytes += orphan.size
-        if len(self.orphan_objects) < NAMED_ORPHANS:
-            self.orphan_objects.append(orphan)
 
     @property
     def bad(self) -> int:
@@ -134,11 +159,9 @@ class ScrubResult:
         """All namespaces, the one that lost most bytes first."""
         return sorted(self.namespaces.items(), key=lambda item: (-item[1].lost_bytes, item[0]))
 
-    def to_json(self, *, orphans: bool = False) -> dict[str, Any]:
-        """All of it, with the names of orphans if wanted."""
-        named = [{"bucket": each.bucket, "key": str(each.name), "bytes": each.size} for each in self.orphan_objects]
+    def to_json(self) -> dict[str, Any]:
+        """All of it."""
         return {
-            **({"orphanObjects": named} if orphans else {}),
             "method": "list" if self.list_only else "index",
             "total": self.total.to_json(),
             "notCheckedBecause": dict(self.not_checked),
@@ -151,10 +174,20 @@ class ScrubResult:
             "ledgers": [named.to_json() for named in self.ledgers],
         }
 
-    def as_text(self, *, orphans: bool = False) -> str:
-        """The report as text for operators."""
-        named = [f"{each.bucket}/{each.name} {each.size}" for each in self.orphan_objects] if orphans else []
-        return "\n".join([*self._lines(), *named])
+    def lines(self, orphans: Iterable[Orphan] = ()) -> Iterator[str]:
+        """The report as lines of text for operators, with a line for each of these orphans."""
+        yield from self._lines()
+        yield from (f"{each.bucket}/{each.name} {each.size}" for each in orphans)
+
+    def json_lines(self, orphans: Iterable[Orphan] | None = None) -> Iterator[str]:
+        """The report as lines of one JSON object, with a list of these orphans if there is one, which may be long."""
+        begin, *rest = json.dumps(self.to_json(), indent=2).splitlines()
+        yield begin
+        if orphans is not None:
+            yield '  "orphanObjects": ['
+            yield from _separated(orphans)
+            yield "  ],"
+        yield from rest
 
     def _lines(self) -> Iterator[str]:
         how = "by listing alone" if self.list_only else "by listing, and by the index of each ledger"
@@ -177,3 +210,14 @@ class ScrubResult:
                 yield f"and {more} more"
         yield ""
         yield f"Objects that no ledger of the tree names: {self.orphans}, {self.orphan_bytes} bytes"
+
+
+def _separated(orphans: Iterable[Orphan]) -> Iterator[str]:
+    """The elements of a list in JSON."""
+    line = ""
+    for each in orphans:
+        if line:
+            yield f"{line},"
+        line = f"    {json.dumps({'bucket': each.bucket, 'key': str(each.name), 'bytes': each.size})}"
+    if line:
+        yield line
