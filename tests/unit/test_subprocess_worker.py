@@ -3,15 +3,19 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from metadata_tool.errors import ArchiveCorrupt, HelperKilled, Stopped, ToolError
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.subprocess_worker import in_subprocess
+from support.processes import eventually
 
 
 def whose(value: int) -> tuple[int, int]:
@@ -122,3 +126,37 @@ def test_stop() -> None:
     threading.Timer(0.3, heartbeat.stop).start()
     with pytest.raises(Stopped), in_subprocess(heartbeat, sleep) as result:
         result()
+
+
+KILLED = """
+import os, signal
+from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.subprocess_worker import in_subprocess
+from multiprocessing import active_children
+from time import sleep
+if __name__ == "__main__":
+    with in_subprocess(Heartbeat(), sleep, 600):
+        (child,) = active_children()
+        print(child.pid, flush=True)
+        sleep(600)
+"""
+
+
+def test_killed_parent(tmp_path: Path) -> None:
+    """If the process is killed that started the work, the work ends, too."""
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
+        assert is_running(pid)
+        parent.kill()
+    eventually("the work ends", lambda: not is_running(pid), 60)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process has not ended. One that nobody waits for has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

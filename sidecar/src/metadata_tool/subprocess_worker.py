@@ -2,11 +2,13 @@
 
 import gc
 import multiprocessing
+import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
@@ -24,7 +26,8 @@ _MORE_MEMORY = "Give the pod more memory, then run the command again"
 def in_subprocess(heartbeat: Callable[[], None], work: Callable[..., T], *arguments: Any) -> Iterator[Callable[[], T]]:
     """Start the work. Calling the yielded function waits for its result, or raises the ToolError that it raised.
 
-    The process ends with the block, whether the work is done or not. Work, arguments and result must be picklable.
+    The process ends with the block, or with this process, whether the work is done or not. Work, arguments and result
+    must be picklable.
 
     Raises:
         HelperKilled: the process was killed, or ran out of memory.
@@ -77,6 +80,7 @@ def _ended(process: BaseProcess) -> ToolError:
 def _run(sending: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     gc.disable()  # streaming creates no cycles, and searching millions of objects for them takes time
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         sending.send(work(*arguments))
     except ToolError as error:
@@ -85,3 +89,11 @@ def _run(sending: Connection, work: Callable[..., Any], arguments: tuple[Any, ..
         sending.send(HelperKilled("a helper process ran out of memory", _MORE_MEMORY))
     except Exception:  # noqa: BLE001  # reported by the caller, in the form of its log
         sending.send(_RemoteError(traceback.format_exc()))
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as its parent is gone, even if it was killed."""
+    parent = multiprocessing.parent_process()
+    if parent:
+        wait([parent.sentinel])
+        os._exit(1)
