@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from metadata_tool.errors import every_error
-from metadata_tool.metrics import COVERAGE, METRICS
+from metadata_tool.metrics import COVERAGE, METRICS, SCRUB
 from metadata_tool.pulsar.rules import RULES
 from metadata_tool.variables import BOTO3, VARIABLES, Variable
 
@@ -36,7 +36,7 @@ def exit_codes() -> str:
 
 def metrics() -> str:
     """The table of metrics."""
-    by_namespace = ((f'`{m.name}{{pulsar_namespace="…"}}`', m.type, m.meaning) for m in COVERAGE)
+    by_namespace = ((f'`{m.name}{{pulsar_namespace="…"}}`', m.type, m.meaning) for m in (*COVERAGE, *SCRUB))
     return table(("name", "type", "meaning"), (*((f"`{m.name}`", m.type, m.meaning) for m in METRICS), *by_namespace))
 
 

@@ -1,14 +1,18 @@
 import re
 from collections import Counter
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from metadata_tool.limits import METRIC_NAMESPACES
-from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, Metrics
-from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
+from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, SCRUB, Metrics
+from metadata_tool.pulsar.coverage import OTHERS, Coverage, CoverageCounts
+from metadata_tool.pulsar.limits import ScanLimits
 from metadata_tool.pulsar.migration import Migration
+from metadata_tool.tiered_storage.claims import Claim
+from metadata_tool.tiered_storage.scrub_result import ScrubResult, State
 from support.backups import TIMESTAMP, report
 from support.contract import METRICS
 
@@ -27,6 +31,8 @@ OF_THE_LAST_BACKUP = {
     "backup_acls_kept": 1.0,
     "backup_metadata_moved": 1.0,
     "backup_tree_last_change_timestamp_seconds": 6.5,
+    "backup_scrub_last_success_timestamp_seconds": 0.0,
+    "backup_scrub_failures_total": 0.0,
 }
 
 
@@ -89,7 +95,7 @@ def test_no_sample_comes_twice(metrics: Metrics) -> None:
     """No sample name is used twice, and each has a TYPE. Metrics by namespace may have no sample."""
     names = Counter(line.split()[0] for line in lines(metrics) if not line.startswith("#"))
     assert [] == [name for name, count in names.items() if count > 1]
-    by_namespace = {metric.name for metric in COVERAGE}
+    by_namespace = {metric.name for metric in (*COVERAGE, *SCRUB)}
     assert set(names) == {line.split()[2] for line in lines(metrics) if line.startswith("# TYPE ")} - by_namespace
 
 
@@ -210,3 +216,67 @@ def test_namespaces_are_bounded(metrics: Metrics) -> None:
     found = namespaces(metrics, METRIC_NAMESPACES + 7)
     assert METRIC_NAMESPACES + 1 == len(found)
     assert f'backup_unrecoverable_bytes{{pulsar_namespace="(others)"}} {sum(range(7))}' == found[-1]
+
+
+def test_namespaces_beyond_the_limit_of_the_scan(metrics: Metrics) -> None:
+    """Namespaces that the scan has counted together are among the others, so no label comes twice."""
+    coverage = Coverage(limits=ScanLimits(namespaces=METRIC_NAMESPACES + 1))
+    for number in range(METRIC_NAMESPACES + 7):
+        coverage.add_topic(f"t/{number}", "a", CoverageCounts(topics=1, lost_bytes=1))
+    metrics.succeeded(report(coverage=coverage))
+    found = [line for line in lines(metrics) if line.startswith("backup_unrecoverable_bytes{")]
+    assert METRIC_NAMESPACES + 1 == len({line.split()[0] for line in found}) == len(found)
+    assert 'backup_unrecoverable_bytes{pulsar_namespace="(others)"} 7' == found[-1]
+
+
+def scrub(*ledgers: tuple[str, State], confirmed: bool = False) -> ScrubResult:
+    """The result of a scrub of ledgers in these namespaces, with these states."""
+    result = ScrubResult()
+    for number, (namespace, state) in enumerate(ledgers):
+        claim = Claim(namespace, f"{namespace}/persistent/a", number, UUID(int=number), 1, 10, "offloads")
+        result.add(claim, state, "", confirmed=confirmed)
+    return result
+
+
+def by_namespace(metrics: Metrics, name: str) -> dict[str, float]:
+    """The samples of a metric."""
+    families = {f.name: f for f in text_string_to_metric_families(metrics.exposition().decode())}
+    return {s.labels["pulsar_namespace"]: s.value for s in families[name].samples}
+
+
+def test_scrub_by_namespace(metrics: Metrics) -> None:
+    """The last good scrub is shown by namespace, until the next one. A failed one is only counted."""
+    metrics.scrubbed(scrub((ODD, State.MISSING), ("t/n", State.PROVEN), ("t/n", State.DAMAGED)), TIMESTAMP)
+    metrics.scrub_failed()
+    expected: dict[str, dict[str, float]] = {
+        "backup_proven_ledgers": {ODD: 0, "t/n": 1},
+        "backup_missing_ledgers": {ODD: 1, "t/n": 0},
+        "backup_damaged_ledgers": {ODD: 0, "t/n": 1},
+        "backup_not_checked_ledgers": {ODD: 0, "t/n": 0},
+        "backup_confirmed_lost_ledgers": {ODD: 0, "t/n": 0},
+    }
+    assert expected == {name: by_namespace(metrics, name) for name in expected}
+    found = samples(metrics)
+    assert TIMESTAMP / 1000 == found["backup_scrub_last_success_timestamp_seconds"]
+    assert 1 == found["backup_scrub_failures_total"]
+    metrics.scrubbed(scrub((ODD, State.MISSING), confirmed=True), TIMESTAMP)
+    assert {ODD: 1} == by_namespace(metrics, "backup_confirmed_lost_ledgers")
+
+
+def test_no_scrub_yet(metrics: Metrics) -> None:
+    """Before the first scrub there is nothing by namespace."""
+    metrics.succeeded(report())
+    assert [{}] * len(SCRUB) == [by_namespace(metrics, metric.name) for metric in SCRUB]
+
+
+@pytest.mark.parametrize("more", [0, 7])
+def test_scrubbed_namespaces_are_bounded(more: int, metrics: Metrics) -> None:
+    """Of many namespaces, those that have lost most are shown, and all others as one."""
+    proven = [(f"t/{number}", State.PROVEN) for number in range(METRIC_NAMESPACES + more - 1)]
+    metrics.scrubbed(scrub(*proven, ("z/z", State.MISSING)), TIMESTAMP)
+    found = by_namespace(metrics, "backup_proven_ledgers")
+    assert (METRIC_NAMESPACES + bool(more), more, 1) == (
+        len(found),
+        found.get(OTHERS, 0),
+        by_namespace(metrics, "backup_missing_ledgers")["z/z"],
+    )

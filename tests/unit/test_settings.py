@@ -18,7 +18,14 @@ from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore_job import RestoreJob
-from metadata_tool.settings import VARIABLES, ServeSettings, Settings, StoreSettings, TieredStorageSettings
+from metadata_tool.settings import (
+    VARIABLES,
+    ScrubSettings,
+    ServeSettings,
+    Settings,
+    StoreSettings,
+    TieredStorageSettings,
+)
 from metadata_tool.store.base import StoreOptions, UploadOptions
 from metadata_tool.store.credentials import Keys
 from metadata_tool.variables import COMMANDS, LOG_LEVELS, RESTORE_SCOPE, Variable
@@ -317,6 +324,22 @@ def test_tiered_storage_like_the_backups() -> None:
     )
     assert TieredStorageSettings(options, {}, 8) == Settings(OF_BACKUPS).tiered_storage()
     assert TieredStorageSettings(StoreOptions(), {}, 8) == Settings({}).tiered_storage()
+
+
+@pytest.mark.parametrize("blank", [{}, {"SCRUB_INTERVAL": " "}, {"SCRUB_LIST_ONLY": "true"}])
+def test_no_scrubs(blank: Values) -> None:
+    """Without an interval, the service does not scrub."""
+    assert Settings(SERVE | blank).serve().scrub is None
+
+
+def test_scrubs() -> None:
+    """With an interval, the service scrubs as tiered storage is set, and logs as itself does."""
+    environment = SERVE | TIERED_STORAGE | {"SCRUB_INTERVAL": "86400", "LOG_FORMAT": "json"}
+    storage = Settings(TIERED_STORAGE).tiered_storage()
+    assert ScrubSettings(storage, 86400, False, ("json", "info")) == Settings(environment).serve().scrub
+    listing = Settings(environment | {"SCRUB_LIST_ONLY": "true"}).serve().scrub
+    assert listing
+    assert listing.list_only
 
 
 @pytest.mark.parametrize("missing", ["TIERED_STORAGE_ACCESS_KEY_ID", "TIERED_STORAGE_SECRET_ACCESS_KEY"])

@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
@@ -12,6 +13,9 @@ from metadata_tool.errors import BucketDenied, StoreUnreachable, ToolError
 from metadata_tool.metrics import Metrics
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from metadata_tool.pulsar.migration import Migration
+from metadata_tool.scrubber import ScrubReport
+from metadata_tool.tiered_storage.claims import Claim
+from metadata_tool.tiered_storage.scrub_result import ScrubResult, State
 from metadata_tool.web import create_app
 from support.backups import report
 
@@ -250,3 +254,85 @@ def test_coverage_that_is_not_there(client: FlaskClient, world: World) -> None:
     assert (404, "the last backup does not have this namespace. Name it as tenant/namespace") == refusal(
         client, "/backup/coverage?namespace=shop"
     )
+
+
+@dataclass
+class Scrubs:
+    """The scrubs of a service."""
+
+    last_report: ScrubReport | None = None
+    last_failure: str = ""
+
+
+SCRUB_FIELDS = ("provenLedgers", "missingLedgers", "damagedLedgers", "notCheckedLedgers", "confirmedLostLedgers")
+
+
+def scrub_report(*, list_only: bool = False) -> ScrubReport:
+    """A scrub of an older backup, in which a namespace has lost a ledger."""
+    result = ScrubResult(list_only=list_only)
+    for number, (namespace, state) in enumerate([("shop/carts", State.MISSING), ("shop/gone", State.PROVEN)], 1):
+        claim = Claim(namespace, f"{namespace}/persistent/a", number, UUID(int=number), 5, 50, "offloads")
+        result.add(claim, state, "no index" if state is State.MISSING else "", confirmed=state is State.MISSING)
+    return ScrubReport(str(OLDER.name), 1_623_721_500_123, result)
+
+
+@pytest.fixture
+def scrubs() -> Scrubs:
+    """Scrubs that are on, and have not begun."""
+    return Scrubs()
+
+
+@pytest.fixture
+def scrubbing(world: World, scrubs: Scrubs) -> Iterator[FlaskClient]:
+    """A client of a service that scrubs, and has made a backup."""
+    world.last_report = covered(NEWER.name)
+    with create_app(world.existing, world.metrics, world, scrubs).test_client() as made:
+        yield made
+
+
+def test_no_scrub_yet(scrubbing: FlaskClient) -> None:
+    """Before the first scrub, coverage says nothing of scrubs."""
+    for path in ("/backup/coverage", "/backup/coverage?namespace=shop/carts"):
+        text = scrubbing.get(path).text
+        assert [] == [name for name in (*SCRUB_FIELDS, "lostLedgers", "scrub") if name in text]
+
+
+@pytest.mark.parametrize(("list_only", "method"), [(False, "index"), (True, "list")])
+def test_coverage_of_a_scrub(list_only: bool, method: str, scrubbing: FlaskClient, scrubs: Scrubs) -> None:
+    """Coverage says which backup was scrubbed, when and how, and what was found in total and by namespace."""
+    before = answer(scrubbing, "/backup/coverage")[1]
+    scrubs.last_report = scrub_report(list_only=list_only)
+    found = answer(scrubbing, "/backup/coverage")[1]
+    about = {"scrubbedAt": "2021-06-15T01:45:00.123Z", "scrubbedBackup": str(OLDER.name), "scrubMethod": method}
+    total, carts = (
+        dict(zip(SCRUB_FIELDS, (1, 1, 0, 0, 1), strict=True)),
+        dict(zip(SCRUB_FIELDS, (0, 1, 0, 0, 1), strict=True)),
+    )
+    before["total"] |= total
+    before["namespaces"]["shop/carts"] |= carts
+    assert {**before, **about} == found
+
+
+def test_ledgers_of_a_namespace(scrubbing: FlaskClient, scrubs: Scrubs) -> None:
+    """The answer for one namespace names its lost ledgers. A namespace that the scrub has not seen has no counts."""
+    scrubs.last_report = scrub_report()
+    found = answer(scrubbing, "/backup/coverage?namespace=shop/carts")[1]
+    lost = [{"topic": "shop/carts/persistent/a", "ledger": 1, "state": "missing", "why": "no index"}]
+    assert (lost, 1, ["lost"]) == (
+        found["lostLedgers"],
+        found["missingLedgers"],
+        [topic["topic"] for topic in found["topics"]],
+    )
+    unseen = answer(scrubbing, "/backup/coverage?namespace=shop/orders")[1]
+    assert not {*SCRUB_FIELDS, "lostLedgers"} & unseen.keys()
+
+
+def test_failed_scrub(scrubbing: FlaskClient, scrubs: Scrubs) -> None:
+    """A failed scrub is an error in the coverage, beside the last good one. Health and readiness stay."""
+    scrubs.last_failure = "the object store refused access. Check the policy."
+    found = answer(scrubbing, "/backup/coverage")[1]
+    assert (scrubs.last_failure, False) == (found["scrubError"], "scrubbedAt" in found)
+    scrubs.last_report = scrub_report()
+    found = answer(scrubbing, "/backup/coverage")[1]
+    assert (scrubs.last_failure, True) == (found["scrubError"], "scrubbedAt" in found)
+    assert [200, 200] == [scrubbing.get(path).status_code for path in ("/healthz", "/readyz")]

@@ -42,6 +42,11 @@
       "high": 65535,
       "expected": "a number from 1 to 65535"
     },
+    "SCRUB_INTERVAL": {
+      "low": 1,
+      "high": 31536000,
+      "expected": "a number of seconds from 1 to 31536000"
+    },
     "SCRUB_REQUESTS": {
       "low": 1,
       "high": 64,
@@ -174,6 +179,13 @@
         "aliyun-oss"
       ],
       "expected": "S3, aws-s3, google-cloud-storage or aliyun-oss"
+    },
+    "SCRUB_LIST_ONLY": {
+      "values": [
+        "true",
+        "false"
+      ],
+      "expected": "true or false"
     },
     "LOG_FORMAT": {
       "values": [

@@ -104,9 +104,17 @@ class _Phases:
 
 
 def run(
-    job: BackupJob, store: Store, heartbeat: Heartbeat, known: AclCache | None = None, capture: Capturing = captured
+    job: BackupJob,
+    store: Store,
+    heartbeat: Heartbeat,
+    known: AclCache | None = None,
+    capture: Capturing = captured,
+    *,
+    offer: Callable[[Path], None] | None = None,
 ) -> BackupResult:
     """Make one backup now. `known` has the cached ACLs of the last backup, which make this one faster.
+
+    `offer` is called with the file once it is in the bucket. It may move the file, which is otherwise deleted.
 
     Raises:
         ToolError: the backup failed, and the bucket holds nothing of it. The type says why.
@@ -128,6 +136,8 @@ def run(
         phases.end("compress", f"compressed {plain} bytes to {size}", bytes=size)
         store.save(packed, sha256, str(name), heartbeat)
         phases.end("upload", f"uploaded {size} bytes", bytes=size)
+        if offer:
+            offer(packed)
     result = BackupResult(
         backup=Backup(name, uri, size),
         manifest=manifest,

@@ -67,6 +67,10 @@ class Environment:
             raise _refusal(variable, value, variable.expected)
         return int(value)
 
+    def optional_number(self, variable: Variable) -> int | None:
+        """A number within the variable's limits. None if the variable is unset and has no default."""
+        return self.number(variable) if self.text(variable) else None
+
     def choice(self, variable: Variable) -> str:
         """One of the variable's choices. Empty if there is no default and the variable is unset."""
         return _chosen(variable, self.text(variable))

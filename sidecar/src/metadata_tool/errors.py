@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
+FAULT = "a fault in the program. Report it together with the log"
+"""What a log says of an exception that is not a ToolError."""
+
 
 class ToolError(Exception):
     """A fault in the program. Report it"""
@@ -29,7 +32,7 @@ class SettingError(ToolError):
 
 
 class HelperKilled(ToolError):
-    """A helper process of a restore was killed, in most cases for lack of memory. Nothing was touched"""
+    """A helper process was killed, in most cases for lack of memory. A restore has touched nothing"""
 
     exit_code = 3
 

@@ -12,6 +12,8 @@ SHUTDOWN = 25
 """From a signal to the end of the service. Kubernetes gives a pod 30 by default."""
 LAST_BACKUP = SHUTDOWN - 5
 """How much of SHUTDOWN a running backup may use. The rest is for open requests."""
+LAST_SCRUB = 2.0
+"""How much longer than the last backup a stopped scrub may take to end. Its process is killed at once."""
 
 # The admin port
 

@@ -4,14 +4,19 @@ Nine names are promised to users. Two of them are counters without `_total`, whi
 this module writes the text itself, and appends the process metrics of prometheus_client.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from metadata_tool.backup import BackupResult
 from metadata_tool.limits import METRIC_NAMESPACES
-from metadata_tool.pulsar.coverage import OTHERS, Coverage, CoverageCounts
+from metadata_tool.pulsar.coverage import OTHERS, CoverageCounts
+from metadata_tool.tiered_storage.scrub_result import ScrubResult, State, StateCounts
+
+Counts = TypeVar("Counts")
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -63,6 +68,12 @@ LAST_CHANGE = Metric(
     "gauge",
     "When a persistent znode of the last backup was last created or set, in epoch seconds. 0 before the first backup.",
 )
+SCRUB_LAST_SUCCESS = Metric(
+    "backup_scrub_last_success_timestamp_seconds",
+    "gauge",
+    "End of the last successful scrub in epoch seconds. 0 until there is one.",
+)
+SCRUB_FAILURES = Metric("backup_scrub_failures_total", "counter", "Scrubs that failed.")
 
 RECOVERABLE_BYTES = Metric(
     "backup_recoverable_bytes", "gauge", "Bytes in tiered storage that a restore would bring back."
@@ -85,6 +96,25 @@ COVERAGE = {
 }
 """Metrics by namespace, of the last backup, and the field of CoverageCounts that each shows."""
 
+PROVEN_LEDGERS = Metric("backup_proven_ledgers", "gauge", "Offloaded ledgers that are in tiered storage.")
+MISSING_LEDGERS = Metric("backup_missing_ledgers", "gauge", "Offloaded ledgers without one of their two objects.")
+DAMAGED_LEDGERS = Metric("backup_damaged_ledgers", "gauge", "Offloaded ledgers whose objects differ from the tree.")
+NOT_CHECKED_LEDGERS = Metric("backup_not_checked_ledgers", "gauge", "Offloaded ledgers that a scrub cannot check.")
+CONFIRMED_LOST_LEDGERS = Metric(
+    "backup_confirmed_lost_ledgers",
+    "gauge",
+    "Ledgers that are missing or damaged, and were so in the scrub before, of an earlier backup.",
+)
+
+SCRUB: dict[Metric, Callable[[StateCounts], int]] = {
+    PROVEN_LEDGERS: lambda counts: counts.ledgers[State.PROVEN],
+    MISSING_LEDGERS: lambda counts: counts.ledgers[State.MISSING],
+    DAMAGED_LEDGERS: lambda counts: counts.ledgers[State.DAMAGED],
+    NOT_CHECKED_LEDGERS: lambda counts: counts.ledgers[State.NOT_CHECKED],
+    CONFIRMED_LOST_LEDGERS: lambda counts: counts.confirmed,
+}
+"""Metrics by namespace, of the last scrub, and what each shows."""
+
 METRICS = (
     COUNT,
     FAILURE_COUNT,
@@ -102,6 +132,8 @@ METRICS = (
     ACLS_KEPT,
     MOVED,
     LAST_CHANGE,
+    SCRUB_LAST_SUCCESS,
+    SCRUB_FAILURES,
 )
 
 
@@ -112,6 +144,7 @@ class Metrics:
         self._values = dict.fromkeys(METRICS, 0.0)
         self._lock = Lock()
         self._coverage: list[tuple[str, CoverageCounts]] = []
+        self._scrub: list[tuple[str, StateCounts]] = []
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
@@ -147,33 +180,50 @@ class Metrics:
                 MOVED: report.migration is not None and report.migration.moved,
                 LAST_CHANGE: report.last_change / 1000,
             }
-            self._coverage = _bounded(report.coverage)
+            self._coverage = _bounded(report.coverage.by_loss(), CoverageCounts(), CoverageCounts.add)
+
+    def scrub_failed(self) -> None:
+        """Count a scrub that failed."""
+        with self._lock:
+            self._values[SCRUB_FAILURES] += 1
+
+    def scrubbed(self, result: ScrubResult, ended: int) -> None:
+        """Show a scrub that ended at this time, in epoch milliseconds."""
+        with self._lock:
+            self._values[SCRUB_LAST_SUCCESS] = ended / 1000
+            self._scrub = _bounded(result.by_loss(), StateCounts(), StateCounts.add_all)
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
         with self._lock:
-            values, coverage = dict(self._values), self._coverage
+            values, coverage, scrub = dict(self._values), self._coverage, self._scrub
         lines = []
         for metric, value in values.items():
-            lines.append(f"# HELP {metric.name} {metric.meaning}")
-            lines.append(f"# TYPE {metric.name} {metric.type}")
-            lines.append(f"{metric.name} {_number(value)}")
+            lines += [*_head(metric), f"{metric.name} {_number(value)}"]
         for metric, count in COVERAGE.items():
-            lines.append(f"# HELP {metric.name} {metric.meaning}")
-            lines.append(f"# TYPE {metric.name} {metric.type}")
-            lines += [
-                f'{metric.name}{{pulsar_namespace="{_label(n)}"}} {getattr(counts, count)}' for n, counts in coverage
-            ]
+            lines += [*_head(metric), *(_sample(metric, name, getattr(counts, count)) for name, counts in coverage)]
+        for metric, of in SCRUB.items():
+            lines += [*_head(metric), *(_sample(metric, name, of(counts)) for name, counts in scrub)]
         return "\n".join(lines).encode() + b"\n" + generate_latest(self._process)
 
 
-def _bounded(coverage: Coverage) -> list[tuple[str, CoverageCounts]]:
-    """The namespaces that would lose most, and one entry for all others."""
-    by_loss = coverage.by_loss()
-    shown, others = by_loss[:METRIC_NAMESPACES], CoverageCounts()
-    for _, counts in by_loss[METRIC_NAMESPACES:]:
-        others.add(counts)
-    return [*shown, (OTHERS, others)] if len(by_loss) > METRIC_NAMESPACES else shown
+def _bounded(
+    by_loss: list[tuple[str, Counts]], others: Counts, add: Callable[[Counts, Counts], None]
+) -> list[tuple[str, Counts]]:
+    """The first namespaces, and one entry for all others. Those that were counted together before are among them."""
+    shown = dict([each for each in by_loss if each[0] != OTHERS][:METRIC_NAMESPACES])
+    rest = [counts for name, counts in by_loss if name not in shown]
+    for counts in rest:
+        add(others, counts)
+    return [*shown.items(), (OTHERS, others)] if rest else [*shown.items()]
+
+
+def _head(metric: Metric) -> list[str]:
+    return [f"# HELP {metric.name} {metric.meaning}", f"# TYPE {metric.name} {metric.type}"]
+
+
+def _sample(metric: Metric, namespace: str, value: int) -> str:
+    return f'{metric.name}{{pulsar_namespace="{_label(namespace)}"}} {value}'
 
 
 def _label(text: str) -> str:

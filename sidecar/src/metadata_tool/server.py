@@ -18,6 +18,9 @@ from metadata_tool.admin_port.worker import AdminWorker, SingleWorkerArbiter, ig
 from metadata_tool.catalog import backups
 from metadata_tool.metrics import Metrics
 from metadata_tool.ports import listen
+from metadata_tool.scrub_process import ScrubProcess
+from metadata_tool.scrub_schedule import ScrubSchedule
+from metadata_tool.scrubber import Scrubber
 from metadata_tool.service import Service
 from metadata_tool.settings import ServeSettings
 from metadata_tool.store import Store, open_store
@@ -69,6 +72,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._store = store
         self._listener = listener
         self._service: Service | None = None
+        self._scrubber: Scrubber | None = None
         self._kept = ExitStack()
         """What is kept from one backup to the next."""
         super().__init__()
@@ -98,18 +102,33 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         existing = partial(backups, self._store, settings.job.prefix)
         metrics = Metrics()
         known = AclCache(self._kept.enter_context(scratch(settings.job.spool_dir)))
-        back_up = partial(backup.run, settings.job, self._store, known=known)
+        self._scrubber = self._make_scrubber(metrics)
+        offer = self._scrubber.offer if self._scrubber else None
+        back_up = partial(backup.run, settings.job, self._store, known=known, offer=offer)
         self._service = Service(back_up, existing, settings.interval, metrics)
-        return create_app(existing, metrics, self._service)
+        return create_app(existing, metrics, self._service, self._scrubber)
+
+    def _make_scrubber(self, metrics: Metrics) -> Scrubber | None:
+        """None if scrubs are off."""
+        settings, spool_dir = self._settings, self._settings.job.spool_dir
+        if not settings.scrub:
+            return None
+        kept = self._kept.enter_context(scratch(spool_dir))
+        scrub = ScrubProcess(settings.scrub, self._store.location, spool_dir, kept)
+        return Scrubber(scrub, kept, ScrubSchedule(settings.scrub.interval, settings.interval / 2), metrics)
 
     def _begin(self, _worker: object) -> None:
+        if self._scrubber:
+            self._scrubber.start()
         if self._service:
             self._service.start()
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
                 signal.signal(number, partial(self._stop, signal.getsignal(number)))
 
     def _stop(self, gunicorns: Any, number: int, frame: FrameType | None) -> None:
-        """Stop the loop at once, not only after the last request. Then let gunicorn stop."""
+        """Stop backups and scrubs at once, not only after the last request. Then let gunicorn stop."""
+        if self._scrubber:
+            self._scrubber.begin_stop()
         if self._service:
             self._service.begin_stop()
         gunicorns(number, frame)
@@ -117,5 +136,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def _end(self, _arbiter: object, _worker: object) -> None:
         if self._service and not self._service.stop(limits.LAST_BACKUP):
             log.error("the running backup did not end in time, so an unfinished upload may be left in the bucket")
+            os._exit(1)
+        if self._scrubber and not self._scrubber.stop(limits.LAST_SCRUB):
+            log.error("the running scrub did not end in time, so its files may be left in SPOOL_DIR")
             os._exit(1)
         self._kept.close()

@@ -8,13 +8,11 @@ from collections.abc import Callable
 from metadata_tool import limits, root_cause
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
-from metadata_tool.errors import Stopped, ToolError
+from metadata_tool.errors import FAULT, Stopped, ToolError
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.metrics import Metrics
 
 log = logging.getLogger(__name__)
-
-_FAULT = "a fault in the program. Report it together with the log"
 
 
 class Service:
@@ -95,7 +93,7 @@ class Service:
         except ToolError:
             return
         except Exception:
-            log.exception("the bucket could not be listed, because of %s", _FAULT)
+            log.exception("the bucket could not be listed, because of %s", FAULT)
             return
         self._metrics.existing(sum(backup.size for backup in found), found[0].name.timestamp if found else 0)
 
@@ -109,8 +107,8 @@ class Service:
             self._failed(str(error))
             log.error("backup failed: %s", self._with_next(error), extra=_fields(error, error.exit_code))
         except Exception as fault:
-            self._failed(_FAULT)
-            log.exception("backup failed because of %s", _FAULT, extra=_fields(fault, ToolError.exit_code))
+            self._failed(FAULT)
+            log.exception("backup failed because of %s", FAULT, extra=_fields(fault, ToolError.exit_code))
         else:
             self.last_report, self.last_failure = report, ""
             self._metrics.succeeded(report)

@@ -83,13 +83,27 @@ class RescueSettings:
 
 
 @dataclass(frozen=True)
+class ScrubSettings:
+    """The scrubs of the service: what is read, seconds between them, whether listings alone decide.
+
+    `logs` is the format of the log, and its level.
+    """
+
+    storage: TieredStorageSettings
+    interval: int
+    list_only: bool
+    logs: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class ServeSettings:
-    """The service: what to back up and where, seconds between backups, the admin port."""
+    """The service: what to back up and where, seconds between backups, the admin port. `scrub` is None if it is off."""
 
     job: BackupJob
     store: StoreSettings
     interval: int
     port: int
+    scrub: ScrubSettings | None = None
 
 
 class Settings:
@@ -177,7 +191,14 @@ class Settings:
             store=self.store(uploads=True),
             interval=interval,
             port=self._read.number(var.WEB_SERVER_PORT),
+            scrub=self._scrub(),
         )
+
+    def _scrub(self) -> ScrubSettings | None:
+        """The scrubs of the service. Their settings are checked even if they are off."""
+        interval, list_only = self._read.optional_number(var.SCRUB_INTERVAL), self._read.switch(var.SCRUB_LIST_ONLY)
+        storage = self.tiered_storage()
+        return ScrubSettings(storage, interval, list_only, self.logs()) if interval else None
 
     def tiered_storage(self) -> TieredStorageSettings:
         """How to read the buckets of tiered storage that a tree names."""

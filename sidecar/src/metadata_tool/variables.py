@@ -13,7 +13,7 @@ _UPLOAD = (*_BACKUP, "reconcile", "rescue", "restore")
 _RESCUE = ("rescue",)
 _STORE = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "rescue", "restore")
 _SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "reconcile", "rescue", "restore")
-_OF_A_TREE = ("scrub", "reconcile", "restore")
+_OF_A_TREE = ("serve", "scrub", "reconcile", "restore")
 _TIERED = (*_OF_A_TREE, "rescue")
 _DEFAULT = ReadLimits()
 
@@ -61,7 +61,7 @@ def _path(name: str, readers: tuple[str, ...], meaning: str, required_by: tuple[
 
 
 def _number(
-    name: str, readers: tuple[str, ...], meaning: str, *, default: int, low: int, high: int, unit: str = ""
+    name: str, readers: tuple[str, ...], meaning: str, *, default: int | str, low: int, high: int, unit: str = ""
 ) -> Variable:
     return Variable(name, readers, meaning, str(default), "number", low, high, unit)
 
@@ -402,6 +402,19 @@ TIERED_STORAGE_DRIVER = _choice(
     "The offload driver with which the new brokers read the bucket, `managedLedgerOffloadDriver` in broker.conf",
     "aws-s3",
     UNDERSTOOD,
+)
+SCRUB_INTERVAL = _number(
+    "SCRUB_INTERVAL",
+    ("serve",),
+    "The time from the start of one scrub to the start of the next, which is of the backup that is made about then. "
+    "Unset: no scrubs",
+    default="",
+    low=1,
+    high=365 * 24 * 3600,
+    unit="seconds",
+)
+SCRUB_LIST_ONLY = _switch(
+    "SCRUB_LIST_ONLY", ("serve",), "`true`: scrubs list the buckets, and read no index of a ledger"
 )
 SCRUB_REQUESTS = _number(
     "SCRUB_REQUESTS",

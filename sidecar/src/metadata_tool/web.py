@@ -8,10 +8,12 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from metadata_tool import limits
 from metadata_tool.backup import BackupResult
-from metadata_tool.catalog import Backup
+from metadata_tool.catalog import Backup, rfc3339
 from metadata_tool.errors import ToolError
 from metadata_tool.listing import SharedListing
 from metadata_tool.metrics import CONTENT_TYPE, Metrics
+from metadata_tool.scrubber import ScrubReport
+from metadata_tool.tiered_storage.scrub_result import ScrubResult
 
 
 class Loop(Protocol):
@@ -34,14 +36,28 @@ class Loop(Protocol):
         """Why the last backup failed, without secrets. Empty if it succeeded."""
 
 
+class Scrubs(Protocol):
+    """What the admin port needs of the scrubs."""
+
+    @property
+    def last_report(self) -> ScrubReport | None:
+        """The last successful scrub since the service started."""
+
+    @property
+    def last_failure(self) -> str:
+        """Why the last scrub failed, without secrets. Empty if it succeeded."""
+
+
 Answer = tuple[Response, int]
 
 HEALTH = frozenset({"/healthz", "/readyz"})
 """Paths that are answered without waiting for anything."""
 
 
-def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loop) -> Flask:
-    """The Flask app. `existing` lists the backups, newest first."""
+def create_app(
+    existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loop, scrubs: Scrubs | None = None
+) -> Flask:
+    """The Flask app. `existing` lists the backups, newest first. `scrubs` is None if they are off."""
     listed = SharedListing(existing)
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
@@ -59,7 +75,7 @@ def create_app(existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loo
 
     @app.get("/backup/coverage")
     def coverage() -> Answer:
-        return _coverage(loop.last_report, request.args.get("namespace"))
+        return _coverage(loop.last_report, scrubs, request.args.get("namespace"))
 
     @app.get("/metrics")
     def exposition() -> Response:
@@ -114,17 +130,42 @@ def _migration(report: BackupResult) -> dict[str, Any]:
     return {"migration": report.migration.to_json() if report.migration else None}
 
 
-def _coverage(report: BackupResult | None, namespace: str | None) -> Answer:
+def _coverage(report: BackupResult | None, scrubs: Scrubs | None, namespace: str | None) -> Answer:
     if report is None:
         return _error(404, "there is no successful backup since the service started")
     covered, name = report.coverage, {"backup": str(report.backup.name)}
+    scrub = scrubs.last_report if scrubs else None
+    about = _about_scrub(scrub, scrubs.last_failure if scrubs else "")
     if namespace is None:
+        found = covered.to_json(limits.NAMESPACES)
+        if scrub:
+            _add_ledgers(found, scrub.result)
         tenants = {tenant: counts.to_json() for tenant, counts in covered.tenants.items()}
-        return _json({**name, **_migration(report), **covered.to_json(limits.NAMESPACES), "tenants": tenants})
+        return _json({**name, **_migration(report), **about, **found, "tenants": tenants})
     if namespace not in covered.namespaces:
         return _error(404, "the last backup does not have this namespace. Name it as tenant/namespace")
     topics = [loss.to_json() for loss in covered.topics_of(namespace)[: limits.TOPICS]]
-    return _json({**name, "namespace": namespace, **covered.counts_of(namespace).to_json(), "topics": topics})
+    found = {"namespace": namespace, **covered.counts_of(namespace).to_json()}
+    if scrub and (counts := scrub.result.namespaces.get(namespace)):
+        lost = [named.to_json() for named in scrub.result.ledgers if named.namespace == namespace]
+        found |= {**counts.ledgers_to_json(), "lostLedgers": lost}
+    return _json({**name, **about, **found, "topics": topics})
+
+
+def _about_scrub(scrub: ScrubReport | None, failure: str) -> dict[str, Any]:
+    """Which scrub the ledgers are counted by, and why the last one failed. Empty before the first scrub."""
+    done = {}
+    if scrub:
+        method = "list" if scrub.result.list_only else "index"
+        done = {"scrubbedAt": rfc3339(scrub.ended), "scrubbedBackup": scrub.backup, "scrubMethod": method}
+    return {**done, **({"scrubError": failure} if failure else {})}
+
+
+def _add_ledgers(found: dict[str, Any], result: ScrubResult) -> None:
+    """Add the ledgers of a scrub to the coverage in total and of each namespace, if the scrub saw it."""
+    found["total"] |= result.total.ledgers_to_json()
+    for name in found["namespaces"].keys() & result.namespaces.keys():
+        found["namespaces"][name] |= result.namespaces[name].ledgers_to_json()
 
 
 def _json(value: Any) -> Answer:

@@ -22,9 +22,19 @@ def workspace(spool_dir: Path) -> Iterator[Path]:
     Raises:
         SpoolFailed: the directory cannot be created, or the caller could not use it (OSError), as on a full disk.
     """
+    with explained(spool_dir), scratch(spool_dir) as directory:
+        yield directory
+
+
+@contextmanager
+def explained(spool_dir: Path) -> Iterator[None]:
+    """Turns an OSError of the block into an error about SPOOL_DIR.
+
+    Raises:
+        SpoolFailed: the block could not use the directory, as on a full disk.
+    """
     try:
-        with scratch(spool_dir) as directory:
-            yield directory
+        yield
     except BrokenPipeError:
         raise  # the reader of our output has ended, the directory is fine
     except OSError as error:

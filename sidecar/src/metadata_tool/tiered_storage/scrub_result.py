@@ -83,6 +83,7 @@ class Named(NamedTuple):
     ledger_id: int
     state: State
     why: str
+    namespace: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Its fields."""
@@ -116,7 +117,7 @@ class ScrubResult:
         if state in BAD:
             self._add_bad(claim)
             if len(self.ledgers) < NAMED_LEDGERS:
-                self.ledgers.append(Named(claim.topic, claim.ledger_id, state, why))
+                self.ledgers.append(Named(claim.topic, claim.ledger_id, state, why, claim.namespace))
 
     def _of_namespace(self, namespace: str) -> StateCounts:
         if namespace not in self.namespaces and len(self.namespaces) >= NAMESPACES:
@@ -146,6 +147,11 @@ class ScrubResult:
     def bad(self) -> int:
         """The number of ledgers that are missing or damaged."""
         return sum(self.total.ledgers[state] for state in BAD)
+
+    @property
+    def summary(self) -> str:
+        """The number of ledgers by state, for a log."""
+        return "ledgers " + ", ".join(f"{state} {self.total.ledgers[state]}" for state in State)
 
     def worst_topics(self) -> list[tuple[str, int, int]]:
         """Topics with missing or damaged ledgers: name, number of these ledgers, their bytes. The worst come first."""
