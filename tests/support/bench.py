@@ -1,12 +1,14 @@
 """Measures the cost of commands, and prints the results of benchmarks."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TypeVar
 
 from ci.parts.zookeeper import NEWEST
@@ -26,15 +28,25 @@ class Cost:
 
 def cost_of(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
     """Run a command, which must succeed."""
-    begin = time.monotonic()
-    child = subprocess.Popen(command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert child.stderr
-    said = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.returncode == 0, said.decode()
-    child.stderr.close()
-    return Cost(time.monotonic() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss >> 10)
+    with TemporaryFile() as said:
+        begin = time.monotonic()
+        child = subprocess.Popen(command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=said)
+        memory = _peak(child.pid)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        assert child.returncode == 0, said.read().decode()
+    return Cost(time.monotonic() - begin, usage.ru_utime + usage.ru_stime, memory >> 10)
+
+
+def _peak(pid: int) -> int:
+    """The memory of a child at its peak, in KiB, once it has ended. In `ru_maxrss` its parent's memory counts, too."""
+    peak = 0
+    while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        peak = int(found[1]) if found else peak
+        time.sleep(0.01)
+    return peak
 
 
 def measured(work: Callable[[], object]) -> Cost:

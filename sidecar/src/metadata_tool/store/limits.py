@@ -6,6 +6,8 @@ PART_SIZE = 8 << 20
 """Bytes in a part of an upload. S3 allows 10,000 parts, so a file may have 80 GB."""
 PARTS_IN_FLIGHT = 2
 """How many parts are uploaded at once. Each takes its size of memory."""
+CONNECTIONS = 64
+"""How many connections a client keeps open, as many as SCRUB_REQUESTS may be. boto3 would keep ten."""
 COPY_CHUNK = 1 << 20
 DOWNLOAD_CHUNK = 64 << 10
 """Bytes between two heartbeats of a download, few enough for a slow connection."""

@@ -20,7 +20,7 @@ from metadata_tool.errors import BucketDenied, CredentialsRejected, SettingError
 from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions
 from metadata_tool.store.credentials import Keys, read_keys
-from metadata_tool.store.limits import TransferLimits
+from metadata_tool.store.limits import CONNECTIONS, TransferLimits
 from metadata_tool.store.s3_faults import Faults, plain
 
 if TYPE_CHECKING:
@@ -263,7 +263,9 @@ def _make_client(session: Session, options: StoreOptions, keys: Keys | None, end
         s3["addressing_style"] = "path"
     if endpoint and not endpoint.sends_checksums:
         s3["payload_signing_enabled"] = True  # the signed SHA-256 proves the body, also over TLS
-    config = Config(**_timeouts(options.limits), **_CHECKSUMS, s3=s3, tcp_keepalive=True)
+    config = Config(
+        **_timeouts(options.limits), **_CHECKSUMS, s3=s3, tcp_keepalive=True, max_pool_connections=CONNECTIONS
+    )
     client: S3Client = session.create_client(
         "s3", region_name=options.region, endpoint_url=options.endpoint_url or None, config=config, **given
     )  # type: ignore[assignment]
