@@ -13,7 +13,7 @@ import yaml
 
 from ci.chart import CHART
 from ci.parts.chart_tools import promtool
-from metadata_tool.metrics import COVERAGE, METRICS
+from metadata_tool.metrics import COVERAGE, METRICS, SCRUB
 from support.helm import Manifest, merged, nested, one, refusal, render
 
 ALERTS = sorted(path.stem for path in (CHART / "alerts").glob("*.yaml"))
@@ -142,7 +142,7 @@ def test_runbooks_elsewhere() -> None:
 
 def test_alerts_are_of_this_release() -> None:
     """Every series that an alert reads is one that the service shows, and of this release's pods alone."""
-    known = {metric.name for metric in (*METRICS, *COVERAGE)} | {"process_start_time_seconds"}
+    known = {metric.name for metric in (*METRICS, *COVERAGE, *SCRUB)} | {"process_start_time_seconds"}
     for rule in default_rules().values():
         read = re.findall(r"\b((?:backup|process)_\w+)(\{[^}]*\})?", rule["expr"])
         assert read
@@ -162,6 +162,8 @@ def test_alerts_are_of_this_release() -> None:
         (f"{BACKUP}.backupInterval", "3600", "Never", "[10800s]"),
         (f"{BACKUP}.backupInterval", "3600", "Failing", "[5400s]"),
         (f"{BACKUP}.backupInterval", 10, "Failing", "[300s]"),
+        (f"{BACKUP}.backupInterval", "3600", "ScrubFailing", "[5400s]"),
+        (f"{BACKUP}.backupInterval", 10, "ScrubFailing", "[300s]"),
         (f"{BACKUP}.backupInterval", "3600", "LongerThanInterval", "> 3600"),
     ],
 )
