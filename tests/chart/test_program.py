@@ -18,6 +18,14 @@ BOTH = merged(
     nested(f"{TOOLS}.restore.restorePoint", "latest"),
 )
 BY_NAME = {variable.name: variable for variable in VARIABLES}
+SHARED = {
+    "AWS_REGION",
+    "SCRUB_REQUESTS",
+    "TIERED_STORAGE_ADDRESSING_STYLE",
+    "TIERED_STORAGE_ENDPOINT_URL",
+    "TIERED_STORAGE_REGION",
+}
+"""Variables that the chart sets unless configData does."""
 NEVER = {"ZOOKEEPER_ADMIN_ADDRESS", "ZOOKEEPER_DATA_LOG_DIR"}
 """Variables that nobody sets in the chart: its members listen on all addresses, and keep logs beside their data."""
 
@@ -58,7 +66,7 @@ def test_chart_sets_what_users_must_not() -> None:
         tool: {"configData": None, "extraEnv": [], "extraEnvFrom": []} for tool in ("backup", "restore")
     }
     found = own(EVERYTHING, {"zookeeper": {"customTools": bare}}) | own(external)
-    assert found - {*SECRET, "AWS_REGION"} == set(program()["set_by_chart"]) - NEVER - {"KRB5_CONFIG"}
+    assert found - {*SECRET, *SHARED} == set(program()["set_by_chart"]) - NEVER - {"KRB5_CONFIG"}
 
 
 @pytest.mark.parametrize("name", program()["set_by_chart"])
@@ -88,6 +96,7 @@ def accepts(variable: Variable, value: str) -> bool:
 WHERE = {
     "BACKUP_INTERVAL": f"{TOOLS}.backup.backupInterval",
     "WEB_SERVER_PORT": f"{TOOLS}.backup.webServerPort",
+    "SCRUB_INTERVAL": f"{TOOLS}.backup.scrub.interval",
     "RESTORE_SCOPE": f"{TOOLS}.restore.scope",
     "ZOOKEEPER_SASL_MECHANISM": f"{TOOLS}.backup.sasl.mechanism",
     **{name: f"{TOOLS}.backup.configData.{name}" for name in FREE if BY_NAME[name].kind in ("number", "choice")},
@@ -100,7 +109,7 @@ def test_same_values(name: str, value: str) -> None:
     path = WHERE[name]
     values = merged(BOTH, nested(f"{TOOLS}.backup.sasl.secretName", "login"), nested(path, value))
     if accepts(BY_NAME[name], value):
-        data = one(render(values), "ConfigMap", f"snpe-pulsar-{path.split('.')[2]}")["data"]
+        data = one(render(values), "ConfigMap", f"snpe-pulsar-{'restore' if '.restore.' in path else 'backup'}")["data"]
         assert value == data[name]
     else:
         assert path.rpartition(".")[2] in refusal(values, 3)

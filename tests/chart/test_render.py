@@ -270,6 +270,64 @@ def test_keys_of_other_names(tool: str) -> None:
     assert "authorities" == volumes["object-store-ca"]["secret"]["secretName"]
 
 
+SCRUBS = nested(f"{TOOLS}.backup.scrub", {"interval": "86400", "listOnly": True, "requests": 16})
+OFFLOADS = nested(
+    f"{TOOLS}.tieredStorage",
+    {
+        "endpointUrl": "https://offloads.example.com",
+        "region": "eu-west-3",
+        "addressingStyle": "virtual",
+        "secrets": {"enabled": True, "secretName": "offload-keys"},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, {"SCRUB_LIST_ONLY": "false", "SCRUB_REQUESTS": "8"}),
+        (nested(f"{TOOLS}.backup.scrub.interval", None), {"SCRUB_LIST_ONLY": "false", "SCRUB_REQUESTS": "8"}),
+        (nested(f"{TOOLS}.tieredStorage", None), {"SCRUB_LIST_ONLY": "false", "SCRUB_REQUESTS": "8"}),
+        (SCRUBS, {"SCRUB_INTERVAL": "86400", "SCRUB_LIST_ONLY": "true", "SCRUB_REQUESTS": "16"}),
+        (
+            OFFLOADS,
+            {
+                "SCRUB_LIST_ONLY": "false",
+                "SCRUB_REQUESTS": "8",
+                "TIERED_STORAGE_ADDRESSING_STYLE": "virtual",
+                "TIERED_STORAGE_ENDPOINT_URL": "https://offloads.example.com",
+                "TIERED_STORAGE_REGION": "eu-west-3",
+            },
+        ),
+        (
+            merged(
+                nested(f"{TOOLS}.backup.configData", {"TIERED_STORAGE_REGION": "own", "SCRUB_REQUESTS": 3}),
+                nested(f"{TOOLS}.tieredStorage.region", "a"),
+            ),
+            {"SCRUB_LIST_ONLY": "false", "SCRUB_REQUESTS": "3", "TIERED_STORAGE_REGION": "own"},
+        ),
+    ],
+)
+def test_scrubs(values: dict[str, Any], expected: dict[str, str]) -> None:
+    """Scrubs are off by default. What is not set for tiered storage is not in the environment, either."""
+    data = one(render(merged(BACKUP, values)), "ConfigMap", "snpe-pulsar-backup")["data"]
+    assert expected == {name: value for name, value in data.items() if name.startswith(("SCRUB", "TIERED"))}
+
+
+def test_keys_of_tiered_storage() -> None:
+    """Its keys come from a Secret of its own, beside those of the backups. Without one, nothing is mounted."""
+    container, volumes = of("backup", BACKUP)
+    assert not [name for name in volumes if name.startswith("tiered")]
+    container, volumes = of("backup", merged(BACKUP, OFFLOADS, nested(f"{TOOLS}.backup.secrets.use", value=True)))
+    folder = "/etc/tiered-storage-secret"
+    expected = {"S3_CREDENTIALS_DIR": "/etc/aws-secret", "TIERED_STORAGE_CREDENTIALS_DIR": folder}
+    assert expected == variables(container)
+    assert {"name": "tiered-storage-keys", "mountPath": folder, "readOnly": True} == mounted(container)[folder]
+    own, backups = (volumes[f"{name}-keys"]["secret"] for name in ("tiered-storage", "object-store"))
+    assert "offload-keys" == own.pop("secretName")
+    assert own == {key: value for key, value in backups.items() if key != "secretName"}
+
+
 def test_zookeeper_has_no_keys_without_a_restore() -> None:
     """ZooKeeper's pods mount keys and authorities while a restore is switched on, in its container alone."""
     shared = nested(f"{TOOLS}.objectStore", {"endpoint": "https://s3.example.com", "caSecretName": "authorities"})
@@ -360,6 +418,10 @@ def test_partial_backups() -> None:
 
 
 REFUSED = [
+    ({"backup": {"scrub": {"interval": "daily"}}}, 'backup.scrub.interval is "daily". It must be a number of seconds'),
+    ({"backup": {"scrub": {"requests": 65}}}, 'backup.scrub.requests is "65". It must be a number of requests'),
+    ({"tieredStorage": {"endpointUrl": "s3"}}, 'tieredStorage.endpointUrl is "s3". Set it to https://'),
+    ({"tieredStorage": {"secrets": {"enabled": True, "secretName": ""}}}, "tieredStorage.secrets.secretName is empty"),
     (nested("backup.chroot", "pulsar"), 'backup.chroot is "pulsar". Set it to the path of a znode'),
     ({"restore": {"enable": True, "restorePoint": POINT, "chroot": "/pulsar/"}}, 'restore.chroot is "/pulsar/"'),
     (nested("backup.bucket", ""), "backup.bucket is empty"),
@@ -541,6 +603,7 @@ def test_labels_are_text() -> None:
         {"commonLabels": {"team": "storage"}},
         {"zookeeper": {"labels": {}}, "monitoring": {"podMonitor": {"enabled": True}}},
         merged(BACKUP, nested(f"{TOOLS}.backup.backupInterval", 60)),
+        merged(BACKUP, SCRUBS, OFFLOADS),
     ],
 )
 def test_zookeeper_is_restarted_for_itself_alone(values: dict[str, Any]) -> None:

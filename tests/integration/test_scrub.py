@@ -101,6 +101,23 @@ def test_its_own_access(bucket: Bucket, offloads: Bucket, tmp_path: Path) -> Non
     )
 
 
+def test_keys_as_files(bucket: Bucket, offloads: Bucket, tmp_path: Path) -> None:
+    """Keys of tiered storage may be files. A file that is missing, and wrong keys, are told with the setting's name."""
+    settings = back_up(bucket, offloads.name, tmp_path)
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    own = settings | {"TIERED_STORAGE_CREDENTIALS_DIR": str(keys)}
+    where = f"{keys}/AWS_ACCESS_KEY_ID (TIERED_STORAGE_CREDENTIALS_DIR)"
+    assert_refused(errors.CredentialsRejected, where, run("scrub", settings=own))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        (keys / name).write_text(settings[name])
+    assert 0 == run("scrub", settings=own).exit_code
+    (keys / "AWS_SECRET_ACCESS_KEY").write_text("wrong")
+    refused = run("scrub", settings=own)
+    assert_refused(errors.CredentialsRejected, "TIERED_STORAGE_CREDENTIALS_DIR", refused)
+    assert "S3_CREDENTIALS_DIR" not in refused.error.replace("TIERED_STORAGE_", "")
+
+
 def test_more_than_a_page(bucket: Bucket, s3: S3Server, tmp_path: Path) -> None:
     """A bucket of more objects than a page of a listing has is listed completely."""
     big = new_bucket(s3)

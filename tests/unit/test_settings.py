@@ -326,6 +326,14 @@ def test_tiered_storage_like_the_backups() -> None:
     assert TieredStorageSettings(StoreOptions(), {}, 8) == Settings({}).tiered_storage()
 
 
+def test_keys_of_tiered_storage_as_files() -> None:
+    """Keys of tiered storage in a directory override those in variables, and those of the backups."""
+    files = {"TIERED_STORAGE_CREDENTIALS_DIR": "/etc/tiered-storage-secret"}
+    options = Settings(OF_BACKUPS | TIERED_STORAGE | files).tiered_storage().options
+    expected = (Path("/etc/tiered-storage-secret"), "TIERED_STORAGE_CREDENTIALS_DIR", None)
+    assert expected == (options.credentials_dir, options.credentials_setting, options.keys)
+
+
 @pytest.mark.parametrize("blank", [{}, {"SCRUB_INTERVAL": " "}, {"SCRUB_LIST_ONLY": "true"}])
 def test_no_scrubs(blank: Values) -> None:
     """Without an interval, the service does not scrub."""
@@ -377,11 +385,17 @@ def test_moved_buckets_of_a_restore() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["TIERED_STORAGE_ENDPOINT_URL", "TIERED_STORAGE_REGION", "TIERED_STORAGE_ACCESS_KEY_ID"]
+    "name",
+    [
+        "TIERED_STORAGE_ENDPOINT_URL",
+        "TIERED_STORAGE_REGION",
+        "TIERED_STORAGE_ACCESS_KEY_ID",
+        "TIERED_STORAGE_CREDENTIALS_DIR",
+    ],
 )
 def test_access_of_a_restore(name: str) -> None:
-    """A restore reads the buckets of tiered storage if an endpoint, a region or a key is set for them."""
-    environment = RESTORE | {name: TIERED_STORAGE[name]}
+    """A restore reads the buckets of tiered storage if an endpoint, a region or keys are set for them."""
+    environment = RESTORE | {name: TIERED_STORAGE.get(name, "/etc/tiered-storage-secret")}
     if name == "TIERED_STORAGE_ACCESS_KEY_ID":
         environment["TIERED_STORAGE_SECRET_ACCESS_KEY"] = SECRET
     assert Settings(environment).restore().bucket_access == Settings(environment).tiered_storage().options

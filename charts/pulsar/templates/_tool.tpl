@@ -16,7 +16,7 @@ serviceAccountName: {{ include "pulsar.tool.serviceAccount" . }}
 {{- end }}
 {{- end }}
 
-{{/* envFrom and env of the program. Call with (dict "root" $ "tool" name). */}}
+{{/* envFrom and env of the program. Call with (dict "root" $ "tool" name), and with "more" variables as YAML. */}}
 {{- define "pulsar.tool.environment" -}}
 {{- $values := index .root.Values.zookeeper.customTools .tool -}}
 envFrom:
@@ -26,8 +26,11 @@ envFrom:
   {{- end }}
 {{- $digest := eq (include "pulsar.tool.mechanism" .root) "DIGEST-MD5" }}
 {{- $authorities := and (include "pulsar.tool.authorities" .) (kindIs "invalid" (index ($values.configData | default dict) "AWS_CA_BUNDLE")) }}
-{{- if or ($values.secrets).use $authorities $digest $values.extraEnv }}
+{{- if or ($values.secrets).use $authorities $digest $values.extraEnv .more }}
 env:
+  {{- with .more }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- if ($values.secrets).use }}
   - {name: S3_CREDENTIALS_DIR, value: /etc/aws-secret}
   {{- end }}
@@ -67,18 +70,9 @@ env:
 {{/* The volumes of these mounts. Readable for the group, because the pod's fsGroup owns them. */}}
 {{- define "pulsar.tool.volumes" -}}
 {{- $secrets := (index .root.Values.zookeeper.customTools .tool).secrets | default dict }}
-{{- $keys := (.root.Values.zookeeper.customTools.objectStore).secretKeys | default dict }}
 {{- if $secrets.use }}
 - name: object-store-keys
-  secret:
-    secretName: {{ $secrets.aws.secretName | quote }}
-    defaultMode: 0440
-    items:
-      - {key: {{ $keys.accessKeyId | default "AWS_ACCESS_KEY_ID" | quote }}, path: AWS_ACCESS_KEY_ID}
-      - {key: {{ $keys.secretAccessKey | default "AWS_SECRET_ACCESS_KEY" | quote }}, path: AWS_SECRET_ACCESS_KEY}
-      {{- with $keys.sessionToken }}
-      - {key: {{ . | quote }}, path: AWS_SESSION_TOKEN}
-      {{- end }}
+  {{- include "pulsar.tool.keys" (dict "root" .root "secretName" $secrets.aws.secretName) | nindent 2 }}
 {{- end }}
 {{- with include "pulsar.tool.authorities" . }}
 - name: object-store-ca
@@ -99,6 +93,20 @@ env:
       {{- end }}
       {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* A volume of a Secret with keys, under the names that the program knows. Call with (dict "root" $ "secretName" name). */}}
+{{- define "pulsar.tool.keys" -}}
+{{- $keys := (.root.Values.zookeeper.customTools.objectStore).secretKeys | default dict -}}
+secret:
+  secretName: {{ .secretName | quote }}
+  defaultMode: 0440
+  items:
+    - {key: {{ $keys.accessKeyId | default "AWS_ACCESS_KEY_ID" | quote }}, path: AWS_ACCESS_KEY_ID}
+    - {key: {{ $keys.secretAccessKey | default "AWS_SECRET_ACCESS_KEY" | quote }}, path: AWS_SECRET_ACCESS_KEY}
+    {{- with $keys.sessionToken }}
+    - {key: {{ . | quote }}, path: AWS_SESSION_TOKEN}
+    {{- end }}
 {{- end }}
 
 {{/* The name of the Secret with the object store's authorities. Empty if there is none. */}}

@@ -17,6 +17,7 @@
 {{- include "pulsar.validate.podSpec" (dict "key" "pulsar_metadata" "values" .Values.pulsar_metadata) }}
 {{- $tools := .Values.zookeeper.customTools }}
 {{- include "pulsar.validate.objectStore" ($tools.objectStore | default dict) }}
+{{- include "pulsar.validate.tieredStorage" ($tools.tieredStorage | default dict) }}
 {{- if $tools.backup.enable }}
 {{- include "pulsar.validate.tool" (dict "tool" "backup" "values" $tools.backup) }}
 {{- include "pulsar.validate.backup" $tools.backup }}
@@ -189,7 +190,7 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- define "pulsar.validate.extraEnv" -}}
 {{- $set := (include "pulsar.program" . | fromJson).set_by_chart }}
 {{- range .values }}
-{{- if and (has .name $set) (not (regexMatch "^(KRB5_|S3_CREDENTIALS_|ZOOKEEPER_(SASL|TLS))" .name)) }}
+{{- if and (has .name $set) (not (regexMatch "^(KRB5_|(S3|TIERED_STORAGE)_CREDENTIALS_|ZOOKEEPER_(SASL|TLS))" .name)) }}
 {{- fail (printf "%s sets %s, which the chart sets from other values. Remove it" $.key .name) }}
 {{- end }}
 {{- end }}
@@ -243,6 +244,12 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- $key := "zookeeper.customTools.backup" }}
 {{- include "pulsar.validate.number" (dict "key" (printf "%s.backupInterval" $key) "value" .backupInterval "variable" "BACKUP_INTERVAL") }}
 {{- include "pulsar.validate.number" (dict "key" (printf "%s.webServerPort" $key) "value" .webServerPort "variable" "WEB_SERVER_PORT") }}
+{{- with .scrub }}
+{{- if and (not (kindIs "invalid" .interval)) (ne "" (toString .interval)) }}
+{{- include "pulsar.validate.number" (dict "key" (printf "%s.scrub.interval" $key) "value" .interval "variable" "SCRUB_INTERVAL") }}
+{{- end }}
+{{- include "pulsar.validate.number" (dict "key" (printf "%s.scrub.requests" $key) "value" .requests "variable" "SCRUB_REQUESTS") }}
+{{- end }}
 {{- include "pulsar.validate.bucket" (dict "key" $key "bucket" .bucket) }}
 {{- include "pulsar.validate.prefix" . }}
 {{- end }}

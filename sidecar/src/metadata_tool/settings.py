@@ -234,6 +234,9 @@ class Settings:
             names = [var.TIERED_STORAGE_ACCESS_KEY_ID.name, var.TIERED_STORAGE_SECRET_ACCESS_KEY.name]
             given, missing = names if access_key else reversed(names)
             raise SettingError(f"{given} is set, but {missing} is not", "Set both of them, or neither")
+        folder = self._read.path(var.TIERED_STORAGE_CREDENTIALS_DIR)
+        if folder:
+            own = replace(own, credentials_dir=folder, credentials_setting=var.TIERED_STORAGE_CREDENTIALS_DIR.name)
         return replace(
             own,
             endpoint_url=self._read.matching(
@@ -241,7 +244,7 @@ class Settings:
             ),
             region=self._read.text(var.TIERED_STORAGE_REGION) or own.region,
             addressing_style=self._read.choice(var.TIERED_STORAGE_ADDRESSING_STYLE) or own.addressing_style,
-            keys=Keys(access_key, secret_key) if access_key else None,
+            keys=Keys(access_key, secret_key) if access_key and not folder else None,
             expected_bucket_owner="",
         )
 
@@ -282,7 +285,12 @@ class Settings:
 
     def _bucket_access(self) -> StoreOptions | None:
         """How a restore reads the buckets of tiered storage. None if nothing is set for that."""
-        own = (var.TIERED_STORAGE_ENDPOINT_URL, var.TIERED_STORAGE_REGION, var.TIERED_STORAGE_ACCESS_KEY_ID)
+        own = (
+            var.TIERED_STORAGE_ENDPOINT_URL,
+            var.TIERED_STORAGE_REGION,
+            var.TIERED_STORAGE_ACCESS_KEY_ID,
+            var.TIERED_STORAGE_CREDENTIALS_DIR,
+        )
         options = self._tiered_storage_options()
         return options if any(self._read.text(variable) for variable in own) else None
 

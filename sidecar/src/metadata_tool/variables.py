@@ -372,6 +372,12 @@ TIERED_STORAGE_ACCESS_KEY_ID = Variable(
     "A key that may list and read the buckets of tiered storage. Unset: the credentials of the backups",
 )
 TIERED_STORAGE_SECRET_ACCESS_KEY = Variable("TIERED_STORAGE_SECRET_ACCESS_KEY", _TIERED, "The secret of that key")
+TIERED_STORAGE_CREDENTIALS_DIR = _path(
+    "TIERED_STORAGE_CREDENTIALS_DIR",
+    _TIERED,
+    "A directory with the files AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, optionally, AWS_SESSION_TOKEN for these "
+    "buckets. They override the two variables above and are read at every use",
+)
 TIERED_STORAGE_BUCKETS = Variable(
     "TIERED_STORAGE_BUCKETS",
     _OF_A_TREE,

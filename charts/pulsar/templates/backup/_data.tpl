@@ -20,5 +20,16 @@ ZOOKEEPER_TLS_KEY: /etc/zookeeper-tls/tls.key
 ZOOKEEPER_TLS_CHECK_HOSTNAME: {{ .checkHostname | quote }}
 {{- end }}
 {{- end }}
+{{- with $backup.scrub }}
+{{- $interval := kindIs "invalid" .interval | ternary "" (include "pulsar.number" .interval) }}
+{{- if $interval }}
+SCRUB_INTERVAL: {{ $interval | quote }}
+{{- end }}
+SCRUB_LIST_ONLY: {{ .listOnly | quote }}
+{{- if kindIs "invalid" (index ($backup.configData | default dict) "SCRUB_REQUESTS") }}
+SCRUB_REQUESTS: {{ include "pulsar.number" .requests | quote }}
+{{- end }}
+{{- end }}
+{{- include "pulsar.tieredStorage.data" (dict "root" . "tool" "backup") }}
 {{- include "pulsar.tool.data" (dict "root" . "tool" "backup") | nindent 0 }}
 {{- end }}

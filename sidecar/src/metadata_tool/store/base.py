@@ -78,7 +78,7 @@ class StoreOptions:
     """How to reach an object store, and what its bucket demands. A directory needs only the limits.
 
     `variables.py` says what each field means. Empty texts are not sent. Without `endpoint_url` and `keys`, boto3 finds
-    them.
+    them. Messages call `credentials_dir` by the name of its setting.
     """
 
     region: str | None = None
@@ -86,6 +86,7 @@ class StoreOptions:
     keys: Keys | None = None
     addressing_style: str = "auto"
     credentials_dir: Path | None = None
+    credentials_setting: str = "S3_CREDENTIALS_DIR"
     checksums: str = "auto"
     expected_bucket_owner: str = ""
     requester_pays: bool = False

@@ -20,8 +20,8 @@ class Keys:
     session_token: str | None = field(default=None, repr=False)
 
 
-def read_keys(directory: Path) -> Keys:
-    """The current keys, all of the same generation of the Secret.
+def read_keys(directory: Path, setting: str = "S3_CREDENTIALS_DIR") -> Keys:
+    """The current keys, all of the same generation of the Secret. `setting` is what the directory was set by.
 
     Raises:
         CredentialsRejected: a file is missing, empty, unreadable or not text. The message names its path.
@@ -29,7 +29,7 @@ def read_keys(directory: Path) -> Keys:
     for _ in range(KEY_READS):
         generation = _generation(directory)
         try:
-            found = _read(directory, generation)
+            found = _read(_Folder(directory, setting), generation)
         except CredentialsRejected:
             if generation == _generation(directory):
                 raise
@@ -37,7 +37,7 @@ def read_keys(directory: Path) -> Keys:
             if generation == _generation(directory):
                 return found
     raise CredentialsRejected(
-        f"the keys in {directory} (S3_CREDENTIALS_DIR) were replaced {KEY_READS} times while they were read",
+        f"the keys in {directory} ({setting}) were replaced {KEY_READS} times while they were read",
         "Find the program that replaces the keys, and stop it",
     )
 
@@ -52,36 +52,44 @@ def _generation(directory: Path) -> Path:
     return Path(os.path.realpath(link if os.path.islink(link) else directory))  # noqa: PTH114  # raises no OSError
 
 
-def _read(directory: Path, generation: Path) -> Keys:
+def _read(folder: "_Folder", generation: Path) -> Keys:
     return Keys(
-        _required(directory, generation, ACCESS_KEY),
-        _required(directory, generation, SECRET_KEY),
-        _value(directory, generation, SESSION_TOKEN),
+        _required(folder, generation, ACCESS_KEY),
+        _required(folder, generation, SECRET_KEY),
+        _value(folder, generation, SESSION_TOKEN),
     )
 
 
-def _required(directory: Path, generation: Path, name: str) -> str:
-    value = _value(directory, generation, name)
+def _required(folder: "_Folder", generation: Path, name: str) -> str:
+    value = _value(folder, generation, name)
     if value is None:
         state = "is empty" if (generation / name).exists() else "does not exist"
-        raise _unusable(directory / name, state)
+        raise folder.unusable(name, state)
     return value
 
 
-def _value(directory: Path, generation: Path, name: str) -> str | None:
+def _value(folder: "_Folder", generation: Path, name: str) -> str | None:
     """The text of a file without white space around it. None if there is no file, or no text in it."""
     try:
         value = (generation / name).read_text("ascii").strip()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _unusable(directory / name, f"cannot be read ({error.strerror})") from error
+        raise folder.unusable(name, f"cannot be read ({error.strerror})") from error
     except UnicodeDecodeError:
-        raise _unusable(directory / name, "is not ASCII text") from None  # the cause holds the secret
+        raise folder.unusable(name, "is not ASCII text") from None  # the cause holds the secret
     if not value.isprintable():
-        raise _unusable(directory / name, "contains more than one line, or control characters")
+        raise folder.unusable(name, "contains more than one line, or control characters")
     return value or None
 
 
-def _unusable(file: Path, state: str) -> CredentialsRejected:
-    return CredentialsRejected(f"{file} (S3_CREDENTIALS_DIR) {state}", _HINT)
+@dataclass(frozen=True)
+class _Folder:
+    """A directory with keys, and the setting that names it."""
+
+    path: Path
+    setting: str
+
+    def unusable(self, name: str, state: str) -> CredentialsRejected:
+        """The error for one of its files."""
+        return CredentialsRejected(f"{self.path / name} ({self.setting}) {state}", _HINT)

@@ -151,7 +151,7 @@ class Clients:
         if self._options.keys:
             return self._options.keys
         if self._options.credentials_dir:
-            return read_keys(self._options.credentials_dir)
+            return read_keys(self._options.credentials_dir, self._options.credentials_setting)
         return [_state(file) for file in self._files]
 
     def _renew(self, source: Any) -> "S3Client":

@@ -378,7 +378,7 @@ class Faults:
 
     def _place_of_keys(self) -> str:
         folder = self._options.credentials_dir
-        return f" in {folder} (S3_CREDENTIALS_DIR)" if folder else ""
+        return f" in {folder} ({self._options.credentials_setting})" if folder else ""
 
 
 def not_s3(endpoint: str) -> StoreFailed:
