@@ -1,4 +1,4 @@
-"""Shows a backup and a restore on one machine, with a real ZooKeeper and an embedded S3.
+"""Shows a backup, a scrub and a restore on one machine, with a real ZooKeeper and an embedded S3.
 
 Everything runs on loopback and in a temporary directory. Only the cache of downloads remains afterwards.
 """
@@ -9,17 +9,35 @@ import sys
 import tempfile
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import boto3
+from kazoo.client import KazooClient
 
 from ci.parts.cache import PartMissing
 from ci.parts.java import java
 from ci.parts.zookeeper import NEWEST, zookeeper
+from metadata_tool.errors import OffloadedLedgersLost
+from metadata_tool.pulsar.managed_ledger_pb2 import ManagedLedgerInfo
 from support import seed
 from support.comparison import Tree, differences, read_tree
 from support.embedded_s3 import KEYS, embedded_s3
+from support.offload import Offloaded, path_of, topic_value
 from support.tool import Service, run, succeed
 from support.zookeeper import ZooKeeper, client, standalone
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 BUCKET = "my-backuprestore"
+OFFLOADS = "my-offloads"
+TOPICS = {
+    "shop/default/persistent/orders": range(1, 4),
+    "shop/default/persistent/payments": range(4, 6),
+    "public/default/persistent/clicks": range(6, 8),
+}
+"""Ledgers of each topic. All but the last of a topic are offloaded."""
 
 
 def main() -> int:
@@ -44,25 +62,63 @@ def play(directory: Path) -> int:
         with standalone(NEWEST, directory / "old") as old:
             say(f"a ZooKeeper runs at {old.address}, creating a small tree like Pulsar's")
             with client(old.address, seed.ADMIN) as filling:
-                seed.pulsar(filling)
+                seed.pulsar(filling, topics=0)
+                offload(filling, endpoint)
                 seed.everything(filling, wide=1_000)
                 saved = read_tree(filling)
                 serve(
                     old, settings, directory
                 )  # with the client connected, to show that its ephemeral znodes are not saved
+        if not scrub(settings, endpoint):
+            return verdict(["the scrubs did not find what is there and what is not"], len(saved))
         say("ZooKeeper is stopped, and its data is lost")
         point = succeed("list", settings=settings).splitlines()[1].split()[-1]
         return restore(point, settings, saved, directory)
 
 
+def offload(filling: KazooClient, endpoint: str) -> None:
+    """Create topics whose closed ledgers are in the bucket of tiered storage, but for the last one of each."""
+    say(f"the closed ledgers of {len(TOPICS)} topics are offloaded to the bucket {OFFLOADS}")
+    s3 = s3_client(endpoint)
+    s3.create_bucket(Bucket=OFFLOADS)
+    for topic, numbers in TOPICS.items():
+        *closed, last = (Offloaded(UUID(int=number), number, topic) for number in numbers)
+        for ledger in closed:
+            s3.put_object(Bucket=OFFLOADS, Key=ledger.data_key, Body=ledger.data())
+            s3.put_object(Bucket=OFFLOADS, Key=ledger.index_key, Body=ledger.index())
+        info = ManagedLedgerInfo.FromString(topic_value(closed, OFFLOADS))
+        info.ledgerInfo.add(ledgerId=last.ledger_id, entries=last.entries, size=last.size, timestamp=last.created)
+        filling.create(path_of(topic), info.SerializeToString(), makepath=True)
+
+
+def s3_client(endpoint: str) -> "S3Client":
+    """A client of the embedded S3."""
+    session = boto3.session.Session(KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"])
+    return session.client("s3", region_name=KEYS["AWS_REGION"], endpoint_url=endpoint)
+
+
+def scrub(settings: dict[str, str], endpoint: str) -> bool:
+    """Scrub the newest backup, delete an object, and scrub again. Whether both found what is true."""
+    say(f"metadata-tool scrub: is every ledger that the backup calls offloaded really in {OFFLOADS}?")
+    before = run("scrub", settings=settings)
+    print(before.said + before.output, end="")
+    lost = Offloaded(UUID(int=2), 2)
+    say(f"somebody deletes {lost.data_key} from {OFFLOADS}, and metadata-tool scrub runs again")
+    s3_client(endpoint).delete_object(Bucket=OFFLOADS, Key=lost.data_key)
+    after = run("scrub", settings=settings)
+    print(after.output + after.said, end="")
+    return (before.exit_code, after.exit_code) == (0, OffloadedLedgersLost.exit_code)
+
+
 def serve(old: ZooKeeper, settings: dict[str, str], directory: Path) -> None:
     """Run the service until there is a backup, and show what the admin port answers."""
-    login = {"ZOOKEEPER_SERVERS": old.address, "ZOOKEEPER_AUTH": f"digest:{seed.ADMIN}"}
-    service = Service({**settings, **login}, directory / "serve.log")
+    own = {"ZOOKEEPER_SERVERS": old.address, "ZOOKEEPER_AUTH": f"digest:{seed.ADMIN}", "SCRUB_INTERVAL": "86400"}
+    service = Service({**settings, **own}, directory / "serve.log")
     try:
         say(f"metadata-tool serve runs, with its admin port at {service.port}")
         service.wait_for("backup_count", 1)
-        for path in ("/backup/latest", "/backup/list", "/healthz", "/metrics"):
+        service.wait_for("backup_scrub_last_success_timestamp_seconds", 1)
+        for path in ("/backup/latest", "/backup/list", "/backup/coverage", "/healthz", "/metrics"):
             curl(service.url + path)
     finally:
         service.process.stop()
