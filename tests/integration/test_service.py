@@ -76,7 +76,7 @@ def test_admin_port_answers_by_the_contract(service: Service, bucket: Bucket, se
     latest = json.loads(curl(f"{service.url}/backup/latest"))
     promised = {"name", "uri", "size", "time", "timestamp"}
     assert (
-        promised <= latest.keys() <= promised | {"clusters", "coverage", "findings"}
+        promised <= latest.keys() <= promised | {"clusters", "coverage", "findings", "migration"}
     )  # no more while another one has just arrived
     assert f"s3a://{bucket.name}/team/prod/{latest['name']}" == latest["uri"]
     assert f"pulsar-backup-{latest['timestamp']}.tar.gz" == latest["name"]
