@@ -1,5 +1,6 @@
 """Work in a second process."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from metadata_tool.errors import ArchiveCorrupt, HelperKilled, Stopped, ToolError
+from metadata_tool.errors import ArchiveCorrupt, HelperKilled, OpenFilesExhausted, Stopped, ToolError
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.subprocess_worker import in_subprocess
 from support.processes import eventually
@@ -68,6 +69,20 @@ def test_error() -> None:
     with pytest.raises(ArchiveCorrupt, match="it is damaged") as raised, in_subprocess(Heartbeat(), fail) as result:
         result()
     assert "use another" == raised.value.hint
+
+
+def open_too_many() -> None:
+    """Work that blames a file, because no more files can be opened."""
+    try:
+        raise OSError(errno.EMFILE, "too many open files")
+    except OSError as error:
+        raise ArchiveCorrupt("it is damaged", "use another") from error
+
+
+def test_cause() -> None:
+    """An error is explained by its cause, which stays in the process."""
+    with pytest.raises(OpenFilesExhausted), in_subprocess(Heartbeat(), open_too_many) as result:
+        result()
 
 
 def exhaust() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from metadata_tool import root_cause
 from metadata_tool.errors import FAULT, SpoolFailed, Stopped, ToolError
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.metrics import Metrics
@@ -122,7 +123,8 @@ class Scrubber:
             extra={**_PHASE, "seconds": round(seconds, 3)},
         )
 
-    def _failed(self, error: ToolError) -> None:
+    def _failed(self, caught: ToolError) -> None:
+        error = root_cause.explained(caught)
         self._note_failure(str(error))
         why = str(error).removesuffix(".")
         log.error("scrub failed: %s. The next backup is scrubbed again", why, extra=_fields(error, error.exit_code))

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from metadata_tool import root_cause
 from metadata_tool.errors import HelperKilled, ToolError
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ def _run(sending: Connection, work: Callable[..., Any], arguments: tuple[Any, ..
     try:
         sending.send(work(*arguments))
     except ToolError as error:
-        sending.send(error)
+        sending.send(root_cause.explained(error))  # its causes are not sent
     except MemoryError:
         sending.send(HelperKilled("a helper process ran out of memory", _MORE_MEMORY))
     except Exception:  # noqa: BLE001  # reported by the caller, in the form of its log
