@@ -314,11 +314,24 @@ def test_scrubs(values: dict[str, Any], expected: dict[str, str]) -> None:
     assert expected == {name: value for name, value in data.items() if name.startswith(("SCRUB", "TIERED"))}
 
 
-def test_keys_of_tiered_storage() -> None:
+def test_restore_reads_tiered_storage() -> None:
+    """A restore reaches tiered storage like the scrubs do."""
+    data = one(render(merged(RESTORE, OFFLOADS)), "ConfigMap", "snpe-pulsar-restore")["data"]
+    expected = {
+        "TIERED_STORAGE_ADDRESSING_STYLE": "virtual",
+        "TIERED_STORAGE_ENDPOINT_URL": "https://offloads.example.com",
+        "TIERED_STORAGE_RECONCILE": "false",
+        "TIERED_STORAGE_REGION": "eu-west-3",
+    }
+    assert expected == {name: value for name, value in data.items() if name.startswith("TIERED")}
+
+
+@pytest.mark.parametrize(("tool", "enabled"), [("backup", BACKUP), ("restore", RESTORE)])
+def test_keys_of_tiered_storage(tool: str, enabled: dict[str, Any]) -> None:
     """Its keys come from a Secret of its own, beside those of the backups. Without one, nothing is mounted."""
-    container, volumes = of("backup", BACKUP)
+    container, volumes = of(tool, enabled)
     assert not [name for name in volumes if name.startswith("tiered")]
-    container, volumes = of("backup", merged(BACKUP, OFFLOADS, nested(f"{TOOLS}.backup.secrets.use", value=True)))
+    container, volumes = of(tool, merged(enabled, OFFLOADS, nested(f"{TOOLS}.{tool}.secrets.use", value=True)))
     folder = "/etc/tiered-storage-secret"
     expected = {"S3_CREDENTIALS_DIR": "/etc/aws-secret", "TIERED_STORAGE_CREDENTIALS_DIR": folder}
     assert expected == variables(container)
@@ -331,10 +344,10 @@ def test_keys_of_tiered_storage() -> None:
 def test_zookeeper_has_no_keys_without_a_restore() -> None:
     """ZooKeeper's pods mount keys and authorities while a restore is switched on, in its container alone."""
     shared = nested(f"{TOOLS}.objectStore", {"endpoint": "https://s3.example.com", "caSecretName": "authorities"})
-    used = merged(shared, *(nested(f"{TOOLS}.{tool}.secrets.use", value=True) for tool in ("backup", "restore")))
+    used = merged(shared, OFFLOADS, *(nested(f"{TOOLS}.{tool}.secrets.use", value=True) for tool in ("backup", "restore")))
     assert pod({}, "zookeeper") == pod(merged(BACKUP, used), "zookeeper")
     (container,) = pod(merged(RESTORE, used), "zookeeper")["containers"]
-    assert not {"/etc/aws-secret", "/etc/object-store-ca"} & set(mounted(container))
+    assert not {"/etc/aws-secret", "/etc/object-store-ca", "/etc/tiered-storage-secret"} & set(mounted(container))
 
 
 STORE = ("AWS_ENDPOINT_URL_S3", "AWS_REGION")

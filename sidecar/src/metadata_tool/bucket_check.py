@@ -26,8 +26,8 @@ from metadata_tool.zookeeper.snapshot import printable
 log = logging.getLogger(__name__)
 
 _OFF = (
-    "To restore without this check, unset TIERED_STORAGE_ENDPOINT_URL, TIERED_STORAGE_REGION and "
-    "TIERED_STORAGE_ACCESS_KEY_ID. Nothing was touched"
+    "To restore without this check, unset TIERED_STORAGE_ENDPOINT_URL, TIERED_STORAGE_REGION and the keys of tiered "
+    "storage (tieredStorage in the chart). Nothing was touched"
 )
 _MOVED = "If it has moved, set TIERED_STORAGE_BUCKETS (restore.tieredStorage.buckets)"
 _NAMED = 6

@@ -7,7 +7,7 @@ restored files.
 - name: {{ $restore.component }}
   {{- include "pulsar.tool.image" (dict "root" . "tool" "restore") | nindent 2 }}
   args: [restore]
-  {{- include "pulsar.tool.environment" (dict "root" . "tool" "restore") | nindent 2 }}
+  {{- include "pulsar.tool.environment" (dict "root" . "tool" "restore" "more" (include "pulsar.tieredStorage.env" . | trim)) | nindent 2 }}
   resources: {{- toYaml $restore.resources | nindent 4 }}
   securityContext: {{- include "pulsar.containerSecurity" . | nindent 4 }}
   terminationMessagePolicy: FallbackToLogsOnError  # so that `kubectl describe pod` says why, too
@@ -15,6 +15,7 @@ restored files.
     - {name: data, mountPath: /pulsar/data/zookeeper}
     - {name: spool, mountPath: /tmp}
     {{- include "pulsar.tool.mounts" (dict "root" . "tool" "restore") | nindent 4 }}
+    {{- include "pulsar.tieredStorage.mounts" . | nindent 4 }}
     {{- with $restore.extraVolumeMounts }}
     {{- include "pulsar.yaml" . | nindent 4 }}
     {{- end }}
@@ -54,6 +55,7 @@ TIERED_STORAGE_RECONCILE: {{ ($restore.tieredStorage | default dict).reconcile |
 INFINITE_RETENTION: {{ $restore.infiniteRetention | quote }}
 RENAME_CLUSTER: {{ $restore.renameCluster | quote }}
 {{- include "pulsar.tieredStorage.moved" . }}
+{{- include "pulsar.tieredStorage.data" (dict "root" . "tool" "restore") }}
 {{- if or .Values.initialize $metadata.clusterName }}
 CLUSTER_NAME: {{ include "pulsar.clusterName" . | quote }}
 {{- end }}
