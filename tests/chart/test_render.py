@@ -344,7 +344,9 @@ def test_keys_of_tiered_storage(tool: str, enabled: dict[str, Any]) -> None:
 def test_zookeeper_has_no_keys_without_a_restore() -> None:
     """ZooKeeper's pods mount keys and authorities while a restore is switched on, in its container alone."""
     shared = nested(f"{TOOLS}.objectStore", {"endpoint": "https://s3.example.com", "caSecretName": "authorities"})
-    used = merged(shared, OFFLOADS, *(nested(f"{TOOLS}.{tool}.secrets.use", value=True) for tool in ("backup", "restore")))
+    used = merged(
+        shared, OFFLOADS, *(nested(f"{TOOLS}.{tool}.secrets.use", value=True) for tool in ("backup", "restore"))
+    )
     assert pod({}, "zookeeper") == pod(merged(BACKUP, used), "zookeeper")
     (container,) = pod(merged(RESTORE, used), "zookeeper")["containers"]
     assert not {"/etc/aws-secret", "/etc/object-store-ca", "/etc/tiered-storage-secret"} & set(mounted(container))

@@ -21,7 +21,7 @@ from metadata_tool.tiered_storage.claims import Claim
 from metadata_tool.tiered_storage.contract import ReadableBucket
 from metadata_tool.tiered_storage.named_buckets import NamedBucket, named_buckets
 from metadata_tool.tiered_storage.object_names import ObjectName
-from metadata_tool.zookeeper.snapshot import printable
+from metadata_tool.zookeeper.snapshot import escaped
 
 log = logging.getLogger(__name__)
 
@@ -55,18 +55,11 @@ def check_buckets(job: RestoreJob, path: Path, layout: Layout, heartbeat: Callab
         heartbeat()
         name = moved.new_name(old)
         if not bucket.samples:
-            log.info("the bucket %s is not checked, because no ledger in it can be looked for", _printable(name))
+            log.info("the bucket %s is not checked, because no ledger in it can be looked for", escaped(name))
         elif BUCKET_NAME.fullmatch(name):
             _check(S3Bucket(name, access), name, bucket)
         else:
-            raise BucketMissing(
-                _unusable(_printable(name), bucket, "no bucket can have that name"), f"{_MOVED}. {_OFF}"
-            )
-
-
-def _printable(name: str) -> str:
-    """A name that is in the tree, which may be any text."""
-    return printable(name.encode(errors="backslashreplace"))
+            raise BucketMissing(_unusable(escaped(name), bucket, "no bucket can have that name"), f"{_MOVED}. {_OFF}")
 
 
 def _unusable(name: str, named: NamedBucket, why: str) -> str:
@@ -79,7 +72,7 @@ def _require_named(moved: MovedBuckets, found: dict[str, NamedBucket]) -> None:
         if old in found:
             continue
         if new not in found:
-            names = sorted(map(_printable, found))
+            names = sorted(map(escaped, found))
             more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
             which = ", ".join([*names[:_NAMED], *more]) or "no bucket"
             raise SettingError(

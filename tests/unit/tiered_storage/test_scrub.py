@@ -69,6 +69,14 @@ def test_missing(list_only: bool, tmp_path: Path) -> None:
     assert (expected, {"missing": 3, "proven": 1}) == (named(result), states(result))
 
 
+def test_names_are_printed_on_one_line(tmp_path: Path) -> None:
+    """Names come from the tree, so what a terminal would obey is printed as an escape."""
+    lost = [replace(each, topic="t/n/persistent/\x1b[2J\n", namespace="t/\x1b") for each in claimed(ledger(1))]
+    lines = list(result_of(Bucket(), lost, tmp_path).lines())
+    assert [] == [line for line in lines if line and not line.isprintable()]
+    assert r"t/n/persistent/\x1b[2J\n ledger 1 missing: no data object and no index" in lines
+
+
 def test_segment(tmp_path: Path) -> None:
     """A segment of a scalable topic is compared with the name that its managed ledger has."""
     wanted = ledger(1, managed_ledger=f"{NAMESPACE}/segment/a/0000-ffff-0")

@@ -10,7 +10,7 @@ from metadata_tool.pulsar.coverage import camel
 from metadata_tool.pulsar.topics import place_of
 from metadata_tool.tiered_storage.candidates import NotTaken
 from metadata_tool.tiered_storage.limits import NAMED_LEDGERS
-from metadata_tool.zookeeper.snapshot import printable
+from metadata_tool.zookeeper.snapshot import escaped
 
 
 class Kind(StrEnum):
@@ -71,7 +71,7 @@ class Unusable(NamedTuple):
 
     def __str__(self) -> str:
         state = "left out" if self.promised else "not added"
-        return f"{printable(self.topic.encode())} ledger {self.ledger_id} {state}: {self.why}"
+        return f"{escaped(self.topic)} ledger {self.ledger_id} {state}: {self.why}"
 
 
 @dataclass

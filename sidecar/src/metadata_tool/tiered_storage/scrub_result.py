@@ -12,6 +12,7 @@ from metadata_tool.pulsar.coverage import OTHERS, camel
 from metadata_tool.tiered_storage.claims import Claim
 from metadata_tool.tiered_storage.ledger_table import Orphan
 from metadata_tool.tiered_storage.limits import NAMED_LEDGERS, NAMED_TOPICS, NAMESPACES
+from metadata_tool.zookeeper.snapshot import escaped
 
 
 class State(StrEnum):
@@ -182,8 +183,8 @@ class ScrubResult:
 
     def lines(self, orphans: Iterable[Orphan] = ()) -> Iterator[str]:
         """The report as lines of text for operators, with a line for each of these orphans."""
-        yield from self._lines()
-        yield from (f"{each.bucket}/{each.name} {each.size}" for each in orphans)
+        yield from map(escaped, self._lines())
+        yield from (f"{escaped(each.bucket)}/{each.name} {each.size}" for each in orphans)
 
     def json_lines(self, orphans: Iterable[Orphan] | None = None) -> Iterator[str]:
         """The report as lines of one JSON object, with a list of these orphans if there is one, which may be long."""

@@ -142,7 +142,11 @@ def tree_key(path: bytes) -> bytes:
 
 def printable(path: bytes) -> str:
     """A path for messages: the root is `/`, and all is on one line."""
-    text = path.decode(errors="backslashreplace") or "/"
+    return escaped(path.decode(errors="backslashreplace") or "/")
+
+
+def escaped(text: str) -> str:
+    """Text of others for a message: on one line, and without what a terminal would obey."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
