@@ -22,13 +22,13 @@ def ledger(number: int, per_topic: int = 1000) -> Offloaded:
 
 
 @contextlib.contextmanager
-def offload_server(ledgers: int) -> Iterator[str]:
-    """The endpoint of a server whose every bucket holds these ledgers."""
+def offload_server(ledgers: int, per_topic: int = 1000) -> Iterator[str]:
+    """The endpoint of a server whose every bucket holds so many ledgers."""
 
     class Handler(_Handler):
         pass
 
-    Handler.ledgers = ledgers
+    Handler.ledgers, Handler.per_topic = ledgers, per_topic
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -43,24 +43,28 @@ def offload_server(ledgers: int) -> Iterator[str]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     ledgers: int
+    per_topic: int
 
     def do_GET(self) -> None:  # the server looks for this name
         """Answer a listing, or an index."""
         url = urlsplit(self.path)
         key = url.path.rpartition("/")[2]
         if key.endswith("-index"):
-            self._answer(ledger(int(key.split("-")[-2]) - 1).index(), "application/octet-stream")
+            self._answer(self._ledger(int(key.split("-")[-2]) - 1).index(), "application/octet-stream")
         else:
             self._answer(self._page(parse_qs(url.query)).encode(), "application/xml")
+
+    def _ledger(self, number: int) -> Offloaded:
+        return ledger(number, self.per_topic)
 
     def _page(self, query: dict[str, list[str]]) -> str:
         first = int(query.get("continuation-token", ["0"])[0])
         end = min(first + PAGE // 2, self.ledgers)
-        index_size = len(ledger(0).index())
+        index_size = len(self._ledger(0).index())
         contents = "".join(
             f"<Contents><Key>{each.data_key}</Key><Size>{each.data_length}</Size></Contents>"
             f"<Contents><Key>{each.index_key}</Key><Size>{index_size}</Size></Contents>"
-            for each in map(ledger, range(first, end))
+            for each in map(self._ledger, range(first, end))
         )
         more = end < self.ledgers
         following = f"<NextContinuationToken>{end}</NextContinuationToken>" if more else ""
