@@ -57,6 +57,7 @@ class Subject(Protocol):
 USES: list[Any] = [
     pytest.param(lambda store, file: keep(store, file, NAME, never), id="save"),
     pytest.param(lambda store, file: store.fetch(NAME, file.with_name("fetched"), never), id="fetch"),
+    pytest.param(lambda store, _: store.read_start(NAME, 1), id="read_start"),
     pytest.param(lambda store, _: store.list("p-"), id="list"),
     pytest.param(lambda store, _: store.delete(NAME), id="delete"),
 ]
@@ -197,6 +198,19 @@ class StoreContract:
         subject.put(NAME, content_of(1000))
         with pytest.raises(Stopped):
             subject.store().fetch(NAME, tmp_path / "fetched", stop_at(1))
+
+    def test_read_start(self, subject: Subject) -> None:
+        """The first bytes of a file are read, of a short file all of them."""
+        size = subject.sizes[-1]
+        subject.put(NAME, content_of(size))
+        for limit in (1, 1000, size - 1, size, size + 1):
+            assert content_of(size)[:limit] == subject.store().read_start(NAME, limit)
+
+    def test_read_start_without_the_file(self, subject: Subject) -> None:
+        """A file that does not exist is named with its address."""
+        with pytest.raises(BackupMissing) as caught:
+            subject.store().read_start(NAME, 1)
+        assert f"{subject.store().location.uri(NAME)} does not exist" == caught.value.message
 
     def test_list(self, subject: Subject) -> None:
         """Files of this folder that start with the prefix are listed with their sizes, and subfolders are not."""

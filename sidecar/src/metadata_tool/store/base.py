@@ -43,6 +43,15 @@ class Store(Protocol):
             ToolError: the store cannot be used. The type says why.
         """
 
+    def read_start(self, name: str, limit: int) -> bytes:
+        """The first bytes of a file, `limit` at most. The rest of the file is not transferred.
+
+        Raises:
+            BackupMissing: there is no file of this name.
+            BucketMissing: the folder's bucket or directory does not exist.
+            ToolError: the store cannot be used. The type says why.
+        """
+
     def list(self, prefix: str) -> dict[str, int]:
         """Names in this folder that start with the prefix, and their sizes in bytes. Subfolders are not included.
 

@@ -73,6 +73,15 @@ class DirectoryStore:
 
             _copy(reader, target, step)
 
+    def read_start(self, name: str, limit: int) -> bytes:
+        """See `Store.read_start`."""
+        source = self._root / name
+        with self._explaining():
+            if self._root.is_dir() and not source.is_file():
+                raise no_such_backup(self.location, name)
+            with source.open("rb") as reader:
+                return reader.read(limit)
+
     def list(self, prefix: str) -> dict[str, int]:
         """See `Store.list`."""
         found = {}

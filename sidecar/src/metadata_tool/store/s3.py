@@ -1,8 +1,9 @@
 """S3, or any server with its protocol. boto3 splits files, retries requests and finds credentials."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions, already_there
@@ -12,6 +13,9 @@ from metadata_tool.store.s3_digests import Digests
 from metadata_tool.store.s3_faults import altered
 from metadata_tool.store.s3_listing import list_folder
 from metadata_tool.store.s3_upload import Upload
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 
 class S3Store:
@@ -51,6 +55,15 @@ class S3Store:
             digests = Digests.of(target)  # some stores do not say that a checksum is that of the parts
             if download.sha256 not in (digests.of_file, digests.of_parts):
                 raise altered(self.location.uri(name))
+
+    def read_start(self, name: str, limit: int) -> bytes:
+        """See `Store.read_start`. Not every server understands a range of bytes, so the connection is closed early."""
+
+        def read(client: "S3Client") -> bytes:
+            with closing(client.get_object(**self._object(name))["Body"]) as body:
+                return body.read(limit)
+
+        return self._clients.ask(name, read)
 
     def list(self, prefix: str) -> dict[str, int]:
         """See `Store.list`."""
