@@ -21,6 +21,7 @@ FREE = (
     "AWS_REGION",
     "LOG_FORMAT",
     "LOG_LEVEL",
+    "MAX_SHRINK",
     "S3_ADDRESSING_STYLE",
     "S3_CHECKSUMS",
     "S3_EXPECTED_BUCKET_OWNER",
@@ -62,6 +63,7 @@ def program() -> dict[str, Any]:
             for each in VARIABLES
             if each.kind == "number"
         },
+        "fractions": {each.name: {"expected": each.expected} for each in VARIABLES if each.kind == "fraction"},
         "choices": {
             each.name: {"values": list(each.choices), "expected": each.expected} for each in VARIABLES if each.choices
         },

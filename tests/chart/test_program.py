@@ -1,5 +1,6 @@
 """Chart and program agree: limits, choices, and the variables that the chart sets itself."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -78,6 +79,8 @@ def test_refused(name: str) -> None:
 
 def tried(variable: Variable) -> list[str]:
     """Values at the limits of a variable, just outside of them, and others that it cannot have."""
+    if variable.kind == "fraction":
+        return ["0", "0.25", "1", "1.0", "1.1", "-1", ".5", "50%", "often"]
     if variable.low is None or variable.high is None:
         return [*variable.choices, "other"]
     return [str(each) for each in (variable.low - 1, variable.low, variable.high, variable.high + 1)] + ["often", "1.5"]
@@ -86,8 +89,14 @@ def tried(variable: Variable) -> list[str]:
 def accepts(variable: Variable, value: str) -> bool:
     """Whether the program accepts a value."""
     environment = Environment({variable.name: value})
+    readers: dict[str, Callable[[Variable], object]] = {
+        "number": environment.number,
+        "fraction": environment.fraction,
+        "choice": environment.choice,
+        "switch": environment.choice,
+    }
     try:
-        environment.number(variable) if variable.kind == "number" else environment.choice(variable)
+        readers[variable.kind](variable)
     except SettingError:
         return False
     return True
@@ -99,7 +108,11 @@ WHERE = {
     "SCRUB_INTERVAL": f"{TOOLS}.backup.scrub.interval",
     "RESTORE_SCOPE": f"{TOOLS}.restore.scope",
     "ZOOKEEPER_SASL_MECHANISM": f"{TOOLS}.backup.sasl.mechanism",
-    **{name: f"{TOOLS}.backup.configData.{name}" for name in FREE if BY_NAME[name].kind in ("number", "choice")},
+    **{
+        name: f"{TOOLS}.backup.configData.{name}"
+        for name in FREE
+        if BY_NAME[name].kind in ("number", "fraction", "choice")
+    },
 }
 
 
@@ -130,7 +143,7 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
             "gs://a",
         ],
     ),
-    "BACKUP_PREFIX": (f"{TOOLS}.backup.backupPrefix", ["p.", "-p", "p p", "a" * 200, "a" * 201]),
+    "BACKUP_PREFIX": (f"{TOOLS}.backup.backupPrefix", ["p.", "-p", "p p", "a" * 200, "a" * 201, "a-suspect"]),
     "MANAGED_LEDGER_PATH": (
         f"{TOOLS}.backup.managedLedgerPath",
         ["/a/b", "/ä b", "/", "a", "/a/", "/a//b", "/a/../b", "/.", "/a\tb", "/a\u2028b"],

@@ -67,6 +67,19 @@ def test_only_backups_of_its_own_name_count(restore: Restore, folder: Path) -> N
     assert 0 == restore().exit_code
 
 
+def test_suspect_backups_do_not_stop_a_restore(restore: Restore, folder: Path) -> None:
+    """The sound backup before newer suspect ones is restored. Of a suspect one, newer ones of both kinds count."""
+    suspects = []
+    for by in (-2, 5, 9):
+        made = make_backup(folder, timestamp=TIMESTAMP + by)
+        suspects.append(RestorePoint(made.location, made.name.as_suspect))
+        (folder / str(made.name)).rename(folder / str(made.name.as_suspect))
+    assert 0 == restore("--dry-run").exit_code
+    assert_refused(NewerBackups, f"3 backups are newer than {suspects[0]}", restore(RESTORE_POINT=str(suspects[0])))
+    assert_refused(NewerBackups, f"1 backup is newer than {suspects[1]}", restore(RESTORE_POINT=str(suspects[1])))
+    assert 0 == restore(RESTORE_POINT=str(suspects[2])).exit_code
+
+
 def test_newer_backups_elsewhere(restore: Restore, tmp_path: Path, volume: Path) -> None:
     """Newer backups of the new cluster count too. The place may be the same as that of RESTORE_POINT."""
     elsewhere = tmp_path / "elsewhere"

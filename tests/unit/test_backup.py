@@ -52,6 +52,10 @@ class MemoryStore:
             raise BackupMissing(f"there is no {name}")
         target.write_bytes(self.files[name])
 
+    def read_start(self, name: str, limit: int) -> bytes:
+        """See `Store.read_start`."""
+        return self.files[name][:limit]
+
     def list(self, prefix: str) -> dict[str, int]:
         """See `Store.list`."""
         if self.error:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.catalog import LATEST_TIMESTAMP, Backup, BackupName, RestorePoint, Series, backups, rfc3339
+from metadata_tool.catalog import LATEST_TIMESTAMP, Backup, BackupName, RestorePoint, Series, backups, rfc3339, sound
 from metadata_tool.location import Location
 from metadata_tool.store import parse_location
 from support.trees import PATIENT
@@ -42,6 +42,7 @@ def found(prefix: str, *names: str) -> list[str]:
         ("a--2.tar.gz", BackupName("a-", 2)),
         ("A.b_c-99999999999999.tar.gz", BackupName("A.b_c", LATEST_TIMESTAMP)),
         (f"{'p' * 200}-1.tar.gz", BackupName("p" * 200, 1)),
+        (f"{'p' * 200}-suspect-1.tar.gz", BackupName(f"{'p' * 200}-suspect", 1)),
     ],
 )
 def test_name_is_read(text: str, expected: BackupName) -> None:
@@ -185,6 +186,25 @@ def test_time_is_rfc3339(timestamp: int, expected: str) -> None:
 def test_time_is_the_timestamp(timestamp: int) -> None:
     """The time and the timestamp are the same instant to the millisecond."""
     assert timestamp == (datetime.fromisoformat(rfc3339(timestamp)) - EPOCH) // timedelta(milliseconds=1)
+
+
+@given(prefixes, timestamps)
+@PATIENT
+def test_suspect_name(prefix: str, timestamp: int) -> None:
+    """The name of a suspect backup is another, is read as it is written, and leads back to that of a sound one."""
+    sound = BackupName(prefix, timestamp).sound
+    suspect = sound.as_suspect
+    assert (False, True) == (sound.suspect, suspect.suspect)
+    assert suspect == BackupName.parse(str(suspect)) == suspect.as_suspect
+    assert sound == suspect.sound == sound.sound
+
+
+def test_suspect_backups_are_among_the_others() -> None:
+    """Suspect backups are listed by time. Of the same time, a sound one comes first. `sound` leaves them out."""
+    names = ["p-1.tar.gz", "p-suspect-2.tar.gz", "p-2.tar.gz", "p-suspect-3.tar.gz", "q-suspect-4.tar.gz"]
+    listed = backups(Folder(*names), "p")
+    assert ["p-suspect-3", "p-2", "p-suspect-2", "p-1"] == [str(each.name).removesuffix(".tar.gz") for each in listed]
+    assert ["p-2.tar.gz", "p-1.tar.gz"] == [str(each.name) for each in sound(listed)]
 
 
 def test_series() -> None:

@@ -25,7 +25,7 @@ from support.backups import TIMESTAMP, TREE, location, make_backup
 from support.tool import environment
 from support.trees import ZXID
 
-VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "rescue", "restore", "rules"]
+VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "accept", "reconcile", "rescue", "restore", "rules"]
 TAKING_A_URI = ["verify", "inspect", "reconcile"]
 
 
@@ -107,6 +107,14 @@ def command(
     return run
 
 
+def make_suspect(folder: Path, timestamp: int = TIMESTAMP + 1) -> RestorePoint:
+    """A suspect backup."""
+    sound = make_backup(folder, timestamp=timestamp, suspect=("it is smaller",))
+    point = RestorePoint(sound.location, sound.name.as_suspect)
+    (folder / str(sound.name)).rename(folder / str(point.name))
+    return point
+
+
 def tree_of(directory: Path) -> dict[str, bytes]:
     """All files below a directory."""
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
@@ -141,6 +149,7 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "verify": [(["latest"], {})],
     "inspect": [(["latest"], {})],
     "scrub": [([], {})],
+    "accept": [(["file://{folder}/pulsar-suspect-1.tar.gz"], {})],
     "reconcile": [(["latest"], {}), (["latest"], {"S3_SERVER_SIDE_ENCRYPTION": "aws:kms"})],
     "rescue": [
         ([], ZOOKEEPER | {"TIERED_STORAGE_BUCKET": "offloads"} | more)
@@ -160,10 +169,13 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
 def test_readers_are_true(verb: str, folder: Path, settings: dict[str, str]) -> None:
     """A command reads the variables that name it as a reader, all of them and no other."""
     make_backup(folder)
+    make_suspect(folder, 1)
     read: set[str] = set()
     for arguments, more in WAYS[verb]:
         environment = Noting({**settings, **more})
-        assert (SpoolFailed.exit_code if "ZOOKEEPER_SERVERS" in more else 0) == main([verb, *arguments], environment)
+        assert (SpoolFailed.exit_code if "ZOOKEEPER_SERVERS" in more else 0) == main(
+            [verb, *(text.format(folder=folder) for text in arguments)], environment
+        )
         read |= environment.read
     assert {variable.name for variable in VARIABLES if verb in variable.readers} == read
 
@@ -255,6 +267,67 @@ def test_list_is_a_table_newest_first(folder: Path, command: Command) -> None:
         ["2021-06-15T01:44:48.825Z", sizes[0], str(newer)],
         ["2021-06-15T01:44:47.825Z", sizes[1], str(older)],
     ] == rows
+
+
+def test_list_marks_suspect_backups(folder: Path, command: Command) -> None:
+    """Suspect backups are listed among the others, and marked in both forms."""
+    suspect, sound = make_suspect(folder), make_backup(folder)
+    rows = [line.split()[2:] for line in command("list").output.splitlines()]
+    assert [["URI"], [str(suspect), "suspect"], [str(sound)]] == rows
+    assert [True, None] == [entry.get("suspect") for entry in json.loads(command("list", "--json").output)]
+
+
+def test_suspect_is_never_latest(folder: Path, command: Command) -> None:
+    """`latest` is the newest sound backup. Without one, the error names a suspect one."""
+    suspect = make_suspect(folder)
+    command("verify", "latest").assert_refused(26, f"are suspect, such as {suspect}")
+    sound = make_backup(folder)
+    assert str(sound) in command("verify", "latest").output
+    assert str(suspect) in command("verify", str(suspect)).output
+
+
+def test_inspect_tells_why_it_is_suspect(folder: Path, command: Command) -> None:
+    """The reasons are in the text and in the manifest."""
+    suspect = str(make_suspect(folder))
+    assert "SUSPECT WHEN IT WAS MADE (why it may not continue its predecessor)\nit is smaller\n" in (
+        command("inspect", suspect).output
+    )
+    assert ["it is smaller"] == json.loads(command("inspect", suspect, "--json").output)["manifest"]["suspect"]
+
+
+def test_accept(folder: Path, command: Command) -> None:
+    """An accepted backup has the name of a sound one, the same bytes, and is the latest. It is accepted once."""
+    make_backup(folder)
+    suspect = make_suspect(folder)
+    before = tree_of(folder)
+    outcome = command("accept", str(suspect))
+    accepted = folder / str(suspect.name.sound)
+    assert (0, f"file://{accepted}\n") == (outcome.exit_code, outcome.output)
+    assert {**before, accepted.name: before[str(suspect.name)]} == tree_of(folder)
+    assert str(accepted) in command("verify", "latest").output
+    after = tree_of(folder)
+    command("accept", str(suspect)).assert_refused(24, "exists already")
+    assert after == tree_of(folder)
+
+
+def test_accept_an_older_one(folder: Path, command: Command, caplog: pytest.LogCaptureFixture) -> None:
+    """If there is a newer sound backup, the accepted one is not the latest, and a warning says so."""
+    suspect, newer = make_suspect(folder, TIMESTAMP - 1), make_backup(folder)
+    assert 0 == command("accept", str(suspect)).exit_code
+    assert f"{newer} is newer, so the accepted backup is not the latest" in caplog.text
+
+
+def test_accept_what_is_not_suspect(folder: Path, command: Command) -> None:
+    """Only a suspect backup can be accepted, and only one that is whole."""
+    sound, suspect = make_backup(folder), make_suspect(folder)
+    path = folder / str(suspect.name)
+    path.write_bytes(path.read_bytes()[:-9])
+    before = tree_of(folder)
+    command("accept", str(sound)).assert_refused(2, f"{sound} is not suspect")
+    command("accept", "latest").assert_refused(2, "URI is not valid")
+    command("accept", str(suspect)).assert_refused(30, str(suspect))
+    command("accept", f"file://{folder}/pulsar-suspect-7.tar.gz").assert_refused(26, "does not exist")
+    assert before == tree_of(folder)
 
 
 def test_list_as_json(folder: Path, command: Command) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from metadata_tool.catalog import BackupName, Series, backups
-from metadata_tool.derived_backup import derived_name, free_name
+from metadata_tool.derived_backup import derived_name, free_name, stems_from
 from metadata_tool.errors import SettingError
 from metadata_tool.store import open_store
 from metadata_tool.store.base import StoreOptions
@@ -44,3 +44,19 @@ def test_free_name(tmp_path: Path) -> None:
     make_backup(tmp_path, "pulsar-reconciled", timestamp=7)
     make_backup(tmp_path, "pulsar-reconciled", timestamp=8)
     assert BackupName("pulsar-reconciled", 9) == free_name(store, name)
+
+
+def test_stems_from() -> None:
+    """Of a series are its sound and its suspect backups, and what commands make of them, but nothing else."""
+    series = Series.parse("s3a://bucket/team/pulsar")
+    for own in ("pulsar", "pulsar-suspect", "pulsar-reconciled", "pulsar-suspect-reconciled-0af9", "pulsar-rescued"):
+        assert stems_from(series, f"s3://bucket/team/{own}-1.tar.gz")
+    for other in (
+        "s3a://bucket/pulsar-1.tar.gz",
+        "s3a://bucket/team/pulsar-reconciledx-1.tar.gz",
+        "s3a://bucket/team/pulsar-a-1.tar.gz",
+        "pulsar-1.tar.gz",
+        "",
+        "x/y",
+    ):
+        assert not stems_from(series, other)

@@ -50,6 +50,9 @@ def manifests(draw: st.DrawFn) -> Manifest:
         snapshot=SnapshotFile(snapshot_name(zxid), draw(numbers), draw(printable)),
         unproven_acls=draw(st.none() | numbers),
         origin=draw(st.none() | st.dictionaries(st.text(max_size=5), st.integers(0, 9), max_size=3)),
+        identity=draw(st.none() | st.dictionaries(st.text(max_size=5), jsons, max_size=3)),
+        predecessor=draw(st.none() | st.just({"name": "p-1.tar.gz", "zxid": "0x1", "nodes": 7, "bytes": 8})),
+        suspect=tuple(draw(st.lists(printable, max_size=2))),
     )
 
 
@@ -111,6 +114,7 @@ def test_json() -> None:
 def test_bytes() -> None:
     """manifest.json is the same in every release, line by line, with the fields that later ones have added."""
     manifest = replace(MANIFEST, timestamp=7, coverage={"topics": 1}, summary={"clusters": ["\u00fc"]})
+    manifest = replace(manifest, identity={"clusters": []}, predecessor={"nodes": 3}, suspect=("it is smaller",))
     expected = f"""{{
   "formatVersion": 1,
   "toolVersion": "1.0.0",
@@ -138,7 +142,16 @@ def test_bytes() -> None:
     "clusters": [
       "\\u00fc"
     ]
-  }}
+  }},
+  "identity": {{
+    "clusters": []
+  }},
+  "predecessor": {{
+    "nodes": 3
+  }},
+  "suspect": [
+    "it is smaller"
+  ]
 }}
 """
     assert expected == manifest.encode().decode()

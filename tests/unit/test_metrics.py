@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from metadata_tool.catalog import Backup, BackupName
 from metadata_tool.limits import METRIC_NAMESPACES
 from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, SCRUB, Metrics
 from metadata_tool.pulsar.coverage import OTHERS, Coverage, CoverageCounts
@@ -25,6 +26,8 @@ OF_THE_LAST_BACKUP = {
     "backup_execution_time_compression": 0.25,
     "backup_execution_time_upload": 1.5,
     "backup_last_success_timestamp_seconds": TIMESTAMP / 1000,
+    "backup_suspect": 0.0,
+    "backup_suspect_total": 0.0,
     "backup_unproven_acls": 4.0,
     "backup_tree_findings": 1.0,
     "backup_unknown_znodes": 5.0,
@@ -34,6 +37,12 @@ OF_THE_LAST_BACKUP = {
     "backup_scrub_last_success_timestamp_seconds": 0.0,
     "backup_scrub_failures_total": 0.0,
 }
+
+
+def backup(timestamp: int, prefix: str = "pulsar", *, size: int) -> Backup:
+    """A backup in a bucket."""
+    name = BackupName(prefix, timestamp)
+    return Backup(name, f"s3a://bucket/{name}", size)
 
 
 def lines(metrics: Metrics) -> list[str]:
@@ -144,24 +153,43 @@ def test_failure_is_counted_only(metrics: Metrics) -> None:
 
 def test_last_backup_replaces_the_one_before(metrics: Metrics) -> None:
     """Gauges are of the last backup, not of all."""
-    metrics.existing(99, 1)
+    metrics.existing([backup(1, size=99)])
     metrics.succeeded(report(TIMESTAMP - 1000))
     metrics.succeeded(report())
     assert {"backup_count": 2, "backup_failure_count": 0, **OF_THE_LAST_BACKUP} == samples(metrics)
 
 
-@pytest.mark.parametrize(("newest", "seconds"), [(0, 0.0), (TIMESTAMP, TIMESTAMP / 1000)])
-def test_existing_backups_are_shown(newest: int, seconds: float, metrics: Metrics) -> None:
-    """Existing backups are shown at the start, but not counted as run."""
-    metrics.existing(12345, newest)
-    found = samples(metrics)
-    assert (12345, seconds) == (found["backup_size_total"], found["backup_last_success_timestamp_seconds"])
-    assert 0 == found["backup_count"]
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([], (0, 0.0, 0)),
+        ([backup(TIMESTAMP, size=5), backup(7000, size=6)], (11, TIMESTAMP / 1000, 0)),
+        ([backup(9000, "pulsar-suspect", size=5), backup(7000, size=6)], (11, 7.0, 1)),
+        ([backup(9000, size=5), backup(7000, "pulsar-suspect", size=6)], (11, 9.0, 0)),
+        ([backup(9000, "pulsar-suspect", size=5)], (5, 0.0, 1)),
+    ],
+)
+def test_existing_backups_are_shown(found: list[Backup], expected: tuple[int, float, int], metrics: Metrics) -> None:
+    """Existing backups are shown at the start, but not counted as run. The age is that of a sound one."""
+    metrics.existing(found)
+    names = ("backup_size_total", "backup_last_success_timestamp_seconds", "backup_suspect")
+    assert expected == tuple(samples(metrics)[name] for name in names)
+    assert 0 == samples(metrics)["backup_count"]
+
+
+def test_suspect_backup(metrics: Metrics) -> None:
+    """A suspect backup is told and counted, and the newest backup is still the sound one before it."""
+    metrics.succeeded(report())
+    metrics.succeeded(replace(report(TIMESTAMP + 9000), doubts=("it is smaller",)))
+    changed = {"backup_suspect": 1, "backup_suspect_total": 1}
+    assert {"backup_count": 2, "backup_failure_count": 0, **OF_THE_LAST_BACKUP, **changed} == samples(metrics)
+    metrics.succeeded(report())
+    assert (0, 1) == (samples(metrics)["backup_suspect"], samples(metrics)["backup_suspect_total"])
 
 
 def test_large_numbers_are_exact(metrics: Metrics) -> None:
     """Bytes and timestamps are whole numbers to the last digit, never 1e+16."""
-    metrics.existing(12_345_678_901_234_567, 2_000_000_000_000)
+    metrics.existing([backup(2_000_000_000_000, size=12_345_678_901_234_567)])
     assert "backup_size_total 12345678901234567" in lines(metrics)
     assert "backup_last_success_timestamp_seconds 2000000000" in lines(metrics)
 

@@ -313,6 +313,28 @@ def test_what_is_there_is_shown_before_the_first_backup(metrics: Metrics) -> Non
         assert TIMESTAMP / 1000 == value(metrics, "backup_last_success_timestamp_seconds")
 
 
+def test_suspect_backup(metrics: Metrics) -> None:
+    """The last report stays with the sound backup while suspect ones follow, until there is another sound one."""
+    sound, doubtful = report(), replace(report(), doubts=("it is smaller",))
+    turns = [sound, doubtful, doubtful, replace(sound, size_total=1)]
+    backups = Backups(*(lambda _, done=turn: done for turn in turns))
+    seen = []
+
+    def turn(heartbeat: Heartbeat) -> BackupResult:
+        seen.append((service.last_report, service.last_suspect))
+        return backups(heartbeat)
+
+    service = Service(turn, nothing, SOON, metrics)
+    service.start()
+    try:
+        assert backups.wait_for(5)
+    finally:
+        service.stop(PATIENCE)
+    assert [(None, None), (sound, None), (sound, doubtful), (sound, doubtful), (turns[3], None)] == seen[:5]
+    assert 2 == value(metrics, "backup_suspect_total")
+    assert 0 == counts(metrics)[1]
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the counts tell it better
 @pytest.mark.parametrize("error", [ToolError("no list"), RuntimeError("no list")])
 def test_a_bucket_that_cannot_be_listed_does_not_end_the_loop(error: Exception, metrics: Metrics) -> None:

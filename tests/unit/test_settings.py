@@ -580,7 +580,7 @@ def test_variable_is_described(variable: Variable) -> None:
     assert set(variable.required_by) <= set(variable.readers) <= set(COMMANDS)
     assert variable.readers
     assert (variable.kind in ("choice", "switch")) == bool(variable.choices)
-    assert (variable.kind == "number") == (variable.low is not None) == (variable.high is not None)
+    assert (variable.kind in ("number", "fraction")) == (variable.low is not None) == (variable.high is not None)
     assert not variable.choices or variable.default in ("", *variable.choices)
     assert not variable.required_by or not variable.default
     assert 1 >= variable.meaning.count(". ")
@@ -881,7 +881,7 @@ def test_relative_chroot(value: str) -> None:
         Settings(SERVE | {"ZOOKEEPER_SERVERS": value}).job()
 
 
-@pytest.mark.parametrize("value", ["-a", ".a", "a/b", "a b", "ä", "a\nb", "../a", "a" * 201])
+@pytest.mark.parametrize("value", ["-a", ".a", "a/b", "a b", "ä", "a\nb", "../a", "a" * 201, "a-suspect"])
 def test_wrong_prefix(value: str) -> None:
     """A prefix that is not safe in a name is refused, wherever it is read."""
     for command in (Settings.prefix, Settings.job, Settings.serve):
@@ -894,6 +894,20 @@ def test_wrong_prefix(value: str) -> None:
 def test_prefix(value: str) -> None:
     """A prefix of letters, digits, dots, underlines and dashes is taken as it is."""
     assert value == Settings({"BACKUP_PREFIX": value}).prefix()
+
+
+@pytest.mark.parametrize(("value", "expected"), [("0", 0.0), ("0.25", 0.25), ("1", 1.0), ("1.0", 1.0), ("", 0.5)])
+def test_max_shrink(value: str, expected: float) -> None:
+    """The fraction that a tree may lose is from 0 to 1, and a half by default."""
+    assert expected == Settings(SERVE | {"MAX_SHRINK": value}).job().max_shrink
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.1", "2", "50%", "0,5", ".5", "1e-3", "nan", "half"])
+def test_wrong_max_shrink(value: str) -> None:
+    """Anything else is refused, with an example."""
+    with refused("MAX_SHRINK") as caught:
+        Settings(SERVE | {"MAX_SHRINK": value}).job()
+    assert "It must be a fraction from 0 to 1, such as 0.5" == caught.value.hint
 
 
 @pytest.mark.parametrize("value", ["managed-ledgers", "/", "/a/", "//a", "/a//b", "/a\nb", "/a\u2028b"])

@@ -21,6 +21,9 @@ from support.backups import report
 
 NEWER = Backup(BackupName("pulsar-backup", 1_623_721_488_825), "s3a://b/pulsar-backup-1623721488825.tar.gz", 77)
 OLDER = Backup(BackupName("pulsar-backup", 1_623_721_000_000), "s3a://b/pulsar-backup-1623721000000.tar.gz", 66)
+SUSPECT = Backup(
+    BackupName("pulsar-backup-suspect", 1_623_721_100_000), "s3a://b/pulsar-backup-suspect-1623721100000.tar.gz", 5
+)
 ENDPOINTS = ["/backup/latest", "/backup/list", "/metrics", "/healthz", "/readyz"]
 
 
@@ -34,6 +37,7 @@ class World:
     alive: bool = True
     stopping: bool = False
     last_report: BackupResult | None = None
+    last_suspect: BackupResult | None = None
     last_failure: str = ""
 
     def existing(self) -> list[Backup]:
@@ -93,6 +97,29 @@ def test_latest_without_a_backup(client: FlaskClient, world: World) -> None:
     """Without a backup, the latest is a 404 with the reason."""
     world.found = []
     assert (404, "there is no backup yet") == refusal(client, "/backup/latest")
+
+
+def test_latest_stays_with_the_sound_one(client: FlaskClient, world: World) -> None:
+    """A newer suspect backup is not the latest, which names it, with the reasons if this service made it."""
+    world.found = [SUSPECT, OLDER]
+    assert {**OLDER.as_json(), "suspectBackup": SUSPECT.as_json()} == answer(client, "/backup/latest")[1]
+    world.last_suspect = replace(report(), backup=SUSPECT, doubts=("it is smaller",))
+    expected = {**OLDER.as_json(), "suspectBackup": {**SUSPECT.as_json(), "reasons": ["it is smaller"]}}
+    assert expected == answer(client, "/backup/latest")[1]
+    world.found = [NEWER, SUSPECT, OLDER]
+    assert NEWER.as_json() == answer(client, "/backup/latest")[1]
+
+
+def test_latest_is_never_suspect(client: FlaskClient, world: World) -> None:
+    """If all backups are suspect, the latest is a 404 that names one."""
+    world.found = [SUSPECT]
+    assert (404, f"all backups are suspect, such as {SUSPECT.uri}") == refusal(client, "/backup/latest")
+
+
+def test_list_marks_suspect_ones(client: FlaskClient, world: World) -> None:
+    """Suspect backups are listed among the others, and marked."""
+    world.found = [SUSPECT, OLDER]
+    assert [True, None] == [entry.get("suspect") for entry in answer(client, "/backup/list")[1]]
 
 
 def test_list_has_all_newest_first(client: FlaskClient) -> None:

@@ -53,6 +53,11 @@
       "expected": "a number of requests from 1 to 64"
     }
   },
+  "fractions": {
+    "MAX_SHRINK": {
+      "expected": "a fraction from 0 to 1, such as 0.5"
+    }
+  },
   "choices": {
     "ZOOKEEPER_TLS": {
       "values": [

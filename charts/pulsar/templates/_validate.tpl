@@ -177,6 +177,10 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- if hasKey $program.numbers $name }}
 {{- include "pulsar.validate.number" (dict "key" (printf "%s.%s" $key $name) "value" $value "variable" $name) }}
 {{- end }}
+{{- $fraction := get $program.fractions $name }}
+{{- if and $fraction (not (regexMatch "^(0([.][0-9]{1,10})?|1([.]0{1,10})?)$" (toString $value))) }}
+{{- fail (printf "%s.%s is %q. It must be %s" $key $name (toString $value) $fraction.expected) }}
+{{- end }}
 {{- $choices := get $program.choices $name }}
 {{- $chosen := ternary (lower (toString $value)) (toString $value) (hasPrefix "LOG_" $name) }}
 {{- if and $choices (not (has $chosen $choices.values)) }}
@@ -255,8 +259,8 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- end }}
 
 {{- define "pulsar.validate.prefix" -}}
-{{- if not (regexMatch "^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$" .backupPrefix) }}
-{{- fail (printf "zookeeper.customTools.backup.backupPrefix is %q. Set it to letters, digits, '.', '_' and '-', up to 200 of them" .backupPrefix) }}
+{{- if or (not (regexMatch "^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$" .backupPrefix)) (hasSuffix "-suspect" .backupPrefix) }}
+{{- fail (printf "zookeeper.customTools.backup.backupPrefix is %q. Set it to letters, digits, '.', '_' and '-', up to 200 of them, not ending with -suspect" .backupPrefix) }}
 {{- end }}
 {{- end }}
 

@@ -24,6 +24,8 @@ GZIP_LEVEL = 1
 """The fastest level. Metadata shrinks to a quarter. Higher levels save a few percent and take several times as long."""
 
 _MANIFEST_LIMIT = 1 << 20
+MANIFEST_WITHIN = _MANIFEST_LIMIT + (64 << 10)
+"""The manifest is within these first bytes of a file, even if it does not shrink."""
 _CHUNK = 1 << 20
 _BLOCK = tarfile.BLOCKSIZE
 _PADDING_LIMIT = 2 * tarfile.RECORDSIZE

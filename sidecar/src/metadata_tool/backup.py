@@ -4,13 +4,18 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from metadata_tool import __version__, archive, root_cause
-from metadata_tool.catalog import Backup, BackupName, backups
+from metadata_tool import __version__, archive, identity, root_cause
+from metadata_tool.catalog import Backup, BackupName, Series, backups, sound
+from metadata_tool.continuity import Tree, Verdict, judge
+from metadata_tool.derived_backup import stems_from
 from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound, SpoolFailed
+from metadata_tool.history import History
+from metadata_tool.identity import Identity
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.limits import COVERED_NAMESPACES
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
@@ -37,6 +42,8 @@ class BackupJob:
     prefix: str
     managed_ledger_path: str
     spool_dir: Path
+    max_shrink: float = 0.5
+    """The fraction of its znodes or bytes that the tree may lose from one backup to the next. Else it is suspect."""
 
 
 class Seconds(NamedTuple):
@@ -68,6 +75,8 @@ class BackupResult:
     """Whether the next backup of this process knows the ACLs of this one, which makes it faster."""
     migration: Migration | None = None
     """The move of Pulsar's metadata to another store. None if there was none."""
+    doubts: tuple[str, ...] = ()
+    """Why the backup is suspect. Empty if it is sound."""
     last_change: int = 0
     """When a znode was last created or set, in epoch ms. 0 if the tree is empty."""
 
@@ -84,17 +93,16 @@ Capturing = Callable[[Source, Path, Heartbeat, AclCache | None], AbstractContext
 class _Phases:
     """Times the phases of a backup, and logs each when it ends."""
 
-    def __init__(self, backup: str) -> None:
-        self._backup = backup
+    def __init__(self) -> None:
         self._begin = time.monotonic()
         self._seconds: list[float] = []
 
-    def end(self, phase: str, message: str, **fields: int | str) -> None:
-        """Log the end of a phase, and start to time the next one."""
+    def end(self, phase: str, message: str, backup: str, **fields: int | str) -> None:
+        """Log the end of a phase of this backup, and start to time the next one."""
         now = time.monotonic()
         seconds, self._begin = now - self._begin, now
         self._seconds.append(seconds)
-        extra = {"phase": phase, "backup": self._backup, "seconds": round(seconds, 3), **fields}
+        extra = {"phase": phase, "backup": backup, "seconds": round(seconds, 3), **fields}
         log.info("%s in %.2f s", message, seconds, extra=extra)
 
     @property
@@ -111,47 +119,69 @@ def run(
     capture: Capturing = captured,
     *,
     offer: Callable[[Path], None] | None = None,
+    history: History | None = None,
 ) -> BackupResult:
-    """Make one backup now. `known` has the cached ACLs of the last backup, which make this one faster.
+    """Make one backup now. A backup that may not continue the one before it gets the name of a suspect one.
 
-    `offer` is called with the file once it is in the bucket. It may move the file, which is otherwise deleted.
+    `known` has the cached ACLs of the last backup, and `history` the last manifests, which make this one faster.
+
+    `offer` is called with the file of a sound backup once it is in the bucket. It may move the file, which is otherwise deleted.
 
     Raises:
         ToolError: the backup failed, and the bucket holds nothing of it. The type says why.
     """
     before = backups(store, job.prefix)  # first, so that a wrong bucket is reported before a long capture
+    history = history or History()
+    series = Series(store.location, job.prefix)
+    earlier = history.newest(store, sound(before))
     name = _new_name(job.prefix, before)
-    uri = store.location.uri(str(name))
     with _giving_up_without_room(known), workspace(job.spool_dir) as workdir:
-        phases = _Phases(uri)
-        manifest, snapshot_path, found = _prepare(job, name, workdir, capture(job.source, workdir, heartbeat, known))
+        phases = _Phases()
+        captured_manifest, snapshot_path, found = _prepare(
+            job, name, workdir, capture(job.source, workdir, heartbeat, known)
+        )
+        manifest, verdict = _judged(captured_manifest, earlier and earlier[1], series, job.max_shrink)
+        name = name.as_suspect if verdict.doubts else name
+        uri = store.location.uri(str(name))
         nodes, zxid = manifest.nodes, f"{manifest.zxid:#x}"
         plain = manifest.snapshot.size
-        phases.end("capture", f"captured {nodes} znodes at zxid {zxid}", znodes=nodes, zxid=zxid, bytes=plain)
+        phases.end("capture", f"captured {nodes} znodes at zxid {zxid}", uri, znodes=nodes, zxid=zxid, bytes=plain)
         packed = workdir / str(name)
         size_non_compressed, sha256 = archive.pack(packed, manifest, snapshot_path, heartbeat)
         snapshot_path.unlink()
         _verify(packed, heartbeat)
         size = packed.stat().st_size
-        phases.end("compress", f"compressed {plain} bytes to {size}", bytes=size)
+        phases.end("compress", f"compressed {plain} bytes to {size}", uri, bytes=size)
         store.save(packed, sha256, str(name), heartbeat)
-        phases.end("upload", f"uploaded {size} bytes", bytes=size)
-        if offer:
+        phases.end("upload", f"uploaded {size} bytes", uri, bytes=size)
+        if offer and not verdict.doubts:
             offer(packed)
     result = BackupResult(
         backup=Backup(name, uri, size),
         manifest=manifest,
         coverage=found.coverage,
         size_non_compressed=size_non_compressed,
-        size_total=size + sum(earlier.size for earlier in before),
+        size_total=size + sum(other.size for other in before),
         seconds=phases.seconds,
         findings=_findings(Layout(job.source.chroot, job.managed_ledger_path), found),
         acls_kept=known is not None and not known.empty,
         migration=found.facts.migration,
         last_change=found.facts.last_change,
+        doubts=verdict.doubts,
     )
+    if not verdict.doubts:
+        history.add(result.backup, manifest)
     _log(result)
+    _log_verdict(result, verdict, earlier and earlier[0])
     return result
+
+
+def _judged(manifest: Manifest, before: Manifest | None, series: Series, max_shrink: float) -> tuple[Manifest, Verdict]:
+    """The manifest with what it was compared with, and whether it continues that."""
+    now, predecessor = Tree.of(manifest), Tree.of(before) if before else None
+    verdict = judge(predecessor, now, partial(stems_from, series), max_shrink)
+    described = predecessor.to_json() if predecessor else None
+    return replace(manifest, predecessor=described, suspect=verdict.doubts), verdict
 
 
 def _findings(layout: Layout, found: ScanResult) -> tuple[Finding, ...]:
@@ -184,7 +214,8 @@ def _prepare(
     """Capture the tree and write it as a snapshot. Returns its manifest, its path and what is in it."""
     source = job.source
     path = workdir / "snapshot"
-    scan = TreeScan(Layout(source.chroot, job.managed_ledger_path))
+    layout = Layout(source.chroot, job.managed_ledger_path)
+    scan = TreeScan(layout, keep=identity.paths(layout))
     with (
         explained(FOR_BACKUP),
         capturing as tree,
@@ -209,6 +240,7 @@ def _prepare(
         coverage=found.coverage.to_json(COVERED_NAMESPACES),
         unproven_acls=len(tree.unproven),
         summary=found.facts.summary.to_json(),
+        identity=Identity.of(found.kept, found.facts.own_clusters, layout).to_json(),
     )
     return manifest, path, found
 
@@ -222,6 +254,27 @@ def _verify(packed: Path, heartbeat: Heartbeat) -> None:
             f"the captured tree does not pass verification, {error.message}",
             "Check the disk of SPOOL_DIR. If the disk works, report this bug. Nothing was uploaded",
         ) from error
+
+
+def _log_verdict(result: BackupResult, verdict: Verdict, before: Backup | None) -> None:
+    extra = {"phase": "backup", "backup": result.backup.uri}
+    if verdict.restored_from:
+        log.info(
+            "the ensemble was restored from %s, so this backup is not compared with earlier ones",
+            verdict.restored_from,
+            extra=extra,
+        )
+    if verdict.doubts and before:
+        log.warning(
+            "the backup is suspect compared with %s, because %s. It is saved as %s, and the earlier one stays the "
+            "latest. If this is your cluster as it should be, run `metadata-tool accept %s`. If not, check "
+            "ZOOKEEPER_SERVERS and the ensemble, and suspend any rule that deletes backups by age",
+            before.uri,
+            ", and ".join(verdict.doubts),
+            result.backup.uri,
+            result.backup.uri,
+            extra=extra,
+        )
 
 
 def _log(result: BackupResult) -> None:

@@ -1,4 +1,4 @@
-"""Backups by name: `<prefix>-<epoch ms>.tar.gz`, newest first."""
+"""Backups by name: `<prefix>-<epoch ms>.tar.gz`, newest first. Suspect ones have `-suspect` behind the prefix."""
 
 import re
 from dataclasses import dataclass
@@ -14,8 +14,14 @@ LATEST_TIMESTAMP = 99_999_999_999_999
 LATEST = "latest"
 """In place of a backup's address: the newest backup."""
 
-PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-_NAME = re.compile(r"(?P<prefix>[A-Za-z0-9][A-Za-z0-9._-]{0,199})-(?P<timestamp>0|[1-9][0-9]{0,13})\.tar\.gz")
+SUSPECT = "-suspect"
+"""Behind the prefix of a backup that may not continue the one before it (continuity.py)."""
+
+PREFIX = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,199}}(?<!{SUSPECT})")
+"""A prefix as a setting. It does not end as those of suspect backups do."""
+_NAME = re.compile(
+    rf"(?P<prefix>[A-Za-z0-9][A-Za-z0-9._-]{{0,199}}(?:{SUSPECT})?)-(?P<timestamp>0|[1-9][0-9]{{0,13}})\.tar\.gz"
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,21 @@ class BackupName:
         """Read a file's name. None if it is not the name of a backup."""
         match = _NAME.fullmatch(text)
         return cls(match["prefix"], int(match["timestamp"])) if match else None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it is that of a suspect backup."""
+        return self.prefix.endswith(SUSPECT)
+
+    @property
+    def sound(self) -> "BackupName":
+        """The name without the mark of suspect backups."""
+        return BackupName(self.prefix.removesuffix(SUSPECT), self.timestamp)
+
+    @property
+    def as_suspect(self) -> "BackupName":
+        """The name with the mark of suspect backups."""
+        return BackupName(self.sound.prefix + SUSPECT, self.timestamp)
 
     def __str__(self) -> str:
         return f"{self.prefix}-{self.timestamp}.tar.gz"
@@ -105,6 +126,7 @@ class Backup:
             "size": self.size,
             "time": rfc3339(self.name.timestamp),
             "timestamp": self.name.timestamp,
+            **({"suspect": True} if self.name.suspect else {}),
         }
 
 
@@ -119,15 +141,20 @@ class Listing(Protocol):
         """Names and sizes."""
 
 
+def sound(found: list[Backup]) -> list[Backup]:
+    """The backups that are not suspect, in the same order."""
+    return [backup for backup in found if not backup.name.suspect]
+
+
 def backups(store: Listing, prefix: str) -> list[Backup]:
-    """All backups of this prefix, newest first. Empty files and files with other names are ignored.
+    """All backups of this prefix, newest first, suspect ones too. Empty files and files with other names are ignored.
 
     Raises:
         ToolError: the store cannot be listed.
     """
     named = ((BackupName.parse(file), size) for file, size in store.list(f"{prefix}-").items())
-    ours = [(name, size) for name, size in named if name is not None and name.prefix == prefix and size]
-    ours.sort(key=lambda pair: pair[0].timestamp, reverse=True)
+    ours = [(name, size) for name, size in named if name is not None and name.sound.prefix == prefix and size]
+    ours.sort(key=lambda pair: (pair[0].timestamp, not pair[0].suspect), reverse=True)
     return [Backup(name, store.location.uri(str(name)), size) for name, size in ours]
 
 

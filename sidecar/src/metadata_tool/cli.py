@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from metadata_tool import __version__, backup, derived_backup, help_texts, inspection, logs, root_cause
+from metadata_tool.accept import accept
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
 from metadata_tool.environment import hide_from_gunicorn
-from metadata_tool.errors import OffloadedLedgersLost, OutputLost, SettingError, Stopped, ToolError
+from metadata_tool.errors import BackupSuspect, OffloadedLedgersLost, OutputLost, SettingError, Stopped, ToolError
 from metadata_tool.fetch import fetched
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
@@ -87,7 +88,13 @@ def _serve(options: argparse.Namespace, settings: Settings) -> None:
 
 def _backup(options: argparse.Namespace, settings: Settings) -> None:
     job, store = settings.job(), _open(settings.store(uploads=True))
-    _print(backup.run(job, store, Heartbeat()).backup.uri)
+    result = backup.run(job, store, Heartbeat())
+    _print(result.backup.uri)
+    if result.doubts:
+        raise BackupSuspect(
+            f"{result.backup.uri} is suspect, because {', and '.join(result.doubts)}",
+            "Look at the warning above, and accept it or check ZooKeeper",
+        )
 
 
 def _list(options: argparse.Namespace, settings: Settings) -> None:
@@ -234,6 +241,15 @@ def _folder(text: str) -> Location:
         raise SettingError(f"the folder of --to is not valid, {error}", f"Set it to {EXAMPLES}") from error
 
 
+def _accept(options: argparse.Namespace, settings: Settings) -> None:
+    try:
+        point = RestorePoint.parse(options.uri)
+    except ValueError as error:
+        raise _not_an_address(error) from error
+    store = _open(settings.store(point.location, uploads=True))
+    _print(accept(point, store, settings.spool_dir(), Heartbeat()))
+
+
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
     gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes time
     job = settings.restore()
@@ -296,14 +312,18 @@ def _point(uri: str, settings: Settings) -> RestorePoint:
     try:
         return RestorePoint.parse(uri)
     except ValueError as error:
-        raise SettingError(
-            f"URI is not valid, {error}", "Copy the address of a backup from `metadata-tool list`"
-        ) from error
+        raise _not_an_address(error) from error
+
+
+def _not_an_address(error: ValueError) -> SettingError:
+    return SettingError(f"URI is not valid, {error}", "Copy the address of a backup from `metadata-tool list`")
 
 
 def _table(found: list[Backup]) -> str:
     rows = [("TIME", "SIZE", "URI")]
-    rows += [(entry.as_json()["time"], str(entry.size), entry.uri) for entry in found]
+    rows += [
+        (entry.as_json()["time"], str(entry.size), entry.uri + "  suspect" * entry.name.suspect) for entry in found
+    ]
     width = max(len(size) for _, size, _ in rows)
     return "\n".join(f"{when:<24}  {size:>{width}}  {uri}" for when, size, uri in rows)
 
@@ -335,6 +355,8 @@ def _parser() -> argparse.ArgumentParser:
     checking = verb("verify", _verify, "read a backup and verify all of it")
     showing = verb("inspect", _inspect, "verify a backup and show what is in it")
     scrubbing = verb("scrub", _scrub, "check whether each ledger that a backup calls offloaded is in tiered storage")
+    accepting = verb("accept", _accept, "copy a suspect backup to the name of a sound one, so that it can be `latest`")
+    accepting.add_argument("uri", metavar="URI", help="the address of a suspect backup, as `list` prints it")
     reconciling = verb(
         "reconcile", _reconcile, "make a restore point of a backup and of what was offloaded to tiered storage since"
     )

@@ -1,5 +1,6 @@
 """Writes a backup file that was not captured from a ZooKeeper: made of another backup, or of tiered storage."""
 
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metadata_tool import __version__, archive
-from metadata_tool.catalog import PREFIX, BackupName, rfc3339
+from metadata_tool.catalog import PREFIX, SUSPECT, BackupName, RestorePoint, Series, rfc3339
 from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound, SettingError
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.limits import COVERED_NAMESPACES
@@ -69,6 +70,16 @@ def free_name(store: Store, name: BackupName) -> BackupName:
     while str(name) in taken:
         name = replace(name, timestamp=name.timestamp + 1)
     return name
+
+
+def stems_from(series: Series, address: str) -> bool:
+    """Whether an address is that of a backup of this series, sound or suspect, or of one that was derived from it."""
+    try:
+        point = RestorePoint.parse(address)
+    except ValueError:
+        return False
+    own = rf"{re.escape(series.prefix)}({SUSPECT})?(-({RECONCILED}|{RESCUED})(-[0-9a-f]+)?)?"
+    return point.location == series.location and bool(re.fullmatch(own, point.name.prefix))
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,13 @@ class Environment:
         """A number within the variable's limits. None if the variable is unset and has no default."""
         return self.number(variable) if self.text(variable) else None
 
+    def fraction(self, variable: Variable) -> float:
+        """A number from 0 to 1."""
+        value = self.text(variable)
+        if not re.fullmatch(r"0(\.[0-9]{1,10})?|1(\.0{1,10})?", value):
+            raise _refusal(variable, value, variable.expected)
+        return float(value)
+
     def choice(self, variable: Variable) -> str:
         """One of the variable's choices. Empty if there is no default and the variable is unset."""
         return _chosen(variable, self.text(variable))

@@ -115,6 +115,12 @@ class CaptureStarved(ToolError):
     exit_code = 18
 
 
+class BackupSuspect(ToolError):
+    """The backup was saved, but may not continue the one before it: of another cluster, rolled back or much smaller"""
+
+    exit_code = 19
+
+
 class BucketMissing(ToolError):
     """The bucket or directory for backups does not exist"""
 

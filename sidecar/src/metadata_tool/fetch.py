@@ -54,7 +54,8 @@ def require_match(point: RestorePoint, manifest: Manifest) -> None:
     Raises:
         ArchiveCorrupt: the manifest has another prefix or time.
     """
-    if (manifest.prefix, manifest.timestamp) != (point.name.prefix, point.name.timestamp):
+    prefixes = point.name.prefix, point.name.sound.prefix
+    if manifest.prefix not in prefixes or manifest.timestamp != point.name.timestamp:
         raise ArchiveCorrupt(
             f"the file was renamed, its original name is {manifest.prefix}-{manifest.timestamp}.tar.gz", USE_ANOTHER
         )

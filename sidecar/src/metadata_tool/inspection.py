@@ -42,12 +42,16 @@ class Inspection:
 
     def as_text(self) -> str:
         """The same for people, with the total of the coverage (docs/recovery.md)."""
-        nested = ("snapshot", "coverage", "outline", "origin")
+        nested = ("snapshot", "coverage", "outline", "origin", "identity", "predecessor", "suspect")
         fields = {key: value for key, value in self.manifest.to_json().items() if key not in nested}
         fields |= {f"snapshot.{key}": value for key, value in self.manifest.to_json()["snapshot"].items()}
+        if self.manifest.predecessor:
+            fields["predecessor"] = self.manifest.predecessor.get("name", "")
         lines = [*_rows(fields)]
         if origin := self._origin():
             lines += ["", "ORIGIN (this backup was not captured from a ZooKeeper)", *_rows(origin)]
+        if self.manifest.suspect:
+            lines += ["", "SUSPECT WHEN IT WAS MADE (why it may not continue its predecessor)", *self.manifest.suspect]
         if coverage := self._coverage():
             lines += ["", "COVERAGE (what a restore of scope bookies-lost brings back and loses)", *_rows(coverage)]
         if self.migration and self.migration.warning:

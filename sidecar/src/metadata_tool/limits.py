@@ -49,5 +49,7 @@ METRIC_NAMESPACES = 100
 
 # A backup
 
+MANIFESTS_READ = 10
+"""Backups whose manifests are read to find the newest one. The others are ignored, so that no search lasts long."""
 COVERED_NAMESPACES = 100
 """Namespaces that the manifest lists: those that would lose most."""

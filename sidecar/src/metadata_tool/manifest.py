@@ -54,14 +54,23 @@ class Manifest:
     """What a restore may assume before it has read the tree (TreeSummary.to_json). None in older backups."""
     origin: dict[str, Any] | None = None
     """How the file was made, if it was not captured from a ZooKeeper (docs/format.md). None otherwise."""
+    identity: dict[str, Any] | None = None
+    """Which cluster the tree is of (Identity.to_json). None in older backups."""
+    predecessor: dict[str, Any] | None = None
+    """The sound backup that this one was compared with (Tree.to_json). None if there was none."""
+    suspect: tuple[str, ...] = ()
+    """Why the backup may not continue its predecessor. Empty if it does."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields of manifest.json. Zxids are in hex, as in ZooKeeper's logs and file names."""
-        optional = {
+        optional: dict[str, Any] = {
             "unprovenAcls": self.unproven_acls,
             "coverage": self.coverage,
             "outline": self.summary,
             "origin": self.origin,
+            "identity": self.identity,
+            "predecessor": self.predecessor,
+            "suspect": list(self.suspect) or None,
         }
         return {
             "formatVersion": self.format_version,
@@ -122,6 +131,9 @@ class Manifest:
             coverage=fields.optional("coverage"),
             summary=fields.optional("outline"),
             origin=fields.optional("origin"),
+            identity=fields.optional("identity"),
+            predecessor=fields.optional("predecessor"),
+            suspect=fields.texts("suspect"),
         )
         manifest._check()
         return manifest
@@ -176,6 +188,11 @@ class _Fields:
 
     def optional(self, key: str) -> dict[str, Any] | None:
         return self._get(key, dict) if self.has(key) else None
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts, without those that cannot be printed. Empty if it is absent or something else."""
+        found = self._value.get(key)
+        return tuple(str(text) for text in found if str(text).isprintable()) if isinstance(found, list) else ()
 
     def _in_range(self, key: str, value: int) -> int:
         if not 0 <= value < 1 << 63:

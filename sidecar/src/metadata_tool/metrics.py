@@ -12,6 +12,7 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from metadata_tool.backup import BackupResult
+from metadata_tool.catalog import Backup, sound
 from metadata_tool.limits import METRIC_NAMESPACES
 from metadata_tool.pulsar.coverage import OTHERS, CoverageCounts
 from metadata_tool.tiered_storage.scrub_result import ScrubResult, State, StateCounts
@@ -42,8 +43,14 @@ TIME_COMPRESSION = Metric(
 )
 TIME_UPLOAD = Metric("backup_execution_time_upload", "gauge", "Seconds of the last backup spent uploading.")
 LAST_SUCCESS = Metric(
-    "backup_last_success_timestamp_seconds", "gauge", "Start of the newest backup in epoch seconds. 0 if there is none."
+    "backup_last_success_timestamp_seconds",
+    "gauge",
+    "Start of the newest backup that is not suspect, in epoch seconds. 0 if there is none.",
 )
+SUSPECT = Metric(
+    "backup_suspect", "gauge", "1 if the newest backup is suspect, as it may not continue the one before it, else 0."
+)
+SUSPECT_TOTAL = Metric("backup_suspect_total", "counter", "Backups that were saved as suspect.")
 UNPROVEN_ACLS = Metric("backup_unproven_acls", "gauge", "Znodes of the last backup whose ACL could not be verified.")
 FINDINGS = Metric(
     "backup_tree_findings",
@@ -126,6 +133,8 @@ METRICS = (
     TIME_COMPRESSION,
     TIME_UPLOAD,
     LAST_SUCCESS,
+    SUSPECT,
+    SUSPECT_TOTAL,
     UNPROVEN_ACLS,
     FINDINGS,
     UNKNOWN,
@@ -148,11 +157,13 @@ class Metrics:
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
-    def existing(self, size_total: int, newest_timestamp: int) -> None:
-        """Set what the bucket held when the service started: bytes, and epoch ms of the newest backup (0 for none)."""
+    def existing(self, found: list[Backup]) -> None:
+        """Set what the bucket held when the service started: all backups, newest first."""
+        good = sound(found)
         with self._lock:
-            self._values[SIZE_TOTAL] = size_total
-            self._values[LAST_SUCCESS] = newest_timestamp / 1000
+            self._values[SIZE_TOTAL] = sum(backup.size for backup in found)
+            self._values[LAST_SUCCESS] = good[0].name.timestamp / 1000 if good else 0
+            self._values[SUSPECT] = bool(found and found[0].name.suspect)
 
     def failed(self) -> None:
         """Count a backup that failed."""
@@ -172,7 +183,7 @@ class Metrics:
                 TIME_PREPARE: report.seconds.prepare,
                 TIME_COMPRESSION: report.seconds.compression,
                 TIME_UPLOAD: report.seconds.upload,
-                LAST_SUCCESS: report.backup.name.timestamp / 1000,
+                SUSPECT: bool(report.doubts),
                 UNPROVEN_ACLS: report.manifest.unproven_acls or 0,
                 FINDINGS: len(report.findings),
                 UNKNOWN: report.coverage.unknown.count,
@@ -180,6 +191,10 @@ class Metrics:
                 MOVED: report.migration is not None and report.migration.moved,
                 LAST_CHANGE: report.last_change / 1000,
             }
+            if report.doubts:
+                self._values[SUSPECT_TOTAL] += 1
+            else:
+                self._values[LAST_SUCCESS] = report.backup.name.timestamp / 1000
             self._coverage = _bounded(report.coverage.by_loss(), CoverageCounts(), CoverageCounts.add)
 
     def scrub_failed(self) -> None:

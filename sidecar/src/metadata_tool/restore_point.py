@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from metadata_tool.catalog import LATEST, Backup, RestorePoint, Series, backups
+from metadata_tool.catalog import LATEST, Backup, RestorePoint, Series, backups, sound
 from metadata_tool.decision import Action, Decision, decide
 from metadata_tool.errors import BackupMissing, NewerBackups, ToolError
 from metadata_tool.lifecycle import Heartbeat
@@ -51,7 +51,7 @@ def _choose(job: RestoreJob, open_store: Open, tiered: TieredStorage | None, hea
     """The backup that is wanted, or what is made of it and of tiered storage."""
     if isinstance(job.wanted, RestorePoint):
         point = job.wanted
-        _require_newest(job, point, (Series(point.location, point.name.prefix), *job.newer_in), open_store)
+        _require_newest(job, point, (Series(point.location, point.name.sound.prefix), *job.newer_in), open_store)
     else:
         point = _latest(job, job.wanted, open_store)
     return make_point(job, point, tiered, heartbeat) if tiered else point
@@ -63,13 +63,19 @@ def _to_choose(decision: Decision) -> bool:
 
 
 def newest(series: Series, open_store: Open) -> RestorePoint:
-    """The newest backup of a series.
+    """The newest backup of a series that is not suspect.
 
     Raises:
         BackupMissing: there is none.
         ToolError: the store cannot be listed.
     """
-    found = backups(open_store(series.location), series.prefix)
+    every = backups(open_store(series.location), series.prefix)
+    found = sound(every)
+    if every and not found:
+        raise BackupMissing(
+            f"all backups in {series.location} are suspect, such as {every[0].uri}",
+            f"Look at them with `metadata-tool inspect`. To restore one, name it in place of {LATEST}",
+        )
     if not found:
         raise BackupMissing(
             f"there is no backup named {series.prefix}-<epoch ms>.tar.gz in {series.location}",
@@ -116,4 +122,5 @@ def _newer(point: RestorePoint, place: Series, open_store: Open) -> list[Backup]
     except ToolError as error:
         hint = "To restore without checking for newer backups, set ALLOW_OLDER=true (restore.allowOlder)"
         raise type(error)(error.message, f"{error.hint}. {hint}") from error
-    return [backup for backup in found if backup.name.timestamp > point.name.timestamp]
+    compared = found if point.name.suspect else sound(found)
+    return [backup for backup in compared if backup.name.timestamp > point.name.timestamp]

@@ -16,6 +16,7 @@ from gunicorn.app.base import BaseApplication
 from metadata_tool import backup, limits
 from metadata_tool.admin_port.worker import AdminWorker, SingleWorkerArbiter, ignore_signals
 from metadata_tool.catalog import backups
+from metadata_tool.history import History
 from metadata_tool.metrics import Metrics
 from metadata_tool.ports import listen
 from metadata_tool.scrub_process import ScrubProcess
@@ -104,7 +105,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         known = AclCache(self._kept.enter_context(scratch(settings.job.spool_dir)))
         self._scrubber = self._make_scrubber(metrics)
         offer = self._scrubber.offer if self._scrubber else None
-        back_up = partial(backup.run, settings.job, self._store, known=known, offer=offer)
+        back_up = partial(backup.run, settings.job, self._store, known=known, history=History(), offer=offer)
         self._service = Service(back_up, existing, settings.interval, metrics)
         return create_app(existing, metrics, self._service, self._scrubber)
 

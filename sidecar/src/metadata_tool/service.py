@@ -37,7 +37,9 @@ class Service:
         self._stalled_after = stalled_after
         self._heartbeat = Heartbeat()
         self.last_report: BackupResult | None = None
-        """The last successful backup since the service started."""
+        """The last sound backup since the service started."""
+        self.last_suspect: BackupResult | None = None
+        """The last backup, if it is suspect."""
         self.last_failure = ""
         """Why the last backup failed. Empty until the first backup has ended, and after a successful one."""
         self._thread = threading.Thread(target=self._run, name="backup")
@@ -95,7 +97,7 @@ class Service:
         except Exception:
             log.exception("the bucket could not be listed, because of %s", FAULT)
             return
-        self._metrics.existing(sum(backup.size for backup in found), found[0].name.timestamp if found else 0)
+        self._metrics.existing(found)
 
     def _once(self) -> None:
         try:
@@ -110,7 +112,11 @@ class Service:
             self._failed(FAULT)
             log.exception("backup failed because of %s", FAULT, extra=_fields(fault, ToolError.exit_code))
         else:
-            self.last_report, self.last_failure = report, ""
+            if report.doubts:
+                self.last_suspect = report
+            else:
+                self.last_report, self.last_suspect = report, None
+            self.last_failure = ""
             self._metrics.succeeded(report)
 
     def _with_next(self, error: ToolError) -> str:

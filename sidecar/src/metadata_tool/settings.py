@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metadata_tool import variables as var
 from metadata_tool.backup import BackupJob
-from metadata_tool.catalog import LATEST, PREFIX, RestorePoint, Series
+from metadata_tool.catalog import LATEST, PREFIX, SUSPECT, RestorePoint, Series
 from metadata_tool.environment import Environment
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
@@ -168,7 +168,10 @@ class Settings:
     def prefix(self) -> str:
         """The prefix of the backups' names."""
         return self._read.matching(
-            var.BACKUP_PREFIX, PREFIX, "up to 200 letters, digits, '.', '_' and '-', with a letter or digit first"
+            var.BACKUP_PREFIX,
+            PREFIX,
+            "up to 200 letters, digits, '.', '_' and '-', with a letter or digit first, "
+            f"and must not end with {SUSPECT}, as the prefix of suspect backups does",
         )
 
     def series(self) -> Series:
@@ -372,6 +375,7 @@ class Settings:
             prefix=self.prefix(),
             managed_ledger_path=self._managed_ledger_path(),
             spool_dir=self.spool_dir(),
+            max_shrink=self._read.fraction(var.MAX_SHRINK),
         )
 
     def _read_limits(self) -> ReadLimits:

@@ -6,13 +6,26 @@ from typing import Literal
 from metadata_tool.tiered_storage.claims import UNDERSTOOD
 from metadata_tool.zookeeper.limits import ReadLimits
 
-COMMANDS = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "rescue", "restore", "rules")
+COMMANDS = (
+    "serve",
+    "backup",
+    "list",
+    "verify",
+    "inspect",
+    "scrub",
+    "accept",
+    "reconcile",
+    "rescue",
+    "restore",
+    "rules",
+)
 _BACKUP = ("serve", "backup")
 _ENSEMBLE = (*_BACKUP, "restore")
-_UPLOAD = (*_BACKUP, "reconcile", "rescue", "restore")
+_UPLOAD = (*_BACKUP, "accept", "reconcile", "rescue", "restore")
 _RESCUE = ("rescue",)
-_STORE = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "rescue", "restore")
-_SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "reconcile", "rescue", "restore")
+_SERIES = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "rescue", "restore")
+_STORE = (*_SERIES, "accept")
+_SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "accept", "reconcile", "rescue", "restore")
 _OF_A_TREE = ("serve", "scrub", "reconcile", "restore")
 _TIERED = (*_OF_A_TREE, "rescue")
 _DEFAULT = ReadLimits()
@@ -34,7 +47,7 @@ class Variable:
     readers: tuple[str, ...]
     meaning: str
     default: str = ""
-    kind: Literal["text", "path", "number", "switch", "choice"] = "text"
+    kind: Literal["text", "path", "number", "fraction", "switch", "choice"] = "text"
     low: int | None = None
     high: int | None = None
     unit: str = ""
@@ -44,13 +57,15 @@ class Variable:
     @property
     def values(self) -> str:
         """The values that are allowed, for a table, such as `1 to 64 sessions`. Empty if the meaning says it."""
-        if self.kind == "number":
+        if self.low is not None:
             return f"{self.low} to {self.high}{self.unit and f' {self.unit}'}"
         return " or ".join(filter(None, (", ".join(self.choices[:-1]), *self.choices[-1:])))
 
     @property
     def expected(self) -> str:
         """The same for a sentence, such as `a number of sessions from 0 to 64`."""
+        if self.kind == "fraction":
+            return f"a fraction from {self.low} to {self.high}, such as 0.5"
         if self.kind == "number":
             return f"a number{self.unit and f' of {self.unit}'} from {self.low} to {self.high}"
         return self.values
@@ -166,7 +181,7 @@ ZOOKEEPER_ACL_BATCH = _number(
 )
 BUCKET = Variable(
     "BUCKET",
-    _STORE,
+    _SERIES,
     "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`. "
     "`verify`, `inspect`, `scrub`, `reconcile` and `restore` need it only to find `latest`, "
     "and `rescue` only without --to",
@@ -174,8 +189,9 @@ BUCKET = Variable(
 )
 BACKUP_PREFIX = Variable(
     "BACKUP_PREFIX",
-    _STORE,
-    "Backups are named `<prefix>-<epoch ms>.tar.gz`. `latest` is the newest of them",
+    _SERIES,
+    "Backups are named `<prefix>-<epoch ms>.tar.gz`, and `latest` is the newest of them. "
+    "The prefix must not end with `-suspect`",
     "metadata-backup",
 )
 BACKUP_INTERVAL = _number(
@@ -194,6 +210,16 @@ WEB_SERVER_PORT = _number(
     default=8088,
     low=1,  # Container runtimes may let every user bind low ports (net.ipv4.ip_unprivileged_port_start).
     high=65535,
+)
+MAX_SHRINK = Variable(
+    "MAX_SHRINK",
+    _BACKUP,
+    "The fraction of its znodes, or of their bytes, that the tree may lose from one backup to the next. "
+    "A backup that has lost more is suspect",
+    "0.5",
+    "fraction",
+    low=0,
+    high=1,
 )
 MANAGED_LEDGER_PATH = Variable(
     "MANAGED_LEDGER_PATH",

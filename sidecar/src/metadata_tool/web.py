@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from metadata_tool import limits
 from metadata_tool.backup import BackupResult
-from metadata_tool.catalog import Backup, rfc3339
+from metadata_tool.catalog import Backup, rfc3339, sound
 from metadata_tool.errors import ToolError
 from metadata_tool.listing import SharedListing
 from metadata_tool.metrics import CONTENT_TYPE, Metrics
@@ -29,7 +29,11 @@ class Loop(Protocol):
 
     @property
     def last_report(self) -> BackupResult | None:
-        """The last successful backup since the service started."""
+        """The last sound backup since the service started."""
+
+    @property
+    def last_suspect(self) -> BackupResult | None:
+        """The last backup, if it is suspect."""
 
     @property
     def last_failure(self) -> str:
@@ -65,9 +69,18 @@ def create_app(
     @app.get("/backup/latest")
     def latest() -> Answer:
         found = listed().found
+        good = sound(found)
         if not found:
             return _error(404, "there is no backup yet")
-        return _json({**found[0].as_json(), **_content(found[0], loop.last_report)})
+        if not good:
+            return _error(404, f"all backups are suspect, such as {found[0].uri}")
+        return _json(
+            {
+                **good[0].as_json(),
+                **_content(good[0], loop.last_report),
+                **_suspect(found[0], loop.last_suspect),
+            }
+        )
 
     @app.get("/backup/list")
     def backup_list() -> Response:
@@ -124,6 +137,15 @@ def _content(newest: Backup, report: BackupResult | None) -> dict[str, Any]:
         "findings": findings,
         **_migration(report),
     }
+
+
+def _suspect(newest: Backup, report: BackupResult | None) -> dict[str, Any]:
+    """`suspectBackup` if the newest backup is suspect, with the reasons if this service made it."""
+    if not newest.name.suspect:
+        return {}
+    known = report is not None and report.backup.name == newest.name
+    reasons = {"reasons": list(report.doubts)} if report and known else {}
+    return {"suspectBackup": {**newest.as_json(), **reasons}}
 
 
 def _migration(report: BackupResult) -> dict[str, Any]:

@@ -33,11 +33,21 @@ def test_znodes_pass_through_unchanged(nodes: list[Node]) -> None:
 
 def test_facts_and_coverage() -> None:
     """One scan gives the facts and the coverage, of the last topic too."""
-    facts, coverage, placement = scanned(tree(CONTENT))
+    facts, coverage, placement, _ = scanned(tree(CONTENT))
     assert (7, ["old"], {"/ledgers/idgen"}) == (facts.highest_id, facts.own_clusters, facts.counters)
     assert (True, True) == (placement.topics, placement.clusters)
     total = coverage.total
     assert (1, 1, 1, 1) == (total.topics, total.cursors, total.cursors_in_bookkeeper, total.schemas)
+
+
+def test_kept_znodes() -> None:
+    """The znodes that are asked for are in the result as they are in the tree."""
+    nodes = tree(CONTENT)
+    scan = TreeScan(Layout(), keep=[b"/ledgers/idgen", b"/missing", b"/managed-ledgers"])
+    for node in nodes:
+        scan.add(node)
+    expected = {node.path: node for node in nodes if node.path in {b"/ledgers/idgen", b"/managed-ledgers"}}
+    assert expected == scan.result().kept
 
 
 def test_topic_at_the_end() -> None:

@@ -1,6 +1,6 @@
 """Scans a tree once: for the facts that a recovery needs, its coverage, and where Pulsar's metadata is."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounter
@@ -19,12 +19,16 @@ class ScanResult(NamedTuple):
     facts: TreeFacts
     coverage: Coverage
     placement: Placement
+    kept: Mapping[bytes, Node]
+    """The znodes that the scan was asked to keep, as far as they are in the tree, by their paths."""
 
 
 class TreeScan:
     """Takes every znode of a tree once, in tree order."""
 
-    def __init__(self, layout: Layout, limits: ScanLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, layout: Layout, limits: ScanLimits = DEFAULT_LIMITS, keep: Collection[bytes] = ()) -> None:
+        """`keep` are the paths of znodes that the result has as they are."""
+        self._keep, self._kept = frozenset(keep), dict[bytes, Node]()
         self._decoder = TopicDecoder(layout)
         self._facts, self._coverage = FactCollector(layout, limits), CoverageCounter(layout, limits)
         self._placement = PlacementFinder(layout)
@@ -35,6 +39,8 @@ class TreeScan:
     def add(self, node: Node) -> None:
         """Scan the next znode."""
         path, stat = node[0], node[3]
+        if path in self._keep:
+            self._kept[path] = node
         if stat[MZXID] > self._newest[0]:
             self._newest = stat[MZXID], stat[MTIME]
         if not path.startswith(self._placement.skip):
@@ -58,4 +64,4 @@ class TreeScan:
         """Everything that was found. Call it at the end of the tree."""
         self._coverage.finish()
         self._facts.facts.last_change = int.from_bytes(self._newest[1], signed=True)
-        return ScanResult(self._facts.facts, self._coverage.coverage, self._placement.placement)
+        return ScanResult(self._facts.facts, self._coverage.coverage, self._placement.placement, self._kept)
