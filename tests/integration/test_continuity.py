@@ -2,13 +2,17 @@
 
 import json
 import shutil
+import tarfile
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ci.parts.zookeeper import NEWEST
+from metadata_tool import archive
 from metadata_tool.errors import ArchiveCorrupt, BackupSuspect, SettingError, StoreFailed
 from support import seed
 from support.damage import damage
@@ -284,6 +288,55 @@ def test_two_clusters_under_one_prefix(settings: Settings, tmp_path: Path) -> No
         assert sound == latest(settings)
     finally:
         second.stop()
+
+
+def dated(uri: str, timestamp: int, folder: Path, tmp_path: Path) -> Path:
+    """A backup as it would be if it had been made at another time, in place of the one that was made."""
+    path = folder / uri.rpartition("/")[2]
+    with tarfile.open(path) as tar:
+        tar.extractall(tmp_path / "unpacked", filter="data")
+    with archive.opened(path) as backup:
+        described = replace(backup.manifest, timestamp=timestamp)
+    target = folder / f"pulsar-{timestamp}.tar.gz"
+    archive.pack(target, described, tmp_path / "unpacked" / described.snapshot.name, lambda: None)
+    path.unlink()
+    return target
+
+
+@pytest.mark.usefixtures("cluster")
+def test_names_never_go_back(settings: Settings, folder: Path, tmp_path: Path) -> None:
+    """After a backup of a clock that was a year ahead, each name is the next one, and the log tells of the clock."""
+    ahead = time.time_ns() // 1_000_000 + 1000 * 365 * 86_400
+    dated(back_up(settings), ahead, folder, tmp_path)
+    for number in (1, 2):
+        outcome = run("backup", settings=settings)
+        assert (0, f"file://{folder}/pulsar-{ahead + number}.tar.gz\n") == (outcome.exit_code, outcome.output)
+        assert "has a later time, so this backup is named as the next one after it. Check the clock" in outcome.said
+        assert outcome.output.strip() == latest(settings)
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("kind", ["pulsar", "pulsar-suspect"])
+def test_foreign_object_of_the_future(kind: str, settings: Settings, folder: Path, tmp_path: Path) -> None:
+    """An object that looks like a backup far in the future is neither latest nor leads the names."""
+    before = time.time_ns() // 1_000_000
+    first = back_up(settings)
+    foreign = folder / f"{kind}-99999999999999.tar.gz"
+    for content in (b"somebody else's", (folder / first.rpartition("/")[2]).read_bytes()):
+        foreign.write_bytes(content)
+        made = back_up(settings)
+        assert before < int(made.rpartition("-")[2].partition(".")[0]) <= time.time_ns() // 1_000_000
+        assert made == latest(settings)
+    service = Service({**settings, "SPOOL_DIR": str(tmp_path)}, tmp_path / "log")
+    try:
+        service.process.wait_until(lambda: service.get("/backup/latest")[0] == 200)
+        assert "99999999999999" not in service.get("/backup/latest")[1]
+        service.wait_for("backup_count", 1)
+        assert abs(time.time() - service.metric("backup_last_success_timestamp_seconds")) < 600
+        assert "99999999999999" not in service.get("/backup/latest")[1]
+    finally:
+        assert 0 == service.process.stop()
+    assert "99999999999999.tar.gz does not count as a backup" in service.process.output()
 
 
 def test_service(cluster: Cluster, settings: Settings, bucket: Bucket, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from metadata_tool.catalog import backups
-from metadata_tool.errors import StoreUnreachable, ToolError
+from metadata_tool.errors import ArchiveUnsupported, StoreUnreachable, ToolError
 from metadata_tool.history import History
 from metadata_tool.limits import MANIFESTS_READ
 from metadata_tool.location import Location
@@ -103,6 +103,34 @@ def test_unreadable_store(store: Watched, caplog: pytest.LogCaptureFixture) -> N
     assert 2 == len(caplog.records)
     store.error = None
     assert f"pulsar-{TIMESTAMP}.tar.gz" == newest(history, store)
+
+
+def test_genuine_leaves_out_what_leads_and_is_no_backup(store: Watched, folder: Path) -> None:
+    """Files before the newest backup of each kind that are no backups are left out. Older ones are not read."""
+    for name in ("pulsar-99999999999999", "pulsar-99999999999998", "pulsar-suspect-99999999999997", "pulsar-7"):
+        (folder / f"{name}.tar.gz").write_bytes(b"x")
+    history = History()
+    for _ in range(2):
+        found = history.genuine(store, backups(store, "pulsar"))
+        assert [f"pulsar-{TIMESTAMP}.tar.gz", "pulsar-7.tar.gz"] == [str(backup.name) for backup in found]
+    assert 4 == len(store.asked)
+
+
+def test_genuine_finds_the_newest_sound_one(store: Watched, folder: Path) -> None:
+    """Behind a suspect backup, the newest sound one is looked for too."""
+    made = make_backup(folder, timestamp=TIMESTAMP + 9)
+    (folder / str(made.name)).rename(folder / str(made.name.as_suspect))
+    (folder / f"pulsar-{TIMESTAMP + 5}.tar.gz").write_bytes(b"x")
+    found = History().genuine(store, backups(store, "pulsar"))
+    assert [TIMESTAMP + 9, TIMESTAMP] == [backup.name.timestamp for backup in found]
+
+
+def test_genuine_keeps_what_is_not_known(store: Watched) -> None:
+    """A file that cannot be read, or that a later version wrote, is not called foreign."""
+    every = backups(store, "pulsar")
+    for error in (StoreUnreachable("no answer"), ArchiveUnsupported("format 2")):
+        store.error = error
+        assert every == History().genuine(store, every)
 
 
 def test_a_few_are_tried(store: Watched, folder: Path) -> None:

@@ -1,6 +1,6 @@
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import pytest
@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metadata_tool.catalog import Backup, BackupName
 from metadata_tool.limits import METRIC_NAMESPACES
-from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, SCRUB, Metrics
+from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, SCRUB, Clock, Metrics
 from metadata_tool.pulsar.coverage import OTHERS, Coverage, CoverageCounts
 from metadata_tool.pulsar.limits import ScanLimits
 from metadata_tool.pulsar.migration import Migration
@@ -57,8 +57,8 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    """The metrics of a new service."""
-    return Metrics()
+    """The metrics of a new service, a minute after the last backup."""
+    return Metrics(Clock(lambda: TIMESTAMP / 1000 + 60, lambda: 7.0))
 
 
 def test_counters_are_written_as_promised(metrics: Metrics) -> None:
@@ -177,6 +177,67 @@ def test_existing_backups_are_shown(found: list[Backup], expected: tuple[int, fl
     assert 0 == samples(metrics)["backup_count"]
 
 
+YEAR = 365 * 86_400
+
+
+@dataclass
+class Times:
+    """Two clocks that a test sets."""
+
+    time: float = TIMESTAMP / 1000
+    elapsed: float = 1000.0
+
+    def pass_by(self, seconds: float) -> None:
+        """Let time go on."""
+        self.time += seconds
+        self.elapsed += seconds
+
+    def age(self, metrics: Metrics) -> float:
+        """The age of the newest backup, as an alert computes it."""
+        return self.time - samples(metrics)["backup_last_success_timestamp_seconds"]
+
+
+@pytest.fixture
+def times() -> Times:
+    """Clocks that are right."""
+    return Times()
+
+
+@pytest.fixture
+def timed(times: Times) -> Metrics:
+    """Metrics with these clocks."""
+    return Metrics(Clock(lambda: times.time, lambda: times.elapsed))
+
+
+@pytest.mark.parametrize("jump", [0, -YEAR, -5])
+def test_age_goes_on_after_a_clock_was_set_back(jump: float, times: Times, timed: Metrics) -> None:
+    """However far the clock is set back, the age of the newest backup counts the seconds that pass."""
+    times.pass_by(2.25)
+    timed.succeeded(report())
+    times.time += jump
+    times.pass_by(100)
+    assert 102.25 == pytest.approx(times.age(timed), abs=5.1)
+    times.pass_by(1000)
+    assert 1102.25 == pytest.approx(times.age(timed), abs=5.1)
+
+
+def test_backup_of_a_clock_that_was_ahead(times: Times, timed: Metrics) -> None:
+    """A backup that was made while the clock was a year ahead, and one named after it, have the right age."""
+    for timestamp in (TIMESTAMP + 1000 * YEAR, TIMESTAMP + 1000 * YEAR + 1):
+        times.pass_by(600)
+        timed.succeeded(report(timestamp))
+        times.pass_by(300)
+        assert 302.25 == pytest.approx(times.age(timed))
+
+
+def test_existing_backup_of_the_future(times: Times, timed: Metrics) -> None:
+    """After a restart, the age of a backup with a time in the future counts from the restart."""
+    timed.existing([backup(TIMESTAMP + 1000 * YEAR, size=7)])
+    for expected in (0, 500):
+        assert expected == pytest.approx(times.age(timed))
+        times.pass_by(500)
+
+
 def test_suspect_backup(metrics: Metrics) -> None:
     """A suspect backup is told and counted, and the newest backup is still the sound one before it."""
     metrics.succeeded(report())
@@ -187,8 +248,9 @@ def test_suspect_backup(metrics: Metrics) -> None:
     assert (0, 1) == (samples(metrics)["backup_suspect"], samples(metrics)["backup_suspect_total"])
 
 
-def test_large_numbers_are_exact(metrics: Metrics) -> None:
+def test_large_numbers_are_exact() -> None:
     """Bytes and timestamps are whole numbers to the last digit, never 1e+16."""
+    metrics = Metrics(Clock(lambda: 3e9))
     metrics.existing([backup(2_000_000_000_000, size=12_345_678_901_234_567)])
     assert "backup_size_total 12345678901234567" in lines(metrics)
     assert "backup_last_success_timestamp_seconds 2000000000" in lines(metrics)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metadata_tool import __version__, archive, identity, root_cause
-from metadata_tool.catalog import Backup, BackupName, Series, backups, sound
+from metadata_tool.catalog import Backup, BackupName, Series, backups, rfc3339, sound
 from metadata_tool.continuity import Tree, Verdict, judge
 from metadata_tool.derived_backup import stems_from
 from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound, SpoolFailed
@@ -125,7 +125,8 @@ def run(
 
     `known` has the cached ACLs of the last backup, and `history` the last manifests, which make this one faster.
 
-    `offer` is called with the file of a sound backup once it is in the bucket. It may move the file, which is otherwise deleted.
+    `offer` is called with the file of a sound backup once it is in the bucket. It may move the file, which is deleted
+    otherwise.
 
     Raises:
         ToolError: the backup failed, and the bucket holds nothing of it. The type says why.
@@ -134,7 +135,7 @@ def run(
     history = history or History()
     series = Series(store.location, job.prefix)
     earlier = history.newest(store, sound(before))
-    name = _new_name(job.prefix, before)
+    name = _new_name(job.prefix, before, history.genuine(store, before)[:1])
     with _giving_up_without_room(known), workspace(job.spool_dir) as workdir:
         phases = _Phases()
         captured_manifest, snapshot_path, found = _prepare(
@@ -169,8 +170,7 @@ def run(
         last_change=found.facts.last_change,
         doubts=verdict.doubts,
     )
-    if not verdict.doubts:
-        history.add(result.backup, manifest)
+    history.add(result.backup, manifest)
     _log(result)
     _log_verdict(result, verdict, earlier and earlier[0])
     return result
@@ -199,10 +199,20 @@ def _giving_up_without_room(known: AclCache | None) -> Iterator[None]:
         raise
 
 
-def _new_name(prefix: str, existing: list[Backup]) -> BackupName:
-    """A name with the current time. If a backup has that name already, the next millisecond that is free."""
+def _new_name(prefix: str, existing: list[Backup], newest: list[Backup]) -> BackupName:
+    """A name with the current time, and in any case a later one than that of the newest backup, that no file has."""
     taken = {backup.name.timestamp for backup in existing}
     timestamp = time.time_ns() // 1_000_000
+    for last in newest:
+        if last.name.timestamp > timestamp:
+            log.warning(
+                "the clock says %s, but %s has a later time, so this backup is named as the next one after it. "
+                "Check the clock",
+                rfc3339(timestamp),
+                last.uri,
+                extra={"backup": last.uri},
+            )
+            timestamp = last.name.timestamp + 1
     while timestamp in taken:
         timestamp += 1
     return BackupName(prefix, timestamp)

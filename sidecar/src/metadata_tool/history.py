@@ -5,8 +5,8 @@ import logging
 from threading import Lock
 
 from metadata_tool.archive import MANIFEST_WITHIN, Archive
-from metadata_tool.catalog import Backup, RestorePoint
-from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, ToolError
+from metadata_tool.catalog import Backup, RestorePoint, sound
+from metadata_tool.errors import ArchiveCorrupt, ToolError
 from metadata_tool.fetch import require_match
 from metadata_tool.limits import MANIFESTS_READ
 from metadata_tool.manifest import Manifest
@@ -15,33 +15,43 @@ from metadata_tool.store import Store
 log = logging.getLogger(__name__)
 
 
+_Key = tuple[str, int]
+"""The name and the size of a file."""
+_KEPT = 4 * MANIFESTS_READ
+"""How many files are remembered, those that were read last."""
+_UNREAD = object()
+
+
 class History:
     """Manifests of the newest backups, each read once. Several threads may use it.
 
-    Without a manifest, a file is no backup: somebody else's, or damaged.
+    A file without a manifest of its own name is no backup: somebody else's, renamed, or damaged.
     """
 
     def __init__(self) -> None:
-        self._read: dict[tuple[str, int], Manifest | None] = {}
-        """By name and size. None for a file without a manifest."""
+        self._read: dict[_Key, Manifest | None] = {}
+        """None for a file that is no backup."""
         self._lock = Lock()
 
     def add(self, backup: Backup, manifest: Manifest) -> None:
         """Note a backup that was just made."""
         with self._lock:
-            self._read[str(backup.name), backup.size] = manifest
+            self._keep(_key(backup), manifest)
 
     def newest(self, store: Store, found: list[Backup]) -> tuple[Backup, Manifest] | None:
         """The newest of these backups that is one, with its manifest. `found` has them newest first.
 
         A few are tried. If no manifest can be read, a warning says so and the result is None.
         """
-        candidates = found[:MANIFESTS_READ]
-        with self._lock:
-            keys = {_key(backup) for backup in candidates}
-            self._read = {key: manifest for key, manifest in self._read.items() if key in keys}
-            for backup in candidates:
-                if manifest := self._manifest(store, backup):
+        for backup in found[:MANIFESTS_READ]:
+            try:
+                manifest = self._manifest(store, backup)
+            except ToolError as error:
+                log.warning(
+                    "the manifest of %s cannot be read, because %s", backup.uri, error, extra={"backup": backup.uri}
+                )
+            else:
+                if manifest:
                     return backup, manifest
         if found:
             log.warning(
@@ -51,35 +61,49 @@ class History:
             )
         return None
 
+    def genuine(self, store: Store, found: list[Backup]) -> list[Backup]:
+        """The same backups without files at their head that are no backups, so that the first of each kind is one.
+
+        A file that cannot be read, or has a later format, stays.
+        """
+        for kind in (found, sound(found)):
+            for backup in kind[:MANIFESTS_READ]:
+                try:
+                    if self._manifest(store, backup):
+                        break
+                except ToolError:
+                    break
+        with self._lock:
+            return [backup for backup in found if self._read.get(_key(backup), _UNREAD) is not None]
+
     def _manifest(self, store: Store, backup: Backup) -> Manifest | None:
+        """The manifest of a backup. None if it is no backup. Raises ToolError if that is not known."""
         key = _key(backup)
-        if key not in self._read:
-            try:
-                self._read[key] = _read(store, backup)
-            except (ArchiveCorrupt, ArchiveUnsupported) as error:
-                self._read[key] = None
-                log.warning(
-                    "%s does not count as a backup, because %s. Remove it if it is not yours",
-                    backup.uri,
-                    error.message,
-                    extra={"backup": backup.uri},
-                )
-            except ToolError as error:
-                log.warning(
-                    "the manifest of %s cannot be read, because %s",
-                    backup.uri,
-                    error,
-                    extra={"backup": backup.uri},
-                )
-        return self._read.get(key)
+        with self._lock:
+            if key not in self._read:
+                self._keep(key, _read(store, backup))
+            return self._read[key]
+
+    def _keep(self, key: _Key, manifest: Manifest | None) -> None:
+        if len(self._read) >= _KEPT:
+            self._read.pop(next(iter(self._read)))
+        self._read[key] = manifest
 
 
-def _key(backup: Backup) -> tuple[str, int]:
+def _key(backup: Backup) -> _Key:
     return str(backup.name), backup.size
 
 
-def _read(store: Store, backup: Backup) -> Manifest:
-    start = store.read_start(str(backup.name), MANIFEST_WITHIN)
-    manifest = Archive(io.BytesIO(start)).manifest
-    require_match(RestorePoint(store.location, backup.name), manifest)
+def _read(store: Store, backup: Backup) -> Manifest | None:
+    try:
+        manifest = Archive(io.BytesIO(store.read_start(str(backup.name), MANIFEST_WITHIN))).manifest
+        require_match(RestorePoint(store.location, backup.name), manifest)
+    except ArchiveCorrupt as error:
+        log.warning(
+            "%s does not count as a backup, because %s. Remove it if it is not yours",
+            backup.uri,
+            error.message,
+            extra={"backup": backup.uri},
+        )
+        return None
     return manifest

@@ -4,10 +4,11 @@ Nine names are promised to users. Two of them are counters without `_total`, whi
 this module writes the text itself, and appends the process metrics of prometheus_client.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
@@ -146,10 +147,31 @@ METRICS = (
 )
 
 
+def _elapsed() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time in epoch seconds, which may jump, and seconds from any start, which go on while a machine sleeps."""
+
+    time: Callable[[], float] = time.time
+    elapsed: Callable[[], float] = _elapsed
+
+
+class _Moment(NamedTuple):
+    """A moment by both clocks."""
+
+    time: float
+    elapsed: float
+
+
 class Metrics:
     """The current value of every metric. Several threads may use it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or Clock()
+        self._last_success = _Moment(0, 0)
         self._values = dict.fromkeys(METRICS, 0.0)
         self._lock = Lock()
         self._coverage: list[tuple[str, CoverageCounts]] = []
@@ -162,7 +184,7 @@ class Metrics:
         good = sound(found)
         with self._lock:
             self._values[SIZE_TOTAL] = sum(backup.size for backup in found)
-            self._values[LAST_SUCCESS] = good[0].name.timestamp / 1000 if good else 0
+            self._last_success = self._moment(good[0].name.timestamp / 1000 if good else 0, ago=0)
             self._values[SUSPECT] = bool(found and found[0].name.suspect)
 
     def failed(self) -> None:
@@ -194,7 +216,7 @@ class Metrics:
             if report.doubts:
                 self._values[SUSPECT_TOTAL] += 1
             else:
-                self._values[LAST_SUCCESS] = report.backup.name.timestamp / 1000
+                self._last_success = self._moment(report.backup.name.timestamp / 1000, ago=report.seconds.total)
             self._coverage = _bounded(report.coverage.by_loss(), CoverageCounts(), CoverageCounts.add)
 
     def scrub_failed(self) -> None:
@@ -211,7 +233,8 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
         with self._lock:
-            values, coverage, scrub = dict(self._values), self._coverage, self._scrub
+            values = {**self._values, LAST_SUCCESS: self._shown()}
+            coverage, scrub = self._coverage, self._scrub
         lines = []
         for metric, value in values.items():
             lines += [*_head(metric), f"{metric.name} {_number(value)}"]
@@ -220,6 +243,15 @@ class Metrics:
         for metric, of in SCRUB.items():
             lines += [*_head(metric), *(_sample(metric, name, of(counts)) for name, counts in scrub)]
         return "\n".join(lines).encode() + b"\n" + generate_latest(self._process)
+
+    def _moment(self, time: float, ago: float) -> _Moment:
+        """A time in epoch seconds, that was this many seconds ago if it is in the future."""
+        return _Moment(time, self._clock.elapsed() - ago)
+
+    def _shown(self) -> float:
+        """When the newest backup was started, never in the future, or its age would be nothing for so long."""
+        recorded, latest = self._last_success.time, self._clock.time()
+        return recorded if recorded <= latest else latest - (self._clock.elapsed() - self._last_success.elapsed)
 
 
 def _bounded(

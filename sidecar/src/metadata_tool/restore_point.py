@@ -8,6 +8,7 @@ from functools import partial
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, Series, backups, sound
 from metadata_tool.decision import Action, Decision, decide
 from metadata_tool.errors import BackupMissing, NewerBackups, ToolError
+from metadata_tool.history import History
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.peers import Meeting
@@ -69,7 +70,8 @@ def newest(series: Series, open_store: Open) -> RestorePoint:
         BackupMissing: there is none.
         ToolError: the store cannot be listed.
     """
-    every = backups(open_store(series.location), series.prefix)
+    store = open_store(series.location)
+    every = History().genuine(store, backups(store, series.prefix))
     found = sound(every)
     if every and not found:
         raise BackupMissing(

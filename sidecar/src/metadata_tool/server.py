@@ -15,7 +15,7 @@ from gunicorn.app.base import BaseApplication
 
 from metadata_tool import backup, limits
 from metadata_tool.admin_port.worker import AdminWorker, SingleWorkerArbiter, ignore_signals
-from metadata_tool.catalog import backups
+from metadata_tool.catalog import Backup, backups
 from metadata_tool.history import History
 from metadata_tool.metrics import Metrics
 from metadata_tool.ports import listen
@@ -100,12 +100,16 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask:
         settings = self._settings
-        existing = partial(backups, self._store, settings.job.prefix)
+        history = History()
+
+        def existing() -> list[Backup]:
+            return history.genuine(self._store, backups(self._store, settings.job.prefix))
+
         metrics = Metrics()
         known = AclCache(self._kept.enter_context(scratch(settings.job.spool_dir)))
         self._scrubber = self._make_scrubber(metrics)
         offer = self._scrubber.offer if self._scrubber else None
-        back_up = partial(backup.run, settings.job, self._store, known=known, history=History(), offer=offer)
+        back_up = partial(backup.run, settings.job, self._store, known=known, history=history, offer=offer)
         self._service = Service(back_up, existing, settings.interval, metrics)
         return create_app(existing, metrics, self._service, self._scrubber)
 
