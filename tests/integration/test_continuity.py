@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from ci.parts.zookeeper import NEWEST
-from metadata_tool import archive
+from metadata_tool import archive, backup
 from metadata_tool.errors import ArchiveCorrupt, BackupSuspect, SettingError, StoreFailed
+from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.settings import Settings as ToolSettings
+from metadata_tool.store import open_store
 from support import seed
 from support.damage import damage
 from support.processes import free_port
@@ -192,6 +195,17 @@ def test_shrunk(cluster: Cluster, settings: Settings) -> None:
     assert back_up({**settings, "MAX_SHRINK": "0.95"}) == latest(settings)
 
 
+def test_only_sound_backups_are_scrubbed(cluster: Cluster, settings: Settings) -> None:
+    """A suspect backup is not offered to scrubs, because it may promise nothing."""
+    read, offered = ToolSettings(settings), list[Path]()
+    store = open_store(read.store().location, read.store().options)
+    sound = backup.run(read.job(), store, Heartbeat(), offer=offered.append)
+    cluster.delete("/managed-ledgers")
+    suspect = backup.run(read.job(), store, Heartbeat(), offer=offered.append)
+    assert ((), True) == (sound.doubts, bool(suspect.doubts))
+    assert [str(sound.backup.name)] == [path.name for path in offered]
+
+
 def test_bucket_was_emptied(cluster: Cluster, settings: Settings, folder: Path) -> None:
     """The first backup into an empty prefix is sound."""
     back_up(settings)
@@ -295,8 +309,8 @@ def dated(uri: str, timestamp: int, folder: Path, tmp_path: Path) -> Path:
     path = folder / uri.rpartition("/")[2]
     with tarfile.open(path) as tar:
         tar.extractall(tmp_path / "unpacked", filter="data")
-    with archive.opened(path) as backup:
-        described = replace(backup.manifest, timestamp=timestamp)
+    with archive.opened(path) as opened:
+        described = replace(opened.manifest, timestamp=timestamp)
     target = folder / f"pulsar-{timestamp}.tar.gz"
     archive.pack(target, described, tmp_path / "unpacked" / described.snapshot.name, lambda: None)
     path.unlink()
