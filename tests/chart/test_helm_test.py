@@ -59,6 +59,12 @@ def test_backup_that_holds_a_cluster() -> None:
     [
         (200, LATEST, "s3a://b/p-1.tar.gz was made before the service started", "Read the log"),
         (200, LATEST | {"clusters": []}, "s3a://b/p-1.tar.gz holds no Pulsar cluster", "Initialise the metadata by"),
+        (
+            200,
+            LATEST | {"clusters": ["prod"], "suspectBackup": {"uri": "s3a://b/p-suspect-2.tar.gz"}},
+            "the newest one, s3a://b/p-suspect-2.tar.gz, is suspect",
+            "Read why in the log",
+        ),
         (404, {"error": "there is no backup yet"}, 'the admin port answered 404 {"error": "there is', "Read the log"),
     ],
 )

@@ -88,14 +88,14 @@ def test_volumes_grow(release: Release) -> None:
 
 def test_keys_rotate(surroundings: Surroundings, release: Release) -> None:
     """Refused keys show in `kubectl get` and `describe`. New keys in the Secret are used without a restart."""
-    values = {f"{BACKUP}.enable": "true", f"{BACKUP}.backupPrefix": "ops", "zookeeper.replicaCount": "1"}
+    values = {f"{BACKUP}.enable": "true", f"{BACKUP}.backupPrefix": "keys", "zookeeper.replicaCount": "1"}
     release.install(3, values)
     name = f"{release.name}-pulsar-backup-0"
 
     def pod() -> dict[str, Any]:
         return dict(release.pods("backup").get(name, {"status": {}}))
 
-    eventually("a backup appears", lambda: [key for key in surroundings.backups() if key.startswith("ops-")])
+    eventually("a backup appears", lambda: [key for key in surroundings.backups() if key.startswith("keys-")])
     eventually("it is ready", lambda: is_ready(pod()))
     before = pod()["metadata"]["uid"], pod()["status"]["containerStatuses"][0]["restartCount"]
     try:
@@ -105,7 +105,7 @@ def test_keys_rotate(surroundings: Surroundings, release: Release) -> None:
         assert "backup_failure_count" in surroundings.ask(f"{release.name}-pulsar-backup", 8088, "/metrics")
         surroundings.set_keys("another-key", "another-secret-of-the-tests")
         eventually("it is ready again", lambda: is_ready(pod()))
-        assert [key for key in surroundings.backups() if key.startswith("ops-")]
+        assert [key for key in surroundings.backups() if key.startswith("keys-")]
         assert before == (pod()["metadata"]["uid"], pod()["status"]["containerStatuses"][0]["restartCount"])
         assert "another-secret-of-the-tests" not in kubectl("logs", name) + kubectl("describe", "pod", name)
     finally:

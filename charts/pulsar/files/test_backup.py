@@ -8,6 +8,7 @@ import urllib.request
 from typing import Any
 
 INITIALISE = "Initialise the metadata by `helm upgrade` with initialize=true, and wait for the next backup."
+DECIDE = "Read why in the log of the backup's pod, then accept it by `metadata-tool accept`, or repair ZooKeeper."
 READ_THE_LOG = "Read the log of the backup's pod."
 
 
@@ -16,6 +17,8 @@ def ask(url: str) -> tuple[dict[str, Any], str, str]:
     try:
         with urllib.request.urlopen(url, timeout=30) as reply:
             latest = json.load(reply)
+        if suspect := latest.get("suspectBackup"):
+            return latest, f"the newest one, {suspect['uri']}, is suspect", DECIDE
         if "clusters" not in latest:
             return latest, f"{latest['uri']} was made before the service started", READ_THE_LOG
         if not latest["clusters"]:
