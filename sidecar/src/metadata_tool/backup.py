@@ -148,13 +148,8 @@ def run(
         plain = manifest.snapshot.size
         phases.end("capture", f"captured {nodes} znodes at zxid {zxid}", uri, znodes=nodes, zxid=zxid, bytes=plain)
         packed = workdir / str(name)
-        size_non_compressed, sha256 = archive.pack(packed, manifest, snapshot_path, heartbeat)
-        snapshot_path.unlink()
-        _verify(packed, heartbeat)
+        size_non_compressed = _pack_and_upload(packed, manifest, snapshot_path, store, phases, heartbeat)
         size = packed.stat().st_size
-        phases.end("compress", f"compressed {plain} bytes to {size}", uri, bytes=size)
-        store.save(packed, sha256, str(name), heartbeat)
-        phases.end("upload", f"uploaded {size} bytes", uri, bytes=size)
         if offer and not verdict.doubts:
             offer(packed)
     result = BackupResult(
@@ -253,6 +248,21 @@ def _prepare(
         identity=Identity.of(found.kept, found.facts.own_clusters, layout).to_json(),
     )
     return manifest, path, found
+
+
+def _pack_and_upload(  # noqa: PLR0917  # what the last two phases need
+    packed: Path, manifest: Manifest, snapshot_path: Path, store: Store, phases: _Phases, heartbeat: Heartbeat
+) -> int:
+    """Make the file of a backup, verify it, and upload it under its name. Returns its size before the compression."""
+    uri = store.location.uri(packed.name)
+    size_non_compressed, sha256 = archive.pack(packed, manifest, snapshot_path, heartbeat)
+    snapshot_path.unlink()
+    _verify(packed, heartbeat)
+    size = packed.stat().st_size
+    phases.end("compress", f"compressed {manifest.snapshot.size} bytes to {size}", uri, bytes=size)
+    store.save(packed, sha256, packed.name, heartbeat)
+    phases.end("upload", f"uploaded {size} bytes", uri, bytes=size)
+    return size_non_compressed
 
 
 def _verify(packed: Path, heartbeat: Heartbeat) -> None:
