@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from support import hostile
+from support.backups import make_backup
 from support.processes import Process, free_port
 from support.tool import Service
 
@@ -31,7 +32,8 @@ BACKUPS = 5_000
 def settings(tmp_path: Path) -> dict[str, str]:
     """A service with many backups in a directory, whose ZooKeeper does not run."""
     (tmp_path / "backups").mkdir()
-    for number in range(BACKUPS):
+    make_backup(tmp_path / "backups", "metadata-backup")  # the newest: files at the head of a list must be backups
+    for number in range(BACKUPS - 1):
         (tmp_path / "backups" / f"metadata-backup-{1_600_000_000_000 + number}.tar.gz").write_bytes(b"x")
     (tmp_path / "spool").mkdir()
     return {

@@ -366,7 +366,13 @@ def test_service(cluster: Cluster, settings: Settings, bucket: Bucket, tmp_path:
         cluster.start()
         service.wait_for("backup_suspect", 1)
         first = service.metric("backup_last_success_timestamp_seconds")
-        told = service.json("/backup/latest")
+        told: dict[str, Any] = {}
+
+        def tells_why() -> bool:  # not while a newer one is in the bucket, and its backup has not ended
+            told.update(service.json("/backup/latest"))
+            return "reasons" in told["suspectBackup"]
+
+        service.process.wait_until(tells_why)
         suspect = told["suspectBackup"]
         assert told["clusters"] == ["demo"]
         assert any("znodes instead of" in reason for reason in suspect["reasons"])
