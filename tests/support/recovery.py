@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from metadata_tool.pulsar.limits import DEFAULT_LIMITS, JUTE_MAXBUFFER, ScanLimits
+from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery import Recovery, RecoveryChanges
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
@@ -42,14 +42,14 @@ def facts_of(content: Mapping[str, bytes], limits: ScanLimits = DEFAULT_LIMITS) 
 
 
 def recovered(
-    nodes: list[Node], options: RecoveryOptions = LOST, layout: Layout | None = None, max_znode: int = JUTE_MAXBUFFER
+    nodes: list[Node], options: RecoveryOptions = LOST, layout: Layout | None = None
 ) -> tuple[list[Node], RecoveryChanges]:
     """The recovered tree, and what was changed."""
     layout = layout or Layout()
     facts = scanned(nodes, layout).facts
     plan = options.plan(facts.summary, ZXID, TIME)
     renamed = facts.clusters[plan.rename[0]] if plan.rename else []
-    recovery = Recovery(plan, facts.summary, renamed, layout, max_znode)
+    recovery = Recovery(plan, facts.summary, renamed, layout)
     return list(recovery.nodes(nodes)), recovery.changes
 
 

@@ -144,6 +144,7 @@ def snapshot_bytes(
 
 def manifest_of(snapshot: bytes, nodes: int, **changes: Any) -> Manifest:
     """A manifest that matches the snapshot, except for the changes."""
+    name = snapshot_name(changes.get("zxid", ZXID))
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         tool_version="1.0.0",
@@ -158,7 +159,7 @@ def manifest_of(snapshot: bytes, nodes: int, **changes: Any) -> Manifest:
         unproven_acls=4,
         chroot="",
         managed_ledger_path="/managed-ledgers",
-        snapshot=SnapshotFile(snapshot_name(ZXID), len(snapshot), hashlib.sha256(snapshot).hexdigest()),
+        snapshot=SnapshotFile(name, len(snapshot), hashlib.sha256(snapshot).hexdigest()),
     )
     return replace(manifest, **changes)
 

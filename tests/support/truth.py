@@ -64,9 +64,7 @@ def replay(version: str, data_dir: Path, zxids: Iterable[int], out: Path) -> dic
     wanted = sorted(set(zxids))
     out.mkdir(parents=True, exist_ok=True)
     arguments = [str(data_dir), str(out), *(f"{zxid:x}" for zxid in wanted)]
-    done = subprocess.run(
-        _command(version, "Replay", arguments, heap="2g"), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command(version, "Replay", arguments, heap="2g"), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return {zxid: out / f"snapshot.{zxid:x}" for zxid in wanted}
 
@@ -156,7 +154,7 @@ def load(
     arguments += [f"{name}={value}" for name, value in options.items()]
     with tempfile.TemporaryFile("w+") as trouble:
         child = subprocess.Popen(
-            _command(NEWEST, "Load", arguments, heap="256m"),
+            command(NEWEST, "Load", arguments, heap="256m"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=trouble,
@@ -196,8 +194,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _command(version: str, program: str, arguments: list[str], heap: str) -> list[str]:
-    options = [f"-Xmx{heap}", "-XX:-UsePerfData", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+def command(version: str, program: str, arguments: list[str], heap: str, java_options: Iterable[str] = ()) -> list[str]:
+    """The command line of a program in `java/`, with the classes of this version."""
+    options = [*java_options, f"-Xmx{heap}", "-XX:-UsePerfData", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     options += ["-Dzookeeper.extendedTypesEnabled=true"]
     path = os.pathsep.join([str(_classes(version, program)), class_path(version)])
     return [java(), *options, "-cp", path, program, *arguments]

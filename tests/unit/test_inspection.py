@@ -51,7 +51,7 @@ def test_json_is_the_manifest_and_the_counts(tmp_path: Path) -> None:
     """The JSON has the manifest and the counts."""
     found, _ = inspected(make_backup(tmp_path), tmp_path)
     read = json.loads(json.dumps(found.as_json()))
-    assert ["manifest", "topLevel", "findings", "migration"] == list(read)
+    assert ["manifest", "topLevel", "findings", "unloadable", "migration"] == list(read)
     assert read["migration"] is None
     assert found.manifest.to_json() == read["manifest"]
     assert {
@@ -179,11 +179,30 @@ def test_findings_in_data(manager: str, findings: list[str], tmp_path: Path) -> 
 def test_check(tmp_path: Path) -> None:
     """A verification has the findings, too."""
     point = make_backup(tmp_path, managed_ledger_path="/own")
-    manifest, findings = check(point, tmp_path / str(point.name), Heartbeat())
+    manifest, findings, _ = check(point, tmp_path / str(point.name), Heartbeat())
     assert ("/own", ["the tree has no /own, but it has /managed-ledgers"]) == (
         manifest.managed_ledger_path,
         [finding.what for finding in findings],
     )
+
+
+def test_unloadable(tmp_path: Path) -> None:
+    """What new servers would not load is in the JSON and the text, with what they need, and in a verification."""
+    point = make_backup(tmp_path, tree={**TREE, b"/z": bytes(9000)})
+    found = inspect(point, tmp_path / str(point.name), lambda _: None, 4096)
+    what = "ZooKeeper servers with a jute.maxbuffer of 4096 do not load /z (9000 bytes)"
+    assert [what] == found.as_json()["unloadable"]
+    assert f"{what}. Start the new servers, brokers and bookies with -Djute.maxbuffer=1048576" in found.as_text()
+    assert found.unloadable == check(point, tmp_path / str(point.name), Heartbeat(), 4096).unloadable
+    assert [] == check(point, tmp_path / str(point.name), Heartbeat()).unloadable
+
+
+def test_no_epochs_left(tmp_path: Path) -> None:
+    """A backup so late that a restored ensemble could elect no leader is named."""
+    zxid = 0x7FFF_FFFE_0000_0000
+    point = make_backup(tmp_path, zxid=zxid)
+    (finding,) = check(point, tmp_path / str(point.name), Heartbeat()).unloadable
+    assert f"its zxid {zxid:#x} leaves no room for a later one" == finding.what
 
 
 def test_renamed_backup_is_refused(tmp_path: Path) -> None:

@@ -37,6 +37,11 @@
       "high": 65535,
       "expected": "a number from 1 to 65535"
     },
+    "JUTE_MAXBUFFER": {
+      "low": 4096,
+      "high": 1073741823,
+      "expected": "a number of bytes from 4096 to 1073741823"
+    },
     "ZOOKEEPER_ADMIN_PORT": {
       "low": 1,
       "high": 65535,
@@ -229,6 +234,7 @@
     "CLUSTER_NAME",
     "CLUSTER_SERVICE_URL",
     "INFINITE_RETENTION",
+    "JUTE_MAXBUFFER",
     "KRB5_CONFIG",
     "MANAGED_LEDGER_PATH",
     "NEWER_BACKUPS_IN",

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -24,11 +24,14 @@ from metadata_tool.pulsar.coverage import Coverage
 from metadata_tool.pulsar.migration import Migration
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.tree_scan import ScanResult, TreeScan
+from metadata_tool.start_check import load_findings
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.capture import Capture, Source, captured
+from metadata_tool.zookeeper.limits import JUTE_MAXBUFFER
+from metadata_tool.zookeeper.loadable import LoadCheck
 from metadata_tool.zookeeper_faults import FOR_BACKUP, explained
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,8 @@ class BackupJob:
     spool_dir: Path
     max_shrink: float = 0.5
     """The fraction of its znodes or bytes that the tree may lose from one backup to the next. Else it is suspect."""
+    jute_maxbuffer: int = JUTE_MAXBUFFER
+    """That of the servers that a restore would start."""
 
 
 class Seconds(NamedTuple):
@@ -79,6 +84,8 @@ class BackupResult:
     """Why the backup is suspect. Empty if it is sound."""
     last_change: int = 0
     """When a znode was last created or set, in epoch ms. 0 if the tree is empty."""
+    loading: LoadCheck = field(default_factory=LoadCheck)
+    """What the servers of a restore would not load."""
 
     @property
     def clusters(self) -> list[str]:
@@ -138,9 +145,8 @@ def run(
     name = _new_name(job.prefix, before, history.genuine(store, before)[:1])
     with _giving_up_without_room(known), workspace(job.spool_dir) as workdir:
         phases = _Phases()
-        captured_manifest, snapshot_path, found = _prepare(
-            job, name, workdir, capture(job.source, workdir, heartbeat, known)
-        )
+        loading, capturing = LoadCheck(job.jute_maxbuffer), capture(job.source, workdir, heartbeat, known)
+        captured_manifest, snapshot_path, found = _prepare(job, name, workdir, capturing, loading)
         manifest, verdict = _judged(captured_manifest, earlier and earlier[1], series, job.max_shrink)
         name = name.as_suspect if verdict.doubts else name
         uri = store.location.uri(str(name))
@@ -164,6 +170,7 @@ def run(
         migration=found.facts.migration,
         last_change=found.facts.last_change,
         doubts=verdict.doubts,
+        loading=loading,
     )
     history.add(result.backup, manifest)
     _log(result)
@@ -214,7 +221,7 @@ def _new_name(prefix: str, existing: list[Backup], newest: list[Backup]) -> Back
 
 
 def _prepare(
-    job: BackupJob, name: BackupName, workdir: Path, capturing: AbstractContextManager[Capture]
+    job: BackupJob, name: BackupName, workdir: Path, capturing: AbstractContextManager[Capture], loading: LoadCheck
 ) -> tuple[Manifest, Path, ScanResult]:
     """Capture the tree and write it as a snapshot. Returns its manifest, its path and what is in it."""
     source = job.source
@@ -226,7 +233,9 @@ def _prepare(
         capturing as tree,
         path.open("xb") as file,
     ):
-        written = snapshot.write(file, tree.acls, scan.passed_through(tree.nodes()))
+        loading.add_acls(tree.acls)
+        nodes = loading.passed_through_encoded(scan.passed_through(tree.nodes()))
+        written = snapshot.write(file, tree.acls, nodes)
     found = scan.result()
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -314,6 +323,13 @@ def _log(result: BackupResult) -> None:
     )
     if result.migration and result.migration.warning:
         log.warning("%s", result.migration.warning, extra={"backup": result.backup.uri})
+    for finding in load_findings(result.loading):
+        log.warning(
+            "a restore of this backup will be refused, because %s. %s",
+            finding.what,
+            finding.at_backup,
+            extra={"backup": result.backup.uri},
+        )
     for finding in result.findings:
         log.warning(
             "a restore of this backup with lost bookies will be refused, because %s. %s",

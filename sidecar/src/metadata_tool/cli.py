@@ -111,7 +111,9 @@ def _list(options: argparse.Namespace, settings: Settings) -> None:
 def _verify(options: argparse.Namespace, settings: Settings) -> None:
     point, heartbeat = _point(options.uri, settings), Heartbeat()
     with fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path:
-        manifest, findings = inspection.check(point, path, heartbeat)
+        manifest, findings, unloadable = inspection.check(point, path, heartbeat, settings.jute_maxbuffer())
+    for finding in unloadable:
+        log.warning("a restore of this backup will be refused, because %s. %s", finding.what, finding.at_restore)
     for finding in findings:
         log.warning(
             "a restore of this backup with lost bookies will be refused, because %s. %s",
@@ -130,7 +132,7 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
             _print(inspection.tree_line(node))
 
     with fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path:
-        found = inspection.inspect(point, path, each)
+        found = inspection.inspect(point, path, each, settings.jute_maxbuffer())
     if options.json:
         _print(json.dumps(found.as_json(), indent=2))
     elif not options.tree:

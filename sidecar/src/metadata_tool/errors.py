@@ -211,6 +211,12 @@ class TreeIncomplete(ToolError):
     exit_code = 47
 
 
+class TreeUnloadable(ToolError):
+    """New ZooKeeper servers would not load the tree, for example because a znode is too large. Nothing was touched"""
+
+    exit_code = 48
+
+
 class OffloadedLedgersLost(ToolError):
     """Ledgers that the tree calls offloaded are missing or damaged in tiered storage. The report names them"""
 

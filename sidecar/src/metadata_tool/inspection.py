@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from metadata_tool import archive
 from metadata_tool.catalog import RestorePoint
-from metadata_tool.fetch import require_match, verify
+from metadata_tool.fetch import require_match
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.manifest import Manifest
 from metadata_tool.pulsar.completeness import Completeness, Finding
@@ -17,6 +17,9 @@ from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.placement import PlacementFinder
 from metadata_tool.pulsar.topics import TopicDecoder
 from metadata_tool.pulsar.unknown import UnknownZnodes
+from metadata_tool.start_check import epoch_findings, load_findings
+from metadata_tool.zookeeper.limits import JUTE_MAXBUFFER
+from metadata_tool.zookeeper.loadable import LoadCheck
 from metadata_tool.zookeeper.snapshot import Node, printable
 
 
@@ -31,14 +34,19 @@ class Inspection:
     """What a restore of scope `bookies-lost` cannot adapt."""
     migration: Migration | None = None
     """The move of Pulsar's metadata to another store. None if there was none."""
+    unloadable: list[Finding] = field(default_factory=list)
+    """Why new ZooKeeper servers would not start from this backup."""
 
     def as_json(self) -> dict[str, Any]:
-        """The manifest, the counts by top-level path, the findings, and the move to another store."""
+        """The manifest, the counts by top-level path, both kinds of findings, and the move to another store."""
         top_level = {path: {"znodes": self.znodes[path], "bytes": self.bytes[path]} for path in self.znodes}
-        findings = [finding.what for finding in self.findings]
-        migration = self.migration.to_json() if self.migration else None
-        manifest = self.manifest.to_json()
-        return {"manifest": manifest, "topLevel": top_level, "findings": findings, "migration": migration}
+        return {
+            "manifest": self.manifest.to_json(),
+            "topLevel": top_level,
+            "findings": [finding.what for finding in self.findings],
+            "unloadable": [finding.what for finding in self.unloadable],
+            "migration": self.migration.to_json() if self.migration else None,
+        }
 
     def as_text(self) -> str:
         """The same for people, with the total of the coverage (docs/recovery.md)."""
@@ -59,6 +67,9 @@ class Inspection:
         if self.findings:
             lines += ["", "FINDINGS (why a restore of scope bookies-lost refuses this backup)"]
             lines += [f"{finding.what}. {finding.at_restore}." for finding in self.findings]
+        if self.unloadable:
+            lines += ["", "UNLOADABLE (why new ZooKeeper servers would not start from this backup)"]
+            lines += [f"{finding.what}. {finding.at_restore}." for finding in self.unloadable]
         lines += ["", f"{'PATH':<40} {'ZNODES':>12} {'BYTES':>16}"]
         lines += [f"{path:<40} {self.znodes[path]:>12} {self.bytes[path]:>16}" for path in self.znodes]
         return "\n".join(lines)
@@ -78,7 +89,9 @@ class Inspection:
         return total if isinstance(total, dict) else {}
 
 
-def inspect(point: RestorePoint, path: Path, each: Callable[[Node], None]) -> Inspection:
+def inspect(
+    point: RestorePoint, path: Path, each: Callable[[Node], None], jute_maxbuffer: int = JUTE_MAXBUFFER
+) -> Inspection:
     """Read and verify a fetched backup. `each` is called with every znode, in tree order.
 
     Raises:
@@ -86,32 +99,50 @@ def inspect(point: RestorePoint, path: Path, each: Callable[[Node], None]) -> In
     """
     with archive.opened(path) as backup:
         require_match(point, backup.manifest)
-        inspection, finder = Inspection(backup.manifest), _Finder(backup.manifest)
-        for node in backup.tree().nodes:
+        inspection, finder, tree = Inspection(backup.manifest), _Finder(backup.manifest, jute_maxbuffer), backup.tree()
+        finder.loading.add_acls(tree.acls)
+        for node in tree.nodes:
             top = printable(b"/".join(node.path.split(b"/")[:2]))
             inspection.znodes[top] += 1
             inspection.bytes[top] += len(node.data or b"")
             finder.add(node)
             each(node)
         inspection.findings, inspection.migration = finder.findings(), finder.migration
+        inspection.unloadable = finder.unloadable()
         return inspection
 
 
-def check(point: RestorePoint, path: Path, heartbeat: Heartbeat) -> tuple[Manifest, list[Finding]]:
-    """Verify a fetched backup. Returns its manifest, and what a restore of scope `bookies-lost` cannot adapt.
+class Checked(NamedTuple):
+    """A backup that is complete and undamaged, and why a restore would refuse it all the same.
+
+    `findings` are what a restore of scope `bookies-lost` cannot adapt, `unloadable` why new servers would not start.
+    """
+
+    manifest: Manifest
+    findings: list[Finding]
+    unloadable: list[Finding]
+
+
+def check(point: RestorePoint, path: Path, heartbeat: Heartbeat, jute_maxbuffer: int = JUTE_MAXBUFFER) -> Checked:
+    """Verify a fetched backup.
 
     Raises:
         ArchiveCorrupt, ArchiveUnsupported: the backup must not be used.
     """
-    with archive.opened(path) as backup:
-        finder = _Finder(backup.manifest)
-    return verify(point, path, heartbeat, finder.add), finder.findings()
+    with archive.opened(path, heartbeat) as backup:
+        require_match(point, backup.manifest)
+        finder, tree = _Finder(backup.manifest, jute_maxbuffer), backup.tree()
+        finder.loading.add_acls(tree.acls)
+        for node in tree.nodes:
+            finder.add(node)
+        return Checked(backup.manifest, finder.findings(), finder.unloadable())
 
 
 class _Finder:
-    """Looks at each znode of a tree for what a restore of scope `bookies-lost` cannot adapt."""
+    """Looks at each znode of a tree for what a restore of scope `bookies-lost` cannot adapt, or servers not load."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, jute_maxbuffer: int) -> None:
+        self._zxid, self.loading = manifest.zxid, LoadCheck(jute_maxbuffer)
         self._layout = Layout(manifest.chroot, manifest.managed_ledger_path)
         self._placement, self._topics = PlacementFinder(self._layout), TopicDecoder(self._layout)
         self._unknown = UnknownZnodes()
@@ -121,12 +152,16 @@ class _Finder:
     def add(self, node: Node) -> None:
         if node.path == self._flag:
             self.migration = Migration.parse(node.data)
+        self.loading.add(node)
         self._placement.add(node.path, node.data)
         if not self._topics.understands(node.path):
             self._unknown.add(node.path, node.data)
 
     def findings(self) -> list[Finding]:
         return Completeness(self._layout, self._placement.placement, unknown=self._unknown).findings()
+
+    def unloadable(self) -> list[Finding]:
+        return [*epoch_findings(self._zxid), *load_findings(self.loading)]
 
 
 def _rows(fields: Mapping[str, Any]) -> Iterator[str]:

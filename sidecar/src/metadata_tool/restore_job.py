@@ -10,6 +10,7 @@ from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.restore_marker import Marker
 from metadata_tool.store.base import StoreOptions
 from metadata_tool.zookeeper.datadir import DataDir
+from metadata_tool.zookeeper.limits import JUTE_MAXBUFFER
 from metadata_tool.zookeeper.sasl import Sasl
 from metadata_tool.zookeeper.session import Login
 from metadata_tool.zookeeper.tls import Tls
@@ -25,6 +26,7 @@ class RestoreJob:
     places to check for newer backups, in addition to the place of the backup. `allow_partial`: a backup is restored
     even if it lacks a part of Pulsar's metadata. `looked_up`: the backup is the newest of a series, and was not chosen
     by an operator. `bucket_access` is how to read the buckets of tiered storage. If it is None, they are not checked.
+    `jute_maxbuffer` is that of the new servers.
     `is_settled`: `wanted` is the point that all members of this restore take.
     """
 
@@ -40,6 +42,7 @@ class RestoreJob:
     allow_older: bool = False
     allow_partial: bool = False
     looked_up: bool = False
+    jute_maxbuffer: int = JUTE_MAXBUFFER
     is_settled: bool = False
     newer_in: tuple[Series, ...] = ()
     bucket_access: StoreOptions | None = None

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 FORMAT = 1
+MAX_EPOCHS = 4096
+"""The most epochs that a restored tree is later than the saved one."""
 ZNODE = b"/metadata-backup"
 """The same marker in the restored tree, so that clients can read which restore the ensemble is from."""
 

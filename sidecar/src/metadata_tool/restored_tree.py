@@ -1,5 +1,6 @@
 """The tree of a new cluster, made from a fetched backup and written as a snapshot."""
 
+import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,10 +21,12 @@ from metadata_tool.pulsar.tree_facts import TreeSummary
 from metadata_tool.pulsar.tree_scan import ScanResult, TreeScan
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.restore_marker import ZNODE, Marker
+from metadata_tool.start_check import require_loadable
 from metadata_tool.subprocess_worker import in_subprocess
 from metadata_tool.tree_check import TreeCheck
 from metadata_tool.zookeeper import datadir, initial_znodes, snapshot
 from metadata_tool.zookeeper.jute import READ, Acl, pack_acls
+from metadata_tool.zookeeper.loadable import LoadCheck, leaves_epochs
 from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.stat import Stat
 
@@ -79,11 +82,11 @@ class RestoredTree:
         assumed = self._assumption()
         if assumed is None:
             found = self._verified(_scan(self.job.point, self.path, self.layout, self.heartbeat))
-            return self._reported(found, self._write(out, found.facts.summary, found))
+            return self._reported(found, *self._write(out, found.facts.summary, found))
         log.info("verifying %s while writing it", self.job.point)
         with in_subprocess(self.heartbeat, _scan, self.job.point, self.path, self.layout) as scanned:
             try:
-                changes = self._write(out, assumed, None)
+                changes, loading = self._write(out, assumed, None)
             except Exception:
                 scanned()  # if the backup is damaged, that is the cause, and its error is raised here
                 raise
@@ -92,8 +95,8 @@ class RestoredTree:
             log.warning("the manifest of %s does not match its tree, so the snapshot is written again", self.job.point)
             out.seek(0)
             out.truncate()
-            changes = self._write(out, found.facts.summary, found)
-        return self._reported(found, changes)
+            changes, loading = self._write(out, found.facts.summary, found)
+        return self._reported(found, changes, loading)
 
     def _assumption(self) -> TreeSummary | None:
         """What the manifest says of the tree. None if that is not enough, or the tree is small enough to read first."""
@@ -115,26 +118,31 @@ class RestoredTree:
     def _plan(self, summary: TreeSummary) -> RecoveryPlan:
         return self.job.recovery_options.plan(summary, self.zxid, self.manifest.timestamp)
 
-    def _write(self, out: BinaryIO, summary: TreeSummary, found: ScanResult | None) -> RecoveryChanges:
+    def _write(
+        self, out: BinaryIO, summary: TreeSummary, found: ScanResult | None
+    ) -> tuple[RecoveryChanges, LoadCheck]:
         plan = self._plan(summary)
         renamed = found.facts.clusters[plan.rename[0]] if found and plan.rename else []
-        recovery = Recovery(plan, summary, renamed, self.layout)
+        recovery, loading = Recovery(plan, summary, renamed, self.layout), LoadCheck(self.job.jute_maxbuffer)
         with archive.opened(self.path, self.heartbeat) as backup:
             tree = backup.tree(verified=True)
-            read_only = max(tree.acls, default=0) + 1
+            read_only = _unused_key(tree.acls)
             acls = {**tree.acls, read_only: pack_acls([Acl(READ, "world", "anyone")])}
-            nodes = self._with_own(recovery.nodes(tree.nodes), read_only)
+            loading.add_acls(acls)
+            nodes = loading.passed_through(self._with_own(recovery.nodes(tree.nodes), read_only))
             encoded = self._checked(nodes, acls) if renamed else (node.encode() for node in nodes)
             written = snapshot.write(out, acls, encoded)
         fields = {"phase": "write", "backup": str(self.job.point), "znodes": written.nodes, "bytes": written.size}
         log.info("wrote %d znodes", written.nodes, extra=fields)
-        return recovery.changes
+        return recovery.changes, loading
 
-    def _reported(self, found: ScanResult, changes: RecoveryChanges) -> dict[str, bytes]:
-        """Log what was done. Returns the marker and the report, as files by name."""
+    def _reported(self, found: ScanResult, changes: RecoveryChanges, loading: LoadCheck) -> dict[str, bytes]:
+        """Log what was done, unless ZooKeeper would not load it. Returns the marker and the report by file name."""
+        require_loadable(loading)
         plan = self._plan(found.facts.summary)
         findings = tuple(finding.what for finding in self.check.findings(found, plan))
-        report = RecoveryReport(plan, found.facts, changes, found.coverage, findings, self.manifest.origin)
+        origin, large = self.manifest.origin, tuple(loading.large.first)
+        report = RecoveryReport(plan, found.facts, changes, found.coverage, findings, origin, large)
         for line in report.lines():
             log.info("%s", line)
         for line in report.warnings():
@@ -167,9 +175,15 @@ def _scan(point: RestorePoint, path: Path, layout: Layout, heartbeat: Heartbeat 
     return scan.result()
 
 
+def _unused_key(acls: Mapping[int, bytes]) -> int:
+    """A key for one more ACL. ZooKeeper's own keys are 1, 2 and so on."""
+    key = max(0, *acls) + 1 if acls else 1
+    return key if key < 1 << 63 else next(key for key in itertools.count(1) if key not in acls)
+
+
 def _later(zxid: int, marker: Marker) -> int:
     """A zxid that no client of the old cluster had seen at the backup. A later backup gets a later one."""
     later = zxid + (marker.zxid_epochs << 32)
-    if later >= 1 << 63:
+    if not leaves_epochs(later):
         raise ArchiveUnsupported(f"the backup's zxid {zxid:#x} leaves no room for a later one", USE_ANOTHER)
     return later

@@ -182,6 +182,10 @@ class Settings:
         """The directory for work in progress."""
         return self._read.path(var.SPOOL_DIR) or Path(tempfile.gettempdir())
 
+    def jute_maxbuffer(self) -> int:
+        """The limit of servers that start from a backup."""
+        return self._read.number(var.JUTE_MAXBUFFER)
+
     def job(self) -> BackupJob:
         """The settings of `backup`."""
         return self._backup_job(self._read.number(var.ZOOKEEPER_CONNECT_TIMEOUT))
@@ -279,6 +283,7 @@ class Settings:
             admin_address=self._read.text(var.ZOOKEEPER_ADMIN_ADDRESS),
             allow_older=self._read.switch(var.ALLOW_OLDER),
             allow_partial=self._read.switch(var.ALLOW_PARTIAL),
+            jute_maxbuffer=self.jute_maxbuffer(),
             newer_in=self._newer_in(),
             bucket_access=self._bucket_access(),
             login=self._login(),
@@ -376,6 +381,7 @@ class Settings:
             managed_ledger_path=self._managed_ledger_path(),
             spool_dir=self.spool_dir(),
             max_shrink=self._read.fraction(var.MAX_SHRINK),
+            jute_maxbuffer=self.jute_maxbuffer(),
         )
 
     def _read_limits(self) -> ReadLimits:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metadata_tool.tiered_storage.claims import UNDERSTOOD
-from metadata_tool.zookeeper.limits import ReadLimits
+from metadata_tool.zookeeper.limits import JUTE_MAXBUFFER as DEFAULT_JUTE_MAXBUFFER
+from metadata_tool.zookeeper.limits import MAX_JUTE_MAXBUFFER, ReadLimits
 
 COMMANDS = (
     "serve",
@@ -254,6 +255,16 @@ ALLOW_PARTIAL = _switch(
     ("restore",),
     "`true`: restore the backup even if parts of Pulsar's metadata are missing in it, "
     "are not at the paths that the settings say, or are not known. These parts stay as they are",
+)
+JUTE_MAXBUFFER = _number(
+    "JUTE_MAXBUFFER",
+    ("serve", "backup", "verify", "inspect", "restore"),
+    "The Java property `jute.maxbuffer` of the new ZooKeeper servers. "
+    "A tree that such servers would not load is not restored, and the other commands warn",
+    default=DEFAULT_JUTE_MAXBUFFER,
+    low=4096,
+    high=MAX_JUTE_MAXBUFFER,
+    unit="bytes",
 )
 OVERWRITE_EXISTING = _switch(
     "OVERWRITE_EXISTING",

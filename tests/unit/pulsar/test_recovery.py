@@ -56,14 +56,11 @@ def test_changes_are_counted() -> None:
 
 
 def test_reported_paths_are_limited() -> None:
-    """Of many undecodable or large znodes the first are named."""
+    """Of many undecodable znodes the first are named."""
     bad = {f"{NAMESPACE}/{number:03}": b"\xff\xff" for number in range(MAX_REPORTED + 5)}
     _, changes = recovered(tree(bad))
     assert MAX_REPORTED + 5 == changes.undecodable_count
     assert list(bad)[:MAX_REPORTED] == [line.partition(":")[0] for line in changes.undecodable]
-    grown = {path: ledgers((3, True)) for path in bad}
-    _, changes = recovered(tree(grown), max_znode=1)
-    assert list(grown)[:MAX_REPORTED] == [line.partition(" ")[0] for line in changes.large]
 
 
 def test_changed_znodes_look_like_set() -> None:
@@ -95,32 +92,6 @@ def test_list_without_an_id_is_left_unchanged() -> None:
     new, changes = recovered(nodes)
     assert nodes == new
     assert (1, 0) == (changes.undecodable_count, sum(changes.changed.values()))
-
-
-def test_growth_beyond_the_limit_is_reported() -> None:
-    """A znode that grows beyond the limit is reported. One that was as large before is not."""
-    saved = ledgers((3, True))
-    nodes, limit = tree({f"{NAMESPACE}/t": saved}), len(saved)
-    large = recovered(nodes, max_znode=limit)[1].large
-    assert [f"{NAMESPACE}/t"] == [line.partition(" ")[0] for line in large]
-    assert [] == recovered(nodes, KEPT, max_znode=limit)[1].large
-    assert [] == recovered(nodes, max_znode=limit + 100)[1].large
-
-
-def test_growth_to_the_limit_is_not_reported() -> None:
-    """A znode may be as large as the limit."""
-    nodes = tree({f"{NAMESPACE}/t": ledgers((3, True))})
-    size = len(recovered(nodes)[0][-1].data or b"")
-    assert [] == recovered(nodes, max_znode=size)[1].large
-    assert [f"{NAMESPACE}/t ({size} bytes)"] == recovered(nodes, max_znode=size - 1)[1].large
-
-
-def test_large_znode_that_keeps_its_size_is_not_reported() -> None:
-    """A znode that was large before, and is changed without growing, is not reported."""
-    nodes = tree({"/admin/clusters/old": b"{}", "/admin/policies/shop": b'{"allowedClusters":["old"]}'})
-    new, changes = recovered(nodes, RecoveryOptions(Scope.BOOKIES_KEPT, "new", rename_cluster=True), max_znode=1)
-    assert b'{"allowedClusters":["new"]}' == new[-1].data
-    assert [] == changes.large
 
 
 def new_znode(path: str, cversion: int = 0) -> Node:

@@ -80,11 +80,11 @@ def test_lines(changes: dict[str, Any], expected: list[str]) -> None:
             id="undecodable",
         ),
         pytest.param(
-            {"changes": RecoveryChanges(large=["/a (9 bytes)", "/b (8 bytes)"])},
+            {"large": ("/a (9 bytes)", "/b (8 bytes)")},
             [
                 (
-                    "some znodes are larger than ZooKeeper's default limit: /a (9 bytes), /b (8 bytes). "
-                    "Set jute.maxbuffer of ZooKeeper and of the brokers to more than these sizes"
+                    "some znodes are larger than jute.maxbuffer of the new servers: /a (9 bytes), /b (8 bytes). "
+                    "Set jute.maxbuffer of ZooKeeper, brokers and bookies to more than these sizes"
                 )
             ],
             id="large",
@@ -160,9 +160,11 @@ def test_json() -> None:
     """The JSON has everything, and is the same for the same recovery."""
     facts = replace(FACTS, retention={"shop/orders": None}, terminated=["a/b/c"], terminated_count=1)
     facts.migration = Migration("COMPLETED", "oxia://x")
-    changes = RecoveryChanges(Counter(b=1, a=2), Counter(c=3), ["/x: not JSON"], 1, ["/y (9 bytes)"])
+    changes = RecoveryChanges(Counter(b=1, a=2), Counter(c=3), ["/x: not JSON"], 1)
     coverage = Coverage({"shop/orders": SHOP})
-    made = report(facts=facts, changes=changes, coverage=coverage, findings=("the tree has no /ledgers",))
+    made = report(
+        facts=facts, changes=changes, coverage=coverage, findings=("the tree has no /ledgers",), large=("/y (9 bytes)",)
+    )
     expected = {
         "scope": "bookies-lost",
         "clusters": [],

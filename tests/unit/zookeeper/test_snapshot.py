@@ -222,6 +222,14 @@ def test_wrong_end(content: bytes, why: str) -> None:
         read(content)
 
 
+@pytest.mark.parametrize("entry", [(None, b"id"), (b"scheme", None), (None, None)])
+def test_acl_without_a_text(entry: tuple[bytes | None, bytes | None]) -> None:
+    """An ACL without a scheme or an id is refused, because no server loads it."""
+    acl = struct.pack(">ii", 1, 31) + b"".join(map(length_and, entry))
+    with pytest.raises(SnapshotError, match="an ACL has no scheme or no id, near byte"):
+        read(snapshot_bytes([node(b"")], {1: acl}))
+
+
 def test_acls_are_bounded() -> None:
     """A table of ACLs that would take all memory is refused."""
     table = {key: pack_acls([Acl(31, "digest", f"user-{key}:secret")]) for key in range(1, 10)}

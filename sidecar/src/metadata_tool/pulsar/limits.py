@@ -1,15 +1,12 @@
-"""How much a scan of a tree keeps in memory, how much a report names, and what ZooKeeper takes by default."""
+"""How much a scan of a tree keeps in memory, and how much a report names."""
 
 from dataclasses import dataclass
-
-JUTE_MAXBUFFER = 0xFFFFF
-"""Bytes of a request or a reply, ZooKeeper's default for `jute.maxbuffer` (BinaryInputArchive)."""
 
 MAX_DECOMPRESSED = 64 << 20
 """Bytes of a managed ledger or a cursor after decompression, ten times what ZooKeeper's own limits allow for."""
 
 MAX_REPORTED = 20
-"""Undecodable znodes, and znodes that have become too large, that a report names."""
+"""Undecodable znodes that a report names."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from re import Match, Pattern
 
 from metadata_tool.pulsar import ids
 from metadata_tool.pulsar.codec import UndecodableError
-from metadata_tool.pulsar.limits import JUTE_MAXBUFFER, MAX_REPORTED
+from metadata_tool.pulsar.limits import MAX_REPORTED
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.rules import RULES, RecoveryPlan, Rule
 from metadata_tool.pulsar.tree_facts import TreeSummary
@@ -24,8 +24,6 @@ class RecoveryChanges:
     undecodable: list[str] = field(default_factory=list)
     """The first znodes that could not be decoded and were left unchanged, as `path: reason`."""
     undecodable_count: int = 0
-    large: list[str] = field(default_factory=list)
-    """The first znodes that grew beyond ZooKeeper's default limit, as `path (n bytes)`."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +43,13 @@ class _PathRule:
 class Recovery:
     """One recovery: applies the rules of its plan's scope to a stream of znodes."""
 
-    def __init__(
-        self,
-        plan: RecoveryPlan,
-        summary: TreeSummary,
-        renamed: list[Node],
-        layout: Layout,
-        max_znode: int = JUTE_MAXBUFFER,
-    ) -> None:
-        """`renamed` are the saved znodes of the cluster to rename. Znodes that grow beyond `max_znode` are reported."""
+    def __init__(self, plan: RecoveryPlan, summary: TreeSummary, renamed: list[Node], layout: Layout) -> None:
+        """`renamed` are the saved znodes of the cluster to rename."""
         self.changes = RecoveryChanges()
         self._plan = plan
         self._summary = summary
         self._renamed = renamed
         self._layout = layout
-        self._max_znode = max_znode
         self._undecodable: bytes | None = None
         self._chroot = layout.chroot.encode()
         self._rules = list(self._path_rules())
@@ -105,14 +95,7 @@ class Recovery:
             self.changes.removed[rule.name] += 1
         elif result is not node:
             self.changes.changed[rule.name] += 1
-            if result.data and len(result.data) > self._max_znode:
-                self._note_growth(node, result)
         return result
-
-    def _note_growth(self, before: Node, after: Node) -> None:
-        size = len(after.data or b"")
-        if size > len(before.data or b"") and len(self.changes.large) < MAX_REPORTED:
-            self.changes.large.append(f"{printable(after.path)} ({size} bytes)")
 
     def _path_rules(self) -> Iterator[_PathRule]:
         for rule in RULES:

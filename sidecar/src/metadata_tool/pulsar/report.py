@@ -26,6 +26,8 @@ class RecoveryReport:
     """What the recovery could not adapt, because it is missing or elsewhere, as sentences (completeness.py)."""
     origin: Mapping[str, Any] | None = None
     """How the backup was made, if it was not captured from a ZooKeeper (Manifest.origin)."""
+    large: tuple[str, ...] = ()
+    """The first znodes that are larger than the new servers' jute.maxbuffer, as `path (n bytes)`."""
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as restore-report.json has it."""
@@ -42,7 +44,7 @@ class RecoveryReport:
             "changed": dict(sorted(self.changes.changed.items())),
             "removed": dict(sorted(self.changes.removed.items())),
             "undecodable": {"count": self.changes.undecodable_count, "first": self.changes.undecodable},
-            "large": self.changes.large,
+            "large": list(self.large),
             "migration": self.facts.migration.to_json() if self.facts.migration else None,
             "findings": list(self.findings),
             "origin": self.origin,
@@ -90,10 +92,10 @@ class RecoveryReport:
         if changes.undecodable_count:
             lines.append(f"{_number(changes.undecodable_count, 'znode')} could not be decoded and stayed unchanged")
             lines += [f"not decoded: {line}" for line in changes.undecodable]
-        if changes.large:
+        if self.large:
             lines.append(
-                f"some znodes are larger than ZooKeeper's default limit: {', '.join(changes.large)}. "
-                "Set jute.maxbuffer of ZooKeeper and of the brokers to more than these sizes"
+                f"some znodes are larger than jute.maxbuffer of the new servers: {', '.join(self.large)}. "
+                "Set jute.maxbuffer of ZooKeeper, brokers and bookies to more than these sizes"
             )
         if facts.terminated_count and self.plan.scope is Scope.BOOKIES_LOST:
             more = facts.terminated_count - len(facts.terminated)

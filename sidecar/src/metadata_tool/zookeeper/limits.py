@@ -2,6 +2,17 @@
 
 from dataclasses import dataclass, replace
 
+JUTE_MAXBUFFER = 0xFFFFF
+"""Bytes of a request, of a client's reply and of half a field on disk: a server's default (BinaryInputArchive)."""
+MAX_JUTE_MAXBUFFER = 0x3FFF_FFFF
+"""With more, 3.8 and older add up a negative limit, and load nothing."""
+MAX_DEPTH = 2000
+"""Levels of a path. From about 2500 on, the stack of a server with default settings overflows."""
+MAX_EPOCH = 0x7F00_0000
+"""Each election takes an epoch, and there is none after 0x7FFFFFFF."""
+REPORTED_ZNODES = 20
+"""Znodes of one kind that a report names."""
+
 # A session
 
 CONNECT_TIMEOUT = 30

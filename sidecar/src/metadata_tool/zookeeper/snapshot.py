@@ -429,10 +429,16 @@ class _Source:
         count = self.count()
         parts = [INT.pack(count)]
         for _ in range(count):
-            parts += (self.take(INT.size), buffer(self.buffer()), buffer(self.buffer()))
+            parts += (self.take(INT.size), buffer(self._text_of_acl()), buffer(self._text_of_acl()))
             if self.position - begin > self._limits.acl:
                 raise SnapshotError(f"an ACL takes more than {self._limits.acl} bytes, near byte {self.position}")
         return b"".join(parts)
+
+    def _text_of_acl(self) -> bytes:
+        text = self.buffer()
+        if text is None:  # its hash, which a server needs, is a NullPointerException
+            raise SnapshotError(f"an ACL has no scheme or no id, near byte {self.position}")
+        return text
 
     def seal(self) -> None:
         self._adler = zlib.adler32(self._window[: self._offset], self._adler)
