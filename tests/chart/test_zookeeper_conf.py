@@ -38,7 +38,7 @@ RELIED = {
 }
 """Settings that the chart does not write, and whose one value it relies on."""
 NEVER = ["dynamicConfigFile", "DigestAuthenticationProvider.superDigest", "server.1", "group.1", "weight.1"]
-JAVA_ONLY = ["jute.maxbuffer", "znode.container.checkIntervalMs", "follower.nodelay", "leader.nodelay"]
+JAVA_ONLY = ["znode.container.checkIntervalMs", "follower.nodelay", "leader.nodelay"]
 
 
 def conf(values: dict[str, Any] | None = None) -> dict[str, str]:
@@ -101,6 +101,81 @@ def test_java_only(key: str) -> None:
     said = refusal(config(key, 7), 3)
     assert f"zookeeper.config.{key} has no effect" in said
     assert f"Add -D{key}=7 to zookeeper.configData.PULSAR_EXTRA_OPTS" in said
+
+
+def environment(values: dict[str, Any]) -> dict[str, str]:
+    """The environment of bin/pulsar."""
+    data: dict[str, str] = one(render(values), "ConfigMap", "snpe-pulsar-zookeeper-env")["data"]
+    return data
+
+
+def limits(values: dict[str, Any]) -> set[str]:
+    """The limits of znodes that backup and restore know."""
+    tools = nested("zookeeper.customTools", TOOLS)
+    manifests = render(merged(values, tools))
+    return {one(manifests, "ConfigMap", f"snpe-pulsar-{tool}")["data"]["JUTE_MAXBUFFER"] for tool in TOOLS}
+
+
+def test_limit_of_znodes() -> None:
+    """The limit is set for ZooKeeper, after all other options, and is known to backup and restore."""
+    values = {"zookeeper": {"juteMaxBuffer": 20971520}}
+    options = environment({})["PULSAR_EXTRA_OPTS"]
+    assert {**environment({}), "PULSAR_EXTRA_OPTS": f"{options} -Djute.maxbuffer=20971520"} == environment(values)
+    assert {"20971520"} == limits(values)
+    no_options = merged(values, nested("zookeeper.configData", {"PULSAR_EXTRA_OPTS": None}))
+    assert "-Djute.maxbuffer=20971520" == environment(no_options)["PULSAR_EXTRA_OPTS"]
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "limit"),
+    [
+        ("configData", {}, "10485760"),
+        ("configData", {"PULSAR_EXTRA_OPTS": "-Djute.maxbuffer=4194304"}, "4194304"),
+        ("configData", {"PULSAR_MEM": "-Xmx1g -Djute.maxbuffer=5000000 -Xms1g"}, "5000000"),
+        ("configData", {"PULSAR_MEM": "-Djute.maxbuffer=1", "PULSAR_GC": "-Djute.maxbuffer=5000000 -Xmx1g"}, "5000000"),
+        ("configData", {"PULSAR_EXTRA_OPTS": "-Djute.maxbuffer=5000000 -Djute.maxbuffer=0x400000"}, "4194304"),
+        ("configData", {"PULSAR_EXTRA_OPTS": "-Djute.maxbuffer=2147483647"}, "1073741823"),
+        ("configData", {"PULSAR_EXTRA_OPTS": "-Djute.maxbuffer=10"}, "4096"),
+        ("configData", {"OPTS": "-Djute.maxbuffer=5000000"}, "10485760"),
+        ("extraEnv", [{"name": "PULSAR_EXTRA_OPTS", "value": "-Djute.maxbuffer=5000000"}], "5000000"),
+        ("juteMaxBuffer", "5000000", "5000000"),
+        ("juteMaxBuffer", None, "10485760"),
+        ("juteMaxBuffer", "", "10485760"),
+    ],
+)
+def test_limit_of_znodes_in_force(where: str, value: object, limit: str) -> None:
+    """Backup and restore know the limit that is in force, wherever it is set. Without one, it is Pulsar's own."""
+    assert {limit} == limits(nested(f"zookeeper.{where}", value))
+
+
+def test_limit_of_znodes_restarts_members() -> None:
+    """Members are restarted for the limit, and not as long as it is unset."""
+
+    def annotations(values: dict[str, Any]) -> object:
+        made = one(render(values), "StatefulSet", "snpe-pulsar-zookeeper")
+        return made["spec"]["template"]["metadata"]["annotations"]
+
+    unset = annotations({})
+    assert unset == annotations({"zookeeper": {"juteMaxBuffer": None}})
+    assert unset != annotations({"zookeeper": {"juteMaxBuffer": 20971520}})
+
+
+@pytest.mark.parametrize("value", [4095, 1073741824, "4Mi", "0x400000"])
+def test_limit_of_znodes_that_servers_do_not_take(value: object) -> None:
+    """A limit outside the program's range is refused."""
+    said = refusal({"zookeeper": {"juteMaxBuffer": value}}, 3)
+    assert f'zookeeper.juteMaxBuffer is "{value}". It must be a number of bytes from 4096 to 1073741823' in said
+
+
+def test_limit_of_znodes_twice() -> None:
+    """A limit that is set twice, or would have no effect, is refused."""
+    values = {"zookeeper": {"juteMaxBuffer": 5000000}}
+    option = nested("zookeeper.configData.PULSAR_GC", "-Djute.maxbuffer=5000000")
+    said = "zookeeper.juteMaxBuffer is set, but zookeeper.configData or zookeeper.extraEnv sets the Java property"
+    assert said in refusal(merged(values, option), 3)
+    extra = nested("zookeeper.extraEnv", [{"name": "PULSAR_EXTRA_OPTS", "value": "-Xss2m"}])
+    assert "zookeeper.juteMaxBuffer has no effect, because zookeeper.extraEnv" in refusal(merged(values, extra), 3)
+    assert "Set zookeeper.juteMaxBuffer to 7" in refusal(config("jute.maxbuffer", 7), 3)
 
 
 def test_prefix_of_properties() -> None:

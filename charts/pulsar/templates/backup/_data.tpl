@@ -6,6 +6,7 @@ BACKUP_PREFIX: {{ $backup.backupPrefix | quote }}
 BUCKET: {{ $backup.bucket | quote }}
 MANAGED_LEDGER_PATH: {{ $backup.managedLedgerPath | quote }}
 SPOOL_DIR: /tmp
+JUTE_MAXBUFFER: {{ include "pulsar.zookeeper.juteMaxBuffer" . | quote }}
 {{- include "pulsar.tieredStorage.moved" . }}
 WEB_SERVER_PORT: {{ include "pulsar.backup.port" . | quote }}
 ZOOKEEPER_SERVERS: {{ printf "%s%s" (include "pulsar.zookeeper.connect" .) ($backup.chroot | default "") | quote }}

@@ -46,6 +46,7 @@ BACKUP_PREFIX: {{ $backup.backupPrefix | quote }}
 NEWER_BACKUPS_IN: {{ printf "%s/%s" (trimSuffix "/" $backup.bucket) $backup.backupPrefix | quote }}
 {{- end }}
 BUCKET: {{ $restore.bucket | quote }}
+JUTE_MAXBUFFER: {{ include "pulsar.zookeeper.juteMaxBuffer" . | quote }}
 MANAGED_LEDGER_PATH: {{ $restore.managedLedgerPath | quote }}
 RESTORE_POINT: {{ $restore.restorePoint | quote }}
 RESTORE_VERSION: {{ include "pulsar.number" $restore.restoreVersion | quote }}

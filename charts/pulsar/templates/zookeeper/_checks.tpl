@@ -17,6 +17,7 @@
 {{- end }}
 {{- include "pulsar.validate.ports" .Values.zookeeper }}
 {{- include "pulsar.validate.java" .Values.zookeeper }}
+{{- include "pulsar.validate.juteMaxBuffer" . }}
 {{- include "pulsar.validate.environment" (dict "key" "zookeeper.configData" "values" .Values.zookeeper.configData) }}
 {{- end }}
 
@@ -28,7 +29,10 @@
 {{- if hasPrefix "zookeeper." .name }}
 {{- fail (printf "zookeeper.config.%s has no effect, because ZooKeeper puts the prefix zookeeper before each name. Set zookeeper.config.%s" .name (trimPrefix "zookeeper." .name)) }}
 {{- end }}
-{{- if regexMatch "^(jute[.]maxbuffer|(follower|leader)[.]nodelay|znode[.]container[.].*)$" .name }}
+{{- if eq "jute.maxbuffer" .name }}
+{{- fail (printf "zookeeper.config.jute.maxbuffer has no effect, because ZooKeeper reads this setting only from a Java property. Set zookeeper.juteMaxBuffer to %s" (include "pulsar.number" .value)) }}
+{{- end }}
+{{- if regexMatch "^((follower|leader)[.]nodelay|znode[.]container[.].*)$" .name }}
 {{- fail (printf "zookeeper.config.%s has no effect, because ZooKeeper reads this setting only from a Java property. Add -D%s=%s to zookeeper.configData.PULSAR_EXTRA_OPTS" .name .name (include "pulsar.number" .value)) }}
 {{- end }}
 {{- end }}
