@@ -13,6 +13,7 @@ from metadata_tool.pulsar.coverage import Coverage
 from metadata_tool.pulsar.migration import Migration
 from metadata_tool.pulsar.unknown import UnknownZnodes
 from metadata_tool.store import Store, parse_location
+from metadata_tool.zookeeper.loadable import LoadCheck
 from support.trees import make_archive, manifest_of, node
 
 TIMESTAMP = 1_623_721_488_825
@@ -55,7 +56,8 @@ def make_backup(
 
 def report(timestamp: int = TIMESTAMP, coverage: Coverage | None = None) -> BackupResult:
     """The result of a backup in which every number is a different one."""
-    name = BackupName("pulsar", timestamp)
+    name, loading = BackupName("pulsar", timestamp), LoadCheck()
+    loading.too_large.count = 2
     return BackupResult(
         backup=Backup(name, f"s3a://bucket/{name}", 1111),
         manifest=manifest_of(b"", 0, timestamp=timestamp),
@@ -67,4 +69,5 @@ def report(timestamp: int = TIMESTAMP, coverage: Coverage | None = None) -> Back
         acls_kept=True,
         migration=Migration("COMPLETED", "oxia://x"),
         last_change=6500,
+        loading=loading,
     )

@@ -30,6 +30,7 @@ OF_THE_LAST_BACKUP = {
     "backup_suspect_total": 0.0,
     "backup_unproven_acls": 4.0,
     "backup_tree_findings": 1.0,
+    "backup_unloadable_znodes": 2.0,
     "backup_unknown_znodes": 5.0,
     "backup_acls_kept": 1.0,
     "backup_metadata_moved": 1.0,

@@ -58,6 +58,9 @@ FINDINGS = Metric(
     "gauge",
     "Reasons in the last backup's tree for a restore with lost bookies to refuse it, such as a missing chroot.",
 )
+UNLOADABLE = Metric(
+    "backup_unloadable_znodes", "gauge", "Znodes of the last backup that servers with JUTE_MAXBUFFER would not load."
+)
 UNKNOWN = Metric(
     "backup_unknown_znodes",
     "gauge",
@@ -138,6 +141,7 @@ METRICS = (
     SUSPECT_TOTAL,
     UNPROVEN_ACLS,
     FINDINGS,
+    UNLOADABLE,
     UNKNOWN,
     ACLS_KEPT,
     MOVED,
@@ -208,6 +212,7 @@ class Metrics:
                 SUSPECT: bool(report.doubts),
                 UNPROVEN_ACLS: report.manifest.unproven_acls or 0,
                 FINDINGS: len(report.findings),
+                UNLOADABLE: report.loading.unloadable,
                 UNKNOWN: report.coverage.unknown.count,
                 ACLS_KEPT: report.acls_kept,
                 MOVED: report.migration is not None and report.migration.moved,
