@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from metadata_tool.errors import ArchiveCorrupt, SpoolFailed
+from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound, SpoolFailed
 from metadata_tool.manifest import USE_ANOTHER, Manifest
 from metadata_tool.zookeeper.snapshot import Node, SnapshotError, SnapshotReader, in_tree_order
 
@@ -190,6 +190,21 @@ def verify(path: Path, heartbeat: Callable[[], None], each: Callable[[Node], Non
         for node in backup.tree().nodes:
             each(node)
         return backup.manifest
+
+
+def verify_new(path: Path, what: str, heartbeat: Callable[[], None]) -> None:
+    """Verify a file that was just made, as a restore does. `what` is the subject of the error.
+
+    Raises:
+        CaptureUnsound: it does not pass verification.
+    """
+    try:
+        verify(path, heartbeat)
+    except ArchiveCorrupt as error:
+        raise CaptureUnsound(
+            f"{what} does not pass verification, {error.message}",
+            "Check the disk of SPOOL_DIR. If the disk works, report this bug. Nothing was uploaded",
+        ) from error
 
 
 @contextmanager

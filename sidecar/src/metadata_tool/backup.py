@@ -13,7 +13,7 @@ from metadata_tool import __version__, archive, identity, root_cause
 from metadata_tool.catalog import Backup, BackupName, Series, backups, rfc3339, sound
 from metadata_tool.continuity import Tree, Verdict, judge
 from metadata_tool.derived_backup import stems_from
-from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound, SpoolFailed
+from metadata_tool.errors import SpoolFailed
 from metadata_tool.history import History
 from metadata_tool.identity import Identity
 from metadata_tool.lifecycle import Heartbeat
@@ -142,7 +142,7 @@ def run(
     history = history or History()
     series = Series(store.location, job.prefix)
     earlier = history.newest(store, sound(before))
-    name = _new_name(job.prefix, before, history.genuine(store, before)[:1])
+    name = _new_name(job.prefix, before, next(iter(history.genuine(store, before)), None))
     with _giving_up_without_room(known), workspace(job.spool_dir) as workdir:
         phases = _Phases()
         loading, capturing = LoadCheck(job.jute_maxbuffer), capture(job.source, workdir, heartbeat, known)
@@ -201,20 +201,19 @@ def _giving_up_without_room(known: AclCache | None) -> Iterator[None]:
         raise
 
 
-def _new_name(prefix: str, existing: list[Backup], newest: list[Backup]) -> BackupName:
+def _new_name(prefix: str, existing: list[Backup], newest: Backup | None) -> BackupName:
     """A name with the current time, and in any case a later one than that of the newest backup, that no file has."""
     taken = {backup.name.timestamp for backup in existing}
     timestamp = time.time_ns() // 1_000_000
-    for last in newest:
-        if last.name.timestamp > timestamp:
-            log.warning(
-                "the clock says %s, but %s has a later time, so this backup is named as the next one after it. "
-                "Check the clock",
-                rfc3339(timestamp),
-                last.uri,
-                extra={"backup": last.uri},
-            )
-            timestamp = last.name.timestamp + 1
+    if newest and newest.name.timestamp > timestamp:
+        log.warning(
+            "the clock says %s, but %s has a later time, so this backup is named as the next one after it. "
+            "Check the clock",
+            rfc3339(timestamp),
+            newest.uri,
+            extra={"backup": newest.uri},
+        )
+        timestamp = newest.name.timestamp + 1
     while timestamp in taken:
         timestamp += 1
     return BackupName(prefix, timestamp)
@@ -266,23 +265,12 @@ def _pack_and_upload(  # noqa: PLR0917  # what the last two phases need
     uri = store.location.uri(packed.name)
     size_non_compressed, sha256 = archive.pack(packed, manifest, snapshot_path, heartbeat)
     snapshot_path.unlink()
-    _verify(packed, heartbeat)
+    archive.verify_new(packed, "the captured tree", heartbeat)
     size = packed.stat().st_size
     phases.end("compress", f"compressed {manifest.snapshot.size} bytes to {size}", uri, bytes=size)
     store.save(packed, sha256, packed.name, heartbeat)
     phases.end("upload", f"uploaded {size} bytes", uri, bytes=size)
     return size_non_compressed
-
-
-def _verify(packed: Path, heartbeat: Heartbeat) -> None:
-    """Verify the file as a restore does."""
-    try:
-        archive.verify(packed, heartbeat)
-    except ArchiveCorrupt as error:
-        raise CaptureUnsound(
-            f"the captured tree does not pass verification, {error.message}",
-            "Check the disk of SPOOL_DIR. If the disk works, report this bug. Nothing was uploaded",
-        ) from error
 
 
 def _log_verdict(result: BackupResult, verdict: Verdict, before: Backup | None) -> None:

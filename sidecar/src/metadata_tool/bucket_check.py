@@ -5,14 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from metadata_tool import archive
-from metadata_tool.errors import (
-    BucketDenied,
-    BucketMissing,
-    CredentialsRejected,
-    SettingError,
-    StoreFailed,
-    StoreUnreachable,
-)
+from metadata_tool.errors import STORE_FAULTS, BucketMissing, SettingError
 from metadata_tool.pulsar.moved_buckets import MovedBuckets
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.restore_job import RestoreJob
@@ -91,7 +84,7 @@ def _check(bucket: ReadableBucket, name: str, named: NamedBucket) -> None:
     try:
         next(iter(bucket.objects()), None)
         missing = [claim for claim in named.samples if not _is_there(bucket, claim)]
-    except (BucketMissing, BucketDenied, CredentialsRejected, StoreFailed, StoreUnreachable) as error:
+    except STORE_FAULTS as error:
         raise type(error)(_unusable(name, named, error.message), f"{error.hint}. {_MOVED}. {_OFF}") from error
     if len(missing) == len(named.samples):
         log.warning(

@@ -182,8 +182,6 @@ def _reconcile(options: argparse.Namespace, settings: Settings) -> None:
         result, made = reconciliation.reconcile(job, None if options.dry_run else name, heartbeat)
         if made:
             store.save(made.path, made.sha256, str(name), heartbeat)
-    if not result.buckets:
-        log.warning("%s names no bucket of tiered storage, so there was nothing to compare it with", point)
     _print_derived(store.location.uri(str(name)) if made else None, result, as_json=options.json)
 
 
@@ -244,10 +242,7 @@ def _folder(text: str) -> Location:
 
 
 def _accept(options: argparse.Namespace, settings: Settings) -> None:
-    try:
-        point = RestorePoint.parse(options.uri)
-    except ValueError as error:
-        raise _not_an_address(error) from error
+    point = _address(options.uri)
     store = _open(settings.store(point.location, uploads=True))
     _print(accept(point, store, settings.spool_dir(), Heartbeat()))
 
@@ -311,14 +306,16 @@ def _open_at(settings: Settings, location: Location) -> Store:
 def _point(uri: str, settings: Settings) -> RestorePoint:
     if uri == LATEST:
         return newest(settings.series(), partial(_open_at, settings))
+    return _address(uri)
+
+
+def _address(uri: str) -> RestorePoint:
     try:
         return RestorePoint.parse(uri)
     except ValueError as error:
-        raise _not_an_address(error) from error
-
-
-def _not_an_address(error: ValueError) -> SettingError:
-    return SettingError(f"URI is not valid, {error}", "Copy the address of a backup from `metadata-tool list`")
+        raise SettingError(
+            f"URI is not valid, {error}", "Copy the address of a backup from `metadata-tool list`"
+        ) from error
 
 
 def _table(found: list[Backup]) -> str:

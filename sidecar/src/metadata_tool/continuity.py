@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from metadata_tool.catalog import BackupName
 from metadata_tool.identity import Identity
 from metadata_tool.manifest import Manifest
 
@@ -24,7 +25,7 @@ class Tree:
     @classmethod
     def of(cls, manifest: Manifest) -> "Tree":
         """The tree that a manifest describes."""
-        name = f"{manifest.prefix}-{manifest.timestamp}.tar.gz"
+        name = str(BackupName(manifest.prefix, manifest.timestamp))
         return cls(name, Identity.parse(manifest.identity), manifest.zxid, manifest.nodes, manifest.data_bytes)
 
     def to_json(self) -> dict[str, Any]:

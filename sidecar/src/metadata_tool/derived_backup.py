@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 from metadata_tool import __version__, archive
 from metadata_tool.catalog import PREFIX, SUSPECT, BackupName, RestorePoint, Series, rfc3339
-from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound, SettingError
+from metadata_tool.errors import SettingError
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.limits import COVERED_NAMESPACES
 from metadata_tool.manifest import Manifest, SnapshotFile, snapshot_name
 from metadata_tool.pulsar.coverage import Coverage
-from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.tree_scan import TreeScan
 from metadata_tool.store.base import Store
 from metadata_tool.zookeeper import snapshot
@@ -101,7 +100,7 @@ def write(tree: DerivedTree, directory: Path, heartbeat: Heartbeat) -> DerivedBa
         OSError: the directory cannot be written.
     """
     path = directory / "derived-snapshot"
-    scan = TreeScan(Layout(tree.described.chroot, tree.described.managed_ledger_path))
+    scan = TreeScan(tree.described.layout)
     counting = _Counting(tree.nodes, heartbeat)
     with path.open("xb") as file:
         written = snapshot.write(file, tree.acls, scan.passed_through(counting.encoded()))
@@ -121,7 +120,7 @@ def write(tree: DerivedTree, directory: Path, heartbeat: Heartbeat) -> DerivedBa
     packed = directory / str(tree.name)
     result = archive.pack(packed, manifest, path, heartbeat)
     path.unlink()
-    _verify(packed, heartbeat)
+    archive.verify_new(packed, "the new backup", heartbeat)
     return DerivedBackup(packed, result.sha256, manifest, found.coverage)
 
 
@@ -138,13 +137,3 @@ class _Counting:
             self._heartbeat()
             self.bytes += len(node.data or b"")
             yield node.encode()
-
-
-def _verify(packed: Path, heartbeat: Heartbeat) -> None:
-    try:
-        archive.verify(packed, heartbeat)
-    except ArchiveCorrupt as error:
-        raise CaptureUnsound(
-            f"the new backup does not pass verification, {error.message}",
-            "Check the disk of SPOOL_DIR. If the disk works, report this bug. Nothing was uploaded",
-        ) from error

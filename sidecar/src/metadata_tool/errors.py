@@ -18,6 +18,10 @@ class ToolError(Exception):
         self.hint = " ".join(hint.split())
         super().__init__(self.message)
 
+    def with_hint(self, more: str) -> "ToolError":
+        """The same error, with more to do."""
+        return type(self)(self.message, f"{self.hint}. {more}" if self.hint else more)
+
     def __reduce__(self) -> tuple[type["ToolError"], tuple[str, str]]:
         return type(self), (self.message, self.hint)
 
@@ -149,6 +153,10 @@ class StoreFailed(ToolError):
     """The object store answered with an error that has no exit code of its own"""
 
     exit_code = 24
+
+
+STORE_FAULTS = (BucketMissing, BucketDenied, CredentialsRejected, StoreUnreachable, StoreFailed)
+"""What can be wrong with an object store, whatever is asked of it."""
 
 
 class UploadUnverified(ToolError):

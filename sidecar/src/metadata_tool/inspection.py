@@ -13,7 +13,6 @@ from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.manifest import Manifest
 from metadata_tool.pulsar.completeness import Completeness, Finding
 from metadata_tool.pulsar.migration import FLAG, Migration
-from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.placement import PlacementFinder
 from metadata_tool.pulsar.topics import TopicDecoder
 from metadata_tool.pulsar.unknown import UnknownZnodes
@@ -97,19 +96,16 @@ def inspect(
     Raises:
         ArchiveCorrupt, ArchiveUnsupported: the backup cannot be used. Znodes that `each` got may be damaged too.
     """
-    with archive.opened(path) as backup:
-        require_match(point, backup.manifest)
-        inspection, finder, tree = Inspection(backup.manifest), _Finder(backup.manifest, jute_maxbuffer), backup.tree()
-        finder.loading.add_acls(tree.acls)
-        for node in tree.nodes:
-            top = printable(b"/".join(node.path.split(b"/")[:2]))
-            inspection.znodes[top] += 1
-            inspection.bytes[top] += len(node.data or b"")
-            finder.add(node)
-            each(node)
-        inspection.findings, inspection.migration = finder.findings(), finder.migration
-        inspection.unloadable = finder.unloadable()
-        return inspection
+    znodes, sizes = Counter[str](), Counter[str]()
+
+    def count(node: Node) -> None:
+        top = printable(b"/".join(node.path.split(b"/")[:2]))
+        znodes[top] += 1
+        sizes[top] += len(node.data or b"")
+        each(node)
+
+    found = _examined(point, path, lambda: None, jute_maxbuffer, count)
+    return Inspection(found.manifest, znodes, sizes, found.findings(), found.migration, found.unloadable())
 
 
 class Checked(NamedTuple):
@@ -129,21 +125,34 @@ def check(point: RestorePoint, path: Path, heartbeat: Heartbeat, jute_maxbuffer:
     Raises:
         ArchiveCorrupt, ArchiveUnsupported: the backup must not be used.
     """
+    found = _examined(point, path, heartbeat, jute_maxbuffer, lambda _: None)
+    return Checked(found.manifest, found.findings(), found.unloadable())
+
+
+def _examined(
+    point: RestorePoint,
+    path: Path,
+    heartbeat: Callable[[], None],
+    jute_maxbuffer: int,
+    each: Callable[[Node], None],
+) -> "_Finder":
+    """What was found in a backup that is complete and undamaged."""
     with archive.opened(path, heartbeat) as backup:
         require_match(point, backup.manifest)
         finder, tree = _Finder(backup.manifest, jute_maxbuffer), backup.tree()
         finder.loading.add_acls(tree.acls)
         for node in tree.nodes:
             finder.add(node)
-        return Checked(backup.manifest, finder.findings(), finder.unloadable())
+            each(node)
+        return finder
 
 
 class _Finder:
     """Looks at each znode of a tree for what a restore of scope `bookies-lost` cannot adapt, or servers not load."""
 
     def __init__(self, manifest: Manifest, jute_maxbuffer: int) -> None:
-        self._zxid, self.loading = manifest.zxid, LoadCheck(jute_maxbuffer)
-        self._layout = Layout(manifest.chroot, manifest.managed_ledger_path)
+        self.manifest, self.loading = manifest, LoadCheck(jute_maxbuffer)
+        self._layout = manifest.layout
         self._placement, self._topics = PlacementFinder(self._layout), TopicDecoder(self._layout)
         self._unknown = UnknownZnodes()
         self._flag = self._layout.absolute(FLAG).encode()
@@ -161,7 +170,7 @@ class _Finder:
         return Completeness(self._layout, self._placement.placement, unknown=self._unknown).findings()
 
     def unloadable(self) -> list[Finding]:
-        return [*epoch_findings(self._zxid), *load_findings(self.loading)]
+        return [*epoch_findings(self.manifest.zxid), *load_findings(self.loading)]
 
 
 def _rows(fields: Mapping[str, Any]) -> Iterator[str]:

@@ -72,10 +72,16 @@ def configure(log_format: str, level: str) -> None:
         sys.unraisablehook = _log_unraisable
 
 
+def error_fields(error: BaseException) -> dict[str, object]:
+    """The fields of a log line about an error: its type, and the exit code that a command ends with."""
+    kind = type(error) if isinstance(error, ToolError) else ToolError
+    return {"error": type(error).__name__, "exitCode": kind.exit_code}
+
+
 def report(error: ToolError, log_format: str) -> None:
     """Write the error that ends a command to stderr: `error: …`, or a JSON line."""
     if log_format == "json":
-        fields = {"error": type(error).__name__, "exitCode": error.exit_code}
+        fields = error_fields(error)
         record = log.makeRecord(log.name, logging.ERROR, __file__, 0, "%s", (error,), None, extra=fields)
         print(JsonFormatter().format(record), file=sys.stderr)  # noqa: T201  # at every LOG_LEVEL
     else:
@@ -87,8 +93,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    fields = {"error": kind.__name__, "exitCode": ToolError.exit_code}
-    log.critical(_FAULT, exc_info=(kind, error, trace), extra=fields)
+    log.critical(_FAULT, exc_info=(kind, error, trace), extra=error_fields(error))
 
 
 def _log_uncaught_in_thread(fault: threading.ExceptHookArgs) -> None:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from metadata_tool.catalog import LATEST_TIMESTAMP, rfc3339
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
+from metadata_tool.pulsar.paths import Layout
 from metadata_tool.zookeeper.datadir import VERSION_2, snapshot_file
 
 FORMAT_VERSION = 1
@@ -60,6 +61,11 @@ class Manifest:
     """The sound backup that this one was compared with (Tree.to_json). None if there was none."""
     suspect: tuple[str, ...] = ()
     """Why the backup may not continue its predecessor. Empty if it does."""
+
+    @property
+    def layout(self) -> Layout:
+        """Where Pulsar's tree is, as the backup says."""
+        return Layout(self.chroot, self.managed_ledger_path)
 
     def to_json(self) -> dict[str, Any]:
         """The fields of manifest.json. Zxids are in hex, as in ZooKeeper's logs and file names."""

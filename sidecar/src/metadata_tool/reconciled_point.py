@@ -14,15 +14,7 @@ from pathlib import Path
 from metadata_tool import archive
 from metadata_tool.catalog import RestorePoint
 from metadata_tool.derived_backup import DerivedBackup
-from metadata_tool.errors import (
-    BucketDenied,
-    BucketMissing,
-    CredentialsRejected,
-    StoreFailed,
-    StoreUnreachable,
-    ToolError,
-    UploadUnverified,
-)
+from metadata_tool.errors import STORE_FAULTS, StoreFailed, UploadUnverified
 from metadata_tool.fetch import fetched
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
@@ -107,8 +99,6 @@ def _made(
             result, made = reconcile(work, name, heartbeat)
         for line in result.lines():
             log.info("%s", line)
-        if not result.buckets:
-            log.warning("%s names no bucket of tiered storage, so there was nothing to compare it with", source)
         assert made  # it has a name
         yield made
 
@@ -118,16 +108,5 @@ def _explained() -> Iterator[None]:
     """Say how to restore without tiered storage, if a store fails."""
     try:
         yield
-    except (
-        BucketDenied,
-        BucketMissing,
-        CredentialsRejected,
-        StoreFailed,
-        StoreUnreachable,
-        UploadUnverified,
-    ) as error:
-        raise _with_hint(error) from error
-
-
-def _with_hint(error: ToolError) -> ToolError:
-    return type(error)(error.message, f"{error.hint}. {_WITHOUT}" if error.hint else _WITHOUT)
+    except (*STORE_FAULTS, UploadUnverified) as error:
+        raise error.with_hint(_WITHOUT) from error

@@ -1,5 +1,6 @@
 """A new restore point, made of a backup and of what was offloaded to tiered storage since."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from metadata_tool.tiered_storage.reconcile import Reconciliation, TopicNotes
 from metadata_tool.tiered_storage.reconcile_result import ReconcileResult
 from metadata_tool.tiered_storage.reconciled_tree import ReconciledTree
 from metadata_tool.tiered_storage.scrub import ScrubJob
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def reconcile(
         with archive.opened(job.path, heartbeat) as backup:
             manifest = backup.manifest
             require_match(job.point, manifest)
-            layout = job.layout or Layout(manifest.chroot, manifest.managed_ledger_path)
+            layout = job.layout or manifest.layout
             scan, topics = TreeScan(layout), TopicNotes(layout, table)
             for node in backup.tree().nodes:
                 scan.add(node)
@@ -60,6 +63,8 @@ def reconcile(
         table.end_topics(facts.highest_id)
         scrubbing = ScrubJob(job.directory, requests=job.requests)
         result = Reconciliation(scrubbing, table, topics.drivers, facts.own_clusters, heartbeat).run(job.open_bucket)
+        if not result.buckets:
+            log.warning("%s names no bucket of tiered storage, so there was nothing to compare it with", job.point)
         if name is None:
             return result, None
         tree = ReconciledTree(layout, table, topics.drivers, manifest.zxid, manifest.timestamp)

@@ -123,6 +123,6 @@ def _newer(point: RestorePoint, place: Series, open_store: Open) -> list[Backup]
         found = backups(open_store(place.location), place.prefix)
     except ToolError as error:
         hint = "To restore without checking for newer backups, set ALLOW_OLDER=true (restore.allowOlder)"
-        raise type(error)(error.message, f"{error.hint}. {hint}") from error
+        raise error.with_hint(hint) from error
     compared = found if point.name.suspect else sound(found)
     return [backup for backup in compared if backup.name.timestamp > point.name.timestamp]

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from metadata_tool import root_cause
 from metadata_tool.errors import FAULT, SpoolFailed, Stopped, ToolError
 from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.logs import error_fields
 from metadata_tool.metrics import Metrics
 from metadata_tool.scrub_schedule import ScrubSchedule
 from metadata_tool.tiered_storage.scrub_result import ScrubResult
@@ -105,7 +106,7 @@ class Scrubber:
             self._failed(error)
         except Exception as error:
             self._note_failure(FAULT)
-            log.exception("scrub failed because of %s", FAULT, extra=_fields(error, ToolError.exit_code))
+            log.exception("scrub failed because of %s", FAULT, extra={**_PHASE, **error_fields(error)})
         else:
             self._succeeded(ScrubReport(packed.name, time.time_ns() // 1_000_000, result), time.monotonic() - begin)
 
@@ -127,14 +128,9 @@ class Scrubber:
         error = root_cause.explained(caught)
         self._note_failure(str(error))
         why = str(error).removesuffix(".")
-        log.error("scrub failed: %s. The next backup is scrubbed again", why, extra=_fields(error, error.exit_code))
+        log.error("scrub failed: %s. The next backup is scrubbed again", why, extra={**_PHASE, **error_fields(error)})
 
     def _note_failure(self, why: str) -> None:
         self._schedule.failed()
         self.last_failure = why
         self._metrics.scrub_failed()
-
-
-def _fields(error: Exception, exit_code: int) -> dict[str, object]:
-    """Fields of the log line about a failed scrub."""
-    return {**_PHASE, "error": type(error).__name__, "exitCode": exit_code}

@@ -10,9 +10,12 @@ from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import FAULT, Stopped, ToolError
 from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.logs import error_fields
 from metadata_tool.metrics import Metrics
 
 log = logging.getLogger(__name__)
+
+_PHASE = {"phase": "backup"}
 
 
 class Service:
@@ -103,14 +106,14 @@ class Service:
         try:
             report = self._back_up(self._heartbeat)
         except Stopped:
-            log.info("the running backup was stopped, and nothing of it is in the bucket", extra={"phase": "backup"})
+            log.info("the running backup was stopped, and nothing of it is in the bucket", extra=_PHASE)
         except ToolError as caught:
             error = root_cause.explained(caught)
             self._failed(str(error))
-            log.error("backup failed: %s", self._with_next(error), extra=_fields(error, error.exit_code))
+            log.error("backup failed: %s", self._with_next(error), extra={**_PHASE, **error_fields(error)})
         except Exception as fault:
             self._failed(FAULT)
-            log.exception("backup failed because of %s", FAULT, extra=_fields(fault, ToolError.exit_code))
+            log.exception("backup failed because of %s", FAULT, extra={**_PHASE, **error_fields(fault)})
         else:
             if report.doubts:
                 self.last_suspect = report
@@ -125,8 +128,3 @@ class Service:
     def _failed(self, why: str) -> None:
         self.last_failure = why
         self._metrics.failed()
-
-
-def _fields(error: Exception, exit_code: int) -> dict[str, object]:
-    """Fields of the log line about a failed backup."""
-    return {"phase": "backup", "error": type(error).__name__, "exitCode": exit_code}

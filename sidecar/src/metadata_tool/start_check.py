@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from metadata_tool.errors import TreeUnloadable
-from metadata_tool.pulsar.completeness import Finding
+from metadata_tool.pulsar.completeness import Finding, named
 from metadata_tool.restore_marker import MAX_EPOCHS
 from metadata_tool.zookeeper.limits import MAX_JUTE_MAXBUFFER
 from metadata_tool.zookeeper.loadable import LoadCheck, Named, leaves_epochs
@@ -11,8 +11,6 @@ from metadata_tool.zookeeper.loadable import LoadCheck, Named, leaves_epochs
 _STEP = 1 << 20
 _AROUND = 4096
 """More than the path, the ACL and the stat around the data of a znode."""
-_NAMED = 6
-"""Znodes that a sentence names."""
 _USE_ANOTHER = "Use a backup without them"
 
 
@@ -27,10 +25,14 @@ def load_findings(loading: LoadCheck) -> Iterator[Finding]:
             "and set JUTE_MAXBUFFER to the same value (zookeeper.juteMaxBuffer)",
         )
     if loading.too_deep.count:
-        yield Finding.of(f"ZooKeeper servers overflow their stack at {_names(loading.too_deep)}", _USE_ANOTHER)
+        yield Finding.of(
+            f"ZooKeeper servers overflow their stack at {_names(loading.too_deep)}",
+            _USE_ANOTHER,
+        )
     if loading.bad_quotas.count:
         yield Finding.of(
-            f"ZooKeeper servers do not load the quota of no path, {_names(loading.bad_quotas)}", _USE_ANOTHER
+            f"ZooKeeper servers do not load the quota of no path, {_names(loading.bad_quotas)}",
+            _USE_ANOTHER,
         )
 
 
@@ -56,7 +58,4 @@ def require_loadable(loading: LoadCheck) -> None:
 
 
 def _names(znodes: Named) -> str:
-    *first, last = znodes.first[:_NAMED]
-    if more := znodes.count - len(first) - 1:
-        first, last = [*first, last], f"{more} more"
-    return f"{', '.join(first)} and {last}" if first else last
+    return named(znodes.first, znodes.count)

@@ -56,7 +56,7 @@ class TreeCheck:
     @property
     def as_saved(self) -> bool:
         """Whether the backup was made with the same paths. If not, the summary in its manifest does not apply."""
-        return self.layout == Layout(self.manifest.chroot, self.manifest.managed_ledger_path)
+        return self.layout == self.manifest.layout
 
     def findings(self, found: ScanResult, plan: RecoveryPlan) -> list[Finding]:
         """What a restore of scope `bookies-lost` cannot adapt."""

@@ -143,8 +143,7 @@ def _suspect(newest: Backup, report: BackupResult | None) -> dict[str, Any]:
     """`suspectBackup` if the newest backup is suspect, with the reasons if this service made it."""
     if not newest.name.suspect:
         return {}
-    known = report is not None and report.backup.name == newest.name
-    reasons = {"reasons": list(report.doubts)} if report and known else {}
+    reasons = {"reasons": list(report.doubts)} if report and report.backup.name == newest.name else {}
     return {"suspectBackup": {**newest.as_json(), **reasons}}
 
 

@@ -86,7 +86,7 @@ class Completeness:
     def _moved(self, moved: dict[Part, list[str]]) -> Finding:
         paths = [path for found in moved.values() for path in found]
         missing = [f"no {self._described(part)}" for part in moved]
-        what = f"the tree has {_joined(missing, 'and')}, but it has {_named(paths)}"
+        what = f"the tree has {_joined(missing, 'and')}, but it has {named(paths)}"
         roots = list(dict.fromkeys(_root(path, part) for part, found in moved.items() for path in found))
         pulsar_is_here = self.placement.managed_ledgers and not self._includes(roots[0])
         if Part.MANAGED_LEDGERS not in moved and pulsar_is_here:
@@ -143,7 +143,7 @@ class Completeness:
         if Part.MANAGED_LEDGERS in missing or not others:
             return []
         own = self._path(Part.MANAGED_LEDGERS)
-        what = f"the tree has topics in {_named(others)}, too, but a restore adapts only those in {own}"
+        what = f"the tree has topics in {named(others)}, too, but a restore adapts only those in {own}"
         set_chroot = "set the chroot in ZOOKEEPER_SERVERS to that of your Pulsar"
         return [
             Finding(
@@ -168,7 +168,7 @@ class Completeness:
         """Data beside the topics. It may be that of topics in a layout that no rule adapts."""
         if not (self.unknown.count and self.placement.topics):
             return []
-        own, paths = self._path(Part.MANAGED_LEDGERS), _named(self.unknown.first, self.unknown.count)
+        own, paths = self._path(Part.MANAGED_LEDGERS), named(self.unknown.first, self.unknown.count)
         return [
             Finding.of(
                 f"the tree has data below {own} that belongs to no topic and no subscription, at {paths}",
@@ -195,7 +195,7 @@ def _root(path: str, part: Part) -> str:
     return path.removesuffix(part) if path.endswith(part) else path.rpartition("/")[0]
 
 
-def _named(paths: list[str], count: int = 0) -> str:
+def named(paths: list[str], count: int = 0) -> str:
     """The first of these paths, and how many more there are. `count` is their number if they are not all here."""
     more = max(count, len(paths)) - _NAMED
     return _joined([*paths[:_NAMED], f"{more} more"] if more > 0 else paths, "and")

@@ -17,7 +17,7 @@ from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.coverage import is_offloaded
 from metadata_tool.pulsar.migration import FLAG
 from metadata_tool.pulsar.moved_buckets import MovedBuckets
-from metadata_tool.pulsar.new_metadata import INFINITE_RETENTION
+from metadata_tool.pulsar.new_metadata import INFINITE_RETENTION, encoded
 from metadata_tool.pulsar.topics import COMPACTION, CURSORS, HEALTH_CHECKS, TOPICS
 from metadata_tool.pulsar.tree_facts import NAMESPACE, V1_NAMESPACE
 from metadata_tool.zookeeper.snapshot import Node
@@ -198,7 +198,7 @@ def _json(node: Node) -> dict[str, Any]:
 
 def _with_json(node: Node, saved: dict[str, Any], wanted: dict[str, Any], plan: RecoveryPlan) -> Node:
     """The znode with the wanted JSON. The same znode if it has this JSON already."""
-    return node if wanted == saved else plan.changed(node, json.dumps(wanted, separators=(",", ":")).encode())
+    return node if wanted == saved else plan.changed(node, encoded(wanted))
 
 
 _BOTH_SCOPES = (Scope.BOOKIES_LOST, Scope.BOOKIES_KEPT)

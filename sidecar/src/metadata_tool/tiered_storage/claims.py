@@ -10,7 +10,6 @@ from metadata_tool.catalog import RestorePoint
 from metadata_tool.fetch import require_match
 from metadata_tool.pulsar.coverage import is_offloaded
 from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo, OffloadDriverMetadata
-from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.topics import Topic, TopicDecoder
 from metadata_tool.tiered_storage.object_names import uuid_of
 
@@ -45,7 +44,7 @@ def claims_of(point: RestorePoint, path: Path) -> Iterator[Claim]:
     """
     with archive.opened(path) as backup:
         require_match(point, backup.manifest)
-        decoder = TopicDecoder(Layout(backup.manifest.chroot, backup.manifest.managed_ledger_path))
+        decoder = TopicDecoder(backup.manifest.layout)
         for node in backup.tree().nodes:
             found = decoder.decode(node.path, node.data)
             if isinstance(found, Topic):
