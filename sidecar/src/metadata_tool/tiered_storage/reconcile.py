@@ -23,9 +23,10 @@ from metadata_tool.tiered_storage.claims import claims
 from metadata_tool.tiered_storage.contract import DescribedBucket, StoredObject
 from metadata_tool.tiered_storage.drivers import Drivers
 from metadata_tool.tiered_storage.object_names import uuid_of
-from metadata_tool.tiered_storage.reconcile_result import Kind, ReconcileResult, Unusable
+from metadata_tool.tiered_storage.reconcile_result import Kind, ReconcileResult
 from metadata_tool.tiered_storage.scrub import ScrubJob, Verdict, ledger_objects, verdicts
 from metadata_tool.tiered_storage.scrub_result import State
+from metadata_tool.tiered_storage.unused import Unusable
 from metadata_tool.tiered_storage.uploads import LedgerUploads, read_uploads
 from metadata_tool.zookeeper.snapshot import Node
 

@@ -3,17 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
-from metadata_tool.pulsar.coverage import camel
 from metadata_tool.pulsar.topics import place_of
-from metadata_tool.tiered_storage.candidates import NotTaken
-from metadata_tool.tiered_storage.limits import NAMED_LEDGERS
-from metadata_tool.zookeeper.snapshot import escaped
+from metadata_tool.tiered_storage.ledger_counts import Kinds, LedgerCounts
+from metadata_tool.tiered_storage.unused import Unused
 
 
-class Kind(StrEnum):
+class Kind(Kinds):
     """What became of a ledger. Those that are left out, replaced or not checked are among the promised ones."""
 
     PROMISED = "promised"
@@ -27,18 +24,8 @@ _SHOWN = (Kind.PROMISED, Kind.LEFT_OUT, Kind.ADDED)
 
 
 @dataclass
-class KindCounts:
+class KindCounts(LedgerCounts[Kind]):
     """Ledgers, entries and bytes by kind."""
-
-    ledgers: Counter[Kind] = field(default_factory=Counter)
-    entries: Counter[Kind] = field(default_factory=Counter)
-    bytes: Counter[Kind] = field(default_factory=Counter)
-
-    def add(self, kind: Kind, entries: int, size: int) -> None:
-        """Count a ledger."""
-        self.ledgers[kind] += 1
-        self.entries[kind] += entries
-        self.bytes[kind] += size
 
     @property
     def difference(self) -> tuple[int, int]:
@@ -47,57 +34,22 @@ class KindCounts:
 
     def to_json(self) -> dict[str, Any]:
         """By kind: ledgers, entries and bytes."""
-        return {
-            camel(kind.replace(" ", "_")): {
-                "ledgers": self.ledgers[kind],
-                "entries": self.entries[kind],
-                "bytes": self.bytes[kind],
-            }
-            for kind in Kind
-        }
-
-
-class Unusable(NamedTuple):
-    """A ledger that the new list does not have, because its objects are missing or damaged. `why` says what differs."""
-
-    topic: str
-    ledger_id: int
-    promised: bool
-    why: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Its fields."""
-        return {"topic": self.topic, "ledger": self.ledger_id, "promised": self.promised, "why": self.why}
-
-    def __str__(self) -> str:
-        state = "left out" if self.promised else "not added"
-        return f"{escaped(self.topic)} ledger {self.ledger_id} {state}: {self.why}"
+        return self.by_kind(Kind)
 
 
 @dataclass
-class ReconcileResult:
-    """Counts by namespace. `unusable` names the first ledgers that cannot be read, all of them are counted."""
+class ReconcileResult(Unused):
+    """Counts by namespace, and what was not used."""
 
     buckets: list[str] = field(default_factory=list)
     total: KindCounts = field(default_factory=KindCounts)
     namespaces: dict[str, KindCounts] = field(default_factory=dict)
-    unusable: list[Unusable] = field(default_factory=list)
-    unusable_count: int = 0
-    not_taken: Counter[NotTaken] = field(default_factory=Counter)
     not_checked: Counter[str] = field(default_factory=Counter)
-    highest_id: int = -1
-    other_objects: int = 0
 
     def add(self, kind: Kind, topic: str, entries: int, size: int) -> None:
         """Count a ledger of a topic, which is named as in its path."""
-        self.total.add(kind, entries, size)
-        self.namespaces.setdefault(namespace_of(topic), KindCounts()).add(kind, entries, size)
-
-    def add_unusable(self, ledger: Unusable) -> None:
-        """Note a ledger that cannot be read."""
-        self.unusable_count += 1
-        if len(self.unusable) < NAMED_LEDGERS:
-            self.unusable.append(ledger)
+        self.total.count(kind, entries, size)
+        self.namespaces.setdefault(namespace_of(topic), KindCounts()).count(kind, entries, size)
 
     def by_difference(self) -> list[tuple[str, KindCounts]]:
         """All namespaces, those with the most bytes left out or added first."""
@@ -116,8 +68,7 @@ class ReconcileResult:
         """All of it."""
         return {
             **self.origin(len(self.namespaces)),
-            "ledgers": [each.to_json() for each in self.unusable],
-            "notTaken": {str(reason): count for reason, count in sorted(self.not_taken.items())},
+            **self.unused_to_json(),
             "notCheckedBecause": dict(sorted(self.not_checked.items())),
             "highestLedgerId": self.highest_id,
         }
@@ -137,11 +88,7 @@ class ReconcileResult:
             yield f"another upload is used instead of a missing or damaged one: {replaced}"
         for why, count in sorted(self.not_checked.items()):
             yield f"kept and not checked, {why}: {count}"
-        for reason, count in sorted(self.not_taken.items()):
-            yield f"not taken, {reason}: {count}"
-        yield from map(str, self.unusable)
-        if (more := self.unusable_count - len(self.unusable)) > 0:
-            yield f"and {more} more"
+        yield from self.unused_lines()
 
 
 def namespace_of(topic: str) -> str:

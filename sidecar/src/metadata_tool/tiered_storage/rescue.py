@@ -12,11 +12,12 @@ from metadata_tool.tiered_storage.candidate_table import Edit
 from metadata_tool.tiered_storage.candidates import NotTaken, Rejected, Upload, by_topic, choose
 from metadata_tool.tiered_storage.contract import DescribedBucket
 from metadata_tool.tiered_storage.limits import MAX_PARTITIONS
-from metadata_tool.tiered_storage.reconcile_result import Unusable, namespace_of
+from metadata_tool.tiered_storage.reconcile_result import namespace_of
 from metadata_tool.tiered_storage.reconciled_tree import offloaded
 from metadata_tool.tiered_storage.rescue_result import RescueResult
 from metadata_tool.tiered_storage.rescue_table import RescueTable
 from metadata_tool.tiered_storage.scrub import ledger_objects
+from metadata_tool.tiered_storage.unused import Unusable
 from metadata_tool.tiered_storage.uploads import LedgerUploads, read_uploads
 
 _NAME = re.compile(r"(?:(?!\.{1,2}/)[-=:.\w]+/){2,3}persistent/(?!\.{1,2}\Z)[-.*+%\w]+", re.ASCII)

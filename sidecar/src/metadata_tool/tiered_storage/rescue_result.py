@@ -1,14 +1,12 @@
 """The result of a rescue: the topics and ledgers that a bucket tells of, and what cannot be used of it."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from metadata_tool.pulsar.coverage import camel
-from metadata_tool.tiered_storage.candidates import NotTaken
-from metadata_tool.tiered_storage.limits import NAMED_LEDGERS
-from metadata_tool.tiered_storage.reconcile_result import Unusable, namespace_of
+from metadata_tool.tiered_storage.reconcile_result import namespace_of
+from metadata_tool.tiered_storage.unused import Unused
 
 UNKNOWN = (
     "Namespaces have Pulsar's default policies and infinite retention, so that brokers delete nothing",
@@ -34,28 +32,17 @@ class RescueCounts:
 
 
 @dataclass
-class RescueResult:
-    """Counts by namespace. `unusable` names the first ledgers that cannot be read, all of them are counted."""
+class RescueResult(Unused):
+    """Counts by namespace, and what was not used."""
 
     bucket: str
     cluster: str = ""
     total: RescueCounts = field(default_factory=RescueCounts)
     namespaces: dict[str, RescueCounts] = field(default_factory=dict)
-    unusable: list[Unusable] = field(default_factory=list)
-    unusable_count: int = 0
-    not_taken: Counter[NotTaken] = field(default_factory=Counter)
-    highest_id: int = -1
-    other_objects: int = 0
 
     def counts_of(self, topic: str) -> tuple[RescueCounts, RescueCounts]:
         """The counts of all, and of the namespace of this topic, which the caller may add to."""
         return self.total, self.namespaces.setdefault(namespace_of(topic), RescueCounts())
-
-    def add_unusable(self, ledger: Unusable) -> None:
-        """Note a ledger that cannot be read."""
-        self.unusable_count += 1
-        if len(self.unusable) < NAMED_LEDGERS:
-            self.unusable.append(ledger)
 
     def by_size(self) -> list[tuple[str, RescueCounts]]:
         """All namespaces, the largest first."""
@@ -75,8 +62,7 @@ class RescueResult:
         """All of it."""
         return {
             **self.origin(len(self.namespaces)),
-            "ledgers": [each.to_json() for each in self.unusable],
-            "notTaken": {str(reason): count for reason, count in sorted(self.not_taken.items())},
+            **self.unused_to_json(),
             "highestLedgerId": self.highest_id,
             "unknown": list(UNKNOWN),
         }
@@ -91,11 +77,7 @@ class RescueResult:
         yield f"{'NAMESPACE':<40} {'TOPICS':>10} {'PARTITIONED':>12} {'LEDGERS':>10} {'BYTES':>16}"
         for name, each in [*self.by_size(), ("(all)", self.total)]:
             yield f"{name:<40} {each.topics:>10} {each.partitioned_topics:>12} {each.ledgers:>10} {each.bytes:>16}"
-        for reason, count in sorted(self.not_taken.items()):
-            yield f"not taken, {reason}: {count}"
-        yield from map(str, self.unusable)
-        if (more := self.unusable_count - len(self.unusable)) > 0:
-            yield f"and {more} more"
+        yield from self.unused_lines()
         yield ""
         yield "What the bucket does not tell:"
         yield from (f"- {sentence}." for sentence in UNKNOWN)

@@ -2,11 +2,10 @@
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from metadata_tool.tiered_storage.known_ledgers import Known, NothingKnown
 from metadata_tool.tiered_storage.ledger_table import Joined, LedgerTable, Orphan, ledger_table
 from metadata_tool.tiered_storage.limits import INDEX_BYTES, REPORT_EVERY
 from metadata_tool.tiered_storage.object_names import ObjectName
+from metadata_tool.tiered_storage.ordered_pool import in_order
 from metadata_tool.tiered_storage.scrub_result import BAD, ScrubResult, State
 
 log = logging.getLogger(__name__)
@@ -146,29 +146,18 @@ def verdicts(
         ToolError: an index cannot be read.
     """
     progress = _Progress(table.count())
-    waiting: deque[Verdict | Future[Verdict]] = deque()
-    with ThreadPoolExecutor(job.requests, "scrub") as pool:
-        try:
-            for joined in table.joined():
-                verdict = _by_listing(joined)
-                if verdict.state is State.PROVEN and not (job.list_only or known.is_proven(joined)):
-                    waiting.append(pool.submit(_by_index, joined, buckets[joined.claim.bucket]))
-                else:
-                    waiting.append(verdict)
-                while len(waiting) > 2 * job.requests:
-                    yield _next(waiting, heartbeat, progress)
-            while waiting:
-                yield _next(waiting, heartbeat, progress)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
+    def step(joined: Joined) -> Verdict | Callable[[], Verdict]:
+        verdict = _by_listing(joined)
+        if verdict.state is State.PROVEN and not (job.list_only or known.is_proven(joined)):
+            return partial(_by_index, joined, buckets[joined.claim.bucket])
+        return verdict
 
-def _next(waiting: "deque[Verdict | Future[Verdict]]", heartbeat: Callable[[], None], progress: "_Progress") -> Verdict:
-    first = waiting.popleft()
-    heartbeat()
-    progress()
-    return first.result() if isinstance(first, Future) else first
+    def beat() -> None:
+        heartbeat()
+        progress()
+
+    return in_order(map(step, table.joined()), job.requests, "scrub", beat)
 
 
 def _by_listing(joined: Joined) -> Verdict:

@@ -5,17 +5,17 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, NamedTuple
 
-from metadata_tool.pulsar.coverage import OTHERS, camel
+from metadata_tool.pulsar.coverage import OTHERS
 from metadata_tool.tiered_storage.claims import Claim
+from metadata_tool.tiered_storage.ledger_counts import Kinds, LedgerCounts
 from metadata_tool.tiered_storage.ledger_table import Orphan
 from metadata_tool.tiered_storage.limits import NAMED_LEDGERS, NAMED_TOPICS, NAMESPACES
 from metadata_tool.zookeeper.snapshot import escaped
 
 
-class State(StrEnum):
+class State(Kinds):
     """What is known of an offloaded ledger."""
 
     PROVEN = "proven"
@@ -23,29 +23,19 @@ class State(StrEnum):
     DAMAGED = "damaged"
     NOT_CHECKED = "not checked"
 
-    @property
-    def field(self) -> str:
-        """Its name in JSON."""
-        return camel(self.replace(" ", "_"))
-
 
 BAD = (State.MISSING, State.DAMAGED)
 
 
 @dataclass
-class StateCounts:
+class StateCounts(LedgerCounts[State]):
     """Ledgers, entries and bytes by state. `confirmed` counts ledgers that an earlier scrub had found lost, too."""
 
-    ledgers: Counter[State] = field(default_factory=Counter)
-    entries: Counter[State] = field(default_factory=Counter)
-    bytes: Counter[State] = field(default_factory=Counter)
     confirmed: int = 0
 
     def add(self, claim: Claim, state: State, *, confirmed: bool = False) -> None:
         """Count a ledger."""
-        self.ledgers[state] += 1
-        self.entries[state] += claim.entries
-        self.bytes[state] += claim.size
+        self.count(state, claim.entries, claim.size)
         self.confirmed += confirmed
 
     def add_all(self, other: "StateCounts") -> None:
@@ -67,14 +57,7 @@ class StateCounts:
 
     def to_json(self) -> dict[str, Any]:
         """By state: ledgers, entries and bytes."""
-        return {
-            state.field: {
-                "ledgers": self.ledgers[state],
-                "entries": self.entries[state],
-                "bytes": self.bytes[state],
-            }
-            for state in State
-        }
+        return self.by_kind(State)
 
 
 class Named(NamedTuple):

@@ -1,8 +1,7 @@
 """Reads the indexes of uploads that no ledger list names, several at once."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 from metadata_tool.tiered_storage.candidate_table import Found
@@ -11,6 +10,7 @@ from metadata_tool.tiered_storage.contract import DescribedBucket
 from metadata_tool.tiered_storage.index import IndexDamagedError, OffloadIndex
 from metadata_tool.tiered_storage.limits import INDEX_BYTES
 from metadata_tool.tiered_storage.object_names import ObjectName
+from metadata_tool.tiered_storage.ordered_pool import in_order
 
 
 class LedgerUploads(NamedTuple):
@@ -29,20 +29,7 @@ def read_uploads(
     Raises:
         ToolError: an index cannot be read.
     """
-    waiting: deque[Future[LedgerUploads]] = deque()
-    with ThreadPoolExecutor(requests, "uploads") as pool:
-        try:
-            for each in found:
-                waiting.append(pool.submit(_read, each, buckets))
-                while len(waiting) > 2 * requests:
-                    heartbeat()
-                    yield waiting.popleft().result()
-            while waiting:
-                heartbeat()
-                yield waiting.popleft().result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    return in_order((partial(_read, each, buckets) for each in found), requests, "uploads", heartbeat)
 
 
 def _read(found: list[Found], buckets: Mapping[str, DescribedBucket]) -> LedgerUploads:
