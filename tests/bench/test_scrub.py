@@ -11,7 +11,7 @@ import pytest
 from support import metadata
 from support.bench import cost_of, table
 from support.embedded_s3 import KEYS
-from support.offload import Offloaded, path_of, topic_value
+from support.offload import Offloaded, offload, path_of, topic_value
 from support.offload_server import ledger, offload_server
 from support.proxy import proxy
 from support.s3 import S3Server, new_bucket
@@ -40,14 +40,8 @@ def settings(directory: Path, ledgers: list[Offloaded], bucket: str) -> dict[str
 def test_ten_thousand_ledgers(s3: S3Server, tmp_path: Path) -> None:
     """Listing alone takes a request for each thousand objects. With indexes, it takes one more for each ledger."""
     bucket, ledgers = new_bucket(s3), [ledger(number) for number in range(LEDGERS)]
-    client = s3.client()
-
-    def put(each: Offloaded) -> None:
-        client.put_object(Bucket=bucket.name, Key=each.data_key, Body=each.data())
-        client.put_object(Bucket=bucket.name, Key=each.index_key, Body=each.index())
-
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(put, ledgers))
+        list(pool.map(lambda part: offload(bucket, *part), (ledgers[first::8] for first in range(8))))
     run = environment({**s3.environment(), **settings(tmp_path, ledgers, bucket.name)})
     requests, costs = {}, {}
     for name, options in {"listing alone": ["--list-only"], "with each index": []}.items():

@@ -11,7 +11,6 @@ from unittest.mock import Mock
 
 import pytest
 
-from ci.parts.zookeeper import NEWEST
 from metadata_tool.catalog import RestorePoint, Series
 from metadata_tool.errors import ClusterAbsent, ClusterRunning, MembersMissing, Stopped
 from metadata_tool.lifecycle import Heartbeat
@@ -26,16 +25,6 @@ from support.zookeeper import Ensemble, ZooKeeper, client
 
 eventually = partial(processes.eventually, patience=READY_WITHIN)
 Start = Callable[..., Process]
-
-
-@pytest.fixture
-def ensemble(tmp_path: Path) -> Iterator[Ensemble]:
-    """Three members with empty volumes. None runs."""
-    made = Ensemble(NEWEST, tmp_path)
-    try:
-        yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from metadata_tool.pulsar.codec import managed_ledger
 from metadata_tool.pulsar.moved_buckets import ledger_buckets
 from metadata_tool.zookeeper.snapshot import SnapshotReader
 from support.metadata import as_json, tree
-from support.offload import Offloaded, path_of, topic_value
+from support.offload import Offloaded, offload, path_of, topic_value
 from support.s3 import Bucket, S3Server, new_bucket
 from support.tool import Outcome, assert_refused, run
 from support.trees import make_archive
@@ -30,10 +30,8 @@ TREE = {
 @pytest.fixture
 def offloads(s3: S3Server) -> Bucket:
     """The bucket of tiered storage, in which the topic's ledgers are."""
-    made, client = new_bucket(s3), s3.client()
-    for ledger in LEDGERS:
-        client.put_object(Bucket=made.name, Key=ledger.data_key, Body=ledger.data())
-        client.put_object(Bucket=made.name, Key=ledger.index_key, Body=ledger.index())
+    made = new_bucket(s3)
+    offload(made, *LEDGERS)
     return made
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from metadata_tool import errors
 from support import metadata
-from support.offload import Offloaded, path_of, topic_value
+from support.offload import Offloaded, offload, path_of, topic_value
 from support.s3 import Bucket, S3Server, new_bucket
 from support.tool import assert_refused, run, succeed
 from support.trees import make_archive
@@ -23,16 +23,8 @@ SOURCE, MADE = "pulsar-1623721488825.tar.gz", "pulsar-reconciled-1623721488825.t
 def offloads(s3: S3Server) -> Bucket:
     """The bucket of tiered storage, with seven ledgers of a topic."""
     made = new_bucket(s3)
-    put(made, LEDGERS)
+    offload(made, *LEDGERS, cluster="c1")
     return made
-
-
-def put(bucket: Bucket, ledgers: Sequence[Offloaded], cluster: str = "c1") -> None:
-    """Offload ledgers."""
-    client, written = bucket.server.client(), {"PulsarClusterName": cluster}
-    for ledger in ledgers:
-        client.put_object(Bucket=bucket.name, Key=ledger.data_key, Body=ledger.data(), Metadata=written)
-        client.put_object(Bucket=bucket.name, Key=ledger.index_key, Body=ledger.index(), Metadata=written)
 
 
 def back_up(
@@ -49,7 +41,7 @@ def back_up(
 
 def test_a_restore_point(bucket: Bucket, offloads: Bucket, tmp_path: Path) -> None:
     """What was offloaded since the backup is in an ordinary backup, which is verified, listed and restored."""
-    put(offloads, [Offloaded(UUID(int=50), 50, TOPIC)], cluster="staging")
+    offload(offloads, Offloaded(UUID(int=50), 50, TOPIC), cluster="staging")
     settings = back_up(bucket, offloads.name, tmp_path)
     source = f"s3a://{bucket.name}/team/prod/{SOURCE}"
     output = succeed("reconcile", source, settings=settings)

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from metadata_tool import errors
-from support.offload import Offloaded
+from support.offload import Offloaded, offload
 from support.s3 import Bucket, S3Server, new_bucket
 from support.tool import assert_refused, run, succeed
 
@@ -17,12 +17,8 @@ TOPICS = ["shop/orders/persistent/parts-partition-0", "shop/orders/persistent/pa
 @pytest.fixture
 def offloads(s3: S3Server) -> Bucket:
     """The bucket of tiered storage, with nine ledgers of three topics."""
-    made, client = new_bucket(s3), s3.client()
-    for number in range(9):
-        ledger = Offloaded(UUID(int=number), number, TOPICS[number % 3])
-        written = {"PulsarClusterName": "c1"}
-        client.put_object(Bucket=made.name, Key=ledger.data_key, Body=ledger.data(), Metadata=written)
-        client.put_object(Bucket=made.name, Key=ledger.index_key, Body=ledger.index(), Metadata=written)
+    made = new_bucket(s3)
+    offload(made, *(Offloaded(UUID(int=number), number, TOPICS[number % 3]) for number in range(9)), cluster="c1")
     return made
 
 

@@ -8,10 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from ci.parts.zookeeper import NEWEST
 from metadata_tool import errors
 from support import metadata
-from support.offload import Offloaded, path_of, topic_value
+from support.offload import Offloaded, offload, path_of, topic_value
 from support.processes import Process
 from support.s3 import Bucket, S3Server, new_bucket
 from support.tool import assert_refused, environment, run, succeed
@@ -24,28 +23,10 @@ Start = Callable[..., Process]
 
 
 @pytest.fixture
-def ensemble(tmp_path: Path) -> Iterator[Ensemble]:
-    """Three members with empty volumes. None runs."""
-    made = Ensemble(NEWEST, tmp_path)
-    try:
-        yield made
-    finally:
-        made.stop()
-
-
-def put(bucket: Bucket, *ledgers: Offloaded) -> None:
-    """Offload ledgers."""
-    client = bucket.server.client()
-    for ledger in ledgers:
-        client.put_object(Bucket=bucket.name, Key=ledger.data_key, Body=ledger.data())
-        client.put_object(Bucket=bucket.name, Key=ledger.index_key, Body=ledger.index())
-
-
-@pytest.fixture
 def offloads(s3: S3Server) -> Bucket:
     """The bucket of tiered storage."""
     made = new_bucket(s3)
-    put(made, *LEDGERS)
+    offload(made, *LEDGERS)
     return made
 
 
@@ -112,7 +93,7 @@ def test_equal_bytes(wanted: str, ensemble: Ensemble, offloads: Bucket, start: S
     waiting[0].wait_until(lambda: "waiting for" in waiting[0].output())
     waiting += [start(first, **point), start(second, **point)]
     waiting[1].wait_until(lambda: "saved s3a://" in waiting[1].output())
-    put(offloads, Offloaded(UUID(int=90), 90, TOPIC))
+    offload(offloads, Offloaded(UUID(int=90), 90, TOPIC))
     assert_done(*waiting)
     found = [placed(server.data_dir) for server in ensemble.servers]
     assert [found[0]] * 3 == found
@@ -128,7 +109,7 @@ def test_equal_bytes(wanted: str, ensemble: Ensemble, offloads: Bucket, start: S
 def test_point_that_exists(settings: dict[str, str], offloads: Bucket, bucket: Bucket, tmp_path: Path) -> None:
     """A member that comes later takes what was made, though the bucket has changed. Another version makes its own."""
     succeed("restore", settings=alone(settings, tmp_path / "a"))
-    put(offloads, Offloaded(UUID(int=90), 90, TOPIC))
+    offload(offloads, Offloaded(UUID(int=90), 90, TOPIC))
     later = run("restore", settings=alone(settings, tmp_path / "b"))
     assert (0, True) == (later.exit_code, "was made before" in later.said)
     assert placed(tmp_path / "a") == placed(tmp_path / "b")

@@ -9,7 +9,7 @@ import pytest
 
 from metadata_tool import errors
 from support import metadata
-from support.offload import Offloaded, path_of, topic_value
+from support.offload import Offloaded, offload, path_of, topic_value
 from support.s3 import Bucket, S3Server, new_bucket
 from support.tool import assert_refused, run
 from support.trees import make_archive
@@ -21,10 +21,8 @@ LEDGERS = [Offloaded(UUID(int=number), number, TOPIC) for number in range(1, 8)]
 @pytest.fixture
 def offloads(s3: S3Server) -> Bucket:
     """The bucket of tiered storage, with seven ledgers of a topic."""
-    made, client = new_bucket(s3), s3.client()
-    for ledger in LEDGERS:
-        client.put_object(Bucket=made.name, Key=ledger.data_key, Body=ledger.data())
-        client.put_object(Bucket=made.name, Key=ledger.index_key, Body=ledger.index())
+    made = new_bucket(s3)
+    offload(made, *LEDGERS)
     return made
 
 
@@ -124,9 +122,7 @@ def test_more_than_a_page(bucket: Bucket, s3: S3Server, tmp_path: Path) -> None:
     client = s3.client()
     for number in range(1_005):
         client.put_object(Bucket=big.name, Key=f"a-{number}", Body=b"")
-    for ledger in LEDGERS:
-        client.put_object(Bucket=big.name, Key=ledger.data_key, Body=ledger.data())
-        client.put_object(Bucket=big.name, Key=ledger.index_key, Body=ledger.index())
+    offload(big, *LEDGERS)
     outcome = run("scrub", "--json", settings=back_up(bucket, big.name, tmp_path))
     found = json.loads(outcome.output)
     assert (7, 1_005) == (found["total"]["proven"]["ledgers"], found["otherObjects"])

@@ -11,7 +11,7 @@ import pytest
 
 from ci.parts.zookeeper import NEWEST
 from support import seed
-from support.offload import Offloaded, path_of, topic_value
+from support.offload import Offloaded, offload, path_of, topic_value
 from support.processes import eventually
 from support.proxy import Faults, proxy
 from support.s3 import Bucket, S3Server, new_bucket
@@ -36,10 +36,8 @@ def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
 @pytest.fixture
 def offloads(s3: S3Server) -> Bucket:
     """A bucket with these ledgers."""
-    made, s3_client = new_bucket(s3), s3.client()
-    for ledger in LEDGERS:
-        s3_client.put_object(Bucket=made.name, Key=ledger.data_key, Body=ledger.data())
-        s3_client.put_object(Bucket=made.name, Key=ledger.index_key, Body=ledger.index())
+    made = new_bucket(s3)
+    offload(made, *LEDGERS)
     return made
 
 

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedLedgerInfo
@@ -10,6 +11,9 @@ from metadata_tool.tiered_storage.contract import StoredObject
 from metadata_tool.tiered_storage.index import MAGIC, MANAGED_LEDGER
 from metadata_tool.tiered_storage.ledger_metadata_pb2 import LedgerMetadata
 from metadata_tool.tiered_storage.object_names import ObjectName
+
+if TYPE_CHECKING:
+    from support.s3 import Bucket
 
 BLOCK_HEADER = 128
 _UNSIGNED = (1 << 64) - 1
@@ -111,3 +115,11 @@ class MemoryBucket:
         if key not in self.contents:
             return None
         return StoredObject(self.contents[key][:limit], self.clusters.get(key, ""))
+
+
+def offload(bucket: "Bucket", *ledgers: Offloaded, cluster: str = "") -> None:
+    """Offload ledgers into a real bucket. `cluster` is the one that says it wrote them, empty if none does."""
+    client, written = bucket.server.client(), {"PulsarClusterName": cluster} if cluster else {}
+    for ledger in ledgers:
+        client.put_object(Bucket=bucket.name, Key=ledger.data_key, Body=ledger.data(), Metadata=written)
+        client.put_object(Bucket=bucket.name, Key=ledger.index_key, Body=ledger.index(), Metadata=written)
