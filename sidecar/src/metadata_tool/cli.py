@@ -357,9 +357,9 @@ def _parser() -> argparse.ArgumentParser:
     accepting = verb("accept", _accept, "copy a suspect backup to the name of a sound one, so that it can be `latest`")
     accepting.add_argument("uri", metavar="URI", help="the address of a suspect backup, as `list` prints it")
     reconciling = verb(
-        "reconcile", _reconcile, "make a restore point of a backup and of what was offloaded to tiered storage since"
+        "reconcile", _reconcile, "make a restore point from a backup and what was offloaded to tiered storage since"
     )
-    rescuing = verb("rescue", _rescue, "make a restore point of TIERED_STORAGE_BUCKET alone, if there is no backup")
+    rescuing = verb("rescue", _rescue, "make a restore point from TIERED_STORAGE_BUCKET alone, if there is no backup")
     restoring = verb(
         "restore", _restore, "restore RESTORE_POINT into ZOOKEEPER_DATA_DIR, once for each RESTORE_VERSION"
     )
