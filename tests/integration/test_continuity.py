@@ -355,7 +355,7 @@ def test_foreign_object_of_the_future(kind: str, settings: Settings, folder: Pat
 
 def test_service(cluster: Cluster, settings: Settings, bucket: Bucket, tmp_path: Path) -> None:
     """A service tells of an emptied ensemble on its admin port, and notices that a backup was accepted."""
-    own = {**settings, **bucket.settings, "BACKUP_INTERVAL": "1"}
+    own = {**settings, **bucket.settings, "BACKUP_INTERVAL": "5"}  # longer than the ensemble needs to start
     service = Service(own, tmp_path / "log")
     try:
         service.wait_for("backup_count", 1)
