@@ -9,6 +9,7 @@ from kazoo.security import make_acl, make_digest_acl
 from ci.parts.zookeeper import NEWEST, UNSUPPORTED
 from metadata_tool import errors
 from support import seed
+from support.damage import damaged_gzip
 from support.processes import free_port
 from support.s3 import Bucket
 from support.tool import assert_refused, run, succeed
@@ -180,9 +181,8 @@ def test_backup_was_damaged_in_the_bucket(settings: dict[str, str], bucket: Buck
     """A backup with one flipped byte is not restored, and the data directory stays empty."""
     uri = succeed("backup", settings=settings)
     s3, key = bucket.server.client(), bucket.objects()[0]
-    content = bytearray(s3.get_object(Bucket=bucket.name, Key=key)["Body"].read())
-    content[len(content) // 2] ^= 1
-    s3.put_object(Bucket=bucket.name, Key=key, Body=bytes(content))
+    content = s3.get_object(Bucket=bucket.name, Key=key)["Body"].read()
+    s3.put_object(Bucket=bucket.name, Key=key, Body=damaged_gzip(content))
     restore = {"RESTORE_POINT": uri, "ZOOKEEPER_DATA_DIR": str(tmp_path), "ZOOKEEPER_SERVERS": ""}  # it runs
     assert_refused(errors.ArchiveCorrupt, "damaged", run("verify", uri, settings=settings))
     assert_refused(errors.ArchiveCorrupt, "damaged", run("restore", settings={**settings, **restore}))

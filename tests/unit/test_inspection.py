@@ -13,6 +13,7 @@ from metadata_tool.manifest import FORMAT_VERSION
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from metadata_tool.zookeeper.snapshot import Node
 from support.backups import TIMESTAMP, TREE, location, make_backup
+from support.damage import damaged_gzip
 from support.metadata import as_json, ledgers
 
 STAT = bytes(60)
@@ -220,9 +221,7 @@ def test_damaged_backup_is_refused(tmp_path: Path) -> None:
     """A backup with a changed byte is refused."""
     point = make_backup(tmp_path)
     path = tmp_path / str(point.name)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+    path.write_bytes(damaged_gzip(path.read_bytes()))
     with pytest.raises(ArchiveCorrupt):
         inspected(point, tmp_path)
 
