@@ -5,7 +5,8 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG) --rootdir .
 # More processes than processors, because many tests wait. What takes long comes first, so that short tests fill the gaps at the end.
 SIDE_BY_SIDE := $(PYTEST) -n 4 --dist loadgroup --no-loadscope-reorder
-export PYTHONDONTWRITEBYTECODE := 1
+# Compiled once, by whichever process comes first, and not beside the sources.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
 
 .PHONY: help install demo test soak test-unit test-integration test-cluster test-pulsar bench lint format docs mutants protos lock clean
 

@@ -15,7 +15,7 @@ from support.certificates import Authority, server_settings
 from support.processes import free_port
 from support.s3 import S3Server, new_bucket
 from support.tool import Outcome, assert_refused, run, succeed
-from support.zookeeper import QUICK_START, SUPERUSER, ZooKeeper, client, standalone
+from support.zookeeper import SUPERUSER, ZooKeeper, client, standalone
 
 NOBODY = "127.0.0.1:1"
 PLACED, JOINED = "version-2", "restore-joined.json"
@@ -106,7 +106,7 @@ class Secured:
             "ssl.quorum.keyStore.location": str(own.both),
             "ssl.quorum.trustStore.location": str(authority.path),
         }
-        options = [*QUICK_START, *(f"-Dzookeeper.{name}={value}" for name, value in https.items())]
+        options = [f"-Dzookeeper.{name}={value}" for name, value in https.items()]
         server = ZooKeeper(version, directory / str(number), settings, host=host, java_options=options)
         (server.data_dir / "myid").write_text(f"{number}\n")
         return server
@@ -215,7 +215,7 @@ def test_member_that_waits(
     members = {f"server.{number}": f"127.0.0.{number}:{follower}:{election}" for number in (1, 2, 3)}
     admin = {"admin.enableServer": "true", "admin.serverPort": str(admin_port), "admin.serverAddress": "127.0.0.1"}
     own = {**members, **admin, **settings}
-    server = ZooKeeper(version, tmp_path, own, java_options=[*QUICK_START, *options])
+    server = ZooKeeper(version, tmp_path, own, java_options=options)
     (server.data_dir / "myid").write_text("1\n")
     servers = f"{server.address},{NOBODY},{NOBODY}1"
     wanted = {**point, "ZOOKEEPER_ADMIN_PORT": str(admin_port)}

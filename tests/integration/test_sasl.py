@@ -29,7 +29,7 @@ from support.certificates import Authority, server_settings
 from support.kerberos import SERVICE, USER, Realm, realm
 from support.processes import free_port
 from support.tool import Outcome, assert_refused, run, succeed
-from support.zookeeper import QUICK_START, ZooKeeper, client, standalone
+from support.zookeeper import ZooKeeper, client, standalone
 
 PASSWORD = 'b\u00e4ckup-"zq7\\secret'
 """The password of the JAAS login, with quotes and with characters that are not ASCII."""
@@ -55,7 +55,7 @@ def server_with(
     directory.mkdir(parents=True, exist_ok=True)
     jaas = directory / "jaas.conf"
     jaas.write_text(f"Server {{ {login}; }};\n")
-    java_options = [*QUICK_START, "-Dfile.encoding=UTF-8", f"-Djava.security.auth.login.config={jaas}", *options]
+    java_options = ["-Dfile.encoding=UTF-8", f"-Djava.security.auth.login.config={jaas}", *options]
     with standalone(version, directory, settings, java_options=java_options) as server:
         yield server
 

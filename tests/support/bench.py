@@ -75,7 +75,7 @@ def large_server(znodes: int, directory: Path) -> Iterator[ZooKeeper]:
     (directory / "data" / "version-2").mkdir(parents=True)
     make_snapshot(directory / "data" / "version-2" / f"snapshot.{ZXID:x}", znodes)
     admin = {"admin.enableServer": "true", "admin.serverPort": str(free_port()), "admin.serverAddress": "127.0.0.1"}
-    with standalone(NEWEST, directory, admin, heap="4g", java_options=LIKE_IN_PRODUCTION) as server:
+    with standalone(NEWEST, directory, admin, heap="4g", java_options=LIKE_IN_PRODUCTION, quick=False) as server:
         yield server
 
 

@@ -17,7 +17,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from ci.chart import CHART
 from ci.parts.java import java
 from support.processes import Process, eventually, free_port
-from support.zookeeper import QUICK_START, class_path
+from support.zookeeper import class_path, quick_start
 
 PATIENCE = 90
 """Seconds: a bound for a machine under load, not an expectation."""
@@ -68,7 +68,9 @@ class Member:
         line = f"server.{{id}}=127.0.0.{{id}}:{follower}:{election}:{{role}};127.0.0.{{id}}:{self._client}\n"
         (self._config / "member").write_text(line)
         pulsar = directory / "bin" / "pulsar"
-        pulsar.write_text(_PULSAR.replace("{options}", " ".join(("-Xmx256m", "-XX:-UsePerfData", *QUICK_START))))
+        pulsar.write_text(
+            _PULSAR.replace("{options}", " ".join(("-Xmx256m", "-XX:-UsePerfData", *quick_start(version))))
+        )
         pulsar.chmod(0o755)
         self._process: Process | None = None
 

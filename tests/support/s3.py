@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,14 @@ ACCESS_KEY = "tester"
 SECRET_KEY = "a-secret-of-the-tests"
 
 
+@cache
 def s3_client(
     endpoint: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY, authorities: Path | None = None
 ) -> "S3Client":
-    """A client of whatever serves S3 there. `authorities` are trusted for TLS."""
+    """A client of whatever serves S3 there. `authorities` are trusted for TLS.
+
+    Tests share it: a new one loads boto3's description of S3 again, a tenth of a second of processor time.
+    """
     return boto3.session.Session().client(
         "s3",
         region_name="us-east-1",
@@ -74,7 +79,7 @@ class S3Server:
         }
 
     def client(self, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> "S3Client":
-        """A client of its own, its owner's by default."""
+        """A client with these keys, its owner's by default."""
         return s3_client(self.endpoint, access_key, secret_key)
 
     def add_user(self, access_key: str, secret_key: str) -> None:

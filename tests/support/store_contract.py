@@ -99,11 +99,12 @@ class StoreContract:
 
     def test_a_file_comes_back(self, subject: Subject, tmp_path: Path) -> None:
         """A file of any size is kept under its name and fetched again, byte for byte."""
+        store = subject.store()
         for number, size in enumerate(subject.sizes):
             name = f"p-{number}.tar.gz"
-            keep(subject.store(), file_of(tmp_path, size), name, never)
+            keep(store, file_of(tmp_path, size), name, never)
             assert content_of(size) == subject.contents()[name]
-            subject.store().fetch(name, tmp_path / "fetched", never)
+            store.fetch(name, tmp_path / "fetched", never)
             assert content_of(size) == (tmp_path / "fetched").read_bytes()
 
     def test_save_leaves_the_local_file(self, subject: Subject, tmp_path: Path) -> None:
@@ -146,12 +147,13 @@ class StoreContract:
 
     def test_save_verifies_the_local_file(self, subject: Subject, tmp_path: Path) -> None:
         """A local file that has changed since its digest was taken is refused, and nothing is left behind."""
+        store = subject.store()
         for size in subject.sizes[1:]:
             file = file_of(tmp_path, size)
             digest = sha256(file)
             damage(file, size - 1)
             with pytest.raises(UploadUnverified, match=f"{NAME} has changed since it was made"):
-                subject.store().save(file, digest, NAME, never)
+                store.save(file, digest, NAME, never)
             assert {} == subject.contents()
 
     def test_save_verifies_the_copy(self, subject: Subject, tmp_path: Path) -> None:
@@ -231,10 +233,11 @@ class StoreContract:
     @pytest.mark.parametrize("use", USES)
     def test_folder_is_missing(self, use: Callable[[Store, Path], Any], subject: Subject, tmp_path: Path) -> None:
         """A bucket or a directory that does not exist is named by its address, and is not made."""
+        missing = subject.missing()
         for _ in range(2):
             with pytest.raises(BucketMissing) as caught:
-                use(subject.missing(), file_of(tmp_path, 100))
-            assert str(subject.missing().location) in caught.value.message
+                use(missing, file_of(tmp_path, 100))
+            assert str(missing.location) in caught.value.message
 
     def test_odd_characters(self, subject: Subject, tmp_path: Path) -> None:
         """Every name that a backup may have, in every path that an address may have, leads to its file."""

@@ -14,7 +14,7 @@ from typing import Any
 from metadata_tool.errors import ToolError
 from support.processes import Process, free_port
 
-_KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "PYTHONPYCACHEPREFIX")
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
