@@ -11,6 +11,7 @@ from ci.parts.cache import cached, digest, from_pypi
 from ci.parts.go import module, program
 
 KUBERNETES = ("1.25.0", "1.29.0", "1.32.0", "1.34.0", "1.37.0")
+OLDEST_AND_NEWEST = (KUBERNETES[0], KUBERNETES[-1])
 """The versions that manifests are checked against: the chart's oldest, and newer ones."""
 _OPERATOR = "v0.85.0"
 _LOCK = Path(__file__).parent / "kubernetes_schemas.lock"

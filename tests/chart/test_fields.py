@@ -10,7 +10,7 @@ import yaml
 
 from ci import chart_kubernetes, other_charts
 from ci.chart import CHART
-from ci.parts.chart_tools import KUBERNETES
+from ci.parts.chart_tools import KUBERNETES, OLDEST_AND_NEWEST
 from support.helm import EVERYTHING, conform, merged, names, nested, one, pods, refusal, render, text
 
 BACKUP = "zookeeper.customTools.backup"
@@ -75,7 +75,7 @@ NUMBERS = merged(
 SETS = ["StatefulSet/our-pulsar-zookeeper", "StatefulSet/our-pulsar-backup"]
 
 
-@pytest.mark.parametrize("kubernetes", KUBERNETES)
+@pytest.mark.parametrize("kubernetes", OLDEST_AND_NEWEST)
 def test_numbers_and_booleans_conform(kubernetes: str) -> None:
     """Kubernetes accepts what becomes of numbers and booleans, everywhere at once."""
     assert "" == conform(text(NUMBERS, "--kube-version", kubernetes), kubernetes)

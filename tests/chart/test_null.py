@@ -36,12 +36,6 @@ TURNS = [(path, 3 + number % 2) for number, path in enumerate(KEYS)]
 MAY_BE_EMPTY = [(path, major) for path, major in TURNS if KEYS[path] in NOTHING.values()]
 
 
-@cache
-def plain(major: int) -> tuple[str, str]:
-    """What helm makes of a chart with the backup alone."""
-    return told(major, PLAIN)
-
-
 def told(major: int, *values: dict[str, Any]) -> tuple[str, str]:
     """What helm renders, and what it says."""
     done = template(merged(*values), major)
@@ -74,7 +68,12 @@ def test_null_is_as_good_as_empty(key: str, helm: int) -> None:
     """Where a key is empty by default, null is the same as empty, whatever else is set."""
     null = nested(key, None)
     assert told(helm, EVERYTHING, null, nested(key, NOTHING[type(KEYS[key])])) == said(key, helm)
-    assert plain(helm) == told(helm, PLAIN, null)
+
+
+@pytest.mark.parametrize("helm", [3, 4])
+def test_nulls_together_are_as_good_as_empty(helm: int) -> None:
+    """Where keys are empty by default, null for all of them changes nothing."""
+    assert told(helm, PLAIN) == told(helm, PLAIN, *(nested(key, None) for key, _ in MAY_BE_EMPTY))
 
 
 def test_what_null_renders_conforms() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from ci.chart import CHART
-from ci.parts.chart_tools import KUBERNETES
+from ci.parts.chart_tools import OLDEST_AND_NEWEST
 from support.helm import conform, merged, nested, render, template, text
 
 VALUES = (CHART / "values.yaml").read_text()
@@ -77,7 +77,7 @@ def test_examples_pass_the_schema(major: int) -> None:
     assert (0, "") == (done.returncode, done.stderr)
 
 
-@pytest.mark.parametrize("kubernetes", [KUBERNETES[0], KUBERNETES[-1]])
+@pytest.mark.parametrize("kubernetes", OLDEST_AND_NEWEST)
 def test_examples_conform(kubernetes: str) -> None:
     """Kubernetes accepts the objects that they lead to."""
     assert "" == conform(text(merged(in_use(EMPTY), ON), "--kube-version", kubernetes), kubernetes)
