@@ -53,3 +53,8 @@ MANIFESTS_READ = 10
 """Backups whose manifests are read to find the newest one. The others are ignored, so that no search lasts long."""
 COVERED_NAMESPACES = 100
 """Namespaces that the manifest lists: those that would lose most."""
+
+# Retention
+
+ALWAYS_KEPT = 3
+"""Newest backups that are kept whatever the rules are."""
