@@ -110,6 +110,7 @@ def test_directory_is_a_file(use: Use, store: Store, folder: Path, file: Path) -
     [
         (FileNotFoundError(errno.ENOENT, "No such file or directory"), (BucketMissing, "Create the directory")),
         (PermissionError(errno.EACCES, "Permission denied"), (BucketDenied, f"Give user {os.getuid()}")),
+        (PermissionError(errno.EPERM, "Operation not permitted"), (BucketDenied, f"Give user {os.getuid()}")),
         (OSError(errno.EIO, "Input/output error"), (StoreFailed, "Check the disk")),
     ],
 )

@@ -155,7 +155,13 @@ class StoreFailed(ToolError):
     exit_code = 24
 
 
-STORE_FAULTS = (BucketMissing, BucketDenied, CredentialsRejected, StoreUnreachable, StoreFailed)
+class ObjectArchived(ToolError):
+    """The object is in an archive class, and must be restored from there before it can be read"""
+
+    exit_code = 27
+
+
+STORE_FAULTS = (BucketMissing, BucketDenied, CredentialsRejected, StoreUnreachable, StoreFailed, ObjectArchived)
 """What can be wrong with an object store, whatever is asked of it."""
 
 

@@ -121,7 +121,7 @@ class DirectoryStore:
                 f"the directory {self.location} does not exist",
                 "Create the directory, or correct BUCKET or the address",
             )
-        if error.errno == errno.EACCES:
+        if error.errno in (errno.EACCES, errno.EPERM):
             return BucketDenied(
                 f"this user has no access to the directory {self.location}",
                 f"Give user {os.getuid()} read and write access to the directory",

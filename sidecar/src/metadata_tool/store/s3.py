@@ -5,6 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions, already_there
 from metadata_tool.store.download import Download
@@ -71,7 +73,15 @@ class S3Store:
 
     def delete(self, name: str) -> None:
         """See `Store.delete`."""
-        self._clients.ask(name, lambda client: client.delete_object(**self._object(name)))
+
+        def delete(client: "S3Client") -> None:
+            try:
+                client.delete_object(**self._object(name))
+            except ClientError as error:  # most stores answer this with success
+                if error.response.get("Error", {}).get("Code") != "NoSuchKey":
+                    raise
+
+        self._clients.ask(name, delete)
 
     def _object(self, name: str) -> dict[str, Any]:
         return {"Bucket": self.location.bucket, "Key": self.location.key(name), **self._common}

@@ -21,6 +21,7 @@ from metadata_tool.errors import (
     BucketDenied,
     BucketMissing,
     CredentialsRejected,
+    ObjectArchived,
     StoreFailed,
     StoreUnreachable,
     ToolError,
@@ -50,6 +51,7 @@ _DEMANDS = (
     "If they are allowed it, set what the bucket's policy demands "
     "(S3_SERVER_SIDE_ENCRYPTION, S3_KMS_KEY_ID, S3_STORAGE_CLASS, S3_OBJECT_ACL)"
 )
+_LOCKED = "If they are allowed it, check the object lock, legal holds and the policy of the bucket"
 
 _NO_KEY = {"NoSuchKey", "404", "NotFound"}
 _DENIED = {"AccessDenied", "AllAccessDisabled", "403", "Forbidden", "AccessForbidden"}
@@ -57,6 +59,7 @@ _BAD_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "Inv
 _BAD_KEYS |= {"ExpiredTokenException", "UnrecognizedClientException", "InvalidSecurity", "TokenRefreshRequired"}
 _BAD_KEYS |= {"XAdminUserNotFound"}  # versitygw
 _WRONG_REGION = {"AuthorizationHeaderMalformed", "PermanentRedirect", "301", "IllegalLocationConstraintException"}
+_TRANSIENT = {408, 425, 429}
 _WRONG_CLOCK = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}
 _WRONG_STYLE = {"SecondLevelDomainForbidden", "PathStyleDomainForbidden", "VirtualHostDomainForbidden"}
 _ALTERED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidChecksum"}
@@ -66,7 +69,6 @@ _HINTS = {
     "(S3_SERVER_SIDE_ENCRYPTION, S3_STORAGE_CLASS, S3_OBJECT_ACL)",
     "InvalidStorageClass": "Correct S3_STORAGE_CLASS to a storage class of this store",
     "AccessControlListNotSupported": "Unset S3_OBJECT_ACL, because this bucket has ACLs disabled",
-    "InvalidObjectState": "Restore this object from the archive with the object store's tools, then try again",
     "InvalidEncryptionAlgorithmError": "Correct S3_SERVER_SIDE_ENCRYPTION",
     "NoSuchUpload": "Check whether a lifecycle rule or another program removes unfinished uploads, then try again",
     "MethodNotAllowed": "Check that AWS_ENDPOINT_URL_S3 is the address of the S3 API, not of a web console",
@@ -118,6 +120,12 @@ class _ErrorAnswer:
     def blames_the_clock(self) -> bool:
         """Whether the request was refused for its time. STS has no code of its own for that."""
         return self.code in _WRONG_CLOCK or "Signature expired" in self.message or "not yet current" in self.message
+
+    @property
+    def forbids_deletion(self) -> bool:
+        """Whether this refuses to delete an object, in whatever way stores say that of locked ones."""
+        refuses = (400 <= self.status < 500 and self.status not in _TRANSIENT) or self.status == 501
+        return self.operation == "DeleteObject" and refuses
 
     @property
     def skew(self) -> str:
@@ -243,11 +251,12 @@ class Faults:
         return None
 
     def _denied(self, answer: _ErrorAnswer) -> ToolError | None:
-        if answer.code in _DENIED or (answer.status == 403 and answer.code not in _HINTS):
+        if answer.code in _DENIED or (answer.status == 403 and answer.code not in _HINTS) or answer.forbids_deletion:
             permission = _PERMISSIONS[answer.operation]
             owner = self._options.expected_bucket_owner
             more = [f"Check that account {owner} (S3_EXPECTED_BUCKET_OWNER) owns the bucket"] if owner else []
             more += [_DEMANDS] if permission == "s3:PutObject" else []
+            more += [_LOCKED] if permission == "s3:DeleteObject" else []
             return BucketDenied(
                 f"the object store denied {answer.operation} for {self._location} ({answer})",
                 ". ".join([f"Allow these credentials {permission}", *more, _NEEDED]),
@@ -263,6 +272,11 @@ class Faults:
             )
         if answer.code in _NO_KEY:
             return self._no_key(answer, name)
+        if answer.code == "InvalidObjectState":
+            return ObjectArchived(
+                f"{self._location.uri(name)} is in an archive ({answer})",
+                "Restore this object from the archive with the object store's tools, then try again",
+            )
         if answer.code in _WRONG_REGION:
             region = answer.headers.get("x-amz-bucket-region")
             return StoreFailed(
