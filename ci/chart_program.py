@@ -1,8 +1,10 @@
 """The chart's data about the program, from its own variables: limits, choices, and names that the chart sets."""
 
 import json
+from dataclasses import fields
 from typing import Any
 
+from metadata_tool.retention import EXAMPLE, Retention
 from metadata_tool.variables import VARIABLES
 
 SECRET = (
@@ -67,6 +69,7 @@ def program() -> dict[str, Any]:
         "choices": {
             each.name: {"values": list(each.choices), "expected": each.expected} for each in VARIABLES if each.choices
         },
+        "retention": {"rules": [field.name for field in fields(Retention)], "example": EXAMPLE},
         "secret": list(SECRET),
         "set_by_chart": sorted({each.name for each in VARIABLES} - {*SECRET, *FREE} | {"KRB5_CONFIG"}),
     }

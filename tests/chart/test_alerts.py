@@ -162,6 +162,7 @@ def test_alerts_are_of_this_release() -> None:
         (f"{BACKUP}.backupInterval", "3600", "Never", "[10800s]"),
         (f"{BACKUP}.backupInterval", "3600", "Failing", "[5400s]"),
         (f"{BACKUP}.backupInterval", 10, "Failing", "[300s]"),
+        (f"{BACKUP}.backupInterval", "3600", "RetentionFailing", "[5400s]"),
         (f"{BACKUP}.backupInterval", "3600", "ScrubFailing", "[5400s]"),
         (f"{BACKUP}.backupInterval", 10, "ScrubFailing", "[300s]"),
         (f"{BACKUP}.backupInterval", "3600", "LongerThanInterval", "> 3600"),

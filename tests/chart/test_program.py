@@ -144,6 +144,10 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "BACKUP_PREFIX": (f"{TOOLS}.backup.backupPrefix", ["p.", "-p", "p p", "a" * 200, "a" * 201, "a-suspect"]),
+    "RETENTION": (
+        f"{TOOLS}.backup.retention",
+        ["hours=48,daily=14", " last=3 , yearly=0", "", "daily", "daily=0", "daily=1,daily=2", "x=1", "daily=1,"],
+    ),
     "MANAGED_LEDGER_PATH": (
         f"{TOOLS}.backup.managedLedgerPath",
         ["/a/b", "/ä b", "/", "a", "/a/", "/a//b", "/a/../b", "/.", "/a\tb", "/a\u2028b"],

@@ -425,6 +425,13 @@ def test_chroot() -> None:
         assert servers.endswith(":2181/pulsar")
 
 
+@pytest.mark.parametrize(("value", "expected"), [("", None), (None, None), ("last=9,daily=14", "last=9,daily=14")])
+def test_retention(value: str | None, expected: str | None) -> None:
+    """Old backups stay, unless there are rules that say which."""
+    values = merged(BACKUP, nested(f"{TOOLS}.backup.retention", value))
+    assert expected == one(render(values), "ConfigMap", "snpe-pulsar-backup")["data"].get("RETENTION")
+
+
 def test_partial_backups() -> None:
     """A backup that lacks a part of Pulsar's metadata is restored only on purpose."""
     for value, expected in ((None, "false"), (True, "true")):

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import socket
 import subprocess
@@ -45,10 +46,12 @@ def s3_client(
 class S3Server:
     """versitygw on a directory, which speaks TLS if it has a certificate."""
 
-    def __init__(self, directory: Path, certificate: Certificate | None = None) -> None:
+    def __init__(self, directory: Path, certificate: Certificate | None = None, *, versions: bool = False) -> None:
+        """Nothing runs yet. With `versions`, buckets can keep the versions of objects."""
         self.port = free_port()
         self.endpoint = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
         self._certificate = certificate
+        self._versions = versions
         self._directory = directory
         self._process: Process | None = None
 
@@ -57,10 +60,11 @@ class S3Server:
         data = self._directory / "buckets"
         data.mkdir(exist_ok=True, parents=True)
         environment = {**os.environ, "ROOT_ACCESS_KEY": access_key, "ROOT_SECRET_KEY": secret_key}
-        options = ["--port", f"127.0.0.1:{self.port}", "--iam-dir", str(self._iam())]
+        options = ["--port", f"127.0.0.1:{self.port}", "--iam-dir", str(self._folder("iam"))]
         if self._certificate:
             options += ["--cert", str(self._certificate.cert), "--key", str(self._certificate.key)]
-        self._process = Process([versitygw(), *options, "posix", str(data)], self._directory / "s3.log", environment)
+        backend = ["posix", *(["--versioning-dir", str(self._folder("versions"))] if self._versions else []), str(data)]
+        self._process = Process([versitygw(), *options, *backend], self._directory / "s3.log", environment)
         self._process.wait_until(self._answers)
 
     def stop(self) -> None:
@@ -88,8 +92,8 @@ class S3Server:
         user = ["create-user", "--access", access_key, "--secret", secret_key, "--role", "user"]
         subprocess.run([*admin, *user], check=True, capture_output=True)
 
-    def _iam(self) -> Path:
-        folder = self._directory / "iam"
+    def _folder(self, name: str) -> Path:
+        folder = self._directory / name
         folder.mkdir(exist_ok=True)
         return folder
 
@@ -100,9 +104,9 @@ class S3Server:
 
 
 @contextlib.contextmanager
-def s3_server(directory: Path, certificate: Certificate | None = None) -> Iterator[S3Server]:
+def s3_server(directory: Path, certificate: Certificate | None = None, *, versions: bool = False) -> Iterator[S3Server]:
     """A server that answers, and ends afterwards."""
-    server = S3Server(directory, certificate)
+    server = S3Server(directory, certificate, versions=versions)
     try:
         server.start()
         yield server
@@ -126,6 +130,20 @@ class Bucket:
         """All keys in it."""
         listed = self.server.client().list_objects_v2(Bucket=self.name).get("Contents", [])
         return sorted(item["Key"] for item in listed)
+
+    def allow(self, user: str, *actions: str) -> None:
+        """Give a user these rights on the bucket and its objects, and no others."""
+        both = [f"arn:aws:s3:::{self.name}", f"arn:aws:s3:::{self.name}/*"]
+        on_bucket, on_objects = (
+            [action for action in actions if (action == "s3:ListBucket") is of_bucket] for of_bucket in (True, False)
+        )
+        statements = [
+            {"Effect": "Allow", "Principal": {"AWS": [user]}, "Action": action, "Resource": resource}
+            for action, resource in zip((on_bucket, on_objects), both, strict=True)
+            if action
+        ]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        self.server.client().put_bucket_policy(Bucket=self.name, Policy=policy)
 
     def unfinished_uploads(self) -> int:
         """Multipart uploads that were begun and neither completed nor aborted."""

@@ -25,7 +25,8 @@ from support.backups import TIMESTAMP, TREE, location, make_backup
 from support.tool import environment
 from support.trees import ZXID
 
-VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "accept", "reconcile", "rescue", "restore", "rules"]
+VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "accept", "prune"]
+VERBS += ["reconcile", "rescue", "restore", "rules"]
 TAKING_A_URI = ["verify", "inspect", "reconcile"]
 
 
@@ -150,6 +151,7 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "inspect": [(["latest"], {})],
     "scrub": [([], {})],
     "accept": [(["file://{folder}/pulsar-suspect-1.tar.gz"], {})],
+    "prune": [([], {"RETENTION": "last=3"})],
     "reconcile": [(["latest"], {}), (["latest"], {"S3_SERVER_SIDE_ENCRYPTION": "aws:kms"})],
     "rescue": [
         ([], ZOOKEEPER | {"TIERED_STORAGE_BUCKET": "offloads"} | more)

@@ -7,8 +7,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from metadata_tool.catalog import Backup, BackupName
+from metadata_tool.errors import BucketDenied, StoreFailed
 from metadata_tool.limits import METRIC_NAMESPACES
 from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, SCRUB, Clock, Metrics
+from metadata_tool.prune_plan import PrunePlan
+from metadata_tool.pruner import Pruned
 from metadata_tool.pulsar.coverage import OTHERS, Coverage, CoverageCounts
 from metadata_tool.pulsar.limits import ScanLimits
 from metadata_tool.pulsar.migration import Migration
@@ -37,6 +40,10 @@ OF_THE_LAST_BACKUP = {
     "backup_tree_last_change_timestamp_seconds": 6.5,
     "backup_scrub_last_success_timestamp_seconds": 0.0,
     "backup_scrub_failures_total": 0.0,
+    "backup_retention_deleted_total": 0.0,
+    "backup_retention_failures_total": 0.0,
+    "backup_retention_denied": 0.0,
+    "backup_retention_expired": 0.0,
 }
 
 
@@ -371,3 +378,25 @@ def test_scrubbed_namespaces_are_bounded(more: int, metrics: Metrics) -> None:
         found.get(OTHERS, 0),
         by_namespace(metrics, "backup_missing_ledgers")["z/z"],
     )
+
+
+def retention(metrics: Metrics) -> list[float]:
+    """Deleted, failures, denied, expired."""
+    found = samples(metrics)
+    names = ("deleted_total", "failures_total", "denied", "expired")
+    return [found[f"backup_retention_{name}"] for name in names]
+
+
+def test_pruned(metrics: Metrics) -> None:
+    """Deletions are counted, and taken off the total size. Refusals are shown until a deletion succeeds."""
+    metrics.succeeded(report())
+    old = [backup(number, size=100) for number in range(3)]
+    plan = PrunePlan({each: [] for each in old}, old, waiting=4)
+    metrics.pruned(Pruned(plan, refused=old, denied=BucketDenied("no")))
+    assert ([0, 3, 1, 7], 3333) == (retention(metrics), samples(metrics)["backup_size_total"])
+    metrics.pruned(Pruned(PrunePlan({}, []), failure=None))
+    assert [0, 3, 1, 0] == retention(metrics)
+    metrics.pruned(Pruned(plan, deleted=old[:2], failure=StoreFailed("503")))
+    assert ([2, 4, 0, 5], 3133) == (retention(metrics), samples(metrics)["backup_size_total"])
+    metrics.prune_failed()
+    assert [2, 5, 0, 5] == retention(metrics)

@@ -313,6 +313,19 @@ def test_what_is_there_is_shown_before_the_first_backup(metrics: Metrics) -> Non
         assert TIMESTAMP / 1000 == value(metrics, "backup_last_success_timestamp_seconds")
 
 
+def test_what_follows_a_backup(metrics: Metrics) -> None:
+    """What follows a backup comes after it was counted, and not after a failed one."""
+    seen: list[tuple[float, float]] = []
+    backups = Backups(failing(StoreUnreachable("no answer")), succeed)
+    service = Service(backups, nothing, SOON, metrics, afterwards=lambda *_: seen.append(counts(metrics)))
+    service.start()
+    try:
+        assert backups.wait_for(3)
+    finally:
+        service.stop(PATIENCE)
+    assert (2, 1) == seen[0]
+
+
 def test_suspect_backup(metrics: Metrics) -> None:
     """The last report stays with the sound backup while suspect ones follow, until there is another sound one."""
     sound, doubtful = report(), replace(report(), doubts=("it is smaller",))

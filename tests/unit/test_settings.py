@@ -18,6 +18,7 @@ from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore_job import RestoreJob
+from metadata_tool.retention import Retention
 from metadata_tool.settings import (
     VARIABLES,
     ScrubSettings,
@@ -908,6 +909,27 @@ def test_wrong_max_shrink(value: str) -> None:
     with refused("MAX_SHRINK") as caught:
         Settings(SERVE | {"MAX_SHRINK": value}).job()
     assert "It must be a fraction from 0 to 1, such as 0.5" == caught.value.hint
+
+
+@pytest.mark.parametrize(("value", "expected"), [("", None), ("last=3, daily=14", Retention(last=3, daily=14))])
+def test_retention(value: str, expected: Retention | None) -> None:
+    """`serve` keeps all backups, or what the rules say."""
+    assert expected == Settings(SERVE | {"RETENTION": value}).serve().retention
+
+
+@pytest.mark.parametrize("value", ["14", "14d", "daily:14", "daily=0", "daily=-1", "daily=1 weekly=2", "all"])
+def test_wrong_retention(value: str) -> None:
+    """Rules that are not understood are refused before anything is deleted, with an example."""
+    for command in (Settings.serve, Settings.retention):
+        with refused("RETENTION") as caught:
+            command(Settings(SERVE | {"RETENTION": value}))
+        assert "Set it to rules such as hours=48,daily=14,weekly=8,monthly=12" == caught.value.hint
+
+
+def test_prune_needs_retention() -> None:
+    """Without rules, `prune` says so."""
+    with refused("RETENTION"):
+        Settings(SERVE).retention()
 
 
 @pytest.mark.parametrize("value", ["managed-ledgers", "/", "/a/", "//a", "/a//b", "/a\nb", "/a\u2028b"])

@@ -214,6 +214,18 @@
       "expected": "debug, info, warning or error"
     }
   },
+  "retention": {
+    "rules": [
+      "last",
+      "hours",
+      "hourly",
+      "daily",
+      "weekly",
+      "monthly",
+      "yearly"
+    ],
+    "example": "hours=48,daily=14,weekly=8,monthly=12"
+  },
   "secret": [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -243,6 +255,7 @@
     "RESTORE_POINT",
     "RESTORE_SCOPE",
     "RESTORE_VERSION",
+    "RETENTION",
     "S3_CREDENTIALS_DIR",
     "SCRUB_INTERVAL",
     "SCRUB_LIST_ONLY",

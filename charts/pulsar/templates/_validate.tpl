@@ -256,6 +256,25 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- end }}
 {{- include "pulsar.validate.bucket" (dict "key" $key "bucket" .bucket) }}
 {{- include "pulsar.validate.prefix" . }}
+{{- with .retention | default "" | trim }}
+{{- include "pulsar.validate.retention" (dict "key" (printf "%s.retention" $key) "value" .) }}
+{{- end }}
+{{- end }}
+
+{{/* Call with (dict "key" path "value" rules). */}}
+{{- define "pulsar.validate.retention" -}}
+{{- $known := (include "pulsar.program" . | fromJson).retention }}
+{{- $names := list }}
+{{- range $part := splitList "," .value }}
+{{- $names = append $names (regexReplaceAll "^\\s*([a-z]+)=[0-9]{1,6}\\s*$" $part "${1}") }}
+{{- end }}
+{{- $wrong := false }}
+{{- range $name := $names }}
+{{- if not (has $name $known.rules) }}{{ $wrong = true }}{{ end }}
+{{- end }}
+{{- if or $wrong (ne (len $names) (len (uniq $names))) (not (regexMatch "=0*[1-9]" .value)) }}
+{{- fail (printf "%s is %q. Set it to rules such as %s, each of %s once, and one of them above 0" .key .value $known.example (join ", " $known.rules)) }}
+{{- end }}
 {{- end }}
 
 {{- define "pulsar.validate.prefix" -}}

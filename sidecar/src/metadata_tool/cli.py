@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from metadata_tool import __version__, backup, derived_backup, help_texts, inspection, logs, root_cause
+from metadata_tool import __version__, backup, derived_backup, help_texts, inspection, logs, pruner, root_cause
 from metadata_tool.accept import accept
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
 from metadata_tool.environment import hide_from_gunicorn
@@ -21,6 +21,8 @@ from metadata_tool.errors import BackupSuspect, OffloadedLedgersLost, OutputLost
 from metadata_tool.fetch import fetched
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
+from metadata_tool.prune_plan import Planner
+from metadata_tool.pruner import Pruner
 from metadata_tool.pulsar.placement import Part
 from metadata_tool.pulsar.rules import RULES
 from metadata_tool.reconciled_point import TieredStorage
@@ -247,6 +249,20 @@ def _accept(options: argparse.Namespace, settings: Settings) -> None:
     _print(accept(point, store, settings.spool_dir(), Heartbeat()))
 
 
+def _prune(options: argparse.Namespace, settings: Settings) -> None:
+    store, retention, heartbeat = _open(settings.store()), settings.retention(), Heartbeat()
+    plan = Planner(retention, store, settings.prefix(), settings.spool_dir()).plan(heartbeat)
+    for note in plan.notes:
+        log.warning("%s", note.message)
+    done = Pruner(store).prune(plan, heartbeat) if options.delete else pruner.Pruned(plan)
+    if options.json:
+        _print(json.dumps(pruner.as_json(done, str(retention), deleting=options.delete), indent=2))
+    else:
+        _print(pruner.as_text(done, deleting=options.delete))
+    if failed := done.failure or done.denied:
+        raise failed
+
+
 def _restore(options: argparse.Namespace, settings: Settings) -> None:
     gc.disable()  # streaming makes no cycles, and looking for them among millions of objects takes time
     job = settings.restore()
@@ -356,6 +372,10 @@ def _parser() -> argparse.ArgumentParser:
     scrubbing = verb("scrub", _scrub, "check whether each ledger that a backup calls offloaded is in tiered storage")
     accepting = verb("accept", _accept, "copy a suspect backup to the name of a sound one, so that it can be `latest`")
     accepting.add_argument("uri", metavar="URI", help="the address of a suspect backup, as `list` prints it")
+    pruning = verb("prune", _prune, "show which backups RETENTION does not keep, and delete them with --delete")
+    intent = pruning.add_mutually_exclusive_group()
+    intent.add_argument("--dry-run", action="store_true", help="delete nothing, only show what would be (the default)")
+    intent.add_argument("--delete", action="store_true", help="delete the backups that no rule keeps")
     reconciling = verb(
         "reconcile", _reconcile, "make a restore point from a backup and what was offloaded to tiered storage since"
     )
@@ -384,6 +404,6 @@ def _parser() -> argparse.ArgumentParser:
     rescuing.add_argument("--cluster", metavar="NAME", action="append", default=[], help=written)
     output = showing.add_mutually_exclusive_group()
     output.add_argument("--tree", action="store_true", help="print every znode")
-    for machine_readable in (listing, output, scrubbing, reconciling, rescuing):
+    for machine_readable in (listing, output, scrubbing, pruning, reconciling, rescuing):
         machine_readable.add_argument("--json", action="store_true", help="print JSON")
     return parser

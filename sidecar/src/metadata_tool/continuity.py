@@ -62,6 +62,11 @@ def judge(before: Tree | None, now: Tree, is_own: Callable[[str], bool], max_shr
     return Verdict(tuple(_doubts(before, now, max_shrink)))
 
 
+def same_cluster(one: Identity, other: Identity) -> bool:
+    """Whether two identities have nothing that differs. A cluster that was restored may be another one."""
+    return not any(_differences(one, other))
+
+
 def _doubts(before: Tree, now: Tree, max_shrink: float) -> Iterator[str]:
     yield from _differences(before.identity, now.identity)
     if now.zxid < before.zxid:

@@ -94,10 +94,21 @@ def _key(backup: Backup) -> _Key:
     return str(backup.name), backup.size
 
 
+def read_manifest(store: Store, backup: Backup) -> Manifest:
+    """The manifest of a backup, from its first bytes.
+
+    Raises:
+        ArchiveCorrupt: the file is no backup, or not the one of its name.
+        ToolError: it has a later format, or cannot be read.
+    """
+    manifest = Archive(io.BytesIO(store.read_start(str(backup.name), MANIFEST_WITHIN))).manifest
+    require_match(RestorePoint(store.location, backup.name), manifest)
+    return manifest
+
+
 def _read(store: Store, backup: Backup) -> Manifest | None:
     try:
-        manifest = Archive(io.BytesIO(store.read_start(str(backup.name), MANIFEST_WITHIN))).manifest
-        require_match(RestorePoint(store.location, backup.name), manifest)
+        return read_manifest(store, backup)
     except ArchiveCorrupt as error:
         log.warning(
             "%s does not count as a backup, because %s. Remove it if it is not yours",
@@ -106,4 +117,3 @@ def _read(store: Store, backup: Backup) -> Manifest | None:
             extra={"backup": backup.uri},
         )
         return None
-    return manifest

@@ -57,4 +57,8 @@ COVERED_NAMESPACES = 100
 # Retention
 
 ALWAYS_KEPT = 3
-"""Newest backups that are kept whatever the rules are."""
+"""Newest backups that are kept whatever the rules are. Nothing is deleted unless so many are known to be good."""
+PRUNED_AT_ONCE = 200
+"""Old backups that are looked at and deleted after one backup, so that the next one is not late. The rest follow."""
+DENIED_AT_ONCE = 3
+"""Refusals after which no more backups are tried until the next time, if none was deleted."""

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup, sound
 from metadata_tool.limits import METRIC_NAMESPACES
+from metadata_tool.pruner import Pruned
 from metadata_tool.pulsar.coverage import OTHERS, CoverageCounts
 from metadata_tool.tiered_storage.scrub_result import ScrubResult, State, StateCounts
 
@@ -85,6 +86,22 @@ SCRUB_LAST_SUCCESS = Metric(
     "End of the last successful scrub in epoch seconds. 0 until there is one.",
 )
 SCRUB_FAILURES = Metric("backup_scrub_failures_total", "counter", "Scrubs that failed.")
+RETENTION_DELETED = Metric("backup_retention_deleted_total", "counter", "Old backups that the retention has deleted.")
+RETENTION_FAILURES = Metric(
+    "backup_retention_failures_total",
+    "counter",
+    "Old backups that could not be deleted, and times that it was not known which may be.",
+)
+RETENTION_DENIED = Metric(
+    "backup_retention_denied",
+    "gauge",
+    "1 if the object store refused every deletion when the retention last tried, else 0.",
+)
+RETENTION_EXPIRED = Metric(
+    "backup_retention_expired",
+    "gauge",
+    "Backups that no rule of the retention keeps and that are still in the bucket.",
+)
 
 RECOVERABLE_BYTES = Metric(
     "backup_recoverable_bytes", "gauge", "Bytes in tiered storage that a restore would bring back."
@@ -148,6 +165,10 @@ METRICS = (
     LAST_CHANGE,
     SCRUB_LAST_SUCCESS,
     SCRUB_FAILURES,
+    RETENTION_DELETED,
+    RETENTION_FAILURES,
+    RETENTION_DENIED,
+    RETENTION_EXPIRED,
 )
 
 
@@ -223,6 +244,21 @@ class Metrics:
             else:
                 self._last_success = self._moment(report.backup.name.timestamp / 1000, ago=report.seconds.total)
             self._coverage = _bounded(report.coverage.by_loss(), CoverageCounts(), CoverageCounts.add)
+
+    def pruned(self, done: Pruned) -> None:
+        """Count what the retention deleted and could not delete."""
+        with self._lock:
+            self._values[RETENTION_DELETED] += len(done.deleted)
+            self._values[RETENTION_FAILURES] += done.failures
+            self._values[RETENTION_EXPIRED] = done.expired
+            self._values[SIZE_TOTAL] -= sum(backup.size for backup in done.deleted)
+            if done.deleted or done.refused:
+                self._values[RETENTION_DENIED] = not done.deleted
+
+    def prune_failed(self) -> None:
+        """Count that the retention could not decide what to delete."""
+        with self._lock:
+            self._values[RETENTION_FAILURES] += 1
 
     def scrub_failed(self) -> None:
         """Count a scrub that failed."""

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from types import FrameType
@@ -15,10 +16,15 @@ from gunicorn.app.base import BaseApplication
 
 from metadata_tool import backup, limits
 from metadata_tool.admin_port.worker import AdminWorker, SingleWorkerArbiter, ignore_signals
+from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup, backups
 from metadata_tool.history import History
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.metrics import Metrics
 from metadata_tool.ports import listen
+from metadata_tool.prune_plan import Planner
+from metadata_tool.pruner import Pruner
+from metadata_tool.pruning import Pruning
 from metadata_tool.scrub_process import ScrubProcess
 from metadata_tool.scrub_schedule import ScrubSchedule
 from metadata_tool.scrubber import Scrubber
@@ -110,8 +116,16 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._scrubber = self._make_scrubber(metrics)
         offer = self._scrubber.offer if self._scrubber else None
         back_up = partial(backup.run, settings.job, self._store, known=known, history=history, offer=offer)
-        self._service = Service(back_up, existing, settings.interval, metrics)
+        self._service = Service(back_up, existing, settings.interval, metrics, afterwards=self._pruning(metrics))
         return create_app(existing, metrics, self._service, self._scrubber)
+
+    def _pruning(self, metrics: Metrics) -> Callable[[BackupResult, Heartbeat], None] | None:
+        """What deletes old backups after each new one. None if no retention is set."""
+        job, retention = self._settings.job, self._settings.retention
+        if not retention:
+            return None
+        planner = Planner(retention, self._store, job.prefix, job.spool_dir)
+        return Pruning(planner, Pruner(self._store), metrics).after
 
     def _make_scrubber(self, metrics: Metrics) -> Scrubber | None:
         """None if scrubs are off."""

@@ -30,6 +30,7 @@ class Service:
         *,
         soon_again: float = limits.EARLY_INTERVAL,
         stalled_after: float = limits.STALLED_AFTER,
+        afterwards: Callable[[BackupResult, Heartbeat], None] | None = None,
     ) -> None:
         """Nothing runs yet. `interval` is in seconds, from the start of a backup to the start of the next."""
         self._back_up = back_up
@@ -38,6 +39,7 @@ class Service:
         self._metrics = metrics
         self._soon_again = soon_again
         self._stalled_after = stalled_after
+        self._afterwards = afterwards
         self._heartbeat = Heartbeat()
         self.last_report: BackupResult | None = None
         """The last sound backup since the service started."""
@@ -121,6 +123,8 @@ class Service:
                 self.last_report, self.last_suspect = report, None
             self.last_failure = ""
             self._metrics.succeeded(report)
+            if self._afterwards:
+                self._afterwards(report, self._heartbeat)
 
     def _with_next(self, error: ToolError) -> str:
         return f"{str(error).removesuffix('.')}. The next backup starts within {self._interval:g} s"

@@ -17,6 +17,8 @@ from metadata_tool.pulsar.paths import CLUSTER_NAME, Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore_job import RestoreJob
+from metadata_tool.retention import EXAMPLE as EXAMPLE_RULES
+from metadata_tool.retention import Retention
 from metadata_tool.store import EXAMPLES, parse_location
 from metadata_tool.store.base import StoreOptions, UploadOptions
 from metadata_tool.store.credentials import Keys
@@ -104,6 +106,8 @@ class ServeSettings:
     interval: int
     port: int
     scrub: ScrubSettings | None = None
+    retention: Retention | None = None
+    """Which backups are kept. None: all of them."""
 
 
 class Settings:
@@ -174,6 +178,10 @@ class Settings:
             f"and must not end with {SUSPECT}, as the prefix of suspect backups does",
         )
 
+    def retention(self) -> Retention:
+        """Which backups are kept."""
+        return self._read.parsed(var.RETENTION, Retention.parse, f"Set it to rules such as {EXAMPLE_RULES}")
+
     def series(self) -> Series:
         """The backups of `BACKUP_PREFIX` in `BUCKET`."""
         return Series(self.store().location, self.prefix())
@@ -199,6 +207,7 @@ class Settings:
             interval=interval,
             port=self._read.number(var.WEB_SERVER_PORT),
             scrub=self._scrub(),
+            retention=self.retention() if self._read.text(var.RETENTION) else None,
         )
 
     def _scrub(self) -> ScrubSettings | None:

@@ -15,6 +15,7 @@ COMMANDS = (
     "inspect",
     "scrub",
     "accept",
+    "prune",
     "reconcile",
     "rescue",
     "restore",
@@ -24,9 +25,10 @@ _BACKUP = ("serve", "backup")
 _ENSEMBLE = (*_BACKUP, "restore")
 _UPLOAD = (*_BACKUP, "accept", "reconcile", "rescue", "restore")
 _RESCUE = ("rescue",)
-_SERIES = ("serve", "backup", "list", "verify", "inspect", "scrub", "reconcile", "rescue", "restore")
+_PRUNE = ("prune",)
+_SERIES = ("serve", "backup", "list", "verify", "inspect", "scrub", *_PRUNE, "reconcile", "rescue", "restore")
 _STORE = (*_SERIES, "accept")
-_SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "accept", "reconcile", "rescue", "restore")
+_SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "accept", *_PRUNE, "reconcile", "rescue", "restore")
 _OF_A_TREE = ("serve", "scrub", "reconcile", "restore")
 _TIERED = (*_OF_A_TREE, "rescue")
 _DEFAULT = ReadLimits()
@@ -186,7 +188,7 @@ BUCKET = Variable(
     "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`. "
     "`verify`, `inspect`, `scrub`, `reconcile` and `restore` need it only to find `latest`, "
     "and `rescue` only without --to",
-    required_by=("serve", "backup", "list"),
+    required_by=("serve", "backup", "list", *_PRUNE),
 )
 BACKUP_PREFIX = Variable(
     "BACKUP_PREFIX",
@@ -221,6 +223,13 @@ MAX_SHRINK = Variable(
     "fraction",
     low=0,
     high=1,
+)
+RETENTION = Variable(
+    "RETENTION",
+    ("serve", *_PRUNE),
+    "Which backups are kept, such as `hours=48,daily=14,weekly=8,monthly=12`, while `serve` deletes the others. "
+    "Unset: all are kept",
+    required_by=_PRUNE,
 )
 MANAGED_LEDGER_PATH = Variable(
     "MANAGED_LEDGER_PATH",

@@ -21,6 +21,9 @@ ZOOKEEPER_TLS_KEY: /etc/zookeeper-tls/tls.key
 ZOOKEEPER_TLS_CHECK_HOSTNAME: {{ .checkHostname | quote }}
 {{- end }}
 {{- end }}
+{{- with $backup.retention }}
+RETENTION: {{ . | quote }}
+{{- end }}
 {{- with $backup.scrub }}
 {{- $interval := kindIs "invalid" .interval | ternary "" (include "pulsar.number" .interval) }}
 {{- if $interval }}
