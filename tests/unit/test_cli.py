@@ -25,7 +25,7 @@ from support.backups import TIMESTAMP, TREE, location, make_backup
 from support.tool import environment
 from support.trees import ZXID
 
-VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "accept", "prune"]
+VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "drill", "accept", "prune"]
 VERBS += ["reconcile", "rescue", "restore", "rules"]
 TAKING_A_URI = ["verify", "inspect", "reconcile"]
 
@@ -150,6 +150,7 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "verify": [(["latest"], {})],
     "inspect": [(["latest"], {})],
     "scrub": [([], {})],
+    "drill": [(["--record"], {}), (["--record"], {"S3_SERVER_SIDE_ENCRYPTION": "aws:kms"})],
     "accept": [(["file://{folder}/pulsar-suspect-1.tar.gz"], {})],
     "prune": [([], {"RETENTION": "last=3"})],
     "reconcile": [(["latest"], {}), (["latest"], {"S3_SERVER_SIDE_ENCRYPTION": "aws:kms"})],

@@ -17,7 +17,15 @@ from metadata_tool import __version__, backup, derived_backup, help_texts, inspe
 from metadata_tool.accept import accept
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
 from metadata_tool.environment import hide_from_gunicorn
-from metadata_tool.errors import BackupSuspect, OffloadedLedgersLost, OutputLost, SettingError, Stopped, ToolError
+from metadata_tool.errors import (
+    BackupSuspect,
+    DrillFailed,
+    OffloadedLedgersLost,
+    OutputLost,
+    SettingError,
+    Stopped,
+    ToolError,
+)
 from metadata_tool.fetch import fetched
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
@@ -243,6 +251,23 @@ def _folder(text: str) -> Location:
         raise SettingError(f"the folder of --to is not valid, {error}", f"Set it to {EXAMPLES}") from error
 
 
+def _drill(options: argparse.Namespace, settings: Settings) -> None:
+    from metadata_tool.drill import records
+    from metadata_tool.drill.drill import drill
+
+    gc.disable()  # as for a restore
+    point, heartbeat = _point(options.uri, settings), Heartbeat()
+    store = _open(settings.store(point.location, uploads=options.record))
+    job = settings.drill(point, looked_up=options.uri == LATEST)
+    result = drill(job, lambda _: store, heartbeat)
+    if options.record:
+        with workspace(job.spool_dir) as directory:
+            records.save(result, point, store, directory, heartbeat)
+    _print(json.dumps(result.to_json(), indent=2) if options.json else result.as_text())
+    if result.failure:
+        raise DrillFailed(f"the drill of {point} failed, because {result.failure}", result.hint)
+
+
 def _accept(options: argparse.Namespace, settings: Settings) -> None:
     point = _address(options.uri)
     store = _open(settings.store(point.location, uploads=True))
@@ -370,6 +395,10 @@ def _parser() -> argparse.ArgumentParser:
     checking = verb("verify", _verify, "read a backup and verify all of it")
     showing = verb("inspect", _inspect, "verify a backup and show what is in it")
     scrubbing = verb("scrub", _scrub, "check whether each ledger that a backup calls offloaded is in tiered storage")
+    drilling = verb(
+        "drill", _drill, "restore a backup into a scratch directory, and prove that ZooKeeper starts from it"
+    )
+    drilling.add_argument("--record", action="store_true", help="save the result beside the backup, for `serve`")
     accepting = verb("accept", _accept, "copy a suspect backup to the name of a sound one, so that it can be `latest`")
     accepting.add_argument("uri", metavar="URI", help="the address of a suspect backup, as `list` prints it")
     pruning = verb("prune", _prune, "show which backups RETENTION does not keep, and delete them with --delete")
@@ -389,9 +418,10 @@ def _parser() -> argparse.ArgumentParser:
     verb("rules", _rules, "show what a restore changes in a saved tree, and why")
     for described in (checking, showing, reconciling):
         described.add_argument("uri", metavar="URI", help=f"the address of a backup, as `list` prints it, or {LATEST}")
-    scrubbing.add_argument(
-        "uri", metavar="URI", nargs="?", default=LATEST, help=f"the address of a backup, or {LATEST} (the default)"
-    )
+    for optional in (scrubbing, drilling):
+        optional.add_argument(
+            "uri", metavar="URI", nargs="?", default=LATEST, help=f"the address of a backup, or {LATEST} (the default)"
+        )
     scrubbing.add_argument("--list-only", action="store_true", help="do not read indexes, only list the buckets")
     scrubbing.add_argument("--orphans", action="store_true", help="list the objects that no ledger of the tree names")
     for making, default in ((reconciling, "beside URI"), (rescuing, "BUCKET")):
@@ -404,6 +434,6 @@ def _parser() -> argparse.ArgumentParser:
     rescuing.add_argument("--cluster", metavar="NAME", action="append", default=[], help=written)
     output = showing.add_mutually_exclusive_group()
     output.add_argument("--tree", action="store_true", help="print every znode")
-    for machine_readable in (listing, output, scrubbing, pruning, reconciling, rescuing):
+    for machine_readable in (listing, output, scrubbing, drilling, pruning, reconciling, rescuing):
         machine_readable.add_argument("--json", action="store_true", help="print JSON")
     return parser

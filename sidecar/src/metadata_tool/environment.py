@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from metadata_tool.errors import SettingError
-from metadata_tool.variables import Variable
+from metadata_tool.variables import VARIABLES, Variable
 
 T = TypeVar("T")
 
@@ -38,6 +38,11 @@ class Environment:
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
         self._values = os.environ if values is None else values
+
+    def for_others(self) -> dict[str, str]:
+        """What another program may see: everything but this program's settings and the credentials of S3."""
+        own = {variable.name for variable in VARIABLES}
+        return {name: value for name, value in self._values.items() if name not in own and not name.startswith("AWS_")}
 
     def text(self, variable: Variable) -> str:
         """The value, or the default."""

@@ -231,6 +231,12 @@ class TreeUnloadable(ToolError):
     exit_code = 48
 
 
+class DrillFailed(ToolError):
+    """A drill failed. The backup would not be restored, or ZooKeeper does not serve what was restored"""
+
+    exit_code = 49
+
+
 class OffloadedLedgersLost(ToolError):
     """Ledgers that the tree calls offloaded are missing or damaged in tiered storage. The report names them"""
 

@@ -1,6 +1,8 @@
 """Settings of each command: values of environment variables in, frozen settings out."""
 
 import re
+import shlex
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,6 +11,8 @@ from pathlib import Path
 from metadata_tool import variables as var
 from metadata_tool.backup import BackupJob
 from metadata_tool.catalog import LATEST, PREFIX, SUSPECT, RestorePoint, Series
+from metadata_tool.drill.drill import DrillJob
+from metadata_tool.drill.server import ServerCommand
 from metadata_tool.environment import Environment
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
@@ -288,7 +292,7 @@ class Settings:
             ensemble=ensemble,
             admin_port=self._read.number(var.ZOOKEEPER_ADMIN_PORT),
             overwrite_existing=self._read.switch(var.OVERWRITE_EXISTING),
-            recovery_options=self._recovery_options(chroot),
+            recovery_options=self._recovery_options(chroot, reconcile=self._read.switch(var.TIERED_STORAGE_RECONCILE)),
             admin_address=self._read.text(var.ZOOKEEPER_ADMIN_ADDRESS),
             allow_older=self._read.switch(var.ALLOW_OLDER),
             allow_partial=self._read.switch(var.ALLOW_PARTIAL),
@@ -299,6 +303,32 @@ class Settings:
             tls=self._tls(),
             sasl=self._sasl(),
         )
+
+    def drill(self, point: RestorePoint, *, looked_up: bool) -> DrillJob:
+        """The settings of `drill`. `looked_up`: the backup is the newest, and was not chosen by an operator."""
+        return DrillJob(
+            point=point,
+            looked_up=looked_up,
+            spool_dir=self.spool_dir(),
+            recovery_options=self._recovery_options("", reconcile=False),
+            allow_partial=self._read.switch(var.ALLOW_PARTIAL),
+            jute_maxbuffer=self.jute_maxbuffer(),
+            bucket_access=self._bucket_access(),
+            server=self._drill_server(),
+        )
+
+    def _drill_server(self) -> ServerCommand | None:
+        hint = "Set it to a command that runs a ZooKeeper server in the foreground, or remove it"
+        try:
+            command = tuple(shlex.split(self._read.text(var.DRILL_SERVER)))
+        except ValueError as error:
+            raise SettingError(f"DRILL_SERVER is not a command, {str(error).lower()}", hint) from error
+        if not command:
+            return None
+        environment = self._read.for_others()
+        if not shutil.which(command[0], path=environment.get("PATH")):
+            raise SettingError(f"DRILL_SERVER is {command[0]!a}, which cannot be run", hint)
+        return ServerCommand(command, environment, self.jute_maxbuffer())
 
     def _bucket_access(self) -> StoreOptions | None:
         """How a restore reads the buckets of tiered storage. None if nothing is set for that."""
@@ -334,9 +364,9 @@ class Settings:
         path = Path(self._read.required(var.ZOOKEEPER_DATA_DIR, "Set it to the dataDir of zoo.cfg"))
         return DataDir(path, self._read.path(var.ZOOKEEPER_DATA_LOG_DIR) or path)
 
-    def _recovery_options(self, chroot: str) -> RecoveryOptions:
+    def _recovery_options(self, chroot: str, *, reconcile: bool) -> RecoveryOptions:
         urls = {"serviceUrl": var.CLUSTER_SERVICE_URL, "brokerServiceUrl": var.CLUSTER_BROKER_SERVICE_URL}
-        scope, reconcile = Scope(self._read.choice(var.RESTORE_SCOPE)), self._read.switch(var.TIERED_STORAGE_RECONCILE)
+        scope = Scope(self._read.choice(var.RESTORE_SCOPE))
         if reconcile and scope is not Scope.BOOKIES_LOST:
             raise SettingError(
                 f"TIERED_STORAGE_RECONCILE is true, but RESTORE_SCOPE is {scope}",

@@ -14,6 +14,7 @@ COMMANDS = (
     "verify",
     "inspect",
     "scrub",
+    "drill",
     "accept",
     "prune",
     "reconcile",
@@ -23,13 +24,14 @@ COMMANDS = (
 )
 _BACKUP = ("serve", "backup")
 _ENSEMBLE = (*_BACKUP, "restore")
-_UPLOAD = (*_BACKUP, "accept", "reconcile", "rescue", "restore")
+_UPLOAD = (*_BACKUP, "drill", "accept", "reconcile", "rescue", "restore")
 _RESCUE = ("rescue",)
 _PRUNE = ("prune",)
-_SERIES = ("serve", "backup", "list", "verify", "inspect", "scrub", *_PRUNE, "reconcile", "rescue", "restore")
+_SERIES = ("serve", "backup", "list", "verify", "inspect", "scrub", "drill", *_PRUNE, "reconcile", "rescue", "restore")
 _STORE = (*_SERIES, "accept")
-_SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "accept", *_PRUNE, "reconcile", "rescue", "restore")
-_OF_A_TREE = ("serve", "scrub", "reconcile", "restore")
+_SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "drill", "accept", *_PRUNE, "reconcile", "rescue", "restore")
+_RESTORING = ("drill", "restore")
+_OF_A_TREE = ("serve", "scrub", "drill", "reconcile", "restore")
 _TIERED = (*_OF_A_TREE, "rescue")
 _DEFAULT = ReadLimits()
 
@@ -186,7 +188,7 @@ BUCKET = Variable(
     "BUCKET",
     _SERIES,
     "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`. "
-    "`verify`, `inspect`, `scrub`, `reconcile` and `restore` need it only to find `latest`, "
+    "`verify`, `inspect`, `scrub`, `drill`, `reconcile` and `restore` need it only to find `latest`, "
     "and `rescue` only without --to",
     required_by=("serve", "backup", "list", *_PRUNE),
 )
@@ -233,7 +235,7 @@ RETENTION = Variable(
 )
 MANAGED_LEDGER_PATH = Variable(
     "MANAGED_LEDGER_PATH",
-    (*_BACKUP, "rescue", "restore"),
+    (*_BACKUP, "rescue", *_RESTORING),
     "The znode under which Pulsar keeps its managed ledgers. A restore needs the same value as its backup, "
     "unless the backup's value was wrong",
     "/managed-ledgers",
@@ -261,13 +263,13 @@ NEWER_BACKUPS_IN = Variable(
 )
 ALLOW_PARTIAL = _switch(
     "ALLOW_PARTIAL",
-    ("restore",),
+    _RESTORING,
     "`true`: restore the backup even if parts of Pulsar's metadata are missing in it, "
     "are not at the paths that the settings say, or are not known. These parts stay as they are",
 )
 JUTE_MAXBUFFER = _number(
     "JUTE_MAXBUFFER",
-    ("serve", "backup", "verify", "inspect", "restore"),
+    ("serve", "backup", "verify", "inspect", *_RESTORING),
     "The Java property `jute.maxbuffer` of the new ZooKeeper servers. "
     "A tree that such servers would not load is not restored, and the other commands warn",
     default=DEFAULT_JUTE_MAXBUFFER,
@@ -283,33 +285,33 @@ OVERWRITE_EXISTING = _switch(
 )
 RESTORE_SCOPE = _choice(
     "RESTORE_SCOPE",
-    ("restore",),
+    _RESTORING,
     "`bookies-lost`: the bookies are new and empty. `bookies-kept`: the bookies still have their disks",
     "bookies-lost",
     ("bookies-lost", "bookies-kept"),
 )
 CLUSTER_NAME = Variable(
     "CLUSTER_NAME",
-    ("rescue", "restore"),
+    ("rescue", *_RESTORING),
     "The new Pulsar cluster's name, which must be the name in the backup (unset: not checked). "
     "`rescue` writes it into the new backup (unset: the name in the bucket)",
 )
 RENAME_CLUSTER = _switch(
-    "RENAME_CLUSTER", ("restore",), "`true`: rename the cluster in the backup to CLUSTER_NAME if the names differ"
+    "RENAME_CLUSTER", _RESTORING, "`true`: rename the cluster in the backup to CLUSTER_NAME if the names differ"
 )
 CLUSTER_SERVICE_URL = Variable(
     "CLUSTER_SERVICE_URL",
-    ("restore",),
+    _RESTORING,
     "The new cluster's web service, `http://…`. Unset: the old address is removed",
 )
 CLUSTER_BROKER_SERVICE_URL = Variable(
     "CLUSTER_BROKER_SERVICE_URL",
-    ("restore",),
+    _RESTORING,
     "The new cluster's brokers, `pulsar://…`. Unset: the old address is removed",
 )
 INFINITE_RETENTION = _switch(
     "INFINITE_RETENTION",
-    ("restore",),
+    _RESTORING,
     "`true`: set infinite retention on every namespace before the brokers start, "
     "so that nothing is deleted until you have checked",
 )
@@ -338,6 +340,12 @@ ZOOKEEPER_ADMIN_ADDRESS = Variable(
     "ZOOKEEPER_ADMIN_ADDRESS",
     ("restore",),
     "This member's `admin.serverAddress`, where a restore of `latest` listens while it waits. Unset: all addresses",
+)
+DRILL_SERVER = Variable(
+    "DRILL_SERVER",
+    ("drill",),
+    "A command that runs a ZooKeeper server until SIGTERM, with the path of a `zoo.cfg` appended, "
+    "such as `bin/zkServer.sh start-foreground`. Unset: a drill starts no server",
 )
 SPOOL_DIR = _path(
     "SPOOL_DIR",
@@ -431,12 +439,12 @@ TIERED_STORAGE_BUCKETS = Variable(
 )
 TIERED_STORAGE_BROKER_REGION = Variable(
     "TIERED_STORAGE_BROKER_REGION",
-    ("restore",),
+    _RESTORING,
     "The region of the moved buckets for brokers, which a restore writes into the tree. Unset: as in the backup",
 )
 TIERED_STORAGE_BROKER_ENDPOINT_URL = Variable(
     "TIERED_STORAGE_BROKER_ENDPOINT_URL",
-    ("restore",),
+    _RESTORING,
     "The object store of the moved buckets for brokers, which a restore writes into the tree. Unset: as in the backup",
 )
 TIERED_STORAGE_RECONCILE = _switch(
@@ -470,7 +478,7 @@ SCRUB_LIST_ONLY = _switch(
 )
 SCRUB_REQUESTS = _number(
     "SCRUB_REQUESTS",
-    _TIERED,
+    ("serve", "scrub", "reconcile", "rescue", "restore"),
     "How many requests for indexes of ledgers may be in flight",
     default=8,
     low=1,
