@@ -98,6 +98,21 @@ def test_restore_point_is_taken_as_the_admin_port_gives_it(
     assert succeed("restore", settings={**settings, **restore}).startswith(str(tmp_path / "data" / "version-2"))
 
 
+def test_recorded_drills_are_shown(service: Service, bucket: Bucket, settings: dict[str, str]) -> None:
+    """A drill of another process is known after the next backup, and its record is not listed as a backup."""
+    service.wait_for("backup_count", 1)
+    assert 0 == service.metric("backup_drill_last_success_timestamp_seconds")
+    found = json.loads(succeed("drill", "--record", "--json", settings=settings))
+    service.wait_for("backup_drill_last_success_timestamp_seconds", 1)
+    assert found["backup"] == service.json("/backup/latest")["drill"]["passed"]["backup"]
+    assert found["servingSeconds"] == service.metric("backup_drill_serving_seconds")
+    assert 0 == service.metric("backup_drill_failed")
+    assert ["pulsar-backup-drill-passed-"] == [
+        re.sub(r"\d+\.json$", "", key.rpartition("/")[2]) for key in bucket.objects() if "drill" in key
+    ]
+    assert not any("drill" in backup["name"] for backup in service.json("/backup/list"))
+
+
 def test_metrics_are_those_of_the_contract(service: Service, bucket: Bucket) -> None:
     """Prometheus' parser finds the nine names with their types, once each, with the values of the last backup."""
     service.wait_for("backup_count", 1)

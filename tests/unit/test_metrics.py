@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metadata_tool.catalog import Backup, BackupName
 from metadata_tool.errors import BucketDenied, StoreFailed
+from metadata_tool.drill.records import Record, Records
 from metadata_tool.limits import METRIC_NAMESPACES
 from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, SCRUB, Clock, Metrics
 from metadata_tool.prune_plan import PrunePlan
@@ -44,6 +45,9 @@ OF_THE_LAST_BACKUP = {
     "backup_retention_failures_total": 0.0,
     "backup_retention_denied": 0.0,
     "backup_retention_expired": 0.0,
+    "backup_drill_last_success_timestamp_seconds": 0.0,
+    "backup_drill_serving_seconds": 0.0,
+    "backup_drill_failed": 0.0,
 }
 
 
@@ -400,3 +404,34 @@ def test_pruned(metrics: Metrics) -> None:
     assert ([2, 4, 0, 5], 3133) == (retention(metrics), samples(metrics)["backup_size_total"])
     metrics.prune_failed()
     assert [2, 5, 0, 5] == retention(metrics)
+
+
+def drills(metrics: Metrics) -> tuple[float, float, float]:
+    """What is shown of drills: when the last one passed, how long it took, whether the last one failed."""
+    names = ("last_success_timestamp_seconds", "serving_seconds", "failed")
+    found = samples(metrics)
+    return found[f"backup_drill_{names[0]}"], found[f"backup_drill_{names[1]}"], found[f"backup_drill_{names[2]}"]
+
+
+def test_drills(metrics: Metrics) -> None:
+    """The last drill that passed is shown, and whether one has failed since."""
+    passed, failed = Record("a", TIMESTAMP, 2.5), Record("b", TIMESTAMP + 1, 1.0)
+    for records, expected in (
+        (Records(passed), (TIMESTAMP / 1000, 2.5, 0)),
+        (Records(passed, failed), (TIMESTAMP / 1000, 2.5, 1)),
+        (Records(None, failed), (0, 0, 1)),
+        (Records(), (0, 0, 0)),
+    ):
+        metrics.drilled(records)
+        assert expected == drills(metrics)
+
+
+def test_drill_of_the_future() -> None:
+    """A drill that was recorded with a time in the future grows old from when it was read, also if it is read again."""
+    now, elapsed = [1000.0], [0.0]
+    metrics = Metrics(Clock(lambda: now[0], lambda: elapsed[0]))
+    for _ in range(3):
+        metrics.drilled(Records(Record("a", 9_000_000, 1.0)))
+        assert (1000.0, 1.0, 0) == drills(metrics)
+        now[0] += 60
+        elapsed[0] += 60

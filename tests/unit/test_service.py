@@ -360,3 +360,19 @@ def test_a_bucket_that_cannot_be_listed_does_not_end_the_loop(error: Exception, 
         assert eventually(lambda: counts(metrics) == (1, 0) or not service.alive)
         assert service.alive
     assert (1, 0) == counts(metrics)
+
+
+def test_looks_around_at_the_start_and_after_each_backup(metrics: Metrics) -> None:
+    """The service looks around before the first backup, and once after each, also after one that failed."""
+    seen: list[float] = []
+
+    def look() -> None:
+        seen.append(counts(metrics)[0])
+
+    service = Service(failing(ToolError("no")), nothing, SOON, metrics, look_around=look)
+    service.start()
+    try:
+        assert eventually(lambda: len(seen) > 3)
+    finally:
+        service.stop(PATIENCE)
+    assert [0, 1, 2, 3] == seen[:4]

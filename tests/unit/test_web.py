@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup, BackupName
+from metadata_tool.drill.records import Record, Records
 from metadata_tool.errors import BucketDenied, StoreUnreachable, ToolError
 from metadata_tool.metrics import Metrics
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
@@ -363,3 +364,27 @@ def test_failed_scrub(scrubbing: FlaskClient, scrubs: Scrubs) -> None:
     found = answer(scrubbing, "/backup/coverage")[1]
     assert (scrubs.last_failure, True) == (found["scrubError"], "scrubbedAt" in found)
     assert [200, 200] == [scrubbing.get(path).status_code for path in ("/healthz", "/readyz")]
+
+
+@dataclass
+class Drilled:
+    """Drills with these records."""
+
+    last: Records
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        (Records(), None),
+        (Records(Record("a", 0, 1.5)), ["passed"]),
+        (Records(Record("a", 0, 1.5), Record("b", 1, 2.5)), ["passed", "failed"]),
+    ],
+)
+def test_latest_tells_of_drills(records: Records, expected: list[str] | None, world: World) -> None:
+    """The newest backup comes with the last drills, whatever they have drilled. Without a record, nothing is said."""
+    with create_app(world.existing, world.metrics, world, None, Drilled(records)).test_client() as client:
+        found = answer(client, "/backup/latest")[1].get("drill")
+    assert expected == (list(found) if found else None)
+    if found:
+        assert {"backup": "a", "time": "1970-01-01T00:00:00.000Z", "servingSeconds": 1.5} == found["passed"]

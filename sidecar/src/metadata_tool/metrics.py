@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup, sound
+from metadata_tool.drill.records import Records
 from metadata_tool.limits import METRIC_NAMESPACES
 from metadata_tool.pruner import Pruned
 from metadata_tool.pulsar.coverage import OTHERS, CoverageCounts
@@ -103,6 +104,18 @@ RETENTION_EXPIRED = Metric(
     "Backups that no rule of the retention keeps and that are still in the bucket.",
 )
 
+DRILL_LAST_SUCCESS = Metric(
+    "backup_drill_last_success_timestamp_seconds",
+    "gauge",
+    "Start of the last drill that passed and was recorded, in epoch seconds. 0 until there is one.",
+)
+DRILL_SECONDS = Metric(
+    "backup_drill_serving_seconds", "gauge", "Seconds from the start of that drill to a serving tree."
+)
+DRILL_FAILED = Metric(
+    "backup_drill_failed", "gauge", "1 if no drill has passed since the last one that failed, else 0."
+)
+
 RECOVERABLE_BYTES = Metric(
     "backup_recoverable_bytes", "gauge", "Bytes in tiered storage that a restore would bring back."
 )
@@ -169,6 +182,9 @@ METRICS = (
     RETENTION_FAILURES,
     RETENTION_DENIED,
     RETENTION_EXPIRED,
+    DRILL_LAST_SUCCESS,
+    DRILL_SECONDS,
+    DRILL_FAILED,
 )
 
 
@@ -196,7 +212,7 @@ class Metrics:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or Clock()
-        self._last_success = _Moment(0, 0)
+        self._last_success = self._last_drill = _Moment(0, 0)
         self._values = dict.fromkeys(METRICS, 0.0)
         self._lock = Lock()
         self._coverage: list[tuple[str, CoverageCounts]] = []
@@ -271,10 +287,24 @@ class Metrics:
             self._values[SCRUB_LAST_SUCCESS] = ended / 1000
             self._scrub = _bounded(result.by_loss(), StateCounts(), StateCounts.add_all)
 
+    def drilled(self, records: Records) -> None:
+        """Show the newest records of drills."""
+        passed = records.passed
+        started = passed.started / 1000 if passed else 0
+        with self._lock:
+            if started != self._last_drill.time:
+                self._last_drill = self._moment(started, ago=0)
+            self._values[DRILL_SECONDS] = passed.seconds if passed else 0
+            self._values[DRILL_FAILED] = records.last_failed
+
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
         with self._lock:
-            values = {**self._values, LAST_SUCCESS: self._shown()}
+            values = {
+                **self._values,
+                LAST_SUCCESS: self._shown(self._last_success),
+                DRILL_LAST_SUCCESS: self._shown(self._last_drill),
+            }
             coverage, scrub = self._coverage, self._scrub
         lines = []
         for metric, value in values.items():
@@ -289,10 +319,10 @@ class Metrics:
         """A time in epoch seconds, that was this many seconds ago if it is in the future."""
         return _Moment(time, self._clock.elapsed() - ago)
 
-    def _shown(self) -> float:
-        """When the newest backup was started, never in the future, or its age would be nothing for so long."""
-        recorded, latest = self._last_success.time, self._clock.time()
-        return recorded if recorded <= latest else latest - (self._clock.elapsed() - self._last_success.elapsed)
+    def _shown(self, moment: _Moment) -> float:
+        """When something was started, never in the future, or its age would be nothing for so long."""
+        recorded, latest = moment.time, self._clock.time()
+        return recorded if recorded <= latest else latest - (self._clock.elapsed() - moment.elapsed)
 
 
 def _bounded(

@@ -18,6 +18,8 @@ from metadata_tool import backup, limits
 from metadata_tool.admin_port.worker import AdminWorker, SingleWorkerArbiter, ignore_signals
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup, backups
+from metadata_tool.drill.records import RecordReader
+from metadata_tool.drill.watch import DrillWatch
 from metadata_tool.history import History
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.metrics import Metrics
@@ -116,8 +118,11 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._scrubber = self._make_scrubber(metrics)
         offer = self._scrubber.offer if self._scrubber else None
         back_up = partial(backup.run, settings.job, self._store, known=known, history=history, offer=offer)
-        self._service = Service(back_up, existing, settings.interval, metrics, afterwards=self._pruning(metrics))
-        return create_app(existing, metrics, self._service, self._scrubber)
+        drills = DrillWatch(RecordReader(self._store, settings.job.prefix).newest, metrics)
+        self._service = Service(
+            back_up, existing, settings.interval, metrics, afterwards=self._pruning(metrics), look_around=drills
+        )
+        return create_app(existing, metrics, self._service, self._scrubber, drills)
 
     def _pruning(self, metrics: Metrics) -> Callable[[BackupResult, Heartbeat], None] | None:
         """What deletes old backups after each new one. None if no retention is set."""

@@ -28,15 +28,20 @@ class Service:
         interval: float,
         metrics: Metrics,
         *,
+        look_around: Callable[[], None] = lambda: None,
         soon_again: float = limits.EARLY_INTERVAL,
         stalled_after: float = limits.STALLED_AFTER,
         afterwards: Callable[[BackupResult, Heartbeat], None] | None = None,
     ) -> None:
-        """Nothing runs yet. `interval` is in seconds, from the start of a backup to the start of the next."""
+        """Nothing runs yet. `interval` is in seconds, from the start of a backup to the start of the next.
+
+        `look_around` is called at the start and after each backup. It must not raise.
+        """
         self._back_up = back_up
         self._existing = existing
         self._interval = interval
         self._metrics = metrics
+        self._look_around = look_around
         self._soon_again = soon_again
         self._stalled_after = stalled_after
         self._afterwards = afterwards
@@ -75,10 +80,12 @@ class Service:
 
     def _run(self) -> None:
         self._look()
+        self._look_around()
         due = time.monotonic()
         early = limits.EARLY_BACKUPS
         while not self._heartbeat.stopping:
             self._once()
+            self._look_around()
             pause = self._interval
             if early and self._uninitialised:
                 early, pause = early - 1, min(self._interval, self._soon_again)

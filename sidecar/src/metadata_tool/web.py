@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from metadata_tool import limits
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup, rfc3339, sound
+from metadata_tool.drill.records import Records
 from metadata_tool.errors import ToolError
 from metadata_tool.listing import SharedListing
 from metadata_tool.metrics import CONTENT_TYPE, Metrics
@@ -52,6 +53,14 @@ class Scrubs(Protocol):
         """Why the last scrub failed, without secrets. Empty if it succeeded."""
 
 
+class Drills(Protocol):
+    """What the admin port needs of the drills."""
+
+    @property
+    def last(self) -> Records:
+        """The newest records."""
+
+
 Answer = tuple[Response, int]
 
 HEALTH = frozenset({"/healthz", "/readyz"})
@@ -59,9 +68,13 @@ HEALTH = frozenset({"/healthz", "/readyz"})
 
 
 def create_app(
-    existing: Callable[[], list[Backup]], metrics: Metrics, loop: Loop, scrubs: Scrubs | None = None
+    existing: Callable[[], list[Backup]],
+    metrics: Metrics,
+    loop: Loop,
+    scrubs: Scrubs | None = None,
+    drills: Drills | None = None,
 ) -> Flask:
-    """The Flask app. `existing` lists the backups, newest first. `scrubs` is None if they are off."""
+    """The Flask app. `existing` lists the backups, newest first. `scrubs` and `drills` are None if they are off."""
     listed = SharedListing(existing)
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
@@ -79,6 +92,7 @@ def create_app(
                 **good[0].as_json(),
                 **_content(good[0], loop.last_report),
                 **_suspect(found[0], loop.last_suspect),
+                **_drilled(drills.last if drills else Records()),
             }
         )
 
@@ -145,6 +159,16 @@ def _suspect(newest: Backup, report: BackupResult | None) -> dict[str, Any]:
         return {}
     reasons = {"reasons": list(report.doubts)} if report and report.backup.name == newest.name else {}
     return {"suspectBackup": {**newest.as_json(), **reasons}}
+
+
+def _drilled(records: Records) -> dict[str, Any]:
+    """`drill` if there is a record: the last drill that passed, and the last one that failed."""
+    found = {
+        name: {"backup": record.backup, "time": rfc3339(record.started), "servingSeconds": record.seconds}
+        for name, record in (("passed", records.passed), ("failed", records.failed))
+        if record
+    }
+    return {"drill": found} if found else {}
 
 
 def _migration(report: BackupResult) -> dict[str, Any]:

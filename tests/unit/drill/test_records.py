@@ -130,7 +130,7 @@ def test_old_records_may_stay(folder: Path, tmp_path: Path) -> None:
 
 
 VALID = {"format": 1, "backup": "s3a://b/p-1.tar.gz", "timestamp": 5, "servingSeconds": 1.5}
-values = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just([[]])
+values: st.SearchStrategy[object] = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just([[]])
 
 
 @settings(PATIENT, max_examples=40)

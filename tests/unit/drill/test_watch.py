@@ -1,0 +1,35 @@
+"""What the service knows of drills."""
+
+import logging
+
+import pytest
+
+from metadata_tool.drill.records import Record, Records
+from metadata_tool.drill.watch import DrillWatch
+from metadata_tool.errors import StoreUnreachable
+from metadata_tool.metrics import Metrics
+
+PASSED = Records(Record("a", 1, 1.0))
+
+
+@pytest.mark.parametrize("error", [StoreUnreachable("the store is away", "Wait"), OSError("no")])
+def test_unreadable_records_change_nothing(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """If the records cannot be read, one line says so, and what was known stays."""
+    answers: list[Records | Exception] = [PASSED, error]
+
+    def read() -> Records:
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    metrics = Metrics()
+    watch = DrillWatch(read, metrics)
+    caplog.set_level(logging.WARNING)
+    watch()
+    shown = [line for line in metrics.exposition().splitlines() if b"backup_drill" in line]
+    watch()
+    assert PASSED == watch.last
+    assert shown == [line for line in metrics.exposition().splitlines() if b"backup_drill" in line]
+    assert 1 == len(caplog.messages)
+    assert caplog.messages[0].startswith("the records of drills cannot be read, because ")
