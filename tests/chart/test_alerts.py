@@ -25,6 +25,7 @@ ON = merged(
     {"namespace": "snpe"},
     nested(f"{BACKUP}.enable", value=True),
     nested(f"{BACKUP}.backupInterval", "600"),
+    nested(f"{BACKUP}.drill.enabled", value=True),
     nested("monitoring.prometheusRule.enabled", value=True),
 )
 
@@ -158,6 +159,7 @@ def test_alerts_are_of_this_release() -> None:
         (f"{THRESHOLDS}.uploadSeconds", 7, "UploadSlow", "> 7"),
         (f"{THRESHOLDS}.unchangedSeconds", 1e6, "Unchanged", "> 1000000"),
         (f"{THRESHOLDS}.unrecoverableBytes", 1e12, "Unrecoverable", "> 1000000000000"),
+        (f"{THRESHOLDS}.drillMaxAgeSeconds", 1e6, "DrillTooOld", "> 1000000"),
         (f"{BACKUP}.backupInterval", "3600", "TooOld", "> 10800"),
         (f"{BACKUP}.backupInterval", "3600", "Never", "[10800s]"),
         (f"{BACKUP}.backupInterval", "3600", "Failing", "[5400s]"),
@@ -178,6 +180,16 @@ def test_alerts_that_are_excluded() -> None:
     excluded = {"PulsarMetadataBackupUploadSlow", "PulsarMetadataBackupAbsent"}
     found = rules(nested("monitoring.prometheusRule.excludedAlerts", sorted(excluded)))
     assert default_rules().keys() - excluded == found.keys()
+
+
+def test_alerts_of_drills() -> None:
+    """Without drills there are no alerts on them, but their names may be excluded all the same."""
+    off = nested(f"{BACKUP}.drill.enabled", value=False)
+    drills = {f"PulsarMetadataBackupDrill{name}" for name in ("Failed", "Never", "TooOld")}
+    assert drills == default_rules().keys() - rules(off).keys()
+    excluded = nested("monitoring.prometheusRule.excludedAlerts", sorted(drills))
+    assert drills == default_rules().keys() - rules(off, excluded).keys()
+    assert "259200s" == default_rules()["PulsarMetadataBackupDrillNever"]["for"]
 
 
 def test_excluded_alert_that_does_not_exist() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ci.chart import CHART
 from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
 from metadata_tool.drill import served_tree
 from metadata_tool.drill.server import Server, serving
@@ -81,6 +82,55 @@ def test_served_as_restored(version: str, settings: dict[str, str], spool: Path,
     assert counts == {name: found[name] for name in counts}
     assert ["fetch", "restore", "compare files", "start", "compare served"] == list(found["seconds"])
     assert [] == list(spool.iterdir())
+
+
+def in_a_pod(settings: Mapping[str, str], tmp_path: Path, line: str) -> tuple[Process, Process]:
+    """The two containers of the chart's pod: the program's and ZooKeeper's, which runs this line of a script."""
+    pipe, files = tmp_path / "pipe", CHART / "files"
+    started = script(tmp_path, line)
+    zookeeper = Process(
+        ["bash", str(files / "drill_zookeeper.sh"), str(pipe), str(started)], tmp_path / "zookeeper.log"
+    )
+    program = [sys.executable, "-m", "metadata_tool", "drill"]
+    drilled = Process(
+        ["bash", str(files / "drill.sh"), "run", str(pipe), *program],
+        tmp_path / "log",
+        environment({**settings, "DRILL_SERVER": f"bash {files}/drill.sh server {pipe}"}),
+    )
+    return drilled, zookeeper
+
+
+def test_in_two_containers(settings: dict[str, str], spool: Path, tmp_path: Path) -> None:
+    """In the chart's pod, the server runs in a container of its own, which ends with the drill."""
+    server = server_script(tmp_path).read_text().splitlines()[1].replace('"$1"', '"$PULSAR_ZK_CONF"')
+    drilled, zookeeper = in_a_pod(settings, tmp_path, server)
+    assert (0, 0) == (drilled.wait(), zookeeper.wait()), drilled.output() + zookeeper.output()
+    assert "ZooKeeper 3.9.5 served it" in drilled.output()
+    assert [] == list(spool.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("exit 7", "ended before it served (exit status 7)"), ("kill -9 $$", "ended before it served (exit status 137)")],
+)
+def test_server_fails_in_the_other_container(line: str, said: str, settings: dict[str, str], tmp_path: Path) -> None:
+    """If the server ends in its container, the drill fails with its exit status, and both containers end."""
+    drilled, zookeeper = in_a_pod(settings, tmp_path, line)
+    assert (DrillFailed.exit_code, 0) == (drilled.wait(), zookeeper.wait())
+    assert said in drilled.output()
+
+
+def test_containers_end_together(settings: dict[str, str], tmp_path: Path) -> None:
+    """If the program is killed, or fails before it needs a server, ZooKeeper's container ends, too."""
+    noted = tmp_path / "server.pid"
+    drilled, zookeeper = in_a_pod(settings, tmp_path, f"echo $$ > {noted}.new; mv {noted}.new {noted}; exec sleep 600")
+    drilled.wait_until(noted.exists)
+    drilled.send(signal.SIGKILL)
+    drilled.wait()
+    assert 0 == zookeeper.wait()
+    assert not is_alive(int(noted.read_text()))
+    drilled, zookeeper = in_a_pod({**settings, "BACKUP_PREFIX": "other"}, tmp_path, "exit 1")
+    assert (BackupMissing.exit_code, 0) == (drilled.wait(), zookeeper.wait())
 
 
 @pytest.fixture(scope="module")

@@ -123,6 +123,8 @@ def pods(manifests: Sequence[Manifest]) -> Iterator[tuple[str, Manifest]]:
             yield manifest["metadata"]["name"], manifest["spec"]
         elif manifest["kind"] in ("StatefulSet", "Job"):
             yield manifest["metadata"]["name"], manifest["spec"]["template"]["spec"]
+        elif manifest["kind"] == "CronJob":
+            yield manifest["metadata"]["name"], manifest["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
 
 def containers(spec: Manifest) -> list[Manifest]:

@@ -20,6 +20,10 @@
 {{- include "pulsar.fullname" . }}-{{ .Values.zookeeper.customTools.backup.component }}
 {{- end }}
 
+{{- define "pulsar.drill.fullname" -}}
+{{- include "pulsar.fullname" . }}-drill
+{{- end }}
+
 {{- define "pulsar.restore.fullname" -}}
 {{- include "pulsar.fullname" . }}-{{ .Values.zookeeper.customTools.restore.component }}
 {{- end }}

@@ -100,7 +100,7 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- define "pulsar.validate.names" -}}
 {{- include "pulsar.validate.fullname" . }}
 {{- $tools := .Values.zookeeper.customTools }}
-{{- $taken := list "bookie-init" "init" "initialize" "test" "metadata-tool" }}
+{{- $taken := list "bookie-init" "drill" "init" "initialize" "test" "metadata-tool" }}
 {{- range $key, $name := dict "zookeeper.component" .Values.zookeeper.component "zookeeper.customTools.backup.component" $tools.backup.component "zookeeper.customTools.restore.component" $tools.restore.component }}
 {{- if has $name $taken }}
 {{- fail (printf "%s is %s, and another part of the release has this name. Set another name" $key $name) }}
