@@ -25,7 +25,7 @@ test: install ## Unit, chart and integration tests, on real ZooKeepers and a rea
 	@$(SIDE_BY_SIDE) tests/proof tests/faults tests/integration tests/chart tests/unit
 
 soak: install ## Random tests for much longer: faults, and captures under load
-	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration/test_{restored_tree,restore_asks,restore_reconcile_faults,ensemble}.py tests/chart/test_null.py
+	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration/test_{drill,restored_tree,restore_asks,restore_reconcile_faults,ensemble}.py tests/chart/test_null.py
 
 test-unit: install ## Unit tests alone: seconds, no server, few examples of each property
 	@$(PYTEST) -n 3 --dist worksteal --hypothesis-profile few tests/unit

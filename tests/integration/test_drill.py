@@ -16,7 +16,7 @@ from ci.chart import CHART
 from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
 from metadata_tool.drill import served_tree
 from metadata_tool.drill.server import Server, serving
-from metadata_tool.errors import BackupMissing, DrillFailed, SettingError, SpoolFailed, Stopped
+from metadata_tool.errors import BackupMissing, BucketDenied, DrillFailed, SettingError, SpoolFailed, Stopped
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.restore import restore
 from metadata_tool.store import open_store
@@ -287,3 +287,20 @@ def test_full_disk(settings: dict[str, str], spool: Path) -> None:
         assert "SPOOL_DIR" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
         assert [] == list(spool.iterdir())
+
+
+def test_record_that_cannot_be_saved(folder: Path, settings: dict[str, str]) -> None:
+    """Without the right to write beside the backups, the result is printed, and the error is about the record."""
+    folder.chmod(0o555)
+    as_anybody = ["setpriv", "--bounding-set", "-all"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*as_anybody, sys.executable, "-m", "metadata_tool", "drill", "--record"],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert BucketDenied.exit_code == done.returncode
+    assert " restores. No ZooKeeper was started" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("error: this user has no access to the directory ")

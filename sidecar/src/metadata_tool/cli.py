@@ -260,10 +260,10 @@ def _drill(options: argparse.Namespace, settings: Settings) -> None:
     store = _open(settings.store(point.location, uploads=options.record))
     job = settings.drill(point, looked_up=options.uri == LATEST)
     result = drill(job, lambda _: store, heartbeat)
+    _print(json.dumps(result.to_json(), indent=2) if options.json else result.as_text())
     if options.record:
         with workspace(job.spool_dir) as directory:
             records.save(result, point, store, directory, heartbeat)
-    _print(json.dumps(result.to_json(), indent=2) if options.json else result.as_text())
     if result.failure:
         raise DrillFailed(f"the drill of {point} failed, because {result.failure}", result.hint)
 

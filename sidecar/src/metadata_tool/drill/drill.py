@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -165,4 +166,7 @@ class _KeepingStore:
     def fetch(self, name: str, target: Path, heartbeat: Callable[[], None]) -> None:
         with _timed(self._result, "fetch"):
             self._store.fetch(name, target, heartbeat)
-        os.link(target, self._kept)
+        try:
+            os.link(target, self._kept)
+        except OSError:  # a file system without links
+            shutil.copyfile(target, self._kept)
