@@ -333,6 +333,30 @@ def test_accept_what_is_not_suspect(folder: Path, command: Command) -> None:
     assert before == tree_of(folder)
 
 
+def test_list_in_pages(folder: Path, command: Command) -> None:
+    """A page follows after a backup, and is as long as was asked for."""
+    for number in range(5):
+        make_backup(folder, timestamp=TIMESTAMP + number)
+
+    def listed(*arguments: str) -> list[int]:
+        return [entry["timestamp"] - TIMESTAMP for entry in json.loads(command("list", "--json", *arguments).output)]
+
+    assert [4, 3] == listed("--limit", "2")
+    assert [2, 1] == listed("--limit", "2", "--before", f"pulsar-{TIMESTAMP + 3}.tar.gz")
+    assert [0] == listed("--before", f"file://{folder}/pulsar-{TIMESTAMP + 1}.tar.gz")
+    for wrong in (["--limit", "0"], ["--limit", "x"], ["--before", "x"]):
+        outcome = command("list", *wrong)
+        assert (2, True) == (outcome.exit_code, wrong[0] in outcome.said)
+
+
+def test_list_leaves_out_other_files(folder: Path, command: Command) -> None:
+    """A file in the far future that is no backup is not listed."""
+    make_backup(folder, timestamp=TIMESTAMP)
+    (folder / "pulsar-99999999999999.tar.gz").write_bytes(b"somebody else's")
+    (entry,) = json.loads(command("list", "--json").output)
+    assert TIMESTAMP == entry["timestamp"]
+
+
 def test_list_as_json(folder: Path, command: Command) -> None:
     """The same as JSON has the fields of the admin port."""
     point = make_backup(folder)
@@ -597,6 +621,7 @@ def test_program_is_a_module(folder: Path, settings: dict[str, str]) -> None:
 @pytest.mark.parametrize("count", [1, 300])
 def test_reader_of_a_pipe_has_gone(count: int, folder: Path, settings: dict[str, str]) -> None:
     """If the reader of a pipe ends early, as `head` does, nothing is reported, for short and for long output."""
+    make_backup(folder, timestamp=TIMESTAMP)
     for number in range(count):
         (folder / f"pulsar-{number}.tar.gz").write_bytes(b"x")
     reader, writer = os.pipe()
@@ -611,6 +636,7 @@ def test_reader_of_a_pipe_has_gone(count: int, folder: Path, settings: dict[str,
 @pytest.mark.parametrize("count", [1, 300])
 def test_output_cannot_be_written(count: int, folder: Path, settings: dict[str, str]) -> None:
     """Output that is lost, as on a full disk, is an error in one line."""
+    make_backup(folder, timestamp=TIMESTAMP)
     for number in range(count):
         (folder / f"pulsar-{number}.tar.gz").write_bytes(b"x")
     with Path("/dev/full").open("w") as full:

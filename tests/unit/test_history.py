@@ -1,7 +1,9 @@
 """The newest sound backup, by its manifest."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -69,6 +71,31 @@ def test_own_backup_is_known(store: Watched) -> None:
     other.add(made, found[1])
     assert found == other.newest(store, [made])
     assert 1 == len(store.asked)
+
+
+def test_reading_holds_nobody_up(store: Watched, folder: Path) -> None:
+    """While one file is read from a store that hangs, what is known of others is told."""
+    known, history = backups(store, "pulsar"), History()
+    assert f"pulsar-{TIMESTAMP}.tar.gz" == newest(history, store)
+    make_backup(folder, timestamp=TIMESTAMP + 1)
+    reading, go = Event(), Event()
+
+    class Hanging(Watched):
+        def read_start(self, name: str, limit: int) -> bytes:
+            reading.set()
+            assert go.wait(60)
+            return super().read_start(name, limit)
+
+    hanging = Hanging(store.location)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(newest, history, hanging)
+        assert reading.wait(60)
+        told = pool.submit(history.newest, store, known)
+        try:
+            assert told.result(5)
+        finally:
+            go.set()
+        assert f"pulsar-{TIMESTAMP + 1}.tar.gz" == asked.result(60)
 
 
 def test_empty_folder(folder: Path) -> None:

@@ -1,8 +1,10 @@
 import json
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 from werkzeug.exceptions import ServiceUnavailable
@@ -99,4 +101,64 @@ def test_json_has_all() -> None:
     """The JSON of a listing has the fields of each backup, in their order."""
     found = [Backup(BackupName("b", number), f"s3a://b/b-{number}.tar.gz", 1) for number in (7, 0)]
     assert [backup.as_json() for backup in found] == json.loads(Listed(found).as_json)
-    assert "[]\n" == Listed([]).as_json
+    assert b"[]\n" == Listed([]).as_json
+
+
+@dataclass
+class LargeBucket:
+    """A bucket with many backups, that counts how often it is listed."""
+
+    size: int
+    listings: int = 0
+    bucket_changes: int = 0
+
+    def __call__(self) -> list[Backup]:
+        """List it."""
+        self.listings += 1
+        return [Backup(BackupName("b", number), f"s3a://b/b-{number}.tar.gz", 1) for number in range(self.size)]
+
+
+@pytest.mark.parametrize(("size", "listings"), [(limits.LISTED_EACH_TIME, 9), (limits.LISTED_EACH_TIME + 1, 1)])
+def test_long_listing_is_kept(size: int, listings: int) -> None:
+    """Many requests cost one listing of a large bucket. A small bucket is listed for each."""
+    bucket = LargeBucket(size)
+    listing = SharedListing(bucket, lambda: bucket.bucket_changes)
+    for _ in range(9):
+        assert size == len(listing().found)
+    assert listings == bucket.listings
+
+
+def test_long_listing_ends_with_a_backup() -> None:
+    """After a backup of this service has ended, a large bucket is listed again."""
+    bucket = LargeBucket(limits.LISTED_EACH_TIME + 1)
+    listing = SharedListing(bucket, lambda: bucket.bucket_changes)
+    for number in range(3):
+        bucket.bucket_changes = number
+        listing()
+        listing()
+    assert 3 == bucket.listings
+
+
+def test_long_listing_ends_with_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old listing is not used, however long it is."""
+    bucket = LargeBucket(limits.LISTED_EACH_TIME + 1)
+    listing = SharedListing(bucket)
+    listing()
+    monkeypatch.setattr(limits, "LISTING_KEPT", 0.0)
+    listing()
+    assert 2 == bucket.listings
+
+
+def test_memory_of_many_backups() -> None:
+    """What is kept of a backup takes less than 500 bytes, and their JSON little more than its own size to make."""
+    tracemalloc.start()
+    try:
+        found = LargeBucket(5_000)()
+        kept = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        size = len(Listed(found).as_json)
+        peak = tracemalloc.get_traced_memory()[1] - kept
+    finally:
+        tracemalloc.stop()
+    assert kept < 500 * 5_000
+    assert peak < 4 * size

@@ -40,6 +40,7 @@ class World:
     last_report: BackupResult | None = None
     last_suspect: BackupResult | None = None
     last_failure: str = ""
+    bucket_changes: int = 0
 
     def existing(self) -> list[Backup]:
         """The backups, newest first."""
@@ -127,6 +128,51 @@ def test_list_has_all_newest_first(client: FlaskClient) -> None:
     """All backups are listed, newest first, with the fields of the latest."""
     assert (200, [NEWER.as_json(), OLDER.as_json()]) == answer(client, "/backup/list")
     assert answer(client, "/backup/latest")[1] == answer(client, "/backup/list")[1][0]
+
+
+def pages(client: FlaskClient, path: str) -> Iterator[list[str]]:
+    """The names on each page, from this one on."""
+    while path:
+        response = client.get(path)
+        yield [backup["name"] for backup in response.get_json()]
+        path = response.headers.get("Link", "").partition(">")[0].removeprefix("<")
+
+
+def test_pages_are_the_list(client: FlaskClient, world: World) -> None:
+    """All pages together are the list, suspect backups among them, and also if new backups arrive in between."""
+    world.found = [NEWER, SUSPECT, OLDER]
+    whole = [str(backup.name) for backup in world.found]
+    for limit in (1, 2, 3, 4):
+        read: list[str] = []
+        for number, names in enumerate(pages(client, f"/backup/list?limit={limit}")):
+            read += names
+            arrived = Backup(BackupName("pulsar-backup", NEWER.name.timestamp + 1 + number), "s3a://b/new", 1)
+            world.found = [arrived, *world.found]
+        assert whole == read
+        world.found = [NEWER, SUSPECT, OLDER]
+
+
+def test_page_after_a_deleted_backup(client: FlaskClient, world: World) -> None:
+    """A page follows after a name, whether its file is still there or not."""
+    world.found = [OLDER]
+    assert [[OLDER.name.timestamp]] == [
+        [backup["timestamp"] for backup in client.get(f"/backup/list?before={NEWER.name}").get_json()]
+    ]
+    assert [] == client.get(f"/backup/list?before={OLDER.name}").get_json()
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=-1", "limit=x", "limit=", "before=", "before=../x"])
+def test_wrong_pages(query: str, client: FlaskClient) -> None:
+    """A wrong parameter is named, with what it must be."""
+    status, told = refusal(client, f"/backup/list?{query}")
+    assert (400, query.partition("=")[0]) == (status, told.split()[0])
+    assert "It must be" in told
+
+
+def test_long_parameter_is_not_repeated(client: FlaskClient) -> None:
+    """An error repeats the start of a wrong parameter."""
+    _, told = refusal(client, f"/backup/list?before={'x' * 4000}")
+    assert len(told) < 200
 
 
 def test_list_may_be_empty(client: FlaskClient, world: World) -> None:

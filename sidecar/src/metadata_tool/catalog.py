@@ -1,6 +1,7 @@
 """Backups by name: `<prefix>-<epoch ms>.tar.gz`, newest first. Suspect ones have `-suspect` behind the prefix."""
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -24,7 +25,7 @@ _NAME = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BackupName:
     """The name of a backup file: its prefix, and the start of the backup in epoch milliseconds."""
 
@@ -110,7 +111,7 @@ class Series:
         return (self.location, self.prefix) == (point.location, point.name.prefix)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Backup:
     """A backup file in a bucket. `size` is in bytes."""
 
@@ -153,9 +154,27 @@ def backups(store: Listing, prefix: str) -> list[Backup]:
         ToolError: the store cannot be listed.
     """
     named = ((BackupName.parse(file), size) for file, size in store.list(f"{prefix}-").items())
-    ours = [(name, size) for name, size in named if name is not None and name.sound.prefix == prefix and size]
-    ours.sort(key=lambda pair: (pair[0].timestamp, not pair[0].suspect), reverse=True)
-    return [Backup(name, store.location.uri(str(name)), size) for name, size in ours]
+    found = [
+        Backup(name, store.location.uri(str(name)), size)
+        for name, size in named
+        if name is not None and size and name.sound.prefix == prefix
+    ]
+    found.sort(key=lambda backup: _order(backup.name))
+    return found
+
+
+def _order(name: BackupName) -> tuple[int, bool]:
+    """Newest first, and of two of one time the sound one."""
+    return -name.timestamp, name.suspect
+
+
+def page(found: list[Backup], limit: int, before: BackupName | None) -> list[Backup]:
+    """At most `limit` backups that follow after this name, which need not be there any more. None: from the start.
+
+    `found` has the backups newest first, so new ones do not move those that follow.
+    """
+    start = bisect_right(found, _order(before), key=lambda backup: _order(backup.name)) if before else 0
+    return found[start : start + limit]
 
 
 def rfc3339(timestamp: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from metadata_tool import __version__, backup, derived_backup, help_texts, inspection, logs, pruner, root_cause
 from metadata_tool.accept import accept
-from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups
+from metadata_tool.catalog import LATEST, Backup, BackupName, RestorePoint, backups, page
 from metadata_tool.environment import hide_from_gunicorn
 from metadata_tool.errors import (
     BackupSuspect,
@@ -27,6 +27,7 @@ from metadata_tool.errors import (
     ToolError,
 )
 from metadata_tool.fetch import fetched
+from metadata_tool.history import History
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.prune_plan import Planner
@@ -109,8 +110,9 @@ def _backup(options: argparse.Namespace, settings: Settings) -> None:
 
 def _list(options: argparse.Namespace, settings: Settings) -> None:
     store, prefix = _open(settings.store()), settings.prefix()
-    found = backups(store, prefix)
-    if not found:
+    every = History().genuine(store, backups(store, prefix))
+    found = page(every, options.limit or len(every), options.before)
+    if not every:
         log.info("there is no backup named %s-<epoch ms>.tar.gz in %s", prefix, store.location)
     if options.json:
         _print(json.dumps([entry.as_json() for entry in found], indent=2))
@@ -235,6 +237,21 @@ def _print_derived(uri: str | None, result: _Derived, *, as_json: bool) -> None:
         _print(json.dumps({"uri": uri, **result.to_json()}, indent=2))
     else:
         _print(f"{result.as_text()}\n\n{uri or 'Nothing was saved'}")
+
+
+def _count(text: str) -> int:
+    """A number of backups."""
+    if not re.fullmatch("[1-9][0-9]{0,6}", text):
+        raise argparse.ArgumentTypeError(f"{text!a} is not a number from 1 to 9999999")
+    return int(text)
+
+
+def _name(text: str) -> BackupName:
+    """The name of a backup, also with its folder."""
+    name = BackupName.parse(text.rpartition("/")[2])
+    if name is None:
+        raise argparse.ArgumentTypeError(f"{text!a} is not the name of a backup")
+    return name
 
 
 def _part(text: str) -> str:
@@ -392,6 +409,8 @@ def _parser() -> argparse.ArgumentParser:
     verb("serve", _serve, "back up at every interval and answer on the admin port")
     verb("backup", _backup, "make one backup now and print its address")
     listing = verb("list", _list, "list the backups named BACKUP_PREFIX, newest first")
+    listing.add_argument("--limit", metavar="NUMBER", type=_count, help="list this many backups at most")
+    listing.add_argument("--before", metavar="NAME", type=_name, help="list those that follow after this one")
     checking = verb("verify", _verify, "read a backup and verify all of it")
     showing = verb("inspect", _inspect, "verify a backup and show what is in it")
     scrubbing = verb("scrub", _scrub, "check whether each ledger that a backup calls offloaded is in tiered storage")

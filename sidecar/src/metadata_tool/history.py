@@ -77,15 +77,21 @@ class History:
             return [backup for backup in found if self._read.get(_key(backup), _UNREAD) is not None]
 
     def _manifest(self, store: Store, backup: Backup) -> Manifest | None:
-        """The manifest of a backup. None if it is no backup. Raises ToolError if that is not known."""
+        """The manifest of a backup. None if it is no backup. Raises ToolError if that is not known.
+
+        No thread waits for the store while another one reads. Two may read the same file.
+        """
         key = _key(backup)
         with self._lock:
-            if key not in self._read:
-                self._keep(key, _read(store, backup))
-            return self._read[key]
+            if key in self._read:
+                return self._read[key]
+        manifest = _read(store, backup)
+        with self._lock:
+            self._keep(key, manifest)
+        return manifest
 
     def _keep(self, key: _Key, manifest: Manifest | None) -> None:
-        if len(self._read) >= _KEPT:
+        if key not in self._read and len(self._read) >= _KEPT:
             self._read.pop(next(iter(self._read)))
         self._read[key] = manifest
 

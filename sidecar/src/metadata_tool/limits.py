@@ -22,6 +22,12 @@ LISTINGS = 3
 """Requests that may wait for the object store. If it hangs, the other threads still answer the other requests."""
 LISTING_PAUSE = 1.0
 """The longest pause after a listing. After a shorter listing, the pause is as long as the listing took."""
+LISTED_EACH_TIME = 1_000
+"""Backups that are listed for each request, which takes one request to the store. More are listed once in a while."""
+LISTING_KEPT = 600.0
+"""How old the listing of more backups may be. It is never older than the last backup of this service."""
+PAGE = 1_000
+"""Backups on a page of `/backup/list` at most."""
 CONNECTIONS = 128
 """Open connections. If there is one more, the connection that has waited longest for its client is closed."""
 FILES_PER_CONNECTION = 4

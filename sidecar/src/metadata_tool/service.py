@@ -50,6 +50,8 @@ class Service:
         """The last sound backup since the service started."""
         self.last_suspect: BackupResult | None = None
         """The last backup, if it is suspect."""
+        self.bucket_changes = 0
+        """Increases with the end of each backup, and after old ones were deleted. A listing from before is outdated."""
         self.last_failure = ""
         """Why the last backup failed. Empty until the first backup has ended, and after a successful one."""
         self._thread = threading.Thread(target=self._run, name="backup")
@@ -130,8 +132,11 @@ class Service:
                 self.last_report, self.last_suspect = report, None
             self.last_failure = ""
             self._metrics.succeeded(report)
+            self.bucket_changes += 1  # what follows may take long
             if self._afterwards:
                 self._afterwards(report, self._heartbeat)
+        finally:
+            self.bucket_changes += 1
 
     def _with_next(self, error: ToolError) -> str:
         return f"{str(error).removesuffix('.')}. The next backup starts within {self._interval:g} s"

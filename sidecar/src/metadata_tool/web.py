@@ -1,17 +1,18 @@
 """The admin port: the backups as JSON, metrics, health."""
 
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from flask import Flask, Response, jsonify, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
 
 from metadata_tool import limits
 from metadata_tool.backup import BackupResult
-from metadata_tool.catalog import Backup, rfc3339, sound
+from metadata_tool.catalog import Backup, BackupName, page, rfc3339, sound
 from metadata_tool.drill.records import Records
 from metadata_tool.errors import ToolError
-from metadata_tool.listing import SharedListing
+from metadata_tool.listing import Listed, SharedListing, to_json
 from metadata_tool.metrics import CONTENT_TYPE, Metrics
 from metadata_tool.scrubber import ScrubReport
 from metadata_tool.tiered_storage.scrub_result import ScrubResult
@@ -35,6 +36,10 @@ class Loop(Protocol):
     @property
     def last_suspect(self) -> BackupResult | None:
         """The last backup, if it is suspect."""
+
+    @property
+    def bucket_changes(self) -> int:
+        """Increases whenever the service has changed the bucket."""
 
     @property
     def last_failure(self) -> str:
@@ -63,6 +68,9 @@ class Drills(Protocol):
 
 Answer = tuple[Response, int]
 
+_SHOWN = 80
+"""How many characters of a wrong parameter an error repeats."""
+
 HEALTH = frozenset({"/healthz", "/readyz"})
 """Paths that are answered without waiting for anything."""
 
@@ -75,7 +83,7 @@ def create_app(
     drills: Drills | None = None,
 ) -> Flask:
     """The Flask app. `existing` lists the backups, newest first. `scrubs` and `drills` are None if they are off."""
-    listed = SharedListing(existing)
+    listed = SharedListing(existing, lambda: loop.bucket_changes)
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
 
@@ -98,7 +106,7 @@ def create_app(
 
     @app.get("/backup/list")
     def backup_list() -> Response:
-        return Response(listed().as_json, content_type="application/json")
+        return _list(listed, request.args.get("limit"), request.args.get("before"))
 
     @app.get("/backup/coverage")
     def coverage() -> Answer:
@@ -134,10 +142,32 @@ def _answer_errors(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Answer:
-        answer, status = _error(error.code or 500, error.name.lower())
+        told = str(error.description) if isinstance(error, BadRequest) else error.name.lower()
+        answer, status = _error(error.code or 500, told)
         if isinstance(error, MethodNotAllowed):
             answer.headers["Allow"] = ", ".join(error.valid_methods or ())
         return answer, status
+
+
+def _list(listed: Callable[[], Listed], limit: str | None, before: str | None) -> Response:
+    """All backups, or a page of them with the address of the next one."""
+    if limit is None and before is None:
+        return Response(listed().as_json, content_type="application/json")
+    size = int(limit) if limit and re.fullmatch("[0-9]{1,4}", limit) else limits.PAGE if limit is None else 0
+    if not 1 <= size <= limits.PAGE:
+        raise BadRequest(f"limit is {_shown(limit)}. It must be a number from 1 to {limits.PAGE}")
+    start = BackupName.parse(before) if before is not None else None
+    if before is not None and not start:
+        raise BadRequest(f"before is {_shown(before)}. It must be the name of a backup from this list")
+    found = page(listed().found, size + 1, start)
+    answer = Response(to_json(found[:size]), content_type="application/json")
+    if len(found) > size:
+        answer.headers["Link"] = f'</backup/list?limit={size}&before={found[size - 1].name}>; rel="next"'
+    return answer
+
+
+def _shown(text: str | None) -> str:
+    return ascii(text if text is None or len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
 
 
 def _content(newest: Backup, report: BackupResult | None) -> dict[str, Any]:
