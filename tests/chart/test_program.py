@@ -106,6 +106,7 @@ WHERE = {
     "BACKUP_INTERVAL": f"{TOOLS}.backup.backupInterval",
     "WEB_SERVER_PORT": f"{TOOLS}.backup.webServerPort",
     "SCRUB_INTERVAL": f"{TOOLS}.backup.scrub.interval",
+    "VERIFY": f"{TOOLS}.backup.verify",
     "RESTORE_SCOPE": f"{TOOLS}.restore.scope",
     "ZOOKEEPER_SASL_MECHANISM": f"{TOOLS}.backup.sasl.mechanism",
     **{

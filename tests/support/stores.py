@@ -117,7 +117,8 @@ class InBucket:
 
     def __init__(self, client: "S3Client", bucket: str, faults: Faults, kind: Kind) -> None:
         self._client, self._bucket, self._faults = client, bucket, faults
-        self._options = StoreOptions("us-east-1", checksums=kind.checksums, limits=_LIMITS)
+        verify = "checksum" if kind.checksums == "on" else "full"
+        self._options = StoreOptions("us-east-1", checksums=kind.checksums, verify=verify, limits=_LIMITS)
 
     def store(self, path: str = "folder") -> Store:
         """See `Subject`."""

@@ -247,6 +247,7 @@ def test_all_given() -> None:
 
 BUCKET_DEMANDS = {
     "S3_CHECKSUMS": "off",
+    "VERIFY": "checksum",
     "S3_EXPECTED_BUCKET_OWNER": "123456789012",
     "S3_REQUESTER_PAYS": "true",
     "S3_SERVER_SIDE_ENCRYPTION": "aws:kms:dsse",
@@ -261,8 +262,8 @@ def test_bucket_demands() -> None:
     upload = UploadOptions("aws:kms:dsse", BUCKET_DEMANDS["S3_KMS_KEY_ID"], "STANDARD_IA", "bucket-owner-read")
     reading = StoreOptions(checksums="off", expected_bucket_owner="123456789012", requester_pays=True)
     settings = Settings(SERVE | BUCKET_DEMANDS)
-    assert replace(reading, upload=upload) == settings.serve().store.options
-    assert replace(reading, upload=upload) == settings.store(uploads=True).options
+    assert replace(reading, upload=upload, verify="checksum") == settings.serve().store.options
+    assert replace(reading, upload=upload, verify="checksum") == settings.store(uploads=True).options
     assert reading == settings.store().options
 
 

@@ -143,6 +143,13 @@
       ],
       "expected": "auto, on or off"
     },
+    "VERIFY": {
+      "values": [
+        "full",
+        "checksum"
+      ],
+      "expected": "full or checksum"
+    },
     "S3_SERVER_SIDE_ENCRYPTION": {
       "values": [
         "AES256",
@@ -264,6 +271,7 @@
     "TIERED_STORAGE_BUCKETS",
     "TIERED_STORAGE_CREDENTIALS_DIR",
     "TIERED_STORAGE_RECONCILE",
+    "VERIFY",
     "WEB_SERVER_PORT",
     "ZOOKEEPER_ADMIN_ADDRESS",
     "ZOOKEEPER_ADMIN_PORT",

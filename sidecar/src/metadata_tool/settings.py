@@ -136,6 +136,7 @@ class Settings:
                 addressing_style=self._read.choice(var.S3_ADDRESSING_STYLE),
                 credentials_dir=self._read.path(var.S3_CREDENTIALS_DIR),
                 checksums=self._read.choice(var.S3_CHECKSUMS),
+                verify=self._read.choice(var.VERIFY) if uploads else "full",
                 expected_bucket_owner=self._read.matching(
                     var.S3_EXPECTED_BUCKET_OWNER, _ACCOUNT, "the id of an account, 12 digits"
                 ),

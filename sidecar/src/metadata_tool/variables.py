@@ -368,6 +368,13 @@ S3_CHECKSUMS = _choice(
     "auto",
     ("auto", "on", "off"),
 )
+VERIFY = _choice(
+    "VERIFY",
+    _UPLOAD,
+    "How uploads are verified. `full`: by reading them back, `checksum`: by a SHA-256 of the object store, if it has one",
+    "full",
+    ("full", "checksum"),
+)
 S3_SERVER_SIDE_ENCRYPTION = Variable(
     "S3_SERVER_SIDE_ENCRYPTION",
     _UPLOAD,

@@ -7,6 +7,7 @@ BUCKET: {{ $backup.bucket | quote }}
 MANAGED_LEDGER_PATH: {{ $backup.managedLedgerPath | quote }}
 SPOOL_DIR: /tmp
 JUTE_MAXBUFFER: {{ include "pulsar.zookeeper.juteMaxBuffer" . | quote }}
+VERIFY: {{ $backup.verify | quote }}
 {{- include "pulsar.tieredStorage.moved" . }}
 WEB_SERVER_PORT: {{ include "pulsar.backup.port" . | quote }}
 ZOOKEEPER_SERVERS: {{ printf "%s%s" (include "pulsar.zookeeper.connect" .) ($backup.chroot | default "") | quote }}

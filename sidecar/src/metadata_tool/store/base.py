@@ -21,7 +21,7 @@ class Store(Protocol):
     def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
         """Keep a copy of a local file under this name, and verify that the copy has this SHA-256.
 
-        A listing shows the copy completely or not at all. An existing file is never overwritten. A failed or stopped
+        A listing shows the copy completely and verified, or not at all. An existing file is never overwritten. A failed or stopped
         save leaves nothing behind. `heartbeat` is called often, and ends the save by raising.
 
         Raises:
@@ -97,6 +97,7 @@ class StoreOptions:
     credentials_dir: Path | None = None
     credentials_setting: str = "S3_CREDENTIALS_DIR"
     checksums: str = "auto"
+    verify: str = "full"
     expected_bucket_owner: str = ""
     requester_pays: bool = False
     upload: UploadOptions = _NOTHING

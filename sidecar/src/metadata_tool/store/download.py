@@ -1,9 +1,10 @@
 """Fetches an object of S3. After a broken connection, the transfer continues at the missing byte."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore import exceptions as boto_errors
 from urllib3.exceptions import SSLError
@@ -23,6 +24,33 @@ log = logging.getLogger(__name__)
 CUT = (boto_errors.ResponseStreamingError, boto_errors.IncompleteReadError, SSLError)
 """A body broke off. If TLS breaks, botocore raises urllib3's own error."""
 _BROKEN = (*CUT, boto_errors.HTTPClientError, boto_errors.ConnectionError, boto_errors.ClientError)
+
+
+class Sink(Protocol):
+    """Where a download goes."""
+
+    def write(self, chunk: bytes, /) -> object:
+        """Take the next bytes."""
+
+    def tell(self) -> int:
+        """How many bytes were written."""
+
+
+class HashingSink:
+    """Keeps only the SHA-256 of what is written."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+        self._size = 0
+
+    def write(self, chunk: bytes, /) -> None:
+        """Take the next bytes."""
+        self._size += len(chunk)
+        self.digest.update(chunk)
+
+    def tell(self) -> int:
+        """How many bytes were written."""
+        return self._size
 
 
 class Download:
@@ -53,8 +81,8 @@ class Download:
         """The SHA-256 of the object. None if the store tells none that is understood, or for an upload in parts."""
         self._limits = limits
 
-    def write(self, file: BinaryIO, heartbeat: Callable[[], None]) -> None:
-        """Write the object to an empty file.
+    def write(self, file: Sink, heartbeat: Callable[[], None]) -> None:
+        """Write the object to an empty file, or to another sink.
 
         Raises:
             BotoCoreError, ClientError, SSLError: no further byte arrived in any of several tries.

@@ -14,7 +14,8 @@ from metadata_tool.store.s3_client import Clients, common_fields
 from metadata_tool.store.s3_digests import Digests
 from metadata_tool.store.s3_faults import altered
 from metadata_tool.store.s3_listing import list_folder
-from metadata_tool.store.s3_upload import Upload
+from metadata_tool.store.s3_mark import verified
+from metadata_tool.store.s3_upload import Upload, Verification
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -34,6 +35,7 @@ class S3Store:
         self._clients = Clients(location, options)
         self._faults = self._clients.faults
         self._common = common_fields(options)
+        self._verification = Verification(by_checksum=options.verify == "checksum")
 
     @property
     def sends_checksums(self) -> bool:
@@ -42,9 +44,9 @@ class S3Store:
 
     def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
         """See `Store.save`."""
-        if name in self.list(name):
+        if name in self._list(name):
             raise already_there(self.location, name)
-        Upload(self._clients, self.location, self._options, name).run(source, digest, heartbeat)
+        Upload(self._clients, self.location, self._options, name, self._verification).run(source, digest, heartbeat)
 
     def fetch(self, name: str, target: Path, heartbeat: Callable[[], None]) -> None:
         """See `Store.fetch`."""
@@ -69,6 +71,10 @@ class S3Store:
 
     def list(self, prefix: str) -> dict[str, int]:
         """See `Store.list`."""
+        return verified(self._list(prefix))
+
+    def _list(self, prefix: str) -> dict[str, int]:
+        """Names and sizes of all objects, those that are not verified among them."""
         return self._clients.ask(prefix, lambda client: list_folder(client, self.location, prefix, self._common))
 
     def delete(self, name: str) -> None:

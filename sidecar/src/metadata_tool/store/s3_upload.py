@@ -1,10 +1,10 @@
 """One upload to S3, which never overwrites an object, and never removes that of another writer.
 
 Where the server knows conditional requests, it refuses a name that is taken. Other servers do not, so an upload carries
-an id as metadata, and what is found under the name afterwards must have this id.
+an id as metadata, and what is found under the name afterwards must have this id. Until it is verified, a mark keeps it out
+of all listings.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -20,9 +20,11 @@ from botocore.exceptions import ClientError
 from metadata_tool.errors import ToolError, UploadUnverified
 from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions, already_there, source_changed
-from metadata_tool.store.limits import COPY_CHUNK, PART_SIZE, PARTS_IN_FLIGHT, POLL
+from metadata_tool.store.limits import PART_SIZE, PARTS_IN_FLIGHT, POLL
 from metadata_tool.store.s3_client import Clients, common_fields
+from metadata_tool.store.download import Download, HashingSink
 from metadata_tool.store.s3_digests import Digests, sha256_of_answer
+from metadata_tool.store.s3_mark import SUFFIX, Mark
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,10 +43,38 @@ _TAKEN = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT)
 """Answers to a condition that does not hold, also while another upload to the same name ends."""
 
 
+class Verification:
+    """Whether uploads are read back, or compared by a SHA-256 that the store computed (`VERIFY`)."""
+
+    def __init__(self, *, by_checksum: bool) -> None:
+        self._by_checksum = by_checksum
+        self._told = False
+
+    def is_proven(self, head: Any, digests: Digests, uri: str) -> bool:
+        """Whether the answer to a HEAD proves the object. If it should and does not, the log says so once."""
+        if not self._by_checksum:
+            return False
+        found = sha256_of_answer(head)
+        if found in (digests.of_file, digests.of_parts):
+            return True
+        if not self._told:
+            self._told = True
+            log.warning(
+                "the object store gives %s SHA-256 of %s, so uploads are read back, as with VERIFY=full. "
+                "If your store keeps checksums, set S3_CHECKSUMS=on. If not, unset VERIFY",
+                "no" if found is None else "another",
+                uri,
+                extra={"phase": "upload", "backup": uri},
+            )
+        return False
+
+
 class Upload:
     """The upload of one file to one name that should be free."""
 
-    def __init__(self, clients: Clients, location: Location, options: StoreOptions, name: str) -> None:
+    def __init__(
+        self, clients: Clients, location: Location, options: StoreOptions, name: str, verification: Verification
+    ) -> None:
         self._clients = clients
         self._faults = clients.faults
         self._location = location
@@ -52,15 +82,19 @@ class Upload:
         self._name = name
         self._object: Any = {"Bucket": location.bucket, "Key": location.key(name), **common_fields(options)}
         self._options = options
+        self._verification = verification
         self._id = uuid4().hex
+        self._mark = Mark(self._object, self._demanded())
 
     def run(self, source: Path, digest: bytes, heartbeat: Callable[[], None]) -> None:
         """Upload the file, and verify that the object has this SHA-256. See `Store.save`."""
         client = self._clients.current()
         try:
             with self._faults.explained(self._name, local=source):
+                self._mark.put(client)
                 self._send(client, source, heartbeat)
             self._verify(client, source, digest, heartbeat)
+            self._clients.ask(self._name, self._mark.remove)
         except BaseException:  # a signal among them
             self._withdraw()
             raise
@@ -108,7 +142,7 @@ class Upload:
             raise already_there(self._location, self._name)
 
     def _verify(self, client: "S3Client", source: Path, digest: bytes, heartbeat: Callable[[], None]) -> None:
-        """Compare the object by the server's SHA-256. If that does not prove it equal, read the object back.
+        """Compare the object with the file. What is not proven by the server's SHA-256 is read back.
 
         A checksum may differ in form only, for example if a proxy has split the upload in other parts.
         """
@@ -124,29 +158,34 @@ class Upload:
         digests = Digests.of(source)
         if digests.of_file != digest:
             raise source_changed(self._location, self._name)
-        if found == size and sha256_of_answer(head) in (digests.of_file, digests.of_parts):
+        if found == size and self._verification.is_proven(head, digests, self._uri):
             return
         if self._read_back(client, heartbeat) != digest:
             raise self._unverified("has another SHA-256", is_own=is_own)
 
     def _read_back(self, client: "S3Client", heartbeat: Callable[[], None]) -> bytes:
-        read = hashlib.sha256()
+        read = HashingSink()
         with self._faults.explained(self._name):
-            for chunk in client.get_object(**self._object)["Body"].iter_chunks(COPY_CHUNK):
-                heartbeat()
-                read.update(chunk)
-        return read.digest()
+            common = common_fields(self._options)
+            Download(client, self._location, self._name, common, self._options.limits).write(read, heartbeat)
+        return read.digest.digest()
 
     def _withdraw(self) -> None:
         """Remove what may have arrived of a failed upload: an unverified object must not be listed."""
         try:
-            if _id_of(self._clients.ask(self._name, lambda client: _head(client, self._object))) == self._id:
+            head = self._clients.ask(self._name, lambda client: _head(client, self._object))
+            if _id_of(head) == self._id:
                 self._clients.ask(self._name, lambda client: client.delete_object(**self._object))
+            if _id_of(head) or not head:  # else it may be this upload's
+                self._clients.ask(self._name, self._mark.remove)
         except ToolError as error:
             log.warning(
-                "an unverified %s may be in the bucket, because it could not be removed: %s",
-                self._name,
+                "an unverified %s may be in the bucket, because it could not be removed: %s It does not count as a "
+                "backup as long as %s%s is there",
+                self._uri,
                 error,
+                self._name,
+                SUFFIX,
                 extra={"error": type(error).__name__},
             )
 
@@ -154,7 +193,9 @@ class Upload:
         """The error for another content. An object without an id may be that of another program, and stays."""
         if not is_own:
             return already_there(self._location, self._name)
-        return UploadUnverified(f"{self._uri} {what} after its upload, and was removed", "Check the object store")
+        return UploadUnverified(
+            f"{self._uri} {what} after its upload, and does not count as a backup", "Check the object store"
+        )
 
 
 @contextmanager
