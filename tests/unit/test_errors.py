@@ -1,3 +1,4 @@
+import pickle
 from collections import Counter
 
 import pytest
@@ -72,3 +73,14 @@ def test_nothing_is_lost(message: str, hint: str) -> None:
 def test_hint(hint: str, expected: str) -> None:
     """The hint, if there is one, follows the message."""
     assert expected == str(SettingError("the disk\n  is full", hint))
+
+
+def test_long_messages_are_shortened() -> None:
+    """What another program says may have megabytes. A message has its start, its end, and how much is missing."""
+    said = "x" * 1_000_000
+    error = ToolError(f"it said {said}, and ended", f"Read {said}")
+    assert len(str(error)) < 10_000
+    assert (True, True) == (error.message.startswith("it said x"), error.message.endswith(", and ended"))
+    assert "characters" in error.message
+    copied = pickle.loads(pickle.dumps(error))  # as between processes
+    assert str(error) == str(copied)

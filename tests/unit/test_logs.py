@@ -87,6 +87,18 @@ def test_json() -> None:
     assert expected == json.loads(line)
 
 
+def test_long_lines_are_shortened() -> None:
+    """A message or a traceback with a megabyte of what another program said is no megabyte of the log."""
+    said = "x" * 1_000_000
+    fault = record("failed: %s", said)
+    try:
+        raise ValueError(said)
+    except ValueError:
+        fault.exc_info = sys.exc_info()
+    for formatter in (logs.TextFormatter(), logs.JsonFormatter()):
+        assert len(formatter.format(fault)) < 100_000
+
+
 def test_json_has_the_traceback() -> None:
     """The traceback of a fault is a field of its one line."""
     made = record("a fault", level=logging.ERROR)

@@ -7,6 +7,18 @@ FAULT = "a fault in the program. Report it together with the log"
 """What a log says of an exception that is not a ToolError."""
 
 
+_LONGEST = 4_000
+"""Characters of a message. What other programs say may be repeated in it, and may have megabytes."""
+
+
+def bounded(text: str, limit: int = _LONGEST) -> str:
+    """A text with its middle left out if it is too long."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2 - 20  # so that the result is not shortened again
+    return f"{text[:half]}… ({len(text) - 2 * half} characters) …{text[-half:]}"
+
+
 class ToolError(Exception):
     """A fault in the program. Report it"""
 
@@ -14,8 +26,8 @@ class ToolError(Exception):
 
     def __init__(self, message: str, hint: str = "") -> None:
         """`message` says what happened, `hint` what to do. Both are sentences without the final full stop."""
-        self.message = " ".join(message.split())
-        self.hint = " ".join(hint.split())
+        self.message = bounded(" ".join(message.split()))
+        self.hint = bounded(" ".join(hint.split()))
         super().__init__(self.message)
 
     def with_hint(self, more: str) -> "ToolError":

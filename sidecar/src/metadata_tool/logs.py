@@ -8,11 +8,13 @@ from types import TracebackType
 from typing import Any
 
 from metadata_tool.catalog import rfc3339
-from metadata_tool.errors import ToolError
+from metadata_tool.errors import ToolError, bounded
 
 FIELDS = ("phase", "backup", "zxid", "znodes", "bytes", "seconds", "error", "exitCode")
 """Fields that a log call may pass as `extra`. A JSON line shows them. `zxid` is hexadecimal text."""
 
+_LONGEST = 16_000
+"""Characters of a message, and of a traceback. Libraries repeat what other programs say."""
 _FAULT = "a fault in the program ended this command. Report it together with the log"
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,11 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
         """The line of a record."""
-        return super().formatMessage(record).replace("\n", "\\n")
+        return bounded(super().formatMessage(record).replace("\n", "\\n"), _LONGEST)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's name
+        """A traceback."""
+        return bounded(super().formatException(ei), _LONGEST)
 
 
 class JsonFormatter(logging.Formatter):
@@ -42,11 +48,11 @@ class JsonFormatter(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": bounded(record.getMessage(), _LONGEST),
         }
         line |= {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = bounded(self.formatException(record.exc_info), _LONGEST)
         return json.dumps(line, default=str)
 
 

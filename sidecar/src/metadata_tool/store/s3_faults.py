@@ -31,7 +31,7 @@ from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions, no_such_backup
 from metadata_tool.store.credentials import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN
 from metadata_tool.store.download import CUT
-from metadata_tool.store.limits import CLOCK_SKEW, QUOTED_TEXT
+from metadata_tool.store.limits import CLOCK_SKEW, PART_SIZE, QUOTED_TEXT
 
 _PERMISSIONS = {
     "ListObjectsV2": "s3:ListBucket",
@@ -63,7 +63,8 @@ _TRANSIENT = {408, 425, 429}
 _WRONG_CLOCK = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}
 _WRONG_STYLE = {"SecondLevelDomainForbidden", "PathStyleDomainForbidden", "VirtualHostDomainForbidden"}
 _ALTERED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidChecksum"}
-_FULL = {"QuotaExceeded", "InsufficientStorage", "507", "EntityTooLarge", "413", "XMinioStorageFull", "StorageFull"}
+_FULL = {"QuotaExceeded", "InsufficientStorage", "507", "XMinioStorageFull", "StorageFull"}
+_TOO_LARGE = {"EntityTooLarge", "413", "RequestEntityTooLarge", "MaxMessageLengthExceeded"}
 _HINTS = {
     "NotImplemented": "Set S3_CHECKSUMS=off, and unset what this store does not know "
     "(S3_SERVER_SIDE_ENCRYPTION, S3_STORAGE_CLASS, S3_OBJECT_ACL)",
@@ -82,6 +83,24 @@ _SERVICES = {
     "CreateOAuth2Token": "AWS Sign-In",
 }
 _METADATA_SERVICES = {"169.254.169.254", "fd00:ec2::254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23"}
+_PROXIES = "Check the proxies in front of the object store, which may alter or limit requests"
+_BY_STATUS = {
+    400: "Correct AWS_REGION, S3_ADDRESSING_STYLE or S3_CHECKSUMS, or check whether a proxy alters requests",
+    401: "Check whether a proxy in front of the object store demands a login of its own",
+    405: _HINTS["MethodNotAllowed"],
+    407: "Check HTTPS_PROXY and HTTP_PROXY, because the proxy demands a login",
+    411: "Check whether a proxy removes Content-Length. If only uploads are refused, set S3_CHECKSUMS=off",
+    414: _PROXIES,
+    415: _PROXIES,
+    417: _PROXIES,
+    431: _PROXIES,
+    451: "Ask the operators of the object store",
+    505: _PROXIES,
+    511: "Check whether a proxy in front of the object store demands a login of its own",
+}
+"""What to do about an answer whose code is not known. Retries do not help."""
+_PASSING = {408, 409, 421, 423, 425, 429}
+"""Refusals that may pass. So may errors of the server, except for the ones above."""
 _TRY_AGAIN = "Try again. If it fails for long, ask the operators of the object store"
 _NO_RETRY_HELPS = "Remove the cause that the object store names. Until then, retries fail too"
 
@@ -304,7 +323,13 @@ class Faults:
                 f"{self._location.uri(name)} was altered on its way to the object store ({answer})",
                 "Check the network and the proxies on the way, then try again",
             )
-        if answer.code in _FULL:
+        if answer.code in _TOO_LARGE or answer.status == 413:
+            return StoreFailed(
+                f"the object store refuses the size of {self._location.uri(name)} ({answer})",
+                f"Let the store and the proxies in front of it accept requests of {PART_SIZE >> 20} MiB, or raise the "
+                "bucket's quota",
+            )
+        if answer.code in _FULL or answer.status == 507:
             return StoreFailed(
                 f"the object store has no room for {self._location.uri(name)} ({answer})",
                 "Free space, or raise the bucket's quota",
@@ -431,8 +456,12 @@ def _hint(answer: _ErrorAnswer) -> str:
     if answer.code in _HINTS:
         return _HINTS[answer.code]
     if answer.status == 501:
-        return _HINTS["NotImplemented"]
-    return _TRY_AGAIN if answer.status >= 500 or answer.status == 429 or not answer.status else _NO_RETRY_HELPS
+        is_upload = _PERMISSIONS.get(answer.operation) == "s3:PutObject"
+        return _HINTS["NotImplemented" if is_upload else "MethodNotAllowed"]
+    if what := _BY_STATUS.get(answer.status):
+        return f"{what}. Until then, retries fail too"
+    passes = not answer.status or answer.status in _PASSING or answer.status >= 500
+    return _TRY_AGAIN if passes else _NO_RETRY_HELPS
 
 
 def _quoted(answer: _ErrorAnswer) -> str:
