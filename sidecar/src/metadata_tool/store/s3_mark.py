@@ -32,15 +32,15 @@ class Mark:
     def __init__(self, where: dict[str, Any], demanded: dict[str, Any]) -> None:
         """`where` is the object that is uploaded, and `demanded` what the bucket wants of uploads."""
         self._where: Any = {**where, "Key": f"{where['Key']}{SUFFIX}"}
-        self._demanded = {**demanded, "ContentType": "text/plain"}
+        self._upload: Any = {**demanded, **self._where, "ContentType": "text/plain"}
 
     def put(self, client: "S3Client") -> None:
         """Write it."""
-        client.put_object(**self._where, **self._demanded, Body=b"")
+        client.put_object(**self._upload, Body=b"")
 
     def remove(self, client: "S3Client") -> None:
         """Delete it, or overwrite it if the credentials may not delete."""
         try:
             client.delete_object(**self._where)
         except ClientError:
-            client.put_object(**self._where, **self._demanded, Body=_VERIFIED)
+            client.put_object(**self._upload, Body=_VERIFIED)
