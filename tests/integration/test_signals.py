@@ -1,17 +1,20 @@
 """SIGTERM and SIGINT end every command soon and cleanly, even if a server hangs."""
 
 import contextlib
+import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ci.parts.zookeeper import NEWEST
-from metadata_tool.errors import SpoolFailed, Stopped
+from metadata_tool import limits
+from metadata_tool.errors import HelperKilled, SpoolFailed, Stopped
 from support.processes import Process
 from support.s3 import Bucket
 from support.tool import Service, assert_refused, environment, run
@@ -92,6 +95,35 @@ def test_service_whose_store_hangs(silent_store: dict[str, str], zookeeper: ZooK
         for asker in askers:
             asker.join()
     assert "Traceback" not in service.process.output()
+
+
+def test_service_stops_while_its_first_listing_hangs(silent_store: dict[str, str], tmp_path: Path) -> None:
+    """SIGTERM during a listing that hangs ends the service long before the listing would end, with 0 and a line."""
+    service = Service({**silent_store, "ZOOKEEPER_SERVERS": "127.0.0.1:1"}, tmp_path / "log")
+    try:
+        service.process.wait_until(lambda: service.get("/healthz")[0] == 200)
+        began = time.monotonic()
+        service.process.send(signal.SIGTERM)
+        assert 0 == service.process.wait()
+        took = time.monotonic() - began
+    finally:
+        service.process.kill()
+    assert took < limits.LAST_BACKUP
+    assert "the backup loop has ended" in service.process.output()
+
+
+def test_killed_worker_ends_the_service(bucket: Bucket, tmp_path: Path) -> None:
+    """If the worker process is killed, the service ends with a line and a code, so that what restarts it notices."""
+    service = Service({**bucket.settings, "ZOOKEEPER_SERVERS": "127.0.0.1:1"}, tmp_path / "log")
+    try:
+        service.process.wait_until(lambda: service.get("/healthz")[0] == 200)
+        children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        assert HelperKilled.exit_code == service.process.wait()
+    finally:
+        service.process.kill()
+    assert "the worker process was killed by signal 9" in service.process.output()
+    assert 1 == service.process.output().count("Booting worker")
 
 
 @pytest.mark.parametrize("verb", ["serve", "backup"])

@@ -1,11 +1,13 @@
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
+from threading import Event
 
 import pytest
 
 from metadata_tool.errors import Stopped
-from metadata_tool.lifecycle import Every, Heartbeat
+from metadata_tool.lifecycle import Every, Heartbeat, interruptible
 
 PATIENCE = 60.0
 LONG = 3600.0
@@ -96,3 +98,18 @@ def test_sleeper_is_alive(heartbeat: Heartbeat) -> None:
             break
         wait.wait(0.01)
     assert 2 == signs
+
+
+def test_interruptible_work() -> None:
+    """Work in a thread gives its result or its error. After a stop, nobody waits for it."""
+    heartbeat = Heartbeat()
+    assert 7 == interruptible(lambda: 7, heartbeat)
+    with pytest.raises(ValueError, match="seven"):
+        interruptible(partial(int, "seven"), heartbeat)
+    go = Event()
+    heartbeat.stop()
+    try:
+        with pytest.raises(Stopped):
+            interruptible(lambda: go.wait(60), heartbeat)
+    finally:
+        go.set()

@@ -16,7 +16,7 @@ from metadata_tool.derived_backup import stems_from
 from metadata_tool.errors import SpoolFailed
 from metadata_tool.history import History
 from metadata_tool.identity import Identity
-from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.lifecycle import Heartbeat, interruptible
 from metadata_tool.limits import COVERED_NAMESPACES
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
 from metadata_tool.pulsar.completeness import Completeness, Finding
@@ -138,11 +138,11 @@ def run(
     Raises:
         ToolError: the backup failed, and the bucket holds nothing of it. The type says why.
     """
-    before = backups(store, job.prefix)  # first, so that a wrong bucket is reported before a long capture
     history = history or History()
     series = Series(store.location, job.prefix)
-    earlier = history.newest(store, sound(before))
-    name = _new_name(job.prefix, before, next(iter(history.genuine(store, before)), None))
+    # First, so that a wrong bucket is reported before a long capture.
+    before, earlier, newest = interruptible(partial(_known, store, job.prefix, history), heartbeat)
+    name = _new_name(job.prefix, before, newest)
     with _giving_up_without_room(known), workspace(job.spool_dir) as workdir:
         phases = _Phases()
         loading, capturing = LoadCheck(job.jute_maxbuffer), capture(job.source, workdir, heartbeat, known)
@@ -176,6 +176,14 @@ def run(
     _log(result)
     _log_verdict(result, verdict, earlier and earlier[0])
     return result
+
+
+def _known(
+    store: Store, prefix: str, history: History
+) -> tuple[list[Backup], tuple[Backup, Manifest] | None, Backup | None]:
+    """All backups, the newest sound one with its manifest, and the newest of all."""
+    found = backups(store, prefix)
+    return found, history.newest(store, sound(found)), next(iter(history.genuine(store, found)), None)
 
 
 def _judged(manifest: Manifest, before: Manifest | None, series: Series, max_shrink: float) -> tuple[Manifest, Verdict]:

@@ -178,7 +178,7 @@ STORE_FAULTS = (BucketMissing, BucketDenied, CredentialsRejected, StoreUnreachab
 
 
 class UploadUnverified(ToolError):
-    """The uploaded backup, or the file that was read for it, differs from what was written. The upload does not count"""
+    """An upload, or the file that was read for it, differs from what was written. The upload does not count"""
 
     exit_code = 25
 

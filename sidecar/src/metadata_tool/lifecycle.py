@@ -2,8 +2,41 @@
 
 import threading
 import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import TypeVar, cast
 
 from metadata_tool.errors import Stopped
+
+T = TypeVar("T")
+
+_POLL = 0.05
+"""Seconds between two looks for a stop."""
+
+
+def interruptible(work: Callable[[], T], heartbeat: Callable[[], None]) -> T:
+    """The result of work that takes no heartbeat, such as a request. After a stop, nobody waits for its end.
+
+    Only for work that leaves nothing behind if the process ends in the middle of it.
+    """
+    results: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put((work(), None))
+        except BaseException as error:  # noqa: BLE001  # raised below
+            results.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    while True:
+        try:
+            found, error = results.get(timeout=_POLL)
+        except Empty:
+            heartbeat()
+            continue
+        if error:
+            raise error
+        return cast("T", found)
 
 
 class Every:

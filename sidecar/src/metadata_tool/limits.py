@@ -10,8 +10,8 @@ EARLY_INTERVAL = 60.0
 """From the start of such a backup to the next, so that a new cluster is soon in a backup."""
 SHUTDOWN = 25
 """From a signal to the end of the service. Kubernetes gives a pod 30 by default."""
-LAST_BACKUP = SHUTDOWN - 5
-"""How much of SHUTDOWN a running backup may use. The rest is for open requests."""
+LAST_BACKUP = SHUTDOWN - 9
+"""How much of SHUTDOWN a running backup may use. The rest is for open requests, the last scrub and the last lines."""
 LAST_SCRUB = 2.0
 """How much longer than the last backup a stopped scrub may take to end. Its process is killed at once."""
 

@@ -9,7 +9,7 @@ from metadata_tool import limits, root_cause
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import FAULT, Stopped, ToolError
-from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.lifecycle import Heartbeat, interruptible
 from metadata_tool.logs import error_fields
 from metadata_tool.metrics import Metrics
 
@@ -105,7 +105,7 @@ class Service:
     def _look(self) -> None:
         """Set the metrics of existing backups. If the bucket cannot be listed, the backup will fail and say why."""
         try:
-            found = self._existing()
+            found = interruptible(self._existing, self._heartbeat)
         except ToolError:
             return
         except Exception:

@@ -371,7 +371,7 @@ S3_CHECKSUMS = _choice(
 VERIFY = _choice(
     "VERIFY",
     _UPLOAD,
-    "How uploads are verified. `full`: by reading them back, `checksum`: by a SHA-256 of the object store, if it has one",
+    "How uploads are verified. `full`: by reading them back, `checksum`: by the object store's SHA-256, if it has one",
     "full",
     ("full", "checksum"),
 )

@@ -21,8 +21,8 @@ class Store(Protocol):
     def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
         """Keep a copy of a local file under this name, and verify that the copy has this SHA-256.
 
-        A listing shows the copy completely and verified, or not at all. An existing file is never overwritten. A failed or stopped
-        save leaves nothing behind. `heartbeat` is called often, and ends the save by raising.
+        A listing shows the copy completely and verified, or not at all. An existing file is never overwritten. A
+        failed or stopped save leaves nothing behind. `heartbeat` is called often, and ends the save by raising.
 
         Raises:
             StoreFailed: a file of this name exists already.

@@ -1,8 +1,8 @@
 """One upload to S3, which never overwrites an object, and never removes that of another writer.
 
 Where the server knows conditional requests, it refuses a name that is taken. Other servers do not, so an upload carries
-an id as metadata, and what is found under the name afterwards must have this id. Until it is verified, a mark keeps it out
-of all listings.
+an id as metadata, and what is found under the name afterwards must have this id. Until it is verified, a mark keeps it
+out of all listings.
 """
 
 import logging
@@ -20,9 +20,9 @@ from botocore.exceptions import ClientError
 from metadata_tool.errors import ToolError, UploadUnverified
 from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions, already_there, source_changed
+from metadata_tool.store.download import Download, HashingSink
 from metadata_tool.store.limits import PART_SIZE, PARTS_IN_FLIGHT, POLL
 from metadata_tool.store.s3_client import Clients, common_fields
-from metadata_tool.store.download import Download, HashingSink
 from metadata_tool.store.s3_digests import Digests, sha256_of_answer
 from metadata_tool.store.s3_mark import SUFFIX, Mark
 
