@@ -85,6 +85,7 @@ class Upload:
         self._verification = verification
         self._id = uuid4().hex
         self._mark = Mark(self._object, self._demanded())
+        self._is_foreign = False
 
     def run(self, source: Path, digest: bytes, heartbeat: Callable[[], None]) -> None:
         """Upload the file, and verify that the object has this SHA-256. See `Store.save`."""
@@ -139,6 +140,7 @@ class Upload:
         except ClientError:
             raise refused from None
         if _id_of(head) != self._id:
+            self._is_foreign = True
             raise already_there(self._location, self._name)
 
     def _verify(self, client: "S3Client", source: Path, digest: bytes, heartbeat: Callable[[], None]) -> None:
@@ -176,7 +178,7 @@ class Upload:
             head = self._clients.ask(self._name, lambda client: _head(client, self._object))
             if _id_of(head) == self._id:
                 self._clients.ask(self._name, lambda client: client.delete_object(**self._object))
-            if _id_of(head) or not head:  # else it may be this upload's
+            if _id_of(head) or not head or self._is_foreign:  # else it may be this upload's
                 self._clients.ask(self._name, self._mark.remove)
         except ToolError as error:
             log.warning(
