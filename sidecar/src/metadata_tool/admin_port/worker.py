@@ -64,9 +64,13 @@ class SingleWorkerArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no typ
             memory = " Give the pod more memory, if it was not killed on purpose." if code == -signal.SIGKILL else ""
             raise HaltServer(f"the worker process {how}, so the service ends.{memory}", 3 if code < 0 else code or 1)
 
+    def stop(self, graceful: bool = True) -> None:  # noqa: FBT001, FBT002  # gunicorn's signature
+        """Stop the worker."""
+        self._stopping = True
+        super().stop(graceful)
+
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
         """Stop the worker, and end with a code that tells whether it stopped cleanly."""
-        self._stopping = True
         try:
             super().halt(reason, exit_status)
         except SystemExit as end:
