@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from support.processes import READY_WITHIN
+from support.secrets import assert_untold
 from support.tool import Outcome, environment
 
 _STEPS = [
@@ -102,10 +103,13 @@ class Nursery:
         found = self._ask(
             arguments=arguments, environments=environments, fault=asdict(fault), directory=str(self._said)
         )
-        return [
+        endings = [
             Ending(Outcome(code, (self._said / f"{n}.out").read_text(), (self._said / f"{n}.err").read_text()), moments)
             for n, (code, moments) in enumerate(found)
         ]
+        for told, ending in zip(environments, endings, strict=True):
+            assert_untold(told, f"what {arguments[:1]} said", ending.outcome.output + ending.outcome.said)
+        return endings
 
     def command(self, *command: str) -> None:
         """Run a command where the program runs. The command must succeed."""

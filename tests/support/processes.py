@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from support.secrets import assert_not_in_command, assert_untold
+
 T = TypeVar("T")
 
 READY_WITHIN = 90
@@ -23,6 +25,8 @@ class Process:
 
     def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.log = log
+        self._environment = environment if environment and "metadata_tool" in command else {}
+        """That of this program, which must not tell its secrets. A server that is started with keys may."""
         with log.open("ab") as output:
             self._child = subprocess.Popen(
                 command,
@@ -52,29 +56,40 @@ class Process:
         """Whether it has not ended yet."""
         return self._child.poll() is None
 
+    def _assert_no_secrets(self) -> None:
+        """At its end, nothing that it has printed may hold a secret of its environment."""
+        if self._environment:
+            assert_untold(self._environment, f"the log {self.log.name}", self.output())
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to it alone."""
         self._child.send_signal(number)
 
     def wait(self) -> int:
         """Wait for its end. Returns its exit code."""
-        return self._child.wait(READY_WITHIN)
+        code = self._child.wait(READY_WITHIN)
+        self._assert_no_secrets()
+        return code
 
     def stop(self) -> int:
         """End it by SIGTERM, or by SIGKILL if that does not help. Returns its exit code."""
         if self._child.poll() is None:
+            assert_not_in_command(self._environment, self.pid)
             self._child.terminate()
             try:
                 self._child.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill()
-        return self._child.wait()
+        code = self._child.wait()
+        self._assert_no_secrets()
+        return code
 
     def kill(self) -> None:
         """SIGKILL to it and its children."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._child.wait()
+        self._assert_no_secrets()
 
 
 def eventually(

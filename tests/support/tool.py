@@ -13,6 +13,7 @@ from typing import Any
 
 from metadata_tool.errors import ToolError
 from support.processes import Process, free_port
+from support.secrets import assert_untold
 
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "PYTHONPYCACHEPREFIX")
 
@@ -39,7 +40,9 @@ class Outcome:
 def run(*arguments: str, settings: Mapping[str, str]) -> Outcome:
     """Run one command to its end."""
     command = [sys.executable, "-m", "metadata_tool", *arguments]
-    done = subprocess.run(command, env=environment(settings), capture_output=True, text=True, timeout=240, check=False)
+    told = environment(settings)
+    done = subprocess.run(command, env=told, capture_output=True, text=True, timeout=240, check=False)
+    assert_untold(told, f"what {arguments[:1]} said", done.stdout + done.stderr)
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
@@ -68,10 +71,16 @@ class Service:
         command = [sys.executable, "-m", "metadata_tool", "serve"]
         if files:
             command = ["bash", "-c", f'ulimit -n {files} && exec "$@"', "bash", *command]
-        self.process = Process(command, log, environment({**settings, "WEB_SERVER_PORT": str(self.port)}))
+        self._settings = environment({**settings, "WEB_SERVER_PORT": str(self.port)})
+        self.process = Process(command, log, self._settings)
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body of an answer. Status 0 if there is none."""
+        """Status and body of an answer, in which no secret may be. Status 0 if there is none."""
+        status, body = self._get(path)
+        assert_untold(self._settings, path, body)
+        return status, body
+
+    def _get(self, path: str) -> tuple[int, str]:
         try:
             with urllib.request.urlopen(self.url + path, timeout=20) as reply:
                 return reply.status, reply.read().decode()
