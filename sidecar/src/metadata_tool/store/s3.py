@@ -14,7 +14,7 @@ from metadata_tool.store.s3_client import Clients, common_fields
 from metadata_tool.store.s3_digests import Digests
 from metadata_tool.store.s3_faults import altered
 from metadata_tool.store.s3_listing import list_folder
-from metadata_tool.store.s3_mark import verified
+from metadata_tool.store.s3_mark import SUFFIX, verified
 from metadata_tool.store.s3_upload import Upload, Verification
 
 if TYPE_CHECKING:
@@ -78,14 +78,15 @@ class S3Store:
         return self._clients.ask(prefix, lambda client: list_folder(client, self.location, prefix, self._common))
 
     def delete(self, name: str) -> None:
-        """See `Store.delete`."""
+        """See `Store.delete`. A mark that could not be deleted when the file was verified goes with it."""
 
         def delete(client: "S3Client") -> None:
-            try:
-                client.delete_object(**self._object(name))
-            except ClientError as error:  # most stores answer this with success
-                if error.response.get("Error", {}).get("Code") != "NoSuchKey":
-                    raise
+            for each in (name, f"{name}{SUFFIX}"):
+                try:
+                    client.delete_object(**self._object(each))
+                except ClientError as error:  # most stores answer this with success
+                    if error.response.get("Error", {}).get("Code") != "NoSuchKey":
+                        raise
 
         self._clients.ask(name, delete)
 
