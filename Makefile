@@ -24,8 +24,8 @@ demo: install ## Back up a real ZooKeeper to an embedded S3, and start a new one
 test: install ## Unit, chart and integration tests, on real ZooKeepers and a real S3 server
 	@$(SIDE_BY_SIDE) tests/proof tests/faults tests/integration tests/chart tests/unit
 
-soak: install ## Random tests for much longer: faults, and captures under load
-	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration/test_{drill,restored_tree,restore_asks,restore_reconcile_faults,ensemble}.py tests/chart/test_null.py
+soak: install ## What takes long: random tests for longer, captures under load, ensembles, 500 backups in a row
+	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration tests/chart/test_null.py
 
 test-unit: install ## Unit tests alone: seconds, no server, few examples of each property
 	@$(PYTEST) -n 3 --dist worksteal --hypothesis-profile few tests/unit
@@ -58,6 +58,7 @@ format: install ## Format the code by ruff, and apply its fixes
 docs: install ## Rewrite the generated parts: tables in docs/, the chart's schema and README
 	@$(BIN)/python -m ci.docs
 	@$(BIN)/python -m ci.chart
+	@PYTHONPATH=tests $(BIN)/python -m ci.fault_table
 
 mutants: install ## Change code in small ways, and list what no test notices (MODULE=pulsar/ids for one module)
 	@$(BIN)/python -m ci.mutants $(MODULE)

@@ -60,9 +60,14 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def current(text: str, name: str) -> str:
     """A document with its table as the code has it."""
+    return between(text, name, TABLES[name]())
+
+
+def between(text: str, name: str, content: str) -> str:
+    """A document with this between its markers."""
     begin, end = f"<!-- table: {name} -->", "<!-- end of table -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    return pattern.sub(lambda _: f"{begin}\n\n{TABLES[name]()}\n\n{end}", text)
+    return pattern.sub(lambda _: f"{begin}\n\n{content}\n\n{end}", text)
 
 
 def main() -> int:

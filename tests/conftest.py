@@ -39,6 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     processes.
     """
     for item in items:
+        if item.get_closest_marker("soak") and not item.config.getoption("--soak"):
+            item.add_marker(pytest.mark.skip(reason="takes long, so it runs in `make soak` alone"))
         if isinstance(item, pytest.Function) and not item.get_closest_marker("xdist_group"):
             shared = [name for name, found in item._fixtureinfo.name2fixturedefs.items() if found[-1].scope == "module"]
             parameters = item.callspec.params if hasattr(item, "callspec") else {}

@@ -17,7 +17,7 @@ from metadata_tool.metrics import COVERAGE, METRICS, SCRUB
 from support.helm import Manifest, merged, nested, one, refusal, render
 
 ALERTS = sorted(path.stem for path in (CHART / "alerts").glob("*.yaml"))
-UNIT_TESTS = Path(__file__).parent / "rules" / "alerts_test.yaml"
+UNIT_TESTS = sorted((Path(__file__).parent / "rules").glob("*alerts_test.yaml"))
 SELECTOR = '{namespace="snpe", pod=~"snpe-pulsar-backup-.*"}'
 BACKUP = "zookeeper.customTools.backup"
 THRESHOLDS = "monitoring.prometheusRule.thresholds"
@@ -90,14 +90,16 @@ def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
         for rule in group["rules"]:
             rule["annotations"] = {"description": rule["annotations"]["description"]}
     (tmp_path / "rules.yaml").write_text(json.dumps(tested))
-    shutil.copy(UNIT_TESTS, tmp_path)
-    run(tmp_path, "test", "rules", UNIT_TESTS.name)
+    for file in UNIT_TESTS:
+        shutil.copy(file, tmp_path)
+    run(tmp_path, "test", "rules", *(file.name for file in UNIT_TESTS))
 
 
 @pytest.mark.parametrize("fires", [True, False])
 def test_every_alert_has_a_unit_test(*, fires: bool) -> None:
     """For each alert there is a unit test in which it fires, and one in which it does not."""
-    cases = [case for test in yaml.safe_load(UNIT_TESTS.read_text())["tests"] for case in test["alert_rule_test"]]
+    tests = [test for file in UNIT_TESTS for test in yaml.safe_load(file.read_text())["tests"]]
+    cases = [case for test in tests for case in test["alert_rule_test"]]
     assert set(default_rules()) == {case["alertname"] for case in cases if bool(case.get("exp_alerts")) == fires}
 
 

@@ -64,6 +64,7 @@ def test_null_renders_or_is_refused_by_name(path: str, major: int) -> None:
 
 
 @pytest.mark.parametrize(("key", "helm"), MAY_BE_EMPTY)
+@pytest.mark.soak
 def test_null_is_as_good_as_empty(key: str, helm: int) -> None:
     """Where a key is empty by default, null is the same as empty, whatever else is set."""
     null = nested(key, None)

@@ -19,7 +19,7 @@ STRANGER = 10001
 ZNODES = 400
 ENOUGH = 64 << 20
 PAGE = 4096
-TOGETHER, TOGETHER_IN_A_SOAK = 40, 2000
+TOGETHER, TOGETHER_IN_A_SOAK = 15, 2000
 
 Content = dict[str, bytes | None] | None
 
@@ -97,6 +97,7 @@ def sizes(born: Nursery, settings: Mapping[str, str], where: Path, option: str, 
     return found
 
 
+@pytest.mark.fault("Disk", "SPOOL_DIR is too small for a restore")
 def test_spool_is_full(settings: dict[str, str], born: Nursery, whole: dict[str, Content]) -> None:
     """If the spool directory is too small, by any amount, the error is one line, and the data directory stays empty."""
     outcomes = sizes(born, settings, Path(settings["SPOOL_DIR"]), "size={}", PAGE)
@@ -107,6 +108,7 @@ def test_spool_is_full(settings: dict[str, str], born: Nursery, whole: dict[str,
     assert len(outcomes) > 2
 
 
+@pytest.mark.fault("Disk", "the volume of the restore is too small")
 def test_volume_is_too_small(settings: dict[str, str], volume: Path, born: Nursery, whole: dict[str, Content]) -> None:
     """A volume without room for the tree is an error before any write. The size that the error names is enough."""
     outcomes = sizes(born, settings, volume, "size={}", 1 << 20)
@@ -117,6 +119,7 @@ def test_volume_is_too_small(settings: dict[str, str], volume: Path, born: Nurse
     assert len(outcomes) > 3
 
 
+@pytest.mark.fault("Disk", "the volume of the restore has no room for another file")
 def test_volume_has_no_inodes(settings: dict[str, str], volume: Path, born: Nursery, whole: dict[str, Content]) -> None:
     """If the volume has no room for another file, at any file of the restore, the error is one line."""
     outcomes = sizes(born, settings, volume, "nr_inodes={}", 1)
@@ -127,6 +130,7 @@ def test_volume_has_no_inodes(settings: dict[str, str], volume: Path, born: Nurs
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.fault("Disk", "the volume fills up during a restore")
 def test_volume_fills_up(
     version: str, settings: dict[str, str], volume: Path, born: Nursery, whole: dict[str, Content]
 ) -> None:
@@ -170,6 +174,7 @@ def _moments(born: Nursery, settings: Mapping[str, str]) -> int:
 @pytest.mark.parametrize(
     ("name", "error"), [("ZOOKEEPER_DATA_DIR", DataDirUnusable), ("SPOOL_DIR", SpoolFailed)], ids=["data", "spool"]
 )
+@pytest.mark.fault("Disk", "the volume is read-only")
 def test_read_only(
     name: str, error: type[DataDirUnusable | SpoolFailed], settings: dict[str, str], volume: Path, born: Nursery
 ) -> None:
@@ -180,6 +185,7 @@ def test_read_only(
 
 
 @pytest.mark.parametrize("name", ["ZOOKEEPER_DATA_DIR", "ZOOKEEPER_DATA_LOG_DIR"])
+@pytest.mark.fault("Disk", "the volume has become read-only since a restore")
 def test_read_only_with_an_earlier_restore(
     name: str, settings: dict[str, str], volume: Path, born: Nursery, tmp_path: Path
 ) -> None:
@@ -205,6 +211,7 @@ def public() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("mode", [0o555, 0o000])
+@pytest.mark.fault("Disk", "the data directory is of another user")
 def test_of_another_user(mode: int, public: Path, born: Nursery) -> None:
     """A data directory that this user cannot write or read is named, and stays unchanged."""
     volume, spool = public / "volume", public / "spool"
@@ -252,6 +259,7 @@ def test_other_file_systems(
     assert [{"log.1": b"precious"}] == [contents(path) for path in logs.iterdir()]
 
 
+@pytest.mark.fault("Disk", "the volume is mounted one level too deep")
 def test_version_2_is_a_file_system(settings: dict[str, str], volume: Path, born: Nursery) -> None:
     """A volume that is mounted one level too deep is refused, and stays unchanged even with OVERWRITE_EXISTING."""
     (volume / "version-2").mkdir()
@@ -265,6 +273,7 @@ def test_version_2_is_a_file_system(settings: dict[str, str], volume: Path, born
 
 
 @pytest.mark.parametrize("together", [("1", "1"), ("2", "2"), ("2", "3")])
+@pytest.mark.fault("Disk", "two restores run on one volume")
 def test_two_at_once(
     together: tuple[str, str],
     settings: dict[str, str],
@@ -274,7 +283,7 @@ def test_two_at_once(
     *,
     soak: bool,
 ) -> None:
-    """Of two restores of one volume, one restores. The other finds it done, or fails. The trees are never mixed."""
+    """Of two restores of one volume, one restores, and the other finds it done or fails. Trees are never mixed."""
     wholes = {
         version: restored(born, {**settings, "RESTORE_VERSION": version}, tmp_path / version) for version in together
     }

@@ -143,6 +143,7 @@ def test_all_at_once(points: Points, ensemble: Ensemble) -> None:
     assert_one(ensemble, LATER, "/since")
 
 
+@pytest.mark.fault("Restored ensemble", "members are restored one after the other")
 def test_one_after_the_other(points: Points, ensemble: Ensemble) -> None:
     """A member that waits for others does not prevent the next restore. A third member joins the two."""
     first, second, third = ensemble.servers
@@ -159,6 +160,7 @@ def test_one_after_the_other(points: Points, ensemble: Ensemble) -> None:
     assert_one(ensemble, LATER, "/since")
 
 
+@pytest.mark.fault("Restored ensemble", "a member loses its volume")
 def test_volume_lost(points: Points, ensemble: Ensemble) -> None:
     """A new volume takes its tree from the others, and is known at its next start, though none of them runs."""
     start_all(points, ensemble)
@@ -176,6 +178,7 @@ def test_volume_lost(points: Points, ensemble: Ensemble) -> None:
     assert_one(ensemble, LATER, "/since")
 
 
+@pytest.mark.fault("Restored ensemble", "a member is killed before it has the tree")
 def test_volume_that_never_was_filled(points: Points, ensemble: Ensemble) -> None:
     """A member that started empty and was killed before it had the tree starts again. Its files are moved aside."""
     start_all(points, ensemble)
@@ -191,6 +194,7 @@ def test_volume_that_never_was_filled(points: Points, ensemble: Ensemble) -> Non
     assert_one(ensemble, LATER)
 
 
+@pytest.mark.soak
 def test_from_three_to_five(points: Points, ensemble: Ensemble) -> None:
     """New members of a larger ensemble take their trees from those that are there."""
     start_all(points, ensemble)
@@ -209,7 +213,8 @@ def test_from_three_to_five(points: Points, ensemble: Ensemble) -> None:
     assert_one(ensemble, LATER, "/since")
 
 
-@pytest.mark.parametrize("mistaken", [0, 2])
+@pytest.mark.parametrize("mistaken", [0, pytest.param(2, marks=pytest.mark.soak)])
+@pytest.mark.fault("Restored ensemble", "a member is restored from an older backup")
 def test_older_point_by_mistake(points: Points, ensemble: Ensemble, mistaken: int) -> None:
     """A member that was restored from an older point never wins. It gets the tree of the others."""
     for number, server in enumerate(ensemble.servers):
@@ -219,6 +224,7 @@ def test_older_point_by_mistake(points: Points, ensemble: Ensemble, mistaken: in
     assert_one(ensemble, EARLIER, LATER)
 
 
+@pytest.mark.fault("Restored ensemble", "a member names another backup than the others")
 def test_older_point_is_told(points: Points, ensemble: Ensemble) -> None:
     """If another point was restored with the same version, the next member says so, and restores nothing."""
     first, second, third = ensemble.servers
@@ -238,6 +244,7 @@ def test_older_point_is_told(points: Points, ensemble: Ensemble) -> None:
     assert_one(ensemble, LATER)
 
 
+@pytest.mark.fault("Restored ensemble", "a member has data of another cluster")
 def test_stranger_waits_for_a_quorum(points: Points, ensemble: Ensemble) -> None:
     """Beside a member of a cluster that was never restored, nothing is restored, because that member might lead."""
     ensemble.start()
@@ -256,6 +263,7 @@ def test_stranger_waits_for_a_quorum(points: Points, ensemble: Ensemble) -> None
     assert_one(ensemble, "/precious", absent=LATER)
 
 
+@pytest.mark.fault("Restored ensemble", "a second restore begins while old members run")
 def test_second_restore_over_the_first(points: Points, ensemble: Ensemble) -> None:
     """Another version is refused while an old member runs. Then it replaces the first, one member at a time."""
     start_all(points, ensemble, RESTORE_POINT=points.earlier, ALLOW_OLDER="true")
@@ -283,6 +291,7 @@ def test_second_restore_over_the_first(points: Points, ensemble: Ensemble) -> No
     assert [["version-2.replaced-by-restore-2"]] * 3 == [kept_aside(server) for server in ensemble.servers]
 
 
+@pytest.mark.fault("Restored ensemble", "all volumes are lost while the restore is still on")
 def test_all_volumes_lost(points: Points, ensemble: Ensemble, bucket: Bucket) -> None:
     """If the restore stays on, an old point is not restored when there are newer backups."""
     own = {"NEWER_BACKUPS_IN": f"{bucket.settings['BUCKET']}/metadata-backup"}
@@ -298,6 +307,7 @@ def test_all_volumes_lost(points: Points, ensemble: Ensemble, bucket: Bucket) ->
         assert ["myid"] == [path.name for path in server.data_dir.iterdir()]
 
 
+@pytest.mark.fault("Restored ensemble", "a newer backup appears during the restore")
 def test_newer_backup_while_members_start(points: Points, ensemble: Ensemble, folder: Path) -> None:
     """Once one member is restored, so are the others, even if a newer backup appears meanwhile."""
     own = {"NEWER_BACKUPS_IN": f"file://{folder}/pulsar"}
@@ -316,6 +326,7 @@ def test_newer_backup_while_members_start(points: Points, ensemble: Ensemble, fo
     assert_one(ensemble, LATER)
 
 
+@pytest.mark.soak
 def test_back_to_an_earlier_version(points: Points, ensemble: Ensemble) -> None:
     """A version that was used before, with another in between, restores again."""
     for version in ("1", "2", "1"):

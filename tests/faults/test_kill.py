@@ -148,6 +148,7 @@ def undisturbed(volume: Volume, root: Path, born: Nursery) -> tuple[Content, int
     return whole, ending.moments
 
 
+@pytest.mark.fault("Process", "a restore is killed at any of its steps")
 def test_at_every_step(source: Source, born: Nursery, tmp_path: Path, *, soak: bool) -> None:
     """After a kill before or after any step, the volume is valid. A second run completes it, and ZooKeeper serves.
 
@@ -188,6 +189,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("situation", "znodes", "rounds"), cases)
 
 
+@pytest.mark.fault("Process", "a restore is killed again and again")
 def test_at_any_time(situation: str, znodes: int, rounds: int, born: Nursery, tmp_path: Path) -> None:
     """After kills from outside at any time, again and again, the volume is valid. A last run completes it."""
     number = random.randrange(1 << 32)

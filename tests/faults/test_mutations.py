@@ -299,6 +299,7 @@ def dice_of() -> random.Random:
 
 
 @pytest.mark.parametrize("mutated", [of_file, of_tar])
+@pytest.mark.fault("Backups in the bucket", "4,000 random changes of a backup")
 def test_file(mutated: Callable[[random.Random], bytes], tmp_path: Path, *, soak: bool) -> None:
     """A file or a tar that was changed is refused, or holds the same tree."""
     dice, count, same = dice_of(), EACH_OF_A_SOAK if soak else EACH, 0
@@ -328,6 +329,7 @@ def settings(tmp_path: Path) -> dict[str, str]:
     return {**directories, "RESTORE_POINT": f"file://{tmp_path}/{NAME}"}
 
 
+@pytest.mark.fault("Backups in the bucket", "4,000 random changes of a snapshot")
 def test_snapshot(settings: dict[str, str], born: Nursery, tmp_path: Path, *, soak: bool) -> None:
     """A changed snapshot is refused, or is a valid tree and is restored."""
     dice, count, taken = dice_of(), EACH_OF_A_SOAK if soak else EACH, 0
@@ -438,6 +440,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.fault("Backups in the bucket", "a small file that would become large")
 def test_bomb(name: str, settings: dict[str, str], born: Nursery, tmp_path: Path) -> None:
     """A small file that would become large is refused within MEMORY, and leaves nothing behind."""
     (tmp_path / NAME).write_bytes(BOMBS[name]())
@@ -449,6 +452,7 @@ def test_bomb(name: str, settings: dict[str, str], born: Nursery, tmp_path: Path
 
 
 @pytest.mark.parametrize("size", [8 << 30, (1 << 60) - 1, (1 << 63) - 1])
+@pytest.mark.fault("Backups in the bucket", "a file that claims to be huge")
 def test_huge_claim(size: int, settings: dict[str, str], born: Nursery, tmp_path: Path) -> None:
     """If header and manifest claim a huge snapshot, no memory is allocated for it in advance."""
     snapshot = replace(MANIFEST.snapshot, size=size)

@@ -119,6 +119,7 @@ def expected(kept: Bucket, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         (503, errors.StoreFailed, "the object store failed GetObject for s3a://{bucket}/team/prod (503)"),
     ],
 )
+@pytest.mark.fault("Object store", "an error answer during a restore")
 def test_status(verb: str, status: int, error: type[ToolError], naming: str, restore: Restore) -> None:
     """An error answer has its own exit code. The request is tried again if that may help, but not forever."""
     restore.faults.status = status
@@ -128,6 +129,7 @@ def test_status(verb: str, status: int, error: type[ToolError], naming: str, res
 
 
 @pytest.mark.parametrize(("what", "error"), [("bucket", errors.BucketMissing), ("key", errors.CredentialsRejected)])
+@pytest.mark.fault("Object store", "the bucket or the key is wrong")
 def test_causes_differ(what: str, error: type[ToolError], restore: Restore) -> None:
     """A missing bucket, a missing backup, wrong keys and a denial have different errors."""
     changes = {
@@ -140,6 +142,7 @@ def test_causes_differ(what: str, error: type[ToolError], restore: Restore) -> N
 
 
 @pytest.mark.parametrize(("status", "error"), [(403, errors.BucketDenied), (503, errors.StoreFailed)])
+@pytest.mark.fault("Object store", "listing fails before a restore")
 def test_listing_fails(status: int, error: type[ToolError], restore: Restore) -> None:
     """If the search for newer backups fails, the backup is not fetched, and the error says how to restore anyway."""
     restore.faults.status = status
@@ -147,6 +150,7 @@ def test_listing_fails(status: int, error: type[ToolError], restore: Restore) ->
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "127.0.0.1"])
+@pytest.mark.fault("Object store", "nothing listens at the address")
 def test_nobody_is_there(host: str, restore: Restore) -> None:
     """A name that DNS does not know, or a port without a server, is an error."""
     endpoint = f"http://{host}:{free_port()}"
@@ -156,6 +160,7 @@ def test_nobody_is_there(host: str, restore: Restore) -> None:
 
 
 @pytest.mark.parametrize("cut", [300_000, 1_000_000])
+@pytest.mark.fault("Object store", "a transfer is cut again and again")
 def test_cut_again_and_again(cut: int, restore: Restore, content: bytes, expected: dict[str, bytes]) -> None:
     """However often the transfer is cut, the restore is the same, and each byte is sent once."""
     restore.faults.cut = cut
@@ -168,6 +173,7 @@ def test_cut_again_and_again(cut: int, restore: Restore, content: bytes, expecte
     print(f"{restore.faults.requests} requests, {restore.faults.sent} bytes for {len(content)}")
 
 
+@pytest.mark.fault("Object store", "connections are reset again and again")
 def test_reset_again_and_again(restore: Restore, content: bytes, expected: dict[str, bytes]) -> None:
     """The same with connections that are reset, which loses the bytes in flight."""
     restore.faults.cut, restore.faults.cut_by, restore.faults.cuts = 1_000_000, "reset", 10
@@ -179,6 +185,7 @@ def test_reset_again_and_again(restore: Restore, content: bytes, expected: dict[
     print(f"{restore.faults.requests} requests, {restore.faults.sent} bytes for {len(content)}")
 
 
+@pytest.mark.fault("Object store", "error answers after a cut")
 def test_cut_then_errors(restore: Restore, content: bytes, expected: dict[str, bytes]) -> None:
     """If the object store fails for a moment after a cut, the transfer waits, and no byte is fetched twice."""
     restore.faults.cut, restore.faults.cuts = 1_000_000, 1
@@ -189,6 +196,7 @@ def test_cut_then_errors(restore: Restore, content: bytes, expected: dict[str, b
     assert (4, len(content)) == (restore.faults.requests, restore.faults.sent)
 
 
+@pytest.mark.fault("Object store", "the rest of a transfer is denied")
 def test_next_try(restore: Restore, content: bytes, expected: dict[str, bytes]) -> None:
     """If the rest is denied, it is not requested again. A later restore fetches everything."""
     restore.faults.cut = 1_000_000
@@ -202,6 +210,7 @@ def test_next_try(restore: Restore, content: bytes, expected: dict[str, bytes]) 
     assert len(content) == restore.faults.sent
 
 
+@pytest.mark.fault("Object store", "a transfer is slow")
 def test_slow(restore: Restore, expected: dict[str, bytes]) -> None:
     """A slow transfer logs its progress."""
     restore.faults.download_pause = 0.1
@@ -215,6 +224,7 @@ def test_slow(restore: Restore, expected: dict[str, bytes]) -> None:
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["checksums", "no-checksums"])
 @pytest.mark.parametrize("damage", ["other", "fewer", "more"])
+@pytest.mark.fault("Object store", "the object store gives other, fewer or more bytes")
 def test_wrong_bytes(damage: str, hidden: bool, restore: Restore) -> None:
     """Altered, missing or additional bytes are found by the object store's checksum, or by the backup's own."""
     changes: dict[str, Callable[[bytes], bytes]] = {
@@ -231,6 +241,7 @@ def test_wrong_bytes(damage: str, hidden: bool, restore: Restore) -> None:
         restore.refused(errors.StoreFailed, f"{NAME} does not match the object store's checksum", outcome)
 
 
+@pytest.mark.fault("Object store", "other bytes after a cut")
 def test_wrong_bytes_after_a_cut(restore: Restore) -> None:
     """They are found in a transfer of several requests, too."""
     restore.faults.cut = 1_000_000
@@ -238,6 +249,7 @@ def test_wrong_bytes_after_a_cut(restore: Restore) -> None:
     restore.refused(errors.StoreFailed, f"{NAME} does not match the object store's checksum", restore.run())
 
 
+@pytest.mark.fault("Object store", "an answer is shorter than its header says")
 def test_length_is_a_lie(restore: Restore, content: bytes) -> None:
     """If an answer has fewer bytes than its header says, the rest is requested once, and the restore ends."""
     restore.faults.overstate = 10
@@ -246,12 +258,14 @@ def test_length_is_a_lie(restore: Restore, content: bytes) -> None:
     assert (2, True) == (restore.faults.requests, restore.faults.sent >= len(content))
 
 
+@pytest.mark.fault("Object store", "the object store knows no ranges")
 def test_ranges_are_not_known(restore: Restore) -> None:
     """An answer with the start of the object, instead of the rest, is refused."""
     restore.faults.cut, restore.faults.replay = 1_000_000, True
     restore.refused(errors.StoreFailed, f"{NAME} was replaced during its transfer", restore.run())
 
 
+@pytest.mark.fault("Object store", "the backup is replaced during its transfer")
 def test_replaced_meanwhile(s3: S3Server, content: bytes, tmp_path: Path) -> None:
     """Two backups are never mixed, even if both have the same size."""
     bucket = new_bucket(s3)
@@ -267,6 +281,7 @@ def test_replaced_meanwhile(s3: S3Server, content: bytes, tmp_path: Path) -> Non
         restore.refused(errors.StoreFailed, f"{NAME} was replaced during its transfer", restore.run())
 
 
+@pytest.mark.fault("Process", "SIGTERM during a restore whose object store hangs")
 def test_stopped_in_mid_transfer(restore: Restore, tmp_path: Path) -> None:
     """SIGTERM ends the restore at once and leaves nothing behind, even if the object store hangs."""
     restore.faults.cut, restore.faults.cut_by = 1_000_000, "silence"
@@ -289,6 +304,7 @@ def hasty(restore: Restore, monkeypatch: pytest.MonkeyPatch) -> S3Store:
     return S3Store(parse_location(restore.uri.removesuffix(f"/{NAME}")), StoreOptions("us-east-1", limits=limits))
 
 
+@pytest.mark.fault("Object store", "a connection goes silent")
 def test_hangs_for_once(hasty: S3Store, restore: Restore, content: bytes, tmp_path: Path) -> None:
     """A connection without further bytes is replaced by another."""
     restore.faults.cut, restore.faults.cut_by, restore.faults.cuts = 1_000_000, "silence", 2
@@ -305,6 +321,7 @@ def test_hangs_for_once(hasty: S3Store, restore: Restore, content: bytes, tmp_pa
         ("silence", "does not answer"),
     ],
 )
+@pytest.mark.fault("Object store", "every connection goes silent")
 def test_nothing_comes_for_good(cut_by: str, naming: str, hasty: S3Store, restore: Restore, tmp_path: Path) -> None:
     """If no further byte arrives, the transfer is tried for some time, then fails."""
     restore.faults.cut, restore.faults.cut_by = 0, cut_by  # type: ignore[assignment]  # as the parameters say
@@ -323,6 +340,7 @@ def test_tries_start_over(hasty: S3Store, restore: Restore, content: bytes, tmp_
     assert 5 + 3 * failures == restore.faults.requests
 
 
+@pytest.mark.fault("Object store", "errors that stay after a cut")
 def test_errors_for_good_after_a_cut(hasty: S3Store, restore: Restore, tmp_path: Path) -> None:
     """An error that stays is the error of the transfer."""
     restore.faults.cut = 1_000_000
@@ -347,11 +365,10 @@ def test_stop_while_it_waits(hasty: S3Store, restore: Restore, tmp_path: Path) -
         hasty.fetch(NAME, tmp_path / "fetched", step)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("cut", [0, 1_000_000])
-def test_real_patience(cut: int, soak: bool, restore: Restore, expected: dict[str, bytes]) -> None:
+def test_real_patience(cut: int, restore: Restore, expected: dict[str, bytes]) -> None:
     """With the program's real waits, a silence is survived, and a broken store is an error."""
-    if not soak:
-        pytest.skip("half a minute each: --soak")
     restore.faults.cut = cut
     if cut:
         restore.faults.cut_by, restore.faults.cuts = "silence", 1

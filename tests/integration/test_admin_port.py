@@ -73,6 +73,7 @@ def wait_for_list(service: Service) -> None:
     service.process.wait_until(lambda: len(service.json("/backup/list")) == BACKUPS)
 
 
+@pytest.mark.fault("Service", "500 hostile clients at once")
 def test_health_is_answered_whatever_clients_do(service: Service, tmp_path: Path) -> None:
     """While 500 hostile clients of every kind come again and again, each health check is answered in time."""
     attack = hostile.start(service.port, 500, tmp_path / "hostile")
@@ -94,6 +95,7 @@ def test_health_is_answered_whatever_clients_do(service: Service, tmp_path: Path
     assert "Traceback" not in service.process.output()
 
 
+@pytest.mark.fault("Service", "the service may open few files")
 def test_few_files(settings: dict[str, str], tmp_path: Path) -> None:
     """With a low limit of open files, the connections leave enough of them for the rest of the service."""
     service = Service(settings, tmp_path / "log", files=64)
@@ -115,6 +117,7 @@ def test_few_files(settings: dict[str, str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("to_worker", [False, True], ids=["main process", "worker"])
+@pytest.mark.fault("Process", "signals that a server would take for commands")
 def test_other_signals_are_ignored(to_worker: bool, service: Service) -> None:
     """Signals by which gunicorn would reload or start workers change nothing."""
     (worker,) = workers(service.process)

@@ -146,6 +146,7 @@ def test_uninitialised_then_initialised(another: Cluster, settings: Settings) ->
     assert back_up(settings) == latest(settings)
 
 
+@pytest.mark.fault("ZooKeeper", "the ensemble came up empty")
 def test_emptied(cluster: Cluster, settings: Settings) -> None:
     """An ensemble that came up empty: its backup is suspect, again and again, and is restored only by its name."""
     sound = back_up(settings)
@@ -163,6 +164,7 @@ def test_emptied(cluster: Cluster, settings: Settings) -> None:
     succeed("verify", suspect, settings=settings)
 
 
+@pytest.mark.fault("ZooKeeper", "the ensemble was rolled back")
 def test_rolled_back(cluster: Cluster, settings: Settings, tmp_path: Path) -> None:
     """If an older data directory is put back, the zxid is earlier."""
     cluster.stop()
@@ -177,6 +179,7 @@ def test_rolled_back(cluster: Cluster, settings: Settings, tmp_path: Path) -> No
     assert sound == latest(settings)
 
 
+@pytest.mark.fault("ZooKeeper", "another ensemble answers at the address")
 def test_another_ensemble(cluster: Cluster, another: Cluster, settings: Settings) -> None:
     """Another cluster at the address, of the same name and larger, is told by the creation of its znodes."""
     sound = back_up(settings)
@@ -186,6 +189,7 @@ def test_another_ensemble(cluster: Cluster, another: Cluster, settings: Settings
     assert sound == latest(settings)
 
 
+@pytest.mark.fault("ZooKeeper", "the tree has lost its topics")
 def test_shrunk(cluster: Cluster, settings: Settings) -> None:
     """A tree that lost its topics is suspect, unless MAX_SHRINK allows it."""
     sound = back_up(settings)
@@ -206,6 +210,7 @@ def test_only_sound_backups_are_scrubbed(cluster: Cluster, settings: Settings) -
     assert [str(sound.backup.name)] == [path.name for path in offered]
 
 
+@pytest.mark.fault("Backups in the bucket", "the bucket was emptied")
 def test_bucket_was_emptied(cluster: Cluster, settings: Settings, folder: Path) -> None:
     """The first backup into an empty prefix is sound."""
     back_up(settings)
@@ -290,6 +295,7 @@ def test_restored_from_elsewhere(cluster: Cluster, another: Cluster, settings: S
 
 
 @pytest.mark.usefixtures("cluster")
+@pytest.mark.fault("Backups in the bucket", "two clusters under one prefix")
 def test_two_clusters_under_one_prefix(settings: Settings, tmp_path: Path) -> None:
     """The second cluster under a prefix is told at each of its backups, and the first goes on."""
     second = Cluster(tmp_path / "second", free_port())
@@ -318,6 +324,7 @@ def dated(uri: str, timestamp: int, folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("cluster")
+@pytest.mark.fault("Backups in the bucket", "the clock was a year ahead")
 def test_names_never_go_back(settings: Settings, folder: Path, tmp_path: Path) -> None:
     """After a backup of a clock that was a year ahead, each name is the next one, and the log tells of the clock."""
     ahead = time.time_ns() // 1_000_000 + 1000 * 365 * 86_400
@@ -331,6 +338,7 @@ def test_names_never_go_back(settings: Settings, folder: Path, tmp_path: Path) -
 
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("kind", ["pulsar", "pulsar-suspect"])
+@pytest.mark.fault("Backups in the bucket", "a foreign object of the future")
 def test_foreign_object_of_the_future(kind: str, settings: Settings, folder: Path, tmp_path: Path) -> None:
     """An object that looks like a backup far in the future is neither latest nor leads the names."""
     before = time.time_ns() // 1_000_000

@@ -70,11 +70,9 @@ def drill_that_waits(settings: Mapping[str, str], tmp_path: Path) -> tuple[Proce
     return drilled, int(noted.read_text())
 
 
-@pytest.mark.parametrize("version", [NEWEST, OLDER, OLDEST])
-def test_served_as_restored(version: str, settings: dict[str, str], spool: Path, tmp_path: Path, soak: bool) -> None:
+@pytest.mark.parametrize("version", [NEWEST, *(pytest.param(each, marks=pytest.mark.soak) for each in (OLDER, OLDEST))])
+def test_served_as_restored(version: str, settings: dict[str, str], spool: Path, tmp_path: Path) -> None:
     """A ZooKeeper serves the restored tree, and nothing of the drill stays."""
-    if version != NEWEST and not soak:
-        pytest.skip("only in a soak")
     server = server_script(tmp_path, version)
     found = json.loads(succeed("drill", "--json", settings={**settings, "DRILL_SERVER": str(server)}))
     assert (True, "", version) == (found["passed"], found["failure"], found["server"].partition("-")[0])
@@ -219,12 +217,13 @@ def test_server_gets_no_secrets(settings: dict[str, str], tmp_path: Path) -> Non
     """The server gets jute.maxbuffer and the environment, but neither credentials nor the program's settings."""
     noted = tmp_path / "environment"
     more = {"DRILL_SERVER": str(script(tmp_path, f"env > {noted}")), "JUTE_MAXBUFFER": "5000000", "LANG": "C.UTF-8"}
-    run("drill", settings={**settings, **more, "AWS_SECRET_ACCESS_KEY": "secret", "TIERED_STORAGE_REGION": "mine"})
+    run("drill", settings={**settings, **more, "AWS_SECRET_ACCESS_KEY": "never-told", "TIERED_STORAGE_REGION": "mine"})
     found = dict(line.split("=", 1) for line in noted.read_text().splitlines())
     assert ("-Djute.maxbuffer=5000000", "C.UTF-8") == (found["SERVER_JVMFLAGS"], found["LANG"])
     assert not {"AWS_SECRET_ACCESS_KEY", "TIERED_STORAGE_REGION", *settings} & found.keys()
 
 
+@pytest.mark.fault("Process", "SIGTERM during a drill")
 def test_sigterm_ends_the_server(settings: dict[str, str], spool: Path, tmp_path: Path) -> None:
     """A drill that is stopped ends its server, and removes its directory."""
     drilled, pid = drill_that_waits(settings, tmp_path)
@@ -234,6 +233,7 @@ def test_sigterm_ends_the_server(settings: dict[str, str], spool: Path, tmp_path
     assert [] == list(spool.iterdir())
 
 
+@pytest.mark.fault("Process", "SIGKILL during a drill")
 def test_sigkill_leaves_a_directory_alone(settings: dict[str, str], spool: Path, tmp_path: Path) -> None:
     """A drill that is killed leaves no server. The next one removes its directory, and nobody else's."""
     (spool / "metadata-tool-notes").mkdir()
@@ -276,6 +276,7 @@ def test_own_failures(more: dict[str, str], arguments: list[str], error: type, s
     assert outcome.error.startswith("error: ")
 
 
+@pytest.mark.fault("Disk", "SPOOL_DIR fills up during a drill")
 def test_full_disk(settings: dict[str, str], spool: Path) -> None:
     """A disk that is full ends the drill as one of its own failures, at each moment at which files are written."""
     for blocks in (0, 1):  # of 1024 bytes: the fetched backup does not fit, or only the snapshot

@@ -18,7 +18,7 @@ from support.zookeeper import client
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """In the short form, members change under the load of the newest ZooKeeper alone, and lose volumes one way."""
+    """Parameters of tests that take long. Where they are left out, there is one case of each to be told."""
     soak = metafunc.config.getoption("--soak")
     if "version" in metafunc.fixturenames:
         metafunc.parametrize("version", [NEWEST, OLDER, OLDEST] if soak else [NEWEST])
@@ -59,6 +59,7 @@ def waits(member: Member) -> bool:
     return "so it has no vote. It waits for a leader" in member.said()
 
 
+@pytest.mark.soak
 def test_number_of_members_changes_under_load(pods: Pods, *, soak: bool) -> None:
     """From 1 to 3 to 5 to 3, with writers all the time: each acknowledged znode is on every member."""
     pods.scale(1)
@@ -122,6 +123,7 @@ def test_lost_volumes_are_filled_by_the_leader(newest: Pods) -> None:
     assert [set()] * 3 == [lost(["/before"], member) for member in newest.members]
 
 
+@pytest.mark.soak
 def test_lost_volumes_beside_a_member_that_never_restarted(newest: Pods, *, stopped: bool) -> None:
     """Members that lost their volumes do not start a new ensemble with the one that kept its data."""
     three_hold(newest, "/before")
@@ -151,6 +153,7 @@ def vote(member: Member) -> None:
     (member.data / "version-2" / "ensemble" / "vote").touch()
 
 
+@pytest.mark.soak
 def test_all_volumes_are_lost_one_after_the_other(newest: Pods) -> None:
     """Members that only received the list of a lost ensemble are still new, and start another ensemble."""
     newest.scale(3)
@@ -186,6 +189,7 @@ def test_restored_members_have_no_vote_beside_newer_data(newest: Pods, folder: P
     newest.never("a member serves", newest.serving)
 
 
+@pytest.mark.soak
 def test_restored_members_alone_make_no_ensemble(newest: Pods, folder: Path) -> None:
     """From 1 to 3 with the restore on, while the first member is down: the new ones are restored, and wait for it."""
     settings = {"RESTORE_POINT": str(make_backup(folder)), "RESTORE_SCOPE": "bookies-kept"}

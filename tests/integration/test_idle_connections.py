@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from metadata_tool.location import Location
 from metadata_tool.store.base import StoreOptions
 from metadata_tool.store.credentials import Keys
@@ -11,6 +13,7 @@ from support.proxy import proxy
 from support.s3 import ACCESS_KEY, SECRET_KEY, Bucket
 
 
+@pytest.mark.fault("Object store", "a NAT forgets idle connections")
 def test_forgotten_connections(bucket: Bucket) -> None:
     """No request is sent on a connection that was idle for long, and the next ones share a connection again."""
     with proxy(bucket.server.port) as (endpoint, faults):

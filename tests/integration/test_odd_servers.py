@@ -59,6 +59,7 @@ def create(source: KazooClient, paths: list[str], data: bytes = b"") -> None:
         assert set(paths[begin : begin + 1000]) == set(transaction.commit())
 
 
+@pytest.mark.fault("ZooKeeper", "the server takes only small requests")
 def test_small_jute_maxbuffer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A server that accepts only small requests hangs up on larger ones. The capture starts again with smaller ones."""
     small = (f"-Djute.maxbuffer={SMALL}",)
@@ -78,6 +79,7 @@ def test_small_jute_maxbuffer(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     require_exact(server, tmp_path, taken)
 
 
+@pytest.mark.fault("ZooKeeper", "the server takes no request that is large enough")
 def test_tiny_jute_maxbuffer(tmp_path: Path, folder: Path) -> None:
     """If no request is small enough, the error says what to check, and nothing is uploaded."""
     with standalone(NEWEST, tmp_path, java_options=("-Djute.maxbuffer=4096",)) as server:
@@ -112,6 +114,7 @@ def told(server: ZooKeeper, word: str, name: str) -> str:
     return next(line.split("\t")[1] for line in answer.splitlines() if line.startswith(f"{name}\t"))
 
 
+@pytest.mark.fault("ZooKeeper", "the server throttles")
 def test_server_throttles(tmp_path: Path) -> None:
     """Requests that a server throttles (error -127) are sent again, many times."""
     with standalone(NEWEST, tmp_path) as server, client(server.address, ADMIN) as source:
@@ -142,6 +145,7 @@ def some() -> Callable[[int], bool]:
     return throttles
 
 
+@pytest.mark.fault("ZooKeeper", "requests of every kind are throttled at times")
 def test_anything_is_throttled_at_times(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Throttled requests of every kind are sent again, the capture does not start again, and it is exact."""
     with (
@@ -156,6 +160,7 @@ def test_anything_is_throttled_at_times(tmp_path: Path, caplog: pytest.LogCaptur
     require_exact(server, tmp_path, *taken)
 
 
+@pytest.mark.fault("ZooKeeper", "requests of a kind are always throttled")
 def test_all_of_a_kind_is_throttled(tmp_path: Path) -> None:
     """Requests that are throttled every time end in an error that says so."""
     limits = ConnectionLimits(throttled_tries=5)
@@ -187,6 +192,7 @@ def nth_multi_read(number: int) -> Callable[[int], bool]:
     return mutes
 
 
+@pytest.mark.fault("ZooKeeper", "the session expires")
 def test_session_expires(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A capture whose connection breaks starts again, and is exact."""
     with (
@@ -200,6 +206,7 @@ def test_session_expires(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     require_exact(server, tmp_path, taken)
 
 
+@pytest.mark.fault("ZooKeeper", "the session expires again and again")
 def test_session_expires_again_and_again(tmp_path: Path, folder: Path) -> None:
     """If the connection breaks four times, the backup fails, and nothing is uploaded."""
     with (
@@ -226,6 +233,7 @@ def at_multi_reads(meddling: Meddling, which: Container[int], change: Callable[[
     return acts
 
 
+@pytest.mark.fault("ZooKeeper", "the server grants short sessions")
 def test_server_grants_short_sessions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Sessions with a timeout of a second stay open for a complete capture."""
     with (
@@ -242,6 +250,7 @@ def test_server_grants_short_sessions(tmp_path: Path, caplog: pytest.LogCaptureF
     require_exact(server, tmp_path, taken)
 
 
+@pytest.mark.fault("ZooKeeper", "the server has lost its quorum")
 def test_server_has_lost_its_quorum(tmp_path: Path, folder: Path) -> None:
     """A read-only server (readonlymode) may have an older tree, so it is refused with the reason."""
     members = {f"server.{number}": f"127.0.0.{number}:{free_port()}:{free_port()}" for number in (1, 2, 3)}
@@ -257,6 +266,7 @@ def test_server_has_lost_its_quorum(tmp_path: Path, folder: Path) -> None:
     assert [] == list(folder.iterdir())
 
 
+@pytest.mark.fault("ZooKeeper", "the server cannot watch a tree")
 def test_server_cannot_watch_a_tree(tmp_path: Path, folder: Path) -> None:
     """A server with WatchManagerOptimized cannot watch a tree, so it is refused, with what to do."""
     optimized = "org.apache.zookeeper.server.watch.WatchManagerOptimized"
@@ -301,6 +311,7 @@ def test_znode_is_hidden(tmp_path: Path, *, stays: bool) -> None:
     ],
     ids=["READ", "ADMIN"],
 )
+@pytest.mark.fault("ZooKeeper", "the login lacks rights")
 def test_login_lacks(acl: list[object], said: str, granted: str, tmp_path: Path, folder: Path) -> None:
     """If a login lacks rights on a znode, the error names its path and the rights."""
     with standalone(NEWEST, tmp_path) as server, client(server.address) as source:

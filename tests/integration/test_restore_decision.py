@@ -109,7 +109,7 @@ def test_member_that_compresses_its_snapshots(
     """A member that took its tree from the others is recognised by that tree, also if its snapshots are compressed."""
     succeed("restore", settings={**point, "ZOOKEEPER_DATA_DIR": str(volume)})
     data = volume.rename(tmp_path / "data")
-    compress = f"-Dzookeeper.snapshot.compression.method={method}"
+    compress = (f"-Dzookeeper.snapshot.compression.method={method}",)
     for change in range(2):  # a server writes a snapshot when it starts
         with standalone(version, tmp_path, java_options=compress) as server, client(server.address) as writing:
             writing.create(f"/change-{change}", b"")

@@ -76,6 +76,7 @@ def test_slow(settings: dict[str, str], faults: tuple[str, Faults]) -> None:
         (503, errors.StoreFailed),
     ],
 )
+@pytest.mark.fault("Object store", "tiered storage fails during a restore that reads it")
 def test_store_that_fails(  # noqa: PLR0917  # a case and its surroundings
     status: int,
     error: type[errors.ToolError],

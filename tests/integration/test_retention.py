@@ -143,6 +143,7 @@ def test_bucket(filled: Bucket, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("user")
+@pytest.mark.fault("Backups in the bucket", "a policy forbids to delete old backups")
 def test_policy_forbids(filled: Bucket) -> None:
     """With credentials that may not delete, the command shows that, and ends with the exit code of that."""
     filled.allow(USER[0], LIST, GET, PUT)
@@ -165,6 +166,7 @@ def locked(s3: S3Server, name: str) -> Bucket:
     return Bucket(s3, name)
 
 
+@pytest.mark.fault("Backups in the bucket", "old backups are locked")
 def test_object_lock(s3: S3Server, archives: Path, tmp_path: Path) -> None:
     """A locked bucket without versions refuses to delete, and nothing else happens."""
     bucket = fill(locked(s3, "locked"), archives)
@@ -191,6 +193,7 @@ def test_versions(archives: Path, tmp_path: Path) -> None:
     ("status", "code", "deleted", "failures"),
     [(503, "SlowDown", 0, 1), (405, "MethodNotAllowed", 0, 3), (404, "NoSuchKey", 3, 0)],
 )
+@pytest.mark.fault("Object store", "deletions fail")
 def test_answers(status: int, code: str, *, deleted: int, failures: int, filled: Bucket, tmp_path: Path) -> None:
     """A failing store is asked no further, a refusal is asked a few times, and what is gone counts as deleted."""
     with proxy(filled.server.port) as (endpoint, faults):
@@ -250,6 +253,7 @@ def test_service(zookeeper: ZooKeeper, bucket: Bucket, user: tuple[str, str], tm
         (GET, True, 1),  # it arrived, but cannot be verified
     ],
 )
+@pytest.mark.fault("Backups in the bucket", "a right is missing")
 def test_rights(
     missing: str, *, fails: bool, objects: int, zookeeper: ZooKeeper, bucket: Bucket, tmp_path: Path
 ) -> None:

@@ -73,6 +73,7 @@ def succeeding(service: Service) -> None:
     )
 
 
+@pytest.mark.fault("Service", "the keys are refused, then replaced")
 def test_keys_rotate_without_a_restart(
     own_s3: S3Server, zookeeper: ZooKeeper, secret: MountedSecret, tmp_path: Path
 ) -> None:
@@ -100,6 +101,7 @@ def test_keys_rotate_without_a_restart(
     assert not [value for value in (SECRET_KEY, "another-secret") if value in service.process.output() + page]
 
 
+@pytest.mark.fault("Service", "the keys change during an upload")
 def test_upload_in_flight_keeps_its_keys(
     bucket: Bucket, secret: MountedSecret, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +130,7 @@ def test_upload_in_flight_keeps_its_keys(
         assert {"a-1.tar.gz": 2 * PART_SIZE} == store.list("a-")
 
 
+@pytest.mark.fault("Service", "the keys are missing at the start")
 def test_missing_keys_are_waited_for(
     settings: dict[str, str], bucket: Bucket, secret: MountedSecret, tmp_path: Path
 ) -> None:

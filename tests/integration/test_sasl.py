@@ -247,7 +247,7 @@ def kerberos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realm]:
         yield made
 
 
-@pytest.fixture(scope="module", params=[NEWEST, OLDEST])
+@pytest.fixture(scope="module", params=[NEWEST, pytest.param(OLDEST, marks=pytest.mark.soak)])
 def kerberized(
     request: pytest.FixtureRequest, kerberos: Realm, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:

@@ -27,11 +27,11 @@ from support.zookeeper import SUPERUSER, ZooKeeper, client, standalone
 
 @pytest.fixture(scope="module")
 def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
-    """A ZooKeeper with a small tree, and 18 MB that do not compress."""
+    """A ZooKeeper with a small tree, and 9 MB that do not compress."""
     with standalone(NEWEST, tmp_path_factory.mktemp("zookeeper")) as server:
         with client(server.address) as source:
             seed.pulsar(source)
-            for number in range(20):
+            for number in range(10):
                 source.create(f"/incompressible-{number}", os.urandom(900_000))
         yield server
 
@@ -123,7 +123,7 @@ def test_metrics_are_those_of_the_contract(service: Service, bucket: Bucket) -> 
     values = {name: float(value) for name, value in samples}
     assert (len(samples), METRICS.keys() - values.keys()) == (len(values), set())
     assert 0 == values["backup_failure_count"]
-    assert values["backup_size_non_compressed"] > values["backup_size_compressed"] > 18_000_000
+    assert values["backup_size_non_compressed"] > values["backup_size_compressed"] > 9_000_000
     assert values["backup_size_total"] >= values["backup_size_compressed"]
     parts = [values[f"backup_execution_time_{part}"] for part in ("prepare", "compression", "upload")]
     assert all(seconds > 0 for seconds in parts)
@@ -182,6 +182,7 @@ def test_failed_backups_are_counted_and_tried_again(settings: dict[str, str], bu
     assert "Traceback" not in service.process.output()
 
 
+@pytest.mark.fault("Service", "ZooKeeper is not there yet at the start")
 def test_waits_for_a_zookeeper_that_is_not_there_yet(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
     """A service that starts before ZooKeeper makes its first backup as soon as ZooKeeper serves."""
     late = ZooKeeper(NEWEST, tmp_path / "late")
@@ -209,6 +210,7 @@ def test_unreachable_zookeeper_is_counted_at_the_interval(settings: dict[str, st
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.fault("Process", "SIGTERM or SIGINT during an upload")
 def test_stops_in_mid_upload_and_leaves_nothing_half(
     number: signal.Signals, settings: dict[str, str], bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -242,6 +244,7 @@ def test_stops_while_it_waits(service: Service) -> None:
     assert "Traceback" not in service.process.output()
 
 
+@pytest.mark.fault("Process", "the admin port is taken")
 def test_port_in_use_is_one_line(settings: dict[str, str]) -> None:
     """A taken admin port is an error of one line, with its own exit code."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

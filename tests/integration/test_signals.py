@@ -54,6 +54,7 @@ def connected(process: Process) -> bool:
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("verb", ["list", "backup"])
+@pytest.mark.fault("Process", "a signal while the object store hangs")
 def test_store_hangs(verb: str, number: signal.Signals, silent_store: dict[str, str], tmp_path: Path) -> None:
     """A command that waits for an object store ends at once, with one line."""
     settings = {**silent_store, "ZOOKEEPER_SERVERS": "127.0.0.1:1"}
@@ -63,6 +64,7 @@ def test_store_hangs(verb: str, number: signal.Signals, silent_store: dict[str, 
     assert (Stopped.exit_code, "error: stopped before the work was done") == (process.wait(), process.output().strip())
 
 
+@pytest.mark.fault("Process", "SIGTERM while ZooKeeper hangs")
 def test_zookeeper_hangs(bucket: Bucket, zookeeper: ZooKeeper, tmp_path: Path) -> None:
     """A backup that waits for a hanging ZooKeeper ends, and nothing is in the bucket."""
     settings = {**bucket.settings, "ZOOKEEPER_SERVERS": zookeeper.address}
@@ -78,6 +80,7 @@ def test_zookeeper_hangs(bucket: Bucket, zookeeper: ZooKeeper, tmp_path: Path) -
     assert [] == bucket.objects()
 
 
+@pytest.mark.fault("Process", "the object store hangs, and all requests of the admin port with it")
 def test_service_whose_store_hangs(silent_store: dict[str, str], zookeeper: ZooKeeper, tmp_path: Path) -> None:
     """However many requests wait for the store, others are answered. SIGTERM reaches the loop before they end."""
     service = Service({**silent_store, "ZOOKEEPER_SERVERS": zookeeper.address}, tmp_path / "log")
@@ -97,6 +100,7 @@ def test_service_whose_store_hangs(silent_store: dict[str, str], zookeeper: ZooK
     assert "Traceback" not in service.process.output()
 
 
+@pytest.mark.fault("Process", "SIGTERM while the first listing hangs")
 def test_service_stops_while_its_first_listing_hangs(silent_store: dict[str, str], tmp_path: Path) -> None:
     """SIGTERM during a listing that hangs ends the service long before the listing would end, with 0 and a line."""
     service = Service({**silent_store, "ZOOKEEPER_SERVERS": "127.0.0.1:1"}, tmp_path / "log")
@@ -112,6 +116,7 @@ def test_service_stops_while_its_first_listing_hangs(silent_store: dict[str, str
     assert "the backup loop has ended" in service.process.output()
 
 
+@pytest.mark.fault("Process", "the worker of the service is killed")
 def test_killed_worker_ends_the_service(bucket: Bucket, tmp_path: Path) -> None:
     """If the worker process is killed, the service ends with a line and a code, so that what restarts it notices."""
     service = Service({**bucket.settings, "ZOOKEEPER_SERVERS": "127.0.0.1:1"}, tmp_path / "log")
@@ -127,6 +132,7 @@ def test_killed_worker_ends_the_service(bucket: Bucket, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["serve", "backup"])
+@pytest.mark.fault("Disk", "SPOOL_DIR is missing at the start")
 def test_spool_directory_is_missing(verb: str, bucket: Bucket, zookeeper: ZooKeeper) -> None:
     """A missing spool directory is an error of one line, before anything starts."""
     settings = {**bucket.settings, "ZOOKEEPER_SERVERS": zookeeper.address, "SPOOL_DIR": "/no/such/directory"}

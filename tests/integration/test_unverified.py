@@ -68,6 +68,7 @@ def test_how_an_upload_is_verified(  # noqa: PLR0917  # pytest passes them by na
 
 
 @pytest.mark.parametrize("hidden", [True, False])
+@pytest.mark.fault("Object store", "the object store gives no checksums")
 def test_store_without_checksums(
     hidden: bool, behind: tuple[str, Faults], bucket: Bucket, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -85,6 +86,7 @@ def test_store_without_checksums(
 
 
 @pytest.mark.parametrize("verify", ["full", "checksum"])
+@pytest.mark.fault("Object store", "the object store loses bytes after it has computed a checksum")
 def test_checksum_does_not_prove_what_is_given_back(
     verify: str, behind: tuple[str, Faults], bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -101,6 +103,7 @@ def test_checksum_does_not_prove_what_is_given_back(
 
 
 @pytest.mark.parametrize("size", [1000, PART_SIZE + 1])
+@pytest.mark.fault("Backups in the bucket", "a bad upload cannot be deleted")
 def test_bad_upload_that_cannot_be_deleted(
     size: int, behind: tuple[str, Faults], bucket: Bucket, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -116,6 +119,7 @@ def test_bad_upload_that_cannot_be_deleted(
     assert MARK in caplog.text
 
 
+@pytest.mark.fault("Backups in the bucket", "the credentials may not delete")
 def test_backup_without_the_right_to_delete(behind: tuple[str, Faults], bucket: Bucket, tmp_path: Path) -> None:
     """Credentials that may not delete can back up."""
     endpoint, faults = behind
@@ -125,6 +129,7 @@ def test_backup_without_the_right_to_delete(behind: tuple[str, Faults], bucket: 
     assert {NAME: 1000} == store.list("p-")
 
 
+@pytest.mark.fault("Backups in the bucket", "the mark of an unverified upload cannot be removed")
 def test_mark_cannot_be_removed(behind: tuple[str, Faults], bucket: Bucket, tmp_path: Path) -> None:
     """If the mark can neither be deleted nor overwritten, the backup has failed, and does not stay."""
     endpoint, faults = behind
@@ -158,6 +163,7 @@ def accepting(bucket: Bucket, endpoint: str, tmp_path: Path) -> Iterator[Process
         process.kill()
 
 
+@pytest.mark.fault("Process", "a kill between the upload and its verification")
 def test_killed_between_upload_and_verification(behind: tuple[str, Faults], bucket: Bucket, tmp_path: Path) -> None:
     """If the program is killed before it has verified an upload, no listing shows it, although it is there."""
     endpoint, faults = behind

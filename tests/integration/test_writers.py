@@ -45,6 +45,7 @@ def content(bucket: Bucket) -> bytes:
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.fault("Backups in the bucket", "another writer saves a backup of the same name")
 def test_server_without_conditions(
     size: int, slow: tuple[S3Store, Faults], another: Callable[[], object], bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -74,6 +75,7 @@ def test_server_without_conditions_saves(
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.fault("Backups in the bucket", "an upload fails beside the backup of another writer")
 def test_failure_beside_another_backup(
     size: int, slow: tuple[S3Store, Faults], another: Callable[[], object], bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -93,6 +95,7 @@ def test_failure_beside_another_backup(
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.fault("Object store", "the answer to an upload is lost")
 def test_answer_is_lost(size: int, slow: tuple[S3Store, Faults], bucket: Bucket, tmp_path: Path) -> None:
     """If the answer to an upload is lost, the object that is already there is known to be this one."""
     store, faults = slow

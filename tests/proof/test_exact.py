@@ -42,10 +42,10 @@ class Case:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each version and each latency once. In the long form all combinations, and for longer."""
+    """The newest and the oldest version. In the long form all combinations, and for longer."""
     soak = metafunc.config.getoption("--soak")
     if "case" in metafunc.fixturenames:
-        pairs = itertools.product(VERSIONS, (0, 4, 20)) if soak else zip(VERSIONS, (0, 4, 20), strict=True)
+        pairs = itertools.product(VERSIONS, (0, 4, 20)) if soak else [(NEWEST, 0), (OLDEST, 20)]
         cases = [Case(version, latency, 40 if soak else SHORT) for version, latency in pairs]
         metafunc.parametrize("case", cases, ids=lambda case: f"{case.version}-{case.latency}ms")
     if "version" in metafunc.fixturenames:
@@ -114,6 +114,7 @@ def at_multi_read(number: int, action: Callable[[], None]) -> Callable[[int], No
     return sees
 
 
+@pytest.mark.fault("ZooKeeper", "the leader is killed during captures")
 def test_follower_whose_leader_is_killed(
     version: str, ensemble: Ensemble, writes: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, soak: bool
 ) -> None:
@@ -156,6 +157,7 @@ def test_nothing_unproven(calm_version: str, options: dict[str, float], writes: 
     assert [0] * SHORT == [len(capture.unproven) for capture in taken]
 
 
+@pytest.mark.soak
 def test_never_starves(tmp_path: Path, *, soak: bool) -> None:
     """With thousands of writes a second below few parents and 20 ms of latency, captures end within limited rounds."""
     with (
@@ -169,6 +171,7 @@ def test_never_starves(tmp_path: Path, *, soak: bool) -> None:
     require_exact(NEWEST, server, taken, tmp_path)
 
 
+@pytest.mark.fault("ZooKeeper", "the connection is lost during captures")
 def test_connection_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """If the server stops during a capture, the capture starts again and reads everything again."""
     server = ZooKeeper(NEWEST, tmp_path)

@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -50,22 +51,26 @@ def quick_start(version: str) -> tuple[str, ...]:
     quick = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
     if major(java()) < 13:
         return quick
-    folder = cached(f"zookeeper-{version}-classes-java-{major(java())}", lambda target: _write_classes(version, target))
+    folder = cached(f"zookeeper-{version}-member-java-{major(java())}", lambda target: _write_classes(version, target))
     return (*quick, f"-XX:SharedArchiveFile={folder / _CLASSES}", "-Xshare:auto", "-Xlog:cds=off")
 
 
 def _write_classes(version: str, target: Path) -> None:
-    """Let Java write the classes of a server that has run as an ensemble of one member."""
-    member = {"standaloneEnabled": "false", "server.1": f"127.0.0.1:{free_port()}:{free_port()}"}
-    options = (f"-XX:ArchiveClassesAtExit={target / _CLASSES}", "-Xlog:cds=off")
+    """Let Java write the classes of a member of an ensemble that was asked for all that tests ask for."""
     with tempfile.TemporaryDirectory() as directory:
-        server = ZooKeeper(version, Path(directory), member, java_options=options, quick=False)
-        (server.data_dir / "myid").write_text("1\n")
+        ensemble = Ensemble(version, Path(directory), quick=False)
+        _, member, _ = ensemble.servers
+        member.java_options = (f"-XX:ArchiveClassesAtExit={target / _CLASSES}", "-Xlog:cds=off")
         try:
-            server.start()
-            server.wait()
+            ensemble.start()
+            with client(member.address) as asking:
+                asking.create("/written", b"")
+                asking.set("/written", b"again")
+                asking.get_children("/")
+                asking.delete("/written")
+            urllib.request.urlopen(f"http://{member.admin_address}/commands/stat").read()
         finally:
-            server.stop()
+            ensemble.stop()
 
 
 class ZooKeeper:
@@ -89,7 +94,7 @@ class ZooKeeper:
         `quick` is False, and `java_options`.
         """
         self._heap = heap
-        self._java_options = (*(quick_start(version) if quick else ()), *java_options)
+        self.java_options = (*(quick_start(version) if quick else ()), *java_options)
         self.host = host
         self.version = version
         self.data_dir = directory / "data"
@@ -135,7 +140,7 @@ class ZooKeeper:
         options = [
             f"-Xmx{self._heap}",
             "-XX:-UsePerfData",
-            *self._java_options,
+            *self.java_options,
             f"-Dzookeeper.DigestAuthenticationProvider.superDigest={digest_id(SUPERUSER)}",
             "-Dzookeeper.extendedTypesEnabled=true",
             "-Dznode.container.checkIntervalMs=500",
@@ -238,8 +243,8 @@ class Ensemble:
     Each has an address of its own, and all have the same ports, as where each is a machine.
     """
 
-    def __init__(self, version: str, directory: Path, size: int = 3) -> None:
-        self.version, self._directory = version, directory
+    def __init__(self, version: str, directory: Path, size: int = 3, *, quick: bool = True) -> None:
+        self.version, self._directory, self._quick = version, directory, quick
         self._ports = [free_port() for _ in range(3)]
         self.admin_port = free_port()
         self.servers = [self.member(number, size) for number in range(1, size + 1)]
@@ -254,7 +259,7 @@ class Ensemble:
         host = f"127.0.0.{number}"
         admin = {"admin.enableServer": "true", "admin.serverPort": str(self.admin_port), "admin.serverAddress": host}
         settings = {"standaloneEnabled": "false"} | members | admin
-        server = ZooKeeper(self.version, self._directory / str(number), settings, port, host=host)
+        server = ZooKeeper(self.version, self._directory / str(number), settings, port, host=host, quick=self._quick)
         (server.data_dir / "myid").write_text(f"{number}\n")
         return server
 

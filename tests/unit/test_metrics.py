@@ -7,8 +7,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from metadata_tool.catalog import Backup, BackupName
-from metadata_tool.errors import BucketDenied, StoreFailed
 from metadata_tool.drill.records import Record, Records
+from metadata_tool.errors import BucketDenied, StoreFailed
 from metadata_tool.limits import METRIC_NAMESPACES
 from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, SCRUB, Clock, Metrics
 from metadata_tool.prune_plan import PrunePlan

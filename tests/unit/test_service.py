@@ -366,7 +366,7 @@ def test_looks_around_at_the_start_and_after_each_backup(metrics: Metrics) -> No
     """The service looks around before the first backup, and once after each, also after one that failed."""
     seen: list[float] = []
 
-    def look() -> None:
+    def look(_: Heartbeat) -> None:
         seen.append(counts(metrics)[0])
 
     service = Service(failing(ToolError("no")), nothing, SOON, metrics, look_around=look)

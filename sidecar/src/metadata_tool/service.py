@@ -28,7 +28,7 @@ class Service:
         interval: float,
         metrics: Metrics,
         *,
-        look_around: Callable[[], None] = lambda: None,
+        look_around: Callable[[Heartbeat], None] = lambda _: None,
         soon_again: float = limits.EARLY_INTERVAL,
         stalled_after: float = limits.STALLED_AFTER,
         afterwards: Callable[[BackupResult, Heartbeat], None] | None = None,
@@ -82,12 +82,12 @@ class Service:
 
     def _run(self) -> None:
         self._look()
-        self._look_around()
+        self._look_around(self._heartbeat)
         due = time.monotonic()
         early = limits.EARLY_BACKUPS
         while not self._heartbeat.stopping:
             self._once()
-            self._look_around()
+            self._look_around(self._heartbeat)
             pause = self._interval
             if early and self._uninitialised:
                 early, pause = early - 1, min(self._interval, self._soon_again)

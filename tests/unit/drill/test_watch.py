@@ -7,6 +7,7 @@ import pytest
 from metadata_tool.drill.records import Record, Records
 from metadata_tool.drill.watch import DrillWatch
 from metadata_tool.errors import StoreUnreachable
+from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.metrics import Metrics
 
 PASSED = Records(Record("a", 1, 1.0))
@@ -26,9 +27,9 @@ def test_unreadable_records_change_nothing(error: Exception, caplog: pytest.LogC
     metrics = Metrics()
     watch = DrillWatch(read, metrics)
     caplog.set_level(logging.WARNING)
-    watch()
+    watch(Heartbeat())
     shown = [line for line in metrics.exposition().splitlines() if b"backup_drill" in line]
-    watch()
+    watch(Heartbeat())
     assert PASSED == watch.last
     assert shown == [line for line in metrics.exposition().splitlines() if b"backup_drill" in line]
     assert 1 == len(caplog.messages)

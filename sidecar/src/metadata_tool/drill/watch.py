@@ -4,7 +4,8 @@ import logging
 from collections.abc import Callable
 
 from metadata_tool.drill.records import Records
-from metadata_tool.errors import FAULT, ToolError
+from metadata_tool.errors import FAULT, Stopped, ToolError
+from metadata_tool.lifecycle import Heartbeat, interruptible
 from metadata_tool.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -24,10 +25,12 @@ class DrillWatch:
         self.last = Records()
         """The newest records that could be read."""
 
-    def __call__(self) -> None:
-        """Read the records."""
+    def __call__(self, heartbeat: Heartbeat) -> None:
+        """Read the records, unless the service is asked to stop meanwhile."""
         try:
-            self.last = self._read()
+            self.last = interruptible(self._read, heartbeat)
+        except Stopped:
+            return
         except ToolError as error:
             log.warning("the records of drills cannot be read, because %s", error, extra=_PHASE)
         except Exception:

@@ -95,7 +95,8 @@ class Upload:
                 self._mark.put(client)
                 self._send(client, source, heartbeat)
             self._verify(client, source, digest, heartbeat)
-            self._clients.ask(self._name, self._mark.remove)
+            with self._faults.explained(self._name):
+                self._mark.remove(client)
         except BaseException:  # a signal among them
             self._withdraw()
             raise
