@@ -4,7 +4,7 @@ CONFIG := sidecar/pyproject.toml
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG) --rootdir .
 # More processes than processors, because many tests wait. What takes long comes first, so that short tests fill the gaps at the end.
-SIDE_BY_SIDE := $(PYTEST) -n 4 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := $(PYTEST) -n 5 --dist loadgroup --no-loadscope-reorder
 # Compiled once, by whichever process comes first, and not beside the sources.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
 

@@ -95,6 +95,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield World(settings, zookeeper, bucket, store, ensemble, directory, service)
 
 
+def succeeded(service: Service) -> float:
+    """How many of its backups have succeeded."""
+    return service.metric("backup_count") - service.metric("backup_failure_count")
+
+
+def wait_for_backups(service: Service, more: int) -> None:
+    """Wait until that many more backups have succeeded. Of two, one at least has begun since."""
+    enough = succeeded(service) + more
+    service.process.wait_until(lambda: succeeded(service) >= enough)
+
+
 def store_does(**faults: object) -> Fault:
     """The proxy before the object store does this."""
 
@@ -235,14 +246,14 @@ FAILS = [
 def test_goes_on_afterwards(fault: Fault, world: World) -> None:
     """Each backup meanwhile fails with one line that says what to do. Then backups succeed, without a hand."""
     service = world.service
-    service.wait_for("backup_count", 1)
+    wait_for_backups(service, 1)
     failed, said = service.metric("backup_failure_count"), len(service.process.output())
     with fault(world):
         service.wait_for("backup_failure_count", failed + 1)
         assert (200, "") == (service.get("/healthz")[0], service.process.output()[said:].partition("Traceback")[2])
     line = next(line for line in service.process.output()[said:].splitlines() if " ERROR " in line)
     assert re.fullmatch(r"\S+ ERROR backup failed: .+\. [A-Z].+", line)
-    service.wait_for("backup_count", service.metric("backup_count") + 2)  # one at least has begun since
+    wait_for_backups(service, 2)
     world.assert_all_good(service)
 
 
@@ -257,14 +268,28 @@ SURVIVED = [
 ]
 
 
+@pytest.mark.fault("Service", "everything is down at the start")
+def test_everything_is_down_at_the_start(world: World) -> None:
+    """The first backups fail, and once everything is there, one succeeds."""
+    with store_is_down(world), zookeeper_ends(ZooKeeper.stop)(world):
+        late = Service({**world.settings, "BACKUP_PREFIX": "late"}, world.directory / "late.log")
+        late.wait_for("backup_failure_count", 1)
+    try:
+        wait_for_backups(late, 1)
+        world.assert_all_good(late)
+        assert "Traceback" not in late.process.output()
+    finally:
+        late.process.stop()
+
+
 @pytest.mark.parametrize("fault", SURVIVED)
 def test_goes_on_meanwhile(fault: Fault, world: World) -> None:
     """No backup fails."""
     service = world.service
-    service.wait_for("backup_count", 1)
+    wait_for_backups(service, 1)
     failed = service.metric("backup_failure_count")
     with fault(world):
-        service.wait_for("backup_count", service.metric("backup_count") + 2)
+        wait_for_backups(service, 2)
     assert failed == service.metric("backup_failure_count")
     world.assert_all_good(service)
 
@@ -314,7 +339,7 @@ def test_next_service_goes_on(method: str, number: signal.Signals, world: World)
     assert {signal.SIGTERM: 0, signal.SIGKILL: -signal.SIGKILL}[number] == code
     after = Service({**world.settings, "BACKUP_PREFIX": "killed"}, world.directory / "after.log")
     try:
-        after.wait_for("backup_count", 1)
+        wait_for_backups(after, 1)
         world.assert_all_good(after)
     finally:
         after.process.stop()

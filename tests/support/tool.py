@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from metadata_tool.errors import ToolError
+from support import forked
 from support.processes import Process, free_port
 from support.secrets import assert_untold
 
@@ -38,12 +38,11 @@ class Outcome:
 
 
 def run(*arguments: str, settings: Mapping[str, str]) -> Outcome:
-    """Run one command to its end."""
-    command = [sys.executable, "-m", "metadata_tool", *arguments]
+    """Run one command to its end, in a process that is forked from one that has loaded the program."""
     told = environment(settings)
-    done = subprocess.run(command, env=told, capture_output=True, text=True, timeout=240, check=False)
-    assert_untold(told, f"what {arguments[:1]} said", done.stdout + done.stderr)
-    return Outcome(done.returncode, done.stdout, done.stderr)
+    outcome = Outcome(*forked.run(arguments, told))
+    assert_untold(told, f"what {arguments[:1]} said", outcome.output + outcome.said)
+    return outcome
 
 
 def succeed(*arguments: str, settings: Mapping[str, str]) -> str:

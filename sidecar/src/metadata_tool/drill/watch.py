@@ -24,6 +24,8 @@ class DrillWatch:
         self._metrics = metrics
         self.last = Records()
         """The newest records that could be read."""
+        self._told = False
+        """Whether the log says that they cannot be read now."""
 
     def __call__(self, heartbeat: Heartbeat) -> None:
         """Read the records, unless the service is asked to stop meanwhile."""
@@ -32,8 +34,11 @@ class DrillWatch:
         except Stopped:
             return
         except ToolError as error:
-            log.warning("the records of drills cannot be read, because %s", error, extra=_PHASE)
+            if not self._told:
+                log.warning("the records of drills cannot be read, because %s", error, extra=_PHASE)
+            self._told = True
         except Exception:
             log.exception("the records of drills cannot be read, because of %s", FAULT, extra=_PHASE)
         else:
+            self._told = False
             self._metrics.drilled(self.last)
