@@ -15,7 +15,7 @@ from metadata_tool.store import Store
 log = logging.getLogger(__name__)
 
 
-_Key = tuple[str, int]
+FileKey = tuple[str, int]
 """The name and the size of a file."""
 _KEPT = 4 * MANIFESTS_READ
 """How many files are remembered, those that were read last."""
@@ -29,14 +29,14 @@ class History:
     """
 
     def __init__(self) -> None:
-        self._read: dict[_Key, Manifest | None] = {}
+        self._read: dict[FileKey, Manifest | None] = {}
         """None for a file that is no backup."""
         self._lock = Lock()
 
     def add(self, backup: Backup, manifest: Manifest) -> None:
         """Note a backup that was just made."""
         with self._lock:
-            self._keep(_key(backup), manifest)
+            self._keep(file_key(backup), manifest)
 
     def newest(self, store: Store, found: list[Backup]) -> tuple[Backup, Manifest] | None:
         """The newest of these backups that is one, with its manifest. `found` has them newest first.
@@ -74,14 +74,14 @@ class History:
                 except ToolError:
                     break
         with self._lock:
-            return [backup for backup in found if self._read.get(_key(backup), _UNREAD) is not None]
+            return [backup for backup in found if self._read.get(file_key(backup), _UNREAD) is not None]
 
     def _manifest(self, store: Store, backup: Backup) -> Manifest | None:
         """The manifest of a backup. None if it is no backup. Raises ToolError if that is not known.
 
         No thread waits for the store while another one reads. Two may read the same file.
         """
-        key = _key(backup)
+        key = file_key(backup)
         with self._lock:
             if key in self._read:
                 return self._read[key]
@@ -90,13 +90,14 @@ class History:
             self._keep(key, manifest)
         return manifest
 
-    def _keep(self, key: _Key, manifest: Manifest | None) -> None:
+    def _keep(self, key: FileKey, manifest: Manifest | None) -> None:
         if key not in self._read and len(self._read) >= _KEPT:
             self._read.pop(next(iter(self._read)))
         self._read[key] = manifest
 
 
-def _key(backup: Backup) -> _Key:
+def file_key(backup: Backup) -> FileKey:
+    """By what a file is known that was read once."""
     return str(backup.name), backup.size
 
 

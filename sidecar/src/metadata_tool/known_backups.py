@@ -13,16 +13,13 @@ from metadata_tool.catalog import Backup, RestorePoint
 from metadata_tool.continuity import same_cluster
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, BackupMissing, BucketDenied, ObjectArchived
 from metadata_tool.fetch import fetched, verify
-from metadata_tool.history import read_manifest
+from metadata_tool.history import FileKey, file_key, read_manifest
 from metadata_tool.identity import Identity
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.manifest import Manifest
 from metadata_tool.store import Store
 
 log = logging.getLogger(__name__)
-
-_Key = tuple[str, int]
-"""The name and the size of a file."""
 
 
 class Whose(StrEnum):
@@ -51,16 +48,16 @@ class KnownBackups:
     def __init__(self, store: Store, spool_dir: Path) -> None:
         self._store = store
         self._spool_dir = spool_dir
-        self._manifests: dict[_Key, Manifest] = {}
+        self._manifests: dict[FileKey, Manifest] = {}
         """Of those that are known to be good: a few."""
-        self._bad: set[_Key] = set()
-        self._whose: dict[_Key, Whose] = {}
+        self._bad: set[FileKey] = set()
+        self._whose: dict[FileKey, Whose] = {}
         self._identity = Identity()
         self._reads: int | None = None
 
     def begin(self, there: Iterable[Backup], reads: int | None) -> None:
         """Forget what is not there any more, and allow this many files to be read. None: all of them."""
-        keys = {_key(backup) for backup in there}
+        keys = {file_key(backup) for backup in there}
         self._manifests = {key: manifest for key, manifest in self._manifests.items() if key in keys}
         self._whose = {key: whose for key, whose in self._whose.items() if key in keys}
         self._bad &= keys
@@ -68,7 +65,7 @@ class KnownBackups:
 
     def add(self, backup: Backup, manifest: Manifest) -> None:
         """Note a backup that was just made and verified."""
-        self._manifests[_key(backup)] = manifest
+        self._manifests[file_key(backup)] = manifest
 
     def good(self, backup: Backup, heartbeat: Heartbeat) -> Manifest | None:
         """The manifest of a backup that passes all checks of a restore. None if it does not.
@@ -76,7 +73,7 @@ class KnownBackups:
         Raises:
             ToolError: it cannot be fetched.
         """
-        key = _key(backup)
+        key = file_key(backup)
         if key not in self._manifests and key not in self._bad:
             point = RestorePoint(self._store.location, backup.name)
             try:
@@ -89,7 +86,7 @@ class KnownBackups:
 
     def identity(self, backup: Backup) -> Identity:
         """Which cluster a backup is of that is known to be good."""
-        return Identity.parse(self._manifests[_key(backup)].identity)
+        return Identity.parse(self._manifests[file_key(backup)].identity)
 
     @property
     def restored_from(self) -> str:
@@ -109,7 +106,7 @@ class KnownBackups:
             OutOfReads: it is not known, and no more files are read this time.
             ToolError: it cannot be read.
         """
-        key = _key(backup)
+        key = file_key(backup)
         if key in self._bad:
             return Whose.NO_BACKUP
         if key not in self._whose:
@@ -136,7 +133,3 @@ class KnownBackups:
         if not same_cluster(Identity.parse(manifest.identity), self._identity):
             return Whose.OTHER_CLUSTER
         return Whose.OURS
-
-
-def _key(backup: Backup) -> _Key:
-    return str(backup.name), backup.size
