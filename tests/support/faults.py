@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from support.forked import become
 from support.processes import READY_WITHIN
 from support.secrets import assert_untold
 from support.tool import Outcome, environment
@@ -202,10 +203,7 @@ def _run(main: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
 def _become(said: Path, settings: Mapping[str, str], fault: Fault, counter: mmap.mmap) -> None:
     """Make this process what a new one would be, under watch."""
     signal.alarm(READY_WITHIN)  # what hangs ends
-    for descriptor, name, flags in ((0, os.devnull, 0), (1, f"{said}.out", _NEW), (2, f"{said}.err", _NEW)):
-        os.dup2(os.open(name, flags, 0o600), descriptor)
-    os.environ.clear()
-    os.environ.update(settings)
+    become(f"{said}.out", f"{said}.err", settings)
     if fault.memory is not None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + fault.memory
@@ -264,8 +262,6 @@ def _watched(call: Callable[..., Any], moment: Callable[[], None]) -> Callable[.
 
     return watched
 
-
-_NEW = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
 
 if __name__ == "__main__":
     _ANSWERS = os.dup(1)

@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 _WITHIN = 240
 """Seconds after which a command is ended."""
@@ -85,21 +84,21 @@ def _answer(connection: socket.socket) -> None:
     order = json.loads(connection.makefile().readline())
     if not (pid := os.fork()):
         connection.close()
-        _become(order)
+        become(order["out"], order["err"], order["environment"])
+        signal.alarm(_WITHIN)
         os._exit(_run(order["arguments"]))
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     connection.sendall(f"{code}\n".encode())
 
 
-def _become(order: Mapping[str, Any]) -> None:
-    """Make this process what a new one would be."""
-    signal.alarm(_WITHIN)
-    for descriptor, name, flags in ((0, os.devnull, os.O_RDONLY), (1, order["out"], _NEW), (2, order["err"], _NEW)):
+def become(out: str, err: str, environment: Mapping[str, str]) -> None:
+    """Make this process what a new one would be: its own output, which goes to these files, and environment."""
+    for descriptor, name, flags in ((0, os.devnull, os.O_RDONLY), (1, out, _NEW), (2, err, _NEW)):
         opened = os.open(name, flags, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
     os.environ.clear()
-    os.environ.update(order["environment"])
+    os.environ.update(environment)
 
 
 def _run(arguments: Sequence[str]) -> int:
