@@ -7,6 +7,10 @@ PYTEST := $(BIN)/python -m pytest --config-file $(CONFIG) --rootdir .
 SIDE_BY_SIDE := $(PYTEST) -n 5 --dist loadgroup --no-loadscope-reorder
 # Compiled once, by whichever process comes first, and not beside the sources.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
+unexport PYTHONDONTWRITEBYTECODE # else each process of the tests compiles all of them again
+
+# Unit tests make thousands of small directories: in memory, where the system has such a file system.
+IN_MEMORY := $(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm)
 
 .PHONY: help install demo test soak test-unit test-integration test-cluster test-pulsar bench lint format docs mutants protos lock clean
 
@@ -28,7 +32,7 @@ soak: install ## What takes long: random tests for longer, captures under load, 
 	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration tests/chart/test_null.py
 
 test-unit: install ## Unit tests alone: seconds, no server, few examples of each property
-	@$(PYTEST) -n 3 --dist worksteal --hypothesis-profile few tests/unit
+	@$(IN_MEMORY) $(PYTEST) -n 3 --dist worksteal --hypothesis-profile few -o tmp_path_retention_policy=failed tests/unit
 
 test-integration: install ## Integration tests alone
 	@$(SIDE_BY_SIDE) tests/integration
