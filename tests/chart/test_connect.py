@@ -124,7 +124,7 @@ def test_same_grammar_at_random(tmp_path_factory: pytest.TempPathFactory, texts:
 
 def external(text: str) -> dict[str, Any]:
     """Values for an ensemble of another chart, with everything that connects to it."""
-    return merged(BACKUP, {"initialize": True, "zookeeper": {"enabled": False, "connect": text}})
+    return merged(BACKUP, {"initialize": True, "components": {"zookeeper": False}, "zookeeper": {"connect": text}})
 
 
 @pytest.mark.parametrize("text", ACCEPTED)

@@ -93,7 +93,7 @@ def test_program_reads_what_the_backup_reads() -> None:
             "-Djute.maxbuffer=5000000",
         ),
         (
-            merged(nested("zookeeper.enabled", value=False), nested("zookeeper.connect", "zk:2181")),
+            merged(nested("components.zookeeper", value=False), nested("zookeeper.connect", "zk:2181")),
             "-Djute.maxbuffer=10485760",
         ),
     ],

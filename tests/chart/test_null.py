@@ -31,9 +31,23 @@ def keys(described: dict[str, Any], defaults: dict[str, Any], above: str = "") -
 
 
 KEYS = dict(keys(SCHEMA, DEFAULTS))
-TURNS = [(path, 3 + number % 2) for number, path in enumerate(KEYS)]
-"""Each key, with the helm whose turn it is."""
-MAY_BE_EMPTY = [(path, major) for path, major in TURNS if KEYS[path] in NOTHING.values()]
+WORKLOADS = ("bookkeeper", "broker", "proxy", "toolset")
+"""Components of one template, so that their keys of one name are null together."""
+
+
+def cases() -> dict[str, list[str]]:
+    """Keys that are null together, by a name."""
+    found: dict[str, list[str]] = {}
+    for path in KEYS:
+        component, _, below = path.partition(".")
+        found.setdefault(f"*.{below}" if component in WORKLOADS and below else path, []).append(path)
+    return found
+
+
+CASES = cases()
+TURNS = [(case, 3 + number % 2) for number, case in enumerate(CASES)]
+"""Each case, with the helm whose turn it is."""
+MAY_BE_EMPTY = [(case, major) for case, major in TURNS if all(KEYS[key] in NOTHING.values() for key in CASES[case])]
 
 
 def told(major: int, *values: dict[str, Any]) -> tuple[str, str]:
@@ -43,43 +57,47 @@ def told(major: int, *values: dict[str, Any]) -> tuple[str, str]:
 
 
 @cache
-def said(path: str, major: int) -> tuple[str, str]:
-    """What helm makes of a key that is null, while every other option is set."""
-    return told(major, EVERYTHING, nested(path, None))
+def said(case: str, major: int) -> tuple[str, str]:
+    """What helm makes of keys that are null, while every other option is set."""
+    return told(major, EVERYTHING, *(nested(path, None) for path in CASES[case]))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each key with both helms. In the short form each with one of them, by turns."""
+    """Each case with both helms. In the short form each with one of them, by turns."""
     if "major" in metafunc.fixturenames:
         soak = metafunc.config.getoption("--soak")
-        metafunc.parametrize(("path", "major"), [(path, major) for path in KEYS for major in (3, 4)] if soak else TURNS)
+        metafunc.parametrize(
+            ("case", "major"), [(case, major) for case in CASES for major in (3, 4)] if soak else TURNS
+        )
 
 
-def test_null_renders_or_is_refused_by_name(path: str, major: int) -> None:
+def test_null_renders_or_is_refused_by_name(case: str, major: int) -> None:
     """Any key that is null: manifests without a trace of it, or a line that names the key."""
-    rendered, refused = said(path, major)
-    above, _, key = ("/" + path.replace(".", "/")).rpartition("/")
-    named = f"at '{above}': missing property '{key}'|{re.escape('.'.join(path.split('.')[-2:]))} is "
-    assert re.search(named, refused) if refused else "<nil>" not in rendered, refused
+    rendered, refused = said(case, major)
+    for path in CASES[case] if "missing property" in refused else CASES[case][:1]:
+        above, _, key = ("/" + path.replace(".", "/")).rpartition("/")
+        named = f"at '{above}': missing property '{key}'|{re.escape('.'.join(path.split('.')[-2:]))} is "
+        assert re.search(named, refused) if refused else "<nil>" not in rendered, refused
 
 
 @pytest.mark.parametrize(("key", "helm"), MAY_BE_EMPTY)
 @pytest.mark.soak
 def test_null_is_as_good_as_empty(key: str, helm: int) -> None:
     """Where a key is empty by default, null is the same as empty, whatever else is set."""
-    null = nested(key, None)
-    assert told(helm, EVERYTHING, null, nested(key, NOTHING[type(KEYS[key])])) == said(key, helm)
+    nulls = [nested(path, None) for path in CASES[key]]
+    empty = [nested(path, NOTHING[type(KEYS[path])]) for path in CASES[key]]
+    assert told(helm, EVERYTHING, *nulls, *empty) == said(key, helm)
 
 
 @pytest.mark.parametrize("helm", [3, 4])
 def test_nulls_together_are_as_good_as_empty(helm: int) -> None:
     """Where keys are empty by default, null for all of them changes nothing."""
-    assert told(helm, PLAIN) == told(helm, PLAIN, *(nested(key, None) for key, _ in MAY_BE_EMPTY))
+    assert told(helm, PLAIN) == told(helm, PLAIN, *(nested(path, None) for case, _ in MAY_BE_EMPTY for path in CASES[case]))
 
 
 def test_what_null_renders_conforms() -> None:
     """Kubernetes accepts every field of the objects that a null leads to."""
-    objects = {each for path, helm in TURNS for each in said(path, helm)[0].split("\n---\n")}
+    objects = {each for case, helm in TURNS for each in said(case, helm)[0].split("\n---\n")}
     assert "" == conform("\n---\n".join(sorted(objects)), KUBERNETES[-1])
 
 

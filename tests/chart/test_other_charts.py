@@ -23,7 +23,7 @@ APACHE = yaml.safe_load(
     metadataPrefix: ""
     rbac: {enabled: true}
     affinity: {anti_affinity: true, type: requiredDuringSchedulingIgnoredDuringExecution}
-    components: {zookeeper: true, bookkeeper: true, broker: true, proxy: false}
+    components: {zookeeper: true, bookkeeper: true, autorecovery: true, broker: true, proxy: false, oxia: false}
     defaultPulsarImageTag: 4.0.8
     images: {zookeeper: {repository: apachepulsar/pulsar-all, tag: 4.0.8}, broker: {tag: 4.0.8}}
     tls: {enabled: false}
@@ -41,8 +41,8 @@ APACHE = yaml.safe_load(
         useSeparateDiskForTxlog: false
         data: {name: data, size: 20Gi, local_storage: true}
       configData: {PULSAR_MEM: -Xmx128m, PULSAR_PREFIX_tickTime: "4000"}
-    bookkeeper: {replicaCount: 4}
-    broker: {configData: {managedLedgerDefaultEnsembleSize: "1"}}
+    bookkeeper: {replicaCount: 4, pdb: {usePolicy: true}, volumes: {journal: {name: journal, size: 10Gi}}}
+    broker: {configData: {managedLedgerDefaultEnsembleSize: "1"}, ports: {pulsarssl: 6651}, waitZookeeperTimeout: 600}
     victoria-metrics-k8s-stack: {enabled: false}
     extraDeploy: []
     """
@@ -89,12 +89,12 @@ def test_values_of_apache(major: int) -> None:
     found = lines(APACHE, major)
     assert {
         "affinity",
-        "bookkeeper",
-        "broker",
+        "bookkeeper.pdb.usePolicy",
+        "bookkeeper.volumes.journal.name",
+        "broker.waitZookeeperTimeout",
         "clusterName",
-        "components",
+        "components.autorecovery",
         "defaultPulsarImageTag",
-        "images.broker",
         "rbac",
         "tls",
         "victoria-metrics-k8s-stack",
@@ -116,7 +116,6 @@ def test_values_of_streamnative(major: int) -> None:
     """The same for StreamNative's. Its image of backup and restore is another program."""
     found = lines(STREAMNATIVE, major)
     assert {
-        "components",
         "images.zookeeper.customTools.backup.repository",
         "images.zookeeper.customTools.restore.repository",
         "monitoring.grafana",
@@ -170,7 +169,7 @@ def test_every_key_has_a_line() -> None:
 @pytest.mark.parametrize("empty", [None, "", {}, []])
 def test_empty_values_ask_for_nothing(empty: object) -> None:
     """A key of another chart without a value is not refused, unless it would become a field of a pod."""
-    fields = re.compile(r"zookeeper\.(affinity|probe|securityContext)\.")
+    fields = re.compile(r"(zookeeper|bookkeeper|broker|proxy)\.(affinity|probe|securityContext)\.")
     keys = [key for key in other_charts.paths() if not fields.match(key)]
     assert render() == render(merged(*(nested(key, empty) for key in keys)))
     inside = [key for key in other_charts.paths() if fields.match(key)]

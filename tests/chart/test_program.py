@@ -60,7 +60,7 @@ def test_chart_sets_what_users_must_not() -> None:
     tls = {"enabled": True, "secretName": "tls"}
     sasl = {"mechanism": "DIGEST-MD5", "secretName": "login"}
     external = merged(
-        {"zookeeper": {"enabled": False, "connect": "zk-0:2281"}},
+        {"components": {"zookeeper": False}, "zookeeper": {"connect": "zk-0:2281"}},
         nested(f"{TOOLS}.backup", {"enable": True, "tls": tls, "sasl": sasl}),
     )
     bare: dict[str, Any] = {

@@ -79,8 +79,8 @@ def test_command_for_an_ensemble_of_another_chart() -> None:
     """It renders, and backs up that ensemble."""
     command = README.partition("helm install -n pulsar")[2].partition("```")[0]
     pairs = dict(pair.split("=", 1) for pair in re.findall(r"--set (\S+)", command))
-    values: dict[str, Any] = {"zookeeper": {"enabled": False, "connect": pairs["zookeeper.connect"]}}
+    values: dict[str, Any] = {"components": {"zookeeper": False}, "zookeeper": {"connect": pairs["zookeeper.connect"]}}
     values["zookeeper"] |= nested("customTools.backup.enable", value=True)
-    assert {"zookeeper.enabled", "zookeeper.connect", "zookeeper.customTools.backup.enable"} == set(pairs)
+    assert {"components.zookeeper", "zookeeper.connect", "zookeeper.customTools.backup.enable"} == set(pairs)
     found = one(render(values, release="metadata"), "ConfigMap", "metadata-pulsar-backup")["data"]
     assert "pulsar-zookeeper:2181" == found["ZOOKEEPER_SERVERS"]

@@ -32,7 +32,8 @@ RESTORE = merged(
     nested(f"{TOOLS}.restore.enable", value=True),
     nested(f"{TOOLS}.restore.restorePoint", POINT),
 )
-EXTERNAL = {"zookeeper": {"enabled": False, "connect": "zk-0:2181,zk-1:2181/pulsar"}}
+NO_ZOOKEEPER = {"components": {"zookeeper": False}}
+EXTERNAL = {**NO_ZOOKEEPER, "zookeeper": {"connect": "zk-0:2181,zk-1:2181/pulsar"}}
 SETS = {
     "defaults": {},
     "backup": BACKUP,
@@ -485,7 +486,7 @@ REFUSED = [
         "backup.bucket is not the address of a bucket. Set it to s3a://",
     ),
     (nested("backup.webServerPort", "010000"), 'backup.webServerPort is "010000"'),
-    (nested("backup.component", "restore"), "are zookeeper, restore, restore, but must differ"),
+    (nested("backup.component", "restore"), "restore.component is restore, and another part of the release has this name"),
     (nested("backup.component", "init"), "backup.component is init, and another part of the release has this name"),
     (nested("backup.component", "b" * 50), "backup/component"),
     (
@@ -531,14 +532,14 @@ REFUSED_ELSEWHERE = [
         "sets the Java property zookeeper.admin.enableServer, which",
     ),
     (
-        {"initialize": True, "zookeeper": {"enabled": False, "connect": "zk-0:2281", "customTools": TLS}},
+        {"initialize": True, **NO_ZOOKEEPER, "zookeeper": {"connect": "zk-0:2281", "customTools": TLS}},
         "backup.tls.enabled and initialize are both true, but",
     ),
-    ({"zookeeper": {"customTools": TLS}}, "backup.tls.enabled and zookeeper.enabled are both true, but"),
+    ({"zookeeper": {"customTools": TLS}}, "backup.tls.enabled and components.zookeeper are both true, but"),
     (
         {
+            **NO_ZOOKEEPER,
             "zookeeper": {
-                "enabled": False,
                 "connect": "zk-0:2281",
                 "customTools": merged(TLS, {"backup": {"tls": {"secretName": ""}}}),
             }
@@ -579,7 +580,7 @@ REFUSED_ELSEWHERE = [
         "zookeeper.ports.http is 9990, and ZooKeeper uses this port for something else",
     ),
     (
-        {"zookeeper": {"enabled": False, "connect": "zk-0:x"}, "initialize": True},
+        {**NO_ZOOKEEPER, "zookeeper": {"connect": "zk-0:x"}, "initialize": True},
         'zookeeper.connect is "zk-0:x", and its member 1 is not host:port. Set it to',
     ),
     ({"images": {"zookeeper": {"tag": 4.1}}}, "tag"),
@@ -706,7 +707,7 @@ def test_network_policy_never_cuts_off_the_chart_itself() -> None:
 def test_tls(*, own: bool) -> None:
     """Certificates come from a Secret as files, and the program gets the names of these files."""
     tools = merged(TLS, {"backup": {"tls": {"clientCertificate": own, "checkHostname": own}}})
-    manifests = render({"zookeeper": {"enabled": False, "connect": "zk-0:2281", "customTools": tools}})
+    manifests = render({**NO_ZOOKEEPER, "zookeeper": {"connect": "zk-0:2281", "customTools": tools}})
     pod = one(manifests, "StatefulSet", "snpe-pulsar-backup")["spec"]["template"]["spec"]
     assert {"secretName": "zookeeper-tls"} in [volume.get("secret") for volume in pod["volumes"]]
     assert "/etc/zookeeper-tls" in [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
@@ -824,7 +825,7 @@ def test_labels_that_a_prometheus_selects_by() -> None:
 
 def test_restore_needs_its_own_zookeeper() -> None:
     """A restore into an ensemble that something else runs is refused, and one without volumes."""
-    assert "zookeeper.enabled is false" in refusal(merged(EXTERNAL, RESTORE), 3)
+    assert "components.zookeeper is false" in refusal(merged(EXTERNAL, RESTORE), 3)
     assert "persistence is false" in refusal(merged(RESTORE, nested("zookeeper.volumes.persistence", value=False)), 3)
 
 

@@ -20,6 +20,8 @@ ON = merged(
     nested("zookeeper.customTools.restore.enable", value=True),
     nested("zookeeper.customTools.restore.restorePoint", "latest"),
     *(nested(f"monitoring.{each}.enabled", value=True) for each in yaml.safe_load(VALUES)["monitoring"]),
+    *(nested(f"components.{each}", value=True) for each in yaml.safe_load(VALUES)["components"]),
+    nested("broker.serviceAccount.create", value=True),
 )
 
 

@@ -167,6 +167,7 @@ def _values(tool: Image, zookeeper: Image) -> dict[str, Any]:
     small = {"requests": {"cpu": "10m", "memory": "64Mi"}}
     login = {"secretKeyRef": {"name": "zookeeper-login", "key": "login"}}
     return {
+        "components": {"bookkeeper": False, "broker": False, "toolset": False},
         "images": {
             "zookeeper": {
                 "repository": zookeeper.repository,

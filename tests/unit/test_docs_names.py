@@ -18,7 +18,7 @@ OTHERS = {"CLUSTER_LOAD"}
 """A variable that tests read."""
 PROPERTIES = {"zookeeper.watchManagerName", "zookeeper.DigestAuthenticationProvider.superDigest"}
 """ZooKeeper's own properties, which look like values."""
-FILES = (".crt", ".json", ".key", ".md", ".py", ".sh", ".yaml")
+FILES = (".conf", ".crt", ".json", ".key", ".md", ".py", ".sh", ".yaml")
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 

@@ -34,15 +34,15 @@
 {{- end }}
 
 {{- define "pulsar.broker" -}}
-{{ include "pulsar.fullname" . }}-broker.{{ include "pulsar.namespace" . }}.svc.{{ .Values.clusterDomain }}
+{{ include "pulsar.fullname" . }}-{{ .Values.broker.component }}.{{ include "pulsar.namespace" . }}.svc.{{ .Values.clusterDomain }}
 {{- end }}
 
 {{- define "pulsar.webServiceUrl" -}}
-{{- .Values.pulsar_metadata.webServiceUrl | default (printf "http://%s:8080/" (include "pulsar.broker" .)) -}}
+{{- .Values.pulsar_metadata.webServiceUrl | default (printf "http://%s:%d/" (include "pulsar.broker" .) (int .Values.broker.ports.http)) -}}
 {{- end }}
 
 {{- define "pulsar.brokerServiceUrl" -}}
-{{- .Values.pulsar_metadata.brokerServiceUrl | default (printf "pulsar://%s:6650/" (include "pulsar.broker" .)) -}}
+{{- .Values.pulsar_metadata.brokerServiceUrl | default (printf "pulsar://%s:%d/" (include "pulsar.broker" .) (int .Values.broker.ports.pulsar)) -}}
 {{- end }}
 
 {{/* Labels that select a component's pods. Call with (dict "root" $ "component" name). */}}

@@ -42,7 +42,7 @@ Whether a value is set at a path such as a.b.c: nothing if it is empty, `false` 
 empty value counts as set if it would become a field of a pod.
 */}}
 {{- define "pulsar.value.isSet" -}}
-{{- $rendered := "^zookeeper[.](affinity|probe|securityContext)[.]" -}}
+{{- $rendered := "^(zookeeper|bookkeeper|broker|proxy)[.](affinity|probe|securityContext)[.]" -}}
 {{- $state := dict "value" .values -}}
 {{- range splitList "." .path -}}
 {{- $below := dict -}}

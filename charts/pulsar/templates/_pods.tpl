@@ -10,6 +10,16 @@ image: {{ include "pulsar.image" (merge (dict "root" .) .Values.images.zookeeper
 imagePullPolicy: {{ .Values.images.zookeeper.pullPolicy | default "IfNotPresent" }}
 {{- end }}
 
+{{/* The image of a component of Pulsar. What is empty is as for ZooKeeper. Call as "pulsar.workload". */}}
+{{- define "pulsar.workload.image" -}}
+{{- $images := .root.Values.images -}}
+{{- $own := get $images (ternary "bookie" .key (eq .key "bookkeeper")) -}}
+{{- $digest := $own.digest | default (or $own.repository $own.tag | empty | ternary $images.zookeeper.digest "") -}}
+{{- $repository := $own.repository | default $images.zookeeper.repository -}}
+image: {{ include "pulsar.image" (dict "root" .root "repository" $repository "tag" ($own.tag | default $images.zookeeper.tag) "digest" $digest) | quote }}
+imagePullPolicy: {{ $own.pullPolicy | default $images.zookeeper.pullPolicy | default "IfNotPresent" }}
+{{- end }}
+
 {{/*
 Backup and restore are the same program, so an empty value comes from the other's image. Call with (dict "root" $ "tool"
 name).

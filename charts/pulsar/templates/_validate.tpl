@@ -7,7 +7,8 @@
 {{- include "pulsar.validate.zookeeper" . }}
 {{- include "pulsar.validate.conf" . }}
 {{- include "pulsar.validate.metadata" .Values.pulsar_metadata }}
-{{- if .Values.zookeeper.enabled }}
+{{- include "pulsar.validate.components" . }}
+{{- if .Values.components.zookeeper }}
 {{- $running := dict "root" . "found" (lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) (include "pulsar.zookeeper.fullname" .)) }}
 {{- include "pulsar.validate.members" $running }}
 {{- include "pulsar.validate.volumes" $running }}
@@ -45,8 +46,8 @@
 
 {{- define "pulsar.validate.tls" -}}
 {{- $tls := .Values.zookeeper.customTools.backup.tls | default dict }}
-{{- if and $tls.enabled .Values.zookeeper.enabled }}
-{{- fail "zookeeper.customTools.backup.tls.enabled and zookeeper.enabled are both true, but the chart's own members have a plain client port. Set one of them to false" }}
+{{- if and $tls.enabled .Values.components.zookeeper }}
+{{- fail "zookeeper.customTools.backup.tls.enabled and components.zookeeper are both true, but the chart's own members have a plain client port. Set one of them to false" }}
 {{- end }}
 {{- if and $tls.enabled .Values.initialize }}
 {{- fail "zookeeper.customTools.backup.tls.enabled and initialize are both true, but the Jobs that initialise cannot use TLS. Set initialize to false, and initialise the metadata by the chart that runs the ensemble" }}
@@ -78,8 +79,10 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 `-bookie-init-<digest>-<5 characters>` is added for a Job's pods.
 */}}
 {{- define "pulsar.validate.fullname" -}}
-{{- $tools := .Values.zookeeper.customTools }}
-{{- $longest := max (len .Values.zookeeper.component) (len $tools.backup.component) (len $tools.restore.component) | int }}
+{{- $longest := 0 }}
+{{- range include "pulsar.components.names" . | fromJson }}
+{{- $longest = max $longest (len .) | int }}
+{{- end }}
 {{- $most := min 40 (sub 51 $longest) | int }}
 {{- $why := "all names that contain it must stay below 64 characters" }}
 {{- if lt $most 40 }}
@@ -99,26 +102,34 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 
 {{- define "pulsar.validate.names" -}}
 {{- include "pulsar.validate.fullname" . }}
-{{- $tools := .Values.zookeeper.customTools }}
 {{- $taken := list "bookie-init" "drill" "init" "initialize" "test" "metadata-tool" }}
-{{- range $key, $name := dict "zookeeper.component" .Values.zookeeper.component "zookeeper.customTools.backup.component" $tools.backup.component "zookeeper.customTools.restore.component" $tools.restore.component }}
+{{- range $key, $name := include "pulsar.components.names" . | fromJson }}
 {{- if has $name $taken }}
 {{- fail (printf "%s is %s, and another part of the release has this name. Set another name" $key $name) }}
 {{- end }}
+{{- $taken = append $taken $name }}
 {{- end }}
-{{- $own := list .Values.zookeeper.component $tools.backup.component $tools.restore.component }}
-{{- if ne (len (uniq $own)) 3 }}
-{{- fail (printf "zookeeper.component, customTools.backup.component and customTools.restore.component are %s, but must differ. Set three different names" (join ", " $own)) }}
 {{- end }}
+
+{{/* The names of all components by their keys, as JSON. */}}
+{{- define "pulsar.components.names" -}}
+{{- $tools := .Values.zookeeper.customTools -}}
+{{- $names := dict "zookeeper.component" .Values.zookeeper.component "zookeeper.customTools.backup.component" $tools.backup.component "zookeeper.customTools.restore.component" $tools.restore.component -}}
+{{- range $key := list "bookkeeper" "broker" "proxy" "toolset" }}
+{{- $_ := set $names (printf "%s.component" $key) (index $.Values $key).component }}
+{{- end }}
+{{- toJson $names }}
 {{- end }}
 
 {{- define "pulsar.validate.zookeeper" -}}
 {{- $zookeeper := .Values.zookeeper }}
-{{- if and $zookeeper.enabled $zookeeper.connect }}
-{{- fail "zookeeper.connect is set, but zookeeper.enabled is true. Set zookeeper.enabled to false to use the ensemble of another chart, or leave zookeeper.connect empty" }}
+{{- if and $.Values.components.zookeeper $zookeeper.connect }}
+{{- fail "zookeeper.connect is set, but components.zookeeper is true. Set components.zookeeper to false to use the ensemble of another chart, or leave zookeeper.connect empty" }}
 {{- end }}
-{{- if and (not $zookeeper.enabled) (not $zookeeper.connect) (or $zookeeper.customTools.backup.enable .Values.initialize) }}
-{{- fail "zookeeper.connect is empty, but zookeeper.enabled is false. Set it to the address of the ensemble, host:port,host:port,…" }}
+{{- $components := .Values.components }}
+{{- $client := or $zookeeper.customTools.backup.enable .Values.initialize $components.bookkeeper $components.broker $components.toolset }}
+{{- if and (not $components.zookeeper) (not $zookeeper.connect) $client }}
+{{- fail "zookeeper.connect is empty, but components.zookeeper is false. Set it to the address of the ensemble, host:port,host:port,…" }}
 {{- end }}
 {{- if and (contains "/" ($zookeeper.connect | default "")) $zookeeper.customTools.backup.chroot }}
 {{- fail "zookeeper.connect has a chroot, and backup.chroot is set. Leave one of them empty" }}
@@ -289,8 +300,8 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- include "pulsar.validate.bucket" (dict "key" $key "bucket" .) }}
 {{- end }}
 {{- $restore := .Values.zookeeper.customTools.restore }}
-{{- if not .Values.zookeeper.enabled }}
-{{- fail (printf "%s.enable is true, but zookeeper.enabled is false, and a restore fills only the volumes of the chart's own members. Set one of them to the other value" $key) }}
+{{- if not .Values.components.zookeeper }}
+{{- fail (printf "%s.enable is true, but components.zookeeper is false, and a restore fills only the volumes of the chart's own members. Set one of them to the other value" $key) }}
 {{- end }}
 {{- if not .Values.zookeeper.volumes.persistence }}
 {{- fail (printf "%s.enable is true, but zookeeper.volumes.persistence is false, so each restart of a pod would restore again and lose later changes. Set persistence to true, or disable the restore" $key) }}

@@ -21,6 +21,17 @@ restored files.
     {{- end }}
 {{- end }}
 
+{{/* Labels of the StatefulSet, so that `kubectl get statefulsets -L restore-version` shows a restore. */}}
+{{- define "pulsar.restore.labels" -}}
+{{- $restore := .Values.zookeeper.customTools.restore -}}
+{{- if $restore.enable }}
+{{- with include "pulsar.number" $restore.restoreVersion | regexFind "^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" }}
+restore-version: {{ . | quote }}
+{{- end }}
+restore-scope: {{ $restore.scope }}
+{{- end }}
+{{- end }}
+
 {{/* The buckets of tiered storage that have moved, as a line of the environment. Empty if there are none. */}}
 {{- define "pulsar.tieredStorage.moved" -}}
 {{- $pairs := list -}}

@@ -1,0 +1,10 @@
+# Prints a file of the image with the chart's settings in place of its own. Variables PULSAR_PREFIX_<name> go first.
+# A setting stands once in the result, because BookKeeper reads a repeated one as a list.
+configuration() {
+  { cat "/etc/pulsar/$1"; env | sed -n 's/^PULSAR_PREFIX_//p'; } | awk '
+    { name = $0; sub(/ *=.*/, "", name) }
+    NR == FNR { if (!(name in set)) names[++count] = name; set[name] = $0; next }
+    !(name in set)
+    END { for (each = 1; each <= count; each++) print set[names[each]] }
+  ' - "/pulsar/conf/$1"
+}

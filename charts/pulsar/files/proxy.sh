@@ -1,0 +1,8 @@
+# Starts a proxy.
+set -euo pipefail
+source /etc/pulsar/configuration.sh
+
+configuration proxy.conf > /tmp/proxy.conf
+echo OK > /pulsar/logs/status
+export PULSAR_PROXY_CONF=/tmp/proxy.conf
+exec bin/pulsar proxy

@@ -1,0 +1,4 @@
+# Waits for `kubectl exec`.
+trap 'exit 0' TERM
+sleep infinity &
+wait

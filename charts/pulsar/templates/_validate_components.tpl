@@ -1,0 +1,47 @@
+{{/* Refuses values of BookKeeper, brokers, proxies and the toolset that cannot work. */}}
+
+{{- define "pulsar.validate.components" -}}
+{{- $root := . }}
+{{- range $key := list "bookkeeper" "broker" "proxy" "toolset" }}
+{{- if get $root.Values.components $key }}
+{{- $values := index $root.Values $key }}
+{{- include "pulsar.validate.podSpec" (dict "key" $key "values" $values) }}
+{{- include "pulsar.validate.settings" (dict "root" $root "key" $key) }}
+{{- include "pulsar.validate.components.ports" (dict "key" $key "ports" (include "pulsar.workload.ports" (dict "root" $root "key" $key) | fromJson)) }}
+{{- end }}
+{{- end }}
+{{- if .Values.components.broker }}
+{{- include "pulsar.validate.offload" . }}
+{{- end }}
+{{- end }}
+
+{{/* Refuses settings that the chart sets itself, and secrets. Call as "pulsar.workload". */}}
+{{- define "pulsar.validate.settings" -}}
+{{- $own := include (printf "pulsar.%s.settings" .key) .root | fromJson }}
+{{- $free := list "managedLedgerDefaultEnsembleSize" "managedLedgerDefaultWriteQuorum" "managedLedgerDefaultAckQuorum" "brokerServiceUrl" "webServiceUrl" "brokerServiceURL" "brokerWebServiceURL" }}
+{{- range $name, $value := (index .root.Values .key).configData }}
+{{- $setting := trimPrefix "PULSAR_PREFIX_" $name }}
+{{- $text := include "pulsar.number" $value }}
+{{- if and (hasKey $own $setting) (not (has $setting $free)) (not (kindIs "invalid" $value)) (ne $text (get $own $setting)) }}
+{{- fail (printf "%s.configData.%s is set by the chart from other values. Remove it" $.key $name) }}
+{{- end }}
+{{- if and (regexMatch "(?i)(password|secret|secretkey|credential|token|authenticationparameters|authparams)$" $setting) $text (not (regexMatch "^(file:|/|[^:]*:file:|tokenFile:)" $text)) (not (kindIs "invalid" $value)) (not (has $text (list "true" "false"))) }}
+{{- fail (printf "%s.configData.%s is a secret, and would be stored in a ConfigMap. Set it to a file from a Secret in extraVolumes, or use extraEnv with the name PULSAR_PREFIX_%s and a secretKeyRef" $.key $name $setting) }}
+{{- end }}
+{{- if contains "\n" ($text | trim) }}
+{{- fail (printf "%s.configData.%s has several lines. Set it to one line" $.key $name) }}
+{{- end }}
+{{- end }}
+{{- include "pulsar.validate.environment" (dict "key" (printf "%s.configData" .key) "values" (index .root.Values .key).configData) }}
+{{- end }}
+
+{{/* Refuses a port that two listeners would share. */}}
+{{- define "pulsar.validate.components.ports" -}}
+{{- $seen := dict }}
+{{- range $name, $port := .ports }}
+{{- if hasKey $seen (toString $port) }}
+{{- fail (printf "%s.ports.%s and %s.ports.%s are both %d. Set another port" $.key (get $seen (toString $port)) $.key $name (int $port)) }}
+{{- end }}
+{{- $_ := set $seen (toString $port) $name }}
+{{- end }}
+{{- end }}
