@@ -1,6 +1,6 @@
 # Starts a proxy.
 set -euo pipefail
-source /etc/pulsar/configuration.sh
+source /etc/pulsar/workload.sh
 
 configuration proxy.conf > /tmp/proxy.conf
 echo OK > /pulsar/logs/status

@@ -42,7 +42,7 @@ key is that of the values, such as "broker". "pulsar.<key>.settings" has the com
 {{- define "pulsar.workload.files" -}}
 {{- $conf := get (dict "bookkeeper" "bookkeeper.conf" "broker" "broker.conf" "proxy" "proxy.conf" "toolset" "client.conf") .key -}}
 {{ $conf }}: | {{- include "pulsar.workload.conf" . | nindent 2 }}
-{{- range list "configuration.sh" (printf "%s.sh" .key) }}
+{{- range list "workload.sh" (printf "%s.sh" .key) }}
 {{ . }}: | {{- $.root.Files.Get (printf "files/%s" .) | nindent 2 }}
 {{- end }}
 {{- if eq .key "toolset" }}
@@ -157,8 +157,8 @@ httpGet: {path: {{ .path }}, port: http}
 
 {{/*
 A StatefulSet. Call also with "service", the name of the Service from which the pods have their host names, with
-"replicas", and with what the component has besides, as YAML: "container" (ports and probes), "env", "mounts" and their
-"volumes", "claims", "spec" and "account".
+"replicas", and with what the component has besides: "options" of Java, "account", and as YAML "container" (ports and
+probes), "env", "mounts" and their "volumes", "claims" and "spec".
 */}}
 {{- define "pulsar.workload.statefulset" -}}
 {{- include "pulsar.withPodSpec" (dict "object" (include "pulsar.workload.object" .) "extra" (index .root.Values .key).extraPodSpec) }}
@@ -214,6 +214,9 @@ spec:
           command: [bash, /etc/pulsar/{{ .key }}.sh]
           env:
             - {name: ZOOKEEPER_SERVERS, value: {{ include "pulsar.zookeeper.connect" .root | quote }}}
+            {{- with .options }}
+            - {name: OPTS, value: {{ . | quote }}}
+            {{- end }}
             {{- with .env }}
             {{- . | nindent 12 }}
             {{- end }}

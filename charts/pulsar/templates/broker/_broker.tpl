@@ -37,7 +37,7 @@ readinessProbe: {{- include "pulsar.workload.probe" (dict "path" "/status.html" 
 {{- define "pulsar.broker.env" -}}
 - {name: CLUSTER_NAME, value: {{ include "pulsar.clusterName" . | quote }}}
 {{- if .Values.components.bookkeeper }}
-- {name: BOOKIE_PORT, value: {{ .Values.bookkeeper.ports.bookie | quote }}}
+- {name: BOOKIES, value: {{ printf "%s:%d" (include "pulsar.workload.fullname" (dict "root" . "key" "bookkeeper")) (int .Values.bookkeeper.ports.bookie) | quote }}}
 {{- end }}
 {{- include "pulsar.offload.env" . }}
 {{- end }}

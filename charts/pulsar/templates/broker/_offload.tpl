@@ -21,6 +21,17 @@
 {{- toJson $settings }}
 {{- end }}
 
+{{/*
+Options of Java. With an endpoint of its own, the driver aws-s3 would still ask Amazon for the bucket's region before each
+request, unless there is only one region.
+*/}}
+{{- define "pulsar.offload.options" -}}
+{{- $offload := .Values.broker.storageOffload -}}
+{{- if and (eq ($offload.driver | default "") "aws-s3") $offload.serviceEndpoint -}}
+-Djclouds.regions={{ $offload.region }}
+{{- end -}}
+{{- end }}
+
 {{/* The keys as environment. The driver aws-s3 reads AWS_*, and the driver S3 reads the others. */}}
 {{- define "pulsar.offload.env" -}}
 {{- $offload := .Values.broker.storageOffload }}
@@ -57,6 +68,12 @@
 {{- $offload := .Values.broker.storageOffload }}
 {{- if and $offload.driver (not $offload.bucket) }}
 {{- fail "broker.storageOffload.bucket is empty, but storageOffload.driver is set. Set it to the name of the bucket" }}
+{{- end }}
+{{- if and $offload.driver $offload.region (not (regexMatch "^[A-Za-z0-9_-]+$" $offload.region)) }}
+{{- fail (printf "broker.storageOffload.region is %q. Set it to the name of a region, such as eu-central-1" $offload.region) }}
+{{- end }}
+{{- if and (eq ($offload.driver | default "") "aws-s3") $offload.serviceEndpoint (not $offload.region) }}
+{{- fail "broker.storageOffload.region is empty, but serviceEndpoint is set. Set the region, us-east-1 if your object store has none" }}
 {{- end }}
 {{- $repository := .Values.images.broker.repository | default .Values.images.zookeeper.repository }}
 {{- if and $offload.driver (regexMatch "(^|/)apachepulsar/pulsar$" $repository) }}

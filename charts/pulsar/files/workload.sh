@@ -1,3 +1,5 @@
+# What the scripts of bookies, brokers and proxies share.
+
 # Prints a file of the image with the chart's settings in place of its own. Variables PULSAR_PREFIX_<name> go first.
 # A setting stands once in the result, because BookKeeper reads a repeated one as a list.
 configuration() {
@@ -7,4 +9,15 @@ configuration() {
     !(name in set)
     END { for (each = 1; each <= count; each++) print set[names[each]] }
   ' - "/pulsar/conf/$1"
+}
+
+# Waits until one of `host:port,host:port…` accepts connections. Each question to ZooKeeper itself starts a Java.
+wait_for() {
+  local server
+  until for server in $(tr , ' ' <<< "${2%%/*}" | tr -d '[]'); do
+    timeout 5 bash -c 'exec 3<> "/dev/tcp/$0/$1"' "${server%:*}" "${server##*:}" 2> /dev/null && break
+  done; do
+    echo "waiting for $1 at $2"
+    sleep 3
+  done
 }
