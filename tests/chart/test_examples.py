@@ -132,3 +132,26 @@ def test_other_s3() -> None:
         found = one(render(both), "ConfigMap", f"snpe-pulsar-{tool}")["data"]
         names = ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "S3_ADDRESSING_STYLE")
         assert ["https://s3.example.com:9000", "us-east-1", "path"] == [found[name] for name in names]
+
+
+def test_whole_pulsar() -> None:
+    """It starts every part that a first message needs, offloads, and backs up with the same keys."""
+    manifests = render(values("whole-pulsar"))
+    sets = {each["metadata"]["name"] for each in manifests if each["kind"] == "StatefulSet"}
+    assert {f"snpe-pulsar-{name}" for name in ("zookeeper", "bookie", "broker", "toolset", "backup")} == sets
+    found = one(manifests, "ConfigMap", "snpe-pulsar-broker")["data"]["broker.conf"]
+    assert "s3ManagedLedgerOffloadBucket=my-offloads" in found.split()
+
+
+def test_tls_and_tokens() -> None:
+    """Clients reach the ports with TLS, and each file of the settings is in a mounted volume."""
+    manifests = render(values("tls-and-tokens"))
+    ports = {port["name"] for port in one(manifests, "Service", "snpe-pulsar-broker")["spec"]["ports"]}
+    assert {"pulsarssl", "https"} <= ports
+    for component, file in (("broker", "broker.conf"), ("toolset", "client.conf")):
+        settings = one(manifests, "ConfigMap", f"snpe-pulsar-{component}")["data"][file]
+        spec = one(manifests, "StatefulSet", f"snpe-pulsar-{component}")["spec"]["template"]["spec"]
+        mounts = {mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
+        assert {"/etc/broker-tls", "/etc/pulsar-tokens"} <= mounts
+        folders = set(re.findall(r"=(?:file://)?(/etc/[^/\n]+)", settings))
+        assert {"/etc/broker-tls", "/etc/pulsar-tokens"} == folders
