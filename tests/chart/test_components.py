@@ -90,6 +90,18 @@ def test_settings_and_environment() -> None:
     assert "-Xmx1g" == one(manifests, "ConfigMap", "snpe-pulsar-broker-env")["data"]["PULSAR_MEM"]
 
 
+def test_limit_of_znodes() -> None:
+    """Clients of ZooKeeper have its limit of znodes, besides options of their own."""
+    own = nested("broker.configData.PULSAR_EXTRA_OPTS", "-Da=b")
+    manifests = render(merged(ALL, own, nested("zookeeper.juteMaxBuffer", 20_971_520)))
+
+    def options(component: str) -> str:
+        return str(one(manifests, "ConfigMap", f"snpe-pulsar-{component}-env")["data"]["PULSAR_EXTRA_OPTS"])
+
+    assert "-Da=b -Djute.maxbuffer=20971520" == options("broker")
+    assert options("bookie").endswith("-Djute.maxbuffer=20971520")
+
+
 @pytest.mark.parametrize(("bookies", "expected"), [(1, "1"), (3, None)])
 def test_quorums_fit_the_bookies(bookies: int, expected: str | None) -> None:
     """With one bookie, topics have one copy. With more, the quorums are those of Pulsar."""

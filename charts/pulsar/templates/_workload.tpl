@@ -11,13 +11,20 @@ key is that of the values, such as "broker". "pulsar.<key>.settings" has the com
 {{- include "pulsar.workload.fullname" . }}-headless
 {{- end }}
 
-{{/* What a text of configData is: a setting of Pulsar, or environment of bin/pulsar. */}}
+{{/*
+The environment of bin/pulsar, as JSON: what is not a setting in configData. Clients of ZooKeeper need its limit of znodes,
+too. PULSAR_EXTRA_OPTS has Pulsar's own default then, because the variable replaces that.
+*/}}
 {{- define "pulsar.workload.environment" -}}
 {{- $found := dict -}}
 {{- range $name, $value := (index .root.Values .key).configData }}
 {{- if and (not (include "pulsar.zookeeper.isSetting" $name)) (not (kindIs "invalid" $value)) }}
 {{- $_ := set $found $name (include "pulsar.number" $value) }}
 {{- end }}
+{{- end }}
+{{- with include "pulsar.zookeeper.juteMaxBuffer.own" .root }}
+{{- $options := get $found "PULSAR_EXTRA_OPTS" | default "-Dpulsar.allocator.exit_on_oom=true -Dio.netty.recycler.maxCapacityPerThread=4096" }}
+{{- $_ := set $found "PULSAR_EXTRA_OPTS" (printf "%s -Djute.maxbuffer=%s" $options .) }}
 {{- end }}
 {{- toJson $found }}
 {{- end }}
