@@ -254,6 +254,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (nested("broker.configData.a", "one\ntwo"), "broker.configData.a has several lines"),
     (nested("broker.ports.http", 6650), "are both 6650"),
+    (nested("proxy.ports.https", 8443), "proxy.ports.https is set, but proxy.configData has no tlsCertificateFilePath"),
     (nested("broker.component", "bookie"), "broker.component is bookie, and another part of the release"),
     (nested("broker.storageOffload.driver", "aws-s3"), "broker.storageOffload.bucket is empty"),
     (

@@ -157,12 +157,16 @@ FIXED_LIST = "03b2171978905daa482e79b66dba6eb96fac7fd3"
 """The last commit whose chart gave each member a fixed list of servers."""
 
 
+ZOOKEEPER_ALONE = "585f7f6"
+"""The last commit whose chart started nothing but ZooKeeper and its tools."""
+
+
 @pytest.fixture(scope="module")
-def earlier_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The chart of that commit."""
+def earlier_chart(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chart of a commit."""
     directory = tmp_path_factory.mktemp("earlier")
     archive = directory / "chart.tar"
-    command = ["git", "-C", str(CHART), "archive", "--output", str(archive), FIXED_LIST, "."]
+    command = ["git", "-C", str(CHART), "archive", "--output", str(archive), request.param, "."]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"NOT RUN: the earlier chart is not in this clone: {done.stderr.strip()}")
@@ -171,6 +175,7 @@ def earlier_chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.parametrize("earlier_chart", [FIXED_LIST], indirect=True)
 @pytest.mark.parametrize("replicas", [1, 3])
 def test_upgrade_from_a_chart_with_a_fixed_list(
     surroundings: Surroundings, release: Release, earlier_chart: Path, replicas: int
@@ -203,9 +208,47 @@ def test_upgrade_from_a_chart_with_a_fixed_list(
             assert client.exists("/before")
 
 
+@pytest.mark.parametrize("earlier_chart", [ZOOKEEPER_ALONE], indirect=True)
+def test_upgrade_from_a_chart_of_zookeeper_alone(
+    surroundings: Surroundings, release: Release, earlier_chart: Path
+) -> None:
+    """ZooKeeper keeps its data and is not restarted, also if the upgrade starts bookies and brokers."""
+    backup = {f"{TOOLS}.backup.enable": "true", f"{TOOLS}.backup.backupPrefix": "up", "initialize": "true"}
+    release.chart, release.files = earlier_chart, [known_to_both(release.files[-1])]
+    release.install(3, backup)
+    eventually("all are ready", lambda: release.ready() == [0, 1, 2])
+    eventually("the metadata is there", lambda: initialised(surroundings, release))
+    with surroundings.zookeeper(0, release.name) as client:
+        client.create("/before", b"")
+    old = {pod["metadata"]["uid"] for pod in release.pods().values()}
+    release.chart = CHART
+    release.upgrade(3, backup)
+    pulsar = {"components.bookkeeper": "true", "components.broker": "true", **ONE_OF_EACH}
+    release.upgrade(3, backup | pulsar)
+    eventually("a broker is ready", lambda: [*map(is_ready, release.pods("broker").values())] == [True])
+    assert old == {pod["metadata"]["uid"] for pod in release.pods().values()}
+    broker = f"{release.name}-pulsar-broker-0"
+    assert "1 messages successfully produced" in kubectl("exec", broker, "--", "bin/pulsar-client", "produce", "t", "-m", "a")
+    for member in range(3):
+        with surroundings.zookeeper(member, release.name) as client:
+            assert client.exists("/before")
+
+
+ONE_OF_EACH = {
+    "bookkeeper.replicaCount": "1",
+    "broker.replicaCount": "1",
+    "bookkeeper.volumes.journal.size": "1Gi",
+    "bookkeeper.volumes.ledgers.size": "1Gi",
+    "bookkeeper.resources.requests.memory": "64Mi",
+    "broker.resources.requests.memory": "64Mi",
+    "broker.configData.loadBalancerOverrideBrokerNicSpeedGbps": "1",
+}
+
+
 def known_to_both(file: Path) -> Path:
-    """The same values without those of backup and restore, which have keys that the earlier chart refuses."""
+    """The same values without those whose keys an earlier chart refuses."""
     values = json.loads(file.read_text())
+    del values["components"]
     for key in ("objectStore", "restore"):
         del values["zookeeper"]["customTools"][key]
     file.write_text(json.dumps(values))

@@ -8,6 +8,7 @@
 {{- include "pulsar.validate.podSpec" (dict "key" $key "values" $values) }}
 {{- include "pulsar.validate.settings" (dict "root" $root "key" $key) }}
 {{- include "pulsar.validate.components.ports" (dict "key" $key "ports" (include "pulsar.workload.ports" (dict "root" $root "key" $key) | fromJson)) }}
+{{- include "pulsar.validate.components.tls" (dict "key" $key "values" $values) }}
 {{- end }}
 {{- end }}
 {{- if .Values.components.broker }}
@@ -33,6 +34,19 @@
 {{- end }}
 {{- end }}
 {{- include "pulsar.validate.environment" (dict "key" (printf "%s.configData" .key) "values" (index .root.Values .key).configData) }}
+{{- end }}
+
+{{/* Refuses a port with TLS without a certificate, because no pod would start. */}}
+{{- define "pulsar.validate.components.tls" -}}
+{{- $certificate := or .values.extraEnv .values.extraEnvFrom }}
+{{- range $name, $value := .values.configData }}
+{{- if and $value (regexMatch "^(PULSAR_PREFIX_)?tls(CertificateFilePath|KeyStore)$" $name) }}{{ $certificate = true }}{{ end }}
+{{- end }}
+{{- range $name := list "pulsarssl" "https" }}
+{{- if and (get ($.values.ports | default dict) $name) (not $certificate) }}
+{{- fail (printf "%s.ports.%s is set, but %s.configData has no tlsCertificateFilePath. Set it to a file from a Secret, or leave the port empty" $.key $name $.key) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* Refuses a port that two listeners would share. */}}
