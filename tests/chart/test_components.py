@@ -9,7 +9,7 @@ import pytest
 from ci.chart import CHART
 from support.helm import Manifest, merged, names, nested, one, refusal, render
 
-ALL: dict[str, Any] = {"components": {name: True for name in ("bookkeeper", "broker", "proxy", "toolset")}}
+ALL: dict[str, Any] = {"components": dict.fromkeys(("bookkeeper", "broker", "proxy", "toolset"), True)}
 COMPONENTS = ("bookie", "broker", "proxy", "toolset")
 S3 = {"driver": "aws-s3", "bucket": "offloads", "region": "eu-central-1", "secret": "offload-keys"}
 OFFLOAD = {"images": {"broker": {"repository": "apachepulsar/pulsar-all"}}, "broker": {"storageOffload": S3}}
@@ -330,8 +330,9 @@ def test_configuration_of_a_pod(tmp_path: Path) -> None:
 def test_wait_for_a_port() -> None:
     """A pod waits until one of the addresses accepts connections, and says for what."""
     script = (CHART / "files" / "workload.sh").read_text()
+    call = f"{script}\nwait_for ZooKeeper '127.0.0.1:1,[::1]:1/chroot'"
     done = subprocess.run(
-        ["timeout", "2", "bash", "-euo", "pipefail", "-c", f"{script}\nwait_for ZooKeeper '127.0.0.1:1,[::1]:1/chroot'"],
+        ["timeout", "2", "bash", "-euo", "pipefail", "-c", call],
         capture_output=True,
         text=True,
         check=False,

@@ -92,7 +92,8 @@ def test_null_is_as_good_as_empty(key: str, helm: int) -> None:
 @pytest.mark.parametrize("helm", [3, 4])
 def test_nulls_together_are_as_good_as_empty(helm: int) -> None:
     """Where keys are empty by default, null for all of them changes nothing."""
-    assert told(helm, PLAIN) == told(helm, PLAIN, *(nested(path, None) for case, _ in MAY_BE_EMPTY for path in CASES[case]))
+    nulls = [nested(path, None) for case, _ in MAY_BE_EMPTY for path in CASES[case]]
+    assert told(helm, PLAIN) == told(helm, PLAIN, *nulls)
 
 
 def test_what_null_renders_conforms() -> None:

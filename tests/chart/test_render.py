@@ -486,7 +486,7 @@ REFUSED = [
         "backup.bucket is not the address of a bucket. Set it to s3a://",
     ),
     (nested("backup.webServerPort", "010000"), 'backup.webServerPort is "010000"'),
-    (nested("backup.component", "restore"), "restore.component is restore, and another part of the release has this name"),
+    (nested("backup.component", "restore"), "restore.component is restore, and another part of the release"),
     (nested("backup.component", "init"), "backup.component is init, and another part of the release has this name"),
     (nested("backup.component", "b" * 50), "backup/component"),
     (
@@ -542,7 +542,7 @@ REFUSED_ELSEWHERE = [
             "zookeeper": {
                 "connect": "zk-0:2281",
                 "customTools": merged(TLS, {"backup": {"tls": {"secretName": ""}}}),
-            }
+            },
         },
         "backup.tls.secretName is empty",
     ),

@@ -4,6 +4,7 @@ import json
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -228,10 +229,31 @@ def test_upgrade_from_a_chart_of_zookeeper_alone(
     eventually("a broker is ready", lambda: [*map(is_ready, release.pods("broker").values())] == [True])
     assert old == {pod["metadata"]["uid"] for pod in release.pods().values()}
     broker = f"{release.name}-pulsar-broker-0"
-    assert "1 messages successfully produced" in kubectl("exec", broker, "--", "bin/pulsar-client", "produce", "t", "-m", "a")
+    assert "1 messages successfully produced" in kubectl(
+        "exec", broker, "--", "bin/pulsar-client", "produce", "t", "-m", "a"
+    )
     for member in range(3):
         with surroundings.zookeeper(member, release.name) as client:
             assert client.exists("/before")
+
+
+def test_changed_brokers_serve(release: Release) -> None:
+    """While two brokers restart one after the other, a producer gets every message acknowledged."""
+    parts = {f"components.{name}": "true" for name in ("bookkeeper", "broker", "toolset")}
+    values = {**SMALL, **ONE_OF_EACH, **parts, "broker.replicaCount": "2", "initialize": "true"}
+    release.install(3, values)
+    for component, expected in (("broker", 2), ("toolset", 1)):
+        eventually("they are ready", lambda: sum(map(is_ready, release.pods(component).values())) == expected)  # noqa: B023
+    old = {pod["metadata"]["uid"] for pod in release.pods("broker").values()}
+    toolset = f"{release.name}-pulsar-toolset-0"
+    command = ["bin/pulsar-client", "produce", "rolling", "--messages", "a", "--num-produce", "900", "--rate", "10"]
+    with ThreadPoolExecutor() as pool:
+        producing = pool.submit(kubectl, "exec", toolset, "--", *command)
+        release.upgrade(3, values | {"broker.configData.brokerDeleteInactiveTopicsEnabled": "false"})
+        kubectl("rollout", "status", f"statefulset/{release.name}-pulsar-broker", "--timeout=280s")
+        said = producing.result()
+    assert "900 messages successfully produced" in said
+    assert not old & {pod["metadata"]["uid"] for pod in release.pods("broker").values()}
 
 
 ONE_OF_EACH = {

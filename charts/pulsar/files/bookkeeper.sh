@@ -1,6 +1,6 @@
 # Starts a bookie, once BookKeeper's metadata exists.
 set -euo pipefail
-source /etc/pulsar/workload.sh
+source "$(dirname "$0")/workload.sh"
 
 configuration bookkeeper.conf > /tmp/bookkeeper.conf
 export BOOKIE_CONF=/tmp/bookkeeper.conf PULSAR_BOOKKEEPER_CONF=/tmp/bookkeeper.conf

@@ -1,6 +1,6 @@
 # Starts a broker, once a bookie and the cluster's metadata exist.
 set -euo pipefail
-source /etc/pulsar/workload.sh
+source "$(dirname "$0")/workload.sh"
 
 configuration broker.conf > /tmp/broker.conf
 grep -q '^advertisedAddress=.' /tmp/broker.conf || echo "advertisedAddress=$(hostname -f)" >> /tmp/broker.conf

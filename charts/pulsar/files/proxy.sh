@@ -1,6 +1,6 @@
 # Starts a proxy.
 set -euo pipefail
-source /etc/pulsar/workload.sh
+source "$(dirname "$0")/workload.sh"
 
 configuration proxy.conf > /tmp/proxy.conf
 echo OK > /pulsar/logs/status

@@ -15,7 +15,7 @@ configuration() {
 wait_for() {
   local server
   until for server in $(tr , ' ' <<< "${2%%/*}" | tr -d '[]'); do
-    timeout 5 bash -c 'exec 3<> "/dev/tcp/$0/$1"' "${server%:*}" "${server##*:}" 2> /dev/null && break
+    timeout 5 bash -c "exec 3<> /dev/tcp/${server%:*}/${server##*:}" 2> /dev/null && break
   done; do
     echo "waiting for $1 at $2"
     sleep 3
