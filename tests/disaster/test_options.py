@@ -1,5 +1,7 @@
 """The options of a restore on a real Pulsar."""
 
+from pathlib import Path
+
 import pytest
 
 from ci.parts.pulsar import NEWEST
@@ -19,9 +21,9 @@ def ledgers(world: World) -> set[int]:
     return {ledger for messages in world.topics.values() for _, (ledger, _) in messages.sent}
 
 
-def entry_logs(cluster: Pulsar) -> set[str]:
-    """The entry logs of the bookies."""
-    return {str(path) for path in cluster.disks.rglob("*.log") if "ledgers" in path.parts}
+def entry_logs(cluster: Pulsar) -> set[Path]:
+    """The entry logs of all bookies."""
+    return {path for number in range(cluster.bookies) for path in cluster.entry_logs(number)}
 
 
 def contents(world: World, topic: str) -> list[bytes]:

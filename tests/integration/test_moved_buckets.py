@@ -1,6 +1,7 @@
 """A restore whose buckets of tiered storage have moved, on a real S3 server."""
 
 import json
+import re
 from pathlib import Path
 from uuid import UUID
 
@@ -78,7 +79,8 @@ def test_new_name(scope: str, settings: dict[str, str], offloads: Bucket, *, loo
     more = access(offloads) if looks else {}
     outcome = restore(settings, RESTORE_SCOPE=scope, **moved(offloads), **more)
     assert ({offloads.name}, offloads.name) == named(outcome)
-    assert "WARNING" not in outcome.said
+    warnings = re.findall(r"WARNING (.*)", outcome.said)
+    assert [] == [line for line in warnings if not line.startswith("bookies delete the ledgers")]
     assert f"bucket old-offloads is now {offloads.name}" in outcome.said
     report = json.loads((Path(outcome.output.strip()).parent / "restore-report.json").read_text())
     assert {"old-offloads": offloads.name} == report["buckets"]

@@ -1,11 +1,12 @@
 """A real Pulsar on loopback: bookies, a broker, their admin API. ZooKeeper and the object store are given."""
 
+import itertools
 import json
 import os
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,12 +40,16 @@ class Pulsar:
     bookies: int = 2
     ledger_disks: Path | None = None
     bookie_ports: list[int] = field(default_factory=list)
+    bookie_settings: Sequence[Mapping[str, str]] = ()
+    """More settings of the first bookies, one after the other."""
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.service_port, self.web_port = free_port(), free_port()
         self.bookie_ports = self.bookie_ports or [free_port() for _ in range(self.bookies)]
         self.disks = self.ledger_disks or self.directory / "bookies"
+        self.bookie_web_ports = [free_port() for _ in self.bookie_ports]
+        self._bookies: dict[int, Process] = {}
         self._processes: list[Process] = []
 
     @property
@@ -59,13 +64,37 @@ class Pulsar:
         initialising += [f"zk:{self.zookeeper}", "--web-service-url", f"http://127.0.0.1:{self.web_port}"]
         process = self._run("initialize", [*initialising, "--broker-service-url", self.service_url], {})
         assert process.wait() == 0, process.output()[-3000:]
-        for number, port in enumerate(self.bookie_ports):
-            file = self._conf(f"bookie-{number}", self._bookie(number, port))
-            self._processes.append(self._run(f"bookie-{number}", ["bookie"], {"PULSAR_BOOKKEEPER_CONF": str(file)}))
+        more = itertools.chain(self.bookie_settings, itertools.repeat({}))
+        for number, settings in zip(range(len(self.bookie_ports)), more, strict=False):
+            self._start_bookie(number, settings)
         file = self._conf("broker", self._broker())
         self.broker = self._run("broker", ["broker"], {"PULSAR_BROKER_CONF": str(file)})
         self._processes.append(self.broker)
         self.broker.wait_until(self._serves)
+
+    def restart_bookie(self, number: int, settings: Mapping[str, str]) -> None:
+        """Stop a bookie, and start it with these settings beside the usual ones."""
+        self._bookies[number].stop()
+        self._start_bookie(number, settings).wait_until(lambda: self._bookie_serves(number))
+
+    def ask_bookie(self, number: int, path: str, method: str = "GET") -> str:
+        """What a bookie answers by HTTP."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.bookie_web_ports[number]}{path}", method=method)
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return str(reply.read(), "utf-8")
+
+    def entry_logs(self, number: int) -> set[Path]:
+        """The files with the entries of a bookie."""
+        return set((self.disks / str(number) / "ledgers" / "current").glob("*.log"))
+
+    def shell(self, number: int, *arguments: str) -> str:
+        """What `bookkeeper shell` says with a bookie's configuration."""
+        file = self.directory / f"bookie-{number}.conf"
+        environment = {"BOOKIE_CONF": str(file), "BOOKIE_LOG_DIR": str(self.directory / "logs")}
+        (self.directory / "shell.log").unlink(missing_ok=True)
+        process = self._run("shell", ["shell", *arguments], environment, "bookkeeper")
+        assert process.wait() == 0, process.output()[-3000:]
+        return process.output()
 
     def kill(self) -> None:
         """SIGKILL to all of it."""
@@ -92,6 +121,18 @@ class Pulsar:
         """What the broker said."""
         return self.broker.output()
 
+    def _start_bookie(self, number: int, settings: Mapping[str, str]) -> Process:
+        file = self._conf(f"bookie-{number}", {**self._bookie(number, self.bookie_ports[number]), **settings})
+        self._bookies[number] = self._run(f"bookie-{number}", ["bookie"], {"PULSAR_BOOKKEEPER_CONF": str(file)})
+        self._processes.append(self._bookies[number])
+        return self._bookies[number]
+
+    def _bookie_serves(self, number: int) -> bool:
+        try:
+            return bool(self.ask_bookie(number, "/api/v1/bookie/is_ready"))
+        except OSError:
+            return False
+
     def _serves(self) -> bool:
         try:
             return self.name in self.get("clusters")
@@ -112,7 +153,7 @@ class Pulsar:
             raise OSError(f"{method} {path}: {error.code} {error.read().decode()}") from error
         return json.loads(text) if text else None
 
-    def _run(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> Process:
+    def _run(self, name: str, arguments: list[str], environment: Mapping[str, str], program: str = "pulsar") -> Process:
         hosts = self.directory / "hosts"
         hosts.write_text(
             f"127.0.0.1 localhost {socket.gethostname()}\n"
@@ -133,8 +174,8 @@ class Pulsar:
             "ACCESS_KEY_SECRET": SECRET_KEY,
             **environment,
         }
-        program = str(with_offloader(self.version) / "bin" / "pulsar")
-        return Process([program, *arguments], self.directory / f"{name}.log", settings)
+        file = str(with_offloader(self.version) / "bin" / program)
+        return Process([file, *arguments], self.directory / f"{name}.log", settings)
 
     def _conf(self, name: str, settings: Mapping[str, str]) -> Path:
         file = self.directory / f"{name}.conf"
@@ -164,6 +205,9 @@ class Pulsar:
             "diskUsageThreshold": "0.99",
             "diskUsageWarnThreshold": "0.99",
             "httpServerEnabled": "false",
+            "httpServerClass": "org.apache.bookkeeper.http.vertx.VertxHttpServer",
+            "httpServerPort": str(self.bookie_web_ports[number]),
+            "httpServerHost": "127.0.0.1",
         }
 
     def _broker(self) -> dict[str, str]:

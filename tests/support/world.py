@@ -7,7 +7,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,9 @@ class World:
             "TIERED_STORAGE_SECRET_ACCESS_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
         }
 
-    def begin(self, name: str = "c1", bookies: Pulsar | None = None) -> None:
+    def begin(
+        self, name: str = "c1", bookies: Pulsar | None = None, bookie_settings: Sequence[Mapping[str, str]] = ()
+    ) -> None:
         """Start a cluster from the restored directory, with empty bookies at new addresses, or those of another."""
         self.generation += 1
         self.place = self.directory / str(self.generation)
@@ -116,6 +118,7 @@ class World:
             name,
             ledger_disks=bookies.disks if bookies else None,
             bookie_ports=bookies.bookie_ports if bookies else [],
+            bookie_settings=bookie_settings,
         )
         self.cluster.start()
         self.client = pulsar.Client(

@@ -6,8 +6,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from ci.docs import DOCS, TABLES, current
+from metadata_tool.pulsar.report import HELD_COLLECTION
 from support.markdown import Block, blocks, links
 
 ROOT = DOCS.parent
@@ -63,6 +65,12 @@ def test_architecture_names_each_module() -> None:
     folders = {path for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("__")}
     assert set() == (modules | folders) - named
     assert [] == [path for path in sorted(named) if not path.exists()]
+
+
+def test_settings_of_held_bookies_are_those_of_the_warning() -> None:
+    """docs/bookies-kept.md has the settings that a restore names, and that the test on a real Pulsar uses."""
+    (values,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "bookies-kept.md").read_text(), re.DOTALL)
+    assert {"bookkeeper": {"configData": HELD_COLLECTION}} == yaml.safe_load(values)
 
 
 @every_document

@@ -147,6 +147,15 @@ def test_terminated_topics_stay_with_kept_bookies() -> None:
     assert not [line for line in report(**changes).warnings() if "terminated" in line]
 
 
+def test_kept_bookies_can_keep_later_ledgers() -> None:
+    """If the bookies are kept, a warning has the settings with which they delete nothing."""
+    expected = (
+        "bookies delete the ledgers that were created after this backup, unless they are started with "
+        "gcWaitTime=315360000000, minorCompactionInterval=-1, majorCompactionInterval=-1"
+    )
+    assert [expected] == report(plan=replace(PLAN, scope=Scope.BOOKIES_KEPT)).warnings()
+
+
 def test_namespaces_are_limited() -> None:
     """The text lists a limited number of namespaces, and counts the others."""
     namespaces = {f"shop/{n}": SHOP for n in range(5)}

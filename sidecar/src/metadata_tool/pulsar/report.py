@@ -12,6 +12,12 @@ from metadata_tool.pulsar.tree_facts import TreeFacts
 
 MAX_NAMESPACES = 200
 """Namespaces that have a line of their own in the text."""
+HELD_COLLECTION = {"gcWaitTime": "315360000000", "minorCompactionInterval": "-1", "majorCompactionInterval": "-1"}
+"""Settings of bookies that collect no garbage. They wait for ten years, in ms, and a compaction may not come earlier.
+
+The first run comes `gcWaitTime` after a bookie's start, or up to twice that. The sum of both must fit into 63 bits, or
+it comes at once (GarbageCollectorThread.getModInitialDelay).
+"""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,11 @@ class RecoveryReport:
     def warnings(self) -> list[str]:
         """What the operator has to know or to do before the brokers start, one line each."""
         changes, facts, lines = self.changes, self.facts, list(self.findings)
+        if self.plan.scope is Scope.BOOKIES_KEPT:
+            held = ", ".join(f"{name}={value}" for name, value in HELD_COLLECTION.items())
+            lines.append(
+                f"bookies delete the ledgers that were created after this backup, unless they are started with {held}"
+            )
         if changes.undecodable_count:
             lines.append(f"{_number(changes.undecodable_count, 'znode')} could not be decoded and stayed unchanged")
             lines += [f"not decoded: {line}" for line in changes.undecodable]

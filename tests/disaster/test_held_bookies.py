@@ -1,0 +1,84 @@
+"""Bookies that kept their disks keep what the restored tree does not know, as long as their collection is held."""
+
+import re
+
+import pytest
+
+from ci.parts.pulsar import NEWEST, OLDER
+from metadata_tool.pulsar.report import HELD_COLLECTION
+from support.pulsar import Pulsar, eventually
+from support.world import World, namespace, produce, read_all, say
+
+HELD, FREE = 0, 1
+"""Two bookies: garbage collection is held on one of them, and runs every two seconds on the other."""
+KNOWN, LATER = "shop/orders/known", "shop/orders/later"
+METRICS = {
+    "httpServerEnabled": "true",
+    "statsProviderClass": "org.apache.bookkeeper.stats.prometheus.PrometheusMetricsProvider",
+}
+RUNS, DELETED = 'bookie_THREAD_RUNTIME_count{success="true"', "bookie_DELETED_LEDGER_TOTAL{"
+MESSAGES, SIZE = 800, 25_000
+
+pytestmark = pytest.mark.parametrize("world", [NEWEST, pytest.param(OLDER, marks=pytest.mark.soak)], indirect=True)
+
+
+def metric(cluster: Pulsar, bookie: int, name: str) -> int:
+    """The value of a bookie's metric."""
+    (found,) = re.findall(rf"^{re.escape(name)}.* (\d+)$", cluster.ask_bookie(bookie, "/metrics"), re.MULTILINE)
+    return int(found)
+
+
+def ledgers(world: World, topic: str, bookie: int) -> list[int]:
+    """The closed ledgers of a topic that are on a bookie."""
+    port = world.cluster.bookie_ports[bookie]
+    found = world.cluster.get(f"persistent/{topic}/internalStats?metadata=true")["ledgers"]
+    metadata = {each["ledgerId"]: each.get("metadata", "") for each in found}
+    return [ledger for ledger, text in metadata.items() if f":{port}]" in text and "state=CLOSED" in text]
+
+
+def entries(cluster: Pulsar, bookie: int, ledger: int) -> int:
+    """How many of the first ten entries of a ledger a bookie gives out."""
+    address = f"127.0.0.1:{cluster.bookie_ports[bookie]}"
+    said = cluster.shell(bookie, "readledger", "-b", address, "-l", str(ledger), "-fe", "0", "-le", "10")
+    return len(re.findall(rf"Lid={ledger}, Eid=\d", said))
+
+
+def test_garbage_collection_is_held(world: World) -> None:
+    """Ledgers from after the backup stay until the hold is lifted, also over a restart. Known ledgers always do."""
+    namespace(world, "shop/orders")
+    produce(world, KNOWN, 130)
+    sent = [content for content, _ in world.topics[KNOWN].sent]
+    point = world.back_up()
+    known = world.cluster.entry_logs(HELD)
+    produce(world, LATER, MESSAGES, size=SIZE)
+    unknown = [ledgers(world, LATER, bookie) for bookie in (HELD, FREE)]
+    assert all(unknown)
+    bookies = world.cluster
+    world.lose(bookies=False)
+    world.restore(point, RESTORE_SCOPE="bookies-kept")
+    kept = bookies.entry_logs(HELD)
+
+    held = {**METRICS, **HELD_COLLECTION}
+    world.begin(bookies=bookies, bookie_settings=[held, METRICS])
+    cluster = world.cluster
+    eventually("the bookie without the hold deletes", lambda: metric(cluster, FREE, DELETED) >= len(unknown[FREE]))
+    assert 0 == entries(cluster, FREE, unknown[FREE][0])
+    assert sent == read_all(world, KNOWN)
+
+    cluster.restart_bookie(HELD, held)
+    runs = metric(cluster, FREE, RUNS)
+    eventually("the bookie without the hold collects again", lambda: metric(cluster, FREE, RUNS) > runs + 2)
+    assert (0, 0) == (metric(cluster, HELD, RUNS), metric(cluster, HELD, DELETED))
+    assert set() == kept - cluster.entry_logs(HELD)
+    assert 10 == entries(cluster, HELD, unknown[HELD][0])
+    assert sent == read_all(world, KNOWN)
+
+    later = cluster.entry_logs(HELD) - known
+    cluster.restart_bookie(HELD, METRICS)
+    eventually(
+        "the bookie deletes once the hold is lifted", lambda: metric(cluster, HELD, DELETED) >= len(unknown[HELD])
+    )
+    eventually("its disk is freed", lambda: len(later - cluster.entry_logs(HELD)) > len(later) // 2)
+    assert 0 == entries(cluster, HELD, unknown[HELD][0])
+    assert sent == read_all(world, KNOWN)
+    say(f"{len(unknown[HELD])} ledgers were held, {len(later - cluster.entry_logs(HELD))} entry logs deleted later")
