@@ -1,6 +1,8 @@
 """Bookies that kept their disks keep what the restored tree does not know, as long as their collection is held."""
 
 import re
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -12,14 +14,27 @@ from support.world import World, namespace, produce, read_all, say
 HELD, FREE = 0, 1
 """Two bookies: garbage collection is held on one of them, and runs every two seconds on the other."""
 KNOWN, LATER = "shop/orders/known", "shop/orders/later"
+FIRST, SECOND = "shop/orders/first", "shop/orders/second"
+"""Topics of clusters that are restored, one after the other."""
 METRICS = {
     "httpServerEnabled": "true",
     "statsProviderClass": "org.apache.bookkeeper.stats.prometheus.PrometheusMetricsProvider",
 }
+ON_HOLD = {**METRICS, **HELD_COLLECTION}
 RUNS, DELETED = 'bookie_THREAD_RUNTIME_count{success="true"', "bookie_DELETED_LEDGER_TOTAL{"
 MESSAGES, SIZE = 800, 25_000
 
 pytestmark = pytest.mark.parametrize("world", [NEWEST, pytest.param(OLDER, marks=pytest.mark.soak)], indirect=True)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The backup, entry logs of the held bookie at the backup and at the disaster, and ledgers of each since then."""
+
+    point: str
+    known: set[Path]
+    kept: set[Path]
+    unknown: list[list[int]]
 
 
 def metric(cluster: Pulsar, bookie: int, name: str) -> int:
@@ -43,11 +58,11 @@ def entries(cluster: Pulsar, bookie: int, ledger: int) -> int:
     return len(re.findall(rf"Lid={ledger}, Eid=\d", said))
 
 
-def test_garbage_collection_is_held(world: World) -> None:
-    """Ledgers from after the backup stay until the hold is lifted, also over a restart. Known ledgers always do."""
+@pytest.fixture(scope="module")
+def restored(world: World) -> Restored:
+    """A cluster of which only ZooKeeper was lost, after more ledgers had been created than its backup has."""
     namespace(world, "shop/orders")
     produce(world, KNOWN, 130)
-    sent = [content for content, _ in world.topics[KNOWN].sent]
     point = world.back_up()
     known = world.cluster.entry_logs(HELD)
     produce(world, LATER, MESSAGES, size=SIZE)
@@ -57,23 +72,27 @@ def test_garbage_collection_is_held(world: World) -> None:
     world.lose(bookies=False)
     world.restore(point, RESTORE_SCOPE="bookies-kept")
     kept = bookies.entry_logs(HELD)
+    world.begin(bookies=bookies, bookie_settings=[ON_HOLD, METRICS])
+    return Restored(point, known, kept, unknown)
 
-    held = {**METRICS, **HELD_COLLECTION}
-    world.begin(bookies=bookies, bookie_settings=[held, METRICS])
-    cluster = world.cluster
+
+def test_garbage_collection_is_held(world: World, restored: Restored) -> None:
+    """Ledgers from after the backup stay until the hold is lifted, also over a restart. Known ledgers always do."""
+    cluster, unknown = world.cluster, restored.unknown
+    sent = [content for content, _ in world.topics[KNOWN].sent]
     eventually("the bookie without the hold deletes", lambda: metric(cluster, FREE, DELETED) >= len(unknown[FREE]))
     assert 0 == entries(cluster, FREE, unknown[FREE][0])
     assert sent == read_all(world, KNOWN)
 
-    cluster.restart_bookie(HELD, held)
+    cluster.restart_bookie(HELD, ON_HOLD)
     runs = metric(cluster, FREE, RUNS)
     eventually("the bookie without the hold collects again", lambda: metric(cluster, FREE, RUNS) > runs + 2)
     assert (0, 0) == (metric(cluster, HELD, RUNS), metric(cluster, HELD, DELETED))
-    assert set() == kept - cluster.entry_logs(HELD)
+    assert set() == restored.kept - cluster.entry_logs(HELD)
     assert 10 == entries(cluster, HELD, unknown[HELD][0])
     assert sent == read_all(world, KNOWN)
 
-    later = cluster.entry_logs(HELD) - known
+    later = cluster.entry_logs(HELD) - restored.known
     cluster.restart_bookie(HELD, METRICS)
     eventually(
         "the bookie deletes once the hold is lifted", lambda: metric(cluster, HELD, DELETED) >= len(unknown[HELD])
@@ -82,3 +101,19 @@ def test_garbage_collection_is_held(world: World) -> None:
     assert 0 == entries(cluster, HELD, unknown[HELD][0])
     assert sent == read_all(world, KNOWN)
     say(f"{len(unknown[HELD])} ledgers were held, {len(later - cluster.entry_logs(HELD))} entry logs deleted later")
+
+
+def test_ids_of_an_earlier_restore(world: World, restored: Restored) -> None:
+    """After a second restore, no ledger gets the id of one that brokers created after the first restore.
+
+    Bookies still have that one. If its id came again and the broker crashed, the next broker would take the old
+    entries for messages of the new ledger.
+    """
+    produce(world, FIRST, 300)
+    used = {ledger for _, (ledger, _) in world.topics[FIRST].sent}
+    bookies = world.cluster
+    world.lose(bookies=False)
+    world.restore(restored.point, RESTORE_SCOPE="bookies-kept", RESTORE_VERSION="2")
+    world.begin(bookies=bookies, bookie_settings=[ON_HOLD, ON_HOLD])
+    produce(world, SECOND, 300)
+    assert set() == used & {ledger for _, (ledger, _) in world.topics[SECOND].sent}

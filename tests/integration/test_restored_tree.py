@@ -111,7 +111,8 @@ def test_sequential_names_go_on(saved: Saved, tmp_path: Path) -> None:
     restore(saved, tmp_path / "data")
     with standalone(saved.version, tmp_path) as server, client(server.address) as restored:
         names = [restored.create(f"{parent}/s-", b"", sequence=True) for parent in ("/sequential", "/ledgers/idgen")]
-    assert ["/sequential/s-0000000008", "/ledgers/idgen/s-0001000041"] == names
+    assert "/sequential/s-0000000008" == names[0]
+    assert "/ledgers/idgen/s-0001000041" <= names[1]
 
 
 @pytest.mark.parametrize("scope", ["bookies-lost", "bookies-kept"])
@@ -129,7 +130,9 @@ def test_ids_continue_in_the_flat_layout(scope: str, s3: S3Server, tmp_path: Pat
     succeed("restore", settings=settings)
     with standalone(NEWEST, tmp_path) as server, client(server.address) as restored:
         next_id = restored.create("/ledgers/ID-", b"", sequence=True)
-        assert ("/ledgers/ID-0007000002", layout) == (next_id, restored.get("/ledgers/LAYOUT")[0])
+        report = json.loads(next((tmp_path / "data").rglob("restore-report.json")).read_text())
+        assert (f"/ledgers/ID-{report['nextLedgerId']:010d}", layout) == (next_id, restored.get("/ledgers/LAYOUT")[0])
+        assert (scope == "bookies-kept") == (report["nextLedgerId"] > 7_000_002)
         assert (scope == "bookies-kept") == bool(restored.exists("/ledgers/L0006000000"))
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metadata_tool.pulsar.ids import MAX_SKIP
 from metadata_tool.restore_marker import Marker
 
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -37,6 +38,26 @@ def test_epochs(version: str, point: str) -> None:
 def test_epochs_of_a_restore(marker: Marker, expected: int) -> None:
     """Version and settings decide how many, the same in every release: members may run different ones."""
     assert expected == marker.zxid_epochs
+
+
+@given(version=TEXT, point=TEXT)
+def test_skipped_ids(version: str, point: str) -> None:
+    """A restore skips ids, but not so many that ids run out."""
+    assert 0 <= Marker(version, point).skipped_ids <= MAX_SKIP
+
+
+@pytest.mark.parametrize(
+    ("marker", "expected"),
+    [
+        (Marker("1", "a"), 6_613_764),
+        (Marker("2", "a"), 727_048),
+        (Marker("1", "b"), 5_404_147),
+        (Marker("1", "a", SETTINGS), 12_309_308),
+    ],
+)
+def test_skipped_ids_of_a_restore(marker: Marker, expected: int) -> None:
+    """Whatever differs decides how many, the same in every release: members may run different ones."""
+    assert expected == marker.skipped_ids
 
 
 def test_bytes() -> None:

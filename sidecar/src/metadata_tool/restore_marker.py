@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from metadata_tool.pulsar.ids import MAX_SKIP
+
 FORMAT = 1
 MAX_EPOCHS = 4096
 """The most epochs that a restored tree is later than the saved one."""
@@ -44,6 +46,14 @@ class Marker:
         does not change this number, so of two points the later one has the higher zxid.
         """
         return 1 + int(Marker(self.version, "", self.settings).digest[:3], 16)
+
+    @property
+    def skipped_ids(self) -> int:
+        """How many ledger ids a restore with kept bookies skips besides the margin, from 0 to MAX_SKIP.
+
+        Restores that differ in anything skip different numbers, as far as a digest tells them apart.
+        """
+        return int(self.digest[:6], 16) & MAX_SKIP
 
     @classmethod
     def parse(cls, content: bytes) -> "Marker | None":

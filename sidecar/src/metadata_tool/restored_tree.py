@@ -116,7 +116,7 @@ class RestoredTree:
         return found
 
     def _plan(self, summary: TreeSummary) -> RecoveryPlan:
-        return self.job.recovery_options.plan(summary, self.zxid, self.manifest.timestamp)
+        return self.job.recovery_options.plan(summary, self.zxid, self.manifest.timestamp, self.job.marker.skipped_ids)
 
     def _write(
         self, out: BinaryIO, summary: TreeSummary, found: ScanResult | None

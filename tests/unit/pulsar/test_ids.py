@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.pulsar.ids import MARGIN, Counter, counter_at, last_allocated, ledger_id, next_counter
+from metadata_tool.pulsar.ids import MARGIN, MAX_SKIP, Counter, counter_at, last_allocated, ledger_id, next_counter
 from support.trees import PATIENT
 
 LAST_SHORT = (1 << 31) - 2
 highest_ids = st.integers(-1, LAST_SHORT) | st.builds(
     lambda high, low: (high << 32) + low, st.integers(1, 1000), st.integers(0, LAST_SHORT)
 )
+skips = st.integers(0, MAX_SKIP)
 
 
 @PATIENT
@@ -23,11 +24,20 @@ def test_next_id_is_above_all(highest: int, long: bool) -> None:
 
 
 @PATIENT
-@given(highest_ids)
-def test_counter_has_room(highest: int) -> None:
+@given(highest_ids, skips)
+def test_counter_has_room(highest: int, skip: int) -> None:
     """A counter is never set to a value at which Pulsar would have to use the next counter."""
-    counter = next_counter(highest, long=highest > LAST_SHORT)
+    counter = next_counter(highest, long=highest > LAST_SHORT, skip=skip)
     assert 0 < counter.next <= LAST_SHORT
+
+
+@PATIENT
+@given(highest_ids, st.booleans(), skips, skips)
+def test_skipped_ids(highest: int, long: bool, fewer: int, more: int) -> None:
+    """A counter that skips more ids continues later, by at least as many."""
+    fewer, more = sorted((fewer, more))
+    first, second = (next_counter(highest, long=long or highest > LAST_SHORT, skip=each) for each in (fewer, more))
+    assert second.next_id - first.next_id >= more - fewer
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,12 @@ def test_plan() -> None:
     assert expected == options.plan(summary("old"), ZXID, TIME)
 
 
+@pytest.mark.parametrize(("scope", "expected"), [(Scope.BOOKIES_LOST, 43), (Scope.BOOKIES_KEPT, 43 + 7)])
+def test_skipped_ids(scope: Scope, expected: int) -> None:
+    """Bookies that were kept may have ledgers of an earlier restored cluster, so these ids are skipped."""
+    assert Counter(None, MARGIN + expected) == RecoveryOptions(scope).plan(summary("old"), ZXID, TIME, skip=7).counter
+
+
 def test_long_ids() -> None:
     """Where BookKeeper has long ids already, the long counter is raised, however low the ids are."""
     saved = replace(summary(), counters=("/ledgers/idgen", "/ledgers/idgen-long"))

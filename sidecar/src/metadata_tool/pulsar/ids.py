@@ -25,6 +25,14 @@ MARGIN = 1_000_000
 """How many ids a restore skips after the highest known one. They may have been allocated after the backup, and such
 ledgers may be in the bucket or on a bookie's disk. The margin is less than a thousandth of all short ids."""
 
+MAX_SKIP = (1 << 24) - 1
+"""The most ids that a restore skips besides, if the bookies were kept: less than a hundredth of all short ids.
+
+Bookies have the ledgers of every cluster that was restored before from the same backup, or from one that is little
+older. If an id came again and the broker crashed, the next broker would take the old entries for those of the new
+ledger (LedgerRecoveryOp.doRecoveryRead). So each restore skips another number of ids, by chance: if brokers created
+10,000 ledgers after each of two restores, some have equal ids with a probability of a thousandth."""
+
 MAX_ID = ((1 << 31) - 3) << 32
 """Higher ids are ignored: no counter has allocated them, and the next id must be possible."""
 
@@ -55,14 +63,17 @@ class Counter:
         return SHORT_COUNTER if self.high is None else f"{LONG_ROOT}/HOB-{self.high:010d}"
 
 
-def next_counter(highest: int, *, long: bool) -> Counter:
-    """The counter after a restore. `highest` is the highest id in use (-1: none), `long` if LONG_ROOT exists."""
-    floor = highest + MARGIN
+def next_counter(highest: int, *, long: bool, skip: int = 0) -> Counter:
+    """The counter after a restore. `highest` is the highest id in use (-1: none), `long` if LONG_ROOT exists.
+
+    Besides the margin, `skip` ids are left out (up to MAX_SKIP).
+    """
+    floor = highest + MARGIN + skip
     if not long and floor + 2 <= _IDS_PER_COUNTER:
         return Counter(None, floor + 2)
-    high, low = max(floor >> 32, 1), (floor & 0xFFFF_FFFF) if floor >> 32 else 0
+    high, low = max(floor >> 32, 1), (floor & 0xFFFF_FFFF) if floor >> 32 else skip
     if low + 2 > _IDS_PER_COUNTER:
-        high, low = high + 1, 0
+        high, low = high + 1, skip
     return Counter(high, low + 2)
 
 

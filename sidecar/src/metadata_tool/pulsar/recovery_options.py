@@ -62,19 +62,22 @@ class RecoveryOptions:
             described["MANAGED_LEDGER_PATH"] = own.managed_ledger_path
         return described
 
-    def plan(self, summary: TreeSummary, zxid: int, time: int) -> RecoveryPlan:
+    def plan(self, summary: TreeSummary, zxid: int, time: int, skip: int = 0) -> RecoveryPlan:
         """What the recovery does. Changed znodes get this zxid and time (epoch ms).
+
+        If the bookies were kept, `skip` ledger ids are left out, which other restores of this tree may have used.
 
         Raises:
             ClusterNameDiffers: the saved tree belongs to a cluster with another name, and is not to be renamed or
                 cannot be.
         """
         cluster, rename = self._cluster(summary)
-        if self.scope is Scope.BOOKIES_KEPT and not self.urls:
+        kept = self.scope is Scope.BOOKIES_KEPT
+        if kept and not self.urls:
             cluster = ""  # the brokers may have kept their addresses
         return RecoveryPlan(
             scope=self.scope,
-            counter=next_counter(summary.highest_id, long=summary.has_long_ids),
+            counter=next_counter(summary.highest_id, long=summary.has_long_ids, skip=skip if kept else 0),
             flat=summary.flat,
             zxid=zxid,
             time=time,
