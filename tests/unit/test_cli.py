@@ -516,11 +516,22 @@ def test_restore_twice(folder: Path, data_dir: Path, command: Command) -> None:
 
 
 def test_restore_into_a_directory_that_is_missing(folder: Path, data_dir: Path, command: Command) -> None:
-    """A data directory that does not exist is a volume that was not mounted: it is not made."""
-    make_backup(folder)
+    """On an empty volume, the data directory is made. A dry run and a restore that is refused leave none."""
     data_dir.rmdir()
-    command("restore").assert_refused(41, str(data_dir))
+    command("restore").assert_refused(26, "does not exist")
+    make_backup(folder)
+    assert 0 == command("restore", "--dry-run").exit_code
     assert not data_dir.exists()
+    assert 0 == command("restore").exit_code
+    assert {"snapshot", "restore"} <= {path.stem for path in (data_dir / "version-2").iterdir()}
+
+
+def test_restore_into_a_volume_that_is_missing(folder: Path, data_dir: Path, command: Command) -> None:
+    """A data directory whose parent does not exist is on a volume that was not mounted: neither is made."""
+    make_backup(folder)
+    deeper = data_dir / "volume" / "zookeeper"
+    command("restore", ZOOKEEPER_DATA_DIR=str(deeper)).assert_refused(41, str(deeper))
+    assert [] == list(data_dir.iterdir())
 
 
 def assert_all_refuse(point: RestorePoint, exit_code: int, naming: str, command: Command, data_dir: Path) -> None:

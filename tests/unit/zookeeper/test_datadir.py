@@ -594,6 +594,70 @@ def test_one_at_a_time(fresh: Path) -> None:
         pass
 
 
+def test_missing_directory_is_made(tmp_path: Path) -> None:
+    """On an empty volume, the directory is made in its parent, and what is placed stays."""
+    with data_dir(missing(tmp_path)).locked():
+        assert not data_dir(missing(tmp_path)).holds_data()
+        data_dir(missing(tmp_path)).place(1, writing(b"tree"), "kept")
+    files = {"version-2": None, "version-2/snapshot.1": b"tree", "version-2/restore.json": MARK}
+    assert files == contents(missing(tmp_path))
+
+
+def test_directory_that_was_made_is_locked(tmp_path: Path) -> None:
+    """A second restore is refused while the first one is about to fill the directory that it made."""
+    with data_dir(missing(tmp_path)).locked(), pytest.raises(DataDirLocked), data_dir(missing(tmp_path)).locked():
+        pass
+
+
+def test_directory_that_was_made_in_vain_is_removed(tmp_path: Path) -> None:
+    """If nothing was placed, or the restore was refused, the volume is as empty as before."""
+    with data_dir(missing(tmp_path)).locked():
+        pass
+    with pytest.raises(Stopped), data_dir(missing(tmp_path)).locked():
+        raise Stopped("refused")
+    assert {} == contents(tmp_path)
+
+
+def test_directory_that_was_there_stays(tmp_path: Path) -> None:
+    """An empty directory that the operator made is not removed."""
+    missing(tmp_path).mkdir()
+    with data_dir(missing(tmp_path)).locked():
+        pass
+    assert {"missing": None} == contents(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700, 0o2775, 0o770])
+def test_directory_that_is_made_has_the_mode_of_its_parent(tmp_path: Path, mode: int) -> None:
+    """ZooKeeper may use the directory, and what is placed in it, as it may use the volume."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    volume.chmod(mode)
+    with data_dir(missing(volume)).locked():
+        placed = data_dir(missing(volume)).place(1, writing(b"tree"), "kept")
+    assert [mode, mode] == [stat.S_IMODE(path.stat().st_mode) for path in (missing(volume), placed.parent)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+def test_root_gives_a_directory_that_it_makes_to_the_owner_of_the_volume(tmp_path: Path) -> None:
+    """The directory and what is placed in it get the owner and the group of its parent."""
+    os.chown(tmp_path, 10_000, 10_001)
+    with data_dir(missing(tmp_path)).locked():
+        placed = data_dir(missing(tmp_path)).place(1, writing(b"tree"), "kept")
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in (missing(tmp_path), placed.parent, placed)}
+    assert {(10_000, 10_001)} == owners
+
+
+@pytest.mark.parametrize("make", [lambda volume: volume / "not mounted" / "data", lambda volume: volume / "link"])
+def test_nothing_else_is_made(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    """If its parent is missing too, or if it is a link to nowhere, it is refused, and the message names it."""
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    before = contents(tmp_path)
+    with pytest.raises(DataDirUnusable, match="No such file") as refused, data_dir(make(tmp_path)).locked():
+        pass
+    assert str(make(tmp_path)) in refused.value.args[0]
+    assert before == contents(tmp_path)
+
+
 def test_file_is_not_locked(tmp_path: Path) -> None:
     """A file in place of the directory is refused, and is not locked."""
     with pytest.raises(DataDirUnusable, match="Not a directory"), data_dir(file_instead(tmp_path)).locked():

@@ -59,17 +59,42 @@ class DataDir:
     def locked(self) -> Iterator[None]:
         """Lock the directory against other restores during the block.
 
+        It is made if its parent exists, as a server would, and removed again if it is still empty after the block.
+
         Raises:
             DataDirLocked: another process has locked it.
         """
         with self._explaining():
+            is_new = self._make()
             directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with suppress(OSError):  # some file systems have no locks
                 self._lock(directory)
-            yield
+            try:
+                yield
+            finally:
+                if is_new:
+                    with suppress(OSError):  # it is not empty
+                        self.path.rmdir()
         finally:
             os.close(directory)
+
+    def _make(self) -> bool:
+        """Make the directory if it is missing, with owner, group and mode of its parent. Returns whether it was."""
+        if os.path.lexists(self.path):
+            return False
+        with _opened(self.path.parent) as parent:
+            try:
+                os.mkdir(self.path.name, 0o700, dir_fd=parent)
+            except FileExistsError:  # another restore was quicker
+                return False
+            made = os.open(self.path.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+            try:
+                _give_away(made, os.fstat(parent))
+            finally:
+                os.close(made)
+            os.fsync(parent)
+        return True
 
     def _lock(self, directory: int) -> None:
         try:
@@ -224,17 +249,8 @@ class DataDir:
             os.fsync(file.fileno())
 
     def _give_away(self, descriptor: int) -> None:
-        """Give an open file the owner, group and mode of the data directory, because ZooKeeper may be another user.
-
-        That user may replace files by links at any time, so nothing is changed by its path.
-        """
-        wanted, found = self.path.stat(), os.fstat(descriptor)
-        if os.geteuid() == 0:
-            os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
-        elif found.st_gid != wanted.st_gid:
-            with suppress(PermissionError):  # this user is not in that group
-                os.fchown(descriptor, -1, wanted.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(wanted.st_mode) & (0o2777 if stat.S_ISDIR(found.st_mode) else 0o666))
+        """Give an open file the owner, group and mode of the data directory."""
+        _give_away(descriptor, self.path.stat())
 
     @property
     def _directories(self) -> list[Path]:
@@ -288,6 +304,20 @@ def _opened(directory: Path, more: int = 0) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _give_away(descriptor: int, wanted: os.stat_result) -> None:
+    """Give an open file the owner, group and mode of a directory, because ZooKeeper may be another user.
+
+    That user may replace files by links at any time, so nothing is changed by its path.
+    """
+    found = os.fstat(descriptor)
+    if os.geteuid() == 0:
+        os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
+    elif found.st_gid != wanted.st_gid:
+        with suppress(PermissionError):  # this user is not in that group
+            os.fchown(descriptor, -1, wanted.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(wanted.st_mode) & (0o2777 if stat.S_ISDIR(found.st_mode) else 0o666))
 
 
 def _writing(content: bytes) -> Callable[[BinaryIO], object]:
