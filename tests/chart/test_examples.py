@@ -1,6 +1,7 @@
 """The examples of the chart: values files to start from."""
 
 import re
+import shlex
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 
 from ci.chart import CHART
 from ci.parts.chart_tools import KUBERNETES, OLDEST_AND_NEWEST
+from metadata_tool.cli import main
 from support.helm import EXAMPLE, conform, conform_all, lint, merged, nested, one, render, text
 
 FILES = sorted((CHART / "examples").glob("*.yaml"))
@@ -87,14 +89,35 @@ def test_restore() -> None:
     assert ["latest", "s3a://my-backuprestore", "pulsar-backup", "true", "false"] == [found[name] for name in names]
 
 
-def test_external_ensemble() -> None:
-    """It starts no ZooKeeper, and connects by TLS with a client certificate."""
+APACHE = [pytest.param("apache-chart", 2181, id="plain"), pytest.param("apache-chart-tls", 2281, id="TLS")]
+
+
+@pytest.mark.parametrize(("name", "port"), APACHE)
+def test_ensemble_of_apaches_chart(name: str, port: int) -> None:
+    """It starts no ZooKeeper, and connects to that chart's Service, by TLS if that has TLS."""
+    manifests = render(values(name))
     assert ["snpe-pulsar-backup"] == [
-        each["metadata"]["name"] for each in render(values("external-ensemble-tls")) if each["kind"] == "StatefulSet"
+        each["metadata"]["name"] for each in manifests if each["kind"] in ("StatefulSet", "Job")
     ]
-    found = settings("external-ensemble-tls")
-    assert ("pulsar-zookeeper:2281", "true") == (found["ZOOKEEPER_SERVERS"], found["ZOOKEEPER_TLS"])
-    assert "/etc/zookeeper-tls/tls.key" == found["ZOOKEEPER_TLS_KEY"]
+    found = settings(name)
+    assert f"pulsar-zookeeper.pulsar.svc.cluster.local:{port}" == found["ZOOKEEPER_SERVERS"]
+    tls = {"ZOOKEEPER_TLS": "true", "ZOOKEEPER_TLS_KEY": "/etc/zookeeper-tls/tls.key"} if "tls" in name else {}
+    assert tls == {each: found[each] for each in ("ZOOKEEPER_TLS", "ZOOKEEPER_TLS_KEY") if each in found}
+
+
+@pytest.mark.parametrize(("name", "port"), APACHE)
+def test_program_prints_the_example(name: str, port: int, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ARG001
+    """The command in the comment prints these values."""
+    lines = (CHART / "examples" / f"{name}.yaml").read_text().partition("#   metadata-tool ")[2].splitlines()
+    command = " ".join(line.lstrip("# ").rstrip("\\") for line in of_a_command(lines))
+    assert 0 == main(shlex.split(command), {})
+    assert values(name) == yaml.safe_load(capsys.readouterr().out)
+
+
+def of_a_command(lines: list[str]) -> list[str]:
+    """The lines of a command: each but the last ends with a backslash."""
+    last = next(number for number, line in enumerate(lines) if not line.endswith("\\"))
+    return lines[: last + 1]
 
 
 def test_kerberos() -> None:

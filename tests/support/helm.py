@@ -72,16 +72,20 @@ def _file(values: str) -> Iterator[str]:
         yield file.name
 
 
-def text(values: Values | None = None, *arguments: str, major: int = 3, release: str = "snpe") -> str:
+def text(
+    values: Values | None = None, *arguments: str, major: int = 3, release: str = "snpe", chart: Path = CHART
+) -> str:
     """The manifests of a release, as one YAML stream."""
-    done = _template(major, values or {}, arguments, release)
+    done = _template(major, values or {}, arguments, release, chart)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def render(values: Values | None = None, *arguments: str, major: int = 3, release: str = "snpe") -> list[Manifest]:
+def render(
+    values: Values | None = None, *arguments: str, major: int = 3, release: str = "snpe", chart: Path = CHART
+) -> list[Manifest]:
     """The manifests of a release."""
-    stream = text(values, *arguments, major=major, release=release)
+    stream = text(values, *arguments, major=major, release=release, chart=chart)
     return [manifest for manifest in yaml.load_all(stream, yaml.CSafeLoader) if manifest]
 
 

@@ -26,7 +26,7 @@ from support.tool import environment
 from support.trees import ZXID
 
 VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "drill", "accept", "prune"]
-VERBS += ["reconcile", "rescue", "restore", "rules"]
+VERBS += ["reconcile", "rescue", "restore", "apache-values", "rules"]
 TAKING_A_URI = ["verify", "inspect", "reconcile"]
 
 
@@ -162,6 +162,10 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
         (["--dry-run"], more)
         for more in ({}, {"RESTORE_POINT": "latest"}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI, RECONCILE)
     ],
+    "apache-values": [
+        (f"{each} --release r --namespace n".split(), {})
+        for each in ("backup --bucket s3a://b-b", "restore s3a://b-b/p-1.tar.gz")
+    ],
     "rules": [([], {})],
 }
 """Arguments and settings of each command by which it reads, taken together, all that it can read."""
@@ -205,7 +209,7 @@ def test_help_names_every_exit_code(command: Command) -> None:
 
 def test_help_names_every_command(command: Command) -> None:
     """The help has every command."""
-    assert VERBS == re.findall(r"^    ([a-z]+)(?: |$)", command("--help").output, re.MULTILINE)
+    assert VERBS == re.findall(r"^    ([a-z-]+)(?: |$)", command("--help").output, re.MULTILINE)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ci import other_charts
 from ci.docs import DOCS
 from metadata_tool.variables import VARIABLES
 
@@ -19,6 +20,8 @@ OTHERS = {"CLUSTER_LOAD"}
 PROPERTIES = {"zookeeper.watchManagerName", "zookeeper.DigestAuthenticationProvider.superDigest"}
 """ZooKeeper's own properties, which look like values."""
 FILES = (".conf", ".crt", ".json", ".key", ".md", ".py", ".sh", ".yaml")
+OF_OTHER_CHARTS = {"tls.zookeeper.enabled", *other_charts.paths()}
+"""Keys of other charts, which look like values of this one."""
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
@@ -40,7 +43,7 @@ def test_values_are_there(document: Path) -> None:
     missing = [
         name
         for name in re.findall(r"`([A-Za-z]+(?:\.[A-Za-z]+)+)(?:: [^`]*|=[^`]*)?`", document.read_text())
-        if name.split(".")[0] in firsts and not name.endswith(FILES) and name not in PROPERTIES
+        if name.split(".")[0] in firsts and not name.endswith(FILES) and name not in PROPERTIES | OF_OTHER_CHARTS
         if not any(f".{path}".endswith((f".{name}", f".{name.rpartition('.')[0]}.*")) for path in values)
     ]
     assert [] == missing
@@ -54,8 +57,13 @@ def test_modules_are_there(document: Path) -> None:
 
 
 def paths(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """The path of each value and of each map of values: `a`, `a.b`. An empty map may have any key: `a.c.*`."""
+    """The path of each value and of each map of values: `a`, `a.b`.
+
+    An empty map may have any key, and so may one for the environment: `a.c.*`.
+    """
     for key, value in values.items():
         yield f"{above}{key}"
         if isinstance(value, Mapping):
-            yield from paths(value, f"{above}{key}.") if value else [f"{above}{key}.*"]
+            yield from paths(value, f"{above}{key}.")
+            if not value or key == "configData":
+                yield f"{above}{key}.*"

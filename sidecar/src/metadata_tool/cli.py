@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from metadata_tool import __version__, backup, derived_backup, help_texts, inspection, logs, pruner, root_cause
 from metadata_tool.accept import accept
+from metadata_tool.apache_chart import command as apache_chart
 from metadata_tool.catalog import LATEST, Backup, BackupName, RestorePoint, backups, page
 from metadata_tool.environment import hide_from_gunicorn
 from metadata_tool.errors import (
@@ -349,6 +350,10 @@ def _rules(options: argparse.Namespace, settings: Settings) -> None:
         _print(_indented(text))
 
 
+def _apache_values(options: argparse.Namespace, settings: Settings) -> None:
+    _print(apache_chart.values(options), end="")
+
+
 def _indented(text: str) -> str:
     return textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="    ")
 
@@ -433,6 +438,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     restoring.add_argument(
         "--dry-run", action="store_true", help="do everything except writing, and log what would change"
+    )
+    apache_chart.add_options(
+        verb("apache-values", _apache_values, "print values to back up or restore a Pulsar that Apache's chart runs")
     )
     verb("rules", _rules, "show what a restore changes in a saved tree, and why")
     for described in (checking, showing, reconciling):

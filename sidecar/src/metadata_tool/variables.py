@@ -20,6 +20,7 @@ COMMANDS = (
     "reconcile",
     "rescue",
     "restore",
+    "apache-values",
     "rules",
 )
 _BACKUP = ("serve", "backup")
