@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from ci import other_charts
 from metadata_tool.errors import every_error
 from metadata_tool.metrics import COVERAGE, METRICS, SCRUB
 from metadata_tool.pulsar.rules import RULES
@@ -49,7 +50,27 @@ def recovery() -> str:
     return table(("rule", "znodes", "what is done", "why", "scope"), rows)
 
 
-TABLES = {"environment": environment, "exit-codes": exit_codes, "metrics": metrics, "recovery": recovery}
+def coming_from() -> str:
+    """The tables of other charts' keys: those with a counterpart here, and those without."""
+    moved = ((f"`{key}`", _with_code(way)) for key, way in other_charts.moved().items())
+    absent = ((why, ", ".join(f"`{key}`" for key in keys)) for why, keys in other_charts.absent())
+    return "\n\n".join(
+        (table(("their key", "what to do"), moved), table(("why there is no such key", "their keys"), absent))
+    )
+
+
+def _with_code(text: str) -> str:
+    """A sentence with the names of values as code."""
+    return re.sub(r"\b[a-z]\w+(?:\.\w+)+|\b(?:commonLabels|extraObjects|fullnameOverride)\b", r"`\g<0>`", text)
+
+
+TABLES = {
+    "coming-from": coming_from,
+    "environment": environment,
+    "exit-codes": exit_codes,
+    "metrics": metrics,
+    "recovery": recovery,
+}
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -9,10 +9,23 @@ import yaml
 TABLE = Path(__file__).parents[1] / "charts" / "pulsar" / "other-charts.yaml"
 
 
+def moved() -> dict[str, str]:
+    """What to do about each key that has a counterpart here."""
+    return dict(_table()["moved"])
+
+
+def absent() -> list[tuple[str, list[str]]]:
+    """Why there is no such key here, and the keys."""
+    return [(group["why"], group["keys"]) for group in _table()["absent"]]
+
+
 def paths() -> list[str]:
     """The paths of all keys in the table."""
-    table = yaml.safe_load(TABLE.read_text())
-    return [*table["moved"], *(key for absent in table["absent"] for key in absent["keys"])]
+    return [*moved(), *(key for _, keys in absent() for key in keys)]
+
+
+def _table() -> dict[str, Any]:
+    return dict(yaml.safe_load(TABLE.read_text()))
 
 
 def allow(schema: dict[str, Any], keys: Iterable[str]) -> None:
