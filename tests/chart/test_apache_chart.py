@@ -18,7 +18,7 @@ import yaml
 from metadata_tool.cli import main
 from metadata_tool.restore_marker import Marker
 from metadata_tool.zookeeper import probe
-from support.helm import Manifest, merged, nested, one, render
+from support.helm import Manifest, merged, nested, one, refusal, render
 
 FOLDER = os.environ.get("APACHE_CHART", "")
 POINT = "s3a://my-backuprestore/pulsar-backup-1623721488825.tar.gz"
@@ -236,6 +236,12 @@ def test_helm_4(chart: Path, printed: Printed) -> None:
     case = CASES["default"]
     values = printed(case, "restore")
     assert zookeeper(rendered(case, chart, values)) == zookeeper(rendered(case, chart, values, major=4))
+
+
+def test_its_own_defaults_are_known_here(chart: Path) -> None:
+    """This project's chart knows each key of its values, so that the documents say what to do about it."""
+    said = refusal(yaml.safe_load((chart / "values.yaml").read_text()), 3)
+    assert "additional properties" not in said, said
 
 
 def test_user_of_zookeeper(chart: Path) -> None:

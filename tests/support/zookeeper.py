@@ -3,12 +3,12 @@
 import base64
 import contextlib
 import hashlib
-import json
 import os
 import signal
 import socket
 import ssl
 import struct
+import subprocess
 import tempfile
 import urllib.error
 import urllib.request
@@ -22,6 +22,7 @@ from kazoo.client import KazooClient
 from ci.parts.cache import cached
 from ci.parts.java import java, major
 from ci.parts.zookeeper import zookeeper
+from metadata_tool.apache_chart.start_command import start_command
 from metadata_tool.zookeeper import jute
 from support.processes import Process, free_port
 
@@ -198,13 +199,9 @@ class ZooKeeper:
             self._process.kill()
 
     def _origin(self) -> list[str]:
-        """The options of the chart's start script: the digest of the restore's marker, and its restore point."""
-        for name in ("version-2/restore.json", "restore-joined.json"):
-            with contextlib.suppress(FileNotFoundError):
-                marker = (self.data_dir / name).read_bytes()
-                digest, point = hashlib.sha256(marker).hexdigest(), json.loads(marker)["restorePoint"]
-                return [f"-Dmetadata-backup.restored={digest}", f"-Dmetadata-backup.restore-point={point}"]
-        return []
+        """The options of the command for members of other charts: digest of the restore's marker, restore point."""
+        script = f'{start_command(str(self.data_dir))} echo "$OPTS"'
+        return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.split()
 
     def _srvr(self) -> str:
         with (
