@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
+from ci.parts.chart_tools import OLDEST_AND_NEWEST
 from metadata_tool.cli import main
 from metadata_tool.restore_marker import Marker
 from metadata_tool.zookeeper import probe
-from support.helm import Manifest, merged, nested, one, refusal, render
+from support.helm import Manifest, conform_all, merged, nested, one, refusal, render
 
 FOLDER = os.environ.get("APACHE_CHART", "")
 POINT = "s3a://my-backuprestore/pulsar-backup-1623721488825.tar.gz"
@@ -236,6 +237,16 @@ def test_helm_4(chart: Path, printed: Printed) -> None:
     case = CASES["default"]
     values = printed(case, "restore")
     assert zookeeper(rendered(case, chart, values)) == zookeeper(rendered(case, chart, values, major=4))
+
+
+@pytest.mark.parametrize("kubernetes", OLDEST_AND_NEWEST)
+def test_conforms(chart: Path, printed: Printed, kubernetes: str) -> None:
+    """Kubernetes knows each field of the members with the restore."""
+    members = {
+        name.replace(" ", "-"): yaml.dump(zookeeper(rendered(case, chart, printed(case, "restore"))))
+        for name, case in CASES.items()
+    }
+    assert "" == conform_all(members, kubernetes)
 
 
 def test_its_own_defaults_are_known_here(chart: Path) -> None:
