@@ -161,7 +161,7 @@ def test_backup_with_everything(printed: Printed) -> None:
         values["images"]["zookeeper"]["customTools"]["backup"]
     )
     tools = values["zookeeper"]["customTools"]
-    assert "pulsar-zookeeper.messaging.svc.cluster.local:2281/my" == values["zookeeper"]["connect"]
+    assert "pulsar-zookeeper:2281/my" == values["zookeeper"]["connect"]
     assert {"endpoint": "https://s3.example.com", "region": "eu-west-1"} == tools["objectStore"]
     assert {
         "enable": True,

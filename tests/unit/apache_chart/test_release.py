@@ -43,10 +43,17 @@ def test_addresses() -> None:
     assert "pulsar://prod-pulsar-broker.messaging.svc.cluster.local:6650/" == found.broker_service_url
 
 
+def test_addresses_before_4_6() -> None:
+    """Older charts have one Service, by which members are found, too."""
+    found = release("pulsar", before_4_6=True)
+    assert "pulsar-zookeeper-0.pulsar-zookeeper.messaging.svc.cluster.local:2181" == found.servers(1)
+    assert "pulsar-zookeeper.messaging.svc.cluster.local:2181" == found.service
+
+
 def test_addresses_with_everything_set() -> None:
     """The domain, the port for TLS, and once the chroot."""
     found = release("pulsar", tls=True, prefix="/a/b/", domain="k8s.example.com")
-    assert "pulsar-zookeeper.messaging.svc.k8s.example.com:2281/a/b" == found.service
+    assert "pulsar-zookeeper:2281/a/b" == found.service
     assert "pulsar-zookeeper-0.pulsar-zookeeper-headless.messaging.svc.k8s.example.com:2281/a/b" == found.servers(1)
 
 

@@ -54,6 +54,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--domain", default="cluster.local", help="clusterDomain (default: cluster.local)")
     parser.add_argument("--metadata-prefix", metavar="PATH", default="", help="metadataPrefix, if it is set")
     parser.add_argument("--tls", action="store_true", help="tls.enabled and tls.zookeeper.enabled are true")
+    parser.add_argument("--before-4.6", action="store_true", dest="before_4_6", help="the chart is older than 4.6")
     parser.add_argument("--image", default="", help=f"the image of this program (default: {_IMAGE})")
     keys = "a Secret with the keys of the object store (default: a role of the service account)"
     parser.add_argument("--secret", metavar="NAME", default="", help=keys)
@@ -74,6 +75,7 @@ def values(options: argparse.Namespace) -> str:
         domain=options.domain,
         prefix=options.metadata_prefix,
         tls=options.tls,
+        before_4_6=options.before_4_6,
     )
     if options.secret and not _SECRET_OBJECT.fullmatch(options.secret):
         raise SettingError(f"--secret is {options.secret!a}", "Set it to the name of a Secret")

@@ -23,7 +23,7 @@ _DOMAIN = re.compile(rf"{_LABEL.pattern}(?:\.{_LABEL.pattern})*")
 _PREFIX = re.compile(r"(?:/[^/,\s]+)*/?")
 _LONGEST_NAME = 63
 _LONGEST_RELEASE = 53
-_HEADLESS = "zookeeper-headless"
+_ZOOKEEPER, _HEADLESS = "zookeeper", "zookeeper-headless"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Release:
     """A release, with its values that names depend on.
 
     `fullname` is `fullnameOverride`, empty if that is not set. `domain` is `clusterDomain`, `prefix` is
-    `metadataPrefix`, and `tls` says whether `tls.enabled` and `tls.zookeeper.enabled` are true.
+    `metadataPrefix`, and `tls` says whether `tls.enabled` and `tls.zookeeper.enabled` are true. `before_4_6`: the chart
+    is older than 4.6, which has no Service for members besides that for clients.
     """
 
     name: str
@@ -40,9 +41,12 @@ class Release:
     domain: str
     prefix: str
     tls: bool
+    before_4_6: bool = False
 
     @classmethod
-    def checked(cls, name: str, namespace: str, *, fullname: str, domain: str, prefix: str, tls: bool) -> "Release":
+    def checked(
+        cls, name: str, namespace: str, *, fullname: str, domain: str, prefix: str, tls: bool, before_4_6: bool = False
+    ) -> "Release":
         """A release whose names Kubernetes takes.
 
         Raises:
@@ -55,7 +59,7 @@ class Release:
         _check("--metadata-prefix", prefix, _PREFIX, 1000, "the path of a znode, such as /pulsar")
         if fullname:
             _check("--fullname", fullname, _LABEL, longest, "the fullnameOverride of that release")
-        release = cls(name, namespace, fullname or _fullname(name), domain, prefix.rstrip("/"), tls)
+        release = cls(name, namespace, fullname or _fullname(name), domain, prefix.rstrip("/"), tls, before_4_6)
         if len(release.fullname) > longest:
             raise SettingError(
                 f"--release is {name!a}, and the Services would have names of more than {_LONGEST_NAME} characters",
@@ -66,7 +70,7 @@ class Release:
     @property
     def members(self) -> str:
         """The StatefulSet of ZooKeeper, its container, and the Service for clients."""
-        return f"{self.fullname}-zookeeper"
+        return f"{self.fullname}-{_ZOOKEEPER}"
 
     @property
     def port(self) -> int:
@@ -75,12 +79,15 @@ class Release:
 
     @property
     def service(self) -> str:
-        """The address for clients, with the chroot. Certificates have this host name."""
-        return f"{self._host(self.members)}:{self.port}{self.prefix}"
+        """The address for clients, with the chroot.
+
+        With TLS, it is the name within the namespace: before 4.6.1, certificates have no other one of the Service.
+        """
+        return f"{self.members if self.tls else self._host(self.members)}:{self.port}{self.prefix}"
 
     def servers(self, replicas: int) -> str:
-        """The address of each member, with the chroot. Certificates have these host names, too."""
-        headless = self._host(f"{self.fullname}-{_HEADLESS}")
+        """The address of each member, with the chroot. Certificates have these host names."""
+        headless = self._host(f"{self.fullname}-{_ZOOKEEPER if self.before_4_6 else _HEADLESS}")
         return ",".join(f"{self.members}-{number}.{headless}:{self.port}" for number in range(replicas)) + self.prefix
 
     @property
