@@ -16,7 +16,7 @@ blanks after commas, and a chroot at the end. Call with the text. Returns JSON: 
 {{- $_ := set $state "problem" ($state.problem | default (printf "its member %d is not host:port" (add $number 1))) -}}
 {{- end -}}
 {{- end -}}
-{{- if and $chroot (ne "true" (include "pulsar.isZnode" $chroot)) -}}
+{{- if and $chroot (or (ne "true" (include "pulsar.isZnode" $chroot)) (ne $chroot (trim $chroot))) -}}
 {{- $_ := set $state "problem" "its chroot is not the path of a znode" -}}
 {{- end -}}
 {{- dict "problem" $state.problem "address" (printf "%s%s" (join "," $state.servers) $chroot) | toJson -}}

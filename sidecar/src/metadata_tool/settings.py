@@ -436,7 +436,7 @@ class Settings:
         hint = "Set it to host:port,host:port,… and append the chroot, such as /pulsar, if there is one"
         servers, slash, path = self._read.required(var.ZOOKEEPER_SERVERS, hint).partition("/")
         chroot = (slash + path).rstrip("/")
-        if chroot and not (_ZNODE.fullmatch(chroot) and chroot.isprintable()):
+        if chroot and not (_ZNODE.fullmatch(chroot) and chroot.isprintable() and chroot == chroot.strip()):
             raise SettingError("ZOOKEEPER_SERVERS is not valid, its chroot is not the path of a znode", hint)
         hosts = [host.strip() for host in servers.split(",")]
         for number, host in enumerate(hosts, 1):
