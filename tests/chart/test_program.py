@@ -27,8 +27,8 @@ SHARED = {
     "TIERED_STORAGE_REGION",
 }
 """Variables that the chart sets unless configData does."""
-NEVER = {"ZOOKEEPER_ADMIN_ADDRESS", "ZOOKEEPER_DATA_LOG_DIR"}
-"""Variables that nobody sets in the chart: its members listen on all addresses, and keep logs beside their data."""
+NEVER = {"ZOOKEEPER_ADMIN_ADDRESS"}
+"""Variables that nobody sets in the chart: its members listen on all addresses."""
 
 
 def test_generated_file_is_current() -> None:

@@ -23,7 +23,7 @@ def test_schema_is_current() -> None:
 
 
 def test_switches_have_one_name() -> None:
-    """A part of the release is switched on by `enabled`, but for the promised `enable` and `use`."""
+    """A part of the release is switched on by `enabled`, but for the promised `enable` and `use`, and a name of Apache's."""
     tools = "zookeeper.customTools"
     promised = {f"{tools}.{tool}.{key}" for tool in ("backup", "restore") for key in ("enable", "secrets.use")}
 
@@ -34,7 +34,8 @@ def test_switches_have_one_name() -> None:
         return [*(above + key for key in values), *below]
 
     found = {key for key in keys(yaml.safe_load(VALUES)) if re.match(r"(use|enable)(?!d$)", key.rpartition(".")[2])}
-    assert {*promised, f"{tools}.serviceAccount.use"} == found
+    named_by_apache = "zookeeper.volumes.useSeparateDiskForTxlog"
+    assert {*promised, f"{tools}.serviceAccount.use", named_by_apache} == found
 
 
 def test_values_are_for_their_readers() -> None:

@@ -33,18 +33,24 @@ def volume(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def start(volume: Path) -> tuple[list[str], dict[str, str], list[str]]:
-    """What ZooKeeper is started with: this project's properties, its configuration, its list of members."""
+def attempt(volume: Path) -> "subprocess.CompletedProcess[str]":
+    """One start of the pod."""
     home = volume.parent
     environment = {
         "PATH": os.environ["PATH"],
         "POD_NAME": "zk-1",
         "ZOOKEEPER_DATA": str(volume),
+        "ZOOKEEPER_DATA_LOG": str(home / "logs"),
         "TMPDIR": str(home),
         "ENSEMBLE_PAUSE": "0.1",
     }
     command = ["bash", "config/start.sh"]
-    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+
+
+def start(volume: Path) -> tuple[list[str], dict[str, str], list[str]]:
+    """What ZooKeeper is started with: this project's properties, its configuration, its list of members."""
+    done = attempt(volume)
     assert (7, "") == (done.returncode, done.stderr)
     options, *lines = filter(None, done.stdout.splitlines())
     conf = dict(line.split("=", 1) for line in lines)
@@ -188,3 +194,125 @@ def test_member_that_joined_without_its_tree(volume: Path, suffix: str) -> None:
     assert restored not in start(volume)[0]
     (volume / "version-2" / f"snapshot.100000000{suffix}").touch()
     assert restored in start(volume)[0]
+
+
+@pytest.fixture
+def logs(volume: Path) -> Path:
+    """The volume for transaction logs of the same pod, empty."""
+    apart(volume)
+    (volume.parent / "logs").mkdir()
+    return volume.parent / "logs"
+
+
+def apart(volume: Path) -> None:
+    """Render the scripts with a volume for transaction logs."""
+    ensemble = volume.parent / "config" / "ensemble.sh"
+    ensemble.write_text(ensemble.read_text() + (CHART / "files" / "log_volume.sh").read_text())
+
+
+def lose(directory: Path) -> None:
+    """Replace a volume by an empty one."""
+    shutil.rmtree(directory)
+    directory.mkdir()
+
+
+def refusal(volume: Path) -> str:
+    """Why the pod does not start. ZooKeeper has not run."""
+    done = attempt(volume)
+    assert (1, "", 1) == (done.returncode, done.stdout, done.stderr.count("\n"))
+    return done.stderr
+
+
+def served(volume: Path, logs: Path) -> None:
+    """The pod has run with both volumes, and has written transactions."""
+    start(volume)
+    (volume / "version-2" / "snapshot.0").touch()
+    (logs / "version-2" / "log.100000001").touch()
+
+
+def test_member_with_a_volume_for_logs(volume: Path, logs: Path) -> None:
+    """It starts, restarts, and is new until there are logs on their volume."""
+    told, _, members = start(volume)
+    assert (1, [member(1), member(2), member(3)]) == (sum(".new=empty:" in each for each in told), members)
+    served(volume, logs)
+    assert [] == start(volume)[0]
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        ("data", "holds transaction logs that do not belong to"),
+        ("logs", "is not the volume with the transaction logs of"),
+    ],
+)
+def test_one_of_both_volumes_is_lost(volume: Path, logs: Path, lost: str, said: str) -> None:
+    """A member does not start with half a tree: a snapshot without its logs, or logs of another tree."""
+    served(volume, logs)
+    lose(volume.parent / lost)
+    for _ in range(2):
+        refused = refusal(volume)
+        assert (True, True) == (said in refused, "delete both volume claims of this member" in refused)
+    lose(volume)
+    lose(logs)
+    start(volume)
+
+
+def test_permission_to_start_is_beside_the_logs(volume: Path, logs: Path) -> None:
+    """ZooKeeper finds beside its logs whether it may start an empty ensemble."""
+    start(volume)
+    assert not (logs / "initialize").exists()
+    (volume.parent / "config" / "replicas").write_text("1")
+    start(volume)
+    assert (logs / "initialize").is_file()
+
+
+def test_logs_of_another_member(volume: Path, logs: Path) -> None:
+    """A volume with the logs of another member is not used."""
+    served(volume, logs)
+    (logs / "version-2" / "log-volume").write_text("another\n")
+    assert "is not the volume with the transaction logs of" in refusal(volume)
+
+
+def test_restored_tree_beside_old_logs(volume: Path, logs: Path) -> None:
+    """Old logs are never replayed into a tree that a restore placed without knowing of their volume."""
+    served(volume, logs)
+    lose(volume)
+    (volume / "version-2").mkdir()
+    (volume / "version-2" / "snapshot.100000000").touch()
+    (volume / "version-2" / "restore.json").write_bytes(MARKER.to_json())
+    assert "and ZooKeeper would replay them" in refusal(volume)
+
+
+def test_start_that_was_killed_between_both_volumes(volume: Path, logs: Path) -> None:
+    """A pod that was killed when it had marked only one of its new volumes starts."""
+    start(volume)
+    (volume / "version-2" / "ensemble" / "log-volume").unlink()
+    served(volume, logs)
+
+
+def test_logs_are_in_the_old_place(volume: Path) -> None:
+    """A volume for logs is not added to a member that has its logs beside its data."""
+    start(volume)
+    (volume / "version-2" / "log.100000001").touch()
+    apart(volume)
+    assert "holds transaction logs, and zookeeper.volumes.useSeparateDiskForTxlog is true" in refusal(volume)
+
+
+def test_volume_for_logs_is_taken_away(volume: Path, logs: Path) -> None:
+    """A member that has used a volume for its logs does not start without it."""
+    served(volume, logs)
+    shutil.copy(CHART / "files" / "ensemble.sh", volume.parent / "config")
+    done = attempt(volume)
+    assert (True, "") == (done.returncode != 0, done.stdout)
+    assert "zookeeper.conf.new: Is a directory" in done.stderr
+
+
+def test_data_since_a_restore_with_a_volume_for_logs(volume: Path, logs: Path) -> None:
+    """Transactions on the volume for logs count as data since the restore, too."""
+    (volume / "version-2").mkdir()
+    (volume / "version-2" / "snapshot.100000000").touch()
+    (volume / "version-2" / "restore.json").write_bytes(MARKER.to_json())
+    has_run = "-Dmetadata-backup.has-run=true"
+    assert has_run not in start(volume)[0]
+    (logs / "version-2" / "log.200000001").touch()
+    assert has_run in start(volume)[0]

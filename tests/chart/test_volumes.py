@@ -1,5 +1,6 @@
 """Volumes of a release that runs: what cannot change is refused, with the way to do it."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -8,11 +9,16 @@ from typing import Any
 import pytest
 
 from ci.chart import CHART
-from support.helm import Manifest, merged, nested, one, refusal, render, template
+from support.helm import Manifest, containers, merged, nested, one, refusal, render, template
 
 DATA = "zookeeper.volumes.data"
+LOGS = "zookeeper.volumes.datalog"
+APART = nested("zookeeper.volumes.useSeparateDiskForTxlog", value=True)
+"""Transaction logs on a volume of their own."""
 NAME = "snpe-pulsar-zookeeper"
-CALL = '{{- include "pulsar.validate.volumes" (dict "root" . "found" (.Files.Get "found.json" | fromJson)) }}\n'
+FOUND = '(.Files.Get "found.json" | fromJson)'
+CALL = f'{{{{- include "pulsar.validate.volumes" (dict "root" . "found" {FOUND}) }}}}\n'
+CALL_LEFT = f'{{{{- include "pulsar.validate.logs.left" (dict "root" . "claim" {FOUND}) }}}}\n'
 
 
 def running(*values: dict[str, Any]) -> Manifest:
@@ -20,11 +26,11 @@ def running(*values: dict[str, Any]) -> Manifest:
     return one(render(merged(*values)), "StatefulSet", NAME)
 
 
-def upgrade(directory: Path, found: Manifest, *values: dict[str, Any]) -> str:
+def upgrade(directory: Path, found: Manifest, *values: dict[str, Any], call: str = CALL) -> str:
     """The chart's refusal to upgrade what was found, empty if there is none."""
     chart = directory / "chart"
     shutil.copytree(CHART, chart)
-    (chart / "templates" / "validate.yaml").write_text(CALL)
+    (chart / "templates" / "validate.yaml").write_text(call)
     (chart / "found.json").write_text(json.dumps(found))
     return template(merged(*values), 3, chart=chart).stderr
 
@@ -42,6 +48,9 @@ def upgrade(directory: Path, found: Manifest, *values: dict[str, Any]) -> str:
         ),
         (nested(f"{DATA}.storageClassName", "-"), nested("global.storageClass", "-")),
         (nested(f"{DATA}.labels", {"a": 1}), nested(f"{DATA}.labels", {"a": "1"})),
+        ({}, nested(f"{LOGS}.size", "1Gi")),
+        (APART, APART),
+        (merged(APART, nested(f"{LOGS}.size", "1024Mi")), merged(APART, nested(f"{LOGS}.size", "1Gi"))),
         ({}, nested("zookeeper.volumes.retentionPolicy", {"whenDeleted": "Delete"})),
         (
             nested("zookeeper.volumes.persistence", value=False),
@@ -52,6 +61,65 @@ def upgrade(directory: Path, found: Manifest, *values: dict[str, Any]) -> str:
 def test_same_volumes(then: dict[str, Any], now: dict[str, Any], tmp_path: Path) -> None:
     """What comes to the same, however it is written, is no change."""
     assert "" == upgrade(tmp_path, running(then), now)
+
+
+@pytest.mark.parametrize("key", ["size", "storageClassName", "labels", "annotations"])
+def test_change_of_the_volume_for_logs(key: str, tmp_path: Path) -> None:
+    """A changed volume for transaction logs is refused as that for data is, and named."""
+    value = {"size": "40Gi", "storageClassName": "fast"}.get(key, {"a": "b"})
+    refused = upgrade(tmp_path, running(APART), APART, nested(f"{LOGS}.{key}", value))
+    assert "zookeeper.volumes.datalog" in refused
+    assert f"delete statefulset {NAME} --cascade=orphan" in refused
+
+
+@pytest.mark.parametrize(("then", "now"), [({}, APART), (APART, {})])
+def test_logs_move(then: dict[str, Any], now: dict[str, Any], tmp_path: Path) -> None:
+    """A running release keeps its logs where they are, because its members would not find them elsewhere."""
+    refused = upgrade(tmp_path, running(then), now)
+    assert f"and StatefulSet {NAME} runs with another value. ZooKeeper would not find its transaction logs" in refused
+    assert "kubectl" not in refused
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [({}, True), (APART, False), (nested("zookeeper.volumes.persistence", value=False), False)],
+)
+def test_logs_left_of_an_earlier_release(values: dict[str, Any], tmp_path: Path, *, refused: bool) -> None:
+    """A release that is installed on claims with a volume for logs needs that volume."""
+    claim = {"metadata": {"name": f"datalog-{NAME}-0"}}
+    said = upgrade(tmp_path, claim, values, call=CALL_LEFT)
+    assert refused == (f"PersistentVolumeClaim datalog-{NAME}-0 has transaction logs of an earlier release" in said)
+    assert refused == bool(said)
+
+
+def test_volume_for_logs() -> None:
+    """Each member has a claim for data and one for logs, which ZooKeeper and the restore mount at the same place."""
+    own = nested(LOGS, {"size": "3Gi", "storageClassName": "fast", "labels": {"a": "b"}, "annotations": {"c": "d"}})
+    restore = nested("zookeeper.customTools.restore", {"enable": True, "restorePoint": "latest"})
+    found = running(APART, own, restore)["spec"]
+    data, logs = found["volumeClaimTemplates"]
+    assert {"name": "datalog", "labels": {"a": "b"}, "annotations": {"c": "d"}} == logs["metadata"]
+    assert ("fast", "3Gi") == (logs["spec"]["storageClassName"], logs["spec"]["resources"]["requests"]["storage"])
+    assert ("data", "20Gi") == (data["metadata"]["name"], data["spec"]["resources"]["requests"]["storage"])
+    mount = {"name": "datalog", "mountPath": "/pulsar/data-log"}
+    assert all(mount in each["volumeMounts"] for each in containers(found["template"]["spec"]))
+    assert "/pulsar/data-log" == one(render(merged(APART, own, restore)), "ConfigMap", "snpe-pulsar-restore")[
+        "data"
+    ].get("ZOOKEEPER_DATA_LOG_DIR")
+
+
+def test_logs_without_persistence() -> None:
+    """Without persistence, both volumes end with their pod."""
+    found = running(APART, nested("zookeeper.volumes.persistence", value=False))["spec"]["template"]["spec"]["volumes"]
+    assert [{"name": name, "emptyDir": {}} for name in ("data", "datalog")] == [
+        each for each in found if each["name"].startswith("data")
+    ]
+
+
+def test_members_of_a_running_release_are_not_restarted() -> None:
+    """The defaults render the pods of earlier charts. Change the digest only for what is worth a restart of all."""
+    pods = json.dumps(running()["spec"], sort_keys=True).encode()
+    assert "4a57025838a2e0b84e3790bf2432e32d74c527a6e0be2701a861eb0fecc7dbbf" == hashlib.sha256(pods).hexdigest()
 
 
 def test_first_install(tmp_path: Path) -> None:

@@ -68,6 +68,14 @@ def test_line_in_force(key: str, value: object, expected: str) -> None:
     assert conf() | {key: expected} == conf(config(key, value))
 
 
+def test_logs_on_a_volume_of_their_own() -> None:
+    """ZooKeeper has its logs on the volume for them, and zookeeper.config cannot put them elsewhere."""
+    apart = nested("zookeeper.volumes.useSeparateDiskForTxlog", value=True)
+    assert conf() | {"dataLogDir": "/pulsar/data-log"} == conf(apart)
+    assert conf(apart) == conf(merged(apart, config("dataLogDir", "/pulsar/data-log")))
+    assert "zookeeper.config.dataLogDir is set by the chart" in refusal(merged(apart, config("dataLogDir", "/x")), 3)
+
+
 def test_null_is_no_line() -> None:
     """A line that is null counts as unset."""
     assert conf() == conf(config("tickTime", None)) == conf(config("dataDir", None))

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kazoo.client import KazooClient
@@ -51,20 +52,36 @@ reconfigEnabled=true
 """
 
 
-class Member:
-    """One pod. Its volume and its files stay after its end."""
+@dataclass(frozen=True)
+class Option:
+    """What an option of the chart adds to members: lines of zookeeper.conf, and a script after ensemble.sh."""
 
-    def __init__(self, version: str, directory: Path, ordinal: int, ports: Sequence[int], conf: str) -> None:
+    conf: str = ""
+    script: str = ""
+
+
+_PLAIN = Option()
+LOG_VOLUME = Option("dataLogDir={logs}\n", "log_volume.sh")
+"""zookeeper.volumes.useSeparateDiskForTxlog."""
+
+
+class Member:
+    """One pod. Its volumes and its files stay after its end."""
+
+    def __init__(self, version: str, directory: Path, ordinal: int, ports: Sequence[int], option: Option) -> None:
         self.ordinal, self.host = ordinal, f"127.0.0.{ordinal + 1}"
-        self.data = directory / "data"
+        self.data, self.logs = directory / "data", directory / "logs"
         self._config, self.tmp, self._version = directory / "config", directory / "tmp", version
         follower, election, self._client, admin = ports
-        for made in (self.data, self._config, self.tmp, directory / "bin"):
+        for made in (self.data, self.logs, self._config, self.tmp, directory / "bin"):
             made.mkdir(parents=True)
         for script in ("start.sh", "ensemble.sh", "probe.sh", "ready.sh"):
             shutil.copy(CHART / "files" / script, self._config)
-        values = {"data": self.data, "port": self._client, "host": self.host, "admin": admin}
-        (self._config / "zookeeper.conf").write_text(conf.format(**values))
+        if option.script:
+            with (self._config / "ensemble.sh").open("a") as file:
+                file.write((CHART / "files" / option.script).read_text())
+        values = {"data": self.data, "logs": self.logs, "port": self._client, "host": self.host, "admin": admin}
+        (self._config / "zookeeper.conf").write_text((_CONF + option.conf).format(**values))
         line = f"server.{{id}}=127.0.0.{{id}}:{follower}:{election}:{{role}};127.0.0.{{id}}:{self._client}\n"
         (self._config / "member").write_text(line)
         pulsar = directory / "bin" / "pulsar"
@@ -95,6 +112,7 @@ class Member:
             **os.environ,
             "POD_NAME": f"snpe-pulsar-zookeeper-{self.ordinal}",
             "ZOOKEEPER_DATA": str(self.data),
+            "ZOOKEEPER_DATA_LOG": str(self.logs),
             "TMPDIR": str(self.tmp),
             "ENSEMBLE_PAUSE": "0.3",
             "JAVA": java(),
@@ -161,8 +179,8 @@ class Member:
 class Pods:
     """The members' pods, as a StatefulSet has them: numbered from 0."""
 
-    def __init__(self, version: str, directory: Path) -> None:
-        self._version, self._directory = version, directory
+    def __init__(self, version: str, directory: Path, option: Option = _PLAIN) -> None:
+        self._version, self._directory, self._option = version, directory, option
         self._ports = [free_port() for _ in range(4)]
         self.members: list[Member] = []
 
@@ -171,7 +189,7 @@ class Pods:
         while len(self.members) < replicas:
             ordinal = len(self.members)
             directory = self._directory / str(ordinal)
-            self.members.append(Member(self._version, directory, ordinal, self._ports, _CONF))
+            self.members.append(Member(self._version, directory, ordinal, self._ports, self._option))
         self.want(replicas)
 
     def want(self, replicas: int) -> None:

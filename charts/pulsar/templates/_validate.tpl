@@ -12,6 +12,7 @@
 {{- $running := dict "root" . "found" (lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) (include "pulsar.zookeeper.fullname" .)) }}
 {{- include "pulsar.validate.members" $running }}
 {{- include "pulsar.validate.volumes" $running }}
+{{- include "pulsar.validate.logs.left" (dict "root" . "claim" (lookup "v1" "PersistentVolumeClaim" (include "pulsar.namespace" .) (printf "datalog-%s-0" (include "pulsar.zookeeper.fullname" .)))) }}
 {{- end }}
 {{- include "pulsar.validate.podSpec" (dict "key" "zookeeper" "values" .Values.zookeeper) }}
 {{- include "pulsar.validate.podSpec" (dict "key" "zookeeper.customTools.backup" "values" .Values.zookeeper.customTools.backup) }}

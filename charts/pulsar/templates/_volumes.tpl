@@ -11,38 +11,69 @@ its own message does not say what to do. Call with (dict "root" $ "found" the St
 {{- if ne (empty $claims) (not $wanted.persistence) }}
 {{- fail (printf "zookeeper.volumes.persistence is %t, and StatefulSet %s runs with another value. It cannot change on a running release. Set it back, or start a new release from a backup" $wanted.persistence $name) }}
 {{- end }}
-{{- with $claims | first | default dict }}
-{{- include "pulsar.validate.claim" (dict "root" $root "name" $name "claim" . "wanted" $wanted.data) }}
+{{- include "pulsar.validate.logs.running" (dict "root" $root "claims" $claims "name" $name) }}
+{{- range $claims }}
+{{- include "pulsar.validate.claim" (dict "root" $root "name" $name "claim" . "volume" .metadata.name) }}
 {{- end }}
 {{- end }}
 {{- end }}
 
+{{/* Call with (dict "root" $ "name" the StatefulSet's "claim" a claim that it has "volume" the key in zookeeper.volumes). */}}
 {{- define "pulsar.validate.claim" -}}
+{{- $wanted := index .root.Values.zookeeper.volumes .volume }}
 {{- $found := .claim.spec.resources.requests.storage }}
-{{- $difference := subf (include "pulsar.bytes" .wanted.size) (include "pulsar.bytes" $found) }}
+{{- $difference := subf (include "pulsar.bytes" $wanted.size) (include "pulsar.bytes" $found) }}
 {{- $way := printf "run `kubectl -n %s delete statefulset %s --cascade=orphan`, and upgrade again. The pods keep running. See Growing the volumes in docs/kubernetes.md" (include "pulsar.namespace" .root) .name }}
 {{- if lt $difference 0.0 }}
-{{- fail (printf "zookeeper.volumes.data.size is %s, and StatefulSet %s has %s. A volume cannot shrink. Set it back" .wanted.size .name $found) }}
+{{- fail (printf "zookeeper.volumes.%s.size is %s, and StatefulSet %s has %s. A volume cannot shrink. Set it back" .volume $wanted.size .name $found) }}
 {{- else if gt $difference 0.0 }}
-{{- fail (printf "zookeeper.volumes.data.size is %s, and StatefulSet %s has %s. Kubernetes does not grow existing volumes by itself. First set the size of each PersistentVolumeClaim data-%s-<number>. Then %s" .wanted.size .name $found .name $way) }}
+{{- fail (printf "zookeeper.volumes.%s.size is %s, and StatefulSet %s has %s. Kubernetes does not grow existing volumes by itself. First set the size of each PersistentVolumeClaim %s-%s-<number>. Then %s" .volume $wanted.size .name $found .volume .name $way) }}
 {{- end }}
-{{- $class := include "pulsar.volumes.class" .root }}
+{{- $class := include "pulsar.volumes.class" (dict "root" .root "volume" $wanted) }}
 {{- $now := include "pulsar.volumes.class.field" .claim.spec }}
 {{- if ne $class $now }}
-{{- fail (printf "the storage class of ZooKeeper's volumes is %s, and StatefulSet %s has %s. Only new volumes get another class, so you would replace the old volumes one by one afterwards. Set the class back, or %s" (include "pulsar.volumes.class.name" $class) .name (include "pulsar.volumes.class.name" $now) $way) }}
+{{- fail (printf "the storage class of ZooKeeper's volumes (zookeeper.volumes.%s) is %s, and StatefulSet %s has %s. Only new volumes get another class, so you would replace the old volumes one by one afterwards. Set the class back, or %s" .volume (include "pulsar.volumes.class.name" $class) .name (include "pulsar.volumes.class.name" $now) $way) }}
 {{- end }}
 {{- $claim := .claim }}
 {{- range $key := list "labels" "annotations" }}
-{{- $now := include "pulsar.texts" (index $.wanted $key) }}
+{{- $now := include "pulsar.texts" (index $wanted $key) }}
 {{- if ne $now (include "pulsar.texts" (index $claim.metadata $key)) }}
-{{- fail (printf "zookeeper.volumes.data.%s are not those that StatefulSet %s has, which Kubernetes does not change. Set them back, or first set them on each PersistentVolumeClaim data-%s-<number>. Then %s" $key $.name $.name $way) }}
+{{- fail (printf "zookeeper.volumes.%s.%s are not those that StatefulSet %s has, which Kubernetes does not change. Set them back, or first set them on each PersistentVolumeClaim %s-%s-<number>. Then %s" $.volume $key $.name $.volume $.name $way) }}
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* storageClassName of the volume claims. "-" means an empty name, and with the cluster's default the field is left out. */}}
+{{/*
+A volume claim of the members, with the fields that Kubernetes would add. Call with (dict "root" $ "name" key in
+zookeeper.volumes).
+*/}}
+{{- define "pulsar.zookeeper.claim" -}}
+{{- $volume := index .root.Values.zookeeper.volumes .name -}}
+- apiVersion: v1
+  kind: PersistentVolumeClaim
+  metadata:
+    name: {{ .name }}
+    {{- with include "pulsar.texts" $volume.labels }}
+    labels: {{- . | nindent 6 }}
+    {{- end }}
+    {{- with include "pulsar.texts" $volume.annotations }}
+    annotations: {{- . | nindent 6 }}
+    {{- end }}
+  spec:
+    accessModes: [ReadWriteOnce]
+    {{- include "pulsar.volumes.class" (dict "root" .root "volume" $volume) | nindent 4 }}
+    resources:
+      requests: {storage: {{ include "pulsar.quantity" $volume.size | quote }}}
+    volumeMode: Filesystem
+  status: {phase: Pending}
+{{- end }}
+
+{{/*
+storageClassName of a volume claim. "-" means an empty name, and with the cluster's default the field is left out. Call
+with (dict "root" $ "volume" values).
+*/}}
 {{- define "pulsar.volumes.class" -}}
-{{- with .Values.zookeeper.volumes.data.storageClassName | default .Values.global.storageClass -}}
+{{- with .volume.storageClassName | default .root.Values.global.storageClass -}}
 {{- include "pulsar.volumes.class.field" (dict "storageClassName" (ternary "" . (eq . "-"))) -}}
 {{- end -}}
 {{- end }}

@@ -13,6 +13,9 @@ restored files.
   terminationMessagePolicy: FallbackToLogsOnError  # so that `kubectl describe pod` says why, too
   volumeMounts:
     - {name: data, mountPath: /pulsar/data/zookeeper}
+    {{- with include "pulsar.zookeeper.logs.mount" . }}
+    {{- . | nindent 4 }}
+    {{- end }}
     - {name: spool, mountPath: /tmp}
     {{- include "pulsar.tool.mounts" (dict "root" . "tool" "restore") | nindent 4 }}
     {{- include "pulsar.tieredStorage.mounts" . | nindent 4 }}
@@ -81,5 +84,8 @@ ZOOKEEPER_SERVERS: {{ printf "%s%s" (include "pulsar.zookeeper.members" .) ($res
 ZOOKEEPER_ADMIN_PORT: "9990"
 SPOOL_DIR: /tmp
 ZOOKEEPER_DATA_DIR: /pulsar/data/zookeeper
+{{- with include "pulsar.zookeeper.logs.directory" . }}
+ZOOKEEPER_DATA_LOG_DIR: {{ . }}
+{{- end }}
 {{- include "pulsar.tool.data" (dict "root" . "tool" "restore") | nindent 0 }}
 {{- end }}

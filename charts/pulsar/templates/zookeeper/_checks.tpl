@@ -69,7 +69,7 @@
 {{- $names = append $names .name }}
 {{- end }}
 {{- range $name := $names }}
-{{- if has $name (list "POD_NAME" "PULSAR_ZK_CONF" "ZOOKEEPER_DATA") }}
+{{- if has $name (list "POD_NAME" "PULSAR_ZK_CONF" "ZOOKEEPER_DATA" "ZOOKEEPER_DATA_LOG") }}
 {{- fail (printf "zookeeper.configData or zookeeper.extraEnv sets %s, which the chart sets itself. Remove it" $name) }}
 {{- end }}
 {{- $setting := trimPrefix "PULSAR_PREFIX_" $name }}

@@ -24,7 +24,8 @@ list (files/ensemble.sh).
 {{/* Lines that zookeeper.config cannot change, as JSON. Probes, volumes, Services and the restore rely on them. */}}
 {{- define "pulsar.zookeeper.conf.own" -}}
 {{- $ports := .Values.zookeeper.ports -}}
-{{- dict
+{{- $logs := include "pulsar.zookeeper.logs.directory" . -}}
+{{- merge (empty $logs | ternary dict (dict "dataLogDir" $logs)) (dict
   "dataDir" "/pulsar/data/zookeeper"
   "clientPort" (toString $ports.client)
   "admin.serverPort" "9990"
@@ -33,7 +34,7 @@ list (files/ensemble.sh).
   "standaloneEnabled" "false"
   "metricsProvider.className" "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
   "metricsProvider.httpPort" (toString $ports.http)
-  | toJson -}}
+  ) | toJson -}}
 {{- end }}
 
 {{/*
@@ -49,7 +50,7 @@ value that zookeeper.config may repeat, and why it can be no other.
   "admin.commandURL" (list "/commands" $admin)
   "admin.forceHttps" (list "false" $admin)
   "clientPortAddress" (list "0.0.0.0" "because the probes ask 127.0.0.1, and clients the address of the pod")
-  "dataLogDir" (list "/pulsar/data/zookeeper" "because the restore and the volumes rely on one directory")
+  "dataLogDir" (list (include "pulsar.zookeeper.logs.directory" . | default "/pulsar/data/zookeeper") "because the restore and the volumes rely on it (zookeeper.volumes.useSeparateDiskForTxlog gives the logs a volume)")
   "db.autocreate" (list "false" "because a member with an empty volume must not start an ensemble of its own")
   "dynamicConfigFile" (list "" "because the members keep the list of members themselves (docs/members.md)")
   "peerType" (list "participant" "because the members keep the list of members themselves (docs/members.md)")
@@ -97,11 +98,17 @@ value that zookeeper.config may repeat, and why it can be no other.
 server.{id}={{ include "pulsar.zookeeper.member" (dict "root" . "ordinal" "{ordinal}") }}:{{ $ports.follower }}:{{ $ports.leaderElection }}:{role};{{ $ports.client }}
 {{- end }}
 
-{{/* Files that are mounted into the pods. A change of them restarts the pods. */}}
+{{/*
+Files that are mounted into the pods. A change of them restarts the pods, so what only some releases use is appended for
+them alone.
+*/}}
 {{- define "pulsar.zookeeper.files" -}}
 zookeeper.conf: | {{- include "pulsar.zookeeper.conf" . | nindent 2 }}
 member: | {{- include "pulsar.zookeeper.line" . | nindent 2 }}
 {{- range list "start.sh" "ensemble.sh" "probe.sh" "ready.sh" }}
 {{ . }}: | {{- $.Files.Get (printf "files/%s" .) | nindent 2 }}
+{{- if and (eq . "ensemble.sh") (include "pulsar.zookeeper.logs.directory" $) }}
+{{- $.Files.Get "files/log_volume.sh" | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- end }}
