@@ -23,7 +23,7 @@ def test_schema_is_current() -> None:
 
 
 def test_switches_have_one_name() -> None:
-    """A part of the release is switched on by `enabled`, but for the promised `enable` and `use`, and a name of Apache's."""
+    """A part of the release is switched on by `enabled`, but for promised names and one of Apache's."""
     tools = "zookeeper.customTools"
     promised = {f"{tools}.{tool}.{key}" for tool in ("backup", "restore") for key in ("enable", "secrets.use")}
 

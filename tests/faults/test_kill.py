@@ -75,6 +75,8 @@ class Volume:
         assert names(self.data) <= {"myid", "version-2", *(path.name for path in self.data.glob("version-2.*"))}
         if self.old_logs is not None:
             assert [self.old_logs] == [contents(path) for path in self.logs.iterdir()]
+            found = current, contents(self.logs / "version-2")
+            assert found in [(self.old, self.old_logs), (None, self.old_logs), (None, None), (whole, None)]
 
     def assert_restored(self, outcome: Outcome, whole: Content) -> None:
         """The run succeeded: the new tree is complete, the old one is moved aside once, and no other file is left."""

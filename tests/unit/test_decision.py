@@ -358,6 +358,22 @@ def test_member_that_joined_and_has_no_tree(job: RestoreJob, caplog: pytest.LogC
     assert [f"! data of unknown origin in {job.data.path} will be moved aside"] == said(caplog)
 
 
+def test_restore_that_was_killed_between_two_directories(job: RestoreJob, caplog: pytest.LogCaptureFixture) -> None:
+    """If data was moved aside and its logs were not, the next restore moves these, too, and says so."""
+    caplog.set_level(logging.INFO)
+    logs = job.data.path / "logs"
+    (logs / "version-2").mkdir(parents=True)
+    (logs / "version-2" / "log.1").touch()
+    apart = replace(job, data=replace(job.data, logs=logs))
+    with pytest.raises(faults.DataDirNotEmpty, match=f"{logs} is not empty"):
+        decide(apart, Heartbeat())
+    (job.data.path / "version-2.kept.half-moved").mkdir()
+    caplog.clear()
+    assert Decision(Action.RESTORE) == decide(apart, Heartbeat())
+    what = f"a restore was interrupted while it moved the data in {job.data.path} aside. This one completes that"
+    assert [what] == said(caplog)
+
+
 def test_server_that_only_waited(job: RestoreJob, caplog: pytest.LogCaptureFixture) -> None:
     """The files of a server that had no tree do not stop a restore, and the log says that they are moved aside."""
     caplog.set_level(logging.INFO)

@@ -70,6 +70,10 @@ def decide(job: RestoreJob, heartbeat: Heartbeat, election: float = ELECTION) ->
     move_aside = job.data.holds_data()
     if move_aside:
         _require_replaceable(job, here)
+    elif job.data.is_half_moved():
+        log.info(
+            "a restore was interrupted while it moved the data in %s aside. This one completes that", job.data.path
+        )
     elif job.data.is_used():
         log.info("version-2 in %s holds no data, only what an empty server leaves. It is moved aside", job.data.path)
     joins = bool(seen.serving) or seen.has_newer_data

@@ -5,6 +5,7 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -466,7 +467,7 @@ def test_logs_apart_are_data(apart: DataDir) -> None:
     """Old logs count as data, because ZooKeeper would replay them into the restored tree."""
     write_all(apart.logs / "version-2", {"log.1": b""})
     before = contents(apart.path)
-    with pytest.raises(DataDirNotEmpty, match=r"it holds version-2/log\.1$"):
+    with pytest.raises(DataDirNotEmpty, match=rf"{apart.logs} is not empty, it holds version-2/log\.1$"):
         apart.place(1, writing(b"tree"), "kept")
     assert before == contents(apart.path)
 
@@ -496,6 +497,75 @@ def test_logs_apart_are_kept_aside(apart: DataDir) -> None:
     assert b"transactions" == (apart.logs / kept.name / "log.1").read_bytes()
     assert b"first" == (kept / "snapshot.1").read_bytes()
     assert not (apart.logs / "version-2").exists()
+
+
+class Killed(BaseException):
+    """The process is killed, so nothing that it would do afterwards is done."""
+
+
+def killed_at(rename: int, restoring: Callable[[], object]) -> bool:
+    """Restore, and be killed before the rename of this number, if there are as many."""
+    renames, done = Path.rename, 0
+
+    def counted(path: Path, target: Path) -> Path:
+        nonlocal done
+        if done == rename:
+            raise Killed
+        done += 1
+        return renames(path, target)
+
+    with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+        patch.setattr(Path, "rename", counted)
+        restoring()
+        return False
+    return True
+
+
+OLD = {"snapshot.1": b"first", MARKER: MARK}
+OLD_LOGS = {"log.1": b"transactions"}
+NEW = {"snapshot.2": b"second", MARKER: MARK}
+
+
+def tree_in(directory: Path) -> dict[str, bytes | None]:
+    """What a server would read there."""
+    return contents(directory / "version-2") if (directory / "version-2").exists() else {}
+
+
+@PATIENT
+@given(st.lists(st.integers(0, 4), max_size=4))
+def test_kill_between_both_directories(kills: list[int]) -> None:
+    """However often a restore is killed, no server finds half a tree or a mixed one. A restore completes it."""
+    with TemporaryDirectory() as temporary:
+        volume = DataDir(Path(temporary, "data"), Path(temporary, "logs"))
+        for directory, files in ((volume.path, OLD), (volume.logs, OLD_LOGS)):
+            directory.mkdir()
+            write_all(directory / "version-2", files)
+        for kill in [*kills, 9]:
+            replacing = volume.holds_data()
+
+            def place(replacing: bool = replacing) -> None:
+                volume.place(2, writing(b"second"), "kept", replacing=replacing)
+
+            if not killed_at(kill, place):
+                break
+            found = tree_in(volume.path), tree_in(volume.logs)
+            assert found in [(OLD, OLD_LOGS), ({}, OLD_LOGS), ({}, {})]
+            assert (found == (OLD, OLD_LOGS)) == volume.holds_data()
+            assert volume.is_half_moved() or found != ({}, OLD_LOGS)
+        assert (NEW, {}) == (tree_in(volume.path), tree_in(volume.logs))
+        (kept,) = volume.path.glob("version-2.*")
+        assert (OLD, OLD_LOGS) == (contents(kept), contents(volume.logs / kept.name))
+
+
+def test_logs_without_their_data(apart: DataDir) -> None:
+    """Logs count as data again when a server has written data since their own was moved aside, or was put back."""
+    write_all(apart.path / "version-2.kept.20250101T000000Z.half-moved", OLD)
+    write_all(apart.logs / "version-2", OLD_LOGS)
+    assert (True, False) == (apart.is_half_moved(), apart.holds_data())
+    write_all(apart.path / "version-2", {"snapshot.3": b"since"})
+    assert (False, True) == (apart.is_half_moved(), apart.holds_data())
+    with pytest.raises(DataDirNotEmpty):
+        apart.place(2, writing(b"second"), "kept")
 
 
 def test_missing_logs_are_named(fresh: Path) -> None:

@@ -3,6 +3,10 @@
 ZooKeeper loads the newest readable snapshot in `version-2`, and starts empty if there is none. So the snapshot is
 written to a directory beside it and synced, and then that directory is renamed to `version-2`.
 
+If the logs have a directory of their own, three renames move both aside: the data to a name that says that it is half
+moved, the logs, and the data again. So a process that is killed in between leaves logs without a snapshot, with which
+no server starts, and never a snapshot without its logs, which is an older tree. The next move completes it.
+
 A marker identifies the restore. It is in `version-2` too (ZooKeeper ignores unknown names), so it moves together with
 the data that it describes. Nothing is ever deleted: an existing `version-2` is moved aside, which means renamed. So is
 one that holds no data, because the epochs of an earlier ensemble keep a server from starting, or from joining.
@@ -38,6 +42,12 @@ MARKER = "restore.json"
 JOINED = "restore-joined.json"
 """Beside `version-2`: the member started empty, to take its tree from the cluster of this restore."""
 _PARTIAL = ".version-2.partial"
+_HALF = ".half-moved"
+"""The end of the name of data whose logs may not have been moved aside yet."""
+
+
+Renames = list[tuple[Path, Path]]
+"""Pairs of names, before and after."""
 
 
 def snapshot_file(zxid: int) -> str:
@@ -138,13 +148,18 @@ class DataDir:
         return None
 
     def holds_data(self) -> bool:
-        """Whether there is data of a server or a restore, apart from data that was moved aside."""
+        """Whether there is data of a server or a restore, apart from data that was moved aside, or half of it was."""
         return bool(self._data())
 
     def is_used(self) -> bool:
         """Whether there is anything that `move_aside` moves: data, or what a server without data has left."""
         with self._explaining():
             return bool(self._used())
+
+    def is_half_moved(self) -> bool:
+        """Whether the data was moved aside, and its logs may not have been. `move_aside` completes that."""
+        with self._explaining():
+            return self._half_moved() is not None
 
     def require_no_data(self) -> None:
         """Check that there is no data of a server or a restore.
@@ -154,8 +169,8 @@ class DataDir:
             DataMisplaced: there is data where no server looks for it. The directory may be a wrong one.
         """
         self.require_in_place()
-        if found := self._data():
-            raise DataDirNotEmpty(self.path, found)
+        for directory, found in self._data().items():
+            raise DataDirNotEmpty(directory, found)
 
     def require_in_place(self) -> None:
         """Check that all data is in `version-2`.
@@ -180,23 +195,43 @@ class DataDir:
         if free < size:
             raise DataDirTooSmall(self.path, free, size)
 
-    def move_aside(self, why: str) -> dict[Path, Path]:
-        """Move each `version-2` aside unless it is empty. Returns new names by old ones.
+    def move_aside(self, why: str) -> Renames:
+        """Move each `version-2` aside unless it is empty. Returns what was renamed, in this order.
 
-        It is renamed, with the reason and the time in the name. The logs are renamed first. A snapshot without its logs
-        is only older, but ZooKeeper would replay logs without their snapshot into another one.
+        The new name has the reason and the time, and is the same in both directories.
         """
         name = f"{VERSION_2}.{re.sub(r'[^A-Za-z0-9_-]', '_', why)}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        kept: dict[Path, Path] = {}
+        done: Renames = []
         with self._explaining():
             try:
-                for used in self._used():
-                    kept[used] = used.rename(used.with_name(name))
-                    sync_directory(used.parent)
+                for before, after in self._moves(name):
+                    before.rename(after)
+                    done.append((before, after))
+                    sync_directory(before.parent)
             except OSError:
-                _undo(kept)
+                _undo(done)
                 raise
-        return kept
+        return done
+
+    def _moves(self, name: str) -> Renames:
+        """The renames that move everything aside, under this name or that of a move that was interrupted."""
+        used = self._used()
+        half = self._half_moved()
+        if half:
+            named = half.with_name(half.name.removesuffix(_HALF))
+            logs = [(path, path.with_name(named.name)) for path in used if path.parent == self.logs]
+            return [*logs, (half, named), *((path, path.with_name(name)) for path in used if path.parent == self.path)]
+        if len(used) < 2:
+            return [(path, path.with_name(name)) for path in used]
+        logs_now, data_now = used
+        half, named = data_now.with_name(f"{name}{_HALF}"), data_now.with_name(name)
+        return [(data_now, half), (logs_now, logs_now.with_name(name)), (half, named)]
+
+    def _half_moved(self) -> Path | None:
+        """The data of a move that was interrupted, unless a server has written data since."""
+        if self.logs == self.path or self._names(self.path):
+            return None
+        return max(self.path.glob(f"{VERSION_2}.*{_HALF}"), default=None)
 
     def place(
         self, zxid: int, write: Callable[[BinaryIO], Mapping[str, bytes]], aside: str, *, replacing: bool = False
@@ -262,20 +297,28 @@ class DataDir:
         found = [directory / VERSION_2 for directory in self._directories if os.path.lexists(directory / VERSION_2)]
         return [path for path in found if path.is_symlink() or not path.is_dir() or any(path.iterdir())]
 
-    def _data(self) -> list[str]:
-        """The paths of files with data, from their directory. A `version-2` that is not a directory counts as data."""
-        found = []
+    def _data(self) -> dict[Path, list[str]]:
+        """The files with data, by the directory that their paths are from.
+
+        A `version-2` that is not a directory counts as data. Logs whose data was moved aside do not: they follow it.
+        """
+        found = {}
         with self._explaining():
             for directory in reversed(self._directories):
                 next(directory.iterdir(), None)  # it must be there, and readable
-                path = directory / VERSION_2
-                if path.is_dir():
-                    names = server_data.names_with_data(path)
-                    names += [MARKER] if os.path.lexists(path / MARKER) else []
-                    found += [f"{VERSION_2}/{name}" for name in names]
-                elif os.path.lexists(path):
-                    found.append(VERSION_2)
-        return found
+                if directory == self.path or not self._half_moved():
+                    found[directory] = self._names(directory)
+        return {directory: names for directory, names in found.items() if names}
+
+    @staticmethod
+    def _names(directory: Path) -> list[str]:
+        """The paths of files with data in one of the directories."""
+        path = directory / VERSION_2
+        if not path.is_dir():
+            return [VERSION_2] if os.path.lexists(path) else []
+        names = server_data.names_with_data(path)
+        names += [MARKER] if os.path.lexists(path / MARKER) else []
+        return [f"{VERSION_2}/{name}" for name in names]
 
     def _read(self, path: Path) -> bytes | None:
         with self._explaining():
@@ -324,7 +367,7 @@ def _writing(content: bytes) -> Callable[[BinaryIO], object]:
     return lambda file: file.write(content)
 
 
-def _rename(partial: Path, placed: Path, kept: Mapping[Path, Path]) -> None:
+def _rename(partial: Path, placed: Path, kept: Renames) -> None:
     try:
         partial.rename(placed)
     except OSError:
@@ -332,6 +375,6 @@ def _rename(partial: Path, placed: Path, kept: Mapping[Path, Path]) -> None:
         raise
 
 
-def _undo(kept: Mapping[Path, Path]) -> None:
-    for before, now in kept.items():
+def _undo(done: Renames) -> None:
+    for before, now in reversed(done):
         now.rename(before)
