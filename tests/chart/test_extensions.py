@@ -77,10 +77,9 @@ def test_container_security_context(path: str, component: str) -> None:
 def test_volume_claims() -> None:
     """Volume claims take labels, annotations and a retention policy, and have none by default."""
     claims = one(render(EVERYTHING), "StatefulSet", "our-pulsar-zookeeper")["spec"]
-    (claim,) = claims["volumeClaimTemplates"]
-    assert {"name": "data", "labels": {"a-claim": "label"}, "annotations": {"a-claim": "annotation"}} == claim[
-        "metadata"
-    ]
+    data, logs = (each["metadata"] for each in claims["volumeClaimTemplates"])
+    assert {"name": "data", "labels": {"a-claim": "label"}, "annotations": {"a-claim": "annotation"}} == data
+    assert {"name": "datalog", "labels": {"a-log": "label"}, "annotations": {"a-log": "annotation"}} == logs
     policy = {"whenDeleted": "Delete", "whenScaled": "Retain"}
     assert policy == claims["persistentVolumeClaimRetentionPolicy"]
     claims = one(render(), "StatefulSet", "snpe-pulsar-zookeeper")["spec"]

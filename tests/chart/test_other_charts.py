@@ -96,13 +96,11 @@ def test_values_of_apache(major: int) -> None:
         "components.autorecovery",
         "defaultPulsarImageTag",
         "rbac",
-        "tls",
         "victoria-metrics-k8s-stack",
         "zookeeper.affinity.anti_affinity",
         "zookeeper.configData.PULSAR_PREFIX_tickTime",
         "zookeeper.pdb.usePolicy",
         "zookeeper.podMonitor",
-        "zookeeper.ports.clientTls",
         "zookeeper.probe.startup.enabled",
         "zookeeper.volumes.data.local_storage",
         "zookeeper.volumes.data.name",
@@ -195,7 +193,7 @@ def exists(path: str) -> bool:
 
 
 NAMES = re.compile(
-    r"\b(?:zookeeper|images|monitoring|pulsar_metadata|global)(?:\.[A-Za-z]+)+|\b(?:commonLabels|extraObjects)\b"
+    r"\b(?:tls|(?<!tls\.)zookeeper|images|monitoring|pulsar_metadata|global)(?:\.[A-Za-z]+)+|\b(?:commonLabels|extraObjects)\b"
 )
 
 

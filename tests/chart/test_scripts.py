@@ -41,6 +41,7 @@ def attempt(volume: Path) -> "subprocess.CompletedProcess[str]":
         "POD_NAME": "zk-1",
         "ZOOKEEPER_DATA": str(volume),
         "ZOOKEEPER_DATA_LOG": str(home / "logs"),
+        "ZOOKEEPER_TLS": str(home / "secret"),
         "TMPDIR": str(home),
         "ENSEMBLE_PAUSE": "0.1",
     }
@@ -199,15 +200,15 @@ def test_member_that_joined_without_its_tree(volume: Path, suffix: str) -> None:
 @pytest.fixture
 def logs(volume: Path) -> Path:
     """The volume for transaction logs of the same pod, empty."""
-    apart(volume)
+    append(volume, "log_volume.sh")
     (volume.parent / "logs").mkdir()
     return volume.parent / "logs"
 
 
-def apart(volume: Path) -> None:
-    """Render the scripts with a volume for transaction logs."""
+def append(volume: Path, script: str) -> None:
+    """Render the scripts with an option of the chart."""
     ensemble = volume.parent / "config" / "ensemble.sh"
-    ensemble.write_text(ensemble.read_text() + (CHART / "files" / "log_volume.sh").read_text())
+    ensemble.write_text(ensemble.read_text() + (CHART / "files" / script).read_text())
 
 
 def lose(directory: Path) -> None:
@@ -294,7 +295,7 @@ def test_logs_are_in_the_old_place(volume: Path) -> None:
     """A volume for logs is not added to a member that has its logs beside its data."""
     start(volume)
     (volume / "version-2" / "log.100000001").touch()
-    apart(volume)
+    append(volume, "log_volume.sh")
     assert "holds transaction logs, and zookeeper.volumes.useSeparateDiskForTxlog is true" in refusal(volume)
 
 
@@ -316,3 +317,46 @@ def test_data_since_a_restore_with_a_volume_for_logs(volume: Path, logs: Path) -
     assert has_run not in start(volume)[0]
     (logs / "version-2" / "log.200000001").touch()
     assert has_run in start(volume)[0]
+
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\n"
+KEY = "-----BEGIN PRIVATE KEY-----\n"
+
+
+@pytest.fixture
+def secret(volume: Path) -> Path:
+    """A mounted Secret with a certificate."""
+    append(volume, "tls.sh")
+    directory = volume.parent / "secret"
+    directory.mkdir()
+    (directory / "ca.crt").write_text(CERTIFICATE)
+    (directory / "tls-combined.pem").write_text(KEY + CERTIFICATE)
+    return directory
+
+
+def test_certificates_are_copied_for_zookeeper_alone(volume: Path, secret: Path) -> None:
+    """ZooKeeper finds the files of the Secret when it starts, which no other user can read."""
+    start(volume)
+    copies = volume.parent / "zookeeper-tls"
+    for name in ("ca.crt", "tls-combined.pem"):
+        assert (secret / name).read_text() == (copies / name).read_text()
+        assert 0 == (copies / name).stat().st_mode & 0o077
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("ca.crt", None, "has no ca.crt with a certificate"),
+        ("tls-combined.pem", None, "has no tls-combined.pem with a certificate"),
+        ("tls-combined.pem", KEY, "has no tls-combined.pem with a certificate"),
+        ("tls-combined.pem", KEY.replace("PRIVATE", "EC PRIVATE") + CERTIFICATE, "has no PKCS#8 key"),
+    ],
+)
+def test_secret_that_zookeeper_cannot_read(
+    volume: Path, secret: Path, name: str, content: str | None, said: str
+) -> None:
+    """The log says what the Secret lacks, and the pod does not start."""
+    (secret / name).unlink()
+    if content:
+        (secret / name).write_text(content)
+    assert said in refusal(volume)

@@ -22,6 +22,7 @@ ON = merged(
     *(nested(f"monitoring.{each}.enabled", value=True) for each in yaml.safe_load(VALUES)["monitoring"]),
     *(nested(f"components.{each}", value=True) for each in yaml.safe_load(VALUES)["components"]),
     nested("broker.serviceAccount.create", value=True),
+    nested("zookeeper.volumes.useSeparateDiskForTxlog", value=True),
 )
 
 

@@ -17,6 +17,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 
 from ci.chart import CHART
 from ci.parts.java import java
+from support.certificates import Authority, Certificate
 from support.processes import Process, eventually, free_port
 from support.zookeeper import class_path, quick_start
 
@@ -63,6 +64,21 @@ class Option:
 _PLAIN = Option()
 LOG_VOLUME = Option("dataLogDir={logs}\n", "log_volume.sh")
 """zookeeper.volumes.useSeparateDiskForTxlog."""
+TLS = Option(
+    """secureClientPort={secure}
+secureClientPortAddress={host}
+serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
+sslQuorum=true
+sslQuorumReloadCertFiles=true
+"""
+    + "".join(
+        f"{prefix}{store}.location={{tmp}}/zookeeper-tls/{file}\n{prefix}{store}.type=PEM\n"
+        for prefix in ("ssl.", "ssl.quorum.")
+        for store, file in (("keyStore", "tls-combined.pem"), ("trustStore", "ca.crt"))
+    ),
+    "tls.sh",
+)
+"""tls.zookeeper.enabled."""
 
 
 class Member:
@@ -70,9 +86,9 @@ class Member:
 
     def __init__(self, version: str, directory: Path, ordinal: int, ports: Sequence[int], option: Option) -> None:
         self.ordinal, self.host = ordinal, f"127.0.0.{ordinal + 1}"
-        self.data, self.logs = directory / "data", directory / "logs"
+        self.data, self.logs, self.secret = (directory / name for name in ("data", "logs", "secret"))
         self._config, self.tmp, self._version = directory / "config", directory / "tmp", version
-        follower, election, self._client, admin = ports
+        follower, election, self._client, admin, self._secure = ports
         for made in (self.data, self.logs, self._config, self.tmp, directory / "bin"):
             made.mkdir(parents=True)
         for script in ("start.sh", "ensemble.sh", "probe.sh", "ready.sh"):
@@ -81,6 +97,7 @@ class Member:
             with (self._config / "ensemble.sh").open("a") as file:
                 file.write((CHART / "files" / option.script).read_text())
         values = {"data": self.data, "logs": self.logs, "port": self._client, "host": self.host, "admin": admin}
+        values |= {"tmp": self.tmp, "secure": self._secure}
         (self._config / "zookeeper.conf").write_text((_CONF + option.conf).format(**values))
         line = f"server.{{id}}=127.0.0.{{id}}:{follower}:{election}:{{role}};127.0.0.{{id}}:{self._client}\n"
         (self._config / "member").write_text(line)
@@ -95,6 +112,23 @@ class Member:
     def address(self) -> str:
         """`host:port` for clients."""
         return f"{self.host}:{self._client}"
+
+    @property
+    def secure_address(self) -> str:
+        """`host:port` for clients with TLS."""
+        return f"{self.host}:{self._secure}"
+
+    def give(self, authority: Authority, certificate: Certificate) -> None:
+        """Mount a Secret with a certificate, or replace its content, as the kubelet does."""
+        version = self.secret / f"..{time.monotonic_ns()}"
+        version.mkdir(parents=True)
+        content = {"ca.crt": authority.path, "tls-combined.pem": certificate.both}
+        for name, source in content.items():
+            shutil.copy(source, version / name)
+            if not (self.secret / name).is_symlink():
+                (self.secret / name).symlink_to(f"..data/{name}")
+        (self.secret / "..data_tmp").symlink_to(version.name)
+        (self.secret / "..data_tmp").rename(self.secret / "..data")
 
     @property
     def running(self) -> bool:
@@ -113,6 +147,7 @@ class Member:
             "POD_NAME": f"snpe-pulsar-zookeeper-{self.ordinal}",
             "ZOOKEEPER_DATA": str(self.data),
             "ZOOKEEPER_DATA_LOG": str(self.logs),
+            "ZOOKEEPER_TLS": str(self.secret),
             "TMPDIR": str(self.tmp),
             "ENSEMBLE_PAUSE": "0.3",
             "JAVA": java(),
@@ -181,8 +216,14 @@ class Pods:
 
     def __init__(self, version: str, directory: Path, option: Option = _PLAIN) -> None:
         self._version, self._directory, self._option = version, directory, option
-        self._ports = [free_port() for _ in range(4)]
+        self._ports = [free_port() for _ in range(5)]
         self.members: list[Member] = []
+
+    @property
+    def secure_ports(self) -> list[int]:
+        """The ports of each member with TLS: for clients, and for electing a leader."""
+        _, election, _, _, secure = self._ports
+        return [secure, election]
 
     def plan(self, replicas: int) -> None:
         """Create pods without starting them, and set their number in the values."""

@@ -152,7 +152,7 @@ ZOOKEEPER_SASL_SERVICE: {{ .service | quote }}
 {{/* The ensemble that is backed up and initialised. */}}
 {{- define "pulsar.zookeeper.connect" -}}
 {{- if .Values.components.zookeeper -}}
-{{ include "pulsar.zookeeper.fullname" . }}.{{ include "pulsar.namespace" . }}.svc.{{ .Values.clusterDomain }}:{{ .Values.zookeeper.ports.client }}
+{{ include "pulsar.zookeeper.fullname" . }}.{{ include "pulsar.namespace" . }}.svc.{{ .Values.clusterDomain }}:{{ include "pulsar.zookeeper.clientPort" . }}
 {{- else -}}
 {{ (include "pulsar.connect.parse" .Values.zookeeper.connect | fromJson).address }}
 {{- end -}}

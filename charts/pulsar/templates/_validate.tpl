@@ -6,6 +6,7 @@
 {{- include "pulsar.validate.names" . }}
 {{- include "pulsar.validate.zookeeper" . }}
 {{- include "pulsar.validate.conf" . }}
+{{- include "pulsar.validate.zookeeper.tls" . }}
 {{- include "pulsar.validate.metadata" .Values.pulsar_metadata }}
 {{- include "pulsar.validate.components" . }}
 {{- if .Values.components.zookeeper }}
@@ -48,7 +49,7 @@
 {{- define "pulsar.validate.tls" -}}
 {{- $tls := .Values.zookeeper.customTools.backup.tls | default dict }}
 {{- if and $tls.enabled .Values.components.zookeeper }}
-{{- fail "zookeeper.customTools.backup.tls.enabled and components.zookeeper are both true, but the chart's own members have a plain client port. Set one of them to false" }}
+{{- fail "zookeeper.customTools.backup.tls.enabled and components.zookeeper are both true, but the first is for an ensemble of another chart. Set it to false, and tls.zookeeper.enabled for the chart's own" }}
 {{- end }}
 {{- if and $tls.enabled .Values.initialize }}
 {{- fail "zookeeper.customTools.backup.tls.enabled and initialize are both true, but the Jobs that initialise cannot use TLS. Set initialize to false, and initialise the metadata by the chart that runs the ensemble" }}

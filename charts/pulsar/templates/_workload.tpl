@@ -221,7 +221,7 @@ spec:
           command: [bash, /etc/pulsar/{{ .key }}.sh]
           env:
             - {name: ZOOKEEPER_SERVERS, value: {{ include "pulsar.zookeeper.connect" .root | quote }}}
-            {{- with .options }}
+            {{- with list .options (include "pulsar.zookeeper.client.options" .root) | compact | join " " }}
             - {name: OPTS, value: {{ . | quote }}}
             {{- end }}
             {{- with .env }}
@@ -244,6 +244,9 @@ spec:
             - {name: config, mountPath: /etc/pulsar}
             - {name: logs, mountPath: /pulsar/logs}
             - {name: tmp, mountPath: /tmp}
+            {{- with include "pulsar.zookeeper.client.mount" .root }}
+            {{- . | nindent 12 }}
+            {{- end }}
             {{- with .mounts }}
             {{- . | nindent 12 }}
             {{- end }}
@@ -258,6 +261,9 @@ spec:
           configMap: {name: {{ $name }}}
         - {name: logs, emptyDir: {}}
         - {name: tmp, emptyDir: {}}
+        {{- with include "pulsar.zookeeper.client.volume" .root }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- with .volumes }}
         {{- . | nindent 8 }}
         {{- end }}

@@ -11,6 +11,7 @@ VERIFY: {{ $backup.verify | quote }}
 {{- include "pulsar.tieredStorage.moved" . }}
 WEB_SERVER_PORT: {{ include "pulsar.backup.port" . | quote }}
 ZOOKEEPER_SERVERS: {{ printf "%s%s" (include "pulsar.zookeeper.connect" .) ($backup.chroot | default "") | quote }}
+{{- include "pulsar.zookeeper.client.data" . }}
 {{- with $backup.tls }}
 {{- if .enabled }}
 ZOOKEEPER_TLS: "true"

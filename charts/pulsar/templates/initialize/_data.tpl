@@ -7,7 +7,11 @@ wait.sh: |
   # Waits until the ensemble serves. Without a limit, because the ensemble may wait for its restore.
   servers={{ regexFind "^[^/]*" $servers | squote }}
   until for server in $(tr , ' ' <<< "$servers" | tr -d '[]'); do
+    {{ if include "pulsar.zookeeper.tls" . -}}
+    timeout 10 bash -c ': < "/dev/tcp/$0/$1"' "${server%:*}" "${server##*:}" 2> /dev/null && break  # a Service of members that serve
+    {{- else -}}
     timeout 10 bash /etc/initialize/probe.sh "${server%:*}" "${server##*:}" srvr "^Mode: " 2> /dev/null && break
+    {{- end }}
   done; do
     echo "waiting for ZooKeeper at $servers"
     sleep 5

@@ -48,6 +48,9 @@ template:
           - {name: BOOKIE_CONF, value: /etc/initialize/bookkeeper.conf}
           - {name: PULSAR_MEM, value: {{ .root.Values.pulsar_metadata.memory | quote }}}
           - {name: BOOKIE_MEM, value: {{ .root.Values.pulsar_metadata.memory | quote }}}
+          {{- with include "pulsar.zookeeper.client.env" .root }}
+          {{- . | nindent 10 }}
+          {{- end }}
           {{- with .root.Values.pulsar_metadata.extraEnv }}
           {{- include "pulsar.yaml" . | nindent 10 }}
           {{- end }}
@@ -57,9 +60,15 @@ template:
           - {name: config, mountPath: /etc/initialize}
           - {name: logs, mountPath: /pulsar/logs}
           - {name: tmp, mountPath: /tmp}
+          {{- with include "pulsar.zookeeper.client.mount" .root }}
+          {{- . | nindent 10 }}
+          {{- end }}
     volumes:
       - name: config
         configMap: {name: {{ include "pulsar.fullname" .root }}-initialize}
       - {name: logs, emptyDir: {}}
       - {name: tmp, emptyDir: {}}
+      {{- with include "pulsar.zookeeper.client.volume" .root }}
+      {{- . | nindent 6 }}
+      {{- end }}
 {{- end }}

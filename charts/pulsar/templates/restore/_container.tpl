@@ -17,6 +17,9 @@ restored files.
     {{- . | nindent 4 }}
     {{- end }}
     - {name: spool, mountPath: /tmp}
+    {{- with include "pulsar.zookeeper.client.mount" . }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- include "pulsar.tool.mounts" (dict "root" . "tool" "restore") | nindent 4 }}
     {{- include "pulsar.tieredStorage.mounts" . | nindent 4 }}
     {{- with $restore.extraVolumeMounts }}
@@ -82,6 +85,7 @@ CLUSTER_BROKER_SERVICE_URL: {{ include "pulsar.brokerServiceUrl" . | quote }}
 {{- end }}
 ZOOKEEPER_SERVERS: {{ printf "%s%s" (include "pulsar.zookeeper.members" .) ($restore.chroot | default "") | quote }}
 ZOOKEEPER_ADMIN_PORT: "9990"
+{{- include "pulsar.zookeeper.client.data" . }}
 SPOOL_DIR: /tmp
 ZOOKEEPER_DATA_DIR: /pulsar/data/zookeeper
 {{- with include "pulsar.zookeeper.logs.directory" . }}

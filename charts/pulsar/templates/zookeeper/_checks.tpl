@@ -15,7 +15,8 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- include "pulsar.validate.ports" .Values.zookeeper }}
+{{- $ports := pick .Values.zookeeper.ports "client" (include "pulsar.zookeeper.tls" . | eq "true" | ternary "clientTls" "client") "follower" "http" "leaderElection" }}
+{{- include "pulsar.validate.ports" (dict "ports" $ports "config" .Values.zookeeper.config) }}
 {{- include "pulsar.validate.java" .Values.zookeeper }}
 {{- include "pulsar.validate.juteMaxBuffer" . }}
 {{- include "pulsar.validate.environment" (dict "key" "zookeeper.configData" "values" .Values.zookeeper.configData) }}
@@ -37,10 +38,10 @@
 {{- end }}
 {{- end }}
 
-{{/* Refuses a port that two listeners would share. */}}
+{{/* Refuses a port that two listeners would share. Call with (dict "ports" ports by name "config" zookeeper.config). */}}
 {{- define "pulsar.validate.ports" -}}
 {{- $ports := list 9990 }}
-{{- range $name, $port := pick .ports "client" "follower" "http" "leaderElection" }}
+{{- range $name, $port := .ports }}
 {{- if has (int $port) $ports }}
 {{- fail (printf "zookeeper.ports.%s is %d, and ZooKeeper uses this port for something else. Set another port" $name (int $port)) }}
 {{- end }}
@@ -69,7 +70,7 @@
 {{- $names = append $names .name }}
 {{- end }}
 {{- range $name := $names }}
-{{- if has $name (list "POD_NAME" "PULSAR_ZK_CONF" "ZOOKEEPER_DATA" "ZOOKEEPER_DATA_LOG") }}
+{{- if has $name (list "POD_NAME" "PULSAR_ZK_CONF" "ZOOKEEPER_DATA" "ZOOKEEPER_DATA_LOG" "ZOOKEEPER_TLS") }}
 {{- fail (printf "zookeeper.configData or zookeeper.extraEnv sets %s, which the chart sets itself. Remove it" $name) }}
 {{- end }}
 {{- $setting := trimPrefix "PULSAR_PREFIX_" $name }}

@@ -25,7 +25,7 @@ list (files/ensemble.sh).
 {{- define "pulsar.zookeeper.conf.own" -}}
 {{- $ports := .Values.zookeeper.ports -}}
 {{- $logs := include "pulsar.zookeeper.logs.directory" . -}}
-{{- merge (empty $logs | ternary dict (dict "dataLogDir" $logs)) (dict
+{{- merge (include "pulsar.zookeeper.tls.conf" . | fromJson) (empty $logs | ternary dict (dict "dataLogDir" $logs)) (dict
   "dataDir" "/pulsar/data/zookeeper"
   "clientPort" (toString $ports.client)
   "admin.serverPort" "9990"
@@ -88,14 +88,14 @@ value that zookeeper.config may repeat, and why it can be no other.
 {{- define "pulsar.zookeeper.members" -}}
 {{- range $ordinal := until (int .Values.zookeeper.replicaCount) }}
 {{- if $ordinal }},{{ end }}
-{{- include "pulsar.zookeeper.member" (dict "root" $ "ordinal" $ordinal) }}:{{ $.Values.zookeeper.ports.client }}
+{{- include "pulsar.zookeeper.member" (dict "root" $ "ordinal" $ordinal) }}:{{ include "pulsar.zookeeper.clientPort" $ }}
 {{- end }}
 {{- end }}
 
 {{/* A member's line in the list of members: files/ensemble.sh fills in {id}, {ordinal} and {role}. */}}
 {{- define "pulsar.zookeeper.line" -}}
 {{- $ports := .Values.zookeeper.ports -}}
-server.{id}={{ include "pulsar.zookeeper.member" (dict "root" . "ordinal" "{ordinal}") }}:{{ $ports.follower }}:{{ $ports.leaderElection }}:{role};{{ $ports.client }}
+server.{id}={{ include "pulsar.zookeeper.member" (dict "root" . "ordinal" "{ordinal}") }}:{{ $ports.follower }}:{{ $ports.leaderElection }}:{role};{{ if include "pulsar.zookeeper.tls" . }}127.0.0.1:{{ end }}{{ $ports.client }}
 {{- end }}
 
 {{/*
@@ -109,6 +109,9 @@ member: | {{- include "pulsar.zookeeper.line" . | nindent 2 }}
 {{ . }}: | {{- $.Files.Get (printf "files/%s" .) | nindent 2 }}
 {{- if and (eq . "ensemble.sh") (include "pulsar.zookeeper.logs.directory" $) }}
 {{- $.Files.Get "files/log_volume.sh" | nindent 2 }}
+{{- end }}
+{{- if and (eq . "ensemble.sh") (include "pulsar.zookeeper.tls" $) }}
+{{- $.Files.Get "files/tls.sh" | nindent 2 }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -12,6 +12,7 @@ as the cluster has it, or empty).
 {{- if $now }}
 {{- $files := (lookup "v1" "ConfigMap" (include "pulsar.namespace" .root) (include "pulsar.zookeeper.fullname" .root)).data | default dict }}
 {{- include "pulsar.validate.members.ports" (dict "root" .root "ready" ((.found).status).readyReplicas "now" $files.member) }}
+{{- include "pulsar.validate.members.tls" (dict "root" .root "ready" ((.found).status).readyReplicas "now" (get $files "zookeeper.conf")) }}
 {{- if ne $now $wanted }}
 {{- $change := printf "zookeeper.replicaCount is %d and the running ensemble has %d members" $wanted $now }}
 {{- include "pulsar.validate.members.settled" (dict "change" $change "found" .found "root" .root) }}
