@@ -17,7 +17,15 @@ APART = nested("zookeeper.volumes.useSeparateDiskForTxlog", value=True)
 """Transaction logs on a volume of their own."""
 NAME = "snpe-pulsar-zookeeper"
 FOUND = '(.Files.Get "found.json" | fromJson)'
-CALL = f'{{{{- include "pulsar.validate.volumes" (dict "root" . "found" {FOUND}) }}}}\n'
+
+
+def call(key: str, name: str) -> str:
+    """The check of the volumes of a component."""
+    arguments = f'"root" . "key" "{key}" "name" "{name}" "found" {FOUND}'
+    return f'{{{{- include "pulsar.validate.volumes" (dict {arguments}) }}}}\n'
+
+
+CALL = call("zookeeper", NAME)
 CALL_LEFT = f'{{{{- include "pulsar.validate.logs.left" (dict "root" . "claim" {FOUND}) }}}}\n'
 
 
@@ -26,11 +34,11 @@ def running(*values: dict[str, Any]) -> Manifest:
     return one(render(merged(*values)), "StatefulSet", NAME)
 
 
-def upgrade(directory: Path, found: Manifest, *values: dict[str, Any], call: str = CALL) -> str:
+def upgrade(directory: Path, found: Manifest, *values: dict[str, Any], check: str = CALL) -> str:
     """The chart's refusal to upgrade what was found, empty if there is none."""
     chart = directory / "chart"
     shutil.copytree(CHART, chart)
-    (chart / "templates" / "validate.yaml").write_text(call)
+    (chart / "templates" / "validate.yaml").write_text(check)
     (chart / "found.json").write_text(json.dumps(found))
     return template(merged(*values), 3, chart=chart).stderr
 
@@ -87,7 +95,7 @@ def test_logs_move(then: dict[str, Any], now: dict[str, Any], tmp_path: Path) ->
 def test_logs_left_of_an_earlier_release(values: dict[str, Any], tmp_path: Path, *, refused: bool) -> None:
     """A release that is installed on claims with a volume for logs needs that volume."""
     claim = {"metadata": {"name": f"datalog-{NAME}-0"}}
-    said = upgrade(tmp_path, claim, values, call=CALL_LEFT)
+    said = upgrade(tmp_path, claim, values, check=CALL_LEFT)
     assert refused == (f"PersistentVolumeClaim datalog-{NAME}-0 has transaction logs of an earlier release" in said)
     assert refused == bool(said)
 
@@ -268,3 +276,21 @@ def test_size_is_as_kubernetes_writes_it(size: str, expected: str) -> None:
     """A size has the largest unit that needs no fraction."""
     (claim,) = running(nested(f"{DATA}.size", size))["spec"]["volumeClaimTemplates"]
     assert expected == claim["spec"]["resources"]["requests"]["storage"]
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({}, ""),
+        (nested("bookkeeper.volumes.ledgers.size", "60Gi"), "bookkeeper.volumes.ledgers.size is 60Gi, and StatefulSet"),
+        (nested("bookkeeper.volumes.journal.size", "1Gi"), "A volume cannot shrink. Set it back"),
+        (nested("bookkeeper.volumes.ledgers.storageClassName", "fast"), "class of bookkeeper.volumes.ledgers is"),
+        (nested("bookkeeper.volumes.persistence", value=False), "bookkeeper.volumes.persistence is false, and"),
+    ],
+)
+def test_volumes_of_bookies(now: dict[str, Any], said: str, tmp_path: Path) -> None:
+    """The same for the volumes of bookies."""
+    on, name = nested("components.bookkeeper", value=True), "snpe-pulsar-bookie"
+    found = one(render(on), "StatefulSet", name)
+    refused = upgrade(tmp_path, found, on, now, check=call("bookkeeper", name))
+    assert said in refused if said else refused == ""

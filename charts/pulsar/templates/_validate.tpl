@@ -12,7 +12,7 @@
 {{- if .Values.components.zookeeper }}
 {{- $running := dict "root" . "found" (lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) (include "pulsar.zookeeper.fullname" .)) }}
 {{- include "pulsar.validate.members" $running }}
-{{- include "pulsar.validate.volumes" $running }}
+{{- include "pulsar.validate.volumes" (merge (dict "key" "zookeeper" "name" (include "pulsar.zookeeper.fullname" .)) $running) }}
 {{- include "pulsar.validate.logs.left" (dict "root" . "claim" (lookup "v1" "PersistentVolumeClaim" (include "pulsar.namespace" .) (printf "datalog-%s-0" (include "pulsar.zookeeper.fullname" .)))) }}
 {{- end }}
 {{- include "pulsar.validate.podSpec" (dict "key" "zookeeper" "values" .Values.zookeeper) }}

@@ -11,6 +11,11 @@
 {{- include "pulsar.validate.components.tls" (dict "key" $key "values" $values) }}
 {{- end }}
 {{- end }}
+{{- if .Values.components.bookkeeper }}
+{{- $name := include "pulsar.workload.fullname" (dict "root" . "key" "bookkeeper") }}
+{{- $running := lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) $name }}
+{{- include "pulsar.validate.volumes" (dict "root" . "key" "bookkeeper" "name" $name "found" $running) }}
+{{- end }}
 {{- if .Values.components.broker }}
 {{- include "pulsar.validate.offload" . }}
 {{- end }}

@@ -1,54 +1,55 @@
 {{/*
 Refuses a change of the volumes of a running release. Kubernetes does not change the volume claims of a StatefulSet, and
-its own message does not say what to do. Call with (dict "root" $ "found" the StatefulSet as the cluster has it, or empty).
+its own message does not say what to do. Call with (dict "root" $ "key" zookeeper or bookkeeper "name" of the StatefulSet
+"found" the StatefulSet as the cluster has it, or empty).
 */}}
 {{- define "pulsar.validate.volumes" -}}
-{{- $root := .root }}
 {{- with ((.found).spec) }}
 {{- $claims := .volumeClaimTemplates | default list }}
-{{- $wanted := $root.Values.zookeeper.volumes }}
-{{- $name := include "pulsar.zookeeper.fullname" $root }}
+{{- $wanted := (index $.root.Values $.key).volumes }}
 {{- if ne (empty $claims) (not $wanted.persistence) }}
-{{- fail (printf "zookeeper.volumes.persistence is %t, and StatefulSet %s runs with another value. It cannot change on a running release. Set it back, or start a new release from a backup" $wanted.persistence $name) }}
+{{- fail (printf "%s.volumes.persistence is %t, and StatefulSet %s runs with another value. It cannot change on a running release. Set it back, or start a new release from a backup" $.key $wanted.persistence $.name) }}
 {{- end }}
-{{- include "pulsar.validate.logs.running" (dict "root" $root "claims" $claims "name" $name) }}
+{{- if eq $.key "zookeeper" }}
+{{- include "pulsar.validate.logs.running" (dict "root" $.root "claims" $claims "name" $.name) }}
+{{- end }}
 {{- range $claims }}
-{{- include "pulsar.validate.claim" (dict "root" $root "name" $name "claim" . "volume" .metadata.name) }}
+{{- include "pulsar.validate.claim" (dict "root" $.root "key" $.key "name" $.name "claim" . "volume" .metadata.name) }}
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* Call with (dict "root" $ "name" the StatefulSet's "claim" a claim that it has "volume" the key in zookeeper.volumes). */}}
+{{/* Call as "pulsar.validate.volumes", and with "claim", a claim that the StatefulSet has, and "volume", the key in `volumes`. */}}
 {{- define "pulsar.validate.claim" -}}
-{{- $wanted := index .root.Values.zookeeper.volumes .volume }}
+{{- $wanted := index (index .root.Values .key).volumes .volume }}
 {{- $found := .claim.spec.resources.requests.storage }}
 {{- $difference := subf (include "pulsar.bytes" $wanted.size) (include "pulsar.bytes" $found) }}
 {{- $way := printf "run `kubectl -n %s delete statefulset %s --cascade=orphan`, and upgrade again. The pods keep running. See Growing the volumes in docs/kubernetes.md" (include "pulsar.namespace" .root) .name }}
 {{- if lt $difference 0.0 }}
-{{- fail (printf "zookeeper.volumes.%s.size is %s, and StatefulSet %s has %s. A volume cannot shrink. Set it back" .volume $wanted.size .name $found) }}
+{{- fail (printf "%s.volumes.%s.size is %s, and StatefulSet %s has %s. A volume cannot shrink. Set it back" .key .volume $wanted.size .name $found) }}
 {{- else if gt $difference 0.0 }}
-{{- fail (printf "zookeeper.volumes.%s.size is %s, and StatefulSet %s has %s. Kubernetes does not grow existing volumes by itself. First set the size of each PersistentVolumeClaim %s-%s-<number>. Then %s" .volume $wanted.size .name $found .volume .name $way) }}
+{{- fail (printf "%s.volumes.%s.size is %s, and StatefulSet %s has %s. Kubernetes does not grow existing volumes by itself. First set the size of each PersistentVolumeClaim %s-%s-<number>. Then %s" .key .volume $wanted.size .name $found .volume .name $way) }}
 {{- end }}
 {{- $class := include "pulsar.volumes.class" (dict "root" .root "volume" $wanted) }}
 {{- $now := include "pulsar.volumes.class.field" .claim.spec }}
 {{- if ne $class $now }}
-{{- fail (printf "the storage class of ZooKeeper's volumes (zookeeper.volumes.%s) is %s, and StatefulSet %s has %s. Only new volumes get another class, so you would replace the old volumes one by one afterwards. Set the class back, or %s" .volume (include "pulsar.volumes.class.name" $class) .name (include "pulsar.volumes.class.name" $now) $way) }}
+{{- fail (printf "the storage class of %s.volumes.%s is %s, and StatefulSet %s has %s. Only new volumes get another class, so you would replace the old volumes one by one afterwards. Set the class back, or %s" .key .volume (include "pulsar.volumes.class.name" $class) .name (include "pulsar.volumes.class.name" $now) $way) }}
 {{- end }}
 {{- $claim := .claim }}
 {{- range $key := list "labels" "annotations" }}
 {{- $now := include "pulsar.texts" (index $wanted $key) }}
 {{- if ne $now (include "pulsar.texts" (index $claim.metadata $key)) }}
-{{- fail (printf "zookeeper.volumes.%s.%s are not those that StatefulSet %s has, which Kubernetes does not change. Set them back, or first set them on each PersistentVolumeClaim %s-%s-<number>. Then %s" $.volume $key $.name $.volume $.name $way) }}
+{{- fail (printf "%s.volumes.%s.%s are not those that StatefulSet %s has, which Kubernetes does not change. Set them back, or first set them on each PersistentVolumeClaim %s-%s-<number>. Then %s" $.key $.volume $key $.name $.volume $.name $way) }}
 {{- end }}
 {{- end }}
 {{- end }}
 
 {{/*
-A volume claim of the members, with the fields that Kubernetes would add. Call with (dict "root" $ "name" key in
-zookeeper.volumes).
+A volume claim, with the fields that Kubernetes would add. Without them, tools such as Argo CD always report a difference.
+Call with (dict "root" $ "key" zookeeper or bookkeeper "name" key in `volumes`).
 */}}
-{{- define "pulsar.zookeeper.claim" -}}
-{{- $volume := index .root.Values.zookeeper.volumes .name -}}
+{{- define "pulsar.volumes.claim" -}}
+{{- $volume := index (index .root.Values .key).volumes .name -}}
 - apiVersion: v1
   kind: PersistentVolumeClaim
   metadata:

@@ -51,30 +51,10 @@ readinessProbe: {{- include "pulsar.workload.probe" (dict "path" "/api/v1/bookie
 {{- end }}
 {{- end }}
 
-{{/* With the fields that Kubernetes would add. Without them, tools such as Argo CD always report a difference. */}}
 {{- define "pulsar.bookkeeper.claims" -}}
 {{- if .Values.bookkeeper.volumes.persistence }}
 {{- range $name := list "journal" "ledgers" }}
-{{- $values := get $.Values.bookkeeper.volumes $name }}
-- apiVersion: v1
-  kind: PersistentVolumeClaim
-  metadata:
-    name: {{ $name }}
-    {{- with include "pulsar.texts" $values.labels }}
-    labels: {{- . | nindent 6 }}
-    {{- end }}
-    {{- with include "pulsar.texts" $values.annotations }}
-    annotations: {{- . | nindent 6 }}
-    {{- end }}
-  spec:
-    accessModes: [ReadWriteOnce]
-    {{- with $values.storageClassName | default $.Values.global.storageClass }}
-    {{- include "pulsar.volumes.class.field" (dict "storageClassName" (ternary "" . (eq . "-"))) | nindent 4 }}
-    {{- end }}
-    resources:
-      requests: {storage: {{ include "pulsar.quantity" $values.size | quote }}}
-    volumeMode: Filesystem
-  status: {phase: Pending}
+{{ include "pulsar.volumes.claim" (dict "root" $ "key" "bookkeeper" "name" $name) }}
 {{- end }}
 {{- end }}
 {{- end }}
