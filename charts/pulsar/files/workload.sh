@@ -1,7 +1,7 @@
 # What the scripts of bookies, brokers and proxies share.
 
-# Prints a file of the image with the chart's settings in place of its own. Variables PULSAR_PREFIX_<name> go first.
-# A setting stands once in the result, because BookKeeper reads a repeated one as a list.
+# Prints a configuration file: the image's lines, overridden by the chart's, and both by variables PULSAR_PREFIX_<name>.
+# Each setting is there once, because BookKeeper reads a repeated one as a list.
 configuration() {
   { cat "/etc/pulsar/$1"; env | sed -n 's/^PULSAR_PREFIX_//p'; } | awk '
     { name = $0; sub(/ *=.*/, "", name) }
@@ -11,7 +11,7 @@ configuration() {
   ' - "/pulsar/conf/$1"
 }
 
-# Waits until one of `host:port,host:port…` accepts connections. Each question to ZooKeeper itself starts a Java.
+# Waits until one of `host:port,host:port…` accepts connections. To ask ZooKeeper itself would start a JVM each time.
 wait_for() {
   local server
   until for server in $(tr , ' ' <<< "${2%%/*}" | tr -d '[]'); do

@@ -49,10 +49,10 @@
 {{- define "pulsar.validate.tls" -}}
 {{- $tls := .Values.zookeeper.customTools.backup.tls | default dict }}
 {{- if and $tls.enabled .Values.components.zookeeper }}
-{{- fail "zookeeper.customTools.backup.tls.enabled and components.zookeeper are both true, but the first is for an ensemble of another chart. Set it to false, and tls.zookeeper.enabled for the chart's own" }}
+{{- fail "zookeeper.customTools.backup.tls.enabled and components.zookeeper are both true, but the first is for an ensemble of another chart. Set it to false. For TLS of this chart's ensemble, set tls.zookeeper.enabled to true" }}
 {{- end }}
 {{- if and $tls.enabled .Values.initialize }}
-{{- fail "zookeeper.customTools.backup.tls.enabled and initialize are both true, but the Jobs that initialise cannot use TLS. Set initialize to false, and initialise the metadata by the chart that runs the ensemble" }}
+{{- fail "zookeeper.customTools.backup.tls.enabled and initialize are both true, but the Jobs that initialise cannot use this TLS. Set initialize to false, and initialise the metadata by the chart that runs the ensemble" }}
 {{- end }}
 {{- if and $tls.enabled (not $tls.secretName) }}
 {{- fail "zookeeper.customTools.backup.tls.secretName is empty, but tls.enabled is true. Set it to the name of a Secret with ca.crt" }}

@@ -32,7 +32,8 @@
 {{- fail (printf "%s.configData.%s is set by the chart from other values. Remove it" $.key $name) }}
 {{- end }}
 {{- if and (regexMatch "(?i)(password|secret|secretkey|credential|token|authenticationparameters|authparams)$" $setting) $text (not (regexMatch "^(file:|/|[^:]*:file:|tokenFile:)" $text)) (not (kindIs "invalid" $value)) (not (has $text (list "true" "false"))) }}
-{{- fail (printf "%s.configData.%s is a secret, and would be stored in a ConfigMap. Set it to a file from a Secret in extraVolumes, or use extraEnv with the name PULSAR_PREFIX_%s and a secretKeyRef" $.key $name $setting) }}
+{{- $other := ternary "" (printf ", or use extraEnv with the name PULSAR_PREFIX_%s and a secretKeyRef" $setting) (eq $.key "toolset") }}
+{{- fail (printf "%s.configData.%s is a secret, and would be stored in a ConfigMap. Set it to a file from a Secret in extraVolumes%s" $.key $name $other) }}
 {{- end }}
 {{- if contains "\n" ($text | trim) }}
 {{- fail (printf "%s.configData.%s has several lines. Set it to one line" $.key $name) }}
@@ -49,7 +50,7 @@
 {{- end }}
 {{- range $name := list "pulsarssl" "https" }}
 {{- if and (get ($.values.ports | default dict) $name) (not $certificate) }}
-{{- fail (printf "%s.ports.%s is set, but %s.configData has no tlsCertificateFilePath. Set it to a file from a Secret, or leave the port empty" $.key $name $.key) }}
+{{- fail (printf "%s.ports.%s is set, but %s.configData has no tlsCertificateFilePath. Set tlsCertificateFilePath to a file from a Secret, or leave the port empty" $.key $name $.key) }}
 {{- end }}
 {{- end }}
 {{- end }}

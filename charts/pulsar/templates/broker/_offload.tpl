@@ -73,7 +73,7 @@ request, unless there is only one region.
 {{- fail (printf "broker.storageOffload.region is %q. Set it to the name of a region, such as eu-central-1" $offload.region) }}
 {{- end }}
 {{- if and (eq ($offload.driver | default "") "aws-s3") $offload.serviceEndpoint (not $offload.region) }}
-{{- fail "broker.storageOffload.region is empty, but serviceEndpoint is set. Set the region, us-east-1 if your object store has none" }}
+{{- fail "broker.storageOffload.region is empty, but serviceEndpoint is set. Set it to the region of the bucket, or to us-east-1 if your object store has no regions" }}
 {{- end }}
 {{- $repository := .Values.images.broker.repository | default .Values.images.zookeeper.repository }}
 {{- if and $offload.driver (regexMatch "(^|/)apachepulsar/pulsar$" $repository) }}

@@ -84,7 +84,7 @@ ZOOKEEPER_TLS_KEY: /etc/zookeeper-tls/tls.key
 {{- define "pulsar.validate.zookeeper.tls" -}}
 {{- $tls := .Values.tls.zookeeper }}
 {{- if and $tls.enabled (not .Values.components.zookeeper) }}
-{{- fail "tls.zookeeper.enabled is true, but this release starts no ZooKeeper. Set it to false, and zookeeper.customTools.backup.tls for the ensemble of another chart" }}
+{{- fail "tls.zookeeper.enabled is true, but this release starts no ZooKeeper. Set it to false. For the ensemble of another chart, set zookeeper.customTools.backup.tls" }}
 {{- end }}
 {{- if and $tls.enabled (not $tls.secretName) (not (($tls.certManager).issuerRef).name) }}
 {{- fail "tls.zookeeper.enabled is true, but there is no certificate. Set tls.zookeeper.secretName to a Secret with ca.crt, tls.crt, tls.key and tls-combined.pem, or tls.zookeeper.certManager.issuerRef.name to an issuer of cert-manager" }}
