@@ -53,7 +53,7 @@ def recovery() -> str:
 def coming_from() -> str:
     """The tables of other charts' keys: those with a counterpart here, and those without."""
     moved = ((f"`{key}`", _with_code(way)) for key, way in other_charts.moved().items())
-    absent = ((why, ", ".join(f"`{key}`" for key in keys)) for why, keys in other_charts.absent())
+    absent = ((_with_code(why), ", ".join(f"`{key}`" for key in keys)) for why, keys in other_charts.absent())
     return "\n\n".join(
         (table(("their key", "what to do"), moved), table(("why there is no such key", "their keys"), absent))
     )
