@@ -49,9 +49,9 @@ class Marker:
 
     @property
     def skipped_ids(self) -> int:
-        """How many ledger ids a restore with kept bookies skips besides the margin, from 0 to MAX_SKIP.
+        """How many ledger ids a restore with kept bookies skips after the margin, from 0 to MAX_SKIP.
 
-        Restores that differ in anything skip different numbers, as far as a digest tells them apart.
+        It comes from the digest, so restores with another version, point or setting skip different numbers.
         """
         return int(self.digest[:6], 16) & MAX_SKIP
 

@@ -319,7 +319,7 @@ INFINITE_RETENTION = _switch(
 ZOOKEEPER_DATA_DIR = _path(
     "ZOOKEEPER_DATA_DIR",
     ("restore",),
-    "ZooKeeper's `dataDir`, which is made if it is missing and its parent exists. "
+    "ZooKeeper's `dataDir`, which is created if it is missing and its parent exists. "
     "It must hold no snapshots and logs except those of an earlier restore",
     required_by=("restore",),
 )

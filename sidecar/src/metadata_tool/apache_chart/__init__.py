@@ -1,1 +1,1 @@
-"""Values for a Pulsar that Apache's chart runs: its ZooKeeper is backed up by this project's chart, or restored."""
+"""Values to back up or restore the ZooKeeper of a Pulsar that Apache's chart runs."""

@@ -27,17 +27,21 @@ _SECRET_VALUE = re.compile("://[^/]*@")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what is wanted, a backup or a restore, and the options of both."""
+    """Add the two subcommands, backup and restore, and their options."""
     wanted = parser.add_subparsers(required=True, metavar="backup|restore", dest="wanted")
-    backup = wanted.add_parser("backup", help="values for this project's chart, which backs up that ZooKeeper")
-    restore = wanted.add_parser("restore", help="values for Apache's chart, which restores its ZooKeeper")
+    described = "Print {}. The options repeat what your values of Apache's chart say, such as fullnameOverride."
+    of_backup = "values for this project's chart, to back up ZooKeeper"
+    of_restore = "values for Apache's chart, to restore its ZooKeeper"
+    backup = wanted.add_parser("backup", help=of_backup, description=described.format(of_backup))
+    restore = wanted.add_parser("restore", help=of_restore, description=described.format(of_restore))
     restore.add_argument("point", metavar="RESTORE_POINT", help=f"the address of a backup, or {LATEST}")
     for each in (backup, restore):
         _add_common(each)
     backup.add_argument("--bucket", metavar="ADDRESS", required=True, help="where to keep backups, s3a://bucket[/path]")
-    restore.add_argument("--bucket", metavar="ADDRESS", default="", help=f"where {LATEST} is looked up")
-    for each, what in ((backup, "how backups are named"), (restore, f"of the backups among which is {LATEST}")):
-        each.add_argument("--prefix", default=_PREFIX, help=f"BACKUP_PREFIX, {what} (default: {_PREFIX})")
+    restore.add_argument("--bucket", metavar="ADDRESS", default="", help=f"where the backups are, for {LATEST}")
+    for each, more in ((backup, ""), (restore, f", for {LATEST}")):
+        what = f"BACKUP_PREFIX, with which the names of backups begin{more} (default: {_PREFIX})"
+        each.add_argument("--prefix", default=_PREFIX, help=what)
     restore.add_argument("--restore-version", metavar="VERSION", default="1", help="RESTORE_VERSION (default: 1)")
     restore.add_argument("--replicas", metavar="NUMBER", default="3", help="zookeeper.replicaCount (default: 3)")
     restore.add_argument("--bookies-kept", action="store_true", help="the bookies still have their disks")
@@ -58,7 +62,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", default="", help=f"the image of this program (default: {_IMAGE})")
     keys = "a Secret with the keys of the object store (default: a role of the service account)"
     parser.add_argument("--secret", metavar="NAME", default="", help=keys)
-    parser.add_argument("--endpoint", metavar="URL", default="", help="an object store that is not Amazon's")
+    parser.add_argument("--endpoint", metavar="URL", default="", help="address of an object store that is not Amazon's")
     parser.add_argument("--region", default="", help="the region of the bucket")
 
 
@@ -66,7 +70,7 @@ def values(options: argparse.Namespace) -> str:
     """The values as YAML, with a comment that says what they are for.
 
     Raises:
-        SettingError: an option is wrong. The message has its name, or that of the variable that it sets.
+        SettingError: an option is wrong. The message names the option, or the variable that it sets.
     """
     release = Release.checked(
         options.release,
@@ -98,8 +102,8 @@ def _backup(options: argparse.Namespace, release: Release) -> str:
     )
     _require_bucket(Settings(made.environment()).serve().store.location)
     head = (
-        f"Backs up the ZooKeeper of Apache's release {release.name}, by a release of this project's chart.",
-        f"Save this: helm install -n {release.namespace} -f backup.yaml metadata charts/pulsar",
+        f"For this project's chart: back up the ZooKeeper of the release {release.name} of Apache's chart.",
+        f"Save this as backup.yaml, and run helm install -n {release.namespace} -f backup.yaml metadata charts/pulsar",
     )
     return _commented(head, dump(made.values()))
 
@@ -126,9 +130,9 @@ def _restore(options: argparse.Namespace, release: Release) -> str:
     job = Settings(made.environment()).restore()
     _require_bucket(job.wanted.location)
     head = (
-        f"Restores {job.described} into the ZooKeeper of Apache's release {release.name}.",
-        "If your own values have zookeeper.additionalCommand, extraVolumes or initContainers, add them to these here.",
-        f"Save this: helm install -n {release.namespace} … -f restore.yaml {release.name} apache/pulsar",
+        f"For Apache's chart: restore {job.described} into the ZooKeeper of the release {release.name}.",
+        "If your own values have zookeeper.additionalCommand, extraVolumes or initContainers, add them to those below.",
+        f"Save this as restore.yaml, and add -f restore.yaml after your own values when you install {release.name}.",
     )
     return _commented(head, dump(made.values()))
 
@@ -141,11 +145,11 @@ def _variables(pairs: Iterable[str]) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         if not equals or name not in known:
             raise SettingError(
-                "an --env is not NAME=VALUE with the name of a restore's variable",
-                "Set it to one that `metadata-tool restore --help` shows",
+                "an --env is not NAME=VALUE, or NAME is not a variable of a restore",
+                "Set NAME to a variable that `metadata-tool restore --help` shows",
             )
         if _SECRET_NAME.search(name) or _SECRET_VALUE.search(value):
-            raise SettingError(f"{name} is secret", "Add it to the printed values by hand, with a secretKeyRef")
+            raise SettingError(f"{name} holds a secret", "Add it to the printed values by hand, with a secretKeyRef")
         if not value.isprintable():
             raise SettingError(f"{name} has characters that cannot be printed", "Set it to text without them")
         found[name] = value
@@ -159,9 +163,9 @@ def _replicas(text: str) -> int:
 
 
 def _require_bucket(location: Location) -> None:
-    """Refuse a directory, which pods do not have."""
+    """Refuse a directory, because the pods cannot read it."""
     if location.scheme == "file":
-        raise SettingError(f"{location} is a directory", "Name a bucket, s3a://bucket[/path], because pods read it")
+        raise SettingError(f"{location} is a directory", "Use a bucket, s3a://bucket[/path], which the pods can reach")
 
 
 def _commented(head: Iterable[str], text: str) -> str:

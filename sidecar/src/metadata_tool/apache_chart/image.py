@@ -25,7 +25,7 @@ class Image:
         """The parts of `repository[:tag][@sha256:…]`.
 
         Raises:
-            SettingError: it is no such name.
+            SettingError: the text is not such a name.
         """
         match = _NAME.fullmatch(text)
         if not match:

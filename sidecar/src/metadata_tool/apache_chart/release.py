@@ -1,4 +1,4 @@
-"""A release of Apache's chart: how that chart names what belongs to ZooKeeper. Read from its templates, 4.7.0."""
+"""A release of Apache's chart: the names of its ZooKeeper's objects. Source: the templates of version 4.7.0."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ ADMIN_PORT = 9990
 JUTE_MAXBUFFER = 10_485_760
 """Pulsar's start script sets it, for servers and clients."""
 USER, GROUP = 10_000, 0
-"""Who ZooKeeper runs as in Pulsar's image."""
+"""The user and group of ZooKeeper in Pulsar's image."""
 VOLUME, DATA_DIR, LOG_DIR = "/pulsar/data", "/pulsar/data/zookeeper", "/pulsar/data-log"
 """Where the volume of the data is mounted, ZooKeeper's `dataDir` in it, and the volume that is its `dataLogDir`."""
 CERTIFICATES, AUTHORITIES = "/pulsar/certs/zookeeper", "/pulsar/certs/ca"
@@ -47,10 +47,10 @@ class Release:
     def checked(
         cls, name: str, namespace: str, *, fullname: str, domain: str, prefix: str, tls: bool, before_4_6: bool = False
     ) -> "Release":
-        """A release whose names Kubernetes takes.
+        """A release whose names are valid in Kubernetes.
 
         Raises:
-            SettingError: it does not. The message has the option.
+            SettingError: a name is not valid. The message names the option.
         """
         longest = _LONGEST_NAME - len(f"-{_HEADLESS}")
         _check("--release", name, _LABEL, _LONGEST_RELEASE, "the name of a helm release")
@@ -81,7 +81,7 @@ class Release:
     def service(self) -> str:
         """The address for clients, with the chroot.
 
-        With TLS, it is the name within the namespace: before 4.6.1, certificates have no other one of the Service.
+        With TLS, it is the short name within the namespace, because certificates before 4.6.1 have no other one.
         """
         return f"{self.members if self.tls else self._host(self.members)}:{self.port}{self.prefix}"
 
@@ -112,7 +112,7 @@ class Release:
 
     @property
     def client_certificate(self) -> str:
-        """The Secret with the certificate of clients that are tools: ca.crt, tls.crt and tls.key."""
+        """The Secret with the client certificate of the toolset: ca.crt, tls.crt and tls.key."""
         return f"{self.name}-tls-toolset"
 
     def _host(self, service: str) -> str:
@@ -120,7 +120,7 @@ class Release:
 
 
 def _fullname(release: str) -> str:
-    """What names begin with: the release's name, with that of the chart unless it is a part of it."""
+    """How names begin: the release's name, and then the chart's, unless the first contains the second."""
     return release if CHART in release else f"{release}-{CHART}"
 
 

@@ -1,4 +1,4 @@
-"""Values that let Apache's chart restore its ZooKeeper: an init container, its volumes, and what members run first."""
+"""Values with which Apache's chart restores its ZooKeeper: an init container, its volumes, and a start command."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,7 +116,7 @@ class RestoreValues:
 
 
 def _tls() -> dict[str, str]:
-    """The members' own certificate, with which they are also clients."""
+    """The variables for TLS, with the members' own certificate as the client's."""
     return {
         "ZOOKEEPER_TLS": "true",
         "ZOOKEEPER_TLS_CA": f"{AUTHORITIES}/ca.crt",
@@ -126,5 +126,5 @@ def _tls() -> dict[str, str]:
 
 
 def _unexpanded(value: str) -> str:
-    """A value in which Kubernetes expands nothing."""
+    """The value, escaped so that Kubernetes expands no $(NAME) in it."""
     return value.replace("$", "$$")

@@ -1,6 +1,6 @@
-"""What a member runs before its ZooKeeper starts, so that others recognise which restore it is from.
+"""The command that a member runs before its ZooKeeper starts, so that others see which restore it comes from.
 
-It is `zookeeper.additionalCommand` of Apache's chart: one line for `sh`, which that chart runs before
+It is the value `zookeeper.additionalCommand` of Apache's chart: one line for `sh`, which runs before
 `OPTS="… $OPTS" exec bin/pulsar zookeeper`.
 """
 
@@ -14,8 +14,9 @@ _POINT = "A-Za-z0-9:/._=+@,-"
 def start_command(data_dir: str) -> str:
     """The command, for members with this data directory.
 
-    A member that joined has the data of its marker only after it has taken the tree, and an empty server saves
-    snapshot.0 before that. HAS_RUN is not set, because empty members have a vote in this ensemble.
+    The marker of a member that joins (JOINED) counts only once the member has the ensemble's tree. Until then, it has
+    no snapshot, or only the snapshot.0 of an empty server. The property HAS_RUN is not set, because in this chart empty
+    members have a vote, too.
     """
     point = rf's|^  "restorePoint": "([{_POINT}]*)",$|-D{probe.POINT}=\1|p'
     return " ".join(

@@ -1,4 +1,4 @@
-"""Writes values as YAML for people: nested blocks, with what is short on one line."""
+"""Writes values as readable YAML: nested blocks, and short collections on one line."""
 
 import json
 import re
@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 Value = str | int | list["Value"] | dict[str, "Value"]
 
 _WIDTH = 100
-"""Characters of a collection that is written on one line."""
+"""The most characters of a collection that is written on one line."""
 _PLAIN = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./-]|:(?=[A-Za-z0-9/]))*|[0-9]+(?:m|Mi|Gi)")
-"""Strings that mean themselves without quotes, except those in _WORDS."""
+"""Strings that need no quotes in YAML, except those in _WORDS."""
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 

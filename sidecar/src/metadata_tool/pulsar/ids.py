@@ -26,12 +26,12 @@ MARGIN = 1_000_000
 ledgers may be in the bucket or on a bookie's disk. The margin is less than a thousandth of all short ids."""
 
 MAX_SKIP = (1 << 24) - 1
-"""The most ids that a restore skips besides, if the bookies were kept: less than a hundredth of all short ids.
+"""The most ids that a restore skips in addition, if the bookies were kept: less than a hundredth of all short ids.
 
-Bookies have the ledgers of every cluster that was restored before from the same backup, or from one that is little
-older. If an id came again and the broker crashed, the next broker would take the old entries for those of the new
-ledger (LedgerRecoveryOp.doRecoveryRead). So each restore skips another number of ids, by chance: if brokers created
-10,000 ledgers after each of two restores, some have equal ids with a probability of a thousandth."""
+Such bookies still have the ledgers that brokers created after an earlier restore of the same backup, or of a slightly
+older one. If a new ledger got the id of one of these and its broker crashed, the next broker would take the old entries
+for entries of the new ledger (LedgerRecoveryOp.doRecoveryRead). So each restore skips a different, pseudo-random number
+of ids. If brokers create 10,000 ledgers after each of two restores, ids overlap with a probability of about 0.001."""
 
 MAX_ID = ((1 << 31) - 3) << 32
 """Higher ids are ignored: no counter has allocated them, and the next id must be possible."""
@@ -66,7 +66,7 @@ class Counter:
 def next_counter(highest: int, *, long: bool, skip: int = 0) -> Counter:
     """The counter after a restore. `highest` is the highest id in use (-1: none), `long` if LONG_ROOT exists.
 
-    Besides the margin, `skip` ids are left out (up to MAX_SKIP).
+    After the margin, `skip` more ids are left out (up to MAX_SKIP).
     """
     floor = highest + MARGIN + skip
     if not long and floor + 2 <= _IDS_PER_COUNTER:

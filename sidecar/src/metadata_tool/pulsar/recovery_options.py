@@ -65,7 +65,7 @@ class RecoveryOptions:
     def plan(self, summary: TreeSummary, zxid: int, time: int, skip: int = 0) -> RecoveryPlan:
         """What the recovery does. Changed znodes get this zxid and time (epoch ms).
 
-        If the bookies were kept, `skip` ledger ids are left out, which other restores of this tree may have used.
+        If the bookies were kept, `skip` more ledger ids are left out, which earlier restores may have used.
 
         Raises:
             ClusterNameDiffers: the saved tree belongs to a cluster with another name, and is not to be renamed or

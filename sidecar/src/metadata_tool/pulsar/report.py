@@ -13,10 +13,11 @@ from metadata_tool.pulsar.tree_facts import TreeFacts
 MAX_NAMESPACES = 200
 """Namespaces that have a line of their own in the text."""
 HELD_COLLECTION = {"gcWaitTime": "315360000000", "minorCompactionInterval": "-1", "majorCompactionInterval": "-1"}
-"""Settings of bookies that collect no garbage. They wait for ten years, in ms, and a compaction may not come earlier.
+"""Settings with which bookies collect no garbage for ten years (in ms), and compact nothing.
 
-The first run comes `gcWaitTime` after a bookie's start, or up to twice that. The sum of both must fit into 63 bits, or
-it comes at once (GarbageCollectorThread.getModInitialDelay).
+A compaction interval must not be shorter than `gcWaitTime`. The first collection comes one to two times `gcWaitTime`
+after a bookie's start. Twice that must fit into 63 bits, or it comes at once
+(GarbageCollectorThread.getModInitialDelay).
 """
 
 

@@ -209,7 +209,7 @@ RULES = (
         "id counters",
         (ids.SHORT_COUNTER, ids.LONG_COUNTER),
         f"Set {ids.MARGIN:,} above the highest id in any ledger, list of ledgers or cursor. "
-        f"With bookies-kept, up to {ids.MAX_SKIP:,} more, another number in each restore.",
+        f"With bookies-kept, up to {ids.MAX_SKIP:,} more, a different number for each restore.",
         "A ledger id that is allocated twice ends a topic's list of ledgers at that ledger. The data behind it cannot "
         "be read.",
         _raise_counter,

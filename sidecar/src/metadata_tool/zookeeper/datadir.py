@@ -69,7 +69,7 @@ class DataDir:
     def locked(self) -> Iterator[None]:
         """Lock the directory against other restores during the block.
 
-        It is made if its parent exists, as a server would, and removed again if it is still empty after the block.
+        A missing directory is created if its parent exists, and removed again if it is still empty after the block.
 
         Raises:
             DataDirLocked: another process has locked it.
@@ -90,13 +90,13 @@ class DataDir:
             os.close(directory)
 
     def _make(self) -> bool:
-        """Make the directory if it is missing, with owner, group and mode of its parent. Returns whether it was."""
+        """Create the directory if it is missing, with owner, group and mode of its parent. Returns whether it was."""
         if os.path.lexists(self.path):
             return False
         with _opened(self.path.parent) as parent:
             try:
                 os.mkdir(self.path.name, 0o700, dir_fd=parent)
-            except FileExistsError:  # another restore was quicker
+            except FileExistsError:  # another restore has just created it
                 return False
             made = os.open(self.path.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
             try:
