@@ -262,7 +262,7 @@ class DataDirNotEmpty(ToolError):
 
 
 class DataDirUnusable(ToolError):
-    """The ZooKeeper data directory cannot be written. It is missing, read-only or full"""
+    """The ZooKeeper data directory cannot be written. It is read-only or full, or cannot be created"""
 
     exit_code = 41
 
