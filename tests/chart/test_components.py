@@ -102,6 +102,20 @@ def test_limit_of_znodes() -> None:
     assert options("bookie").endswith("-Djute.maxbuffer=20971520")
 
 
+def test_own_options_of_java() -> None:
+    """Options in configData.OPTS are added to those of the chart."""
+    values = merged(ALL, OFFLOAD, nested("broker.storageOffload.serviceEndpoint", "https://s3.example.com"))
+    found = container(render(merged(values, nested("broker.configData.OPTS", "-Da=b"))), "broker")["env"]
+    assert {"name": "OPTS", "value": "-Djclouds.regions=eu-central-1 -Da=b"} in found
+
+
+def test_configuration_store_of_its_own() -> None:
+    """Brokers may have another configuration store than the ensemble."""
+    own = nested("broker.configData.configurationMetadataStoreUrl", "zk:global:2181")
+    found = conf(render(merged(ALL, own)), "broker", "broker.conf")
+    assert "zk:global:2181" == found["configurationMetadataStoreUrl"]
+
+
 @pytest.mark.parametrize(("bookies", "expected"), [(1, "1"), (3, None)])
 def test_quorums_fit_the_bookies(bookies: int, expected: str | None) -> None:
     """With one bookie, topics have one copy. With more, the quorums are those of Pulsar."""
@@ -268,6 +282,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         merged(OFFLOAD, nested("broker.storageOffload.region", "eu -Dx")),
         'broker.storageOffload.region is "eu -Dx"',
+    ),
+    (
+        merged(
+            {"components": {"zookeeper": False}, "zookeeper": {"connect": "zk-0:2281"}},
+            nested("zookeeper.customTools.backup", {"enable": True, "tls": {"enabled": True, "secretName": "tls"}}),
+        ),
+        "bookkeeper.configData.OPTS has no options for TLS to ZooKeeper. Set it to",
     ),
     ({"components": {"zookeeper": False}}, "zookeeper.connect is empty, but components.zookeeper is false"),
     (nested("broker.extraPodSpec.containers", []), "broker.extraPodSpec.containers would replace the chart's own"),

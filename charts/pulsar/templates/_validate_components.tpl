@@ -9,6 +9,7 @@
 {{- include "pulsar.validate.settings" (dict "root" $root "key" $key) }}
 {{- include "pulsar.validate.components.ports" (dict "key" $key "ports" (include "pulsar.workload.ports" (dict "root" $root "key" $key) | fromJson)) }}
 {{- include "pulsar.validate.components.tls" (dict "key" $key "values" $values) }}
+{{- include "pulsar.validate.components.ensemble" (dict "root" $root "key" $key "values" $values) }}
 {{- end }}
 {{- end }}
 {{- if .Values.components.bookkeeper }}
@@ -24,7 +25,7 @@
 {{/* Refuses settings that the chart sets itself, and secrets. Call as "pulsar.workload". */}}
 {{- define "pulsar.validate.settings" -}}
 {{- $own := include (printf "pulsar.%s.settings" .key) .root | fromJson }}
-{{- $free := list "managedLedgerDefaultEnsembleSize" "managedLedgerDefaultWriteQuorum" "managedLedgerDefaultAckQuorum" "brokerServiceUrl" "webServiceUrl" "brokerServiceURL" "brokerWebServiceURL" }}
+{{- $free := list "configurationMetadataStoreUrl" "managedLedgerDefaultEnsembleSize" "managedLedgerDefaultWriteQuorum" "managedLedgerDefaultAckQuorum" "brokerServiceUrl" "webServiceUrl" "brokerServiceURL" "brokerWebServiceURL" }}
 {{- range $name, $value := (index .root.Values .key).configData }}
 {{- $setting := trimPrefix "PULSAR_PREFIX_" $name }}
 {{- $text := include "pulsar.number" $value }}
@@ -52,6 +53,18 @@
 {{- if and (get ($.values.ports | default dict) $name) (not $certificate) }}
 {{- fail (printf "%s.ports.%s is set, but %s.configData has no tlsCertificateFilePath. Set tlsCertificateFilePath to a file from a Secret, or leave the port empty" $.key $name $.key) }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+Refuses pods that would speak to an ensemble of another chart without TLS, if that has TLS. Their options of Java are the
+user's, because the Secret is that of the other chart.
+*/}}
+{{- define "pulsar.validate.components.ensemble" -}}
+{{- $tls := (.root.Values.zookeeper.customTools.backup.tls | default dict).enabled }}
+{{- $options := toJson (list .values.configData .values.extraEnv) }}
+{{- if and $tls (ne .key "proxy") (not .values.extraEnvFrom) (not (contains "zookeeper.client.secure=true" $options)) }}
+{{- fail (printf "zookeeper.customTools.backup.tls.enabled is true, but %s.configData.OPTS has no options for TLS to ZooKeeper. Set it to those in docs/kubernetes.md (TLS of ZooKeeper), and mount the certificate by %s.extraVolumes" .key .key) }}
 {{- end }}
 {{- end }}
 

@@ -221,7 +221,7 @@ spec:
           command: [bash, /etc/pulsar/{{ .key }}.sh]
           env:
             - {name: ZOOKEEPER_SERVERS, value: {{ include "pulsar.zookeeper.connect" .root | quote }}}
-            {{- with list .options (include "pulsar.zookeeper.client.options" .root) | compact | join " " }}
+            {{- with list .options (include "pulsar.zookeeper.client.options" .root) ($values.configData | default dict).OPTS | compact | join " " }}
             - {name: OPTS, value: {{ . | quote }}}
             {{- end }}
             {{- with .env }}
