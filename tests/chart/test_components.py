@@ -359,3 +359,61 @@ def test_wait_for_a_port() -> None:
         check=False,
     )
     assert (124, "waiting for ZooKeeper at 127.0.0.1:1,[::1]:1/chroot\n") == (done.returncode, done.stdout)
+
+
+def test_shell_of_a_bookie() -> None:
+    """`bin/bookkeeper shell` in a bookie's pod asks this cluster."""
+    assert {"name": "BOOKIE_CONF", "value": "/tmp/bookkeeper.conf"} in container(render(ALL), "bookie")["env"]
+
+
+def bookie(directory: Path, *, cookie: bool, volumes: tuple[str, ...]) -> str:
+    """What bookkeeper.sh says, in a pod whose volumes have data, until it starts the bookie or waits."""
+    for folder in ("bin", "tmp", "conf", *(f"data/bookkeeper/{name}/current" for name in volumes)):
+        (directory / folder).mkdir(parents=True)
+    for name in volumes:
+        (directory / f"data/bookkeeper/{name}/current/VERSION").touch()
+    for name in ("bookkeeper.sh", "workload.sh"):
+        text = (CHART / "files" / name).read_text()
+        for place, own in (
+            ("/tmp", "tmp"),
+            ("/etc/pulsar", "conf"),
+            ("/pulsar/conf", "conf"),
+            ("/pulsar/data", "data"),
+        ):
+            text = text.replace(f"{place}/", f"{{here}}/{own}/")
+        (directory / name).write_text(text.replace("{here}", str(directory)))
+    (directory / "conf/bookkeeper.conf").write_text("bookiePort=3181\n")
+    for name, line in {
+        "bin/bookkeeper": f'[ "$2" != cookie_get ] || {str(cookie).lower()}',
+        "bin/pulsar": 'echo "started $1"',
+        "bin/hostname": "echo bookie-0",
+        "bin/timeout": "true",
+    }.items():
+        (directory / name).write_text(f"#!/bin/bash\n{line}\n")
+        (directory / name).chmod(0o755)
+    done = subprocess.run(
+        ["/usr/bin/timeout", "2", "bash", "bookkeeper.sh"],
+        cwd=directory,
+        env={"PATH": f"{directory}/bin:/usr/bin:/bin", "ZOOKEEPER_SERVERS": "zk:2181"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("cookie", "volumes", "said"),
+    [
+        (False, (), "started bookie\n"),
+        (True, ("journal", "ledgers"), "started bookie\n"),
+        (True, (), "bookie bookie-0:3181 had data, but these of its volumes are empty: journal ledgers."),
+        (True, ("journal",), "but these of its volumes are empty: ledgers."),
+        (True, ("ledgers",), "but these of its volumes are empty: journal."),
+    ],
+)
+def test_a_bookie_that_lost_a_volume_waits(
+    tmp_path: Path, *, cookie: bool, volumes: tuple[str, ...], said: str
+) -> None:
+    """It starts if both of its volumes have its data, or if it is new."""
+    assert said in bookie(tmp_path, cookie=cookie, volumes=volumes)
