@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from ci.chart import CHART
-from support.helm import Manifest, merged, names, nested, one, refusal, render
+from support.helm import Manifest, merged, names, nested, one, refusal, refused_upgrade, render
 
 ALL: dict[str, Any] = {"components": dict.fromkeys(("bookkeeper", "broker", "proxy", "toolset"), True)}
 COMPONENTS = ("bookie", "broker", "proxy", "toolset")
 S3 = {"driver": "aws-s3", "bucket": "offloads", "region": "eu-central-1", "secret": "offload-keys"}
 OFFLOAD = {"images": {"broker": {"repository": "apachepulsar/pulsar-all"}}, "broker": {"storageOffload": S3}}
 KEPT = nested("zookeeper.customTools.restore.scope", "bookies-kept")
+COLLECT = "zookeeper.customTools.restore.collectGarbage"
+HELD_ALWAYS = nested("bookkeeper.configData.gcWaitTime", 315_360_000_000)
 
 
 def conf(manifests: list[Manifest], component: str, file: str) -> dict[str, str]:
@@ -364,6 +366,48 @@ def test_wait_for_a_port() -> None:
 def test_shell_of_a_bookie() -> None:
     """`bin/bookkeeper shell` in a bookie's pod asks this cluster."""
     assert {"name": "BOOKIE_CONF", "value": "/tmp/bookkeeper.conf"} in container(render(ALL), "bookie")["env"]
+
+
+def test_hold_is_visible() -> None:
+    """`kubectl get statefulsets -L garbage-collection` shows the hold, and no pod restarts for the label."""
+    held = one(render(merged(ALL, KEPT)), "StatefulSet", "snpe-pulsar-bookie")
+    assert "held" == held["metadata"]["labels"]["garbage-collection"]
+    assert "garbage-collection" not in held["spec"]["template"]["metadata"]["labels"]
+    assert "garbage-collection" not in one(render(ALL), "StatefulSet", "snpe-pulsar-bookie")["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        (KEPT, {}, "bookies hold garbage collection since a restore with scope bookies-kept"),
+        (KEPT, KEPT, ""),
+        (KEPT, nested(COLLECT, value=True), ""),
+        (KEPT, merged(KEPT, nested(COLLECT, value=True)), ""),
+        ({}, {}, ""),
+        (HELD_ALWAYS, HELD_ALWAYS, ""),
+    ],
+)
+def test_hold_is_not_lifted_by_chance(tmp_path: Path, then: dict[str, Any], now: dict[str, Any], said: str) -> None:
+    """Who only removes the values of a restore does not want the bookies to delete ledgers."""
+    found = one(render(merged(ALL, then)), "ConfigMap", "snpe-pulsar-bookie")
+    call = '{{- include "pulsar.validate.hold" (dict "root" . "found" (.Files.Get "found.json" | fromJson)) }}\n'
+    refused = refused_upgrade(tmp_path, found, call, merged(ALL, now))
+    assert said in refused if said else not refused
+
+
+@pytest.mark.parametrize(
+    ("version", "collect", "said"),
+    [(1, True, ""), (2, True, "collectGarbage is true since the restore with version 1"), (2, False, "")],
+)
+def test_each_restore_is_held(tmp_path: Path, *, version: int, collect: bool, said: str) -> None:
+    """Whoever lifted the hold after one restore does not lose later ledgers in the next."""
+    point = "s3a://bucket/backup-1623721488825.tar.gz"
+    restore = nested("zookeeper.customTools.restore", {"enable": True, "restorePoint": point, "scope": "bookies-kept"})
+    found = one(render(merged(ALL, restore)), "StatefulSet", "snpe-pulsar-zookeeper")
+    now = nested("zookeeper.customTools.restore", {"restoreVersion": version, "collectGarbage": collect})
+    call = '{{- include "pulsar.validate.hold" (dict "root" . "restored" (.Files.Get "found.json" | fromJson)) }}\n'
+    refused = refused_upgrade(tmp_path, found, call, merged(ALL, restore, now))
+    assert said in refused if said else not refused
 
 
 def bookie(directory: Path, *, cookie: bool, volumes: tuple[str, ...]) -> str:

@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ci.chart import CHART
-from support.helm import Manifest, containers, merged, nested, one, refusal, render, template
+from support.helm import Manifest, containers, merged, nested, one, refusal, refused_upgrade, render
 
 DATA = "zookeeper.volumes.data"
 LOGS = "zookeeper.volumes.datalog"
@@ -36,11 +34,7 @@ def running(*values: dict[str, Any]) -> Manifest:
 
 def upgrade(directory: Path, found: Manifest, *values: dict[str, Any], check: str = CALL) -> str:
     """The chart's refusal to upgrade what was found, empty if there is none."""
-    chart = directory / "chart"
-    shutil.copytree(CHART, chart)
-    (chart / "templates" / "validate.yaml").write_text(check)
-    (chart / "found.json").write_text(json.dumps(found))
-    return template(merged(*values), 3, chart=chart).stderr
+    return refused_upgrade(directory, found, check, merged(*values))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The chart rendered by a real helm, as `helm install` would, and checked against Kubernetes' own schemas."""
 
 import contextlib
+import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,6 +94,15 @@ def render(
 def template(values: Values, major: int, chart: Path = CHART) -> "subprocess.CompletedProcess[str]":
     """`helm template`, whatever comes of it."""
     return _template(major, values, (), "snpe", chart)
+
+
+def refused_upgrade(directory: Path, found: Manifest, call: str, values: Values) -> str:
+    """What a validation says of values. The chart is copied, so that `found.json` is what a cluster would have."""
+    chart = directory / "chart"
+    shutil.copytree(CHART, chart)
+    (chart / "templates" / "validate.yaml").write_text(call)
+    (chart / "found.json").write_text(json.dumps(found))
+    return template(values, 3, chart=chart).stderr
 
 
 def refusal(values: Values, major: int, release: str = "snpe") -> str:

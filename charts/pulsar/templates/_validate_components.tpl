@@ -16,6 +16,9 @@
 {{- $name := include "pulsar.workload.fullname" (dict "root" . "key" "bookkeeper") }}
 {{- $running := lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) $name }}
 {{- include "pulsar.validate.volumes" (dict "root" . "key" "bookkeeper" "name" $name "found" $running) }}
+{{- $found := lookup "v1" "ConfigMap" (include "pulsar.namespace" .) $name }}
+{{- $restored := lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) (include "pulsar.zookeeper.fullname" .) }}
+{{- include "pulsar.validate.hold" (dict "root" . "found" $found "restored" $restored) }}
 {{- end }}
 {{- if .Values.components.broker }}
 {{- include "pulsar.validate.offload" . }}

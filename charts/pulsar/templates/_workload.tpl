@@ -164,7 +164,7 @@ httpGet: {path: {{ .path }}, port: http}
 
 {{/*
 A StatefulSet. Call also with "service", the name of the Service from which the pods have their host names, with
-"replicas", and with what the component has besides: "options" of Java, "account", and as YAML "container" (ports and
+"replicas", and with what the component has besides: "labels" of the StatefulSet, "options" of Java, "account", and as YAML "container" (ports and
 probes), "env", "mounts" and their "volumes", "claims" and "spec".
 */}}
 {{- define "pulsar.workload.statefulset" -}}
@@ -179,7 +179,7 @@ probes), "env", "mounts" and their "volumes", "claims" and "spec".
 apiVersion: apps/v1
 kind: StatefulSet
 metadata:
-  {{- include "pulsar.metadata" (merge (dict "name" $name) $component) | nindent 2 }}
+  {{- include "pulsar.metadata" (merge (dict "name" $name "labels" (.labels | default dict)) $component) | nindent 2 }}
   {{- with $values.statefulsetAnnotations }}
   annotations: {{- include "pulsar.texts" . | nindent 4 }}
   {{- end }}

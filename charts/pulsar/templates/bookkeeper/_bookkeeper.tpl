@@ -28,6 +28,32 @@ intervals may not be shorter.
 {{- end -}}
 {{- end }}
 
+{{/* Labels of the StatefulSet, so that `kubectl get statefulsets -L garbage-collection` shows the hold. */}}
+{{- define "pulsar.bookkeeper.labels" -}}
+{{- if ne "{}" (include "pulsar.bookkeeper.hold" .) -}}
+garbage-collection: held
+{{- end -}}
+{{- end }}
+
+{{/*
+Refuses to lift the hold by removing the values of the restore, which is what one does after a restore, or by a value
+that is left from an earlier restore. Call with (dict "root" $ "found" the ConfigMap of the bookies as the cluster has it,
+"restored" the StatefulSet of ZooKeeper as the cluster has it). Both may be empty.
+*/}}
+{{- define "pulsar.validate.hold" -}}
+{{- $held := "gcWaitTime=315360000000" -}}
+{{- $now := include "pulsar.workload.conf" (dict "root" .root "key" "bookkeeper") -}}
+{{- $before := get ((.found).data | default dict) "bookkeeper.conf" | default "" -}}
+{{- $restore := .root.Values.zookeeper.customTools.restore -}}
+{{- $version := get (((.restored).metadata).labels | default dict) "restore-version" | default "" -}}
+{{- if and $version $restore.enable (eq $restore.scope "bookies-kept") $restore.collectGarbage (ne $version (include "pulsar.number" $restore.restoreVersion)) }}
+{{- fail (printf "zookeeper.customTools.restore.collectGarbage is true since the restore with version %s, and bookies would delete what the next restore does not know. Set it to false" $version) }}
+{{- end }}
+{{- if and (contains $held $before) (not (contains $held $now)) (not $restore.collectGarbage) }}
+{{- fail "the bookies hold garbage collection since a restore with scope bookies-kept, and these values would lift the hold. Set zookeeper.customTools.restore.scope to bookies-kept again. When you have checked the cluster, set zookeeper.customTools.restore.collectGarbage to true, and bookies delete the ledgers that the restored tree does not know" }}
+{{- end }}
+{{- end }}
+
 {{- define "pulsar.bookkeeper.container" -}}
 ports:
   - {name: bookie, containerPort: {{ .Values.bookkeeper.ports.bookie }}}
