@@ -363,6 +363,18 @@ def test_wait_for_a_port() -> None:
     assert (124, "waiting for ZooKeeper at 127.0.0.1:1,[::1]:1/chroot\n") == (done.returncode, done.stdout)
 
 
+def test_brokers_are_reached_inside() -> None:
+    """The addresses in the metadata may be those of the proxies, so a proxy that used them would call itself."""
+    outside = {"brokerServiceUrl": "pulsar+ssl://example.com:6651", "webServiceUrl": "https://example.com"}
+    manifests = render(merged(ALL, nested("pulsar_metadata", outside)))
+    inside = "snpe-pulsar-broker.default.svc.cluster.local"
+    proxy, toolset = conf(manifests, "proxy", "proxy.conf"), conf(manifests, "toolset", "client.conf")
+    assert {f"pulsar://{inside}:6650/"} == {proxy["brokerServiceURL"], toolset["brokerServiceUrl"]}
+    assert {f"http://{inside}:8080/"} == {proxy["brokerWebServiceURL"], toolset["webServiceUrl"]}
+    elsewhere = merged(nested("components.proxy", value=True), nested("pulsar_metadata", outside))
+    assert outside["brokerServiceUrl"] == conf(render(elsewhere), "proxy", "proxy.conf")["brokerServiceURL"]
+
+
 def test_shell_of_a_bookie() -> None:
     """`bin/bookkeeper shell` in a bookie's pod asks this cluster."""
     assert {"name": "BOOKIE_CONF", "value": "/tmp/bookkeeper.conf"} in container(render(ALL), "bookie")["env"]

@@ -45,6 +45,20 @@
 {{- .Values.pulsar_metadata.brokerServiceUrl | default (printf "pulsar://%s:%d/" (include "pulsar.broker" .) (int .Values.broker.ports.pulsar)) -}}
 {{- end }}
 
+{{/*
+Where the release's own pods reach the brokers. The addresses above may be those of the proxies, for clients outside. If
+another chart runs the brokers, they are all there is.
+*/}}
+{{- define "pulsar.internal.webServiceUrl" -}}
+{{- $inside := printf "http://%s:%d/" (include "pulsar.broker" .) (int .Values.broker.ports.http) -}}
+{{- .Values.components.broker | ternary $inside (include "pulsar.webServiceUrl" .) -}}
+{{- end }}
+
+{{- define "pulsar.internal.brokerServiceUrl" -}}
+{{- $inside := printf "pulsar://%s:%d/" (include "pulsar.broker" .) (int .Values.broker.ports.pulsar) -}}
+{{- .Values.components.broker | ternary $inside (include "pulsar.brokerServiceUrl" .) -}}
+{{- end }}
+
 {{/* Labels that select a component's pods. Call with (dict "root" $ "component" name). */}}
 {{- define "pulsar.selector" -}}
 app: pulsar

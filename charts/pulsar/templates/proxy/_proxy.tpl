@@ -4,8 +4,8 @@
 {{- define "pulsar.proxy.settings" -}}
 {{- $settings := dict
   "clusterName" (include "pulsar.clusterName" .)
-  "brokerServiceURL" (include "pulsar.brokerServiceUrl" .)
-  "brokerWebServiceURL" (include "pulsar.webServiceUrl" .)
+  "brokerServiceURL" (include "pulsar.internal.brokerServiceUrl" .)
+  "brokerWebServiceURL" (include "pulsar.internal.webServiceUrl" .)
   "servicePort" (toString .Values.proxy.ports.pulsar)
   "webServicePort" (toString .Values.proxy.ports.http)
   "statusFilePath" "/pulsar/logs/status"

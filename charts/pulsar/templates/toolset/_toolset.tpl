@@ -2,7 +2,7 @@
 
 {{/* Lines of client.conf. */}}
 {{- define "pulsar.toolset.settings" -}}
-{{- dict "brokerServiceUrl" (include "pulsar.brokerServiceUrl" .) "webServiceUrl" (include "pulsar.webServiceUrl" .) | toJson }}
+{{- dict "brokerServiceUrl" (include "pulsar.internal.brokerServiceUrl" .) "webServiceUrl" (include "pulsar.internal.webServiceUrl" .) | toJson }}
 {{- end }}
 
 {{/* Where the commands in bin/ find their configuration. */}}
