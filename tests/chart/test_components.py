@@ -251,6 +251,7 @@ def test_monitors() -> None:
         assert {endpoint["port"] for endpoint in endpoints} <= ports
 
 
+OF_BOOKIES = ("bookieId", "advertisedAddress", "useShortHostName", "journalDirectories")
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         nested("broker.configData.metadataStoreUrl", "zk:elsewhere"),
@@ -268,7 +269,25 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         nested("proxy.configData.brokerClientTlsKeyStorePassword", "abc"),
         "proxy.configData.brokerClientTlsKeyStorePassword is a secret",
     ),
+    (nested("broker.configData.AZURE_STORAGE_ACCESS_KEY", "abc"), "AZURE_STORAGE_ACCESS_KEY is a secret"),
+    (nested("broker.configData.basicAuthConf", "data:;base64,YTpi"), "broker.configData.basicAuthConf is a secret"),
     (nested("broker.configData.a", "one\ntwo"), "broker.configData.a has several lines"),
+    *(
+        (nested(f"bookkeeper.configData.{name}", "a"), f"bookkeeper.configData.{name} is set by the chart")
+        for name in OF_BOOKIES
+    ),
+    (
+        merged(KEPT, nested("bookkeeper.extraEnv", [{"name": "PULSAR_PREFIX_gcWaitTime", "value": "1"}])),
+        "bookkeeper.extraEnv sets PULSAR_PREFIX_gcWaitTime, which the chart sets",
+    ),
+    (
+        nested("broker.extraEnv", [{"name": "PULSAR_PREFIX_metadataStoreUrl", "value": "zk:elsewhere"}]),
+        "broker.extraEnv sets PULSAR_PREFIX_metadataStoreUrl, which the chart sets",
+    ),
+    (
+        nested("broker.configData.managedLedgerDefaultEnsembleSize", 4),
+        "broker.configData.managedLedgerDefaultEnsembleSize is 4, but bookkeeper.replicaCount is 3",
+    ),
     (nested("broker.ports.http", 6650), "are both 6650"),
     (nested("proxy.ports.https", 8443), "proxy.ports.https is set, but proxy.configData has no tlsCertificateFilePath"),
     (nested("broker.component", "bookie"), "broker.component is bookie, and another part of the release"),
@@ -420,6 +439,35 @@ def test_each_restore_is_held(tmp_path: Path, *, version: int, collect: bool, sa
     call = '{{- include "pulsar.validate.hold" (dict "root" . "restored" (.Files.Get "found.json" | fromJson)) }}\n'
     refused = refused_upgrade(tmp_path, found, call, merged(ALL, restore, now))
     assert said in refused if said else not refused
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "tlsCertFile:/etc/tls/tls.crt,tlsKeyFile:/etc/tls/tls.key",
+        '{"tlsCertFile":"/etc/tls/tls.crt","tlsKeyFile":"/etc/tls/tls.key"}',
+        '{"privateKey":"file:///etc/key.json","issuerUrl":"https://example.com/oauth/token","audience":"urn:a"}',
+        '{"saslJaasClientSectionName":"PulsarClient", "serverType":"broker"}',
+    ],
+)
+def test_parameters_that_name_files(value: str) -> None:
+    """Parameters of a login that name only files are no secrets."""
+    assert render(merged(ALL, nested("broker.configData.brokerClientAuthenticationParameters", value)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{"userId":"a","password":"b"}',
+        '{"privateKey":"data:application/json;base64,e30=","issuerUrl":"https://example.com"}',
+        '{"clientSecret": "b"}',
+        "keyStoreType:JKS,keyStorePath:/a,keyStorePassword:b",
+    ],
+)
+def test_parameters_with_secrets(value: str) -> None:
+    """Parameters of a login that contain a secret are refused."""
+    values = merged(ALL, nested("broker.configData.brokerClientAuthenticationParameters", value))
+    assert "brokerClientAuthenticationParameters is a secret" in refusal(values, 3)
 
 
 def bookie(directory: Path, *, cookie: bool, volumes: tuple[str, ...]) -> str:

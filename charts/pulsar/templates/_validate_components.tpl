@@ -22,20 +22,44 @@
 {{- end }}
 {{- if .Values.components.broker }}
 {{- include "pulsar.validate.offload" . }}
+{{- include "pulsar.validate.quorums" . }}
 {{- end }}
 {{- end }}
 
-{{/* Refuses settings that the chart sets itself, and secrets. Call as "pulsar.workload". */}}
+{{/* Refuses more bookies for a ledger than there are, because no broker could write. */}}
+{{- define "pulsar.validate.quorums" -}}
+{{- $bookies := int .Values.bookkeeper.replicaCount }}
+{{- range $name, $value := .Values.broker.configData }}
+{{- if and $.Values.components.bookkeeper (eq (trimPrefix "PULSAR_PREFIX_" $name) "managedLedgerDefaultEnsembleSize") (gt (include "pulsar.number" $value | atoi) $bookies) }}
+{{- fail (printf "broker.configData.%s is %s, but bookkeeper.replicaCount is %d, so topics could not write. Set it to %d at most" $name (include "pulsar.number" $value) $bookies $bookies) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/*
+Refuses settings that the chart sets itself, and secrets. Call as "pulsar.workload". A bookie whose id or journal changed
+would come back without its data.
+*/}}
 {{- define "pulsar.validate.settings" -}}
 {{- $own := include (printf "pulsar.%s.settings" .key) .root | fromJson }}
 {{- $free := list "configurationMetadataStoreUrl" "managedLedgerDefaultEnsembleSize" "managedLedgerDefaultWriteQuorum" "managedLedgerDefaultAckQuorum" "brokerServiceUrl" "webServiceUrl" "brokerServiceURL" "brokerWebServiceURL" }}
+{{- if eq .key "bookkeeper" }}
+{{- range list "bookieId" "advertisedAddress" "useShortHostName" "journalDirectories" }}{{ $_ := set $own . "" }}{{ end }}
+{{- end }}
+{{- $hold := eq .key "bookkeeper" | ternary (include "pulsar.bookkeeper.hold" .root | fromJson) dict }}
+{{- range (index .root.Values .key).extraEnv }}
+{{- $setting := trimPrefix "PULSAR_PREFIX_" .name }}
+{{- if and (ne $setting .name) (or (hasKey $own $setting) (hasKey $hold $setting)) (not (has $setting $free)) }}
+{{- fail (printf "%s.extraEnv sets %s, which the chart sets from other values. Remove it" $.key .name) }}
+{{- end }}
+{{- end }}
 {{- range $name, $value := (index .root.Values .key).configData }}
 {{- $setting := trimPrefix "PULSAR_PREFIX_" $name }}
 {{- $text := include "pulsar.number" $value }}
 {{- if and (hasKey $own $setting) (not (has $setting $free)) (not (kindIs "invalid" $value)) (ne $text (get $own $setting)) }}
 {{- fail (printf "%s.configData.%s is set by the chart from other values. Remove it" $.key $name) }}
 {{- end }}
-{{- if and (regexMatch "(?i)(password|secret|secretkey|credential|token|authenticationparameters|authparams)$" $setting) $text (not (regexMatch "^(file:|/|[^:]*:file:|tokenFile:)" $text)) (not (kindIs "invalid" $value)) (not (has $text (list "true" "false"))) }}
+{{- if and (regexMatch "(?i)(password|secret|secretkey|credential|access_?key|basicauthconf|token|authenticationparameters|authparams)$" $setting) $text (not (include "pulsar.namesFiles" (dict "setting" $setting "text" $text))) (not (kindIs "invalid" $value)) (not (has $text (list "true" "false"))) }}
 {{- $other := ternary "" (printf ", or use extraEnv with the name PULSAR_PREFIX_%s and a secretKeyRef" $setting) (eq $.key "toolset") }}
 {{- fail (printf "%s.configData.%s is a secret, and would be stored in a ConfigMap. Set it to a file from a Secret in extraVolumes%s" $.key $name $other) }}
 {{- end }}
@@ -44,6 +68,18 @@
 {{- end }}
 {{- end }}
 {{- include "pulsar.validate.environment" (dict "key" (printf "%s.configData" .key) "values" (index .root.Values .key).configData) }}
+{{- end }}
+
+{{/*
+Whether the value of a setting for secrets only says where they are, such as the parameters of a login by certificates.
+Call with (dict "setting" name "text" value). Nothing if it may be a secret.
+*/}}
+{{- define "pulsar.namesFiles" -}}
+{{- $login := regexMatch "(?i)(parameters|params)$" .setting -}}
+{{- $secret := regexMatch "(?i)(password|secret|token)\"?\\s*:|data:" .text -}}
+{{- if or (regexMatch "^(file:|/|[^:]*:file:|tokenFile:)" .text) (and $login (not $secret) (regexMatch "^([{]|tls(Cert|Key)File:)" .text)) -}}
+true
+{{- end -}}
 {{- end }}
 
 {{/* Refuses a port with TLS without a certificate, because no pod would start. */}}
