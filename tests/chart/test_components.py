@@ -394,6 +394,13 @@ def test_brokers_are_reached_inside() -> None:
     assert outside["brokerServiceUrl"] == conf(render(elsewhere), "proxy", "proxy.conf")["brokerServiceURL"]
 
 
+def test_brokers_of_another_chart_reach_the_bookies() -> None:
+    """Without brokers of this release, the bookies take connections of the clients that the values name."""
+    values = merged(nested("components.bookkeeper", value=True), nested("networkPolicy.enabled", value=True))
+    rules = one(render(values), "NetworkPolicy", "snpe-pulsar-bookie")["spec"]["ingress"]
+    assert {"podSelector": {}} in rules[0]["from"]
+
+
 def test_shell_of_a_bookie() -> None:
     """`bin/bookkeeper shell` in a bookie's pod asks this cluster."""
     assert {"name": "BOOKIE_CONF", "value": "/tmp/bookkeeper.conf"} in container(render(ALL), "bookie")["env"]

@@ -121,7 +121,7 @@ spec:
 
 {{/*
 A NetworkPolicy. Call also with "clients", the keys of the components that connect. Other clients of brokers and proxies
-are those of networkPolicy.clients.
+are those of networkPolicy.clients, and so are those of bookies if another chart runs the brokers.
 */}}
 {{- define "pulsar.workload.networkPolicy" -}}
 {{- $policy := .root.Values.networkPolicy -}}
@@ -143,7 +143,7 @@ spec:
         - podSelector:
             matchLabels: {{- include "pulsar.selector" (dict "root" $.root "component" (index $.root.Values .).component) | nindent 14 }}
         {{- end }}
-        {{- if ne .key "bookkeeper" }}
+        {{- if or (ne .key "bookkeeper") (not .root.Values.components.broker) }}
         {{- with $policy.clients }}
         {{- include "pulsar.yaml" . | nindent 8 }}
         {{- end }}
