@@ -37,8 +37,10 @@ def taken(spec: Manifest, kind: str, resource: str) -> int:
 
 def test_every_container_has_requests_and_limits() -> None:
     """Each container of each pod that the chart can start has both, of CPU and of memory."""
-    found = {each["name"]: each["resources"] for _, spec in pods(render(VALUES)) for each in containers(spec)}
-    assert {"zookeeper", "restore", "backup", "test", "init", "bookie-init"} == set(found)
+    started = merged(VALUES, nested("components", dict.fromkeys(("bookkeeper", "broker", "proxy", "toolset"), True)))
+    found = {each["name"]: each["resources"] for _, spec in pods(render(started)) for each in containers(spec)}
+    components = {"zookeeper", "bookie", "broker", "proxy", "toolset"}
+    assert components | {"restore", "backup", "test", "init", "bookie-init"} == set(found)
     for name, resources in found.items():
         assert [{"cpu", "memory"}] * 2 == [set(resources[kind]) for kind in ("requests", "limits")], name
 
