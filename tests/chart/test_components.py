@@ -270,6 +270,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "proxy.configData.brokerClientTlsKeyStorePassword is a secret",
     ),
     (nested("broker.configData.AZURE_STORAGE_ACCESS_KEY", "abc"), "AZURE_STORAGE_ACCESS_KEY is a secret"),
+    (nested("broker.configData.brokerServicePortTls", 6651), "configData.brokerServicePortTls is set by the chart"),
+    (nested("proxy.configData.servicePortTls", 6651), "configData.servicePortTls is set by the chart"),
     (nested("broker.configData.basicAuthConf", "data:;base64,YTpi"), "broker.configData.basicAuthConf is a secret"),
     (nested("broker.configData.a", "one\ntwo"), "broker.configData.a has several lines"),
     *(

@@ -43,8 +43,10 @@ would come back without its data.
 {{- define "pulsar.validate.settings" -}}
 {{- $own := include (printf "pulsar.%s.settings" .key) .root | fromJson }}
 {{- $free := list "configurationMetadataStoreUrl" "managedLedgerDefaultEnsembleSize" "managedLedgerDefaultWriteQuorum" "managedLedgerDefaultAckQuorum" "brokerServiceUrl" "webServiceUrl" "brokerServiceURL" "brokerWebServiceURL" }}
-{{- if eq .key "bookkeeper" }}
-{{- range list "bookieId" "advertisedAddress" "useShortHostName" "journalDirectories" }}{{ $_ := set $own . "" }}{{ end }}
+{{- $ids := list "bookieId" "advertisedAddress" "useShortHostName" "journalDirectories" }}
+{{- $ports := list "brokerServicePortTls" "servicePortTls" "webServicePortTls" }}
+{{- range ternary $ids $ports (eq .key "bookkeeper") }}
+{{- $_ := set $own . (get $own . | default "") }}
 {{- end }}
 {{- $hold := eq .key "bookkeeper" | ternary (include "pulsar.bookkeeper.hold" .root | fromJson) dict }}
 {{- range (index .root.Values .key).extraEnv }}
