@@ -451,6 +451,24 @@ def test_each_restore_is_held(tmp_path: Path, *, version: int, collect: bool, sa
 
 
 @pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        (3, 3, ""),
+        (3, 2, ""),
+        (3, 5, ""),
+        (3, 1, "bookkeeper.replicaCount is 1, and 3 bookies run. "),
+    ],
+)
+def test_bookies_are_removed_one_by_one(tmp_path: Path, then: int, now: int, said: str) -> None:
+    """All copies of a ledger may be on two bookies that are removed at once."""
+    count = "bookkeeper.replicaCount"
+    found = one(render(merged(ALL, nested(count, then))), "StatefulSet", "snpe-pulsar-bookie")
+    call = '{{- include "pulsar.validate.bookies" (dict "root" . "found" (.Files.Get "found.json" | fromJson)) }}\n'
+    refused = refused_upgrade(tmp_path, found, call, merged(ALL, nested(count, now)))
+    assert said in refused if said else not refused
+
+
+@pytest.mark.parametrize(
     "value",
     [
         "tlsCertFile:/etc/tls/tls.crt,tlsKeyFile:/etc/tls/tls.key",

@@ -16,6 +16,7 @@
 {{- $name := include "pulsar.workload.fullname" (dict "root" . "key" "bookkeeper") }}
 {{- $running := lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) $name }}
 {{- include "pulsar.validate.volumes" (dict "root" . "key" "bookkeeper" "name" $name "found" $running) }}
+{{- include "pulsar.validate.bookies" (dict "root" . "found" $running) }}
 {{- $found := lookup "v1" "ConfigMap" (include "pulsar.namespace" .) $name }}
 {{- $restored := lookup "apps/v1" "StatefulSet" (include "pulsar.namespace" .) (include "pulsar.zookeeper.fullname" .) }}
 {{- include "pulsar.validate.hold" (dict "root" . "found" $found "restored" $restored) }}
@@ -23,6 +24,18 @@
 {{- if .Values.components.broker }}
 {{- include "pulsar.validate.offload" . }}
 {{- include "pulsar.validate.quorums" . }}
+{{- end }}
+{{- end }}
+
+{{/*
+Refuses to remove several bookies at once, because all copies of a ledger could be on them. Call with (dict "root" $ "found"
+the StatefulSet as the cluster has it, or empty).
+*/}}
+{{- define "pulsar.validate.bookies" -}}
+{{- $now := int (((.found).spec).replicas) }}
+{{- $wanted := int .root.Values.bookkeeper.replicaCount }}
+{{- if gt (sub $now $wanted) 1 }}
+{{- fail (printf "bookkeeper.replicaCount is %d, and %d bookies run. Ledgers whose copies are all on removed bookies could not be read. Set it to %d, and decommission that bookie before you remove the next one. See Bookies in docs/pulsar.md" $wanted $now (sub $now 1)) }}
 {{- end }}
 {{- end }}
 
