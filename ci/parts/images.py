@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ci.parts.cache import PartMissing, cached, digest, run
 from ci.parts.go import versitygw
-from ci.parts.pulsar import distribution
+from ci.parts.pulsar import distribution, offloaders
 
 _SIDECAR = Path(__file__).parents[2] / "sidecar"
 _DEBIAN = "bookworm"
@@ -57,7 +57,7 @@ def metadata_tool() -> Image:
 
 
 def pulsar() -> Image:
-    """Pulsar's distribution in /pulsar with a Java runtime. Mount what it writes to, such as /pulsar/logs.
+    """Pulsar's distribution with its offloaders in /pulsar, and a Java runtime. Mount what it writes to.
 
     Raises:
         PartMissing: it cannot be built.
@@ -67,6 +67,7 @@ def pulsar() -> Image:
         packages = ["bash", "openjdk-17-jre-headless", "ca-certificates"]
         container = buildah("from", buildah.base(packages, "localhost/java:1")).strip()
         buildah("add", "--chown", "0:0", container, str(distribution()), "/pulsar")
+        buildah("add", "--chown", "0:0", container, str(offloaders()), "/pulsar/offloaders")
         buildah("config", "--workingdir", "/pulsar", "--user", "10000:0", "--cmd", "bash", container)
         buildah("commit", container, name)
 
@@ -87,6 +88,27 @@ def s3() -> Image:
         buildah("commit", container, name)
 
     return _image("s3", [Path(__file__).with_name("go.py")], make)
+
+
+def client() -> Image:
+    """Python with Pulsar's client, for programs that a test brings along.
+
+    Raises:
+        PartMissing: it cannot be built.
+    """
+    lock = Path(__file__).with_name("client.lock")
+
+    def make(buildah: "_Buildah", name: str) -> None:
+        packages = ["python3", "python3-venv", "ca-certificates", "libstdc++6"]
+        container = buildah("from", buildah.base(packages, "localhost/base:1")).strip()
+        buildah("copy", container, str(lock), "/opt/client.lock")
+        buildah("run", container, "--", "python3", "-m", "venv", "/opt/client")
+        install = ["pip", "install", "--no-cache-dir", "--require-hashes", "--requirement", "/opt/client.lock"]
+        buildah("run", *buildah.pip_options(), container, "--", "/opt/client/bin/python", "-m", *install)
+        buildah("config", "--env", "PATH=/opt/client/bin:/usr/bin:/bin", "--user", "10003:10003", container)
+        buildah("commit", container, name)
+
+    return _image("pulsar-client", [lock], make)
 
 
 class _Buildah:

@@ -31,6 +31,15 @@ def distribution(version: str = NEWEST) -> Path:
     return _fetched(_SERVER, version, ("bin/", "conf/", "lib/"))
 
 
+def offloaders(version: str = NEWEST) -> Path:
+    """A folder with the offloader for S3 and what speaks its protocol: 60 MB.
+
+    Raises:
+        PartMissing: it cannot be fetched.
+    """
+    return _fetched(_OFFLOADER, version, ("offloaders/tiered-storage-jcloud-",)) / "offloaders"
+
+
 def with_offloader(version: str = NEWEST) -> Path:
     """The same, with `offloaders/` beside them, where namespaces' own policies look for it: 60 MB more.
 
@@ -38,7 +47,6 @@ def with_offloader(version: str = NEWEST) -> Path:
         PartMissing: it cannot be fetched.
     """
     server = distribution(version)
-    offloader = _fetched(_OFFLOADER, version, ("offloaders/tiered-storage-jcloud-",))
 
     def make(target: Path) -> None:
         for small in (
@@ -47,7 +55,7 @@ def with_offloader(version: str = NEWEST) -> Path:
         ):  # bin/pulsar uses the folder above its own as Pulsar's, with symbolic links resolved
             shutil.copytree(server / small, target / small)
         (target / "lib").symlink_to(server / "lib")
-        (target / "offloaders").symlink_to(offloader / "offloaders")
+        (target / "offloaders").symlink_to(offloaders(version))
 
     return cached(f"pulsar-with-offloader-{version}", make)
 
