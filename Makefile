@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE # else each process of the tests compiles all o
 # Unit tests make thousands of small directories: in memory, where the system has such a file system.
 IN_MEMORY := $(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm)
 
-.PHONY: help install demo test soak test-unit test-integration test-cluster test-pulsar bench lint format docs mutants protos lock clean
+.PHONY: help install demo test soak test-unit test-integration test-cluster test-pulsar test-disaster bench lint format docs mutants protos lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ test-cluster: install ## The chart on the Kubernetes cluster of the current kube
 
 test-pulsar: install ## A disaster on a real Pulsar: brokers, bookies and ZooKeeper are lost, all offloaded data is read again
 	@$(PYTEST) --exitfirst --timeout 1800 -s tests/disaster/$(PULSAR)
+
+test-disaster: install ## A whole Pulsar on the cluster of the current kubeconfig is lost, with messages (DISASTER="-k first" for the short form)
+	@$(PYTEST) --exitfirst --durations 0 --durations-min 1 --timeout 1800 -s tests/disaster_cluster $(DISASTER)
 
 bench: install ## Measure costs, and compare them with the alternatives (LARGE=--large adds a million znodes)
 	@$(PYTEST) -s --timeout 3600 $(LARGE) tests/bench

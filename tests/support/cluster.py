@@ -110,10 +110,10 @@ class Release:
         """Run `helm upgrade`. Returns the notes."""
         return self._apply(major, "upgrade", settings)
 
-    def uninstall(self, major: int) -> None:
-        """Run `helm uninstall`, and delete the volumes."""
+    def uninstall(self, major: int, components: Sequence[str] = ()) -> None:
+        """Run `helm uninstall`, and delete the volumes: those of these components, or all if there are none."""
         self.helm(major, "uninstall", self.name)
-        self._clear()
+        self._clear(components)
 
     def refusal(self, major: int, settings: Mapping[str, str]) -> str:
         """The error of `helm upgrade`, which must refuse these settings."""
@@ -140,10 +140,11 @@ class Release:
         """The ordinals of the ZooKeeper pods that are ready."""
         return sorted(int(name.rpartition("-")[2]) for name, pod in self.pods().items() if is_ready(pod))
 
-    def _clear(self) -> None:
+    def _clear(self, components: Sequence[str] = ()) -> None:
         kubectl("delete", "pods", "--selector", f"release={self.name},component=test")  # helm leaves its tests' pods
         eventually("no pod is left", lambda: not items("pods", "--selector", f"release={self.name}"))
-        kubectl("delete", "pvc", "--selector", f"release={self.name}")
+        chosen = [f"release={self.name}", *([f"component in ({','.join(components)})"] if components else [])]
+        kubectl("delete", "pvc", "--selector", ",".join(chosen))
 
     def _apply(self, major: int, verb: str, settings: Mapping[str, str]) -> str:
         return self.helm(major, *self._arguments(verb, settings))
@@ -279,9 +280,31 @@ def _set_secret(name: str, access_key: str, secret_key: str) -> None:
     kubectl("apply", "--filename", "-", stdin=json.dumps(secret))
 
 
+def restricted(name: str, user: int, container: dict[str, Any], volumes: list[dict[str, Any]]) -> dict[str, Any]:
+    """A pod of one container that the level `restricted` admits. It ends at once when it is deleted."""
+    confined = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    security = {
+        "runAsNonRoot": True,
+        "runAsUser": user,
+        "fsGroup": user,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "securityContext": security,
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{**container, "securityContext": confined}],
+            "volumes": volumes,
+        },
+    }
+
+
 def _object_store(image: Image) -> dict[str, Any]:
     """A pod with the S3 server, and its Service."""
-    labels = {"app": "s3"}
     keys = {"ROOT_ACCESS_KEY": "AWS_ACCESS_KEY_ID", "ROOT_SECRET_KEY": "AWS_SECRET_ACCESS_KEY"}
     container = {
         "name": "s3",
@@ -292,30 +315,13 @@ def _object_store(image: Image) -> dict[str, Any]:
             {"name": name, "valueFrom": {"secretKeyRef": {"name": "s3-keys", "key": key}}} for name, key in keys.items()
         ],
         "readinessProbe": {"tcpSocket": {"port": 7070}, "periodSeconds": 1},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
     }
-    security = {
-        "runAsNonRoot": True,
-        "runAsUser": 10002,
-        "fsGroup": 10002,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "s3", "labels": labels},
-        "spec": {
-            "securityContext": security,
-            "automountServiceAccountToken": False,
-            "containers": [container],
-            "volumes": [{"name": "data", "emptyDir": {}}],
-        },
-    }
+    pod = restricted("s3", 10002, container, [{"name": "data", "emptyDir": {}}])
     service = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "s3"},
-        "spec": {"selector": labels, "ports": [{"port": 7070}]},
+        "spec": {"selector": {"app": "s3"}, "ports": [{"port": 7070}]},
     }
     return {"apiVersion": "v1", "kind": "List", "items": [pod, service]}
