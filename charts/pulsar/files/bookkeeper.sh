@@ -10,9 +10,17 @@ until bin/bookkeeper shell whatisinstanceid > /dev/null 2>&1; do
   sleep 5
 done
 
+# A bookie that was killed stays registered until its session ends. Its successor, which has another address, would fail
+# to register until then, and hang. The lost one could not be decommissioned, either.
+id=$(hostname -f):$(sed -n 's/^bookiePort=//p' /tmp/bookkeeper.conf)
+registered() { { bin/bookkeeper shell listbookies -rw; bin/bookkeeper shell listbookies -ro; } 2> /dev/null || true; }
+while registered | grep -F "BookieID:$id," > /dev/null; do
+  echo "waiting until ZooKeeper ends the session of bookie $id, which did not stop by itself"
+  sleep 5
+done
+
 # A bookie that lost its disks must not start empty with its old id before its ledgers have other copies. It would answer
 # that entries do not exist, and readers would believe that.
-id=$(hostname -f):$(sed -n 's/^bookiePort=//p' /tmp/bookkeeper.conf)
 lost=
 for volume in journal ledgers; do
   [ -e "/pulsar/data/bookkeeper/$volume/current/VERSION" ] || lost="$lost $volume"
