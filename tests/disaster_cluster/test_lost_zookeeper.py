@@ -1,8 +1,6 @@
 """ZooKeeper loses its volumes, and the bookies keep theirs."""
 
-from support.cluster_world import RESTORE, World
-
-KEPT = {f"{RESTORE}.enable": "true", f"{RESTORE}.restorePoint": "latest", f"{RESTORE}.scope": "bookies-kept"}
+from support.cluster_world import KEEPING, World
 
 
 def test_volumes_of_zookeeper_are_lost(running: World) -> None:
@@ -11,7 +9,7 @@ def test_volumes_of_zookeeper_are_lost(running: World) -> None:
     running.back_up()
     running.produce(running.named("plain", "json"), 40)
     running.lose(["zookeeper"])
-    running.install(4, KEPT)
+    running.install(4, KEEPING)
     lost = running.forget(lambda topic, ledger: ledger in topic.saved)
     read = running.check()
     assert sum(len(topic.sent) for topic in running.topics.values()) == read

@@ -8,7 +8,7 @@ LAST = f"{CLUSTER}-zookeeper-2"
 
 def test_running_release_is_not_restored(running: World) -> None:
     """With another restoreVersion, the pod that is restarted first waits and says why. Clients notice nothing."""
-    running.release.upgrade(4, RESTORING | {f"{RESTORE}.restoreVersion": "another"})
+    running.release.upgrade(4, {**(running.settings or RESTORING), f"{RESTORE}.restoreVersion": "another"})
     eventually("it refuses", lambda: "error: " in last_line(LAST))
     assert "already serves an ensemble" in last_line(LAST)
     running.flows()

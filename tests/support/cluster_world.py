@@ -45,8 +45,11 @@ def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
 
 
 EXAMPLES = CHART / "examples"
-RESTORING = {**settings(EXAMPLES / "restore.yaml"), f"{RESTORE}.tieredStorage.reconcile": "true"}
+_NEWEST = settings(EXAMPLES / "restore.yaml")
+RESTORING = {**_NEWEST, f"{RESTORE}.tieredStorage.reconcile": "true"}
 """The example's values for a restore from the newest backup, and what makes it newer than the backup."""
+KEEPING = {**_NEWEST, f"{RESTORE}.scope": "bookies-kept"}
+"""The same for bookies that were kept."""
 SUBSCRIPTIONS = ("start", "middle", "end", "holes")
 _PEAK = "cat /sys/fs/cgroup/memory.peak 2> /dev/null || cat /sys/fs/cgroup/memory/memory.max_usage_in_bytes"
 _WHOLE = ("zookeeper", "bookie", "broker", "toolset", "backup")
