@@ -7,7 +7,7 @@ import pytest
 from support.cluster import eventually, kubectl, logged
 from support.cluster_world import CLUSTER, World
 
-_COMMAND = r"run in the toolset \S+ (bin/bookkeeper shell decommissionbookie -bookieid \S+)"
+_COMMAND = r"(bin/bookkeeper shell decommissionbookie -bookieid \S+:\d+)"
 
 
 @pytest.mark.parametrize("number", [1, 2])
