@@ -43,3 +43,8 @@ blanks after commas, and a chroot at the end. Call with the text. Returns JSON: 
 {{- define "pulsar.printable" -}}
 {{- regexReplaceAll "[^\\p{L}\\p{M}\\p{N}\\p{P}\\p{S} ]" . "" -}}
 {{- end }}
+
+{{/* Not empty if a name in configData is that of a setting of ZooKeeper or Pulsar, and not of a variable, as other charts take it. */}}
+{{- define "pulsar.isSetting" -}}
+{{- regexFind "^(PULSAR_PREFIX_.+|[a-z0-9]+([A-Z.].*)?)$" . -}}
+{{- end }}

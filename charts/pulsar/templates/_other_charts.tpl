@@ -29,7 +29,7 @@ these keys pass. Empty values are not refused.
 {{- end }}
 {{- if $lines }}
 {{- range $name, $_ := .Values.zookeeper.configData }}
-{{- if include "pulsar.zookeeper.isSetting" $name }}
+{{- if include "pulsar.isSetting" $name }}
 {{- $lines = append $lines (printf "zookeeper.configData.%s: Use zookeeper.config.%s" $name (trimPrefix "PULSAR_PREFIX_" $name)) }}
 {{- end }}
 {{- end }}

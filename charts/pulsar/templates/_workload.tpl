@@ -18,7 +18,7 @@ too. PULSAR_EXTRA_OPTS has Pulsar's own default then, because the variable repla
 {{- define "pulsar.workload.environment" -}}
 {{- $found := dict -}}
 {{- range $name, $value := (index .root.Values .key).configData }}
-{{- if and (not (include "pulsar.zookeeper.isSetting" $name)) (not (kindIs "invalid" $value)) }}
+{{- if and (not (include "pulsar.isSetting" $name)) (not (kindIs "invalid" $value)) }}
 {{- $_ := set $found $name (include "pulsar.number" $value) }}
 {{- end }}
 {{- end }}
@@ -33,7 +33,7 @@ too. PULSAR_EXTRA_OPTS has Pulsar's own default then, because the variable repla
 {{- define "pulsar.workload.conf" -}}
 {{- $settings := include (printf "pulsar.%s.settings" .key) .root | fromJson -}}
 {{- range $name, $value := (index .root.Values .key).configData }}
-{{- if and (include "pulsar.zookeeper.isSetting" $name) (not (kindIs "invalid" $value)) }}
+{{- if and (include "pulsar.isSetting" $name) (not (kindIs "invalid" $value)) }}
 {{- $_ := set $settings (trimPrefix "PULSAR_PREFIX_" $name) (include "pulsar.number" $value) }}
 {{- end }}
 {{- end }}
@@ -164,8 +164,8 @@ httpGet: {path: {{ .path }}, port: http}
 
 {{/*
 A StatefulSet. Call also with "service", the name of the Service from which the pods have their host names, with
-"replicas", and with what the component has besides: "labels" of the StatefulSet, "options" of Java, "account", and as YAML "container" (ports and
-probes), "env", "mounts" and their "volumes", "claims" and "spec".
+"replicas", and with what the component has besides: "labels" of the StatefulSet, "options" of Java, "account", and as YAML
+"container" (ports and probes), "env", "mounts" and their "volumes", "claims" and "spec".
 */}}
 {{- define "pulsar.workload.statefulset" -}}
 {{- include "pulsar.withPodSpec" (dict "object" (include "pulsar.workload.object" .) "extra" (index .root.Values .key).extraPodSpec) }}

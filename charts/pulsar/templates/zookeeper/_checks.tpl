@@ -74,13 +74,8 @@
 {{- fail (printf "zookeeper.configData or zookeeper.extraEnv sets %s, which the chart sets itself. Remove it" $name) }}
 {{- end }}
 {{- $setting := trimPrefix "PULSAR_PREFIX_" $name }}
-{{- if include "pulsar.zookeeper.isSetting" $name }}
+{{- if include "pulsar.isSetting" $name }}
 {{- fail (printf "zookeeper.configData or zookeeper.extraEnv sets %s, which has no effect, because they are the environment of bin/pulsar. Set zookeeper.config.%s" $name $setting) }}
 {{- end }}
 {{- end }}
-{{- end }}
-
-{{/* Not empty if the name of a variable is that of a setting of ZooKeeper, as other charts take it. */}}
-{{- define "pulsar.zookeeper.isSetting" -}}
-{{- regexFind "^(PULSAR_PREFIX_.+|[a-z0-9]+([A-Z.].*)?)$" . -}}
 {{- end }}
