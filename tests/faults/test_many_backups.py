@@ -1,5 +1,6 @@
 """A service that makes many backups needs no more than for the first ones."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def needs(service: Service) -> tuple[int, int, int]:
     return memory, files, threads
 
 
+def settled(service: Service) -> tuple[int, int, int]:
+    """The least of each in half a second: what a request or a backup has open at a moment is not a leak."""
+    looks = []
+    for _ in range(25):
+        looks.append(needs(service))
+        time.sleep(0.02)
+    memory, files, threads = zip(*looks, strict=True)
+    return min(memory), min(files), min(threads)
+
+
 @pytest.mark.fault("Service", "hundreds of backups in a row")
 def test_memory_files_and_threads_stay(bucket: Bucket, tmp_path: Path, *, soak: bool) -> None:
     """Memory, open files and threads stay as they were after the first backups."""
@@ -47,7 +58,7 @@ def test_memory_files_and_threads_stay(bucket: Bucket, tmp_path: Path, *, soak: 
             for number in range(5, looks[-1] + 1):
                 service.wait_for("backup_count", number)
                 if number == 5 or number in looks:
-                    memory, files, threads = seen[number] = needs(service)
+                    memory, files, threads = seen[number] = settled(service)
                     print(f"{number} backups: {memory >> 20} MiB, {files} open files, {threads} threads")
             assert 0 == service.metric("backup_failure_count")
         finally:
