@@ -44,6 +44,13 @@ its own message does not say what to do. Call with (dict "root" $ "key" zookeepe
 {{- end }}
 {{- end }}
 
+{{/* When Kubernetes deletes the claims of a StatefulSet, if `retentionPolicy` says it. Call with `volumes`. */}}
+{{- define "pulsar.volumes.retention" -}}
+{{- with .retentionPolicy -}}
+persistentVolumeClaimRetentionPolicy: {{- merge (dict) . (dict "whenDeleted" "Retain" "whenScaled" "Retain") | toYaml | nindent 2 }}
+{{- end -}}
+{{- end }}
+
 {{/*
 A volume claim, with the fields that Kubernetes would add. Without them, tools such as Argo CD always report a difference.
 Call with (dict "root" $ "key" zookeeper or bookkeeper "name" key in `volumes`).

@@ -154,6 +154,18 @@ spec:
     {{- end }}
 {{- end }}
 
+{{/* Ports and probes of a container. Call also with "ready" and "alive", the paths that the probes ask. */}}
+{{- define "pulsar.workload.container" -}}
+ports:
+  {{- range $name, $port := include "pulsar.workload.ports" . | fromJson }}
+  - {name: {{ $name }}, containerPort: {{ $port }}}
+  {{- end }}
+{{- $probe := (index .root.Values .key).probe }}
+startupProbe: {{- include "pulsar.workload.probe" (dict "path" .ready "values" $probe.startup) | nindent 2 }}
+livenessProbe: {{- include "pulsar.workload.probe" (dict "path" .alive "values" $probe.liveness) | nindent 2 }}
+readinessProbe: {{- include "pulsar.workload.probe" (dict "path" .ready "values" $probe.readiness) | nindent 2 }}
+{{- end }}
+
 {{/* A probe that asks an address by HTTP. Call with (dict "path" path "values" values). */}}
 {{- define "pulsar.workload.probe" -}}
 httpGet: {path: {{ .path }}, port: http}

@@ -54,17 +54,6 @@ that is left from an earlier restore. Call with (dict "root" $ "found" the Confi
 {{- end }}
 {{- end }}
 
-{{- define "pulsar.bookkeeper.container" -}}
-ports:
-  - {name: bookie, containerPort: {{ .Values.bookkeeper.ports.bookie }}}
-  - {name: http, containerPort: {{ .Values.bookkeeper.ports.http }}}
-{{- with .Values.bookkeeper.probe }}
-startupProbe: {{- include "pulsar.workload.probe" (dict "path" "/api/v1/bookie/is_ready" "values" .startup) | nindent 2 }}
-livenessProbe: {{- include "pulsar.workload.probe" (dict "path" "/api/v1/bookie/state" "values" .liveness) | nindent 2 }}
-readinessProbe: {{- include "pulsar.workload.probe" (dict "path" "/api/v1/bookie/is_ready" "values" .readiness) | nindent 2 }}
-{{- end }}
-{{- end }}
-
 {{- define "pulsar.bookkeeper.mounts" -}}
 - {name: journal, mountPath: /pulsar/data/bookkeeper/journal}
 - {name: ledgers, mountPath: /pulsar/data/bookkeeper/ledgers}
@@ -82,11 +71,5 @@ readinessProbe: {{- include "pulsar.workload.probe" (dict "path" "/api/v1/bookie
 {{- range $name := list "journal" "ledgers" }}
 {{ include "pulsar.volumes.claim" (dict "root" $ "key" "bookkeeper" "name" $name) }}
 {{- end }}
-{{- end }}
-{{- end }}
-
-{{- define "pulsar.bookkeeper.retention" -}}
-{{- with .Values.bookkeeper.volumes.retentionPolicy }}
-persistentVolumeClaimRetentionPolicy: {{- merge (dict) . (dict "whenDeleted" "Retain" "whenScaled" "Retain") | toYaml | nindent 2 }}
 {{- end }}
 {{- end }}

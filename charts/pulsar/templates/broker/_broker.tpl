@@ -21,18 +21,6 @@
 {{- merge $settings (include "pulsar.offload.settings" . | fromJson) | toJson }}
 {{- end }}
 
-{{- define "pulsar.broker.container" -}}
-ports:
-  {{- range $name, $port := include "pulsar.workload.ports" (dict "root" . "key" "broker") | fromJson }}
-  - {name: {{ $name }}, containerPort: {{ $port }}}
-  {{- end }}
-{{- with .Values.broker.probe }}
-startupProbe: {{- include "pulsar.workload.probe" (dict "path" "/status.html" "values" .startup) | nindent 2 }}
-livenessProbe: {{- include "pulsar.workload.probe" (dict "path" "/status.html" "values" .liveness) | nindent 2 }}
-readinessProbe: {{- include "pulsar.workload.probe" (dict "path" "/status.html" "values" .readiness) | nindent 2 }}
-{{- end }}
-{{- end }}
-
 {{/* What broker.sh waits for, and the keys of tiered storage. */}}
 {{- define "pulsar.broker.env" -}}
 - {name: CLUSTER_NAME, value: {{ include "pulsar.clusterName" . | quote }}}

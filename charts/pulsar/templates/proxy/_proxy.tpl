@@ -14,15 +14,3 @@
 {{- with .Values.proxy.ports.https }}{{ $_ := set $settings "webServicePortTls" (toString .) }}{{ end }}
 {{- toJson $settings }}
 {{- end }}
-
-{{- define "pulsar.proxy.container" -}}
-ports:
-  {{- range $name, $port := include "pulsar.workload.ports" (dict "root" . "key" "proxy") | fromJson }}
-  - {name: {{ $name }}, containerPort: {{ $port }}}
-  {{- end }}
-{{- with .Values.proxy.probe }}
-startupProbe: {{- include "pulsar.workload.probe" (dict "path" "/status.html" "values" .startup) | nindent 2 }}
-livenessProbe: {{- include "pulsar.workload.probe" (dict "path" "/status.html" "values" .liveness) | nindent 2 }}
-readinessProbe: {{- include "pulsar.workload.probe" (dict "path" "/status.html" "values" .readiness) | nindent 2 }}
-{{- end }}
-{{- end }}
