@@ -478,7 +478,7 @@ def test_bookies_are_removed_one_by_one(tmp_path: Path, then: int, now: int, sai
     ],
 )
 def test_parameters_that_name_files(value: str) -> None:
-    """Parameters of a login that name only files are no secrets."""
+    """Parameters of a login that name only files are not refused as secrets."""
     assert render(merged(ALL, nested("broker.configData.brokerClientAuthenticationParameters", value)))
 
 

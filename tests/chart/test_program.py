@@ -28,7 +28,7 @@ SHARED = {
 }
 """Variables that the chart sets unless configData does."""
 NEVER = {"ZOOKEEPER_ADMIN_ADDRESS"}
-"""Variables that nobody sets in the chart: its members listen on all addresses."""
+"""Variables that the chart leaves unset, because its members listen on all addresses."""
 
 
 def test_generated_file_is_current() -> None:

@@ -20,7 +20,7 @@ import pulsar
 PATIENCE = 120
 """Seconds: a bound for a machine under load, not an expectation."""
 QUIET = 500
-"""Milliseconds without a message after which there are no more."""
+"""A reader stops after this many milliseconds without a message."""
 
 Sent = list[tuple[str, int, int]]
 """Of each message: its content, ledger and entry."""

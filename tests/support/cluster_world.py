@@ -232,7 +232,7 @@ class World:
         return [self.topics[f"{SPACE}/{name}"] for name in names]
 
     def produce(self, topics: Iterable[Topic], count: int) -> None:
-        """Send so many messages, of each version of a schema if there is one, and remember where they are."""
+        """Send `count` messages, of each version of a schema if there is one, and remember where they are."""
         steps = []
         for topic in topics:
             for number in range(1, VERSIONS + 1 if topic.typed else 2):

@@ -32,7 +32,7 @@ Position = tuple[int, int]
 
 SUBSCRIPTIONS = ("start", "middle", "end", "holes")
 QUIET = 300
-"""Milliseconds without a message after which there are no more."""
+"""A reader stops after this many milliseconds without a message."""
 COMPRESSIONS = {
     PULSAR: {"managedLedgerInfoCompressionType": "ZSTD", "managedCursorInfoCompressionType": "LZ4"},
     OLDER_PULSAR: {"managedLedgerInfoCompressionType": "ZLIB", "managedCursorInfoCompressionType": "SNAPPY"},

@@ -17,7 +17,7 @@ DIGEST = f"sha256:{'0' * 64}"
     ],
 )
 def test_parts(text: str, parts: dict[str, str]) -> None:
-    """The port of a registry is no tag, and what is empty is left out."""
+    """The port of a registry is not taken for a tag, and empty parts are left out."""
     assert parts == Image.parse(text).values()
 
 
