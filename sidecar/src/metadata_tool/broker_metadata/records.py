@@ -6,7 +6,7 @@ Records of one kind are in the order of the tree, so they can be merged with a t
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -156,6 +156,7 @@ def records(lines: Iterable[bytes]) -> Iterator[Record]:
 
 
 def _fields(record: Record) -> dict[str, Any]:
+    own: dict[str, Any]
     match record:
         case SavedSchemas():
             versions = [_version(version) for version in record.versions]
@@ -288,7 +289,7 @@ def _read_not_saved(fields: _Fields) -> NotSaved:
     return NotSaved(fields.of("kind", str), fields.of("name", str), fields.number("time"), fields.of("why", str))
 
 
-_READERS = {
+_READERS: dict[str, Callable[[_Fields], Record]] = {
     SCHEMAS: _read_schemas,
     CURSOR: _read_cursor,
     POLICY_SCHEMA: _read_policy_schema,
