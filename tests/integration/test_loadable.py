@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from subprocess import PIPE, Popen
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -173,7 +174,7 @@ Backup = Callable[..., Mapping[str, str]]
 def backup(tmp_path: Path, data_dir: Path) -> Backup:
     """Makes a backup of znodes, and returns the settings that restore it."""
 
-    def make(nodes: list[Node], table: Mapping[int, bytes] | None = None, **changes: int) -> Mapping[str, str]:
+    def make(nodes: list[Node], table: Mapping[int, bytes] | None = None, **changes: Any) -> Mapping[str, str]:
         path = tmp_path / f"pulsar-{TIMESTAMP}.tar.gz"
         make_archive(path, nodes, table, timestamp=TIMESTAMP, **changes)
         settings = {"RESTORE_POINT": f"file://{path}", "ZOOKEEPER_DATA_DIR": str(data_dir)}

@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from metadata_tool import archive
+from metadata_tool.broker_metadata.broker_file import BrokerFile
+from metadata_tool.broker_metadata.records import Record, encode
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
 from metadata_tool.zookeeper.jute import Acl, pack_acls
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
@@ -164,22 +166,36 @@ def manifest_of(snapshot: bytes, nodes: int, **changes: Any) -> Manifest:
     return replace(manifest, **changes)
 
 
-def make_archive(path: Path, nodes: list[Node], table: Mapping[int, bytes] | None = None, **changes: Any) -> Manifest:
-    """Pack an archive of these znodes into a new file, and return its manifest, which has the changes."""
+def make_archive(
+    path: Path,
+    nodes: list[Node],
+    table: Mapping[int, bytes] | None = None,
+    records: Iterable[Record] | None = None,
+    **changes: Any,
+) -> Manifest:
+    """Pack an archive of these znodes into a new file, and return its manifest, which has the changes.
+
+    With `records`, the archive has a `broker.json` of these.
+    """
     content = snapshot_bytes(nodes, table)
     manifest = manifest_of(content, len(nodes), **changes)
     with TemporaryDirectory() as directory:
-        snapshot = Path(directory, "snapshot")
+        snapshot, broker = Path(directory, "snapshot"), Path(directory, "broker")
         snapshot.write_bytes(content)
-        archive.pack(path, manifest, snapshot, lambda: None)
+        if records is not None:
+            broker.write_bytes(b"".join(map(encode, records)))
+            manifest = manifest.with_broker(BrokerFile.of(broker))
+        archive.pack(path, manifest, snapshot, lambda: None, broker if manifest.broker else None)
     return manifest
 
 
-def archive_bytes(nodes: list[Node], table: Mapping[int, bytes] | None = None) -> bytes:
+def archive_bytes(
+    nodes: list[Node], table: Mapping[int, bytes] | None = None, records: Iterable[Record] | None = None
+) -> bytes:
     """The bytes that `make_archive` writes."""
     with TemporaryDirectory() as directory:
         path = Path(directory, "archive")
-        make_archive(path, nodes, table)
+        make_archive(path, nodes, table, records)
         return path.read_bytes()
 
 

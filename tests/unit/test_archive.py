@@ -2,10 +2,12 @@
 
 import errno
 import gzip
+import hashlib
 import io
 import subprocess
 import tarfile
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,18 @@ from hypothesis import strategies as st
 
 from metadata_tool import archive
 from metadata_tool.archive import Archive, opened
+from metadata_tool.broker_metadata.broker_file import BrokerFile
+from metadata_tool.broker_metadata.records import (
+    Hole,
+    NotSaved,
+    Position,
+    Record,
+    SavedCursor,
+    SavedPolicies,
+    SavedSchemas,
+    SchemaVersion,
+    encode,
+)
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, SpoolFailed, Stopped
 from metadata_tool.files import sha256
 from metadata_tool.manifest import USE_ANOTHER, Manifest, SnapshotFile
@@ -350,7 +364,7 @@ def test_wrong_members(content: bytes) -> None:
 
 def test_later_format() -> None:
     """An archive of a later format is refused as such, whatever follows its manifest."""
-    content = tar_gz(("manifest.json", replace(MANIFEST, format_version=2).encode()), ("new", b"new"))
+    content = tar_gz(("manifest.json", replace(MANIFEST, format_version=3).encode()), ("new", b"new"))
     with pytest.raises(ArchiveUnsupported):
         Archive(io.BytesIO(content))
 
@@ -361,6 +375,200 @@ def test_wrong_count(nodes: int) -> None:
     content = tar_gz(("manifest.json", replace(MANIFEST, nodes=nodes).encode()), SECOND)
     with pytest.raises(ArchiveCorrupt, match=f"{len(small_tree())} znodes.* {nodes}"):
         read_nodes(content)
+
+
+RECORDS: list[Record] = [
+    SavedSchemas("t/n/a", 7, 8, (SchemaVersion(0, b"\1" * 32, "JSON", "e30=", {"a": "b"}, 5), SchemaVersion(1, b""))),
+    SavedCursor("t/n/persistent/a/s", 7, Position(3, 4), (Hole(Position(3, 5), Position(4, 0)),)),
+    SavedPolicies("t/n", 7, "persistent://t/n/a", 8, b"event", 0),
+    NotSaved("cursor", "t/n/persistent/b/s", 7, "HTTP 500"),
+]
+BROKER_JSON = b"".join(map(encode, RECORDS))
+WITH_BROKER = archive_bytes(small_tree(), small_table(), RECORDS)
+BROKER_TAR = gzip.decompress(WITH_BROKER)
+BROKER_AT = BROKER_TAR.index(BROKER_JSON)
+DESCRIBED = BrokerFile(
+    len(BROKER_JSON),
+    hashlib.sha256(BROKER_JSON).hexdigest(),
+    {"schemas": 1, "cursor": 1, "topicPolicies": 1},
+    {"cursor": 1},
+)
+THIRD = ("broker.json", BROKER_JSON)
+
+
+def described_by(**changes: Any) -> tuple[str, bytes]:
+    """The manifest of an archive with a broker.json as a tar member, with changes to what it says of that."""
+    return "manifest.json", MANIFEST.with_broker(replace(DESCRIBED, **changes)).encode()
+
+
+def describing(content: bytes, **changes: Any) -> tuple[str, bytes]:
+    """The same for another broker.json."""
+    return described_by(size=len(content), sha256=hashlib.sha256(content).hexdigest(), **changes)
+
+
+def extracted(content: bytes, directory: Path) -> bytes | None:
+    """The broker.json of an archive. None if it has none."""
+    source, target = directory / "archive", directory / "broker.json"
+    source.write_bytes(content)
+    target.unlink(missing_ok=True)
+    found = archive.extract_broker(source, target, never)
+    assert found == target.exists()
+    return target.read_bytes() if found else None
+
+
+def both_or_refused(content: bytes) -> object:
+    """The tree and the broker.json of an archive, None if it is refused. It is refused however it is read."""
+    tree, lines = read_or_refused(content), None
+    with suppress(ArchiveCorrupt, ArchiveUnsupported):
+        lines = b"".join(line for line, _ in Archive(io.BytesIO(content)).broker())
+    assert (tree is None) == (lines is None)
+    return tree and (tree[1:], lines)
+
+
+def manifest_with_broker() -> Manifest:
+    """The manifest of the archive with a broker.json."""
+    return MANIFEST.with_broker(DESCRIBED)
+
+
+def test_broker_json(tmp_path: Path) -> None:
+    """A broker.json is the third member, and is extracted as it was. The tree is read as from any archive."""
+    assert (manifest_with_broker(), small_table(), small_tree()) == read(WITH_BROKER)
+    assert BROKER_JSON == extracted(WITH_BROKER, tmp_path)
+    with tarfile.open(fileobj=io.BytesIO(WITH_BROKER)) as tar:
+        assert ["manifest.json", NAME, "broker.json"] == tar.getnames()
+    assert read(tar_gz(described_by(), SECOND, THIRD)) == read(WITH_BROKER)
+
+
+def test_no_broker_json(tmp_path: Path) -> None:
+    """An archive without a broker.json extracts none. One that has an empty one extracts that."""
+    assert extracted(SMALL, tmp_path) is None
+    expected = b""
+    assert expected == extracted(archive_bytes(small_tree(), small_table(), []), tmp_path)
+
+
+def test_pack_size_with_broker_json(tmp_path: Path) -> None:
+    """The bytes before compression include the broker.json."""
+    snapshot, broker = tmp_path / "snapshot", tmp_path / "broker.json"
+    snapshot.write_bytes(SNAPSHOT)
+    broker.write_bytes(BROKER_JSON)
+    manifest = manifest_with_broker()
+    packed = archive.pack(tmp_path / "archive", manifest, snapshot, never, broker)
+    assert (len(manifest.encode()) + len(SNAPSHOT) + len(BROKER_JSON), sha256(tmp_path / "archive")) == packed
+
+
+@settings(PATIENT, max_examples=EXAMPLES // 2)
+@given(st.lists(st.integers(0, 1 << 40), max_size=30), st.integers(0, 600))
+def test_any_broker_json(ledgers: list[int], padding: int) -> None:
+    """Any records are extracted as they were packed, wherever they end in a tar block."""
+    records = [
+        SavedCursor(f"t/n/persistent/{number:03}/s" + "x" * padding, 7, Position(ledger, -1))
+        for number, ledger in enumerate(ledgers)
+    ]
+    backup = Archive(io.BytesIO(archive_bytes(small_tree(), small_table(), records)))
+    assert records == [record for _, record in backup.broker()]
+
+
+def test_truncated_with_broker_json() -> None:
+    """A truncated archive with a broker.json is refused, wherever it ends."""
+    accepted = [cut for cut in range(len(WITH_BROKER)) if both_or_refused(WITH_BROKER[:cut])]
+    expected: list[int] = []
+    assert expected == accepted
+
+
+def test_changed_broker_json() -> None:
+    """Every changed byte of a broker.json is refused, even with a valid gzip CRC."""
+    accepted = []
+    for offset in range(BROKER_AT, BROKER_AT + len(BROKER_JSON)):
+        changed = bytearray(BROKER_TAR)
+        changed[offset] ^= 1
+        if both_or_refused(gzip.compress(changed, 0)):
+            accepted.append(offset)
+    expected: list[int] = []
+    assert expected == accepted
+
+
+@settings(PATIENT, max_examples=EXAMPLES // 2)
+@given(st.data())
+def test_changed_part_with_broker_json(data: st.DataObject) -> None:
+    """An archive whose tar was changed is refused or has the same content, except for the text of its manifest."""
+    start = data.draw(st.integers(SNAPSHOT_AT, len(BROKER_TAR)))
+    end = data.draw(st.integers(start, min(len(BROKER_TAR), start + 8)))
+    changed = BROKER_TAR[:start] + data.draw(st.binary(max_size=8)) + BROKER_TAR[end:]
+    assert both_or_refused(gzip.compress(changed, 1)) in (None, both_or_refused(WITH_BROKER))
+
+
+LATER = b'{"record":"later"}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        pytest.param(tar_gz(FIRST, SECOND, THIRD), "data after its last member", id="format 1"),
+        pytest.param(tar_gz(described_by(), SECOND), "no tar header for broker.json", id="missing"),
+        pytest.param(tar_gz(described_by(), THIRD, SECOND), f"'broker.json' instead of {NAME}", id="swapped"),
+        pytest.param(tar_gz(described_by(), SECOND, THIRD, THIRD), "data after its last member", id="twice"),
+        pytest.param(tar_gz(described_by(), SECOND, PASSWD), "'/etc/passwd' instead of broker.json", id="another"),
+        pytest.param(
+            tar_gz(described_by(), SECOND, special("broker.json", tarfile.SYMTYPE, "/etc/passwd", BROKER_JSON)),
+            "'broker.json' instead of broker.json",
+            id="symlink",
+        ),
+        pytest.param(
+            tar_gz(described_by(size=len(BROKER_JSON) + 1), SECOND, THIRD), "size of its broker.json differs", id="size"
+        ),
+        pytest.param(
+            tar_gz(described_by(size=len(BROKER_JSON) - 1), SECOND, THIRD), "claims .* for broker.json", id="too large"
+        ),
+        pytest.param(tar_gz(described_by(sha256="0" * 64), SECOND, THIRD), "SHA-256 of its broker.json", id="sum"),
+        pytest.param(
+            tar_gz(described_by(saved={"cursor": 1, "topicPolicies": 1}), SECOND, THIRD),
+            "counts of schemas in its broker.json differ",
+            id="a record more",
+        ),
+        pytest.param(tar_gz(described_by(not_saved={}), SECOND, THIRD), "counts of cursor", id="more not saved"),
+        pytest.param(
+            tar_gz(describing(LATER[:-1], saved={}), SECOND, ("broker.json", LATER[:-1])),
+            "its broker.json is invalid, line 1: it has no end",
+            id="no end",
+        ),
+    ],
+)
+def test_wrong_broker_json(content: bytes, what: str, tmp_path: Path) -> None:
+    """A broker.json that the manifest does not describe, or that is invalid, is refused however it is read."""
+    with pytest.raises(ArchiveCorrupt, match=what):
+        read_nodes(content)
+    if MANIFEST.encode() not in gzip.decompress(content):
+        with pytest.raises(ArchiveCorrupt, match=what):
+            extracted(content, tmp_path)
+
+
+def test_what_later_versions_add_to_broker_json(tmp_path: Path) -> None:
+    """Records of a later version, and more of what was not saved than there are lines for, are read."""
+    content = BROKER_JSON + LATER
+    packed = tar_gz(describing(content, not_saved={"cursor": 9999}), SECOND, ("broker.json", content))
+    assert content == extracted(packed, tmp_path)
+    assert small_tree() == read_nodes(packed)
+
+
+def test_wrong_broker_json_of_a_verified_file() -> None:
+    """A file that was verified before is read without decoding its broker.json. The checksums still count."""
+    content = b"no records"
+    backup = Archive(io.BytesIO(tar_gz(describing(content, saved={}), SECOND, ("broker.json", content))))
+    assert small_tree() == list(backup.tree(verified=True).nodes)
+    backup = Archive(io.BytesIO(tar_gz(described_by(sha256="0" * 64), SECOND, THIRD)))
+    with pytest.raises(ArchiveCorrupt, match=r"SHA-256 of its broker\.json"):
+        list(backup.tree(verified=True).nodes)
+
+
+def test_extracting_overwrites_nothing(tmp_path: Path) -> None:
+    """An existing file is not overwritten."""
+    source, target = tmp_path / "archive", tmp_path / "broker.json"
+    source.write_bytes(WITH_BROKER)
+    target.write_bytes(b"precious")
+    with pytest.raises(FileExistsError):
+        archive.extract_broker(source, target, never)
+    expected = b"precious"
+    assert expected == target.read_bytes()
 
 
 ROOT = node(b"")

@@ -14,10 +14,11 @@ import pytest
 
 from metadata_tool import __version__
 from metadata_tool.archive import opened
+from metadata_tool.broker_metadata.records import SavedSchemas
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.cli import main
 from metadata_tool.errors import SpoolFailed, every_error
-from metadata_tool.manifest import FORMAT_VERSION
+from metadata_tool.manifest import BROKER_FORMAT
 from metadata_tool.restore_marker import ZNODE
 from metadata_tool.settings import VARIABLES
 from metadata_tool.zookeeper.snapshot import SnapshotReader
@@ -398,6 +399,13 @@ def test_verify(folder: Path, command: Command) -> None:
     assert outcome.output.startswith(f"{point} is complete and undamaged: {len(TREE)} znodes ")
 
 
+def test_verify_counts_broker_metadata(folder: Path, command: Command) -> None:
+    """What brokers gave out is counted too."""
+    point = make_backup(folder, records=[SavedSchemas("t/n/a", 7, 8, ())])
+    counts = "1 topic's schemas, 0 subscriptions' positions and 0 topics' policies"
+    assert command("verify", str(point)).output.endswith(f", and from brokers {counts}\n")
+
+
 def test_verify_needs_no_settings(folder: Path, command: Command) -> None:
     """A backup with an address can be verified without BUCKET."""
     assert 0 == command("verify", str(make_backup(folder)), BUCKET="", BACKUP_PREFIX="").exit_code
@@ -588,8 +596,8 @@ def test_backup_is_damaged(damage: Callable[[bytes], bytes], folder: Path, data_
 
 def test_backup_is_of_a_later_format(folder: Path, data_dir: Path, command: Command) -> None:
     """A backup of a later format is refused with the advice to use a later version."""
-    point = make_backup(folder, format_version=FORMAT_VERSION + 1)
-    assert_all_refuse(point, 31, f"format {FORMAT_VERSION + 1}", command, data_dir)
+    point = make_backup(folder, format_version=BROKER_FORMAT + 1)
+    assert_all_refuse(point, 31, f"format {BROKER_FORMAT + 1}", command, data_dir)
 
 
 @pytest.mark.parametrize("name", [BackupName("pulsar", TIMESTAMP + 1), BackupName("other", TIMESTAMP)])

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from metadata_tool.broker_metadata.records import NotSaved, SavedSchemas
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
 from metadata_tool.inspection import Inspection, check, inspect, tree_line
 from metadata_tool.lifecycle import Heartbeat
-from metadata_tool.manifest import FORMAT_VERSION
+from metadata_tool.manifest import BROKER_FORMAT
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from metadata_tool.zookeeper.snapshot import Node
 from support.backups import TIMESTAMP, TREE, location, make_backup
@@ -126,6 +127,17 @@ def test_origin_has_the_counts(tmp_path: Path) -> None:
     assert [["kind", "reconciled"], ["ledgers.added", "2"], ["ledgers.leftOut", "0"]] == shown[1:]
 
 
+def test_broker_metadata(tmp_path: Path) -> None:
+    """The text and the JSON have the counts of what brokers gave out."""
+    lost = NotSaved("cursor", "t/n/persistent/b/s", 7, "HTTP 500")
+    found, _ = inspected(make_backup(tmp_path, records=[SavedSchemas("t/n/a", 7, 8, ()), lost]), tmp_path)
+    (shown,) = (section for section in sections(found) if section[0][0] == "BROKER")
+    counts = {"schemas.saved": 1, "cursor.saved": 0, "topicPolicies.saved": 0}
+    counts |= {"schemas.notSaved": 0, "cursor.notSaved": 1, "topicPolicies.notSaved": 0}
+    assert [[name, str(count)] for name, count in counts.items()] == shown[1:]
+    assert {"schemas": 1} == found.as_json()["manifest"]["brokerMetadata"]["saved"]
+
+
 def test_findings(tmp_path: Path) -> None:
     """What a restore of scope bookies-lost cannot adapt is in the JSON and the text, each with what to do."""
     found, _ = inspected(make_backup(tmp_path, managed_ledger_path="/own"), tmp_path)
@@ -228,8 +240,8 @@ def test_damaged_backup_is_refused(tmp_path: Path) -> None:
 
 def test_later_format_is_refused(tmp_path: Path) -> None:
     """A backup of a later format is refused as such, not as damaged."""
-    point = make_backup(tmp_path, format_version=FORMAT_VERSION + 1)
-    with pytest.raises(ArchiveUnsupported, match=f"format {FORMAT_VERSION + 1}"):
+    point = make_backup(tmp_path, format_version=BROKER_FORMAT + 1)
+    with pytest.raises(ArchiveUnsupported, match=f"format {BROKER_FORMAT + 1}"):
         inspected(point, tmp_path)
 
 

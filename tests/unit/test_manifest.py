@@ -8,9 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from metadata_tool.broker_metadata.broker_file import KINDS, BrokerFile
 from metadata_tool.catalog import LATEST_TIMESTAMP, rfc3339
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
-from metadata_tool.manifest import FORMAT_VERSION, USE_ANOTHER, Manifest, SnapshotFile, snapshot_name
+from metadata_tool.manifest import BROKER_FORMAT, FORMAT_VERSION, USE_ANOTHER, Manifest, SnapshotFile, snapshot_name
 from support.trees import EXAMPLES, PATIENT, manifest_of
 
 MANIFEST = manifest_of(b"snapshot", 3, zxid=0x5_0000_0064)
@@ -27,6 +28,7 @@ jsons = st.recursive(
 )
 
 
+counts = st.dictionaries(st.sampled_from(KINDS), numbers)
 printable = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" ")).filter(str.isprintable)
 
 
@@ -34,7 +36,7 @@ printable = st.text(st.characters(exclude_categories=["C", "Z"], include_charact
 def manifests(draw: st.DrawFn) -> Manifest:
     """Manifests of backups."""
     zxid = draw(st.integers(0, (0x7FFF_FFFF << 32) - 1))
-    return Manifest(
+    manifest = Manifest(
         format_version=FORMAT_VERSION,
         tool_version=draw(printable),
         prefix=draw(printable),
@@ -54,11 +56,12 @@ def manifests(draw: st.DrawFn) -> Manifest:
         predecessor=draw(st.none() | st.just({"name": "p-1.tar.gz", "zxid": "0x1", "nodes": 7, "bytes": 8})),
         suspect=tuple(draw(st.lists(printable, max_size=2))),
     )
+    return manifest.with_broker(draw(st.none() | st.builds(BrokerFile, numbers, printable, counts, counts)))
 
 
-def with_field(field: str, value: object) -> bytes:
+def with_field(field: str, value: object, manifest: Manifest = MANIFEST) -> bytes:
     """manifest.json with one field changed or removed."""
-    fields: dict[str, Any] = json.loads(MANIFEST.encode())
+    fields: dict[str, Any] = json.loads(manifest.encode())
     *outer, key = field.split(".")
     owner = fields[outer[0]] if outer else fields
     if value is MISSING:
@@ -158,6 +161,46 @@ def test_bytes() -> None:
     assert manifest == Manifest.decode(expected.encode())
 
 
+BROKER = BrokerFile(9, "cd" * 32, {"schemas": 2, "cursor": 1}, {"topicPolicies": 4})
+
+
+def test_broker_metadata() -> None:
+    """A manifest with a broker.json has format 2. Without one it has format 1, and the same bytes as before."""
+    fields = json.loads(MANIFEST.with_broker(BROKER).encode())
+    described = {"name": "broker.json", "size": 9, "sha256": "cd" * 32}
+    counts = {"saved": {"schemas": 2, "cursor": 1}, "notSaved": {"topicPolicies": 4}}
+    assert (2, described | counts) == (fields["formatVersion"], fields["brokerMetadata"])
+    assert MANIFEST.encode() == MANIFEST.with_broker(BROKER).with_broker(None).encode()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "what"),
+    [
+        ("brokerMetadata", MISSING, "brokerMetadata is missing or of the wrong type"),
+        ("brokerMetadata", [], "brokerMetadata is missing or of the wrong type"),
+        ("brokerMetadata.name", "../broker.json", r"brokerMetadata\.name is not broker\.json"),
+        ("brokerMetadata.size", -1, r"brokerMetadata\.size is out of range"),
+        ("brokerMetadata.sha256", 7, r"brokerMetadata\.sha256 is missing or of the wrong type"),
+        ("brokerMetadata.saved", None, r"brokerMetadata\.saved is missing or of the wrong type"),
+        (
+            "brokerMetadata.notSaved",
+            {"cursor": "1"},
+            r"brokerMetadata\.notSaved\.cursor is missing or of the wrong type",
+        ),
+    ],
+)
+def test_wrong_broker_metadata(field: str, value: object, what: str) -> None:
+    """A manifest of format 2 that does not describe its broker.json is refused."""
+    with pytest.raises(ArchiveCorrupt, match=what):
+        Manifest.decode(with_field(field, value, MANIFEST.with_broker(BROKER)))
+
+
+def test_unknown_kinds_of_broker_metadata() -> None:
+    """Counts of kinds that a later version has added are ignored."""
+    text = with_field("brokerMetadata.saved", {"schemas": 2, "cursor": 1, "later": {}}, MANIFEST.with_broker(BROKER))
+    assert MANIFEST.with_broker(BROKER) == Manifest.decode(text)
+
+
 @PATIENT
 @given(manifests())
 def test_ascii_lines(manifest: Manifest) -> None:
@@ -185,7 +228,7 @@ def test_snapshot_name(zxid: int, expected: str) -> None:
     assert expected == snapshot_name(zxid)
 
 
-@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 1000, (1 << 63) - 1])
+@pytest.mark.parametrize("version", [BROKER_FORMAT + 1, 1000, (1 << 63) - 1])
 def test_later_format(version: int) -> None:
     """A manifest of a later format is refused as such, whatever its other fields are."""
     with pytest.raises(ArchiveUnsupported, match=rf"format {version},.*\. Use the version of metadata-tool that wrote"):

@@ -1,8 +1,9 @@
 """Reads and writes backup files: a gzipped tar of `manifest.json` and `version-2/snapshot.<zxid in hex>`.
 
-Any tar program opens it, and ZooKeeper starts from an empty data directory into which it was extracted. The reader
-accepts these two members only, in this order and as plain files. It uses no path from the file, and a malicious file
-costs a bounded amount of memory. docs/format.md describes the format.
+If the manifest describes a `broker.json`, that is the third member. Any tar program opens the file, and ZooKeeper
+starts from an empty data directory into which it was extracted. The reader accepts these members only, in this order
+and as plain files. It uses no path from the file, and a malicious file costs a bounded amount of memory.
+docs/format.md describes the format.
 """
 
 import gzip
@@ -10,11 +11,14 @@ import hashlib
 import io
 import tarfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from metadata_tool.broker_metadata.broker_file import KINDS, BrokerFile, CheckedLines, Line
+from metadata_tool.broker_metadata.records import RecordError
 from metadata_tool.errors import ArchiveCorrupt, CaptureUnsound, SpoolFailed
 from metadata_tool.manifest import USE_ANOTHER, Manifest
 from metadata_tool.zookeeper.snapshot import Node, SnapshotError, SnapshotReader, in_tree_order
@@ -38,25 +42,32 @@ class PackedArchive(NamedTuple):
     sha256: bytes
 
 
-def pack(target: Path, manifest: Manifest, snapshot: Path, heartbeat: Callable[[], None]) -> PackedArchive:
+def pack(
+    target: Path, manifest: Manifest, snapshot: Path, heartbeat: Callable[[], None], broker: Path | None = None
+) -> PackedArchive:
     """Write the archive of a snapshot file to `target`. `heartbeat` is called at every read and may stop it.
 
-    The same manifest and snapshot give the same archive, byte for byte.
+    `broker` is the `broker.json` that `manifest.broker` describes. The same manifest and files give the same archive,
+    byte for byte.
 
     Raises:
         FileExistsError: `target` exists.
         OSError: a file cannot be read or written.
     """
+    files = [(manifest.snapshot.name, manifest.snapshot.size, snapshot)]
+    if manifest.broker and broker:
+        files.append((manifest.broker.name, manifest.broker.size, broker))
     with (
         target.open("xb") as file,
         gzip.GzipFile("", "wb", GZIP_LEVEL, hashing := _HashingWriter(file), mtime=0) as zipped,
         tarfile.open(fileobj=zipped, mode="w|", format=tarfile.GNU_FORMAT) as tar,
-        snapshot.open("rb") as source,
     ):
         text = manifest.encode()
         _add(tar, manifest, MANIFEST, len(text), io.BytesIO(text))
-        _add(tar, manifest, manifest.snapshot.name, manifest.snapshot.size, _HeartbeatReader(source, heartbeat))
-    return PackedArchive(len(text) + manifest.snapshot.size, hashing.digest.digest())
+        for name, size, path in files:
+            with path.open("rb") as source:
+                _add(tar, manifest, name, size, _HeartbeatReader(source, heartbeat))
+    return PackedArchive(len(text) + sum(size for _, size, _ in files), hashing.digest.digest())
 
 
 def _add(
@@ -103,7 +114,10 @@ class Tree(NamedTuple):
 
 
 class Archive:
-    """An open archive. The manifest is available at once. The tree can be read once, from beginning to end."""
+    """An open archive. The manifest is available at once.
+
+    After that, the tree or the `broker.json` can be read once, from beginning to end.
+    """
 
     def __init__(self, file: BinaryIO, heartbeat: Callable[[], None] = lambda: None) -> None:
         """Read the manifest. The heartbeat is called at every read, here and later.
@@ -120,8 +134,8 @@ class Archive:
     def tree(self, *, verified: bool = False) -> "Tree":
         """The ACLs and the znodes. The archive is verified completely once the last znode was read.
 
-        With `verified=True`, a caller who has verified the file before skips the checks of the tree. The checksums are
-        still verified.
+        With `verified=True`, a caller who has verified the file before skips the checks of the tree and of
+        `broker.json`. The checksums are still verified.
 
         Raises:
             ArchiveCorrupt: the archive is damaged. This may be raised at any znode, and the znodes before it may be
@@ -136,9 +150,49 @@ class Archive:
         nodes = reader.nodes()
         if not verified:
             nodes = in_tree_order(nodes, reader.header.acls, self.manifest.zxid)
-        return Tree(reader.header.acls, self._nodes(snapshot, reader, nodes))
+        return Tree(reader.header.acls, self._nodes(snapshot, reader, nodes, verified=verified))
 
-    def _nodes(self, snapshot: "_Member", reader: SnapshotReader, nodes: Iterator[Node]) -> Iterator[Node]:
+    def broker(self) -> Iterator[Line]:
+        """The lines of `broker.json`, none if there is no such member. The tree is not checked, only its checksums.
+
+        Raises:
+            ArchiveCorrupt: the archive is damaged. This may be raised at any line, and at the end.
+            SpoolFailed: the file cannot be read.
+        """
+        snapshot = self._snapshot()
+        snapshot.skip()
+        self._require_sum(snapshot, self.manifest.snapshot.sha256, "snapshot")
+        if self.manifest.broker:
+            yield from self._broker_lines(self.manifest.broker)
+        self._require_end()
+
+    def _broker_lines(self, described: BrokerFile) -> Iterator[Line]:
+        member = self._broker_member(described)
+        found = CheckedLines(io.BufferedReader(_RawMember(member), _CHUNK))
+        try:
+            yield from found
+        except RecordError as error:
+            raise _damaged(f"its {described.name} is invalid, {error}") from error
+        self._require_sum(member, described.sha256, described.name)
+        for kind in KINDS:
+            saved, not_saved = described.saved.get(kind, 0), described.not_saved.get(kind, 0)
+            if found.saved[kind] != saved or found.not_saved[kind] > not_saved:
+                raise _damaged(f"the counts of {kind} in its {described.name} differ from its manifest")
+
+    def _skip_broker(self, described: BrokerFile) -> None:
+        member = self._broker_member(described)
+        member.skip()
+        self._require_sum(member, described.sha256, described.name)
+
+    def _broker_member(self, described: BrokerFile) -> "_Member":
+        member = self._member(described.name, described.size)
+        if member.size != described.size:
+            raise _damaged(f"the size of its {described.name} differs from its manifest")
+        return member
+
+    def _nodes(
+        self, snapshot: "_Member", reader: SnapshotReader, nodes: Iterator[Node], *, verified: bool
+    ) -> Iterator[Node]:
         count = 0
         try:
             if reader.header.sessions:
@@ -151,7 +205,12 @@ class Archive:
             raise _unsound(error) from error
         if count != self.manifest.nodes:
             raise _damaged(f"it has {count} znodes instead of the {self.manifest.nodes} in its manifest")
-        self._finish(snapshot)
+        self._require_sum(snapshot, self.manifest.snapshot.sha256, "snapshot")
+        if self.manifest.broker and verified:
+            self._skip_broker(self.manifest.broker)
+        elif self.manifest.broker:
+            deque(self._broker_lines(self.manifest.broker), 0)
+        self._require_end()
 
     def _snapshot(self) -> "_Member":
         snapshot = self._member(self.manifest.snapshot.name, self.manifest.snapshot.size)
@@ -170,9 +229,11 @@ class Archive:
             raise _damaged(f"its tar header claims {header.size} bytes for {name}")
         return _Member(self._stream, name, header.size)
 
-    def _finish(self, snapshot: "_Member") -> None:
-        if snapshot.sha256() != self.manifest.snapshot.sha256:
-            raise _damaged("the SHA-256 of its snapshot differs from its manifest")
+    def _require_sum(self, member: "_Member", expected: str, what: str) -> None:
+        if member.sha256() != expected:
+            raise _damaged(f"the SHA-256 of its {what} differs from its manifest")
+
+    def _require_end(self) -> None:
         padding = self._stream.read(_PADDING_LIMIT + 1)
         if len(padding) > _PADDING_LIMIT or padding.strip(b"\0"):
             raise _damaged("it has data after its last member")
@@ -190,6 +251,22 @@ def verify(path: Path, heartbeat: Callable[[], None], each: Callable[[Node], Non
         for node in backup.tree().nodes:
             each(node)
         return backup.manifest
+
+
+def extract_broker(path: Path, target: Path, heartbeat: Callable[[], None]) -> bool:
+    """Write the `broker.json` of an archive to the new file `target`. False if it has none. It is verified meanwhile.
+
+    Raises:
+        ArchiveCorrupt, ArchiveUnsupported, SpoolFailed: as `Archive` does.
+        OSError: `target` cannot be written.
+    """
+    with opened(path, heartbeat) as backup:
+        if not backup.manifest.broker:
+            return False
+        with target.open("xb") as file:
+            for line, _ in backup.broker():
+                file.write(line)
+    return True
 
 
 def verify_new(path: Path, what: str, heartbeat: Callable[[], None]) -> None:
@@ -270,11 +347,31 @@ class _Member:
     def read_all(self) -> bytes:
         return self.read(self.size)
 
+    def skip(self) -> None:
+        while self.read(_CHUNK):
+            pass
+
     def sha256(self) -> str:
         """The SHA-256 in hex. All of the member must have been read."""
         if self._remaining:
             raise _damaged(f"{self._name} has data after its end")
         return self._digest.hexdigest()
+
+
+class _RawMember(io.RawIOBase):
+    """A tar member as a file."""
+
+    def __init__(self, member: _Member) -> None:
+        super().__init__()
+        self._member = member
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        chunk = self._member.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
 
 def _unsound(error: SnapshotError) -> ArchiveCorrupt:

@@ -133,7 +133,8 @@ def _verify(options: argparse.Namespace, settings: Settings) -> None:
             finding.what,
             finding.at_restore,
         )
-    _print(f"{point} is complete and undamaged: {manifest.nodes} znodes at zxid {manifest.zxid:#x}")
+    besides = f", and from brokers {manifest.broker.in_words()}" if manifest.broker else ""
+    _print(f"{point} is complete and undamaged: {manifest.nodes} znodes at zxid {manifest.zxid:#x}{besides}")
 
 
 def _inspect(options: argparse.Namespace, settings: Settings) -> None:

@@ -83,13 +83,17 @@ def stems_from(series: Series, address: str) -> bool:
 
 @dataclass(frozen=True)
 class DerivedTree:
-    """A tree, and what its manifest has besides what is counted. `acls` are encoded, by key."""
+    """A tree, and what its manifest has besides what is counted. `acls` are encoded, by key.
+
+    `broker` is the `broker.json` that `described` tells of, None if it tells of none.
+    """
 
     name: BackupName
     described: Manifest
     acls: Mapping[int, bytes]
     nodes: Iterable[Node]
     origin: Mapping[str, object]
+    broker: Path | None = None
 
 
 def write(tree: DerivedTree, directory: Path, heartbeat: Heartbeat) -> DerivedBackup:
@@ -118,7 +122,7 @@ def write(tree: DerivedTree, directory: Path, heartbeat: Heartbeat) -> DerivedBa
         origin={**tree.origin, "madeAt": rfc3339(time.time_ns() // 1_000_000)},
     )
     packed = directory / str(tree.name)
-    result = archive.pack(packed, manifest, path, heartbeat)
+    result = archive.pack(packed, manifest, path, heartbeat, tree.broker)
     path.unlink()
     archive.verify_new(packed, "the new backup", heartbeat)
     return DerivedBackup(packed, result.sha256, manifest, found.coverage)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metadata_tool import archive
+from metadata_tool.broker_metadata.broker_file import KINDS
 from metadata_tool.catalog import RestorePoint
 from metadata_tool.fetch import require_match
 from metadata_tool.lifecycle import Heartbeat
@@ -49,7 +50,7 @@ class Inspection:
 
     def as_text(self) -> str:
         """The same for people, with the total of the coverage (docs/recovery.md)."""
-        nested = ("snapshot", "coverage", "outline", "origin", "identity", "predecessor", "suspect")
+        nested = ("snapshot", "coverage", "outline", "origin", "identity", "predecessor", "suspect", "brokerMetadata")
         fields = {key: value for key, value in self.manifest.to_json().items() if key not in nested}
         fields |= {f"snapshot.{key}": value for key, value in self.manifest.to_json()["snapshot"].items()}
         if self.manifest.predecessor:
@@ -61,6 +62,10 @@ class Inspection:
             lines += ["", "SUSPECT WHEN IT WAS MADE (why it may not continue its predecessor)", *self.manifest.suspect]
         if coverage := self._coverage():
             lines += ["", "COVERAGE (what a restore of scope bookies-lost brings back and loses)", *_rows(coverage)]
+        if broker := self.manifest.broker:
+            counts = {f"{kind}.saved": broker.saved.get(kind, 0) for kind in KINDS}
+            counts |= {f"{kind}.notSaved": broker.not_saved.get(kind, 0) for kind in KINDS}
+            lines += ["", "BROKER METADATA (what brokers gave out, and what they did not)", *_rows(counts)]
         if self.migration and self.migration.warning:
             lines += ["", "MOVE TO ANOTHER STORE", f"{self.migration.warning}."]
         if self.findings:

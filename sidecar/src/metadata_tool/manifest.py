@@ -1,15 +1,19 @@
 """manifest.json, the first member of every backup file. docs/format.md describes each field."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
+from metadata_tool.broker_metadata.broker_file import BROKER_JSON, KINDS, BrokerFile
 from metadata_tool.catalog import LATEST_TIMESTAMP, rfc3339
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.zookeeper.datadir import VERSION_2, snapshot_file
 
 FORMAT_VERSION = 1
+BROKER_FORMAT = 2
+"""The format of a file that has a `broker.json`, and the newest one. All other files are of the first format."""
 USE_ANOTHER = "Use another backup. `metadata-tool list` shows them"
 
 _LAST_EPOCH = 0x7FFF_FFFF
@@ -61,6 +65,12 @@ class Manifest:
     """The sound backup that this one was compared with (Tree.to_json). None if there was none."""
     suspect: tuple[str, ...] = ()
     """Why the backup may not continue its predecessor. Empty if it does."""
+    broker: BrokerFile | None = None
+    """The `broker.json` of the file. None if it has none."""
+
+    def with_broker(self, broker: BrokerFile | None) -> "Manifest":
+        """The same manifest, in the format of a file that has this `broker.json`, or none."""
+        return replace(self, broker=broker, format_version=BROKER_FORMAT if broker else FORMAT_VERSION)
 
     @property
     def layout(self) -> Layout:
@@ -77,6 +87,7 @@ class Manifest:
             "identity": self.identity,
             "predecessor": self.predecessor,
             "suspect": list(self.suspect) or None,
+            "brokerMetadata": _of_broker(self.broker) if self.broker else None,
         }
         return {
             "formatVersion": self.format_version,
@@ -113,9 +124,9 @@ class Manifest:
         except (ValueError, RecursionError) as error:
             raise _corrupt("it is not JSON") from error
         version = fields.number("formatVersion")
-        if version > FORMAT_VERSION:
+        if version > BROKER_FORMAT:
             raise ArchiveUnsupported(
-                f"the backup has format {version}, but this metadata-tool reads formats up to {FORMAT_VERSION}",
+                f"the backup has format {version}, but this metadata-tool reads formats up to {BROKER_FORMAT}",
                 "Use the version of metadata-tool that wrote the backup, or a later one",
             )
         snapshot = fields.object("snapshot")
@@ -140,6 +151,7 @@ class Manifest:
             identity=fields.optional("identity"),
             predecessor=fields.optional("predecessor"),
             suspect=fields.texts("suspect"),
+            broker=_broker(fields.object("brokerMetadata")) if version == BROKER_FORMAT else None,
         )
         manifest._check()
         return manifest
@@ -155,6 +167,18 @@ class Manifest:
             raise _corrupt("the name of its snapshot does not match zxid")
         if self.first_zxid > self.zxid:
             raise _corrupt("firstZxid is later than zxid")
+
+
+def _of_broker(broker: BrokerFile) -> dict[str, Any]:
+    file = {"name": broker.name, "size": broker.size, "sha256": broker.sha256}
+    return {**file, "saved": dict(broker.saved), "notSaved": dict(broker.not_saved)}
+
+
+def _broker(fields: "_Fields") -> BrokerFile:
+    if fields.text("name") != BROKER_JSON:
+        raise _corrupt(f"brokerMetadata.name is not {BROKER_JSON}")
+    saved, not_saved = (fields.object(key).numbers(KINDS) for key in ("saved", "notSaved"))
+    return BrokerFile(fields.number("size"), fields.text("sha256"), saved, not_saved)
 
 
 def snapshot_name(zxid: int) -> str:
@@ -180,6 +204,10 @@ class _Fields:
     def number(self, key: str) -> int:
         return self._in_range(key, self._get(key, int))
 
+    def numbers(self, keys: Iterable[str]) -> dict[str, int]:
+        """Those of these fields that there are."""
+        return {key: self.number(key) for key in keys if self.has(key)}
+
     def zxid(self, key: str) -> int:
         try:
             return self._in_range(key, int(self._get(key, str), 16))
@@ -190,7 +218,7 @@ class _Fields:
         return key in self._value
 
     def object(self, key: str) -> "_Fields":
-        return _Fields(self._get(key, dict), f"{key}.")
+        return _Fields(self._get(key, dict), f"{self._where}{key}.")
 
     def optional(self, key: str) -> dict[str, Any] | None:
         return self._get(key, dict) if self.has(key) else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metadata_tool import archive, derived_backup
+from metadata_tool.broker_metadata.broker_file import BROKER_JSON
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.derived_backup import RECONCILED, DerivedBackup, DerivedTree
 from metadata_tool.fetch import require_match
@@ -69,8 +70,10 @@ def reconcile(
             return result, None
         tree = ReconciledTree(layout, table, topics.drivers, manifest.zxid, manifest.timestamp)
         origin = {"kind": RECONCILED, "source": str(job.point), **result.origin(COVERED_NAMESPACES)}
+        broker = job.directory / BROKER_JSON
+        has_broker = archive.extract_broker(job.path, broker, heartbeat)
         with archive.opened(job.path, heartbeat) as backup:
             saved = backup.tree(verified=True)
             nodes = tree.nodes(saved.nodes, facts.summary, result.highest_id)
-            derived = DerivedTree(name, manifest, saved.acls, nodes, origin)
+            derived = DerivedTree(name, manifest, saved.acls, nodes, origin, broker if has_broker else None)
             return result, derived_backup.write(derived, job.directory, heartbeat)

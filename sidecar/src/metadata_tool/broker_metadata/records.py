@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-MAX_LINE = 64 << 20
-"""Bytes of the longest line that is read."""
+MAX_LINE = 8 << 20
+"""Bytes of the longest line that is read. Decoding a malicious line takes 60 times its size in memory."""
 
 T = TypeVar("T")
 
