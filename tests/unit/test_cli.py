@@ -26,7 +26,7 @@ from support.backups import TIMESTAMP, TREE, location, make_backup
 from support.tool import environment
 from support.trees import ZXID
 
-VERBS = ["serve", "backup", "list", "verify", "inspect", "scrub", "drill", "accept", "prune"]
+VERBS = ["serve", "backup", "list", "verify", "inspect", "diff", "scrub", "drill", "accept", "prune"]
 VERBS += ["reconcile", "rescue", "restore", "apache-values", "rules"]
 TAKING_A_URI = ["verify", "inspect", "reconcile"]
 
@@ -150,6 +150,7 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "list": [([], {})],
     "verify": [(["latest"], {})],
     "inspect": [(["latest"], {})],
+    "diff": [(["latest"], {})],
     "scrub": [([], {})],
     "drill": [(["--record"], {}), (["--record"], {"S3_SERVER_SIDE_ENCRYPTION": "aws:kms"})],
     "accept": [(["file://{folder}/pulsar-suspect-1.tar.gz"], {})],
@@ -677,3 +678,16 @@ def test_spool_is_full(verb: str, folder: Path, settings: dict[str, str]) -> Non
     outcome = process(verb, *arguments, settings=settings, file_blocks="0")
     assert 15 == outcome.exit_code, outcome.said
     assert "SPOOL_DIR" in outcome.said.splitlines()[-1]
+
+
+def test_diff_to_the_newest(folder: Path, command: Command) -> None:
+    """A backup is compared with the newest one, unless another is named."""
+    earlier = make_backup(folder)
+    later = make_backup(folder, timestamp=TIMESTAMP + 1, tree={**TREE, b"/z": b"1"})
+    for arguments in ([str(earlier)], [str(earlier), str(later)]):
+        outcome = command("diff", *arguments)
+        assert (0, ["TOTAL", "other znodes in /z             1 added"]) == (
+            outcome.exit_code,
+            outcome.output.splitlines()[3:],
+        )
+        assert [str(earlier), str(later)] == [line.split()[1] for line in outcome.output.splitlines()[:2]]

@@ -9,11 +9,12 @@ import re
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
-from metadata_tool import __version__, backup, derived_backup, help_texts, inspection, logs, pruner, root_cause
+from metadata_tool import __version__, archive, backup, derived_backup, help_texts, inspection, logs, pruner, root_cause
 from metadata_tool.accept import accept
 from metadata_tool.apache_chart import command as apache_chart
 from metadata_tool.catalog import LATEST, Backup, BackupName, RestorePoint, backups, page
@@ -151,6 +152,28 @@ def _inspect(options: argparse.Namespace, settings: Settings) -> None:
         _print(json.dumps(found.as_json(), indent=2))
     elif not options.tree:
         _print(found.as_text())
+
+
+def _diff(options: argparse.Namespace, settings: Settings) -> None:
+    from metadata_tool.tree_diff import diff
+
+    heartbeat, points = Heartbeat(), [_point(uri, settings) for uri in (options.before, options.after)]
+    with ExitStack() as kept:
+        before, after = ((point, kept.enter_context(_opened(point, settings, heartbeat))) for point in points)
+        compared = diff.Diff(before, after)
+        told = compared.told(znodes=options.znodes)
+        for line in diff.json_lines(compared, told) if options.json else diff.lines(compared, told):
+            _print(line)
+
+
+@contextmanager
+def _opened(point: RestorePoint, settings: Settings, heartbeat: Heartbeat) -> Iterator[archive.Archive]:
+    """A fetched backup. What is wrong with it is reported with its address."""
+    with (
+        fetched(point, _open_at(settings, point.location), settings.spool_dir(), heartbeat) as path,
+        archive.opened(path, heartbeat) as backup,
+    ):
+        yield backup
 
 
 def _scrub(options: argparse.Namespace, settings: Settings) -> None:
@@ -419,6 +442,16 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--before", metavar="NAME", type=_name, help="list those that follow after this one")
     checking = verb("verify", _verify, "read a backup and verify all of it")
     showing = verb("inspect", _inspect, "verify a backup and show what is in it")
+    comparing = verb("diff", _diff, "show what changed in Pulsar between two backups")
+    comparing.add_argument("before", metavar="FROM", help="the address of the earlier backup, as `list` prints it")
+    comparing.add_argument(
+        "after",
+        metavar="TO",
+        nargs="?",
+        default=LATEST,
+        help=f"the address of the later one, or {LATEST} (the default)",
+    )
+    comparing.add_argument("--znodes", action="store_true", help="show every znode that differs")
     scrubbing = verb("scrub", _scrub, "check whether each ledger that a backup calls offloaded is in tiered storage")
     drilling = verb(
         "drill", _drill, "restore a backup into a scratch directory, and prove that ZooKeeper starts from it"
@@ -462,6 +495,6 @@ def _parser() -> argparse.ArgumentParser:
     rescuing.add_argument("--cluster", metavar="NAME", action="append", default=[], help=written)
     output = showing.add_mutually_exclusive_group()
     output.add_argument("--tree", action="store_true", help="print every znode")
-    for machine_readable in (listing, output, scrubbing, drilling, pruning, reconciling, rescuing):
+    for machine_readable in (listing, output, comparing, scrubbing, drilling, pruning, reconciling, rescuing):
         machine_readable.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -13,6 +13,7 @@ COMMANDS = (
     "list",
     "verify",
     "inspect",
+    "diff",
     "scrub",
     "drill",
     "accept",
@@ -28,9 +29,35 @@ _ENSEMBLE = (*_BACKUP, "restore")
 _UPLOAD = (*_BACKUP, "drill", "accept", "reconcile", "rescue", "restore")
 _RESCUE = ("rescue",)
 _PRUNE = ("prune",)
-_SERIES = ("serve", "backup", "list", "verify", "inspect", "scrub", "drill", *_PRUNE, "reconcile", "rescue", "restore")
+_SERIES = (
+    "serve",
+    "backup",
+    "list",
+    "verify",
+    "inspect",
+    "diff",
+    "scrub",
+    "drill",
+    *_PRUNE,
+    "reconcile",
+    "rescue",
+    "restore",
+)
 _STORE = (*_SERIES, "accept")
-_SPOOL = ("serve", "backup", "verify", "inspect", "scrub", "drill", "accept", *_PRUNE, "reconcile", "rescue", "restore")
+_SPOOL = (
+    "serve",
+    "backup",
+    "verify",
+    "inspect",
+    "diff",
+    "scrub",
+    "drill",
+    "accept",
+    *_PRUNE,
+    "reconcile",
+    "rescue",
+    "restore",
+)
 _RESTORING = ("drill", "restore")
 _OF_A_TREE = ("serve", "scrub", "drill", "reconcile", "restore")
 _TIERED = (*_OF_A_TREE, "rescue")
@@ -189,7 +216,7 @@ BUCKET = Variable(
     "BUCKET",
     _SERIES,
     "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`. "
-    "`verify`, `inspect`, `scrub`, `drill`, `reconcile` and `restore` need it only to find `latest`, "
+    "`verify`, `inspect`, `diff`, `scrub`, `drill`, `reconcile` and `restore` need it only to find `latest`, "
     "and `rescue` only without --to",
     required_by=("serve", "backup", "list", *_PRUNE),
 )
