@@ -52,8 +52,8 @@ def test_description(tmp_path: Path) -> None:
     """A file is described by its size, its SHA-256, and the number of records of each kind."""
     path = tmp_path / "broker.json"
     lost = NotSaved("cursor", "t/n/persistent/c/s", 7, "HTTP 500")
-    found = [cursor("t/n/persistent/a/s"), schemas("t/n/a"), cursor("t/n/persistent/b/s"), lost, policies("t/n")]
-    written: list[Record] = [*found, PolicySchema("t/n", 7, 0, "{}")]
+    mixed: list[Record] = [cursor("t/n/persistent/a/s"), schemas("t/n/a"), cursor("t/n/persistent/b/s")]
+    written: list[Record] = [*mixed, lost, policies("t/n"), PolicySchema("t/n", 7, 0, "{}")]
     content = b"".join(encode(record) for record in written) + b'{"record":"later"}\n'
     path.write_bytes(content)
     saved = {"cursor": 2, "schemas": 1, "topicPolicies": 1}
