@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metadata_tool.backup import BackupJob
+from metadata_tool.broker_metadata.access import BrokerAccess, BrokerSettings
 from metadata_tool.catalog import BackupName, RestorePoint, Series
 from metadata_tool.environment import Environment
 from metadata_tool.errors import SettingError
@@ -434,6 +435,71 @@ def test_wrong_endpoint_of_tiered_storage(value: str) -> None:
     with refused("TIERED_STORAGE_ENDPOINT_URL") as caught:
         Settings({"TIERED_STORAGE_ENDPOINT_URL": value}).tiered_storage()
     assert "https://s3.example.com" in caught.value.hint
+
+
+BROKER = SERVE | {"BROKER_SERVICE_URL": "https://broker:8443/"}
+BROKER_FILES = {"BROKER_TLS_CA": "/ca", "BROKER_TLS_CERT": "/cert", "BROKER_TLS_KEY": "/key"}
+
+
+def test_no_broker() -> None:
+    """Without an address brokers are asked for nothing."""
+    assert None is Settings(SERVE).job().broker
+
+
+def test_broker() -> None:
+    """The brokers' web service, with the defaults and with all that can be set."""
+    expected = BrokerSettings(BrokerAccess("https://broker:8443"), 120, 4, 200)
+    assert expected == Settings(BROKER).job().broker == Settings(BROKER).serve().job.broker
+    given_values = BROKER | BROKER_FILES | {"BROKER_TOKEN_FILE": "/token", "BROKER_TIMEOUT": "9"}
+    given_values |= {"BROKER_REQUESTS": "2", "BROKER_REQUEST_RATE": "7"}
+    access = BrokerAccess("https://broker:8443", "", Path("/token"), Path("/ca"), Path("/cert"), Path("/key"))
+    assert BrokerSettings(access, 9, 2, 7) == Settings(given_values).job().broker
+    assert SECRET == Settings(BROKER | {"BROKER_TOKEN": SECRET}).broker_access().token
+
+
+@pytest.mark.parametrize(
+    ("environment", "name", "hint"),
+    [
+        (SERVE | {"BROKER_TOKEN": SECRET}, "BROKER_TOKEN", "Set BROKER_SERVICE_URL to"),
+        (SERVE | {"BROKER_TLS_CA": "/ca"}, "BROKER_TLS_CA", "Set BROKER_SERVICE_URL to"),
+        (BROKER | {"BROKER_TOKEN": SECRET, "BROKER_TOKEN_FILE": "/t"}, "BROKER_TOKEN", "Set one of them"),
+        (BROKER | {"BROKER_TOKEN": f"{SECRET} x"}, "BROKER_TOKEN", "is secret and not shown"),
+        (BROKER | {"BROKER_TOKEN": f"{SECRET}\udcff"}, "BROKER_TOKEN", "is secret and not shown"),
+        (BROKER | {"BROKER_TLS_CERT": "/cert"}, "BROKER_TLS_KEY", "Set both"),
+        (BROKER | {"BROKER_TLS_KEY": "/key"}, "BROKER_TLS_CERT", "Set both"),
+        (BROKER | BROKER_FILES | {"BROKER_SERVICE_URL": "http://b"}, "BROKER_TLS_CA", "https://host:port, or remove"),
+        (SERVE | {"BROKER_TOKEN_FILE": "/t"}, "BROKER_TOKEN_FILE", "Set BROKER_SERVICE_URL to"),
+    ],
+)
+def test_wrong_broker_access(environment: Values, name: str, hint: str) -> None:
+    """Settings that do not fit together are refused with what to set, and no secret is shown."""
+    with refused(name) as caught:
+        Settings(environment).job()
+    assert hint in caught.value.hint
+    assert SECRET not in said(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "broker:8080",
+        "pulsar://broker:6650",
+        "http://",
+        "http://broker:0",
+        "http://broker:65536",
+        "http://a b",
+        "http:///",
+        f"http://u:{SECRET}@broker:8080",
+        f"http://broker/?token={SECRET}",
+        "http://broker:8080/admin",
+        "http://b\udcff",
+    ],
+)
+def test_wrong_broker_address(url: str) -> None:
+    """An address that is not that of a web service alone is refused, and not repeated, because it may hold a secret."""
+    with refused("BROKER_SERVICE_URL") as caught:
+        Settings(SERVE | {"BROKER_SERVICE_URL": url}).job()
+    assert SECRET not in said(caught.value)
 
 
 @pytest.mark.parametrize(("given_value", "expected"), [(None, 30), ("", 30), ("1", 1), ("86400", 86400)])

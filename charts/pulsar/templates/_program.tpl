@@ -56,6 +56,21 @@
       "low": 1,
       "high": 64,
       "expected": "a number of requests from 1 to 64"
+    },
+    "BROKER_TIMEOUT": {
+      "low": 1,
+      "high": 86400,
+      "expected": "a number of seconds from 1 to 86400"
+    },
+    "BROKER_REQUESTS": {
+      "low": 1,
+      "high": 64,
+      "expected": "a number of requests from 1 to 64"
+    },
+    "BROKER_REQUEST_RATE": {
+      "low": 1,
+      "high": 10000,
+      "expected": "a number of requests from 1 to 10000"
     }
   },
   "fractions": {
@@ -237,6 +252,7 @@
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    "BROKER_TOKEN",
     "TIERED_STORAGE_ACCESS_KEY_ID",
     "TIERED_STORAGE_SECRET_ACCESS_KEY",
     "ZOOKEEPER_AUTH",
@@ -248,6 +264,14 @@
     "ALLOW_PARTIAL",
     "BACKUP_INTERVAL",
     "BACKUP_PREFIX",
+    "BROKER_REQUESTS",
+    "BROKER_REQUEST_RATE",
+    "BROKER_SERVICE_URL",
+    "BROKER_TIMEOUT",
+    "BROKER_TLS_CA",
+    "BROKER_TLS_CERT",
+    "BROKER_TLS_KEY",
+    "BROKER_TOKEN_FILE",
     "BUCKET",
     "CLUSTER_BROKER_SERVICE_URL",
     "CLUSTER_NAME",

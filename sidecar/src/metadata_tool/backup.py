@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metadata_tool import __version__, archive, identity, root_cause
+from metadata_tool.broker_metadata.access import BrokerSettings
 from metadata_tool.catalog import Backup, BackupName, Series, backups, rfc3339, sound
 from metadata_tool.continuity import Tree, Verdict, judge
 from metadata_tool.derived_backup import stems_from
@@ -49,6 +50,8 @@ class BackupJob:
     """The fraction of its znodes or bytes that the tree may lose from one backup to the next. Else it is suspect."""
     jute_maxbuffer: int = JUTE_MAXBUFFER
     """That of the servers that a restore would start."""
+    broker: BrokerSettings | None = None
+    """How brokers are asked for the metadata that they keep in BookKeeper. None: they are not."""
 
 
 class Seconds(NamedTuple):

@@ -255,6 +255,24 @@ class OffloadedLedgersLost(ToolError):
     exit_code = 50
 
 
+class BrokerUnreachable(ToolError):
+    """No broker answered at BROKER_SERVICE_URL, or TLS with it failed. A backup ends without its broker metadata"""
+
+    exit_code = 60
+
+
+class BrokerDenied(ToolError):
+    """A broker refused the token or certificate (401, 403). A backup ends without what the broker refused"""
+
+    exit_code = 61
+
+
+class BrokerFailed(ToolError):
+    """A broker answered with an error, or with something that is not an answer"""
+
+    exit_code = 62
+
+
 class DataDirNotEmpty(ToolError):
     """The ZooKeeper data directory holds data that did not come from this restore version. Nothing was touched"""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from metadata_tool import variables as var
 from metadata_tool.backup import BackupJob
+from metadata_tool.broker_metadata.access import BrokerAccess, BrokerSettings, is_token
 from metadata_tool.catalog import LATEST, PREFIX, SUSPECT, RestorePoint, Series
 from metadata_tool.drill.drill import DrillJob
 from metadata_tool.drill.server import ServerCommand
@@ -44,6 +45,9 @@ _BY_MECHANISM = {
     DIGEST_MD5: (var.ZOOKEEPER_SASL_USER, var.ZOOKEEPER_SASL_PASSWORD),
     GSSAPI: (var.ZOOKEEPER_SASL_KEYTAB, var.ZOOKEEPER_SASL_PRINCIPAL, var.ZOOKEEPER_SASL_SERVICE),
 }
+_WEB_SERVICE = re.compile(r"https?://(?P<server>[^/?#@\s]+)/?")
+_BROKER_TLS = (var.BROKER_TLS_CA, var.BROKER_TLS_CERT, var.BROKER_TLS_KEY)
+_OF_BROKERS = (var.BROKER_TOKEN, var.BROKER_TOKEN_FILE, *_BROKER_TLS)
 _ENDPOINT = re.compile(r"(?:https?://[!-~]+)?")
 _REGION = re.compile(r"[a-zA-Z0-9-]*")
 _KMS_KEY = re.compile(r"[A-Za-z0-9:/_.-]*")
@@ -422,7 +426,45 @@ class Settings:
             spool_dir=self.spool_dir(),
             max_shrink=self._read.fraction(var.MAX_SHRINK),
             jute_maxbuffer=self.jute_maxbuffer(),
+            broker=self._broker(),
         )
+
+    def _broker(self) -> BrokerSettings | None:
+        """How a backup asks brokers. None if it does not."""
+        timeout, requests = self._read.number(var.BROKER_TIMEOUT), self._read.number(var.BROKER_REQUESTS)
+        rate, given = self._read.number(var.BROKER_REQUEST_RATE), self._read.text(var.BROKER_SERVICE_URL)
+        for variable in _OF_BROKERS:
+            if self._read.text(variable) and not given:
+                raise SettingError(
+                    f"{variable.name} is set, but BROKER_SERVICE_URL is not",
+                    f"Set BROKER_SERVICE_URL to the web service of the brokers, or remove {variable.name}",
+                )
+        return BrokerSettings(self.broker_access(), timeout, requests, rate) if given else None
+
+    def broker_access(self) -> BrokerAccess:
+        """How to reach the brokers, whose address must be set."""
+        url = self._read.parsed(var.BROKER_SERVICE_URL, _web_service, "Set it to http://host:port or https://host:port")
+        token, token_file = self._read.text(var.BROKER_TOKEN), self._read.path(var.BROKER_TOKEN_FILE)
+        if token and token_file:
+            raise SettingError("BROKER_TOKEN and BROKER_TOKEN_FILE are both set", "Set one of them")
+        if token and not is_token(token):
+            raise SettingError(
+                "BROKER_TOKEN is not one word of printable characters",
+                "Set it to the token alone. Its value is secret and not shown here",
+            )
+        files = [self._read.path(each) for each in (var.BROKER_TLS_CA, var.BROKER_TLS_CERT, var.BROKER_TLS_KEY)]
+        if not url.startswith("https:"):
+            for variable, path in zip(_BROKER_TLS, files, strict=True):
+                if path:
+                    raise SettingError(
+                        f"{variable.name} is set, but BROKER_SERVICE_URL is not an https:// address",
+                        f"Set BROKER_SERVICE_URL to https://host:port, or remove {variable.name}",
+                    )
+        ca, cert, key = files
+        if bool(cert) != bool(key):
+            missing = var.BROKER_TLS_KEY if cert else var.BROKER_TLS_CERT
+            raise SettingError(f"{missing.name} is not set", "Set both BROKER_TLS_CERT and BROKER_TLS_KEY, or neither")
+        return BrokerAccess(url, token, token_file, ca, cert, key)
 
     def _read_limits(self) -> ReadLimits:
         return ReadLimits(
@@ -535,3 +577,12 @@ class Settings:
 def _is_unicode(text: str) -> bool:
     """Whether an environment variable held UTF-8."""
     return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _web_service(text: str) -> str:
+    """The address of a web service, without a slash at its end."""
+    found = _WEB_SERVICE.fullmatch(text)
+    server = _HOST.fullmatch(found["server"]) if found else None
+    if not server or not 1 <= int(server["port"] or 80) <= 65535:
+        raise ValueError("it is not http://host:port or https://host:port")
+    return text.rstrip("/")

@@ -59,6 +59,8 @@ _SPOOL = (
     "restore",
 )
 _RESTORING = ("drill", "restore")
+_BROKER = _BACKUP
+"""Commands that ask brokers."""
 _OF_A_TREE = ("serve", "scrub", "drill", "reconcile", "restore")
 _TIERED = (*_OF_A_TREE, "rescue")
 _DEFAULT = ReadLimits()
@@ -519,6 +521,46 @@ SCRUB_REQUESTS = _number(
     default=8,
     low=1,
     high=64,
+    unit="requests",
+)
+BROKER_SERVICE_URL = Variable(
+    "BROKER_SERVICE_URL",
+    _BROKER,
+    "The web service of Pulsar's brokers, such as `http://pulsar-broker:8080`, which is asked for schemas, exact "
+    "positions of subscriptions, and policies of topics. Unset: these are not saved",
+)
+BROKER_TOKEN = Variable("BROKER_TOKEN", _BROKER, "A token (JWT) for Pulsar, if it demands one")
+BROKER_TOKEN_FILE = _path("BROKER_TOKEN_FILE", _BROKER, "A file with the token, which is read at every use")
+BROKER_TLS_CA = _path(
+    "BROKER_TLS_CA", _BROKER, "A PEM file of authorities to trust for brokers in addition to the system's"
+)
+BROKER_TLS_CERT = _path("BROKER_TLS_CERT", _BROKER, "A PEM file of the client certificate, if brokers demand one")
+BROKER_TLS_KEY = _path("BROKER_TLS_KEY", _BROKER, "A PEM file of that certificate's private key, without a password")
+BROKER_TIMEOUT = _number(
+    "BROKER_TIMEOUT",
+    _BACKUP,
+    "How long one backup may ask brokers. What it has not asked for by then is not saved",
+    default=120,
+    low=1,
+    high=24 * 3600,
+    unit="seconds",
+)
+BROKER_REQUESTS = _number(
+    "BROKER_REQUESTS",
+    _BROKER,
+    "How many requests to brokers may be in flight",
+    default=4,
+    low=1,
+    high=64,
+    unit="requests",
+)
+BROKER_REQUEST_RATE = _number(
+    "BROKER_REQUEST_RATE",
+    _BROKER,
+    "How many requests to brokers a second may start",
+    default=200,
+    low=1,
+    high=10_000,
     unit="requests",
 )
 LOG_FORMAT = _choice(
