@@ -26,8 +26,8 @@ from support.backups import TIMESTAMP, TREE, location, make_backup
 from support.tool import environment
 from support.trees import ZXID
 
-VERBS = ["serve", "backup", "list", "verify", "inspect", "diff", "scrub", "drill", "accept", "prune"]
-VERBS += ["reconcile", "rescue", "restore", "apache-values", "rules"]
+VERBS = ["serve", "backup", "list", "verify", "inspect", "diff", "history", "find"]
+VERBS += ["scrub", "drill", "accept", "prune", "reconcile", "rescue", "restore", "apache-values", "rules"]
 TAKING_A_URI = ["verify", "inspect", "reconcile"]
 
 
@@ -151,6 +151,8 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "verify": [(["latest"], {})],
     "inspect": [(["latest"], {})],
     "diff": [(["latest"], {})],
+    "history": [(["/admin"], {})],
+    "find": [(["/**"], {})],
     "scrub": [([], {})],
     "drill": [(["--record"], {}), (["--record"], {"S3_SERVER_SIDE_ENCRYPTION": "aws:kms"})],
     "accept": [(["file://{folder}/pulsar-suspect-1.tar.gz"], {})],
@@ -260,7 +262,8 @@ def test_secret_in_a_uri_is_not_repeated(verb: str, command: Command) -> None:
 )
 def test_setting_is_missing(verb: str, name: str, command: Command) -> None:
     """A setting that a command needs is named if it is empty."""
-    command(verb, **{**ZOOKEEPER, name: ""}).assert_refused(2, f"{name} is empty. Set it to ")
+    arguments = WAYS[verb][0][0]
+    command(verb, *arguments, **{**ZOOKEEPER, name: ""}).assert_refused(2, f"{name} is empty. Set it to ")
 
 
 def test_list_is_a_table_newest_first(folder: Path, command: Command) -> None:
@@ -691,3 +694,26 @@ def test_diff_to_the_newest(folder: Path, command: Command) -> None:
             outcome.output.splitlines()[3:],
         )
         assert [str(earlier), str(later)] == [line.split()[1] for line in outcome.output.splitlines()[:2]]
+
+
+def test_history_of_a_namespace(folder: Path, command: Command) -> None:
+    """A name of Pulsar is found at its path, and a change is told in Pulsar's words."""
+    path = b"/admin/policies/public"
+    for number, data in enumerate((b"{}", b'{"adminRoles":["a"]}')):
+        tree = {b"": None, b"/admin": b"", b"/admin/policies": b"", path: data}
+        make_backup(folder, timestamp=TIMESTAMP + number, tree=tree)
+    outcome = command("history", "public")
+    assert (0, "/admin/policies/public in 2 backups, 2 of them read") == (
+        outcome.exit_code,
+        outcome.output.splitlines()[0],
+    )
+
+
+def test_find_at_a_time(folder: Path, command: Command) -> None:
+    """With --at, the newest backup of that time or earlier is searched, and no other is."""
+    for number in (0, 1):
+        make_backup(folder, timestamp=TIMESTAMP + number, tree={b"": None, f"/at-{number}".encode(): b""})
+    assert "/at-0\n" == command("find", "/at-*", "--at", str(TIMESTAMP)).output
+    assert "/at-1\n" == command("find", "/at-*", "--at", "2100-01-01T00:00:00Z").output
+    command("find", "/at-*", "--at", "0").assert_refused(26, "there is no sound backup")
+    command("find", "x://y").assert_refused(2, "'x://y' is not valid")

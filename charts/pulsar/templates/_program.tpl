@@ -47,6 +47,11 @@
       "high": 65535,
       "expected": "a number from 1 to 65535"
     },
+    "CACHE_SIZE": {
+      "low": 1,
+      "high": 1048576,
+      "expected": "a number of MiB from 1 to 1048576"
+    },
     "SCRUB_INTERVAL": {
       "low": 1,
       "high": 31536000,
@@ -265,6 +270,8 @@
     "BACKUP_INTERVAL",
     "BACKUP_PREFIX",
     "BUCKET",
+    "CACHE_DIR",
+    "CACHE_SIZE",
     "CLUSTER_BROKER_SERVICE_URL",
     "CLUSTER_NAME",
     "CLUSTER_SERVICE_URL",

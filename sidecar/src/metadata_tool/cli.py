@@ -5,7 +5,6 @@ import gc
 import json
 import logging
 import os
-import re
 import signal
 import sys
 import textwrap
@@ -14,10 +13,21 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
-from metadata_tool import __version__, archive, backup, derived_backup, help_texts, inspection, logs, pruner, root_cause
+from metadata_tool import (
+    __version__,
+    archive,
+    argument_types,
+    backup,
+    derived_backup,
+    help_texts,
+    inspection,
+    logs,
+    pruner,
+    root_cause,
+)
 from metadata_tool.accept import accept
 from metadata_tool.apache_chart import command as apache_chart
-from metadata_tool.catalog import LATEST, Backup, BackupName, RestorePoint, backups, page
+from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups, page
 from metadata_tool.environment import hide_from_gunicorn
 from metadata_tool.errors import (
     BackupSuspect,
@@ -32,6 +42,7 @@ from metadata_tool.fetch import fetched
 from metadata_tool.history import History
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
+from metadata_tool.path_history import command as path_history
 from metadata_tool.prune_plan import Planner
 from metadata_tool.pruner import Pruner
 from metadata_tool.pulsar.placement import Part
@@ -176,6 +187,16 @@ def _opened(point: RestorePoint, settings: Settings, heartbeat: Heartbeat) -> It
         yield backup
 
 
+def _history(options: argparse.Namespace, settings: Settings) -> None:
+    for line in path_history.history_lines(options, settings):
+        _print(line)
+
+
+def _find(options: argparse.Namespace, settings: Settings) -> None:
+    for line in path_history.find_lines(options, settings):
+        _print(line)
+
+
 def _scrub(options: argparse.Namespace, settings: Settings) -> None:
     from metadata_tool.tiered_storage.claims import claims_of
     from metadata_tool.tiered_storage.scrub import ScrubJob, scrubbed
@@ -262,28 +283,6 @@ def _print_derived(uri: str | None, result: _Derived, *, as_json: bool) -> None:
         _print(json.dumps({"uri": uri, **result.to_json()}, indent=2))
     else:
         _print(f"{result.as_text()}\n\n{uri or 'Nothing was saved'}")
-
-
-def _count(text: str) -> int:
-    """A number of backups."""
-    if not re.fullmatch("[1-9][0-9]{0,6}", text):
-        raise argparse.ArgumentTypeError(f"{text!a} is not a number from 1 to 9999999")
-    return int(text)
-
-
-def _name(text: str) -> BackupName:
-    """The name of a backup, also with its folder."""
-    name = BackupName.parse(text.rpartition("/")[2])
-    if name is None:
-        raise argparse.ArgumentTypeError(f"{text!a} is not the name of a backup")
-    return name
-
-
-def _part(text: str) -> str:
-    """A tenant or a namespace."""
-    if not re.fullmatch(r"[^/]+(?:/[^/]+){0,2}", text):
-        raise argparse.ArgumentTypeError(f"{text!a} is neither a tenant nor tenant/namespace")
-    return text
 
 
 def _folder(text: str) -> Location:
@@ -438,8 +437,10 @@ def _parser() -> argparse.ArgumentParser:
     verb("serve", _serve, "back up at every interval and answer on the admin port")
     verb("backup", _backup, "make one backup now and print its address")
     listing = verb("list", _list, "list the backups named BACKUP_PREFIX, newest first")
-    listing.add_argument("--limit", metavar="NUMBER", type=_count, help="list this many backups at most")
-    listing.add_argument("--before", metavar="NAME", type=_name, help="list those that follow after this one")
+    listing.add_argument("--limit", metavar="NUMBER", type=argument_types.count, help="list this many backups at most")
+    listing.add_argument(
+        "--before", metavar="NAME", type=argument_types.name, help="list those that follow after this one"
+    )
     checking = verb("verify", _verify, "read a backup and verify all of it")
     showing = verb("inspect", _inspect, "verify a backup and show what is in it")
     comparing = verb("diff", _diff, "show what changed in Pulsar between two backups")
@@ -452,6 +453,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"the address of the later one, or {LATEST} (the default)",
     )
     comparing.add_argument("--znodes", action="store_true", help="show every znode that differs")
+    looking_back = verb("history", _history, "show when a path changed, by the backups named BACKUP_PREFIX")
+    finding = verb("find", _find, "show which paths match a pattern, and when they were seen first and last")
+    path_history.add_options(looking_back, finding)
     scrubbing = verb("scrub", _scrub, "check whether each ledger that a backup calls offloaded is in tiered storage")
     drilling = verb(
         "drill", _drill, "restore a backup into a scratch directory, and prove that ZooKeeper starts from it"
@@ -490,11 +494,24 @@ def _parser() -> argparse.ArgumentParser:
         making.add_argument("--to", metavar="FOLDER", help=where)
         making.add_argument("--dry-run", action="store_true", help="save nothing, only show what would be in it")
     only = "only this tenant or tenant/namespace (may be repeated)"
-    rescuing.add_argument("--only", metavar="NAMESPACE", action="append", default=[], type=_part, help=only)
+    rescuing.add_argument(
+        "--only", metavar="NAMESPACE", action="append", default=[], type=argument_types.part, help=only
+    )
     written = "only what this Pulsar cluster wrote (may be repeated, needed if there are several)"
     rescuing.add_argument("--cluster", metavar="NAME", action="append", default=[], help=written)
     output = showing.add_mutually_exclusive_group()
     output.add_argument("--tree", action="store_true", help="print every znode")
-    for machine_readable in (listing, output, comparing, scrubbing, drilling, pruning, reconciling, rescuing):
+    for machine_readable in (
+        listing,
+        output,
+        comparing,
+        looking_back,
+        finding,
+        scrubbing,
+        drilling,
+        pruning,
+        reconciling,
+        rescuing,
+    ):
         machine_readable.add_argument("--json", action="store_true", help="print JSON")
     return parser

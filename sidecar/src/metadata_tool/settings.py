@@ -199,6 +199,11 @@ class Settings:
         """The directory for work in progress."""
         return self._read.path(var.SPOOL_DIR) or Path(tempfile.gettempdir())
 
+    def cache(self) -> tuple[Path, int] | None:
+        """Where fetched backups stay, and how many bytes of them. None if they do not stay."""
+        directory, size = self._read.path(var.CACHE_DIR), self._read.number(var.CACHE_SIZE)
+        return (directory, size << 20) if directory else None
+
     def jute_maxbuffer(self) -> int:
         """The limit of servers that start from a backup."""
         return self._read.number(var.JUTE_MAXBUFFER)

@@ -14,6 +14,8 @@ COMMANDS = (
     "verify",
     "inspect",
     "diff",
+    "history",
+    "find",
     "scrub",
     "drill",
     "accept",
@@ -29,6 +31,7 @@ _ENSEMBLE = (*_BACKUP, "restore")
 _UPLOAD = (*_BACKUP, "drill", "accept", "reconcile", "rescue", "restore")
 _RESCUE = ("rescue",)
 _PRUNE = ("prune",)
+_LOOKING_BACK = ("history", "find")
 _SERIES = (
     "serve",
     "backup",
@@ -36,6 +39,7 @@ _SERIES = (
     "verify",
     "inspect",
     "diff",
+    *_LOOKING_BACK,
     "scrub",
     "drill",
     *_PRUNE,
@@ -50,6 +54,7 @@ _SPOOL = (
     "verify",
     "inspect",
     "diff",
+    *_LOOKING_BACK,
     "scrub",
     "drill",
     "accept",
@@ -220,7 +225,7 @@ BUCKET = Variable(
     "Where backups are kept: `s3a://bucket[/path]`, `s3://…`, or `file:///directory`. "
     "`verify`, `inspect`, `diff`, `scrub`, `drill`, `reconcile` and `restore` need it only to find `latest`, "
     "and `rescue` only without --to",
-    required_by=("serve", "backup", "list", *_PRUNE),
+    required_by=("serve", "backup", "list", *_LOOKING_BACK, *_PRUNE),
 )
 BACKUP_PREFIX = Variable(
     "BACKUP_PREFIX",
@@ -383,6 +388,20 @@ SPOOL_DIR = _path(
     _SPOOL,
     "A directory for work in progress, which needs about two and a half times the size of the tree. "
     "Unset: the system's directory for temporary files",
+)
+CACHE_DIR = _path(
+    "CACHE_DIR",
+    _LOOKING_BACK,
+    "A directory where backups that were fetched stay for the next command. Unset: they are fetched every time",
+)
+CACHE_SIZE = _number(
+    "CACHE_SIZE",
+    _LOOKING_BACK,
+    "How much is kept in CACHE_DIR. What was not used for long is removed first",
+    default=2048,
+    low=1,
+    high=1 << 20,
+    unit="MiB",
 )
 S3_ADDRESSING_STYLE = _choice(
     "S3_ADDRESSING_STYLE",
