@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ci.parts.java import java
 from ci.parts.zookeeper import NEWEST
+from metadata_tool.broker_metadata.records import Hole, Position, Record, SavedCursor, SavedSchemas, SchemaVersion
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.drill.drill import DrillJob
 from metadata_tool.drill.server import ServerCommand
@@ -14,7 +15,7 @@ from metadata_tool.zookeeper.jute import Acl, pack_acls
 from metadata_tool.zookeeper.limits import JUTE_MAXBUFFER
 from metadata_tool.zookeeper.snapshot import Node
 from support.backups import TIMESTAMP, TREE, location
-from support.metadata import NAMESPACE, ledgers
+from support.metadata import NAMESPACE, cursor, ledgers
 from support.trees import in_tree_order, make_archive, node
 from support.zookeeper import class_path, quick_start
 
@@ -33,11 +34,16 @@ CONTENT: dict[bytes, bytes | None] = {
     b"/managed-ledgers/public/default": b"",
     NAMESPACE.encode(): b"",
     f"{NAMESPACE}/topic".encode(): ledgers((1, True), (2, False)),
+    f"{NAMESPACE}/topic/sub".encode(): cursor(3),
     "/odd ä/\N{SNOWMAN}".encode(): b"\0\xff",
     "/odd ä".encode(): None,
 }
-UNCHANGED, CHANGED, REMOVED, ADDED = 15, 1, 4, 5
-"""What a restore with lost bookies does with CONTENT."""
+RECORDS: list[Record] = [
+    SavedSchemas("public/default/topic", 7, 8, (SchemaVersion(0, bytes(32), "STRING", "", {}, 5),)),
+    SavedCursor("public/default/persistent/topic/sub", 7, Position(1, 9), (Hole(Position(1, 10), Position(1, 11)),)),
+]
+UNCHANGED, CHANGED, REMOVED, ADDED = 14, 3, 4, 8
+"""What a restore with lost bookies does with CONTENT and RECORDS."""
 
 
 def tree() -> list[Node]:
@@ -52,9 +58,9 @@ def tree() -> list[Node]:
 
 
 def make_drilled(folder: Path, nodes: list[Node] | None = None) -> RestorePoint:
-    """A backup of this tree, or of `tree`."""
+    """A backup of this tree, or of `tree`, with RECORDS of brokers."""
     point = RestorePoint(location(folder), BackupName("pulsar", TIMESTAMP))
-    make_archive(folder / str(point.name), nodes or tree(), ACLS, timestamp=TIMESTAMP)
+    make_archive(folder / str(point.name), nodes or tree(), ACLS, RECORDS, timestamp=TIMESTAMP)
     return point
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from metadata_tool import archive
+from metadata_tool.broker_metadata.broker_file import BrokerFile
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedCursorInfo, ManagedLedgerInfo
@@ -99,9 +100,17 @@ def make_snapshot(path: Path, znodes: int) -> snapshot.Written:
 
 
 def make_backup(
-    directory: Path, path: Path, written: snapshot.Written, zxid: int = ZXID, **summary: Any
+    directory: Path,
+    path: Path,
+    written: snapshot.Written,
+    zxid: int = ZXID,
+    broker: Path | None = None,
+    **summary: Any,
 ) -> RestorePoint:
-    """Pack a snapshot into a backup, in a directory for backups. `outline` replaces that of its manifest."""
+    """Pack a snapshot into a backup, in a directory for backups. `outline` replaces that of its manifest.
+
+    `broker` is its `broker.json`.
+    """
     point = RestorePoint(parse_location(f"file://{directory}"), BackupName("large", TIMESTAMP))
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -119,5 +128,6 @@ def make_backup(
         snapshot=SnapshotFile(snapshot_name(zxid), written.size, written.sha256),
         summary={**_summary(path).to_json(), **summary},
     )
-    archive.pack(directory / str(point.name), manifest, path, lambda: None)
+    manifest = manifest.with_broker(BrokerFile.of(broker) if broker else None)
+    archive.pack(directory / str(point.name), manifest, path, lambda: None, broker)
     return point

@@ -1,7 +1,9 @@
 """Recoveries of small trees for tests."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from metadata_tool.broker_metadata.restorable import Restorable
 from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery import Recovery, RecoveryChanges
@@ -42,12 +44,16 @@ def facts_of(content: Mapping[str, bytes], limits: ScanLimits = DEFAULT_LIMITS) 
 
 
 def recovered(
-    nodes: list[Node], options: RecoveryOptions = LOST, layout: Layout | None = None
+    nodes: list[Node],
+    options: RecoveryOptions = LOST,
+    layout: Layout | None = None,
+    broker: Restorable | None = None,
+    cursor_size: int = 500_000,
 ) -> tuple[list[Node], RecoveryChanges]:
     """The recovered tree, and what was changed."""
     layout = layout or Layout()
     facts = scanned(nodes, layout).facts
-    plan = options.plan(facts.summary, ZXID, TIME)
+    plan = replace(options.plan(facts.summary, ZXID, TIME), broker=broker or Restorable(), cursor_size=cursor_size)
     renamed = facts.clusters[plan.rename[0]] if plan.rename else []
     recovery = Recovery(plan, facts.summary, renamed, layout)
     return list(recovery.nodes(nodes)), recovery.changes

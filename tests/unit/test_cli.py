@@ -406,8 +406,7 @@ def test_verify(folder: Path, command: Command) -> None:
 def test_verify_counts_broker_metadata(folder: Path, command: Command) -> None:
     """What brokers gave out is counted too."""
     point = make_backup(folder, records=[SavedSchemas("t/n/a", 7, 8, ())])
-    counts = "1 topic's schemas, 0 subscriptions' positions and 0 topics' policies"
-    assert command("verify", str(point)).output.endswith(f", and from brokers {counts}\n")
+    assert command("verify", str(point)).output.endswith(", and from brokers 1 topic's schemas\n")
 
 
 def test_verify_needs_no_settings(folder: Path, command: Command) -> None:

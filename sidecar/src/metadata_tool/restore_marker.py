@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from metadata_tool.pulsar.ids import MAX_SKIP
+from metadata_tool.pulsar.paths import OWN
 
 FORMAT = 1
 MAX_EPOCHS = 4096
 """The most epochs that a restored tree is later than the saved one."""
-ZNODE = b"/metadata-backup"
+ZNODE = OWN.encode()
 """The same marker in the restored tree, so that clients can read which restore the ensemble is from."""
+HELD = ZNODE + b"/held"
+"""Below it are the namespaces that wait for their schemas, each with what its policies allowed before, as JSON."""
+
+
+def is_of_restore(path: bytes) -> bool:
+    """Whether a restore writes a znode of this path. The znodes of earlier restores are left out."""
+    return path.startswith(ZNODE) and (path == ZNODE or path.startswith(ZNODE + b"/"))
 
 
 @dataclass(frozen=True)

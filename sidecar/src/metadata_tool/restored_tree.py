@@ -3,27 +3,29 @@
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from metadata_tool import archive
 from metadata_tool.catalog import RestorePoint
 from metadata_tool.errors import ArchiveUnsupported, ToolError
 from metadata_tool.fetch import verify
+from metadata_tool.from_brokers import FromBrokers, Source, prepare
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.manifest import USE_ANOTHER, Manifest
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery import Recovery, RecoveryChanges
-from metadata_tool.pulsar.report import RecoveryReport
+from metadata_tool.pulsar.report import RecoveryReport, RestoredFromBrokers
 from metadata_tool.pulsar.rules import RecoveryPlan
 from metadata_tool.pulsar.tree_facts import TreeSummary
 from metadata_tool.pulsar.tree_scan import ScanResult, TreeScan
 from metadata_tool.restore_job import RestoreJob
-from metadata_tool.restore_marker import ZNODE, Marker
+from metadata_tool.restore_marker import ZNODE, Marker, is_of_restore
 from metadata_tool.start_check import require_loadable
 from metadata_tool.subprocess_worker import in_subprocess
 from metadata_tool.tree_check import TreeCheck
+from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import datadir, initial_znodes, snapshot
 from metadata_tool.zookeeper.jute import READ, Acl, pack_acls
 from metadata_tool.zookeeper.loadable import LoadCheck, leaves_epochs
@@ -69,9 +71,12 @@ class RestoredTree:
 
     @property
     def size(self) -> int:
-        """The most bytes that are needed: marks on offloaded ledgers add a tenth, marker and report a little."""
-        size = self.manifest.snapshot.size
-        return size + size // 8 + (16 << 20)
+        """The most bytes that are needed: marks on offloaded ledgers add a tenth, marker and report a little.
+
+        What comes from `broker.json` takes at most three times its bytes there.
+        """
+        size, broker = self.manifest.snapshot.size, self.manifest.broker
+        return size + size // 8 + (16 << 20) + (3 * broker.size if broker else 0)
 
     def write(self, out: BinaryIO) -> dict[str, bytes]:
         """Write the snapshot. Returns the files that belong beside it, by name.
@@ -79,14 +84,20 @@ class RestoredTree:
         A large backup is verified by another process while this one writes, assuming what the manifest says. If the
         backup is damaged, the snapshot is not used. If the tree differs from its manifest, it is written again.
         """
-        assumed = self._assumption()
-        if assumed is None:
-            found = self._verified(_scan(self.job.point, self.path, self.layout, self.heartbeat))
-            return self._reported(found, *self._write(out, found.facts.summary, found))
+        with workspace(self.job.spool_dir) as directory:
+            assumed = self._assumption()
+            if assumed is None:
+                found = self._verified(_scan(self.job.point, self.path, self.layout, self.heartbeat))
+                brokers = self._from_brokers(directory)
+                return self._reported(found, self._write(out, found.facts.summary, brokers, found))
+            return self._write_and_verify(out, assumed, directory)
+
+    def _write_and_verify(self, out: BinaryIO, assumed: TreeSummary, directory: Path) -> dict[str, bytes]:
         log.info("verifying %s while writing it", self.job.point)
         with in_subprocess(self.heartbeat, _scan, self.job.point, self.path, self.layout) as scanned:
             try:
-                changes, loading = self._write(out, assumed, None)
+                brokers = self._from_brokers(directory)
+                written = self._write(out, assumed, brokers, None)
             except Exception:
                 scanned()  # if the backup is damaged, that is the cause, and its error is raised here
                 raise
@@ -95,8 +106,12 @@ class RestoredTree:
             log.warning("the manifest of %s does not match its tree, so the snapshot is written again", self.job.point)
             out.seek(0)
             out.truncate()
-            changes, loading = self._write(out, found.facts.summary, found)
-        return self._reported(found, changes, loading)
+            written = self._write(out, found.facts.summary, brokers, found)
+        return self._reported(found, written)
+
+    def _from_brokers(self, directory: Path) -> FromBrokers:
+        source = Source(self.path, self.manifest, self.layout, self.job.recovery_options.scope)
+        return prepare(source, directory, self.heartbeat)
 
     def _assumption(self) -> TreeSummary | None:
         """What the manifest says of the tree. None if that is not enough, or the tree is small enough to read first."""
@@ -118,10 +133,9 @@ class RestoredTree:
     def _plan(self, summary: TreeSummary) -> RecoveryPlan:
         return self.job.recovery_options.plan(summary, self.zxid, self.manifest.timestamp, self.job.marker.skipped_ids)
 
-    def _write(
-        self, out: BinaryIO, summary: TreeSummary, found: ScanResult | None
-    ) -> tuple[RecoveryChanges, LoadCheck]:
-        plan = self._plan(summary)
+    def _write(self, out: BinaryIO, summary: TreeSummary, brokers: FromBrokers, found: ScanResult | None) -> "_Written":
+        restorable = brokers.restorable()
+        plan = replace(self._plan(summary), broker=restorable, cursor_size=self.job.jute_maxbuffer // 2)
         renamed = found.facts.clusters[plan.rename[0]] if found and plan.rename else []
         recovery, loading = Recovery(plan, summary, renamed, self.layout), LoadCheck(self.job.jute_maxbuffer)
         with archive.opened(self.path, self.heartbeat) as backup:
@@ -129,20 +143,23 @@ class RestoredTree:
             read_only = _unused_key(tree.acls)
             acls = {**tree.acls, read_only: pack_acls([Acl(READ, "world", "anyone")])}
             loading.add_acls(acls)
-            nodes = loading.passed_through(self._with_own(recovery.nodes(tree.nodes), read_only))
+            nodes = loading.passed_through(self._with_own(recovery.nodes(tree.nodes), read_only, brokers))
             encoded = self._checked(nodes, acls) if renamed else (node.encode() for node in nodes)
             written = snapshot.write(out, acls, encoded)
         fields = {"phase": "write", "backup": str(self.job.point), "znodes": written.nodes, "bytes": written.size}
         log.info("wrote %d znodes", written.nodes, extra=fields)
-        return recovery.changes, loading
+        restored = RestoredFromBrokers.of(self.manifest.broker, restorable, brokers.auto_updates())
+        return _Written(recovery.changes, loading, restored)
 
-    def _reported(self, found: ScanResult, changes: RecoveryChanges, loading: LoadCheck) -> dict[str, bytes]:
+    def _reported(self, found: ScanResult, written: "_Written") -> dict[str, bytes]:
         """Log what was done, unless ZooKeeper would not load it. Returns the marker and the report by file name."""
-        require_loadable(loading)
+        require_loadable(written.loading)
         plan = self._plan(found.facts.summary)
         findings = tuple(finding.what for finding in self.check.findings(found, plan))
-        origin, large = self.manifest.origin, tuple(loading.large.first)
-        report = RecoveryReport(plan, found.facts, changes, found.coverage, findings, origin, large)
+        origin, large = self.manifest.origin, tuple(written.loading.large.first)
+        report = RecoveryReport(
+            plan, found.facts, written.changes, found.coverage, findings, origin, large, written.from_brokers
+        )
         for line in report.lines():
             log.info("%s", line)
         for line in report.warnings():
@@ -159,13 +176,22 @@ class RestoredTree:
                 f"ZooKeeper could not load the renamed tree, {error}", "Report this bug. Nothing was placed"
             ) from error
 
-    def _with_own(self, nodes: Iterable[Node], read_only: int) -> Iterator[Node]:
-        """The tree with the znodes of a new server, and this restore's marker in place of an earlier one."""
+    def _with_own(self, nodes: Iterable[Node], read_only: int, brokers: FromBrokers) -> Iterator[Node]:
+        """The tree with the znodes of a new server, and what this restore leaves in place of an earlier one."""
         time = self.manifest.timestamp
         stat = Stat(self.zxid, self.zxid, time, time, 0, 0, 0, 0, self.zxid)
         marker = Node(ZNODE, self.job.marker.to_json(), read_only, stat.pack())
-        others = (node for node in nodes if node[0] != ZNODE and node[0] != initial_znodes.CONFIG)
-        return snapshot.inserted(others, [marker, *initial_znodes.of_new_server(read_only)])
+        others = (node for node in nodes if not is_of_restore(node[0]) and node[0] != initial_znodes.CONFIG)
+        own = snapshot.inserted(others, [marker, *initial_znodes.of_new_server(read_only)])
+        return snapshot.merged(own, brokers.held_nodes(read_only, self.zxid, time))
+
+
+class _Written(NamedTuple):
+    """What was done while a snapshot was written."""
+
+    changes: RecoveryChanges
+    loading: LoadCheck
+    from_brokers: RestoredFromBrokers
 
 
 def _scan(point: RestorePoint, path: Path, layout: Layout, heartbeat: Heartbeat | None = None) -> ScanResult:

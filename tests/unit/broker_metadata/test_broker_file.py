@@ -63,9 +63,16 @@ def test_description(tmp_path: Path) -> None:
 
 
 def test_in_words() -> None:
-    """The description in words names each kind."""
-    expected = "1 topic's schemas, 0 subscriptions' positions and 2 topics' policies"
-    assert expected == BrokerFile(0, "", {"schemas": 1, "topicPolicies": 2}).in_words()
+    """The description in words names each kind of which there is any."""
+    several = {"schemas": 1, "cursor": 3, "topicPolicies": 2}
+    expected = [
+        "1 topic's schemas, 3 subscriptions' positions and 2 topics' policies",
+        "2 topics' schemas and 1 subscription's position",
+        "1 topic's policies",
+        "nothing",
+    ]
+    each = [several, {"schemas": 2, "cursor": 1}, {"topicPolicies": 1}, {"cursor": 0}]
+    assert expected == [BrokerFile(0, "", counts).in_words() for counts in each]
 
 
 @PATIENT

@@ -222,3 +222,10 @@ def test_skipping_changes_nothing(extra: int, chroot: str) -> None:
     for node in tree(content):
         finder.add(node.path, node.data)
     assert found(content) == finder.placement
+
+
+@pytest.mark.parametrize("tenant", ["managed-ledgers", "ledgers", "admin"])
+def test_what_restores_leave_is_no_pulsar(tenant: str) -> None:
+    """Names of tenants and namespaces that a restore leaves in the tree are not taken for another Pulsar."""
+    held = {f"/metadata-backup/held/{tenant}/{namespace}": b"null" for namespace in ("clusters", "idgen", "cookies")}
+    assert WHOLE == found(PULSAR | held)

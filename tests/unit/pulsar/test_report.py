@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from metadata_tool.broker_metadata.broker_file import BrokerFile
+from metadata_tool.broker_metadata.records import Hole, Position, SavedCursor
+from metadata_tool.broker_metadata.restorable import AutoUpdate, Restorable
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from metadata_tool.pulsar.ids import Counter as IdCounter
 from metadata_tool.pulsar.migration import Migration
 from metadata_tool.pulsar.moved_buckets import MovedBuckets
 from metadata_tool.pulsar.recovery import RecoveryChanges
-from metadata_tool.pulsar.report import RecoveryReport
+from metadata_tool.pulsar.report import RecoveryReport, RestoredFromBrokers
 from metadata_tool.pulsar.rules import RecoveryPlan, Scope
 from metadata_tool.pulsar.tree_facts import TreeFacts
 
@@ -191,10 +194,106 @@ def test_json() -> None:
         "migration": {"phase": "COMPLETED", "targetUrl": "oxia://x"},
         "findings": ["the tree has no /ledgers"],
         "origin": None,
+        "brokerMetadata": {
+            "saved": {},
+            "notSaved": {},
+            "positions": 0,
+            "shortened": 0,
+            "holesLeftOut": 0,
+            "putBack": {},
+            "withoutRegistration": {"count": 0, "before": {}},
+        },
         "coverage": made.coverage.to_json(1),
     }
     assert expected == json.loads(made.encode())
     assert made.encode() == json.dumps(expected, indent=2).encode() + b"\n"
+
+
+BROKER = BrokerFile(9, "", {"schemas": 3, "cursor": 7, "topicPolicies": 1}, {"cursor": 2})
+HELD = [AutoUpdate("shop/a", None, False), AutoUpdate("shop/b", True, False), AutoUpdate("shop/c", None, None)]
+
+
+def from_brokers(broker: BrokerFile | None = BROKER, holes: int = 3) -> RestoredFromBrokers:
+    """What was taken from a backup: a position with so many of its three holes, and the holds of HELD."""
+    restorable, hole = Restorable(), Hole(Position(3, 5), Position(3, 6))
+    restorable.note(SavedCursor("t/n/persistent/a/s", 7, Position(3, 4), (hole,) * 3), holes)
+    return RestoredFromBrokers.of(broker, restorable, HELD)
+
+
+def test_broker_metadata() -> None:
+    """The JSON has what was taken from brokers, what is to be put back, and what held namespaces allowed before."""
+    expected = {
+        "saved": {"schemas": 3, "cursor": 7, "topicPolicies": 1},
+        "notSaved": {"cursor": 2},
+        "positions": 1,
+        "shortened": 1,
+        "holesLeftOut": 2,
+        "putBack": {"schemas": 3, "topicPolicies": 1},
+        "withoutRegistration": {"count": 2, "before": {"shop/a": None, "shop/b": True}},
+    }
+    made = report(from_brokers=from_brokers(holes=1))
+    assert expected == json.loads(made.encode())["brokerMetadata"]
+    assert "1 subscription got the exact position" in made.lines()
+
+
+def test_held_namespaces_in_the_report_are_limited() -> None:
+    """Of many held namespaces the first are named, and all are counted."""
+    held = [AutoUpdate(f"shop/{number:05}", None, False) for number in range(10_005)]
+    found = RestoredFromBrokers.of(BROKER, Restorable(), held)
+    assert (10_005, 10_000) == (found.held_count, len(found.held))
+
+
+@pytest.mark.parametrize(
+    ("found", "scope", "expected"),
+    [
+        pytest.param(RestoredFromBrokers(), Scope.BOOKIES_LOST, [], id="none"),
+        pytest.param(
+            from_brokers(),
+            Scope.BOOKIES_LOST,
+            [
+                (
+                    "3 topics' schemas and 1 topic's policies of the backup are not in ZooKeeper. When the brokers "
+                    "run, put them back by `metadata-tool put-back`. Until then, clients cannot register schemas in 2 "
+                    "namespaces"
+                ),
+                "brokers did not give out 2 subscriptions' positions for this backup",
+            ],
+            id="all",
+        ),
+        pytest.param(
+            RestoredFromBrokers({"topicPolicies": 2}, shortened=1, holes_left_out=5),
+            Scope.BOOKIES_LOST,
+            [
+                (
+                    "2 topics' policies of the backup are not in ZooKeeper. When the brokers run, "
+                    "put them back by `metadata-tool put-back`"
+                ),
+                (
+                    "not all acknowledgements of 1 subscription fit into a znode, so 5 ranges of acknowledged messages "
+                    "come again"
+                ),
+            ],
+            id="holes",
+        ),
+        pytest.param(
+            from_brokers(),
+            Scope.BOOKIES_KEPT,
+            [
+                (
+                    "clients cannot register schemas in 2 namespaces, because nothing was put back after an earlier "
+                    "restore. Allow it by `pulsar-admin namespaces set-is-allow-auto-update-schema --enable`"
+                )
+            ],
+            id="bookies kept",
+        ),
+        pytest.param(RestoredFromBrokers({"schemas": 3}), Scope.BOOKIES_KEPT, [], id="bookies kept, nothing held"),
+    ],
+)
+def test_what_brokers_must_get_back(found: RestoredFromBrokers, scope: Scope, expected: list[str]) -> None:
+    """Warnings say what is to be put back, and what did not come back."""
+    usual = report(plan=replace(PLAN, scope=scope)).warnings()
+    made = report(plan=replace(PLAN, scope=scope), from_brokers=found).warnings()
+    assert expected == [line for line in made if line not in usual]
 
 
 def test_earlier_retention() -> None:

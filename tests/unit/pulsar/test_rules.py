@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metadata_tool.broker_metadata.records import Hole, Position, SavedCursor
+from metadata_tool.broker_metadata.restorable import AutoUpdate, Restorable
 from metadata_tool.pulsar.codec import encode, managed_cursor, managed_ledger
 from metadata_tool.pulsar.ids import MARGIN
-from metadata_tool.pulsar.managed_ledger_pb2 import ManagedLedgerInfo
+from metadata_tool.pulsar.managed_ledger_pb2 import (
+    ManagedCursorInfo,
+    ManagedLedgerInfo,
+    MessageRange,
+    NestedPositionInfo,
+)
 from metadata_tool.pulsar.moved_buckets import MovedBuckets, ledger_buckets
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
@@ -143,6 +150,125 @@ def test_cursors_use_the_position_in_their_znode() -> None:
     new = recover({f"{NAMESPACE}/t": b"", f"{NAMESPACE}/t/sub": cursor(17, (3, 7))})
     found = managed_cursor(data(new, f"{NAMESPACE}/t/sub"))
     assert (-1, 3, 7) == (found.cursorsLedgerId, found.markDeleteLedgerId, found.markDeleteEntryId)
+
+
+def saved_cursor(path: str, mark_delete: tuple[int, int] = (29, -1), holes: int = 2) -> SavedCursor:
+    """A position that a broker gave out, with this many holes."""
+    ranges = [Hole(Position(29, 10 * number), Position(30, 10 * number + 5)) for number in range(holes)]
+    return SavedCursor(path, 7, Position(*mark_delete), tuple(ranges))
+
+
+def restored_cursor(
+    saved: bytes, cursors: list[SavedCursor], name: str = "sub", size: int = 500_000
+) -> tuple[ManagedCursorInfo, Restorable]:
+    """The cursor `t/sub` that is restored with these positions, and what was counted."""
+    broker = Restorable(cursors)
+    nodes = tree({f"{NAMESPACE}/t": b"", f"{NAMESPACE}/t/{name}": saved})
+    new, _ = recovered(nodes, broker=broker, cursor_size=size)
+    (value,) = (node.data or b"" for node in new if node.path.endswith(f"/{name}".encode()))
+    assert len(value) <= max(size, len(saved) + 100)
+    return managed_cursor(value), broker
+
+
+def holes_of(info: ManagedCursorInfo) -> list[tuple[int, int, int, int]]:
+    """The holes of a cursor."""
+    ends = [(each.lowerEndpoint, each.upperEndpoint) for each in info.individualDeletedMessages]
+    return [(low.ledgerId, low.entryId, high.ledgerId, high.entryId) for low, high in ends]
+
+
+LAST_ACTIVE = b"\x30\x09"
+"""Field 6 of a cursor."""
+T_SUB = "public/default/persistent/t/sub"
+
+
+@pytest.mark.parametrize("before", [b"", COMPRESSED])
+def test_cursors_get_the_position_of_brokers(before: bytes) -> None:
+    """A cursor gets the position and the holes that a broker gave out. What else it has stays, but for batches."""
+    hole = MessageRange(
+        lowerEndpoint=NestedPositionInfo(ledgerId=3, entryId=8), upperEndpoint=NestedPositionInfo(ledgerId=3, entryId=9)
+    )
+    saved = ManagedCursorInfo(individualDeletedMessages=[hole], batchedEntryDeletionIndexInfo=[b"batch"])
+    value = cursor(17, (3, 7)) + saved.SerializePartialToString() + LAST_ACTIVE
+    info, broker = restored_cursor(encode(managed_cursor(value), before), [saved_cursor(T_SUB)])
+    expected = managed_cursor(cursor(-1, (29, -1)) + LAST_ACTIVE)
+    assert [(29, 0, 30, 5), (29, 10, 30, 15)] == holes_of(info)
+    info.ClearField("individualDeletedMessages")
+    assert expected.SerializeToString() == info.SerializeToString()
+    assert (1, 0, 0) == (broker.positions, broker.shortened, broker.holes_left_out)
+
+
+@pytest.mark.parametrize(
+    ("saved", "cursors", "name"),
+    [
+        pytest.param(cursor(17), [], "sub", id="not saved"),
+        pytest.param(cursor(17), [saved_cursor("public/default/persistent/t/other")], "sub", id="of another"),
+        pytest.param(cursor(-1), [saved_cursor(T_SUB)], "sub", id="exact already"),
+        pytest.param(
+            cursor(17), [saved_cursor("public/default/persistent/t/pulsar.dedup")], "pulsar.dedup", id="deduplication"
+        ),
+    ],
+)
+def test_cursors_that_keep_their_position(saved: bytes, cursors: list[SavedCursor], name: str) -> None:
+    """Other cursors keep the position in their znode.
+
+    That of the deduplication belongs to sequence ids, which brokers do not give out.
+    """
+    info, broker = restored_cursor(saved, cursors, name)
+    assert (3, 7, [], 0) == (info.markDeleteLedgerId, info.markDeleteEntryId, holes_of(info), broker.positions)
+
+
+@pytest.mark.parametrize("before", [b"", COMPRESSED])
+@pytest.mark.parametrize("size", [1, 200, 3000])
+def test_holes_that_do_not_fit(size: int, before: bytes) -> None:
+    """If the holes make a znode too large, the first that fit are kept, as many as there is room for."""
+    many = saved_cursor(T_SUB, holes=2000)
+    info, broker = restored_cursor(encode(managed_cursor(cursor(17)), before), [many], size=size)
+    kept = len(info.individualDeletedMessages)
+    assert [(*hole.after, *hole.last) for hole in many.holes[:kept]] == holes_of(info)
+    assert (1, 1, 2000 - kept) == (broker.positions, broker.shortened, broker.holes_left_out)
+    assert (29, -1) == (info.markDeleteLedgerId, info.markDeleteEntryId)
+    info.individualDeletedMessages.add().CopyFrom(
+        MessageRange(
+            lowerEndpoint=NestedPositionInfo(ledgerId=29, entryId=10 * kept),
+            upperEndpoint=NestedPositionInfo(ledgerId=30, entryId=10 * kept + 5),
+        )
+    )
+    assert len(encode(info, encode(managed_cursor(cursor(17)), before))) > size
+
+
+def test_a_tree_and_positions_that_differ() -> None:
+    """Positions of cursors that the tree has not, and cursors that have none, are passed over in any mixture."""
+    topics = [f"public/default/persistent/{name}" for name in ("a", "a-", "b", "c")]
+    content = {f"/managed-ledgers/{topic}": b"" for topic in topics}
+    content |= {f"/managed-ledgers/{topic}/s": cursor(17) for topic in topics}
+    named = [saved_cursor(f"{topic}/s") for topic in (*topics[:2], "public/default/persistent/aa", topics[3], "z/z")]
+    new, _ = recovered(tree(content), broker=Restorable(named))
+    found = [managed_cursor(node.data or b"").markDeleteLedgerId for node in new if node.path.endswith(b"/s")]
+    assert [29, 29, 3, 29] == found
+
+
+@pytest.mark.parametrize("options", [LOST, KEPT])
+def test_registration_of_schemas_is_held(options: RecoveryOptions) -> None:
+    """In namespaces that wait for their schemas, clients may not register any, and nothing else is changed."""
+    content = {
+        "/admin/policies/shop/a": as_json(bundles=4),
+        "/admin/policies/shop/b": as_json(is_allow_auto_update_schema=True),
+        "/admin/policies/shop/broken": b"not JSON",
+        "/admin/policies/shop/freed": as_json(is_allow_auto_update_schema=False, bundles=4),
+        "/admin/policies/shop/other": as_json(),
+        "/admin/policies/shop/us-west/v1": as_json(),
+    }
+    names = [("a", None, False), ("b", True, False), ("broken", None, False), ("freed", None, None)]
+    changes = [AutoUpdate(f"shop/{name}", before, after) for name, before, after in names]
+    broker = Restorable([], [*changes, AutoUpdate("shop/us-west/v1", None, False)])
+    nodes = {node.path.decode(): node for node in recovered(tree(content), options, broker=broker)[0]}
+    expected = content | {
+        "/admin/policies/shop/a": as_json(bundles=4, is_allow_auto_update_schema=False),
+        "/admin/policies/shop/b": as_json(is_allow_auto_update_schema=False),
+        "/admin/policies/shop/freed": as_json(bundles=4),
+        "/admin/policies/shop/us-west/v1": as_json(is_allow_auto_update_schema=False),
+    }
+    assert (expected if options is LOST else content) == {path: data(nodes, path) for path in content}
 
 
 def test_compaction_cursors_are_removed() -> None:

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import struct
+from collections.abc import Iterator
 from itertools import accumulate
 from random import Random
 from typing import Any
@@ -340,6 +341,21 @@ def test_inserted(tree: list[Node], others: list[Node], data: st.DataObject) -> 
     expected = added | {found.path: found for found in tree}
     actual = list(snapshot.inserted(tree, added.values()))
     assert [expected[path] for path in in_tree_order(expected)] == actual
+
+
+def test_merged_takes_no_memory() -> None:
+    """Of any number of added znodes, only the next one is read ahead."""
+    paths = [f"/{number:04}".encode() for number in range(1000)]
+    read: list[bytes] = []
+
+    def added() -> Iterator[Node]:
+        for path in paths:
+            read.append(path)
+            yield node(path)
+
+    for count, found in enumerate(snapshot.merged([node(b""), node(b"/zz")], added())):
+        assert (count == 0 or found.path in [*paths, b"/zz"], True) == (True, len(read) <= count + 1)
+    assert paths == read
 
 
 def test_cut() -> None:

@@ -71,13 +71,10 @@ class BrokerFile:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Counts by kind, in words."""
-    schemas, cursors, policies = (_counted(kind, counts.get(kind, 0)) for kind in KINDS)
-    return f"{schemas}, {cursors} and {policies}"
-
-
-def _counted(kind: str, count: int) -> str:
-    return f"{count} {_IN_WORDS[kind][count != 1]}"
+    """Counts by kind in words. Kinds with none are left out, unless all have none."""
+    words = [f"{count} {_IN_WORDS[kind][count != 1]}" for kind in KINDS if (count := counts.get(kind, 0))]
+    *first, last = words or ["nothing"]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 class Line(NamedTuple):
@@ -125,7 +122,7 @@ class CheckedLines:
 
     def _in_order(self, kind: str, path: str, *, strictly: bool) -> None:
         """Count the record, unless it does not follow the one before it of its kind."""
-        key, last = order(path), self._last.get(kind)
+        key, last = tree_key(encoded(path)), self._last.get(kind)
         if last is not None and (key < last or (strictly and key == last)):
             raise RecordError(f"{path!a} comes twice or out of order")
         self._last[kind] = key
@@ -148,6 +145,6 @@ def read_lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def order(path: str) -> bytes:
-    """A key by which paths are in the order of the tree."""
-    return tree_key(path.encode("utf-8", "surrogatepass"))
+def encoded(path: str) -> bytes:
+    """A path out of JSON as a tree has it. No tree has one with half a character."""
+    return path.encode("utf-8", "surrogatepass")

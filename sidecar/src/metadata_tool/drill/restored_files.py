@@ -14,7 +14,7 @@ from metadata_tool.fetch import require_match
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import RULES
-from metadata_tool.restore_marker import ZNODE
+from metadata_tool.restore_marker import is_of_restore
 from metadata_tool.zookeeper import initial_znodes
 from metadata_tool.zookeeper.jute import OPEN_ACL
 from metadata_tool.zookeeper.snapshot import (
@@ -27,8 +27,6 @@ from metadata_tool.zookeeper.snapshot import (
     tree_key,
 )
 
-_OWN = initial_znodes.PATHS | {ZNODE}
-"""Znodes that every restore writes."""
 _CLUSTERS = "/admin/clusters/<cluster>/**"
 
 Saved = tuple[Node, bytes]
@@ -46,16 +44,21 @@ class ExpectedChanges:
 
     def may_change(self, path: bytes) -> bool:
         """Whether the znode may be changed or added."""
-        return path in _OWN or any(pattern.fullmatch(path) for pattern in self._patterns)
+        return _is_own(path) or any(pattern.fullmatch(path) for pattern in self._patterns)
 
     def may_remove(self, path: bytes) -> bool:
         """Whether the znode may be removed, itself or with one above it. Paths come in tree order."""
-        if path.startswith(self._removed + b"/") or path in _OWN:
+        if path.startswith(self._removed + b"/") or _is_own(path):
             return True
         if not self.may_change(path):
             return False
         self._removed = path
         return True
+
+
+def _is_own(path: bytes) -> bool:
+    """Whether every restore writes such a znode."""
+    return path in initial_znodes.PATHS or is_of_restore(path)
 
 
 class _Hashing:

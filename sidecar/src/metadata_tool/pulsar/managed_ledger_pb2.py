@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14managed_ledger.proto\x12\rmetadata_tool\"&\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x02(\t\x12\r\n\x05value\x18\x02 \x02(\t\"R\n\x15OffloadDriverMetadata\x12\x0c\n\x04name\x18\x01 \x02(\t\x12+\n\nproperties\x18\x02 \x03(\x0b\x32\x17.metadata_tool.KeyValue\"N\n\x0eOffloadSegment\x12<\n\x0e\x64riverMetadata\x18\x07 \x01(\x0b\x32$.metadata_tool.OffloadDriverMetadata\"\xe5\x01\n\x0eOffloadContext\x12\x0e\n\x06uidMsb\x18\x01 \x01(\x03\x12\x0e\n\x06uidLsb\x18\x02 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x19\n\x11\x62ookkeeperDeleted\x18\x04 \x01(\x08\x12\x11\n\ttimestamp\x18\x05 \x01(\x03\x12<\n\x0e\x64riverMetadata\x18\x06 \x01(\x0b\x32$.metadata_tool.OffloadDriverMetadata\x12\x35\n\x0eoffloadSegment\x18\x07 \x03(\x0b\x32\x1d.metadata_tool.OffloadSegment\"\x87\x01\n\nLedgerInfo\x12\x10\n\x08ledgerId\x18\x01 \x02(\x03\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x03\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x11\n\ttimestamp\x18\x04 \x01(\x03\x12\x35\n\x0eoffloadContext\x18\x05 \x01(\x0b\x32\x1d.metadata_tool.OffloadContext\"-\n\x08Position\x12\x10\n\x08ledgerId\x18\x01 \x02(\x03\x12\x0f\n\x07\x65ntryId\x18\x02 \x02(\x03\"w\n\x11ManagedLedgerInfo\x12-\n\nledgerInfo\x18\x01 \x03(\x0b\x32\x19.metadata_tool.LedgerInfo\x12\x33\n\x12terminatedPosition\x18\x02 \x01(\x0b\x32\x17.metadata_tool.Position\"c\n\x11ManagedCursorInfo\x12\x17\n\x0f\x63ursorsLedgerId\x18\x01 \x02(\x03\x12\x1a\n\x12markDeleteLedgerId\x18\x02 \x01(\x03\x12\x19\n\x11markDeleteEntryId\x18\x03 \x01(\x03\"\x9c\x01\n\x0b\x43ompression\x12\x38\n\x0f\x63ompressionType\x18\x01 \x02(\x0e\x32\x1f.metadata_tool.Compression.Type\x12\x18\n\x10uncompressedSize\x18\x02 \x02(\x05\"9\n\x04Type\x12\x08\n\x04NONE\x10\x00\x12\x07\n\x03LZ4\x10\x01\x12\x08\n\x04ZLIB\x10\x02\x12\x08\n\x04ZSTD\x10\x03\x12\n\n\x06SNAPPY\x10\x04')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14managed_ledger.proto\x12\rmetadata_tool\"&\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x02(\t\x12\r\n\x05value\x18\x02 \x02(\t\"R\n\x15OffloadDriverMetadata\x12\x0c\n\x04name\x18\x01 \x02(\t\x12+\n\nproperties\x18\x02 \x03(\x0b\x32\x17.metadata_tool.KeyValue\"N\n\x0eOffloadSegment\x12<\n\x0e\x64riverMetadata\x18\x07 \x01(\x0b\x32$.metadata_tool.OffloadDriverMetadata\"\xe5\x01\n\x0eOffloadContext\x12\x0e\n\x06uidMsb\x18\x01 \x01(\x03\x12\x0e\n\x06uidLsb\x18\x02 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x19\n\x11\x62ookkeeperDeleted\x18\x04 \x01(\x08\x12\x11\n\ttimestamp\x18\x05 \x01(\x03\x12<\n\x0e\x64riverMetadata\x18\x06 \x01(\x0b\x32$.metadata_tool.OffloadDriverMetadata\x12\x35\n\x0eoffloadSegment\x18\x07 \x03(\x0b\x32\x1d.metadata_tool.OffloadSegment\"\x87\x01\n\nLedgerInfo\x12\x10\n\x08ledgerId\x18\x01 \x02(\x03\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x03\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x11\n\ttimestamp\x18\x04 \x01(\x03\x12\x35\n\x0eoffloadContext\x18\x05 \x01(\x0b\x32\x1d.metadata_tool.OffloadContext\"-\n\x08Position\x12\x10\n\x08ledgerId\x18\x01 \x02(\x03\x12\x0f\n\x07\x65ntryId\x18\x02 \x02(\x03\"w\n\x11ManagedLedgerInfo\x12-\n\nledgerInfo\x18\x01 \x03(\x0b\x32\x19.metadata_tool.LedgerInfo\x12\x33\n\x12terminatedPosition\x18\x02 \x01(\x0b\x32\x17.metadata_tool.Position\"7\n\x12NestedPositionInfo\x12\x10\n\x08ledgerId\x18\x01 \x02(\x03\x12\x0f\n\x07\x65ntryId\x18\x02 \x02(\x03\"\x82\x01\n\x0cMessageRange\x12\x38\n\rlowerEndpoint\x18\x01 \x02(\x0b\x32!.metadata_tool.NestedPositionInfo\x12\x38\n\rupperEndpoint\x18\x02 \x02(\x0b\x32!.metadata_tool.NestedPositionInfo\"\xca\x01\n\x11ManagedCursorInfo\x12\x17\n\x0f\x63ursorsLedgerId\x18\x01 \x02(\x03\x12\x1a\n\x12markDeleteLedgerId\x18\x02 \x01(\x03\x12\x19\n\x11markDeleteEntryId\x18\x03 \x01(\x03\x12>\n\x19individualDeletedMessages\x18\x04 \x03(\x0b\x32\x1b.metadata_tool.MessageRange\x12%\n\x1d\x62\x61tchedEntryDeletionIndexInfo\x18\x07 \x03(\x0c\"\x9c\x01\n\x0b\x43ompression\x12\x38\n\x0f\x63ompressionType\x18\x01 \x02(\x0e\x32\x1f.metadata_tool.Compression.Type\x12\x18\n\x10uncompressedSize\x18\x02 \x02(\x05\"9\n\x04Type\x12\x08\n\x04NONE\x10\x00\x12\x07\n\x03LZ4\x10\x01\x12\x08\n\x04ZLIB\x10\x02\x12\x08\n\x04ZSTD\x10\x03\x12\n\n\x06SNAPPY\x10\x04')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,10 +45,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSITION']._serialized_end=658
   _globals['_MANAGEDLEDGERINFO']._serialized_start=660
   _globals['_MANAGEDLEDGERINFO']._serialized_end=779
-  _globals['_MANAGEDCURSORINFO']._serialized_start=781
-  _globals['_MANAGEDCURSORINFO']._serialized_end=880
-  _globals['_COMPRESSION']._serialized_start=883
-  _globals['_COMPRESSION']._serialized_end=1039
-  _globals['_COMPRESSION_TYPE']._serialized_start=982
-  _globals['_COMPRESSION_TYPE']._serialized_end=1039
+  _globals['_NESTEDPOSITIONINFO']._serialized_start=781
+  _globals['_NESTEDPOSITIONINFO']._serialized_end=836
+  _globals['_MESSAGERANGE']._serialized_start=839
+  _globals['_MESSAGERANGE']._serialized_end=969
+  _globals['_MANAGEDCURSORINFO']._serialized_start=972
+  _globals['_MANAGEDCURSORINFO']._serialized_end=1174
+  _globals['_COMPRESSION']._serialized_start=1177
+  _globals['_COMPRESSION']._serialized_end=1333
+  _globals['_COMPRESSION_TYPE']._serialized_start=1276
+  _globals['_COMPRESSION_TYPE']._serialized_end=1333
 # @@protoc_insertion_point(module_scope)

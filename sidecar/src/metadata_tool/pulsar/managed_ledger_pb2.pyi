@@ -77,15 +77,35 @@ class ManagedLedgerInfo(_message.Message):
     terminatedPosition: Position
     def __init__(self, ledgerInfo: _Optional[_Iterable[_Union[LedgerInfo, _Mapping]]] = ..., terminatedPosition: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
 
+class NestedPositionInfo(_message.Message):
+    __slots__ = ("ledgerId", "entryId")
+    LEDGERID_FIELD_NUMBER: _ClassVar[int]
+    ENTRYID_FIELD_NUMBER: _ClassVar[int]
+    ledgerId: int
+    entryId: int
+    def __init__(self, ledgerId: _Optional[int] = ..., entryId: _Optional[int] = ...) -> None: ...
+
+class MessageRange(_message.Message):
+    __slots__ = ("lowerEndpoint", "upperEndpoint")
+    LOWERENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    UPPERENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    lowerEndpoint: NestedPositionInfo
+    upperEndpoint: NestedPositionInfo
+    def __init__(self, lowerEndpoint: _Optional[_Union[NestedPositionInfo, _Mapping]] = ..., upperEndpoint: _Optional[_Union[NestedPositionInfo, _Mapping]] = ...) -> None: ...
+
 class ManagedCursorInfo(_message.Message):
-    __slots__ = ("cursorsLedgerId", "markDeleteLedgerId", "markDeleteEntryId")
+    __slots__ = ("cursorsLedgerId", "markDeleteLedgerId", "markDeleteEntryId", "individualDeletedMessages", "batchedEntryDeletionIndexInfo")
     CURSORSLEDGERID_FIELD_NUMBER: _ClassVar[int]
     MARKDELETELEDGERID_FIELD_NUMBER: _ClassVar[int]
     MARKDELETEENTRYID_FIELD_NUMBER: _ClassVar[int]
+    INDIVIDUALDELETEDMESSAGES_FIELD_NUMBER: _ClassVar[int]
+    BATCHEDENTRYDELETIONINDEXINFO_FIELD_NUMBER: _ClassVar[int]
     cursorsLedgerId: int
     markDeleteLedgerId: int
     markDeleteEntryId: int
-    def __init__(self, cursorsLedgerId: _Optional[int] = ..., markDeleteLedgerId: _Optional[int] = ..., markDeleteEntryId: _Optional[int] = ...) -> None: ...
+    individualDeletedMessages: _containers.RepeatedCompositeFieldContainer[MessageRange]
+    batchedEntryDeletionIndexInfo: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, cursorsLedgerId: _Optional[int] = ..., markDeleteLedgerId: _Optional[int] = ..., markDeleteEntryId: _Optional[int] = ..., individualDeletedMessages: _Optional[_Iterable[_Union[MessageRange, _Mapping]]] = ..., batchedEntryDeletionIndexInfo: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Compression(_message.Message):
     __slots__ = ("compressionType", "uncompressedSize")

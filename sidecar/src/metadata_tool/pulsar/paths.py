@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 MANAGED_LEDGERS = "/managed-ledgers"
 """The start of patterns that follow the configured path of managed ledgers."""
+OWN = "/metadata-backup"
+"""What restores leave in a tree, never below a chroot. Names of tenants and namespaces are below it, but no Pulsar."""
 
 CLUSTER_NAME = re.compile(r"[-=:.\w]+", re.ASCII)
 """The name of a Pulsar cluster (NamedEntity)."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 from metadata_tool.pulsar import codec
 from metadata_tool.pulsar.ledger_layout import LedgerLayout
 from metadata_tool.pulsar.limits import MAX_REPORTED
-from metadata_tool.pulsar.paths import MANAGED_LEDGERS, Layout
+from metadata_tool.pulsar.paths import MANAGED_LEDGERS, OWN, Layout
 from metadata_tool.pulsar.topics import place_of
 from metadata_tool.pulsar.tree_facts import GLOBAL
 from metadata_tool.zookeeper.snapshot import printable
@@ -52,6 +52,7 @@ _ADMIN = frozenset((b"clusters", b"policies", b"local-policies", b"partitioned-t
 _BOOKKEEPER = frozenset((b"LAYOUT", b"INSTANCEID", b"idgen", b"idgen-long", b"cookies", b"underreplication"))
 """Children that BookKeeper's root has, and a tenant or namespace called `ledgers` has not."""
 _NO_PATH = b"//"
+_OF_RESTORES = f"{OWN}/".encode()
 _DOMAINS = {b"/persistent/": 0, b"/segment/": 1}
 """What paths of topics contain, and how many slashes follow."""
 
@@ -87,7 +88,7 @@ class PlacementFinder:
         elif path == self._managed:
             self._enter_own_managed_ledgers(path)
         elif enter := self._enter.get(path[path.rfind(b"/") + 1 :]):
-            if not self._is_above_own(path):
+            if not self._is_above_own(path) and not path.startswith(_OF_RESTORES):
                 enter(path)
         elif any(domain in path for domain in _DOMAINS):
             self._add_topic(path, data)

@@ -1,11 +1,15 @@
 """The report of a recovery, as JSON and as lines of text: what was changed, and what each namespace kept and lost."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from metadata_tool.broker_metadata.broker_file import BrokerFile, counted
+from metadata_tool.broker_metadata.records import POLICIES, SCHEMAS
+from metadata_tool.broker_metadata.restorable import AutoUpdate, Restorable
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
+from metadata_tool.pulsar.limits import DEFAULT_LIMITS
 from metadata_tool.pulsar.recovery import RecoveryChanges
 from metadata_tool.pulsar.rules import RecoveryPlan, Scope
 from metadata_tool.pulsar.tree_facts import TreeFacts
@@ -22,6 +26,90 @@ after a bookie's start. Twice that must fit into 63 bits, or it comes at once
 
 
 @dataclass(frozen=True)
+class RestoredFromBrokers:
+    """What a recovery took from the broker metadata of a backup, and what only a put-back can bring back."""
+
+    saved: Mapping[str, int] = field(default_factory=dict)
+    """Counts of the records in the backup, by kind. Empty if the backup has none."""
+    not_saved: Mapping[str, int] = field(default_factory=dict)
+    positions: int = 0
+    """Subscriptions that got their exact position."""
+    shortened: int = 0
+    """Those of them whose holes did not all fit into their znode."""
+    holes_left_out: int = 0
+    held_count: int = 0
+    """Namespaces in which clients cannot register schemas."""
+    held: Mapping[str, bool | None] = field(default_factory=dict)
+    """What the first of them allowed before, by their names."""
+
+    @classmethod
+    def of(
+        cls, broker: BrokerFile | None, restorable: Restorable, auto_updates: Iterable[AutoUpdate]
+    ) -> "RestoredFromBrokers":
+        """What was taken from a backup with this `broker.json`."""
+        count, held = 0, dict[str, bool | None]()
+        for change in auto_updates:
+            count += change.held
+            if change.held and len(held) < DEFAULT_LIMITS.namespaces:
+                held[change.namespace] = change.before
+        return cls(
+            broker.saved if broker else {},
+            broker.not_saved if broker else {},
+            restorable.positions,
+            restorable.shortened,
+            restorable.holes_left_out,
+            count,
+            held,
+        )
+
+    @property
+    def to_put_back(self) -> dict[str, int]:
+        """What brokers must store again, by kind."""
+        return {kind: count for kind in (SCHEMAS, POLICIES) if (count := self.saved.get(kind, 0))}
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as restore-report.json has it."""
+        return {
+            "saved": dict(self.saved),
+            "notSaved": dict(self.not_saved),
+            "positions": self.positions,
+            "shortened": self.shortened,
+            "holesLeftOut": self.holes_left_out,
+            "putBack": self.to_put_back,
+            "withoutRegistration": {"count": self.held_count, "before": dict(self.held)},
+        }
+
+    def lines(self) -> list[str]:
+        """What was done, one line each."""
+        return [f"{_number(self.positions, 'subscription')} got the exact position"] if self.positions else []
+
+    def warnings(self, scope: Scope) -> list[str]:
+        """What is left to do, one line each."""
+        namespaces = _number(self.held_count, "namespace")
+        if scope is Scope.BOOKIES_KEPT:
+            register = (
+                f"clients cannot register schemas in {namespaces}, because nothing was put back after an earlier "
+                "restore. Allow it by `pulsar-admin namespaces set-is-allow-auto-update-schema --enable`"
+            )
+            return [register] if self.held_count else []
+        lines = []
+        if self.to_put_back:
+            held = f". Until then, clients cannot register schemas in {namespaces}" if self.held_count else ""
+            lines.append(
+                f"{counted(self.to_put_back)} of the backup are not in ZooKeeper. When the brokers run, put them back "
+                f"by `metadata-tool put-back`{held}"
+            )
+        if self.shortened:
+            lines.append(
+                f"not all acknowledgements of {_number(self.shortened, 'subscription')} fit into a znode, so "
+                f"{_number(self.holes_left_out, 'range')} of acknowledged messages come again"
+            )
+        if sum(self.not_saved.values()):
+            lines.append(f"brokers did not give out {counted(self.not_saved)} for this backup")
+        return lines
+
+
+@dataclass(frozen=True)
 class RecoveryReport:
     """The report of one recovery."""
 
@@ -35,6 +123,7 @@ class RecoveryReport:
     """How the backup was made, if it was not captured from a ZooKeeper (Manifest.origin)."""
     large: tuple[str, ...] = ()
     """The first znodes that are larger than the new servers' jute.maxbuffer, as `path (n bytes)`."""
+    from_brokers: RestoredFromBrokers = field(default_factory=RestoredFromBrokers)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as restore-report.json has it."""
@@ -55,6 +144,7 @@ class RecoveryReport:
             "migration": self.facts.migration.to_json() if self.facts.migration else None,
             "findings": list(self.findings),
             "origin": self.origin,
+            "brokerMetadata": self.from_brokers.to_json(),
             "coverage": self.coverage.to_json(len(self.coverage.namespaces)),
         }
 
@@ -68,6 +158,7 @@ class RecoveryReport:
             *self._plan_lines(),
             *self._origin_lines(max_namespaces),
             *self._change_lines(),
+            *self.from_brokers.lines(),
             *self._coverage_lines(max_namespaces),
         ]
 
@@ -109,6 +200,7 @@ class RecoveryReport:
                 f"some znodes are larger than jute.maxbuffer of the new servers: {', '.join(self.large)}. "
                 "Set jute.maxbuffer of ZooKeeper, brokers and bookies to more than these sizes"
             )
+        lines += self.from_brokers.warnings(self.plan.scope)
         if facts.terminated_count and self.plan.scope is Scope.BOOKIES_LOST:
             more = facts.terminated_count - len(facts.terminated)
             names = ", ".join(facts.terminated) + (f" and {more} more" if more else "")

@@ -6,22 +6,30 @@ what the operator asked for.
 """
 
 import json
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from re import Match
 from typing import Any
 
+from metadata_tool.broker_metadata.records import Hole
+from metadata_tool.broker_metadata.restorable import Restorable
 from metadata_tool.pulsar import codec, ids
 from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.coverage import is_offloaded
+from metadata_tool.pulsar.managed_ledger_pb2 import ManagedCursorInfo
 from metadata_tool.pulsar.migration import FLAG
 from metadata_tool.pulsar.moved_buckets import MovedBuckets
 from metadata_tool.pulsar.new_metadata import INFINITE_RETENTION, encoded
-from metadata_tool.pulsar.topics import COMPACTION, CURSORS, HEALTH_CHECKS, TOPICS
+from metadata_tool.pulsar.topics import COMPACTION, CURSORS, DEDUPLICATION, HEALTH_CHECKS, TOPICS
 from metadata_tool.pulsar.tree_facts import NAMESPACE, V1_NAMESPACE
+from metadata_tool.zookeeper.limits import JUTE_MAXBUFFER
 from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.stat import Stat, as_set
+
+AUTO_UPDATE = "is_allow_auto_update_schema"
+"""The policy of a namespace by which clients may register schemas. If it is absent, the broker decides."""
 
 
 class Scope(StrEnum):
@@ -37,7 +45,8 @@ class RecoveryPlan:
 
     `rename` is (old name, new name) of the cluster. `urls` are (JSON field, value) of the addresses that the cluster
     named `cluster` gets in `/admin/clusters`. If `cluster` is empty, no addresses change. `flat`: the root of the
-    ledgers is an id counter, too (TreeSummary). `buckets` are those of tiered storage that have moved.
+    ledgers is an id counter, too (TreeSummary). `buckets` are those of tiered storage that have moved. `broker` is what
+    brokers gave out, asked for in tree order. A cursor gets no more bytes than `cursor_size` by that.
     """
 
     scope: Scope
@@ -50,6 +59,8 @@ class RecoveryPlan:
     urls: tuple[tuple[str, str], ...] = ()
     flat: bool = False
     buckets: MovedBuckets = field(default_factory=MovedBuckets)
+    broker: Restorable = field(default_factory=Restorable, compare=False)
+    cursor_size: int = JUTE_MAXBUFFER // 2
 
     def changed(self, node: Node, data: bytes) -> Node:
         """The znode with this data, as if a client had set it. The same znode if it has this data already."""
@@ -125,15 +136,41 @@ def _move_ledgers(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
     return plan.changed(node, codec.encode(info, saved)) if plan.buckets.rewrite(info) else node
 
 
-def _use_position_in_znode(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node | None:
+def _keep_position(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node | None:
     if match["cursor"] == COMPACTION:
         return None
-    info = codec.managed_cursor(node.data or b"")
+    saved = node.data or b""
+    info = codec.managed_cursor(saved)
     if info.cursorsLedgerId == -1:
         return node
     codec.require_complete(info)  # before a required field that may be missing is set
     info.cursorsLedgerId = -1
-    return plan.changed(node, codec.encode(info, node.data or b""))
+    below = node.path[match.start("tenant") :]
+    cursor = plan.broker.cursor(below) if match["cursor"] != DEDUPLICATION else None
+    if not cursor:
+        return plan.changed(node, codec.encode(info, saved))
+    info.markDeleteLedgerId, info.markDeleteEntryId = cursor.mark_delete
+    info.ClearField("batchedEntryDeletionIndexInfo")  # it belongs to the old position
+    data, holes = _with_holes(info, cursor.holes, saved, plan.cursor_size)
+    plan.broker.note(cursor, holes)
+    return plan.changed(node, data)
+
+
+def _with_holes(info: ManagedCursorInfo, holes: Sequence[Hole], saved: bytes, limit: int) -> tuple[bytes, int]:
+    """The value of a cursor with as many of these holes as fit into the limit, and their number."""
+
+    def value(count: int) -> bytes:
+        del info.individualDeletedMessages[:]
+        for hole in holes[:count]:
+            kept = info.individualDeletedMessages.add()
+            kept.lowerEndpoint.ledgerId, kept.lowerEndpoint.entryId = hole.after
+            kept.upperEndpoint.ledgerId, kept.upperEndpoint.entryId = hole.last
+        return codec.encode(info, saved)
+
+    if len(whole := value(len(holes))) <= limit:
+        return whole, len(holes)
+    fitting = bisect_left(range(1, len(holes) + 1), True, key=lambda count: len(value(count)) > limit)
+    return value(fitting), fitting
 
 
 def _remove_old_health_checks(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node | None:
@@ -177,6 +214,16 @@ def _retain_infinitely(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> 
         return node
     saved = _json(node)
     return _with_json(node, saved, saved | {"retention_policies": INFINITE_RETENTION}, plan)
+
+
+def _hold_schemas(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node:
+    change = plan.broker.auto_update(node.path[match.start("tenant") :])
+    if not change:
+        return node
+    saved = _json(node)
+    others = {name: value for name, value in saved.items() if name != AUTO_UPDATE}
+    wanted = saved | {AUTO_UPDATE: change.after} if change.after is not None else others
+    return _with_json(node, saved, wanted, plan)
 
 
 def _move_policies(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
@@ -236,10 +283,10 @@ RULES = (
     Rule(
         "subscriptions",
         CURSORS,
-        "Subscriptions continue at the position in the znode, not at the one in BookKeeper. "
+        "Subscriptions continue at the position in broker.json, or else at the one in the znode. "
         "The compaction's cursor is removed.",
         "The ledger with the exact position is lost. So is the compacted ledger, and a topic that needs it hangs.",
-        _use_position_in_znode,
+        _keep_position,
     ),
     Rule(
         "ledgers",
@@ -274,8 +321,15 @@ RULES = (
         ("/schemas/<tenant>/**",),
         "Removed.",
         "Schemas are stored in BookKeeper, and clients time out if the ledger of a schema is lost. Without the znode, "
-        "producers and consumers register their schemas again.",
+        "schemas can be registered again.",
         _remove,
+    ),
+    Rule(
+        "schema registration",
+        _NAMESPACES,
+        f"If broker.json has schemas of the namespace, `{AUTO_UPDATE}` is false until they are put back.",
+        "A client that registers its schema first takes version 0, and older messages no longer decode.",
+        _hold_schemas,
     ),
     Rule(
         "load balancer and ownership",

@@ -21,6 +21,8 @@ HEALTH_CHECKS = f"{MANAGED_LEDGERS}/pulsar/<cluster>/<broker>/persistent/healthc
 """The topic with a V1 name by which each broker checks its own health (HealthChecker). No other client reads it."""
 COMPACTION = b"__compaction"
 """The name of the cursor that stores the id of the compacted ledger."""
+DEDUPLICATION = b"pulsar.dedup"
+"""The name of the cursor with the last sequence id of each producer at its position (MessageDeduplication)."""
 
 _PERSISTENT, _SEGMENT = b"persistent", b"segment"
 _RANGE = re.compile(rb"[0-9a-f]{4}-[0-9a-f]{4}-[0-9]+")

@@ -152,17 +152,26 @@ def escaped(text: str) -> str:
 
 def inserted(nodes: Iterable[Node], added: Iterable[Node]) -> Iterator[Node]:
     """The znodes with a few `added`, in tree order. An added znode is left out if its path exists."""
-    waiting = sorted(((tree_key(node.path), node) for node in added), reverse=True)
+    return merged(nodes, sorted(added, key=lambda node: tree_key(node.path)))
+
+
+def merged(nodes: Iterable[Node], added: Iterable[Node]) -> Iterator[Node]:
+    """The same for any number of `added` znodes that are in tree order."""
+    others = iter(added)
+    waiting = next(others, None)
+    waits_for = tree_key(waiting.path) if waiting else b""
     for node in nodes:
         if waiting:
             key = tree_key(node.path)
-            while waiting and waiting[-1][0] < key:
-                yield waiting.pop()[1]
-            if waiting and waiting[-1][0] == key:
-                waiting.pop()
+            while waiting and waits_for <= key:
+                if waits_for < key:
+                    yield waiting
+                waiting = next(others, None)
+                waits_for = tree_key(waiting.path) if waiting else b""
         yield node
-    for _, node in reversed(waiting):
-        yield node
+    if waiting:
+        yield waiting
+        yield from others
 
 
 def write(out: BinaryIO, acls: Mapping[int, bytes], nodes: Iterable[bytes]) -> Written:

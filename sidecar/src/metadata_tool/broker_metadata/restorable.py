@@ -1,0 +1,84 @@
+"""What a restore puts into the tree before brokers start: positions of subscriptions, and holds of schemas.
+
+Both come from files, and are asked for in the order of the tree, with memory for one of each.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Generic, NamedTuple, TypeVar
+
+from metadata_tool.broker_metadata.broker_file import encoded
+from metadata_tool.broker_metadata.records import SavedCursor
+from metadata_tool.zookeeper.snapshot import tree_key
+
+T = TypeVar("T")
+
+
+class AutoUpdate(NamedTuple):
+    """Whether clients may register new schemas in a namespace: at the backup, and after the restore.
+
+    None: the broker decides. `namespace` is `tenant/namespace`, or `tenant/cluster/namespace`.
+    """
+
+    namespace: str
+    before: bool | None
+    after: bool | None
+
+    @property
+    def held(self) -> bool:
+        """Whether clients may not, until a put-back is done."""
+        return self.after is False
+
+    def encode(self) -> bytes:
+        """The line of a file."""
+        return json.dumps(self).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, line: bytes) -> "AutoUpdate":
+        """What `encode` wrote."""
+        return cls(*json.loads(line))
+
+
+class InTreeOrder(Generic[T]):
+    """Values by path, which are in tree order and are asked for in tree order."""
+
+    def __init__(self, items: Iterable[tuple[bytes, T]]) -> None:
+        self._items: Iterator[tuple[bytes, T]] = iter(items)
+        self._next = next(self._items, None)
+
+    def get(self, path: bytes) -> T | None:
+        """The value for this path. Paths before it are passed over."""
+        if not self._next:
+            return None
+        key = tree_key(path)
+        while self._next and tree_key(self._next[0]) < key:
+            self._next = next(self._items, None)
+        return self._next[1] if self._next and self._next[0] == path else None
+
+
+class Restorable:
+    """What is put into one tree, and how much of it was."""
+
+    def __init__(self, cursors: Iterable[SavedCursor] = (), auto_updates: Iterable[AutoUpdate] = ()) -> None:
+        """Both are in tree order."""
+        self.positions = 0
+        """Subscriptions that got their saved position."""
+        self.shortened = 0
+        """Those of them whose holes did not all fit into their znode."""
+        self.holes_left_out = 0
+        self._cursors = InTreeOrder((encoded(cursor.path), cursor) for cursor in cursors)
+        self._auto_updates = InTreeOrder((encoded(each.namespace), each) for each in auto_updates)
+
+    def cursor(self, path: bytes) -> SavedCursor | None:
+        """The saved position of a subscription, by its path below the managed ledgers. Ask in tree order."""
+        return self._cursors.get(path)
+
+    def auto_update(self, namespace: bytes) -> AutoUpdate | None:
+        """What becomes of a namespace's schemas, None if nothing changes. Ask in tree order."""
+        return self._auto_updates.get(namespace)
+
+    def note(self, cursor: SavedCursor, holes: int) -> None:
+        """Count a subscription that got its saved position, with so many of its holes."""
+        self.positions += 1
+        self.shortened += holes < len(cursor.holes)
+        self.holes_left_out += len(cursor.holes) - holes
