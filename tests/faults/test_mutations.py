@@ -15,6 +15,17 @@ from typing import NamedTuple
 import pytest
 
 from metadata_tool import archive
+from metadata_tool.broker_metadata.broker_file import BrokerFile
+from metadata_tool.broker_metadata.records import (
+    MAX_LINE,
+    Hole,
+    Position,
+    Record,
+    SavedCursor,
+    SavedSchemas,
+    SchemaVersion,
+    encode,
+)
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported
 from metadata_tool.manifest import Manifest, SnapshotFile
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
@@ -81,9 +92,22 @@ def packed(snapshot: bytes, nodes: int) -> bytes:
     return tar_gz((archive.MANIFEST, manifest.encode()), (manifest.snapshot.name, snapshot))
 
 
-GOOD = packed(SNAPSHOT, len(NODES))
+def with_broker(content: bytes) -> bytes:
+    """A backup with this `broker.json`, and with a manifest that matches."""
+    described = BrokerFile(len(content), hashlib.sha256(content).hexdigest(), {"schemas": 1, "cursor": 1})
+    members = (archive.MANIFEST, MANIFEST.with_broker(described).encode()), (MANIFEST.snapshot.name, SNAPSHOT)
+    return tar_gz(*members, (described.name, content))
+
+
+RECORDS: list[Record] = [
+    SavedSchemas("public/default/orders", 7, 8, (SchemaVersion(0, bytes(32), "JSON", "{}", {"a": "b"}, 5),)),
+    SavedCursor("public/default/persistent/orders/billing", 7, Position(3, 4), (Hole(Position(3, 5), Position(4, 0)),)),
+]
+BROKER_JSON = b"".join(encode(record) for record in RECORDS)
+GOOD = with_broker(BROKER_JSON)
+WITH_BROKER = archive.Archive(io.BytesIO(GOOD)).manifest
 TAR = gzip.decompress(GOOD)
-HEADERS = (0, TAR.index(MANIFEST.snapshot.name.encode() + b"\0"))
+HEADERS = (0, TAR.index(MANIFEST.snapshot.name.encode() + b"\0"), TAR.index(b"broker.json\0"))
 
 
 def any_bytes(dice: random.Random, content: bytes) -> bytes:
@@ -178,11 +202,12 @@ def with_blocks(dice: random.Random) -> bytes:
 def with_members(dice: random.Random) -> bytes:
     """Members in another order, more of them, or of another kind."""
     name = MANIFEST.snapshot.name
-    members: list[tuple[str | tarfile.TarInfo, bytes]] = [(archive.MANIFEST, MANIFEST.encode()), (name, SNAPSHOT)]
+    members: list[tuple[str | tarfile.TarInfo, bytes]] = [(archive.MANIFEST, WITH_BROKER.encode()), (name, SNAPSHOT)]
+    members.append(("broker.json", BROKER_JSON))
     extra = tarfile.TarInfo(dice.choice(("/abs", "../up", "version-2", name, archive.MANIFEST, "n" * 300, "ü")))
     extra.type = dice.choice((tarfile.REGTYPE, tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE))
     extra.linkname = dice.choice(("", "/etc/passwd", name))
-    members.insert(dice.randrange(3), (extra, b"extra" if extra.isreg() else b""))
+    members.insert(dice.randrange(4), (extra, b"extra" if extra.isreg() else b""))
     if dice.random() < 0.3:
         dice.shuffle(members)
     return gzip.decompress(tar_gz(*members))
@@ -301,13 +326,16 @@ def dice_of() -> random.Random:
 @pytest.mark.parametrize("mutated", [of_file, of_tar])
 @pytest.mark.fault("Backups in the bucket", "4,000 random changes of a backup")
 def test_file(mutated: Callable[[random.Random], bytes], tmp_path: Path, *, soak: bool) -> None:
-    """A file or a tar that was changed is refused, or holds the same tree."""
+    """A file or a tar that was changed is refused, or holds the same tree, and the same from brokers."""
     dice, count, same = dice_of(), EACH_OF_A_SOAK if soak else EACH, 0
-    assert (MANIFEST, NODES) == verified(GOOD, tmp_path / "good")
+    assert (WITH_BROKER, NODES) == verified(GOOD, tmp_path / "good")
     for _ in range(count):
         found = verified(mutated(dice), tmp_path / "mutated")
         if not isinstance(found, str):
             assert (MANIFEST.snapshot, len(NODES), NODES) == (found[0].snapshot, found[0].nodes, found[1])
+            (tmp_path / "broker.json").unlink(missing_ok=True)
+            assert archive.extract_broker(tmp_path / "mutated", tmp_path / "broker.json", lambda: None)
+            assert BROKER_JSON == (tmp_path / "broker.json").read_bytes()
             same += 1
     print(f"{count} mutations {mutated.__name__}: {count - same} refused, {same} the same tree")
     assert 0 < same < count / 2
@@ -434,6 +462,10 @@ BOMBS = {
     ),
     "a billion ACLs, all one": lambda: bomb(HEAD + claim(1_000_000_000), 8),
     "an ACL of a billion entries": lambda: bomb(HEAD + claim(1) + bytes(8) + claim(1_000_000_000), 200),
+    "broker.json of braces": lambda: with_broker(
+        b'{"record":"schemas","versions":[' + b'{"":0},' * (MAX_LINE // 7 - 10) + b"0]}\n"
+    ),
+    "broker.json of one line": lambda: with_broker(bytes(64 << 20)),
     "millions of ACLs": lambda: bomb(HEAD + claim(MANY), many(MANY), 1),
     "millions of sessions": lambda: bomb(HEAD[:-4] + claim(MANY), many(MANY), 1),
 }
