@@ -65,6 +65,7 @@ POLICIES = {
     "/admin/policies/shop/us-west": as_json(is_allow_auto_update_schema=None),
     "/admin/policies/shop/us-west/v1": as_json(),
     "/managed-ledgers/shop": b"",
+    "/pulsar/x": b"",
 }
 NAMED = ["a", "b", "broken", "gone", "odd", "off", "us-west", "us-west/v1"]
 TOPICS = in_tree_order(f"shop/{name}/{topic}".encode() for name in NAMED for topic in ("t", "u"))
@@ -81,7 +82,7 @@ WAITING = [
 ]
 
 
-@pytest.mark.parametrize("chroot", ["", "/pulsar"])
+@pytest.mark.parametrize("chroot", ["", "/pulsar", "/pulsar-1"])
 def test_namespaces_that_wait_for_their_schemas(chroot: str, tmp_path: Path) -> None:
     """Clients may register no schemas where any are saved, unless they could not before. All others stay as they were.
 

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from metadata_tool.restore_marker import ZNODE, Marker, is_of_restore
 from metadata_tool.start_check import require_loadable
 from metadata_tool.subprocess_worker import in_subprocess
 from metadata_tool.tree_check import TreeCheck
-from metadata_tool.workspace import workspace
+from metadata_tool.workspace import explained
 from metadata_tool.zookeeper import datadir, initial_znodes, snapshot
 from metadata_tool.zookeeper.jute import READ, Acl, pack_acls
 from metadata_tool.zookeeper.loadable import LoadCheck, leaves_epochs
@@ -43,7 +44,7 @@ _LARGE = 100_000
 
 @dataclass(frozen=True)
 class RestoredTree:
-    """A fetched backup, and what makes it the tree of a new cluster at a later zxid."""
+    """A fetched backup in a directory of its own, and what makes it the tree of a new cluster at a later zxid."""
 
     job: RestoreJob
     path: Path
@@ -84,19 +85,14 @@ class RestoredTree:
         A large backup is verified by another process while this one writes, assuming what the manifest says. If the
         backup is damaged, the snapshot is not used. If the tree differs from its manifest, it is written again.
         """
-        with workspace(self.job.spool_dir) as directory:
-            assumed = self._assumption()
-            if assumed is None:
-                found = self._verified(_scan(self.job.point, self.path, self.layout, self.heartbeat))
-                brokers = self._from_brokers(directory)
-                return self._reported(found, self._write(out, found.facts.summary, brokers, found))
-            return self._write_and_verify(out, assumed, directory)
-
-    def _write_and_verify(self, out: BinaryIO, assumed: TreeSummary, directory: Path) -> dict[str, bytes]:
+        assumed = self._assumption()
+        if assumed is None:
+            found = self._verified(_scan(self.job.point, self.path, self.layout, self.heartbeat))
+            return self._reported(found, self._write(out, found.facts.summary, self._from_brokers(), found))
         log.info("verifying %s while writing it", self.job.point)
         with in_subprocess(self.heartbeat, _scan, self.job.point, self.path, self.layout) as scanned:
             try:
-                brokers = self._from_brokers(directory)
+                brokers = self._from_brokers()
                 written = self._write(out, assumed, brokers, None)
             except Exception:
                 scanned()  # if the backup is damaged, that is the cause, and its error is raised here
@@ -109,9 +105,11 @@ class RestoredTree:
             written = self._write(out, found.facts.summary, brokers, found)
         return self._reported(found, written)
 
-    def _from_brokers(self, directory: Path) -> FromBrokers:
+    def _from_brokers(self) -> FromBrokers:
         source = Source(self.path, self.manifest, self.layout, self.job.recovery_options.scope)
-        return prepare(source, directory, self.heartbeat)
+        with explained(self.job.spool_dir):
+            directory = Path(tempfile.mkdtemp(prefix="from-brokers-", dir=self.path.parent))
+            return prepare(source, directory, self.heartbeat)
 
     def _assumption(self) -> TreeSummary | None:
         """What the manifest says of the tree. None if that is not enough, or the tree is small enough to read first."""
