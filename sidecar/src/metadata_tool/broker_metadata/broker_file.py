@@ -122,7 +122,7 @@ class CheckedLines:
 
     def _in_order(self, kind: str, path: str, *, strictly: bool) -> None:
         """Count the record, unless it does not follow the one before it of its kind."""
-        key, last = tree_key(encoded(path)), self._last.get(kind)
+        key, last = order(path), self._last.get(kind)
         if last is not None and (key < last or (strictly and key == last)):
             raise RecordError(f"{path!a} comes twice or out of order")
         self._last[kind] = key
@@ -143,6 +143,11 @@ def read_lines(file: BinaryIO) -> Iterator[bytes]:
         if not line.endswith(b"\n"):
             raise RecordError(f"line {number}: it has no end")
         yield line
+
+
+def order(path: str) -> bytes:
+    """A key by which paths are in the order of the tree."""
+    return tree_key(encoded(path))
 
 
 def encoded(path: str) -> bytes:
