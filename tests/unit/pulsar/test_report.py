@@ -26,8 +26,8 @@ LINES = [
     "RESTORE_SCOPE is bookies-lost. New ledgers get ids from 1001",
     (
         "all namespaces together have 0 topics, 0 never offloaded. Tiered storage has 0 entries (0 bytes). "
-        "Lost are 0 entries (0 bytes), the entries of 0 open ledgers, 0 schemas and "
-        "the exact positions of 0 of 0 subscriptions"
+        "Lost are 0 entries (0 bytes) and the entries of 0 open ledgers. "
+        "ZooKeeper does not have 0 schemas and the exact positions of 0 of 0 subscriptions"
     ),
 ]
 
@@ -137,8 +137,9 @@ def test_coverage_lines(scope: Scope, lost: str) -> None:
     """Each namespace has a line with what came back, and what is lost or in BookKeeper."""
     changes = {"plan": replace(PLAN, scope=scope), "coverage": Coverage({"shop/orders": SHOP})}
     expected = (
-        f"2 topics, 1 never offloaded. Tiered storage has 3 entries (30 bytes). {lost} 1 entry (10 bytes), "
-        "the entries of 1 open ledger, 4 schemas and the exact positions of 1 of 2 subscriptions"
+        f"2 topics, 1 never offloaded. Tiered storage has 3 entries (30 bytes). {lost} 1 entry (10 bytes) and "
+        "the entries of 1 open ledger. ZooKeeper does not have 4 schemas and the exact positions of 1 of 2 "
+        "subscriptions"
     )
     lines = report(**changes).lines()
     assert [f"namespace shop/orders has {expected}", f"all namespaces together have {expected}"] == lines[1:]
@@ -233,7 +234,8 @@ def test_broker_metadata() -> None:
     }
     made = report(from_brokers=from_brokers(holes=1))
     assert expected == json.loads(made.encode())["brokerMetadata"]
-    assert "1 subscription got the exact position" in made.lines()
+    gave = "brokers gave out 3 topics' schemas, 7 subscriptions' positions and 1 topic's policies for this backup"
+    assert [gave, "1 subscription got the exact position"] == made.lines()[1:-1]
 
 
 def test_held_namespaces_in_the_report_are_limited() -> None:

@@ -80,8 +80,9 @@ class RestoredFromBrokers:
         }
 
     def lines(self) -> list[str]:
-        """What was done, one line each."""
-        return [f"{_number(self.positions, 'subscription')} got the exact position"] if self.positions else []
+        """What the backup has, and what was done, one line each."""
+        lines = [f"brokers gave out {counted(self.saved)} for this backup"] if self.saved else []
+        return lines + ([f"{_number(self.positions, 'subscription')} got the exact position"] if self.positions else [])
 
     def warnings(self, scope: Scope) -> list[str]:
         """What is left to do, one line each."""
@@ -230,8 +231,9 @@ class RecoveryReport:
         return (
             f"{subject} {_number(counts.topics, 'topic')}, {counts.topics_never_offloaded} never offloaded. "
             f"Tiered storage has {_size(counts.recoverable_entries, counts.recoverable_bytes)}. "
-            f"{'Only BookKeeper has' if kept else 'Lost are'} {_size(counts.lost_entries, counts.lost_bytes)}, "
-            f"the entries of {_number(open_ledgers, 'open ledger')}, {_number(counts.schemas, 'schema')} and "
+            f"{'Only BookKeeper has' if kept else 'Lost are'} {_size(counts.lost_entries, counts.lost_bytes)} and "
+            f"the entries of {_number(open_ledgers, 'open ledger')}. "
+            f"ZooKeeper does not have {_number(counts.schemas, 'schema')} and "
             f"the exact positions of {counts.cursors_in_bookkeeper} of {_number(counts.cursors, 'subscription')}"
         )
 
