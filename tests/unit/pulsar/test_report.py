@@ -201,6 +201,7 @@ def test_json() -> None:
             "positions": 0,
             "shortened": 0,
             "holesLeftOut": 0,
+            "impossible": 0,
             "putBack": {},
             "withoutRegistration": {"count": 0, "before": {}},
         },
@@ -229,6 +230,7 @@ def test_broker_metadata() -> None:
         "positions": 1,
         "shortened": 1,
         "holesLeftOut": 2,
+        "impossible": 0,
         "putBack": {"schemas": 3, "topicPolicies": 1},
         "withoutRegistration": {"count": 2, "before": {"shop/a": None, "shop/b": True}},
     }
@@ -263,7 +265,7 @@ def test_held_namespaces_in_the_report_are_limited() -> None:
             id="all",
         ),
         pytest.param(
-            RestoredFromBrokers({"topicPolicies": 2}, shortened=1, holes_left_out=5),
+            RestoredFromBrokers({"topicPolicies": 2}, shortened=1, holes_left_out=5, impossible=2),
             Scope.BOOKIES_LOST,
             [
                 (
@@ -273,6 +275,10 @@ def test_held_namespaces_in_the_report_are_limited() -> None:
                 (
                     "not all acknowledgements of 1 subscription fit into a znode, so 5 ranges of acknowledged messages "
                     "come again"
+                ),
+                (
+                    "the positions that brokers gave out for 2 subscriptions are in ledgers that the cluster cannot "
+                    "have had, so those in ZooKeeper were kept"
                 ),
             ],
             id="holes",

@@ -66,6 +66,8 @@ class Restorable:
         self.shortened = 0
         """Those of them whose holes did not all fit into their znode."""
         self.holes_left_out = 0
+        self.impossible = 0
+        """Subscriptions whose saved position is in a ledger that cannot have existed."""
         self._cursors = InTreeOrder((encoded(cursor.path), cursor) for cursor in cursors)
         self._auto_updates = InTreeOrder((encoded(each.namespace), each) for each in auto_updates)
 

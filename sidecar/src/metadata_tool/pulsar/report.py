@@ -37,6 +37,8 @@ class RestoredFromBrokers:
     shortened: int = 0
     """Those of them whose holes did not all fit into their znode."""
     holes_left_out: int = 0
+    impossible: int = 0
+    """Subscriptions whose saved position is in a ledger that cannot have existed, so it was not used."""
     held_count: int = 0
     """Namespaces in which clients cannot register schemas."""
     held: Mapping[str, bool | None] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class RestoredFromBrokers:
             restorable.positions,
             restorable.shortened,
             restorable.holes_left_out,
+            restorable.impossible,
             count,
             held,
         )
@@ -75,6 +78,7 @@ class RestoredFromBrokers:
             "positions": self.positions,
             "shortened": self.shortened,
             "holesLeftOut": self.holes_left_out,
+            "impossible": self.impossible,
             "putBack": self.to_put_back,
             "withoutRegistration": {"count": self.held_count, "before": dict(self.held)},
         }
@@ -104,6 +108,11 @@ class RestoredFromBrokers:
             lines.append(
                 f"not all acknowledgements of {_number(self.shortened, 'subscription')} fit into a znode, so "
                 f"{_number(self.holes_left_out, 'range')} of acknowledged messages come again"
+            )
+        if self.impossible:
+            lines.append(
+                f"the positions that brokers gave out for {_number(self.impossible, 'subscription')} are in ledgers "
+                "that the cluster cannot have had, so those in ZooKeeper were kept"
             )
         if sum(self.not_saved.values()):
             lines.append(f"brokers did not give out {counted(self.not_saved)} for this backup")

@@ -13,7 +13,7 @@ from enum import StrEnum
 from re import Match
 from typing import Any
 
-from metadata_tool.broker_metadata.records import Hole
+from metadata_tool.broker_metadata.records import Hole, SavedCursor
 from metadata_tool.broker_metadata.restorable import Restorable
 from metadata_tool.pulsar import codec, ids
 from metadata_tool.pulsar.codec import UndecodableError
@@ -145,15 +145,23 @@ def _keep_position(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node 
         return node
     codec.require_complete(info)  # before a required field that may be missing is set
     info.cursorsLedgerId = -1
-    below = node.path[match.start("tenant") :]
-    cursor = plan.broker.cursor(below) if match["cursor"] != DEDUPLICATION else None
-    if not cursor:
+    cursor = plan.broker.cursor(node.path[match.start("tenant") :])
+    if not cursor or match["cursor"] == DEDUPLICATION or not _is_possible(cursor, plan):
         return plan.changed(node, codec.encode(info, saved))
     info.markDeleteLedgerId, info.markDeleteEntryId = cursor.mark_delete
     info.ClearField("batchedEntryDeletionIndexInfo")  # it belongs to the old position
     data, holes = _with_holes(info, cursor.holes, saved, plan.cursor_size)
     plan.broker.note(cursor, holes)
     return plan.changed(node, data)
+
+
+def _is_possible(cursor: SavedCursor, plan: RecoveryPlan) -> bool:
+    """Whether a position is in ledgers of the lost cluster. At a later one, a subscription would skip new messages."""
+    ends = (end for hole in cursor.holes for end in hole)
+    if max(cursor.mark_delete.ledger, *(end.ledger for end in ends)) < plan.counter.next_id:
+        return True
+    plan.broker.impossible += 1
+    return False
 
 
 def _with_holes(info: ManagedCursorInfo, holes: Sequence[Hole], saved: bytes, limit: int) -> tuple[bytes, int]:
