@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metadata_tool.broker_metadata.records import (
@@ -25,7 +25,7 @@ from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.zookeeper.snapshot import tree_key
 from support.metadata import as_json, tree
-from support.trees import PATIENT, in_tree_order, make_archive
+from support.trees import EXAMPLES, PATIENT, in_tree_order, make_archive
 
 RESTORED = {"restored": {"version": "1", "point": "s3a://b/p-1.tar.gz", "zxid": "0x100000000"}}
 """The identity of a cluster that was restored before."""
@@ -139,7 +139,7 @@ parts = st.sampled_from(["a", "a-", "b", "us-west"])
 namespaces = st.lists(st.lists(parts, min_size=2, max_size=3).map("/".join), max_size=8)
 
 
-@PATIENT
+@settings(PATIENT, max_examples=EXAMPLES // 4)
 @given(namespaces, namespaces)
 def test_any_namespaces(tmp_path_factory: pytest.TempPathFactory, existing: list[str], saved: list[str]) -> None:
     """Exactly the namespaces that exist and have saved schemas wait, and their znodes are a part of a tree."""

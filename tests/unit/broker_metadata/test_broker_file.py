@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metadata_tool.broker_metadata.broker_file import BrokerFile, CheckedLines
@@ -21,7 +21,7 @@ from metadata_tool.broker_metadata.records import (
     SavedSchemas,
     encode,
 )
-from support.trees import PATIENT, in_tree_order, names
+from support.trees import EXAMPLES, PATIENT, in_tree_order, names
 
 paths = st.lists(st.lists(names, min_size=1, max_size=3).map("/".join), max_size=6)
 
@@ -75,7 +75,7 @@ def test_in_words() -> None:
     assert expected == [BrokerFile(0, "", counts).in_words() for counts in each]
 
 
-@PATIENT
+@settings(PATIENT, max_examples=EXAMPLES // 4)
 @given(paths, paths, paths)
 def test_tree_order(topics: list[str], cursors: list[str], namespaces: list[str]) -> None:
     """Records whose paths are in the order of the tree are read, also if kinds are mixed."""

@@ -1,19 +1,19 @@
 """What a restore puts into a tree, asked for in tree order."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metadata_tool.broker_metadata.records import Hole, Position, SavedCursor
 from metadata_tool.broker_metadata.restorable import AutoUpdate, InTreeOrder, Restorable
-from support.trees import PATIENT, in_tree_order, names
+from support.trees import EXAMPLES, PATIENT, in_tree_order, names
 
 paths = st.lists(st.lists(names, min_size=1, max_size=3).map("/".join), max_size=12).map(
     lambda found: in_tree_order(path.encode() for path in found)
 )
 
 
-@PATIENT
+@settings(PATIENT, max_examples=EXAMPLES // 4)
 @given(paths, paths, st.data())
 def test_in_tree_order(known: list[bytes], asked: list[bytes], data: st.DataObject) -> None:
     """Whatever is known and asked, each path gets its own value, also if it is asked twice."""
