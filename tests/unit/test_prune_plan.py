@@ -209,7 +209,7 @@ def test_old_files_that_are_no_backups(folder: Folder) -> None:
     [
         ({"identity": THEIRS}, "other-cluster"),
         ({"origin": {"kind": "reconciled"}}, "derived"),
-        ({"format_version": 2}, "later-version"),
+        ({"format_version": 3}, "later-version"),
     ],
 )
 def test_backups_that_are_not_ours(manifest: dict[str, Any], why: str, folder: Folder) -> None:

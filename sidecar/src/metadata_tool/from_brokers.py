@@ -144,7 +144,7 @@ def _auto_updates(
         if now is not False:
             if saved:
                 yield AutoUpdate(namespace, now, False)
-        elif namespace in earlier:  # nothing was put back since that restore, so this is no operator's choice
+        elif namespace in earlier:  # most likely, nothing was put back since that restore
             kept = saved or source.scope is Scope.BOOKIES_KEPT
             yield AutoUpdate(namespace, earlier[namespace], False if kept else earlier[namespace])
 
