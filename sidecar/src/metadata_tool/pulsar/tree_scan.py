@@ -1,13 +1,13 @@
 """Scans a tree once: for the facts that a recovery needs, its coverage, and where Pulsar's metadata is."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounter
 from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.placement import Placement, PlacementFinder
-from metadata_tool.pulsar.topics import TopicDecoder
+from metadata_tool.pulsar.topics import Cursor, Topic, TopicDecoder, Undecodable
 from metadata_tool.pulsar.tree_facts import FactCollector, TreeFacts
 from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.stat import MTIME, MZXID
@@ -23,11 +23,28 @@ class ScanResult(NamedTuple):
     """The znodes that the scan was asked to keep, as far as they are in the tree, by their paths."""
 
 
+class Observer(Protocol):
+    """Takes what a scan comes across, in tree order."""
+
+    def add_other(self, node: Node) -> None:
+        """Take a znode that is not below the managed ledgers."""
+
+    def add(self, found: Topic | Cursor | Undecodable) -> None:
+        """Take a topic or a cursor."""
+
+
 class TreeScan:
     """Takes every znode of a tree once, in tree order."""
 
-    def __init__(self, layout: Layout, limits: ScanLimits = DEFAULT_LIMITS, keep: Collection[bytes] = ()) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        limits: ScanLimits = DEFAULT_LIMITS,
+        keep: Collection[bytes] = (),
+        observer: Observer | None = None,
+    ) -> None:
         """`keep` are the paths of znodes that the result has as they are."""
+        self._observer = observer
         self._keep, self._kept = frozenset(keep), dict[bytes, Node]()
         self._decoder = TopicDecoder(layout)
         self._facts, self._coverage = FactCollector(layout, limits), CoverageCounter(layout, limits)
@@ -48,9 +65,13 @@ class TreeScan:
         if not path.startswith(self._topics):
             self._facts.add_other(node)
             self._coverage.add_other(path)
+            if self._observer:
+                self._observer.add_other(node)
         elif found := self._decoder.decode(path, node[1]):
             self._facts.add(found)
             self._coverage.add(found)
+            if self._observer:
+                self._observer.add(found)
         else:
             self._coverage.coverage.unknown.add(path, node[1])
 

@@ -62,6 +62,8 @@ class Capture:
     _is_counted: Callable[[bytes], bool] = field(repr=False)
     data_bytes: int = 0
     ephemerals: int = 0
+    on_ephemeral: Callable[[bytes], None] = field(default=lambda _: None, repr=False)
+    """Called by `nodes` with the path of each ephemeral znode."""
 
     def nodes(self) -> Iterator[bytes]:
         """The encoded znodes in tree order, without ephemerals. At the end their number is checked.
@@ -76,6 +78,7 @@ class Capture:
                 found += 1
             if is_ephemeral(node):
                 self.ephemerals += 1
+                self.on_ephemeral(path)
             else:
                 self.data_bytes += max(len(node) - len(path) - AROUND_DATA, 0)
                 yield node
