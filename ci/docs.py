@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ci import other_charts
 from metadata_tool.errors import every_error
-from metadata_tool.metrics import COVERAGE, METRICS, SCRUB
+from metadata_tool.metrics import BROKER, COVERAGE, METRICS, SCRUB
 from metadata_tool.pulsar.rules import RULES
 from metadata_tool.variables import BOTO3, VARIABLES, Variable
 
@@ -38,7 +38,13 @@ def exit_codes() -> str:
 def metrics() -> str:
     """The table of metrics."""
     by_namespace = ((f'`{m.name}{{pulsar_namespace="…"}}`', m.type, m.meaning) for m in (*COVERAGE, *SCRUB))
-    return table(("name", "type", "meaning"), (*((f"`{m.name}`", m.type, m.meaning) for m in METRICS), *by_namespace))
+    of_brokers = ((f"`{m.name}{{{_labels(labels)}}}`", m.type, m.meaning) for m, labels in BROKER.items())
+    alone = ((f"`{m.name}`", m.type, m.meaning) for m in METRICS)
+    return table(("name", "type", "meaning"), (*alone, *by_namespace, *of_brokers))
+
+
+def _labels(names: Iterable[str]) -> str:
+    return ",".join(f'{name}="…"' for name in names)
 
 
 def recovery() -> str:

@@ -6,11 +6,15 @@ from uuid import UUID
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from metadata_tool.backup import Seconds
+from metadata_tool.broker_metadata.broker_file import KINDS
+from metadata_tool.broker_metadata.collection import BrokerMetadata
+from metadata_tool.broker_metadata.not_saved import Reason
 from metadata_tool.catalog import Backup, BackupName
 from metadata_tool.drill.records import Record, Records
 from metadata_tool.errors import BucketDenied, StoreFailed
 from metadata_tool.limits import METRIC_NAMESPACES
-from metadata_tool.metrics import CONTENT_TYPE, COVERAGE, SCRUB, Clock, Metrics
+from metadata_tool.metrics import BROKER, CONTENT_TYPE, COVERAGE, SCRUB, Clock, Metrics
 from metadata_tool.prune_plan import PrunePlan
 from metadata_tool.pruner import Pruned
 from metadata_tool.pulsar.coverage import OTHERS, Coverage, CoverageCounts
@@ -48,6 +52,8 @@ OF_THE_LAST_BACKUP = {
     "backup_drill_last_success_timestamp_seconds": 0.0,
     "backup_drill_serving_seconds": 0.0,
     "backup_drill_failed": 0.0,
+    "backup_execution_time_broker": 0.0,
+    "backup_broker_schemas_unchanged": 0.0,
 }
 
 
@@ -116,7 +122,7 @@ def test_no_sample_comes_twice(metrics: Metrics) -> None:
     """No sample name is used twice, and each has a TYPE. Metrics by namespace may have no sample."""
     names = Counter(line.split()[0] for line in lines(metrics) if not line.startswith("#"))
     assert [] == [name for name, count in names.items() if count > 1]
-    by_namespace = {metric.name for metric in (*COVERAGE, *SCRUB)}
+    by_namespace = {metric.name for metric in (*COVERAGE, *SCRUB, *BROKER)}
     assert set(names) == {line.split()[2] for line in lines(metrics) if line.startswith("# TYPE ")} - by_namespace
 
 
@@ -435,3 +441,31 @@ def test_drill_of_the_future() -> None:
         assert (1000.0, 1.0, 0) == drills(metrics)
         now[0] += 60
         elapsed[0] += 60
+
+
+def test_what_brokers_gave_out(metrics: Metrics) -> None:
+    """What was saved is shown by kind, what was not by reason, too, and zeros from the first backup that asks on."""
+    metrics.succeeded(report())
+    assert not [line for line in lines(metrics) if line.startswith(("backup_broker_saved", "backup_broker_not_saved"))]
+    broker = BrokerMetadata(
+        saved={"t/a": {"schemas": 2}, "t/b": {"schemas": 3, "cursor": 1}},
+        not_saved={("cursor", Reason.LATE): 4},
+        unchanged=5,
+    )
+    took = Seconds(prepare=0.5, compression=0.25, upload=1.5, broker=0.75)
+    metrics.succeeded(replace(report(), broker=broker, seconds=took))
+    found = samples(metrics)
+    assert (5, 1, 0) == tuple(found[f'backup_broker_saved{{kind="{kind}"}}'] for kind in KINDS)
+    assert 4 == found['backup_broker_not_saved{kind="cursor",reason="late"}']
+    assert 0 == found['backup_broker_not_saved{kind="schemas",reason="denied"}']
+    assert (5, 0.75) == (found["backup_broker_schemas_unchanged"], found["backup_execution_time_broker"])
+    assert 3.0 == found["backup_execution_time_total"]
+
+
+def test_what_was_saved_is_not_lost(metrics: Metrics) -> None:
+    """Schemas and positions that brokers gave out do not count as lost."""
+    counts = CoverageCounts(cursors_in_bookkeeper=5, schemas=4, cursors_saved=2, schemas_saved=3)
+    metrics.succeeded(report(coverage=Coverage({"t/a": counts})))
+    found = samples(metrics)
+    assert 3 == found['backup_cursors_in_bookkeeper{pulsar_namespace="t/a"}']
+    assert 1 == found['backup_unrecoverable_schemas{pulsar_namespace="t/a"}']

@@ -8,6 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from metadata_tool.backup import BackupResult
+from metadata_tool.broker_metadata.collection import BrokerMetadata
+from metadata_tool.broker_metadata.not_saved import Reason
 from metadata_tool.catalog import Backup, BackupName
 from metadata_tool.drill.records import Record, Records
 from metadata_tool.errors import BucketDenied, StoreUnreachable, ToolError
@@ -434,3 +436,17 @@ def test_latest_tells_of_drills(records: Records, expected: list[str] | None, wo
     assert expected == (list(found) if found else None)
     if found:
         assert {"backup": "a", "time": "1970-01-01T00:00:00.000Z", "servingSeconds": 1.5} == found["passed"]
+
+
+def test_latest_tells_what_brokers_gave_out(client: FlaskClient, world: World) -> None:
+    """The newest backup says what brokers gave out for it, and why something is missing."""
+    missing = {("cursor", Reason.LATE): 1, ("cursor", Reason.DENIED): 2}
+    broker = BrokerMetadata(0.5, saved={"t/a": {"schemas": 2}}, not_saved=missing, why=("it was late",))
+    world.last_report = replace(report(), backup=NEWER, broker=broker)
+    expected = {
+        "saved": {"schemas": 2, "cursor": 0, "topicPolicies": 0},
+        "notSaved": {"schemas": 0, "cursor": 3, "topicPolicies": 0},
+        "reasons": ["it was late"],
+        "seconds": 0.5,
+    }
+    assert expected == answer(client, "/backup/latest")[1]["brokerMetadata"]

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from metadata_tool import __version__, archive, identity, root_cause
 from metadata_tool.broker_metadata.access import BrokerSettings
+from metadata_tool.broker_metadata.collection import BrokerMetadata, collected
+from metadata_tool.broker_metadata.questions import QuestionWriter
+from metadata_tool.broker_metadata.records import CURSOR, POLICIES, SCHEMAS
 from metadata_tool.catalog import Backup, BackupName, Series, backups, rfc3339, sound
 from metadata_tool.continuity import Tree, Verdict, judge
 from metadata_tool.derived_backup import stems_from
@@ -55,16 +58,17 @@ class BackupJob:
 
 
 class Seconds(NamedTuple):
-    """How long each phase took. They add up to `total`."""
+    """How long each phase took. They add up to `total`. `broker` is 0 if brokers are not asked."""
 
     prepare: float
     compression: float
     upload: float
+    broker: float = 0.0
 
     @property
     def total(self) -> float:
         """Seconds of all phases together."""
-        return self.prepare + self.compression + self.upload
+        return self.prepare + self.compression + self.upload + self.broker
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ class BackupResult:
     """When a znode was last created or set, in epoch ms. 0 if the tree is empty."""
     loading: LoadCheck = field(default_factory=LoadCheck)
     """What the servers of a restore would not load."""
+    broker: BrokerMetadata | None = None
+    """What brokers gave out. None if they are not asked."""
 
     @property
     def clusters(self) -> list[str]:
@@ -105,20 +111,21 @@ class _Phases:
 
     def __init__(self) -> None:
         self._begin = time.monotonic()
-        self._seconds: list[float] = []
+        self._seconds: dict[str, float] = {}
 
     def end(self, phase: str, message: str, backup: str, **fields: int | str) -> None:
         """Log the end of a phase of this backup, and start to time the next one."""
         now = time.monotonic()
         seconds, self._begin = now - self._begin, now
-        self._seconds.append(seconds)
+        self._seconds[phase] = seconds
         extra = {"phase": phase, "backup": backup, "seconds": round(seconds, 3), **fields}
         log.info("%s in %.2f s", message, seconds, extra=extra)
 
     @property
     def seconds(self) -> Seconds:
         """The durations of all phases."""
-        return Seconds(*self._seconds)
+        took = self._seconds
+        return Seconds(took["capture"], took["compress"], took["upload"], took.get("broker", 0.0))
 
 
 def run(
@@ -130,10 +137,12 @@ def run(
     *,
     offer: Callable[[Path], None] | None = None,
     history: History | None = None,
+    kept: Path | None = None,
 ) -> BackupResult:
     """Make one backup now. A backup that may not continue the one before it gets the name of a suspect one.
 
-    `known` has the cached ACLs of the last backup, and `history` the last manifests, which make this one faster.
+    `known` has the cached ACLs of the last backup, `history` the last manifests, and `kept` is a directory with what
+    brokers gave out for it. They make this one faster.
 
     `offer` is called with the file of a sound backup once it is in the bucket. It may move the file, which is deleted
     otherwise.
@@ -149,15 +158,23 @@ def run(
     with _giving_up_without_room(known), workspace(job.spool_dir) as workdir:
         phases = _Phases()
         loading, capturing = LoadCheck(job.jute_maxbuffer), capture(job.source, workdir, heartbeat, known)
-        captured_manifest, snapshot_path, found = _prepare(job, name, workdir, capturing, loading)
+        asking = _questions(job, workdir)
+        captured_manifest, snapshot_path, found = _prepare(job, name, workdir, capturing, loading, asking)
         manifest, verdict = _judged(captured_manifest, earlier and earlier[1], series, job.max_shrink)
         name = name.as_suspect if verdict.doubts else name
         uri = store.location.uri(str(name))
         nodes, zxid = manifest.nodes, f"{manifest.zxid:#x}"
         plain = manifest.snapshot.size
         phases.end("capture", f"captured {nodes} znodes at zxid {zxid}", uri, znodes=nodes, zxid=zxid, bytes=plain)
+        broker = None
+        if job.broker and asking:
+            broker = _ask_brokers(job.broker, asking, workdir, kept, found.coverage, heartbeat)
+            phases.end("broker", f"saved from brokers: {broker.in_words()}", uri)
+            covered = found.coverage.to_json(COVERED_NAMESPACES)
+            manifest = replace(manifest.with_broker(broker.file), coverage=covered)
         packed = workdir / str(name)
-        size_non_compressed = _pack_and_upload(packed, manifest, snapshot_path, store, phases, heartbeat)
+        files = _Files(snapshot_path, broker.path if broker else None)
+        size_non_compressed = _pack_and_upload(packed, manifest, files, store, phases, heartbeat)
         size = packed.stat().st_size
         if offer and not verdict.doubts:
             offer(packed)
@@ -174,6 +191,7 @@ def run(
         last_change=found.facts.last_change,
         doubts=verdict.doubts,
         loading=loading,
+        broker=broker,
     )
     history.add(result.backup, manifest)
     _log(result)
@@ -230,22 +248,38 @@ def _new_name(prefix: str, existing: list[Backup], newest: Backup | None) -> Bac
     return BackupName(prefix, timestamp)
 
 
-def _prepare(
-    job: BackupJob, name: BackupName, workdir: Path, capturing: AbstractContextManager[Capture], loading: LoadCheck
+def _questions(job: BackupJob, workdir: Path) -> QuestionWriter | None:
+    """What brokers will be asked. None if they are not."""
+    layout = Layout(job.source.chroot, job.managed_ledger_path)
+    return QuestionWriter(layout, workdir / "questions") if job.broker else None
+
+
+def _prepare(  # noqa: PLR0917  # what the first phase needs
+    job: BackupJob,
+    name: BackupName,
+    workdir: Path,
+    capturing: AbstractContextManager[Capture],
+    loading: LoadCheck,
+    asking: QuestionWriter | None,
 ) -> tuple[Manifest, Path, ScanResult]:
     """Capture the tree and write it as a snapshot. Returns its manifest, its path and what is in it."""
     source = job.source
     path = workdir / "snapshot"
     layout = Layout(source.chroot, job.managed_ledger_path)
-    scan = TreeScan(layout, keep=identity.paths(layout))
+    scan = TreeScan(layout, keep=identity.paths(layout), observer=asking)
     with (
+        asking or nullcontext(),
         explained(FOR_BACKUP),
         capturing as tree,
         path.open("xb") as file,
     ):
+        if asking:
+            tree.on_ephemeral = asking.add_ephemeral
         loading.add_acls(tree.acls)
         nodes = loading.passed_through_encoded(scan.passed_through(tree.nodes()))
         written = snapshot.write(file, tree.acls, nodes)
+        if asking:
+            asking.finish()
     found = scan.result()
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -269,13 +303,38 @@ def _prepare(
     return manifest, path, found
 
 
+def _ask_brokers(  # noqa: PLR0917  # what the phase needs
+    settings: BrokerSettings,
+    asking: QuestionWriter,
+    workdir: Path,
+    kept: Path | None,
+    coverage: Coverage,
+    heartbeat: Heartbeat,
+) -> BrokerMetadata:
+    """What brokers give out, which is added to the coverage. Brokers cannot make a backup fail."""
+    found = collected(settings, asking, workdir, heartbeat, kept)
+    for namespace, counts in found.saved.items():
+        covered = coverage.counts_of(namespace)
+        covered.schemas_saved += counts.get(SCHEMAS, 0)
+        covered.cursors_saved += counts.get(CURSOR, 0)
+        covered.topic_policies_saved += counts.get(POLICIES, 0)
+    return found
+
+
+class _Files(NamedTuple):
+    """The files of a backup: the snapshot, and the `broker.json`, if there is one."""
+
+    snapshot: Path
+    broker: Path | None
+
+
 def _pack_and_upload(  # noqa: PLR0917  # what the last two phases need
-    packed: Path, manifest: Manifest, snapshot_path: Path, store: Store, phases: _Phases, heartbeat: Heartbeat
+    packed: Path, manifest: Manifest, files: _Files, store: Store, phases: _Phases, heartbeat: Heartbeat
 ) -> int:
     """Make the file of a backup, verify it, and upload it under its name. Returns its size before the compression."""
     uri = store.location.uri(packed.name)
-    size_non_compressed, sha256 = archive.pack(packed, manifest, snapshot_path, heartbeat)
-    snapshot_path.unlink()
+    size_non_compressed, sha256 = archive.pack(packed, manifest, files.snapshot, heartbeat, files.broker)
+    files.snapshot.unlink()
     archive.verify_new(packed, "the captured tree", heartbeat)
     size = packed.stat().st_size
     phases.end("compress", f"compressed {manifest.snapshot.size} bytes to {size}", uri, bytes=size)
@@ -322,6 +381,14 @@ def _log(result: BackupResult) -> None:
     )
     if result.migration and result.migration.warning:
         log.warning("%s", result.migration.warning, extra={"backup": result.backup.uri})
+    if result.broker and result.broker.missing:
+        log.warning(
+            "brokers did not give out %s, because %s. A restore of this backup loses these. Check BROKER_SERVICE_URL, "
+            "the permissions of its token, and the log of the brokers",
+            result.broker.missing,
+            ", and ".join(result.broker.why),
+            extra={"phase": "broker", "backup": result.backup.uri},
+        )
     for finding in load_findings(result.loading):
         log.warning(
             "a restore of this backup will be refused, because %s. %s",

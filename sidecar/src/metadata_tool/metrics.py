@@ -13,6 +13,9 @@ from typing import NamedTuple, TypeVar
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from metadata_tool.backup import BackupResult
+from metadata_tool.broker_metadata.broker_file import KINDS
+from metadata_tool.broker_metadata.collection import BrokerMetadata
+from metadata_tool.broker_metadata.not_saved import Reason
 from metadata_tool.catalog import Backup, sound
 from metadata_tool.drill.records import Records
 from metadata_tool.limits import METRIC_NAMESPACES
@@ -116,6 +119,19 @@ DRILL_FAILED = Metric(
     "backup_drill_failed", "gauge", "1 if no drill has passed since the last one that failed, else 0."
 )
 
+BROKER_SECONDS = Metric(
+    "backup_execution_time_broker", "gauge", "Seconds of the last backup spent asking brokers. 0 if that is off."
+)
+BROKER_UNCHANGED = Metric(
+    "backup_broker_schemas_unchanged",
+    "gauge",
+    "Topics whose schemas the last backup took from the one before, because they had not changed.",
+)
+BROKER_SAVED = Metric("backup_broker_saved", "gauge", "What brokers gave out for the last backup, by kind.")
+BROKER_NOT_SAVED = Metric(
+    "backup_broker_not_saved", "gauge", "What brokers did not give out for the last backup, by kind and reason."
+)
+
 RECOVERABLE_BYTES = Metric(
     "backup_recoverable_bytes", "gauge", "Bytes in tiered storage that a restore would bring back."
 )
@@ -132,10 +148,10 @@ COVERAGE = {
     RECOVERABLE_BYTES: "recoverable_bytes",
     UNRECOVERABLE_BYTES: "lost_bytes",
     NEVER_OFFLOADED: "topics_never_offloaded",
-    INEXACT_CURSORS: "cursors_in_bookkeeper",
-    SCHEMAS: "schemas",
+    INEXACT_CURSORS: "cursors_lost",
+    SCHEMAS: "schemas_lost",
 }
-"""Metrics by namespace, of the last backup, and the field of CoverageCounts that each shows."""
+"""Metrics by namespace, of the last backup, and the attribute of CoverageCounts that each shows."""
 
 PROVEN_LEDGERS = Metric("backup_proven_ledgers", "gauge", "Offloaded ledgers that are in tiered storage.")
 MISSING_LEDGERS = Metric("backup_missing_ledgers", "gauge", "Offloaded ledgers without one of their two objects.")
@@ -155,6 +171,9 @@ SCRUB: dict[Metric, Callable[[StateCounts], int]] = {
     CONFIRMED_LOST_LEDGERS: lambda counts: counts.confirmed,
 }
 """Metrics by namespace, of the last scrub, and what each shows."""
+
+BROKER = {BROKER_SAVED: ("kind",), BROKER_NOT_SAVED: ("kind", "reason")}
+"""Metrics of what brokers gave out for the last backup, and the labels of each."""
 
 METRICS = (
     COUNT,
@@ -185,6 +204,8 @@ METRICS = (
     DRILL_LAST_SUCCESS,
     DRILL_SECONDS,
     DRILL_FAILED,
+    BROKER_SECONDS,
+    BROKER_UNCHANGED,
 )
 
 
@@ -217,6 +238,7 @@ class Metrics:
         self._lock = Lock()
         self._coverage: list[tuple[str, CoverageCounts]] = []
         self._scrub: list[tuple[str, StateCounts]] = []
+        self._broker: BrokerMetadata | None = None
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
@@ -254,7 +276,10 @@ class Metrics:
                 ACLS_KEPT: report.acls_kept,
                 MOVED: report.migration is not None and report.migration.moved,
                 LAST_CHANGE: report.last_change / 1000,
+                BROKER_SECONDS: report.seconds.broker,
+                BROKER_UNCHANGED: report.broker.unchanged if report.broker else 0,
             }
+            self._broker = report.broker
             if report.doubts:
                 self._values[SUSPECT_TOTAL] += 1
             else:
@@ -305,7 +330,7 @@ class Metrics:
                 LAST_SUCCESS: self._shown(self._last_success),
                 DRILL_LAST_SUCCESS: self._shown(self._last_drill),
             }
-            coverage, scrub = self._coverage, self._scrub
+            coverage, scrub, broker = self._coverage, self._scrub, self._broker
         lines = []
         for metric, value in values.items():
             lines += [*_head(metric), f"{metric.name} {_number(value)}"]
@@ -313,6 +338,7 @@ class Metrics:
             lines += [*_head(metric), *(_sample(metric, name, getattr(counts, count)) for name, counts in coverage)]
         for metric, of in SCRUB.items():
             lines += [*_head(metric), *(_sample(metric, name, of(counts)) for name, counts in scrub)]
+        lines += _of_brokers(broker)
         return "\n".join(lines).encode() + b"\n" + generate_latest(self._process)
 
     def _moment(self, time: float, ago: float) -> _Moment:
@@ -334,6 +360,23 @@ def _bounded(
     for counts in rest:
         add(others, counts)
     return [*shown.items(), (OTHERS, others)] if rest else [*shown.items()]
+
+
+def _of_brokers(broker: BrokerMetadata | None) -> list[str]:
+    """What was saved and not saved. No samples if brokers are not asked."""
+    saved = [(f'kind="{kind}"', broker.saved_of(kind)) for kind in KINDS] if broker else []
+    not_saved = [
+        (f'kind="{kind}",reason="{reason}"', broker.not_saved.get((kind, reason), 0))
+        for kind in KINDS
+        for reason in Reason
+        if broker
+    ]
+    return [
+        *_head(BROKER_SAVED),
+        *(f"{BROKER_SAVED.name}{{{labels}}} {count}" for labels, count in saved),
+        *_head(BROKER_NOT_SAVED),
+        *(f"{BROKER_NOT_SAVED.name}{{{labels}}} {count}" for labels, count in not_saved),
+    ]
 
 
 def _head(metric: Metric) -> list[str]:

@@ -117,7 +117,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         known = AclCache(self._kept.enter_context(scratch(settings.job.spool_dir)))
         self._scrubber = self._make_scrubber(metrics)
         offer = self._scrubber.offer if self._scrubber else None
-        back_up = partial(backup.run, settings.job, self._store, known=known, history=history, offer=offer)
+        kept = self._kept.enter_context(scratch(settings.job.spool_dir)) if settings.job.broker else None
+        back_up = partial(backup.run, settings.job, self._store, known=known, history=history, offer=offer, kept=kept)
         drills = DrillWatch(RecordReader(self._store, settings.job.prefix).newest, metrics)
         self._service = Service(
             back_up, existing, settings.interval, metrics, afterwards=self._pruning(metrics), look_around=drills

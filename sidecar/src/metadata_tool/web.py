@@ -9,6 +9,8 @@ from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
 
 from metadata_tool import limits
 from metadata_tool.backup import BackupResult
+from metadata_tool.broker_metadata.broker_file import KINDS
+from metadata_tool.broker_metadata.collection import BrokerMetadata
 from metadata_tool.catalog import Backup, BackupName, page, rfc3339, sound
 from metadata_tool.drill.records import Records
 from metadata_tool.errors import ToolError
@@ -180,7 +182,19 @@ def _content(newest: Backup, report: BackupResult | None) -> dict[str, Any]:
         "coverage": report.coverage.total.to_json(),
         "findings": findings,
         **_migration(report),
+        **_of_brokers(report.broker),
     }
+
+
+def _of_brokers(broker: BrokerMetadata | None) -> dict[str, Any]:
+    """`brokerMetadata`: what brokers gave out and did not give out, and why. Empty if they are not asked."""
+    if broker is None:
+        return {}
+    counts = {
+        "saved": {kind: broker.saved_of(kind) for kind in KINDS},
+        "notSaved": {kind: broker.not_saved_of(kind) for kind in KINDS},
+    }
+    return {"brokerMetadata": {**counts, "reasons": list(broker.why), "seconds": round(broker.seconds, 3)}}
 
 
 def _suspect(newest: Backup, report: BackupResult | None) -> dict[str, Any]:

@@ -33,6 +33,10 @@ class CoverageCounts:
     cursors: int = 0
     cursors_in_bookkeeper: int = 0
     schemas: int = 0
+    schemas_saved: int = 0
+    cursors_saved: int = 0
+    topic_policies_saved: int = 0
+    """The last three are what brokers gave out for the backup. The first two of them are among the counts above."""
 
     def add(self, other: "CoverageCounts") -> None:
         """Add the counts of another topic or namespace."""
@@ -46,6 +50,19 @@ class CoverageCounts:
         self.cursors += other.cursors
         self.cursors_in_bookkeeper += other.cursors_in_bookkeeper
         self.schemas += other.schemas
+        self.schemas_saved += other.schemas_saved
+        self.cursors_saved += other.cursors_saved
+        self.topic_policies_saved += other.topic_policies_saved
+
+    @property
+    def schemas_lost(self) -> int:
+        """Topics whose schemas a restore would lose."""
+        return max(0, self.schemas - self.schemas_saved)
+
+    @property
+    def cursors_lost(self) -> int:
+        """Subscriptions whose exact position a restore would lose."""
+        return max(0, self.cursors_in_bookkeeper - self.cursors_saved)
 
     def to_json(self) -> dict[str, int]:
         """The counts by their names in JSON (docs/recovery.md)."""
