@@ -337,8 +337,9 @@ def test_events_with_an_unknown_schema() -> None:
     """Events whose schema the broker does not give out are not saved, because nobody could decode them."""
     with pytest.raises(NotSavedError, match="version 1 of the events' schema"):
         policies(Event("a", LOCAL, 1, 1))
-    with pytest.raises(NotSavedError):
+    with pytest.raises(NotSavedError) as caught:
         policies(Event("a", LOCAL, 1, 0), broker=Broker())
+    assert Reason.FAILED is caught.value.reason
 
 
 def test_too_many_policies(monkeypatch: pytest.MonkeyPatch) -> None:

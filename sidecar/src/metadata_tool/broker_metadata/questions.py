@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from metadata_tool.broker_metadata.broker_file import order
 from metadata_tool.broker_metadata.limits import CURSORS_ASKED_AT_ONCE
 from metadata_tool.broker_metadata.records import CURSOR, POLICIES, SCHEMAS
 from metadata_tool.pulsar import schema_locator
@@ -78,7 +79,7 @@ class QuestionWriter:
         self._file = {kind: self._files.enter_context((directory / kind).open("xb")) for kind in KINDS}
         self._topic: Topic | None = None
         self._cursors: list[str] = []
-        self._policies: tuple[str, list[str]] | None = None
+        self._policies: dict[str, list[str]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -114,7 +115,7 @@ class QuestionWriter:
             self._end_topic()
             self._topic = found if isinstance(found, Topic) and not found.is_health_check else None
             if self._topic and (self._topic.name == CHANGE_EVENTS or self._topic.name.startswith(_PARTITION)):
-                self._add_policies(self._topic)
+                self._policies.setdefault(self._topic.namespace, []).append(self._topic.managed_ledger)
         elif self._topic and found.info.cursorsLedgerId >= 0 and found.name != COMPACTION:
             self._cursors.append(found.name.decode())
             if len(self._cursors) >= CURSORS_ASKED_AT_ONCE:
@@ -123,7 +124,11 @@ class QuestionWriter:
     def finish(self) -> None:
         """Write the last questions. Call it at the end of the tree."""
         self._end_topic()
-        self._ask_policies()
+        for namespace in sorted(
+            self._policies, key=order
+        ):  # a V1 namespace may come before the V2 one that it begins with
+            self._write(POLICIES, {"namespace": namespace, "topics": self._policies[namespace]})
+        self.asked[POLICIES] = len(self._policies)
         for file in self._file.values():
             file.flush()
 
@@ -135,19 +140,6 @@ class QuestionWriter:
         self._write(CURSOR, {"topic": topic.managed_ledger, "cursors": self._cursors})
         self.asked[CURSOR] += len(self._cursors)
         self._cursors = []
-
-    def _add_policies(self, topic: Topic) -> None:
-        if self._policies and self._policies[0] != topic.namespace:
-            self._ask_policies()
-        namespace, topics = self._policies or (topic.namespace, [])
-        self._policies = namespace, [*topics, topic.managed_ledger]
-
-    def _ask_policies(self) -> None:
-        if self._policies:
-            namespace, topics = self._policies
-            self._write(POLICIES, {"namespace": namespace, "topics": topics})
-            self.asked[POLICIES] += 1
-            self._policies = None
 
     def _write(self, kind: str, question: dict[str, object]) -> None:
         self._file[kind].write(json.dumps(question, separators=(",", ":")).encode() + b"\n")

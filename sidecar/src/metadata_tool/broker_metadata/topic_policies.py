@@ -1,7 +1,7 @@
 """Asks brokers for the policies of topics: the newest event of each key in the system topic of their namespace."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from metadata_tool.broker_metadata.client import Asks
 from metadata_tool.broker_metadata.limits import MAX_POLICIES
@@ -76,13 +76,20 @@ def is_global(event: Event) -> bool:
 
 
 def _schemas(broker: Asks, namespace: str, versions: list[int], now: int) -> Iterator[PolicySchema]:
-    given = given_schemas(broker, f"{namespace}/{CHANGE_EVENTS}")
+    given = _given(broker, namespace)
     for version in versions:
         fields = given.get(version, {})
         data, properties = fields.get("data"), fields.get("properties") or {}
         if not isinstance(data, str) or not are_texts(properties):
             raise NotSavedError(Reason.FAILED, f"the broker did not give out version {version} of the events' schema")
         yield PolicySchema(namespace, now, version, data, properties)
+
+
+def _given(broker: Asks, namespace: str) -> dict[int, dict[str, Any]]:
+    try:
+        return given_schemas(broker, f"{namespace}/{CHANGE_EVENTS}")
+    except NotSavedError as error:  # a topic with events is not one that was deleted
+        raise NotSavedError(Reason.FAILED, f"the schema of the events is missing, {error.why}") from error
 
 
 def _saved(namespace: str, event: Event, now: int) -> SavedPolicies:
