@@ -15,7 +15,16 @@ from ci.docs import DOCS, between, table
 
 DOCUMENT = DOCS / "reliability.md"
 TESTS = DOCS.parent / "tests"
-AREAS = ("Service", "Object store", "Backups in the bucket", "ZooKeeper", "Process", "Disk", "Restored ensemble")
+AREAS = (
+    "Service",
+    "Object store",
+    "Backups in the bucket",
+    "ZooKeeper",
+    "Brokers",
+    "Process",
+    "Disk",
+    "Restored ensemble",
+)
 """In the order of the document."""
 
 _SUITES = ("proof", "faults", "integration", "unit")

@@ -58,6 +58,7 @@ def test_refusal_is_an_answer(status: int) -> None:
         assert [PATH] == broker.paths()
 
 
+@pytest.mark.fault("Brokers", "an answer is 429, 5xx, or a broken connection")
 @pytest.mark.parametrize("fault", [FAILED, Reply(503), Reply(429), Reply(None)])
 def test_failed_request_is_sent_again(fault: Reply) -> None:
     """A question that failed is asked again."""
@@ -101,6 +102,7 @@ def test_nobody_listens() -> None:
             BrokerClient(access, pauses=()).request("GET", PATH)
 
 
+@pytest.mark.fault("Brokers", "an answer comes byte by byte")
 @pytest.mark.parametrize("slow", [Reply(pause=60), Reply(body=b"x" * 1000, pause=0.02, drip=1)])
 def test_slow_broker(slow: Reply) -> None:
     """A broker that does not answer in time, or only byte by byte, holds nobody up, and is not asked again."""
@@ -110,6 +112,7 @@ def test_slow_broker(slow: Reply) -> None:
         assert [PATH] == broker.paths()
 
 
+@pytest.mark.fault("Brokers", "an answer is too large")
 def test_answer_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer is not read beyond its limit."""
     monkeypatch.setattr("metadata_tool.broker_metadata.client.MAX_ANSWER", limits.CHUNK)
@@ -159,6 +162,7 @@ def test_redirect_to_a_known_host() -> None:
         assert Answer(200, b"1") == asking.request("GET", PATH)
 
 
+@pytest.mark.fault("Brokers", "a redirect leads to a stranger")
 @pytest.mark.parametrize("brokers", [Reply(403), Reply(body=b'["127.0.0.1:1","broker-0:8080"]'), Reply(body=b"{}")])
 def test_redirect_to_an_unknown_host(brokers: Replies) -> None:
     """Nothing is sent to a host that the cluster does not name, least of all the token."""
@@ -176,6 +180,7 @@ def test_redirect_to_no_address(location: str) -> None:
         client(broker).request("GET", PATH)
 
 
+@pytest.mark.fault("Brokers", "redirects lead in a circle")
 def test_redirect_loop() -> None:
     """Redirects are followed five times."""
     with fake_broker({PATH: Reply(307, location=PATH)}) as broker:

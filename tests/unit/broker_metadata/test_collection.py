@@ -85,6 +85,7 @@ def test_nothing_to_ask(tmp_path: Path) -> None:
     assert not (tmp_path / "broker.json").exists()
 
 
+@pytest.mark.fault("Brokers", "the process that asks is killed")
 @pytest.mark.parametrize("after", [b"", b'{"record":"sche', b"x" * 200_000])
 def test_killed_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bytes) -> None:
     """Of a process that was killed, whole lines are kept, and all else counts as not saved."""
@@ -117,6 +118,7 @@ def test_invalid_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: b
     assert 5 == sum(found.not_saved.values())
 
 
+@pytest.mark.fault("Brokers", "the process that asks hangs")
 def test_late_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that does not end in time is killed."""
     monkeypatch.setattr("metadata_tool.broker_metadata.collection.KILLED_AFTER", -60.0)
@@ -149,6 +151,7 @@ def test_schemas_are_kept_for_the_next(tmp_path: Path, monkeypatch: pytest.Monke
         assert b"".join(map(encode, expected)) == (kept / "broker.json").read_bytes()
 
 
+@pytest.mark.fault("Brokers", "the disk has no room to keep schemas for the next backup")
 def test_no_room_to_keep_schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without room for a copy the next backup asks again, and this one is made."""
     process(monkeypatch, [*SCHEMAS], HelperKilled("killed"))

@@ -144,6 +144,7 @@ def test_everything_is_saved(tmp_path: Path) -> None:
     assert Collected() == found.done
 
 
+@pytest.mark.fault("Brokers", "an answer is an error, garbage, or a redirect that leads nowhere")
 @pytest.mark.parametrize(
     ("fault", "reason", "why"),
     [
@@ -166,6 +167,7 @@ def test_fault_of_one_answer(tmp_path: Path, fault: Reply, reason: Reason, why: 
     assert why in found.done.why[0]
 
 
+@pytest.mark.fault("Brokers", "the login may not read a namespace")
 def test_namespace_that_cannot_be_read(tmp_path: Path) -> None:
     """Policies that the login may not read are counted, and nothing else is lost."""
     with fake_broker(answers("a")) as broker:
@@ -174,6 +176,7 @@ def test_namespace_that_cannot_be_read(tmp_path: Path) -> None:
     assert {"SavedSchemas": 1, "SavedCursor": 1, "NotSaved": 1} == found.saved()
 
 
+@pytest.mark.fault("Brokers", "the token is refused, or another server answers")
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
@@ -193,6 +196,7 @@ def test_no_broker_at_the_address(tmp_path: Path, reply: Reply, reason: Reason) 
     assert 5 == found.saved()["NotSaved"]
 
 
+@pytest.mark.fault("Brokers", "the address is that of another cluster")
 def test_brokers_of_another_cluster(tmp_path: Path) -> None:
     """Positions of another cluster are never saved: a broker that ZooKeeper does not know is not asked."""
     lookup = "/lookup/v2/topic/persistent/t/ns/a"
@@ -211,6 +215,7 @@ def test_brokers_of_this_cluster(tmp_path: Path, answer: bytes) -> None:
         assert Collected() == run(tmp_path, broker, tree("a"), hosts=["broker-0"]).done
 
 
+@pytest.mark.fault("Brokers", "an answer does not come")
 def test_slow_broker(tmp_path: Path) -> None:
     """What is not answered before BROKER_TIMEOUT is not saved. What was answered out of turn is."""
     with fake_broker(answers("abcdef", b=SLOW)) as broker:
@@ -223,6 +228,7 @@ def test_slow_broker(tmp_path: Path) -> None:
     assert {"BROKER_TIMEOUT had passed"} == set(found.why().values())
 
 
+@pytest.mark.fault("Brokers", "brokers stop to answer")
 def test_many_without_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After many questions without an answer in a row, the others are not asked."""
     monkeypatch.setattr("metadata_tool.broker_metadata.collector.UNREACHABLE_IN_A_ROW", 3)
@@ -267,6 +273,7 @@ def test_unchanged_schemas(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.fault("Brokers", "the file that is kept from the last backup is damaged")
 @pytest.mark.parametrize("damage", [b"", b"\xff\n", b'{"record":"schemas"}\n', b"no end"])
 def test_damaged_earlier_backup(tmp_path: Path, damage: bytes) -> None:
     """An earlier file that cannot be read is as good as none."""
