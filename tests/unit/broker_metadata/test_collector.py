@@ -228,7 +228,7 @@ def test_slow_broker(tmp_path: Path) -> None:
     assert {"BROKER_TIMEOUT had passed"} == set(found.why().values())
 
 
-@pytest.mark.fault("Brokers", "brokers stop to answer")
+@pytest.mark.fault("Brokers", "brokers stop answering")
 def test_many_without_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After many questions without an answer in a row, the others are not asked."""
     monkeypatch.setattr("metadata_tool.broker_metadata.collector.UNREACHABLE_IN_A_ROW", 3)
@@ -276,7 +276,7 @@ def test_unchanged_schemas(tmp_path: Path) -> None:
 @pytest.mark.fault("Brokers", "the file that is kept from the last backup is damaged")
 @pytest.mark.parametrize("damage", [b"", b"\xff\n", b'{"record":"schemas"}\n', b"no end"])
 def test_damaged_earlier_backup(tmp_path: Path, damage: bytes) -> None:
-    """An earlier file that cannot be read is as good as none."""
+    """An earlier file that cannot be read counts as missing."""
     previous = tmp_path / "previous"
     previous.write_bytes(damage)
     with fake_broker(answers("a")) as broker:
