@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -226,6 +227,25 @@ def test_slow_broker(tmp_path: Path) -> None:
         found.done.not_saved
     )
     assert {"BROKER_TIMEOUT had passed"} == set(found.why().values())
+
+
+@pytest.mark.fault("Brokers", "the port of the binary protocol does not answer")
+def test_policies_that_do_not_come(tmp_path: Path) -> None:
+    """Policies come by another port than all else, so they get half of the time, and positions are still saved."""
+    over = threading.Event()
+
+    class Hanging:
+        def events(self, _topic: str) -> Iterator[Event]:
+            over.wait(60)
+            raise NotSavedError(Reason.UNREACHABLE, "Timeout")
+
+    try:
+        with fake_broker(answers("abc")) as broker:
+            found = run(tmp_path, broker, tree("abc"), reads=Hanging, timeout=2)
+    finally:
+        over.set()
+    assert {"SavedSchemas": 3, "SavedCursor": 3, "NotSaved": 1} == found.saved()
+    assert {("topicPolicies", Reason.LATE): 1} == found.done.not_saved
 
 
 @pytest.mark.fault("Brokers", "brokers stop answering")

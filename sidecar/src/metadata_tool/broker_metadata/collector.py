@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
@@ -108,19 +108,29 @@ class _Collection:
 
     def __init__(self, job: CollectJob, broker: Asks, reads: Reads, deadline: float, file: BinaryIO) -> None:
         self.done = Collected()
-        self._job, self._broker, self._reads, self._deadline, self._file = job, broker, reads, deadline, file
+        self._job, self._broker, self._reads, self._file = job, broker, reads, file
+        self._deadline = self._until = deadline
+        """When all ends, and when the present kind of questions does."""
         self._given_up: NotSavedError | None = None
         self._unreachable = 0
-        self._pool = ThreadPoolExecutor(job.settings.requests, "broker")
 
     def run(self) -> None:
-        try:
-            self._given_up = self._unusable()
-            self._write(SCHEMAS, self._answers(self._new_schemas(), self._schemas))
+        self._given_up = self._unusable()
+        self._write(SCHEMAS, self._answers(self._new_schemas(), self._schemas))
+        with self._of_another_protocol():
             self._write(POLICIES, self._answers(policy_questions(self._job.questions), self._policies))
-            self._write(CURSOR, self._answers(cursor_questions(self._job.questions), self._cursors))
-        finally:
-            self._pool.shutdown(wait=False, cancel_futures=True)  # threads that wait for a broker end with the process
+        self._write(CURSOR, self._answers(cursor_questions(self._job.questions), self._cursors))
+
+    @contextmanager
+    def _of_another_protocol(self) -> Iterator[None]:
+        """Policies come by another port, which may not answer although the web service does.
+
+        So they get half of the time that is left, and if they cannot be had, the other questions are still asked.
+        """
+        given_up, now = self._given_up, time.monotonic()
+        self._until = now + max(0.0, self._deadline - now) / 2
+        yield
+        self._given_up, self._until, self._unreachable = given_up, self._deadline, 0
 
     def _unusable(self) -> NotSavedError | None:
         """Why no broker is asked at all. None if they can be."""
@@ -134,7 +144,7 @@ class _Collection:
         if owner and not owner & self._job.hosts:
             return NotSavedError(
                 Reason.FAILED,
-                f"topics belong to the broker {min(owner)}, which is not registered in this ZooKeeper, so "
+                f"topics belong to the broker {min(owner)!a}, which is not registered in this ZooKeeper, so "
                 "BROKER_SERVICE_URL may be of another cluster",
             )
         return None
@@ -189,17 +199,21 @@ class _Collection:
     def _answers(self, questions: Iterable[Q | _Part], ask: Callable[[Q], _Part]) -> Iterator[_Part]:
         """The answers in order. A few questions are asked ahead of the one whose answer comes next."""
         waiting: deque[tuple[Q, Future[_Part]] | _Part] = deque()
-        for question in questions:
-            if isinstance(question, _Part):
-                waiting.append(question)
-            elif refused := self._refused():
-                waiting.append(_missing(question, refused))
-            else:
-                waiting.append((question, self._pool.submit(partial(self._answered, ask, question))))
-            while len(waiting) > QUESTIONS_AHEAD * self._job.settings.requests:
+        pool = ThreadPoolExecutor(self._job.settings.requests, "broker")
+        try:
+            for question in questions:
+                if isinstance(question, _Part):
+                    waiting.append(question)
+                elif refused := self._refused():
+                    waiting.append(_missing(question, refused))
+                else:
+                    waiting.append((question, pool.submit(partial(self._answered, ask, question))))
+                while len(waiting) > QUESTIONS_AHEAD * self._job.settings.requests:
+                    yield self._first(waiting)
+            while waiting:
                 yield self._first(waiting)
-        while waiting:
-            yield self._first(waiting)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # threads that wait for a broker end with the process
 
     def _first(self, waiting: deque[tuple[Q, Future[_Part]] | _Part]) -> _Part:
         first = waiting.popleft()
@@ -207,14 +221,14 @@ class _Collection:
             return first
         question, future = first
         try:
-            return future.result(max(0.0, self._deadline - time.monotonic()))
+            return future.result(max(0.0, self._until - time.monotonic()))
         except TimeoutError:
             future.cancel()
             return _missing(question, _LATE)
 
     def _refused(self) -> NotSavedError | None:
         """Why no further question is asked. None if it is."""
-        return self._given_up or (_LATE if time.monotonic() >= self._deadline else None)
+        return self._given_up or (_LATE if time.monotonic() >= self._until else None)
 
     def _answered(self, ask: Callable[[Q], _Part], question: Q) -> _Part:
         if refused := self._refused():

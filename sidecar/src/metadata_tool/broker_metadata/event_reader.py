@@ -7,7 +7,7 @@ the token at a redirect.
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from metadata_tool.broker_metadata.client import Asks
 from metadata_tool.broker_metadata.limits import CLIENT_TIMEOUT
 from metadata_tool.broker_metadata.not_saved import NotSavedError, Reason
 from metadata_tool.broker_metadata.topic_policies import Event
+from metadata_tool.errors import ToolError
 
 _REASONS = {
     Reason.DENIED: (exceptions.AuthorizationError, exceptions.AuthenticationError),
@@ -52,7 +53,8 @@ class EventReader:
                 while reader.has_message_available():
                     yield _event(reader.read_next(CLIENT_TIMEOUT * 1000))
             finally:
-                reader.close()
+                with suppress(pulsar.PulsarException):  # what was read counts
+                    reader.close()
 
     def _owner(self, topic: str) -> str:
         """The address of the broker that serves a topic, for the binary protocol."""
@@ -60,9 +62,10 @@ class EventReader:
         if answer.status == 404:
             raise NotSavedError(Reason.DELETED, "the topic does not exist any more")
         found = answer.json() if answer.ok else None
-        name = "brokerUrlSsl" if self._access.url.startswith("https:") else "brokerUrl"
+        secure = self._access.url.startswith("https:")  # then the token is never sent in plain text
+        name, scheme = ("brokerUrlSsl", "pulsar+ssl://") if secure else ("brokerUrl", "pulsar://")
         address = found.get(name) if isinstance(found, dict) else None
-        if not isinstance(address, str) or not address.startswith(("pulsar://", "pulsar+ssl://")):
+        if not isinstance(address, str) or not address.startswith(scheme):
             raise NotSavedError(Reason.FAILED, f"the lookup of the broker gave no {name}")
         return address
 
@@ -93,8 +96,15 @@ def new_client(access: BrokerAccess, address: str) -> pulsar.Client:
 
 
 def _authentication(access: BrokerAccess) -> pulsar.Authentication | None:
-    if access.current_token():
-        return pulsar.AuthenticationToken(access.current_token)
+    if first := access.current_token():
+
+        def token() -> str:
+            """The token as it is now. An error must not reach the client's own threads."""
+            with suppress(ToolError):
+                return access.current_token()
+            return first
+
+        return pulsar.AuthenticationToken(token)
     if access.cert and access.key:
         return pulsar.AuthenticationTLS(str(access.cert), str(access.key))
     return None
