@@ -1,0 +1,1 @@
+"""Puts back what a backup has of the brokers: schemas and topic policies, after a restore."""
