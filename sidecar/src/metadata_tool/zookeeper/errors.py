@@ -186,6 +186,14 @@ class ReadRefused(ZooKeeperError):
         super().__init__(f"znode {path} cannot be read: ZooKeeper error {code}")
 
 
+class WriteRefused(ZooKeeperError):
+    """The server refused to write a znode."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"znode {path} cannot be written, {why}")
+        self.path = path
+
+
 class ChrootMissing(ZooKeeperError):
     """The chroot does not exist."""
 

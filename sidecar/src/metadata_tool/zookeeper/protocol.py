@@ -1,4 +1,4 @@
-"""ZooKeeper's client protocol, as far as a capture needs it: encodes requests, and slices replies without parsing them.
+"""ZooKeeper's client protocol, as far as it is needed: encodes requests, and slices replies without parsing them.
 
 A snapshot stores the same bytes as the wire, so slices are sufficient. Sources: zookeeper.jute, ZooDefs.OpCode,
 MultiOperationRecord, MultiResponse, KeeperException.Code.
@@ -9,20 +9,23 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from metadata_tool.zookeeper.errors import DecodeError
-from metadata_tool.zookeeper.jute import INT, buffer, read_buffer
+from metadata_tool.zookeeper.jute import INT, OPEN_ACL, buffer, read_buffer
 from metadata_tool.zookeeper.stat import SIZES, at_end
 from metadata_tool.zookeeper.stat import WIRE_SIZE as STAT_SIZE
 
-GET_DATA, GET_ACL, GET_CHILDREN, SYNC, PING, MULTI_READ = 4, 6, 8, 9, 11, 22
+CREATE, GET_DATA, SET_DATA, GET_ACL, GET_CHILDREN, SYNC, PING, MULTI_READ = 1, 4, 5, 6, 8, 9, 11, 22
 COUNT_BELOW, ADD_WATCH, CLOSE = 104, 106, -11
 """COUNT_BELOW is getAllChildrenNumber."""
 
-NO_NODE, NO_AUTH, UNIMPLEMENTED, MARSHALLING, THROTTLED = -101, -102, -6, -5, -127
+NO_NODE, NO_AUTH, BAD_VERSION, NODE_EXISTS = -101, -102, -103, -110
+UNIMPLEMENTED, MARSHALLING, THROTTLED = -6, -5, -127
 
 CREATED, DELETED, CHANGED = 1, 2, 3
 """Types of events (Watcher.Event.EventType)."""
 
 _PERSISTENT_RECURSIVE = 1
+_EPHEMERAL = 1
+"""A flag of a create (CreateMode)."""
 _OP = struct.Struct(">i?i")
 _GET_DATA, _GET_CHILDREN = _OP.pack(GET_DATA, False, -1), _OP.pack(GET_CHILDREN, False, -1)
 _LAST_OP = _OP.pack(-1, True, -1)
@@ -160,6 +163,16 @@ _SIZES, _NO_SIZES = at_end(SIZES, STAT_SIZE), bytes(8)
 def watch_everything() -> bytes:
     """A request for the events of every znode: addWatch on `/`, persistent and recursive."""
     return on_wire(b"") + INT.pack(_PERSISTENT_RECURSIVE)
+
+
+def create_ephemeral(path: bytes, data: bytes) -> bytes:
+    """A request for a znode that ends with this session, and that everybody may read and delete."""
+    return on_wire(path) + buffer(data) + OPEN_ACL + INT.pack(_EPHEMERAL)
+
+
+def set_data(path: bytes, data: bytes, version: int) -> bytes:
+    """A request for new data of a znode, if it still has this version."""
+    return on_wire(path) + buffer(data) + INT.pack(version)
 
 
 def event(body: bytes) -> tuple[int, bytes]:

@@ -7,7 +7,7 @@ import logging
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,7 +32,7 @@ from metadata_tool.zookeeper.errors import (
     ZooKeeperError,
 )
 from metadata_tool.zookeeper.limits import ConnectionLimits
-from metadata_tool.zookeeper.protocol import DataReply, Refusal
+from metadata_tool.zookeeper.protocol import DataReply, Refusal, Reply
 from metadata_tool.zookeeper.sasl import Sasl, log_in
 from metadata_tool.zookeeper.snapshot import printable
 from metadata_tool.zookeeper.tls import Tls, is_spoken
@@ -102,6 +102,11 @@ class Session:
         self._heartbeat = heartbeat
         self._more: list[Wire] = []
 
+    @property
+    def timeout(self) -> float:
+        """Seconds after which the server ends the session if it hears nothing of it."""
+        return self.wire.session_timeout
+
     def ask(self, kind: int, body: bytes) -> Answer:
         """Send one request, and wait for its answer.
 
@@ -114,26 +119,25 @@ class Session:
         return answers[0]
 
     def read(self, path: bytes) -> DataReply | None:
-        """Data and stat of one znode, None if it does not exist.
+        """Data and stat of one znode, None if it does not exist. Raises as `read_each` does."""
+        return self.read_each([path])[0]
+
+    def read_each(self, paths: Sequence[bytes]) -> list[DataReply | None]:
+        """Data and stat of znodes at one zxid, None for those that do not exist. One request reads all of them.
 
         Raises:
             DecodeError: the answer is malformed.
-            ZnodeUnreadable: this login cannot read it.
-            ReadRefused: the server does not read it for another reason.
+            ZnodeUnreadable: this login cannot read one.
+            ReadRefused: the server does not read one for another reason.
             WireError: the connection broke.
         """
-        answer = self.ask(protocol.MULTI_READ, protocol.multi_read([protocol.on_wire(path)]))
+        answer = self.ask(protocol.MULTI_READ, protocol.multi_read(protocol.on_wire_each(paths)))
         if answer.error:
             raise WireError(f"ZooKeeper's error {answer.error}")
         replies = protocol.read_replies(answer.body)
-        if len(replies) != 1:
-            raise DecodeError(f"{len(replies)} answers to one read")
-        (reply,) = replies
-        if isinstance(reply, DataReply) or reply == Refusal(protocol.NO_NODE):
-            return reply if isinstance(reply, DataReply) else None
-        if reply == Refusal(protocol.NO_AUTH):
-            raise ZnodeUnreadable(f"the login cannot read znode {printable(path)}", "READ on it")
-        raise ReadRefused(printable(path), reply.code if isinstance(reply, Refusal) else 0)
+        if len(replies) != len(paths):
+            raise DecodeError(f"{len(replies)} answers to {len(paths)} reads")
+        return [_data(path, reply) for path, reply in zip(paths, replies, strict=True)]
 
     def wires(self) -> Wires:
         """All connections of this session, to be read together."""
@@ -194,6 +198,15 @@ def connect(ensemble: Ensemble, heartbeat: Heartbeat) -> Iterator[Session]:
         raise SessionLost(f"the server's answer cannot be decoded ({error})") from error
     finally:
         session.close()
+
+
+def _data(path: bytes, reply: Reply) -> DataReply | None:
+    """The answer to one read, None for a znode that does not exist."""
+    if isinstance(reply, DataReply) or reply == Refusal(protocol.NO_NODE):
+        return reply if isinstance(reply, DataReply) else None
+    if reply == Refusal(protocol.NO_AUTH):
+        raise ZnodeUnreadable(f"the login cannot read znode {printable(path)}", "READ on it")
+    raise ReadRefused(printable(path), reply.code if isinstance(reply, Refusal) else 0)
 
 
 def _require_admission(session: Session, ensemble: Ensemble) -> None:

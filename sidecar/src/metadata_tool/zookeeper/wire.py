@@ -50,6 +50,7 @@ class Wire:
         """Take over a connected socket. `session_timeout` is in seconds."""
         connection.setblocking(False)
         self.bounds = bounds
+        self.session_timeout = session_timeout
         self._socket = connection
         self._ping_after = session_timeout * limits.PING_SHARE
         self._waiting: deque[_InFlight] = deque()
