@@ -4,7 +4,6 @@ It runs in a process of its own, which may be killed at any time: whole lines ar
 """
 
 import gc
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 from metadata_tool.broker_metadata import cursors, schemas, topic_policies
 from metadata_tool.broker_metadata.access import BrokerAccess
 from metadata_tool.broker_metadata.broker_file import order, read_lines
-from metadata_tool.broker_metadata.client import Answer, Asks, BrokerClient
+from metadata_tool.broker_metadata.client import Asks, BrokerClient
 from metadata_tool.broker_metadata.collect_job import Collected, CollectJob
 from metadata_tool.broker_metadata.limits import (
     LOGGED_NOT_SAVED,
@@ -28,6 +27,7 @@ from metadata_tool.broker_metadata.limits import (
     UNREACHABLE_IN_A_ROW,
 )
 from metadata_tool.broker_metadata.not_saved import NotSavedError, Reason
+from metadata_tool.broker_metadata.pace import Paced
 from metadata_tool.broker_metadata.questions import (
     CursorQuestion,
     PolicyQuestion,
@@ -79,28 +79,11 @@ def collect(job: CollectJob, reads: Callable[[BrokerAccess, Asks], Reads] | None
         reads = EventReader
     settings, deadline = job.settings, time.monotonic() + job.settings.timeout
     client = BrokerClient(settings.access, job.hosts, connections=settings.requests)
-    broker = _Paced(client, settings.rate)
+    broker = Paced(client, settings.rate)
     with job.target.open("xb") as file:
         collection = _Collection(job, broker, reads(settings.access, broker), deadline, file)
         collection.run()
     return collection.done
-
-
-class _Paced:
-    """Starts only so many requests a second."""
-
-    def __init__(self, broker: Asks, rate: int) -> None:
-        self._broker, self._pause = broker, 1 / rate
-        self._next = 0.0
-        self._lock = threading.Lock()
-
-    def request(self, method: str, path: str, body: bytes | None = None, *, repeatable: bool | None = None) -> Answer:
-        with self._lock:
-            now = time.monotonic()
-            start = max(now, self._next)
-            self._next = start + self._pause
-        time.sleep(start - now)
-        return self._broker.request(method, path, body, repeatable=repeatable)
 
 
 class _Collection:

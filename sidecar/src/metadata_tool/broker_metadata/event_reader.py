@@ -43,12 +43,9 @@ class EventReader:
             NotSavedError: the topic cannot be read.
             ToolError: the lookup failed.
         """
-        *namespace, domain, name = topic.split("/")
-        client = self._client(self._owner(f"{domain}/{'/'.join(namespace)}/{name}"))
-        with _explained():
-            reader = client.create_reader(
-                f"{domain}://{'/'.join(namespace)}/{name}", pulsar.MessageId.earliest, is_read_compacted=True
-            )
+        client = self.client(topic)
+        with explained():
+            reader = client.create_reader(topic_url(topic), pulsar.MessageId.earliest, is_read_compacted=True)
             try:
                 while reader.has_message_available():
                     yield _event(reader.read_next(CLIENT_TIMEOUT * 1000))
@@ -56,9 +53,17 @@ class EventReader:
                 with suppress(pulsar.PulsarException):  # what was read counts
                     reader.close()
 
+    def client(self, topic: str) -> pulsar.Client:
+        """The client of the broker that serves a topic. Raises as `events` does."""
+        address = self._owner(topic)
+        with self._lock:
+            if address not in self._clients:
+                self._clients[address] = new_client(self._access, address)
+            return self._clients[address]
+
     def _owner(self, topic: str) -> str:
         """The address of the broker that serves a topic, for the binary protocol."""
-        answer = self._broker.request("GET", f"/lookup/v2/topic/{topic}")
+        answer = self._broker.request("GET", f"/lookup/v2/topic/{topic_url(topic).replace('://', '/')}")
         if answer.status == 404:
             raise NotSavedError(Reason.DELETED, "the topic does not exist any more")
         found = answer.json() if answer.ok else None
@@ -69,11 +74,11 @@ class EventReader:
             raise NotSavedError(Reason.FAILED, f"the lookup of the broker gave no {name}")
         return address
 
-    def _client(self, address: str) -> pulsar.Client:
-        with self._lock:
-            if address not in self._clients:
-                self._clients[address] = new_client(self._access, address)
-            return self._clients[address]
+
+def topic_url(topic: str) -> str:
+    """The name of a topic, from the path of its managed ledger."""
+    *namespace, domain, name = topic.split("/")
+    return f"{domain}://{'/'.join(namespace)}/{name}"
 
 
 def new_client(access: BrokerAccess, address: str) -> pulsar.Client:
@@ -129,7 +134,7 @@ def _event(message: Any) -> Event:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Turns an error of the client into one of ours, by its type alone: its text may be anything."""
     try:
         yield
