@@ -39,7 +39,7 @@ class FakeBroker:
     """Answers by path. Of several replies of one path, each is given once, and the last from then on."""
 
     replies: dict[str, Replies] = field(default_factory=dict)
-    default: Reply = NOT_FOUND
+    default: Replies = NOT_FOUND
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -59,7 +59,7 @@ class FakeBroker:
 
 
 @contextmanager
-def fake_broker(replies: dict[str, Replies] | None = None, default: Reply = NOT_FOUND) -> Iterator[FakeBroker]:
+def fake_broker(replies: dict[str, Replies] | None = None, default: Replies = NOT_FOUND) -> Iterator[FakeBroker]:
     """Run a broker on loopback. It ends with the block."""
     broker = FakeBroker(replies or {}, default)
 

@@ -27,7 +27,8 @@ from support.tool import environment
 from support.trees import ZXID
 
 VERBS = ["serve", "backup", "list", "verify", "inspect", "diff", "history", "find"]
-VERBS += ["scrub", "drill", "accept", "prune", "reconcile", "rescue", "restore", "apache-values", "rules"]
+VERBS += ["scrub", "drill", "accept", "prune", "reconcile", "rescue", "restore", "put-back"]
+VERBS += ["apache-values", "rules"]
 TAKING_A_URI = ["verify", "inspect", "reconcile"]
 
 
@@ -165,6 +166,10 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "restore": [
         (["--dry-run"], more)
         for more in ({}, {"RESTORE_POINT": "latest"}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI, RECONCILE)
+    ],
+    "put-back": [
+        ([], ZOOKEEPER | {"BROKER_SERVICE_URL": "http://127.0.0.1:1"} | more)
+        for more in ({}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI)
     ],
     "apache-values": [
         (f"{each} --release r --namespace n".split(), {})

@@ -15,7 +15,7 @@ from metadata_tool.variables import VARIABLES
 from metadata_tool.zookeeper import errors as faults
 from metadata_tool.zookeeper.errors import DataDirUnusable, NoTicket, SaslRefused, ZnodeUnreadable, ZooKeeperError
 from metadata_tool.zookeeper.sasl import DIGEST_MD5, GSSAPI
-from metadata_tool.zookeeper_faults import FOR_BACKUP, FOR_RESTORE, TYPES, as_tool_error, explained
+from metadata_tool.zookeeper_faults import FOR_BACKUP, FOR_PUT_BACK, FOR_RESTORE, TYPES, as_tool_error, explained
 
 FAULTS = [each for each in vars(faults).values() if isinstance(each, type) and issubclass(each, ZooKeeperError)]
 
@@ -24,7 +24,7 @@ FAULTS = [each for each in vars(faults).values() if isinstance(each, type) and i
 def test_every_fault(fault: type[ZooKeeperError]) -> None:
     """Every error has an exit code, and a hint for a command that can meet it."""
     assert TYPES[fault].exit_code > 1
-    assert fault in FOR_BACKUP or fault in FOR_RESTORE
+    assert fault in {*FOR_BACKUP, *FOR_RESTORE, *FOR_PUT_BACK}
 
 
 @pytest.mark.parametrize("hint", [hint for hint in FOR_RESTORE.values() if isinstance(hint, str)])
@@ -51,6 +51,13 @@ def test_restore_names_what_it_reads(fault: ZooKeeperError) -> None:
     read = {variable.name for variable in VARIABLES if "restore" in variable.readers} | {"KRB5_CONFIG"}
     assert set() == set(re.findall(r"\b[A-Z0-9]+_[A-Z0-9_]+\b", hint)) - read
     assert isinstance(fault, DataDirUnusable) or hint.endswith("Nothing was touched")
+
+
+@pytest.mark.parametrize("hint", [hint for hint in FOR_PUT_BACK.values() if isinstance(hint, str)])
+def test_put_back_names_what_it_reads(hint: str) -> None:
+    """Every setting in the hint of a put-back is read by it."""
+    read = {variable.name for variable in VARIABLES if "put-back" in variable.readers} | {"KRB5_CONFIG"}
+    assert set() == set(re.findall(r"\b[A-Z0-9]+_[A-Z0-9_]+\b", hint)) - read
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from metadata_tool.errors import (
     DrillFailed,
     OffloadedLedgersLost,
     OutputLost,
+    PutBackIncomplete,
     SettingError,
     Stopped,
     ToolError,
@@ -338,6 +339,20 @@ def _restore(options: argparse.Namespace, settings: Settings) -> None:
         _print(str(placed))
 
 
+def _put_back(options: argparse.Namespace, settings: Settings) -> None:
+    from metadata_tool.put_back.put_back import put_back
+
+    point = _address(options.uri) if options.uri else None
+    job = settings.put_back(point, tuple(options.replace_schemas), dry_run=options.dry_run)
+    result = put_back(job, Heartbeat())
+    _print(json.dumps(result.to_json(), indent=2) if options.json else result.as_text())
+    if not result.complete:
+        raise PutBackIncomplete(
+            f"{result.problem_count} of the things that {result.point} has are not back",
+            "Do what the report says, then run put-back again",
+        )
+
+
 def _tiered_storage(settings: Settings) -> TieredStorage:
     """How a restore reads tiered storage, and saves what it makes."""
     storage = settings.tiered_storage()
@@ -477,6 +492,9 @@ def _parser() -> argparse.ArgumentParser:
     restoring.add_argument(
         "--dry-run", action="store_true", help="do everything except writing, and log what would change"
     )
+    _add_options_of_put_back(
+        verb("put-back", _put_back, "put back schemas and topic policies of a backup after its restore")
+    )
     apache_chart.add_options(
         verb("apache-values", _apache_values, "print values to back up or restore a Pulsar that Apache's chart runs")
     )
@@ -515,3 +533,21 @@ def _parser() -> argparse.ArgumentParser:
     ):
         machine_readable.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _add_options_of_put_back(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "uri",
+        metavar="URI",
+        nargs="?",
+        help="the address of a backup (default: the one that the ensemble was restored from)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="change nothing, only show what would be done")
+    parser.add_argument(
+        "--replace-schemas",
+        metavar="TOPIC",
+        action="append",
+        default=[],
+        help="if a client has registered other schemas of persistent://… first, remove them (may be repeated)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")

@@ -102,7 +102,7 @@ class ZooKeeperSessionLost(ToolError):
 
 
 class ZnodeUnreadable(ToolError):
-    """The login cannot read a znode or its whole ACL. Nothing was uploaded"""
+    """The login cannot read a znode or its whole ACL, or `put-back` cannot write one. Nothing was uploaded"""
 
     exit_code = 14
 
@@ -271,6 +271,18 @@ class BrokerFailed(ToolError):
     """A broker answered with an error, or with something that is not an answer"""
 
     exit_code = 62
+
+
+class PutBackIncomplete(ToolError):
+    """A put-back could not bring everything back. The report names what is missing, and what to do"""
+
+    exit_code = 63
+
+
+class PutBackRunning(ToolError):
+    """Another put-back runs for this ensemble. This one has changed nothing"""
+
+    exit_code = 64
 
 
 class DataDirNotEmpty(ToolError):

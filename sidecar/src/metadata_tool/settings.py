@@ -21,6 +21,7 @@ from metadata_tool.pulsar.moved_buckets import MovedBuckets
 from metadata_tool.pulsar.paths import CLUSTER_NAME, Layout
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
+from metadata_tool.put_back.job import PutBackJob
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.retention import EXAMPLE as EXAMPLE_RULES
 from metadata_tool.retention import Retention
@@ -312,6 +313,23 @@ class Settings:
             login=self._login(),
             tls=self._tls(),
             sasl=self._sasl(),
+        )
+
+    def put_back(self, point: RestorePoint | None, replace: tuple[str, ...], *, dry_run: bool) -> PutBackJob:
+        """The settings of `put-back`. Without a point, it is the one that the ensemble was restored from."""
+        servers, chroot = self._ensemble()
+        patience = self._read.number(var.ZOOKEEPER_CONNECT_TIMEOUT)
+        return PutBackJob(
+            point=point,
+            ensemble=Ensemble(servers, self._login(), patience, self._tls(), self._sasl()),
+            chroot=chroot,
+            access=self.broker_access(),
+            requests=self._read.number(var.BROKER_REQUESTS),
+            rate=self._read.number(var.BROKER_REQUEST_RATE),
+            spool_dir=self.spool_dir(),
+            store=self.store(Location("s3a", "", "")).options,
+            replace=replace,
+            dry_run=dry_run,
         )
 
     def drill(self, point: RestorePoint, *, looked_up: bool) -> DrillJob:

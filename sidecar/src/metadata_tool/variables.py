@@ -23,11 +23,12 @@ COMMANDS = (
     "reconcile",
     "rescue",
     "restore",
+    "put-back",
     "apache-values",
     "rules",
 )
 _BACKUP = ("serve", "backup")
-_ENSEMBLE = (*_BACKUP, "restore")
+_ENSEMBLE = (*_BACKUP, "restore", "put-back")
 _UPLOAD = (*_BACKUP, "drill", "accept", "reconcile", "rescue", "restore")
 _RESCUE = ("rescue",)
 _PRUNE = ("prune",)
@@ -47,7 +48,7 @@ _SERIES = (
     "rescue",
     "restore",
 )
-_STORE = (*_SERIES, "accept")
+_STORE = (*_SERIES, "accept", "put-back")
 _SPOOL = (
     "serve",
     "backup",
@@ -62,9 +63,10 @@ _SPOOL = (
     "reconcile",
     "rescue",
     "restore",
+    "put-back",
 )
 _RESTORING = ("drill", "restore")
-_BROKER = _BACKUP
+_BROKER = (*_BACKUP, "put-back")
 """Commands that ask brokers."""
 _OF_A_TREE = ("serve", "scrub", "drill", "reconcile", "restore")
 _TIERED = (*_OF_A_TREE, "rescue")
@@ -131,10 +133,10 @@ def _switch(name: str, readers: tuple[str, ...], meaning: str, default: str = "f
 
 ZOOKEEPER_SERVERS = Variable(
     "ZOOKEEPER_SERVERS",
-    (*_BACKUP, "rescue", "restore"),
+    (*_BACKUP, "rescue", "restore", "put-back"),
     "The ensemble, `host:port,…`, with a chroot such as `/pulsar` after the last member if clients use one. "
     "`restore` asks these members whether the ensemble is already running, `rescue` needs only the chroot",
-    required_by=_BACKUP,
+    required_by=(*_BACKUP, "put-back"),
 )
 ZOOKEEPER_AUTH = Variable(
     "ZOOKEEPER_AUTH",
@@ -176,8 +178,8 @@ ZOOKEEPER_SASL_PRINCIPAL = Variable(
 ZOOKEEPER_SASL_KEYTAB = _path("ZOOKEEPER_SASL_KEYTAB", _ENSEMBLE, "GSSAPI: a keytab that holds the principal's key")
 ZOOKEEPER_CONNECT_TIMEOUT = _number(
     "ZOOKEEPER_CONNECT_TIMEOUT",
-    ("backup",),
-    "How long `backup` waits for ZooKeeper. `serve` waits until the next backup is due",
+    ("backup", "put-back"),
+    "How long `backup` and `put-back` wait for ZooKeeper. `serve` waits until the next backup is due",
     default=30,
     low=1,
     high=24 * 3600,
@@ -547,6 +549,7 @@ BROKER_SERVICE_URL = Variable(
     _BROKER,
     "The web service of Pulsar's brokers, such as `http://pulsar-broker:8080`, which is asked for schemas, exact "
     "positions of subscriptions, and policies of topics. Unset: these are not saved",
+    required_by=("put-back",),
 )
 BROKER_TOKEN = Variable("BROKER_TOKEN", _BROKER, "A token (JWT) for Pulsar, if it demands one")
 BROKER_TOKEN_FILE = _path("BROKER_TOKEN_FILE", _BROKER, "A file with the token, which is read at every use")

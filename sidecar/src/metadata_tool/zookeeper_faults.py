@@ -38,6 +38,7 @@ TYPES: Mapping[type[ZooKeeperError], type[ToolError]] = {
     faults.SessionLost: errors.ZooKeeperSessionLost,
     faults.ZnodeUnreadable: errors.ZnodeUnreadable,
     faults.ReadRefused: errors.ZnodeUnreadable,
+    faults.WriteRefused: errors.ZnodeUnreadable,
     faults.ChrootMissing: errors.SettingError,
     faults.ChrootDeleted: errors.SettingError,
     faults.NeverConsistent: errors.CaptureStarved,
@@ -151,6 +152,17 @@ FOR_RESTORE: Hints = {
     faults.DataDirTooSmall: "Enlarge the volume of ZOOKEEPER_DATA_DIR. Nothing was touched",
     faults.DataDirUnusable: "Mount a volume at ZOOKEEPER_DATA_DIR that this user may write, with enough room",
     faults.LogDirUnusable: "Mount a volume at ZOOKEEPER_DATA_LOG_DIR that this user may write, with enough room",
+}
+
+
+FOR_PUT_BACK: Hints = {
+    **_ACCESS,
+    faults.Unreachable: "Check ZOOKEEPER_SERVERS, ZOOKEEPER_TLS, and that the ensemble has a quorum",
+    faults.TooOld: "Upgrade the ensemble. ZooKeeper 3.6 and later are supported",
+    faults.SessionLost: "Check the ensemble's health, then run put-back again",
+    faults.ZnodeUnreadable: "Set ZOOKEEPER_AUTH, or ZOOKEEPER_SASL_MECHANISM, to a login with {error.rights}",
+    faults.ReadRefused: "Look for this error in the logs of the servers",
+    faults.WriteRefused: "Set ZOOKEEPER_AUTH, or ZOOKEEPER_SASL_MECHANISM, to a login that may write {error.path}",
 }
 
 

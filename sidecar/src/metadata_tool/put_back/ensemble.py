@@ -1,0 +1,197 @@
+"""The ZooKeeper of a restored cluster: which restore it is from, its brokers, what the locators of schemas say.
+
+It also has the lock that only one put-back at a time holds.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from metadata_tool import restore_marker
+from metadata_tool.errors import PutBackRunning
+from metadata_tool.lifecycle import Every, Heartbeat
+from metadata_tool.pulsar import schema_locator
+from metadata_tool.pulsar.schema_locator import LocatedVersion
+from metadata_tool.pulsar.tree_facts import GLOBAL
+from metadata_tool.put_back import limits
+from metadata_tool.put_back.held_namespaces import SchemaSettings
+from metadata_tool.restore_marker import Marker
+from metadata_tool.zookeeper import znodes
+from metadata_tool.zookeeper.jute import INT
+from metadata_tool.zookeeper.session import Session
+from metadata_tool.zookeeper.snapshot import printable
+from metadata_tool.zookeeper.znodes import Znode
+
+log = logging.getLogger(__name__)
+
+LOCK = "/metadata-backup-put-back"
+"""An ephemeral znode while a put-back runs. It is not below the marker, which nobody may change."""
+_BROKERS = "/loadbalance/brokers"
+_CLUSTERS = "/admin/clusters"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who runs a put-back."""
+
+    host: str
+    pid: int
+
+    def to_json(self) -> bytes:
+        """The data of the lock."""
+        return json.dumps({"host": self.host, "pid": self.pid}).encode()
+
+
+class RestoredEnsemble:
+    """Reads and writes by one session, from any thread. Every read sees what was written before it."""
+
+    def __init__(self, connected: Session, chroot: str) -> None:
+        self._session, self._chroot = connected, chroot
+        self._lock = threading.Lock()
+        self._used = time.monotonic()
+
+    def marker(self) -> Marker | None:
+        """The restore that the ensemble is from."""
+        with self._own() as connected:
+            found = znodes.read(connected, restore_marker.ZNODE)
+        return Marker.parse(found.data) if found else None
+
+    def existing(self, paths: Sequence[str]) -> list[str]:
+        """Those of these paths, below the chroot, at which there is a znode."""
+        with self._own() as connected:
+            replies = connected.read_each([self._absolute(path) for path in paths])
+        return [path for path, reply in zip(paths, replies, strict=True) if reply]
+
+    def clusters(self) -> frozenset[str]:
+        """The names of the Pulsar clusters that it knows."""
+        return frozenset(self._children(_CLUSTERS)) - {GLOBAL}
+
+    def brokers(self) -> frozenset[str]:
+        """The brokers that are registered now, as `host:port` of their web services."""
+        return frozenset(self._children(_BROKERS))
+
+    def located(self, topics: Sequence[str]) -> list[tuple[LocatedVersion, ...]]:
+        """The versions of the schemas of topics (paths below `/schemas`), nothing for a topic without.
+
+        Raises:
+            UndecodableError: a locator is damaged.
+        """
+        found: list[tuple[LocatedVersion, ...]] = []
+        for begin in range(0, len(topics), limits.LOCATORS_AT_ONCE):
+            names = topics[begin : begin + limits.LOCATORS_AT_ONCE]
+            with self._own() as connected:
+                replies = connected.read_each([self._absolute(f"/schemas/{topic}") for topic in names])
+            found += [schema_locator.versions(reply.data[INT.size :]) if reply else () for reply in replies]
+        return found
+
+    def settings(self, namespace: str) -> SchemaSettings | None:
+        """What the policies of a namespace say of schemas. None if there is no such namespace."""
+        found = self._policies(namespace)
+        return SchemaSettings.of(found.data) if found else None
+
+    def allowed_before(self, namespace: str, otherwise: bool | None) -> bool | None:  # noqa: FBT001  # a value
+        """Whether clients might register schemas before the restore, as it noted it. `otherwise` if it noted nothing.
+
+        The backup's own tree does not tell that if it was made before an earlier put-back was done.
+        """
+        with self._own() as connected:
+            found = znodes.read(
+                connected, b"/".join([restore_marker.ZNODE + b"/held", namespace.encode(errors="surrogateescape")])
+            )
+        try:
+            before = json.loads(found.data) if found else otherwise
+        except (ValueError, RecursionError):
+            return otherwise
+        return before if before is None or isinstance(before, bool) else otherwise
+
+    def release(self, namespace: str, auto_update: bool | None) -> bool:  # noqa: FBT001  # a value, not a switch
+        """Set `is_allow_auto_update_schema` of a namespace, or remove it for None, if it is still false.
+
+        No request to a broker can remove it. Brokers notice the change at once, as they notice what others write.
+        False if the policies change too often, or are gone.
+        """
+        for _ in range(limits.TRIES):
+            found = self._policies(namespace)
+            if found is None:
+                return False
+            released = SchemaSettings.released(found.data, auto_update)
+            if released is None:
+                return True
+            with self._own() as connected:
+                if znodes.set_data(connected, self._policies_path(namespace), released, found.version):
+                    return True
+        return False
+
+    @contextmanager
+    def kept_alive(self) -> Iterator[None]:
+        """Keep the session while the block runs, also if nothing is asked for a while."""
+        ended = threading.Event()
+        keeper = threading.Thread(target=self._keep_alive, args=(ended,), daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            keeper.join()
+
+    def lock(self, holder: Holder, heartbeat: Heartbeat) -> None:
+        """Take the lock until the session ends, whatever ends it.
+
+        Waits for a put-back that was killed: its lock ends with its session.
+
+        Raises:
+            PutBackRunning: another one holds it for longer than the session of a killed one lasts.
+        """
+        path = self._absolute(LOCK)
+        begin, time_to_say = time.monotonic(), Every(limits.LOG_INTERVAL)
+        while True:
+            with self._own() as connected:
+                if znodes.create_ephemeral(connected, path, holder.to_json()):
+                    return
+                other = znodes.read(connected, path)
+            waited = time.monotonic() - begin
+            if other and waited > limits.LOCK_SESSIONS * self._session.timeout:
+                raise PutBackRunning(
+                    f"another put-back runs, {printable(other.data)}", "Wait until it has ended, then run this again"
+                )
+            if time_to_say():
+                log.info("another put-back holds the lock. If it was killed, the lock ends soon (%.0f s)", waited)
+            if heartbeat.sleep(limits.LOCK_PAUSE):
+                heartbeat()
+
+    def _keep_alive(self, ended: threading.Event) -> None:
+        """Keep the session while no thread uses it. If it breaks, the next use tells."""
+        while not ended.wait(limits.IDLE):
+            if time.monotonic() - self._used < limits.IDLE:
+                continue
+            try:
+                with self._own() as connected:
+                    znodes.synchronise(connected)
+            except Exception:  # noqa: BLE001  # a thread of its own: every later use raises it
+                return
+
+    def _policies(self, namespace: str) -> Znode | None:
+        with self._own() as connected:
+            return znodes.read(connected, self._policies_path(namespace))
+
+    def _policies_path(self, namespace: str) -> bytes:
+        return self._absolute(f"/admin/policies/{namespace}")
+
+    def _children(self, path: str) -> list[str]:
+        with self._own() as connected:
+            return [name.decode(errors="replace") for name in znodes.children(connected, self._absolute(path))]
+
+    @contextmanager
+    def _own(self) -> Iterator[Session]:
+        """The session, for one thread, when its server has seen all that was written."""
+        with self._lock:
+            znodes.synchronise(self._session)
+            yield self._session
+            self._used = time.monotonic()
+
+    def _absolute(self, path: str) -> bytes:
+        return (self._chroot + path).encode(errors="surrogateescape")

@@ -1,0 +1,215 @@
+"""Puts back the schemas of a namespace, which accepts all versions meanwhile, and releases its clients at the end."""
+
+import itertools
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+
+from metadata_tool.broker_metadata.records import SavedSchemas
+from metadata_tool.errors import BrokerDenied, BrokerFailed, ClusterRunning
+from metadata_tool.lifecycle import Every, Heartbeat
+from metadata_tool.pulsar.codec import UndecodableError
+from metadata_tool.put_back import limits, topic_schemas
+from metadata_tool.put_back.held_namespaces import ACCEPTS_ALL, SchemaSettings, agree, objection, to_lift
+from metadata_tool.put_back.registry import Registry, topic_name
+from metadata_tool.put_back.result import NAMESPACES, SCHEMAS, PutBackResult
+from metadata_tool.put_back.saved_metadata import SavedNamespace
+from metadata_tool.put_back.schema_steps import Done, next_step, unclear
+from metadata_tool.put_back.topic_schemas import TopicOutcome, TopicWork
+from metadata_tool.tiered_storage.ordered_pool import in_order
+
+log = logging.getLogger(__name__)
+
+_SYSTEM_TOPICS = ("__change_events", "__transaction_buffer_snapshot", "__transaction_pending_ack")
+"""Starts of the names of topics whose schemas brokers register themselves, whatever holds off clients."""
+_RUN_AGAIN = "Run put-back again"
+
+
+class NamespaceSchemas:
+    """Puts back the schemas of namespaces, and adds to the result what was done.
+
+    `replace` are topics (paths below `/schemas`) whose other versions may be removed.
+    """
+
+    def __init__(
+        self, registry: Registry, threads: int, replace: frozenset[str], result: PutBackResult, heartbeat: Heartbeat
+    ) -> None:
+        self._registry, self._threads, self._replace = registry, threads, replace
+        self._result, self._heartbeat = result, heartbeat
+        self._time_to_say = Every(limits.LOG_INTERVAL)
+        self.accepting: set[str] = set()
+        """Topics of the last namespace whose own strategy accepts all versions until their policies are put back."""
+
+    def put_back(self, saved: SavedNamespace, topics: Iterable[SavedSchemas], keys: Collection[str] = ()) -> bool:
+        """Put back the schemas of a namespace. Whether all of them are there in the end.
+
+        `keys` are the names of topics whose policies are put back afterwards.
+
+        Raises:
+            ClusterRunning: the brokers are not those of this ZooKeeper.
+            BrokerUnreachable: no broker answers.
+        """
+        self._result.schemas["topics"] += len(saved.topics)
+        self.accepting = set()
+        try:
+            current = self._registry.ensemble.settings(saved.name)
+            why = objection(saved.settings, current) if current else "it does not exist in ZooKeeper"
+            if current is None or why:
+                hint = f"Set it to {saved.settings.strategy}, then run put-back again" if current else ""
+                self._refuse(saved, why, hint)
+                return False
+            self._require_own_brokers(saved.name, current)
+            complete = self._put_back_topics(saved, topics, keys)
+            if not self._result.dry_run:
+                self._set_old_strategy(saved)
+        except (BrokerFailed, BrokerDenied) as error:
+            self._result.fail(NAMESPACES, saved.name, error.message, error.hint)
+            return False
+        return complete
+
+    def held(self, saved: SavedNamespace) -> bool:
+        """Whether clients of the namespace are held off from registering schemas, although they were not before."""
+        current = self._registry.ensemble.settings(saved.name)
+        return current is not None and to_lift(self._before(saved), current)
+
+    def _before(self, saved: SavedNamespace) -> SchemaSettings:
+        """What the namespace's policies said before the restore."""
+        auto_update = self._registry.ensemble.allowed_before(saved.name, saved.settings.auto_update)
+        return replace(saved.settings, auto_update=auto_update)
+
+    def finish(self, saved: SavedNamespace, *, complete: bool) -> None:
+        """Let clients register schemas again, if everything of the namespace is there."""
+        held = self.held(saved)
+        if not complete:
+            self._result.namespaces["held"] += held
+            return
+        self._result.namespaces["done"] += 1
+        if not held:
+            return
+        if self._result.dry_run or self._registry.ensemble.release(saved.name, self._before(saved).auto_update):
+            self._result.namespaces["released"] += 1
+        else:
+            self._result.fail(NAMESPACES, saved.name, "its policies changed all the time", _RUN_AGAIN)
+
+    def _refuse(self, saved: SavedNamespace, why: str, hint: str) -> None:
+        self._result.schemas["refused"] += len(saved.topics)
+        self._result.fail(NAMESPACES, saved.name, why, hint)
+
+    def _require_own_brokers(self, namespace: str, current: SchemaSettings) -> None:
+        """Refuse brokers that know other settings of the namespace than this ZooKeeper has."""
+        for again in range(limits.TRIES):
+            if again:
+                self._pause(limits.TRY_PAUSE)
+                current = self._registry.ensemble.settings(namespace) or current
+            if agree(current, self._registry.settings(namespace)):
+                return
+        raise ClusterRunning(
+            f"the brokers know other policies of namespace {namespace} than this ZooKeeper has",
+            "Set BROKER_SERVICE_URL to the brokers of the restored cluster. No schema was changed",
+        )
+
+    def _put_back_topics(self, saved: SavedNamespace, topics: Iterable[SavedSchemas], keys: Collection[str]) -> bool:
+        """Whether all schemas of clients are there in the end."""
+        complete = True
+        for topic, outcome in in_order(self._steps(saved, topics, keys), self._threads, "schemas", self._heartbeat):
+            complete &= self._add(topic, outcome)
+            if outcome.accepting:
+                self.accepting.add(topic_name(topic.topic))
+            if outcome.unreachable:
+                self._registry.clusters()  # ends the run if no broker answers
+            if self._time_to_say():
+                counts = self._result.schemas
+                done = counts["present"] + counts["putBack"] + counts["refused"] + counts["failed"]
+                log.info("put back the schemas of %d topics", done)
+        return complete
+
+    def _steps(
+        self, saved: SavedNamespace, topics: Iterable[SavedSchemas], keys: Collection[str]
+    ) -> "Iterator[_Outcome | Callable[[], _Outcome]]":
+        """What was found of each topic, or the work on it. All schemas are accepted before the first work."""
+        accepting = self._result.dry_run
+        remaining = iter(topics)
+        while batch := list(itertools.islice(remaining, limits.LOCATORS_AT_ONCE)):
+            for topic, present in zip(batch, self._present(batch), strict=True):
+                if present:
+                    yield topic, TopicOutcome()
+                    continue
+                if not accepting:
+                    self._set_strategy(saved.name, ACCEPTS_ALL)
+                    accepting = True
+                yield partial(self._put_back_topic, topic, keys)
+
+    def _present(self, batch: list[SavedSchemas]) -> list[bool]:
+        """Whether all versions of topics are there, from one request to ZooKeeper."""
+        try:
+            located = self._registry.ensemble.located([topic.topic for topic in batch])
+        except UndecodableError:
+            return [False] * len(batch)  # each topic alone tells
+        found = []
+        for topic, current in zip(batch, located, strict=True):
+            same = [
+                version.version
+                for version in unclear(topic.versions, current)
+                if self._registry.gives(topic.topic, version)
+            ]
+            found.append(isinstance(next_step(topic.versions, current, frozenset(same)), Done))
+        return found
+
+    def _put_back_topic(self, topic: SavedSchemas, keys: Collection[str]) -> "_Outcome":
+        work = TopicWork(
+            topic,
+            replace=topic.topic in self._replace,
+            has_policies=topic_name(topic.topic) in keys,
+            dry_run=self._result.dry_run,
+        )
+        return topic, topic_schemas.put_back(work, self._registry, self._pause)
+
+    def _add(self, topic: SavedSchemas, outcome: TopicOutcome) -> bool:
+        """Count a topic. Whether its schemas are there, or are those of brokers."""
+        counts, name = self._result.schemas, topic_name(topic.topic)
+        counts["versions"] += outcome.posted
+        counts["deletions"] += outcome.deletions
+        counts["replaced"] += outcome.replaced
+        counts["unreadable"] += sum(bool(version.sha256) and not version.readable for version in topic.versions)
+        if not outcome.why:
+            counts["putBack" if outcome.posted or outcome.deletions or outcome.replaced else "present"] += 1
+            return True
+        if topic.topic.rpartition("/")[2].startswith(_SYSTEM_TOPICS):
+            counts["present"] += 1
+            self._result.note(SCHEMAS, name, f"{outcome.why}. Brokers register the schemas of this topic themselves")
+            return True
+        counts["refused" if outcome.replaceable else "failed"] += 1
+        self._result.fail(SCHEMAS, name, outcome.why, _replacing(name) if outcome.replaceable else _RUN_AGAIN)
+        return False
+
+    def _set_old_strategy(self, saved: SavedNamespace) -> None:
+        current = self._registry.ensemble.settings(saved.name)
+        if not current:
+            raise BrokerFailed("it was deleted meanwhile")
+        if current.strategy != saved.settings.strategy:
+            self._set_strategy(saved.name, saved.settings.strategy)
+
+    def _set_strategy(self, namespace: str, strategy: str) -> None:
+        """Set the strategy, as ZooKeeper must show it."""
+        self._registry.set_strategy(namespace, strategy)
+        found = self._registry.ensemble.settings(namespace)
+        if not found or found.strategy != strategy:
+            raise ClusterRunning(
+                f"a broker has set the schemaCompatibilityStrategy of {namespace}, but ZooKeeper does not show it",
+                "Set BROKER_SERVICE_URL to the brokers of the restored cluster",
+            )
+
+    def _pause(self, seconds: float) -> None:
+        if self._heartbeat.sleep(seconds):
+            self._heartbeat()
+
+
+_Outcome = tuple[SavedSchemas, TopicOutcome]
+
+
+def _replacing(name: str) -> str:
+    return (
+        f"`metadata-tool put-back --replace-schemas {name}` removes its versions and puts the saved ones back. "
+        "Messages that clients have sent since the restore with their own version may then not be decoded"
+    )

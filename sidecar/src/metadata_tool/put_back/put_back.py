@@ -1,0 +1,195 @@
+"""One put-back: schemas and topic policies of a backup, into the brokers of the ensemble that was restored from it."""
+
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from metadata_tool.broker_metadata.client import Asks, BrokerClient
+from metadata_tool.broker_metadata.pace import Paced
+from metadata_tool.catalog import RestorePoint
+from metadata_tool.errors import BrokerDenied, ClusterNameDiffers, ClusterRunning, SettingError
+from metadata_tool.fetch import fetched
+from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.put_back import limits
+from metadata_tool.put_back.change_events import TOPIC, ChangeEvents
+from metadata_tool.put_back.ensemble import Holder, RestoredEnsemble
+from metadata_tool.put_back.job import PutBackJob
+from metadata_tool.put_back.namespaces import NamespaceSchemas
+from metadata_tool.put_back.policies import NamespacePolicies
+from metadata_tool.put_back.registry import Registry, topic_name, topic_path
+from metadata_tool.put_back.result import PutBackResult
+from metadata_tool.put_back.saved_metadata import SavedMetadata, SavedNamespace, saved_metadata
+from metadata_tool.put_back.topic_policies import GLOBAL_KEY
+from metadata_tool.store import open_store
+from metadata_tool.workspace import workspace
+from metadata_tool.zookeeper import session
+from metadata_tool.zookeeper_faults import FOR_PUT_BACK, explained
+
+log = logging.getLogger(__name__)
+
+_ANOTHER = "Set ZOOKEEPER_SERVERS to the restored ensemble. Nothing was changed"
+
+
+def put_back(job: PutBackJob, heartbeat: Heartbeat) -> PutBackResult:
+    """Put back what the brokers do not have, and report it. What is there already is left as it is.
+
+    It can be stopped and killed at any moment, and run again.
+
+    Raises:
+        ClusterRunning: the ensemble was not restored from this backup, or the brokers are not its own.
+        ClusterNameDiffers: the brokers are those of another cluster.
+        PutBackRunning: another put-back runs.
+        ToolError: ZooKeeper, the brokers or the store cannot be used.
+    """
+    with (
+        explained(FOR_PUT_BACK),
+        workspace(job.spool_dir) as directory,
+        session.connect(job.ensemble, heartbeat) as connected,
+    ):
+        ensemble = RestoredEnsemble(connected, job.chroot)
+        point = _restored_point(job, ensemble)
+        with ensemble.kept_alive():
+            store = open_store(point.location, job.store)
+            with fetched(point, store, job.spool_dir, heartbeat) as path:
+                saved = saved_metadata(point, path, job.chroot, directory, heartbeat)
+            replace = _to_replace(job, saved)
+            work = _Work(job, saved, ensemble, _brokers(job, ensemble), replace, PutBackResult(str(point), job.dry_run))
+            work.run(heartbeat)
+    return work.result
+
+
+def _brokers(job: PutBackJob, ensemble: RestoredEnsemble) -> Asks:
+    """The brokers. The token goes to those that ZooKeeper names, too."""
+    hosts = [name.rpartition(":")[0] for name in ensemble.brokers()]
+    return Paced(BrokerClient(job.access, hosts, connections=job.requests), job.rate)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is done while no other put-back runs."""
+
+    job: PutBackJob
+    saved: SavedMetadata
+    ensemble: RestoredEnsemble
+    brokers: Asks
+    replace: frozenset[str]
+    result: PutBackResult
+
+    def run(self, heartbeat: Heartbeat) -> None:
+        """Put back namespace by namespace, schemas first: policies of topics may demand strategies that refuse them."""
+        registry = Registry(self.brokers, self.ensemble)
+        _require_own_cluster(registry, self.ensemble)
+        _require_own_brokers(registry, self.ensemble, list(self.saved.namespaces), heartbeat)
+        if not self.job.dry_run:
+            self.ensemble.lock(Holder(socket.gethostname(), os.getpid()), heartbeat)
+        self.result.not_saved.update(self.saved.not_saved)
+        log.info("putting back the schemas of %d topics, and topic policies", self.saved.topics)
+        schemas = NamespaceSchemas(registry, self.job.requests, self.replace, self.result, heartbeat)
+        events = ChangeEvents(self.job.access, self.brokers, self._existing, heartbeat)
+        policies = NamespacePolicies(events, lambda name: registry.topic_strategy(topic_path(name)), self.result)
+        for namespace in self.saved.namespaces.values():
+            self._put_back(namespace, schemas, policies)
+
+    def _put_back(self, namespace: SavedNamespace, schemas: NamespaceSchemas, policies: NamespacePolicies) -> None:
+        records = self.saved.policies(namespace)
+        unfinished, complete, accepting = False, True, set[str]()
+        if namespace.topics:
+            unfinished = schemas.held(namespace)
+            keys = {record.key.removeprefix(GLOBAL_KEY) for record in records}
+            complete = schemas.put_back(namespace, self.saved.schemas(namespace), keys)
+            accepting = schemas.accepting
+        if records:
+            definitions = self.saved.policy_schemas(namespace)
+            complete &= policies.put_back(namespace.name, records, definitions, accepting, unfinished=unfinished)
+        if namespace.topics:
+            schemas.finish(namespace, complete=complete)
+
+    def _existing(self, topics: list[str]) -> list[str]:
+        """Those of these topics, as paths of their managed ledgers, that exist."""
+        start = f"{self.saved.managed_ledger_path}/"
+        return [path.removeprefix(start) for path in self.ensemble.existing([start + topic for topic in topics])]
+
+
+def _restored_point(job: PutBackJob, ensemble: RestoredEnsemble) -> RestorePoint:
+    """The backup that the ensemble was restored from, in the folder that the operator names if it is another one."""
+    marker = ensemble.marker()
+    if marker is None:
+        raise ClusterRunning(
+            f"the ensemble at {job.ensemble.servers} did not come from a restore, so nothing is put back", _ANOTHER
+        )
+    try:
+        restored = RestorePoint.parse(marker.point)
+    except ValueError as error:
+        raise ClusterRunning(
+            f"the ensemble at {job.ensemble.servers} was restored from {marker.point!a}, which is no backup", _ANOTHER
+        ) from error
+    if job.point and job.point.name.sound != restored.name.sound:
+        raise ClusterRunning(
+            f"the ensemble at {job.ensemble.servers} was restored from {restored}, and not from {job.point}",
+            "Leave out the address, and put-back takes the backup that the ensemble was restored from. "
+            "Nothing was changed",
+        )
+    return job.point or restored
+
+
+def _to_replace(job: PutBackJob, saved: SavedMetadata) -> frozenset[str]:
+    """The paths of the topics whose schemas may be replaced."""
+    if not job.replace:
+        return frozenset()
+    every = (topic.topic for namespace in saved.namespaces.values() for topic in saved.schemas(namespace))
+    found = {topic_name(path): path for path in every}
+    for name in job.replace:
+        if name not in found:
+            raise SettingError(
+                f"the backup has no schemas of {name!a}, which --replace-schemas names",
+                "Name it as the report does, such as persistent://tenant/namespace/topic. Nothing was changed",
+            )
+    return frozenset(found[name] for name in job.replace)
+
+
+def _require_own_cluster(registry: Registry, ensemble: RestoredEnsemble) -> None:
+    """Refuse brokers of a cluster with another name."""
+    known, own = registry.clusters(), ensemble.clusters()
+    if known != own:
+        raise ClusterNameDiffers(
+            f"the brokers know the clusters {_listed(known)}, and this ZooKeeper {_listed(own)}",
+            "Set BROKER_SERVICE_URL to the brokers of the restored cluster. Nothing was changed",
+        )
+
+
+def _require_own_brokers(
+    registry: Registry, ensemble: RestoredEnsemble, namespaces: list[str], heartbeat: Heartbeat
+) -> None:
+    """Refuse brokers that are not registered in this ZooKeeper. A broker that starts just now is waited for."""
+    for again in range(limits.TRIES):
+        if again and heartbeat.sleep(limits.TRY_PAUSE):
+            heartbeat()
+        registered = ensemble.brokers()
+        try:
+            answering = registry.brokers()
+            own = bool(answering) and answering <= registered
+        except BrokerDenied as error:  # only a superuser may list brokers
+            answering = _owner(registry, namespaces, error)
+            own = not answering.isdisjoint(registered)  # a broker has one name, and may have two addresses
+        if own:
+            return
+    raise ClusterRunning(
+        f"the brokers are {_listed(answering)}, and this ZooKeeper has {_listed(registered)}",
+        "Set BROKER_SERVICE_URL to the brokers of the restored cluster. Nothing was changed",
+    )
+
+
+def _owner(registry: Registry, namespaces: list[str], denied: BrokerDenied) -> frozenset[str]:
+    """The addresses of a broker, from the owner of a topic, for which each login of its tenant may ask."""
+    for namespace in namespaces[: limits.OWNERS_LOOKED_UP]:
+        with suppress(BrokerDenied):
+            if found := registry.owner(f"{namespace}/{TOPIC}"):
+                return found
+    raise denied
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

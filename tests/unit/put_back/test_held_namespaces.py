@@ -1,0 +1,76 @@
+"""What policies of namespaces say of schemas."""
+
+import json
+
+import pytest
+
+from metadata_tool.put_back.held_namespaces import SchemaSettings, agree, objection, to_lift
+
+STRATEGY, AUTO_UPDATE = "schema_compatibility_strategy", "is_allow_auto_update_schema"
+
+
+@pytest.mark.parametrize(
+    ("policies", "expected"),
+    [
+        ({}, SchemaSettings("UNDEFINED", None)),
+        ({STRATEGY: "FULL", AUTO_UPDATE: True}, SchemaSettings("FULL", auto_update=True)),
+        ({STRATEGY: None, AUTO_UPDATE: None}, SchemaSettings("UNDEFINED", None)),
+        ({STRATEGY: 7, AUTO_UPDATE: "false"}, SchemaSettings("UNDEFINED", None)),
+        ([], SchemaSettings("UNDEFINED", None)),
+    ],
+)
+def test_settings(policies: object, expected: SchemaSettings) -> None:
+    """What policies do not say, or say in another form, the broker's configuration decides."""
+    assert expected == SchemaSettings.of(json.dumps(policies).encode())
+    assert expected == SchemaSettings.of_fields(policies)
+
+
+@pytest.mark.parametrize("policies", [b"", b"{", b"[" * 100_000])
+def test_damaged_policies(policies: bytes) -> None:
+    """Policies that are not JSON say nothing."""
+    assert SchemaSettings() == SchemaSettings.of(policies)
+
+
+@pytest.mark.parametrize("before", [None, True])
+def test_everything_else_stays(*, before: bool | None) -> None:
+    """Only the word on automatic registration is changed."""
+    policies = {"bundles": {"numBundles": 4}, AUTO_UPDATE: False, "größe": 1.5}
+    released = SchemaSettings.released(json.dumps(policies).encode(), before)
+    expected = {"bundles": {"numBundles": 4}, "größe": 1.5, **({} if before is None else {AUTO_UPDATE: before})}
+    assert expected == json.loads(released or b"")
+
+
+@pytest.mark.parametrize("policies", [b"", b"[]", b"{}", b'{"is_allow_auto_update_schema":true}'])
+def test_nothing_to_release(policies: bytes) -> None:
+    """Policies that do not hold off clients are not changed."""
+    assert SchemaSettings.released(policies, None) is None
+
+
+@pytest.mark.parametrize("current", ["FULL", "ALWAYS_COMPATIBLE"])
+def test_no_objection(current: str) -> None:
+    """A namespace may have its old strategy, or the one of a put-back that was killed."""
+    assert "" == objection(SchemaSettings("FULL"), SchemaSettings(current))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [(None, False, True), (True, False, True), (False, False, False), (None, None, False), (None, True, False)],
+)
+def test_clients_to_release(*, before: bool | None, now: bool | None, expected: bool) -> None:
+    """Clients are released if they are held off, and were not at the backup."""
+    assert expected == to_lift(SchemaSettings(auto_update=before), SchemaSettings(auto_update=now))
+
+
+@pytest.mark.parametrize(
+    ("stored", "given", "expected"),
+    [
+        (SchemaSettings(), SchemaSettings("FULL", auto_update=True), True),
+        (SchemaSettings("FULL", auto_update=False), SchemaSettings("FULL", auto_update=False), True),
+        (SchemaSettings("FULL", auto_update=False), SchemaSettings("FULL", auto_update=True), False),
+        (SchemaSettings("FULL"), SchemaSettings("BACKWARD"), False),
+    ],
+    ids=["filled in", "equal", "not held", "other strategy"],
+)
+def test_same_policies(stored: SchemaSettings, given: SchemaSettings, *, expected: bool) -> None:
+    """Brokers of this ZooKeeper give out what it has, and fill in what it does not say."""
+    assert expected == agree(stored, given)

@@ -1,0 +1,71 @@
+"""What a backup has to put back."""
+
+from pathlib import Path
+
+from metadata_tool.broker_metadata.records import (
+    CURSOR,
+    NotSaved,
+    PolicySchema,
+    Position,
+    Record,
+    SavedCursor,
+    SavedPolicies,
+)
+from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.put_back.held_namespaces import SchemaSettings
+from metadata_tool.put_back.saved_metadata import SavedMetadata, saved_metadata
+from support.backups import make_backup
+from support.broker_model import saved, schema
+
+RECORDS: list[Record] = [
+    saved("t/c/v1/x", schema(0, "x0")),
+    saved("t/ns/a", schema(0, "a0")),
+    saved("t/ns/b", schema(0, "b0"), schema(1, "ä" * 1000)),
+    PolicySchema("t/ns", 1, 0, "{}"),
+    PolicySchema("t/ns", 1, 1, "{ }"),
+    SavedPolicies("t/ns", 1, "k", 1, b"event", 1),
+    SavedCursor("t/ns/persistent/a/s", 1, Position(1, 2)),
+    NotSaved(CURSOR, "t/ns/persistent/b/s", 1, "404"),
+]
+TREE: dict[bytes, bytes | None] = {
+    b"": None,
+    b"/admin": b"",
+    b"/admin/policies": b"",
+    b"/admin/policies/t": b"{}",
+    b"/admin/policies/t/c": b"",
+    b"/admin/policies/t/c/v1": b'{"is_allow_auto_update_schema":true}',
+    b"/admin/policies/t/ns": b'{"schema_compatibility_strategy":"FULL"}',
+}
+
+
+def read(directory: Path, tree: dict[bytes, bytes | None] = TREE, chroot: str = "") -> SavedMetadata:
+    """What a backup of this tree with these records has."""
+    point = make_backup(directory, tree=tree, records=RECORDS)
+    return saved_metadata(point, directory / str(point.name), chroot, directory, Heartbeat())
+
+
+def test_records_by_namespace(tmp_path: Path) -> None:
+    """Schemas and policies are found by namespace, with the namespace's settings in the backup."""
+    found = read(tmp_path)
+    assert ["t/c/v1", "t/ns"] == list(found.namespaces)
+    v1, namespace = found.namespaces.values()
+    assert RECORDS[:1] == list(found.schemas(v1))
+    assert RECORDS[1:3] == list(found.schemas(namespace))
+    assert [RECORDS[5]] == found.policies(namespace)
+    assert {0: RECORDS[3], 1: RECORDS[4]} == found.policy_schemas(namespace)
+    assert (SchemaSettings(auto_update=True), SchemaSettings("FULL")) == (v1.settings, namespace.settings)
+    assert ({CURSOR: 1}, 3) == (dict(found.not_saved), found.topics)
+
+
+def test_chroot(tmp_path: Path) -> None:
+    """The settings of namespaces are those below the chroot."""
+    tree: dict[bytes, bytes | None] = {b"": None, b"/pulsar": b""}
+    tree |= {b"/pulsar" + path: data for path, data in TREE.items() if path}
+    assert SchemaSettings("FULL") == read(tmp_path, tree, "/pulsar").namespaces["t/ns"].settings
+
+
+def test_backup_without_broker_metadata(tmp_path: Path) -> None:
+    """A backup without what brokers give out has nothing to put back."""
+    point = make_backup(tmp_path)
+    found = saved_metadata(point, tmp_path / str(point.name), "", tmp_path, Heartbeat())
+    assert ({}, 0) == (found.namespaces, found.topics)
