@@ -12,7 +12,7 @@ import yaml
 from ci.chart import CHART
 from ci.parts.chart_tools import KUBERNETES, OLDEST_AND_NEWEST
 from metadata_tool.cli import main
-from support.helm import EXAMPLE, conform, conform_all, lint, merged, nested, one, render, text
+from support.helm import EXAMPLE, conform, conform_all, lint, merged, nested, one, pods, render, text
 
 FILES = sorted((CHART / "examples").glob("*.yaml"))
 TOOLS = "zookeeper.customTools"
@@ -178,3 +178,18 @@ def test_tls_and_tokens() -> None:
         assert {"/etc/broker-tls", "/etc/pulsar-tokens"} <= mounts
         folders = set(re.findall(r"=(?:file://)?(/etc/[^/\n]+)", settings))
         assert {"/etc/broker-tls", "/etc/pulsar-tokens"} == folders
+
+
+def test_tls_and_tokens_of_the_program() -> None:
+    """Backup and put-back reach the brokers by TLS, each with a token of its own."""
+    on = merged(
+        nested(f"{TOOLS}.backup.enable", value=True),
+        nested(f"{TOOLS}.restore", {"enable": True, "restorePoint": "latest"}),
+    )
+    manifests = render(merged(values("tls-and-tokens"), on))
+    for tool, token in (("backup", "backup-token"), ("put-back", "pulsar-tokens")):
+        data = one(manifests, "ConfigMap", f"snpe-pulsar-{tool}")["data"]
+        assert "https://snpe-pulsar-broker.default.svc.cluster.local:8443" == data["BROKER_SERVICE_URL"]
+        (spec,) = (spec for _, spec in pods(manifests) if spec["containers"][0]["name"] == tool)
+        used = [volume["secret"]["secretName"] for volume in spec["volumes"] if "secret" in volume]
+        assert [token, "broker-tls"] == used

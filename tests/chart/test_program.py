@@ -17,6 +17,7 @@ TOOLS = "zookeeper.customTools"
 BOTH = merged(
     *(nested(f"{TOOLS}.{tool}.enable", value=True) for tool in ("backup", "restore")),
     nested(f"{TOOLS}.restore.restorePoint", "latest"),
+    nested(f"{TOOLS}.backup.broker", {"enabled": True, "serviceUrl": "http://brokers:8080"}),
 )
 BY_NAME = {variable.name: variable for variable in VARIABLES}
 SHARED = {
@@ -106,6 +107,9 @@ WHERE = {
     "BACKUP_INTERVAL": f"{TOOLS}.backup.backupInterval",
     "WEB_SERVER_PORT": f"{TOOLS}.backup.webServerPort",
     "SCRUB_INTERVAL": f"{TOOLS}.backup.scrub.interval",
+    "BROKER_TIMEOUT": f"{TOOLS}.backup.broker.timeout",
+    "BROKER_REQUESTS": f"{TOOLS}.backup.broker.requests",
+    "BROKER_REQUEST_RATE": f"{TOOLS}.backup.broker.requestRate",
     "VERIFY": f"{TOOLS}.backup.verify",
     "RESTORE_SCOPE": f"{TOOLS}.restore.scope",
     "ZOOKEEPER_SASL_MECHANISM": f"{TOOLS}.backup.sasl.mechanism",
@@ -145,6 +149,19 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "BACKUP_PREFIX": (f"{TOOLS}.backup.backupPrefix", ["p.", "-p", "p p", "a" * 200, "a" * 201, "a-suspect"]),
+    "BROKER_SERVICE_URL": (
+        f"{TOOLS}.backup.broker.serviceUrl",
+        [
+            "https://[::1]:8443/",
+            "http://a",
+            "a:8080",
+            "http://",
+            "http://a:0",
+            "http://a/admin",
+            "http://a?b",
+            "http://a b",
+        ],
+    ),
     "RETENTION": (
         f"{TOOLS}.backup.retention",
         ["hours=48,daily=14", " last=3 , yearly=0", "", "daily", "daily=0", "daily=1,daily=2", "x=1", "daily=1,"],

@@ -37,10 +37,12 @@ def taken(spec: Manifest, kind: str, resource: str) -> int:
 
 def test_every_container_has_requests_and_limits() -> None:
     """Each container of each pod that the chart can start has both, of CPU and of memory."""
-    started = merged(VALUES, nested("components", dict.fromkeys(("bookkeeper", "broker", "proxy", "toolset"), True)))
+    components = ("bookkeeper", "broker", "proxy", "toolset")
+    on = nested("zookeeper.customTools.restore.putBack.enabled", value=True)
+    started = merged(VALUES, on, nested("components", dict.fromkeys(components, True)))
     found = {each["name"]: each["resources"] for _, spec in pods(render(started)) for each in containers(spec)}
-    components = {"zookeeper", "bookie", "broker", "proxy", "toolset"}
-    assert components | {"restore", "backup", "test", "init", "bookie-init"} == set(found)
+    pulsar = {"zookeeper", "bookie", "broker", "proxy", "toolset"}
+    assert pulsar | {"restore", "backup", "test", "init", "bookie-init", "put-back"} == set(found)
     for name, resources in found.items():
         assert [{"cpu", "memory"}] * 2 == [set(resources[kind]) for kind in ("requests", "limits")], name
 

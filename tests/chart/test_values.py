@@ -17,6 +17,7 @@ ON = merged(
     {"initialize": True},
     nested("zookeeper.customTools.backup.enable", value=True),
     nested("zookeeper.customTools.backup.drill.enabled", value=True),
+    nested("zookeeper.customTools.restore.putBack.enabled", value=True),
     nested("zookeeper.customTools.restore.enable", value=True),
     nested("zookeeper.customTools.restore.restorePoint", "latest"),
     *(nested(f"monitoring.{each}.enabled", value=True) for each in yaml.safe_load(VALUES)["monitoring"]),

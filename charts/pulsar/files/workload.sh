@@ -1,4 +1,4 @@
-# What the scripts of bookies, brokers and proxies share.
+# What the scripts of bookies, brokers, proxies and the put-back share.
 trap 'exit 143' TERM  # as the first process of a container, bash would ignore it while it waits
 
 # Prints a configuration file: the image's lines, overridden by the chart's, and both by variables PULSAR_PREFIX_<name>.

@@ -28,6 +28,10 @@
 {{- include "pulsar.fullname" . }}-{{ .Values.zookeeper.customTools.restore.component }}
 {{- end }}
 
+{{- define "pulsar.putBack.fullname" -}}
+{{- include "pulsar.fullname" . }}-put-back
+{{- end }}
+
 {{/* The cluster's name in Pulsar's metadata. */}}
 {{- define "pulsar.clusterName" -}}
 {{- .Values.pulsar_metadata.clusterName | default (include "pulsar.fullname" .) -}}

@@ -88,3 +88,17 @@ that is not valid YAML is returned unchanged, so that helm reports the error.
 {{- .object -}}
 {{- end -}}
 {{- end }}
+
+{{/*
+A Job that may run again at any time. Its name has a digest of its content, because Kubernetes refuses to change a Job.
+So changed values create a new Job. Call as "pulsar.selector", with "spec" as YAML, and with "more", a list of what else
+makes a new Job if it changes.
+*/}}
+{{- define "pulsar.job" -}}
+{{- $extra := .root.Values.pulsar_metadata.extraPodSpec -}}
+{{- $digest := concat (list .spec) .more (list ($extra | default dict)) | toJson | sha256sum | trunc 8 -}}
+{{- $name := printf "%s-%s-%s" (include "pulsar.fullname" .root) .component $digest -}}
+{{- $metadata := include "pulsar.metadata" (merge (dict "name" $name) .) -}}
+{{- $object := dict "apiVersion" "batch/v1" "kind" "Job" "metadata" (fromYaml $metadata) "spec" (fromYaml .spec) -}}
+{{- include "pulsar.withPodSpec" (dict "object" (toYaml $object) "extra" $extra) }}
+{{- end }}

@@ -16,11 +16,14 @@ serviceAccountName: {{ include "pulsar.tool.serviceAccount" . }}
 {{- end }}
 {{- end }}
 
-{{/* envFrom and env of the program. Call with (dict "root" $ "tool" name), and with "more" variables as YAML. */}}
+{{/*
+envFrom and env of the program. Call with (dict "root" $ "tool" name), with "more" variables as YAML, and with "configMap"
+if it is not that of the tool.
+*/}}
 {{- define "pulsar.tool.environment" -}}
 {{- $values := index .root.Values.zookeeper.customTools .tool -}}
 envFrom:
-  - configMapRef: {name: {{ include (printf "pulsar.%s.fullname" .tool) .root }}}
+  - configMapRef: {name: {{ .configMap | default (include (printf "pulsar.%s.fullname" .tool) .root) }}}
   {{- with $values.extraEnvFrom }}
   {{- include "pulsar.yaml" . | nindent 2 }}
   {{- end }}

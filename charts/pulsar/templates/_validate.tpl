@@ -26,6 +26,9 @@
 {{- include "pulsar.validate.backup" $tools.backup }}
 {{- include "pulsar.validate.tls" . }}
 {{- end }}
+{{- if or (and $tools.backup.enable $tools.backup.broker.enabled) (and $tools.restore.enable $tools.restore.putBack.enabled) }}
+{{- include "pulsar.validate.brokers" . }}
+{{- end }}
 {{- if or $tools.backup.enable $tools.restore.enable }}
 {{- include "pulsar.validate.sasl" ($tools.backup.sasl | default dict) }}
 {{- end }}
@@ -104,7 +107,7 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 
 {{- define "pulsar.validate.names" -}}
 {{- include "pulsar.validate.fullname" . }}
-{{- $taken := list "bookie-init" "drill" "init" "initialize" "test" "metadata-tool" }}
+{{- $taken := list "bookie-init" "drill" "init" "initialize" "put-back" "test" "metadata-tool" }}
 {{- range $key, $name := include "pulsar.components.names" . | fromJson }}
 {{- if has $name $taken }}
 {{- fail (printf "%s is %s, and another part of the release has this name. Set another name" $key $name) }}

@@ -120,8 +120,9 @@ spec:
 {{- end }}
 
 {{/*
-A NetworkPolicy. Call also with "clients", the keys of the components that connect. Other clients of brokers and proxies
-are those of networkPolicy.clients, and so are those of bookies if another chart runs the brokers.
+A NetworkPolicy. Call also with "clients", the keys of the components that connect, and "more", names of others. Other
+clients of brokers and proxies are those of networkPolicy.clients, and so are those of bookies if another chart runs the
+brokers.
 */}}
 {{- define "pulsar.workload.networkPolicy" -}}
 {{- $policy := .root.Values.networkPolicy -}}
@@ -139,9 +140,11 @@ spec:
         - {port: {{ $name }}}
         {{- end }}
       from:
-        {{- range .clients }}
+        {{- $clients := list }}
+        {{- range .clients }}{{ $clients = append $clients (index $.root.Values .).component }}{{ end }}
+        {{- range concat $clients .more }}
         - podSelector:
-            matchLabels: {{- include "pulsar.selector" (dict "root" $.root "component" (index $.root.Values .).component) | nindent 14 }}
+            matchLabels: {{- include "pulsar.selector" (dict "root" $.root "component" .) | nindent 14 }}
         {{- end }}
         {{- if or (ne .key "bookkeeper") (not .root.Values.components.broker) }}
         {{- with $policy.clients }}

@@ -36,6 +36,10 @@ SCRUB_LIST_ONLY: {{ .listOnly | quote }}
 SCRUB_REQUESTS: {{ include "pulsar.number" .requests | quote }}
 {{- end }}
 {{- end }}
+{{- if $backup.broker.enabled }}
+{{- include "pulsar.brokers.data" (dict "root" . "login" $backup.broker) }}
+BROKER_TIMEOUT: {{ include "pulsar.number" $backup.broker.timeout | quote }}
+{{- end }}
 {{- include "pulsar.tieredStorage.data" (dict "root" . "tool" "backup") }}
 {{- include "pulsar.tool.data" (dict "root" . "tool" "backup") | nindent 0 }}
 {{- end }}

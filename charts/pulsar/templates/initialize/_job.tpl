@@ -13,18 +13,9 @@ without `initialize` must not stop them half-way.
 {{- $state.wanted }}
 {{- end }}
 
-{{/*
-A Job that may run again at any time. Its name has a digest of its content, because Kubernetes refuses to change a Job.
-So changed values create a new Job. Call as "pulsar.selector".
-*/}}
+{{/* A Job that initialises. Call as "pulsar.selector". */}}
 {{- define "pulsar.initialize.job" -}}
-{{- $spec := include "pulsar.initialize.spec" . -}}
-{{- $extra := .root.Values.pulsar_metadata.extraPodSpec -}}
-{{- $digest := list $spec (include "pulsar.initialize.data" .root) ($extra | default dict) | toJson | sha256sum | trunc 8 -}}
-{{- $name := printf "%s-%s-%s" (include "pulsar.fullname" .root) .component $digest -}}
-{{- $metadata := include "pulsar.metadata" (merge (dict "name" $name) .) -}}
-{{- $object := dict "apiVersion" "batch/v1" "kind" "Job" "metadata" (fromYaml $metadata) "spec" (fromYaml $spec) -}}
-{{- include "pulsar.withPodSpec" (dict "object" (toYaml $object) "extra" $extra) }}
+{{- include "pulsar.job" (merge (dict "spec" (include "pulsar.initialize.spec" .) "more" (list (include "pulsar.initialize.data" .root))) .) }}
 {{- end }}
 
 {{- define "pulsar.initialize.spec" -}}

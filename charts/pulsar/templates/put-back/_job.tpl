@@ -1,0 +1,65 @@
+{{/* The environment of the put-back: its brokers, the restored ensemble, and the object store of the restore. */}}
+{{- define "pulsar.putBack.data" -}}
+{{- $restore := .Values.zookeeper.customTools.restore -}}
+{{- $chroot := $restore.chroot | default .Values.zookeeper.customTools.backup.chroot | default "" -}}
+SPOOL_DIR: /tmp
+ZOOKEEPER_SERVERS: {{ printf "%s%s" (include "pulsar.zookeeper.connect" .) $chroot | quote }}
+{{- include "pulsar.zookeeper.client.data" . }}
+{{- include "pulsar.brokers.data" (dict "root" . "login" $restore.putBack) }}
+{{- include "pulsar.tool.data" (dict "root" . "tool" "restore") | nindent 0 }}
+{{- end }}
+
+{{- define "pulsar.putBack.spec" -}}
+{{- $zookeeper := .Values.zookeeper -}}
+{{- $restore := $zookeeper.customTools.restore -}}
+{{- $tool := dict "root" . "tool" "restore" -}}
+{{- $brokers := dict "root" . "login" $restore.putBack -}}
+{{- $component := dict "root" . "component" "put-back" -}}
+backoffLimit: 1000  # it may wait for an operator, for example because of a wrong token
+activeDeadlineSeconds: {{ $restore.putBack.deadlineSeconds | int64 }}
+template:
+  metadata:
+    labels: {{- include "pulsar.podLabels" $component | nindent 6 }}
+  spec:
+    {{- include "pulsar.pullSecrets" . | nindent 4 }}
+    {{- include "pulsar.scheduling" (merge (dict "values" .Values.pulsar_metadata) $component) | nindent 4 }}
+    {{- include "pulsar.tool.account" . | nindent 4 }}
+    automountServiceAccountToken: false
+    restartPolicy: OnFailure
+    securityContext: {{- include "pulsar.yaml" $zookeeper.securityContext | nindent 6 }}
+    containers:
+      - name: put-back
+        {{- include "pulsar.tool.image" $tool | nindent 8 }}
+        command: [bash, -c, {{ list (.Files.Get "files/workload.sh") (.Files.Get "files/put_back.sh") | join "\n" | toJson }}, put_back.sh]
+        args:
+          - put-back
+          {{- range $restore.putBack.replaceSchemas }}
+          - --replace-schemas
+          - {{ . | quote }}
+          {{- end }}
+        {{- include "pulsar.tool.environment" (merge (dict "configMap" (include "pulsar.putBack.fullname" .)) $tool) | nindent 8 }}
+        resources: {{- toYaml $restore.putBack.resources | nindent 10 }}
+        securityContext: {{- include "pulsar.containerSecurity" .Values.pulsar_metadata | nindent 10 }}
+        terminationMessagePolicy: FallbackToLogsOnError  # so that `kubectl describe pod` says why, too
+        volumeMounts:
+          - {name: spool, mountPath: /tmp}
+          {{- with include "pulsar.zookeeper.client.mount" . }}
+          {{- . | nindent 10 }}
+          {{- end }}
+          {{- include "pulsar.tool.mounts" $tool | nindent 10 }}
+          {{- include "pulsar.brokers.mounts" $brokers | nindent 10 }}
+          {{- with $restore.extraVolumeMounts }}
+          {{- include "pulsar.yaml" . | nindent 10 }}
+          {{- end }}
+    volumes:
+      - name: spool
+        emptyDir: {sizeLimit: {{ $restore.spoolSize }}}
+      {{- with include "pulsar.zookeeper.client.volume" . }}
+      {{- . | nindent 6 }}
+      {{- end }}
+      {{- include "pulsar.tool.volumes" $tool | nindent 6 }}
+      {{- include "pulsar.brokers.volumes" $brokers | nindent 6 }}
+      {{- with $zookeeper.extraVolumes }}
+      {{- include "pulsar.yaml" . | nindent 6 }}
+      {{- end }}
+{{- end }}
