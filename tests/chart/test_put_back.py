@@ -1,6 +1,8 @@
 """What only brokers give out: the backup asks them for it, and a Job puts it back after a restore."""
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,9 +33,9 @@ HTTPS = merged(
 SCRIPT = "\n".join((CHART / "files" / name).read_text() for name in ("workload.sh", "put_back.sh"))
 
 
-def job(*values: dict[str, Any]) -> Manifest:
+def job(*values: dict[str, Any], chart: Path = CHART) -> Manifest:
     """The Job that puts back."""
-    (found,) = (each for each in render(merged(*values)) if each["kind"] == "Job")
+    (found,) = (each for each in render(merged(*values), chart=chart) if each["kind"] == "Job")
     return found
 
 
@@ -180,11 +182,49 @@ def test_job_may_be_killed_and_wait() -> None:
         (nested(f"{PUT_BACK}.token.secretName", "admin"), False),
         (nested(f"{PUT_BACK}.replaceSchemas", ["persistent://a/b/c"]), False),
         (nested(f"{BROKER}.serviceUrl", "http://brokers:8080"), False),
+        (nested("images.zookeeper.customTools.backup.tag", "later"), False),
     ],
 )
 def test_a_job_for_each_restore(values: dict[str, Any], *, same: bool) -> None:
     """Another restore, and changed values of the put-back, make another Job, because Kubernetes changes none."""
     assert same == (job(RESTORED)["metadata"]["name"] == job(RESTORED, values)["metadata"]["name"])
+
+
+OTHER_IMAGE = nested("images.zookeeper.customTools.backup.tag", "later")
+
+
+@pytest.mark.parametrize(
+    ("found", "stays"),
+    [
+        ({"status": {"succeeded": 1}}, True),
+        ({"status": {"failed": 3}}, False),
+        ({"status": {"succeeded": 1}, "annotations": {"restore-version": "0"}}, False),
+        ({"status": {"succeeded": 1}, "labels": {"release": "other", "component": "put-back"}}, False),
+        ({"status": {"succeeded": 1}, "labels": None, "annotations": None}, False),
+    ],
+)
+def test_what_has_succeeded_is_not_done_again(found: dict[str, Any], tmp_path: Path, *, stays: bool) -> None:
+    """After a put-back that has succeeded, an upgrade with another image leaves the Job as the cluster has it."""
+    before = job(RESTORED)
+    template = before["spec"]["template"]["metadata"]
+    before["status"] = found.pop("status")
+    template.update(found)
+    before["spec"]["template"]["spec"]["schedulerName"] = "default-scheduler"  # as Kubernetes adds it
+    after = job(RESTORED, OTHER_IMAGE, chart=running(tmp_path, before))
+    assert stays == (after["spec"] == before["spec"])
+    assert stays == (after["metadata"]["name"] == before["metadata"]["name"])
+
+
+def running(directory: Path, found: Manifest) -> Path:
+    """The chart, with this Job in place of those that it would look up in a cluster."""
+    chart = directory / "chart"
+    shutil.copytree(CHART, chart)
+    (chart / "found.json").write_text(json.dumps([found]))
+    template = chart / "templates" / "put-back" / "job.yaml"
+    call = '(lookup "batch/v1" "Job" (include "pulsar.namespace" .) "").items'
+    assert call in template.read_text()
+    template.write_text(template.read_text().replace(call, '(.Files.Get "found.json" | fromJsonArray)'))
+    return chart
 
 
 def test_put_back_changes_no_other_pod() -> None:

@@ -9,6 +9,30 @@ ZOOKEEPER_SERVERS: {{ printf "%s%s" (include "pulsar.zookeeper.connect" .) $chro
 {{- include "pulsar.tool.data" (dict "root" . "tool" "restore") | nindent 0 }}
 {{- end }}
 
+{{/*
+The Job. If that of this restore has succeeded, it stays as it is, because a later run would bring back what was deleted
+since. Call with (dict "root" $ "jobs" the Jobs of the namespace, as the cluster has them).
+*/}}
+{{- define "pulsar.putBack.job" -}}
+{{- $this := dict "release" .root.Release.Name "component" "put-back" "restore-version" (include "pulsar.number" .root.Values.zookeeper.customTools.restore.restoreVersion) -}}
+{{- $own := dict "root" .root "component" "put-back" "labels" (include "pulsar.restore.labels" .root | fromYaml) -}}
+{{- $state := dict "done" dict -}}
+{{- range .jobs }}
+{{- $found := merge (dict) (.spec.template.metadata.labels | default dict) (.spec.template.metadata.annotations | default dict) }}
+{{- if and (.status).succeeded (deepEqual $this (pick $found "release" "component" "restore-version")) }}
+{{- $_ := set $state "done" . }}
+{{- end }}
+{{- end }}
+{{- with $state.done -}}
+apiVersion: batch/v1
+kind: Job
+metadata: {{- include "pulsar.metadata" (merge (dict "name" .metadata.name) $own) | nindent 2 }}
+spec: {{- toYaml .spec | nindent 2 }}
+{{- else -}}
+{{- include "pulsar.job" (merge (dict "spec" (include "pulsar.putBack.spec" .root) "more" (list (include "pulsar.putBack.data" .root))) $own) }}
+{{- end }}
+{{- end }}
+
 {{- define "pulsar.putBack.spec" -}}
 {{- $zookeeper := .Values.zookeeper -}}
 {{- $restore := $zookeeper.customTools.restore -}}
@@ -20,6 +44,8 @@ activeDeadlineSeconds: {{ $restore.putBack.deadlineSeconds | int64 }}
 template:
   metadata:
     labels: {{- include "pulsar.podLabels" $component | nindent 6 }}
+    annotations:
+      restore-version: {{ include "pulsar.number" $restore.restoreVersion | quote }}
   spec:
     {{- include "pulsar.pullSecrets" . | nindent 4 }}
     {{- include "pulsar.scheduling" (merge (dict "values" .Values.pulsar_metadata) $component) | nindent 4 }}
