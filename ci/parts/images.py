@@ -47,7 +47,7 @@ def metadata_tool() -> Image:
     """
 
     def make(buildah: "_Buildah", name: str) -> None:
-        base = buildah.base(["python3", "python3-venv", "ca-certificates"], "localhost/base:1")
+        base = buildah.base(["python3", "python3-venv", "ca-certificates", "libstdc++6"], "localhost/base:1")
         options = ["--pull-never", "--build-arg", f"BASE={base}", *buildah.pip_options()]
         buildah("build", *options, "--tag", name, str(_SIDECAR))
 
