@@ -31,7 +31,8 @@ def test_second_disaster(running: World) -> None:
     kubectl("delete", "pods", "--selector", f"release={running.release.name},component=zookeeper", "--wait=false")
     running.wait()
     running.check_report(point)
-    running.register_lost_schemas()
+    running.put_back()
+    running.check_schemas()
     running.check_offloaded()
     running.flows()
 

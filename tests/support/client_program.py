@@ -111,18 +111,6 @@ class Steps:
         reader.close()
         return found
 
-    def refused(self, topic: str, kind: str) -> str:
-        """The error that a consumer with a schema gets. Empty if it gets none."""
-        try:
-            self._consumer(topic, kind, "refused").close()
-        except pulsar.PulsarException as error:
-            return type(error).__name__
-        return ""
-
-    def register(self, topic: str, kind: str) -> None:
-        """Register a version of a topic's schema, as a producer does."""
-        self._client.create_producer(_url(topic), schema=_schema(kind)).close()
-
     def ledgers(self, topic: str) -> list[dict[str, Any]]:
         """The ledgers of a topic, which is opened for that."""
         return list(_until(f"{topic} is open", lambda: self._stats(topic))["ledgers"])
