@@ -16,15 +16,15 @@ MEMORY = 6 << 30
 
 @pytest.fixture(scope="module", params=[NEWEST, OLDER])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A running cluster of a version, or of (version, more settings of its brokers)."""
-    version, broker = request.param if isinstance(request.param, tuple) else (request.param, {})
+    """A running cluster of a version, or of (version, more settings of its brokers), or of these and more of World."""
+    version, broker, more = (*request.param, {})[:3] if isinstance(request.param, tuple) else (request.param, {}, {})
     directory = tmp_path_factory.mktemp("disaster")
     with (
         watched() as memory,
         s3_server(directory / "s3") as server,
         embedded_s3(directory, OFFLOADS) as offloads,
     ):
-        made = World(version, directory, server, new_bucket(server).settings, offloads, broker)
+        made = World(version, directory, server, new_bucket(server).settings, offloads, broker, **more)
         try:
             made.begin()
             yield made

@@ -4,13 +4,14 @@ import itertools
 import json
 import os
 import socket
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import urllib3
 
 from ci.parts.java import java
 from ci.parts.pulsar import with_offloader
@@ -23,6 +24,8 @@ PATIENCE = 180
 SMALL = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData"
 
 
+_RETRIES = urllib3.Retry(connect=0, read=0, redirect=5, remove_headers_on_redirect=())
+"""A broker names the one that serves a topic: with the same token."""
 eventually = partial(processes.eventually, patience=PATIENCE)
 
 
@@ -42,10 +45,14 @@ class Pulsar:
     bookie_ports: list[int] = field(default_factory=list)
     bookie_settings: Sequence[Mapping[str, str]] = ()
     """More settings of the first bookies, one after the other."""
+    brokers: int = 1
+    token: str | None = None
+    """What the admin API asks for."""
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.service_port, self.web_port = free_port(), free_port()
+        self.service_ports = [free_port() for _ in range(self.brokers)]
+        self.web_ports = [free_port() for _ in range(self.brokers)]
         self.bookie_ports = self.bookie_ports or [free_port() for _ in range(self.bookies)]
         self.disks = self.ledger_disks or self.directory / "bookies"
         self.bookie_web_ports = [free_port() for _ in self.bookie_ports]
@@ -54,23 +61,28 @@ class Pulsar:
 
     @property
     def service_url(self) -> str:
-        """What clients connect to."""
-        return f"pulsar://127.0.0.1:{self.service_port}"
+        """What clients connect to: the first broker."""
+        return f"pulsar://127.0.0.1:{self.service_ports[0]}"
+
+    @property
+    def web_url(self) -> str:
+        """The admin API of the first broker."""
+        return f"http://127.0.0.1:{self.web_ports[0]}"
 
     def start(self) -> None:
-        """Initialise the metadata, as operators do on every install, and start bookies and broker."""
+        """Initialise the metadata, as operators do on every install, and start bookies and brokers."""
         initialising = ["initialize-cluster-metadata", "--cluster", self.name]
         initialising += ["--metadata-store", f"zk:{self.zookeeper}", "--configuration-metadata-store"]
-        initialising += [f"zk:{self.zookeeper}", "--web-service-url", f"http://127.0.0.1:{self.web_port}"]
+        initialising += [f"zk:{self.zookeeper}", "--web-service-url", self.web_url]
         process = self._run("initialize", [*initialising, "--broker-service-url", self.service_url], {})
         assert process.wait() == 0, process.output()[-3000:]
         more = itertools.chain(self.bookie_settings, itertools.repeat({}))
         for number, settings in zip(range(len(self.bookie_ports)), more, strict=False):
             self._start_bookie(number, settings)
-        file = self._conf("broker", self._broker())
-        self.broker = self._run("broker", ["broker"], {"PULSAR_BROKER_CONF": str(file)})
-        self._processes.append(self.broker)
-        self.broker.wait_until(self._serves)
+        started = [self._start_broker(number) for number in range(self.brokers)]
+        self.broker = started[0]
+        for number, broker in enumerate(started):
+            broker.wait_until(partial(self._serves, number))
 
     def restart_bookie(self, number: int, settings: Mapping[str, str]) -> None:
         """Stop a bookie, and start it with these settings beside the usual ones."""
@@ -118,8 +130,14 @@ class Pulsar:
         return self._ask("DELETE", path)
 
     def log(self) -> str:
-        """What the broker said."""
+        """What the first broker said."""
         return self.broker.output()
+
+    def _start_broker(self, number: int) -> Process:
+        name = "broker" if number == 0 else f"broker-{number}"
+        file = self._conf(name, self._broker(number))
+        self._processes.append(self._run(name, ["broker"], {"PULSAR_BROKER_CONF": str(file)}))
+        return self._processes[-1]
 
     def _start_bookie(self, number: int, settings: Mapping[str, str]) -> Process:
         file = self._conf(f"bookie-{number}", {**self._bookie(number, self.bookie_ports[number]), **settings})
@@ -133,25 +151,25 @@ class Pulsar:
         except OSError:
             return False
 
-    def _serves(self) -> bool:
+    def _serves(self, number: int) -> bool:
         try:
-            return self.name in self.get("clusters")
+            return self.name in self._ask("GET", "clusters", web_port=self.web_ports[number])
         except OSError:
             return False
 
-    def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.web_port}/admin/v2/{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
+    def _ask(self, method: str, path: str, body: Any = None, web_port: int | None = None) -> Any:
+        url = f"http://127.0.0.1:{web_port or self.web_ports[0]}/admin/v2/{path}"
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(request, timeout=60) as reply:
-                text = reply.read()
-        except urllib.error.HTTPError as error:
-            raise OSError(f"{method} {path}: {error.code} {error.read().decode()}") from error
-        return json.loads(text) if text else None
+            reply = urllib3.request(method, url, body=data, headers=headers, timeout=60, retries=_RETRIES)
+        except urllib3.exceptions.HTTPError as error:
+            raise OSError(f"{method} {path}: {error}") from error
+        if reply.status >= 400:
+            raise OSError(f"{method} {path}: {reply.status} {reply.data.decode()}")
+        return json.loads(reply.data) if reply.data else None
 
     def _run(self, name: str, arguments: list[str], environment: Mapping[str, str], program: str = "pulsar") -> Process:
         hosts = self.directory / "hosts"
@@ -210,15 +228,15 @@ class Pulsar:
             "httpServerHost": "127.0.0.1",
         }
 
-    def _broker(self) -> dict[str, str]:
+    def _broker(self, number: int) -> dict[str, str]:
         return {
             "clusterName": self.name,
             "metadataStoreUrl": f"zk:{self.zookeeper}",
             "configurationMetadataStoreUrl": f"zk:{self.zookeeper}",
             "bindAddress": "127.0.0.1",
             "advertisedAddress": "127.0.0.1",
-            "brokerServicePort": str(self.service_port),
-            "webServicePort": str(self.web_port),
+            "brokerServicePort": str(self.service_ports[number]),
+            "webServicePort": str(self.web_ports[number]),
             "numIOThreads": "2",
             "numHttpServerThreads": "8",
             "loadBalancerOverrideBrokerNicSpeedGbps": "1",

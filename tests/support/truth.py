@@ -9,16 +9,15 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from ci.parts.cache import cached, digest, run
-from ci.parts.java import java, major
+from ci.parts.java import java
 from ci.parts.zookeeper import NEWEST
 from metadata_tool.zookeeper.jute import Acl, unpack_acls
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, SnapshotReader
 from metadata_tool.zookeeper.stat import Stat
+from support.java_program import program_of
 from support.processes import READY_WITHIN
 from support.seed import ADMIN
 from support.zookeeper import class_path
@@ -26,7 +25,6 @@ from support.zookeeper import class_path
 CONFIG = "/zookeeper/config"
 """Each server writes this znode from its own configuration, and does not log it."""
 
-_JAVA = Path(__file__).parent / "java"
 _OPEN = [Acl(31, "world", "anyone")]
 _CONTAINER = -(1 << 63)
 _TTL = 0xFF
@@ -198,17 +196,4 @@ def command(version: str, program: str, arguments: list[str], heap: str, java_op
     """The command line of a program in `java/`, with the classes of this version."""
     options = [*java_options, f"-Xmx{heap}", "-XX:-UsePerfData", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     options += ["-Dzookeeper.extendedTypesEnabled=true"]
-    path = os.pathsep.join([str(_classes(version, program)), class_path(version)])
-    return [java(), *options, "-cp", path, program, *arguments]
-
-
-@cache
-def _classes(version: str, program: str) -> Path:
-    """A folder with a Java program compiled against a version of ZooKeeper. Compiling takes longer than many runs."""
-    source = _JAVA / f"{program}.java"
-
-    def make(target: Path) -> None:
-        compiler = [java(), "--module", "jdk.compiler/com.sun.tools.javac.Main", "-proc:none", "-nowarn"]
-        run([*compiler, "-cp", class_path(version), "-d", str(target), str(source)], f"{source} does not compile")
-
-    return cached(f"{program.lower()}-{version}-java-{major(java())}-{digest(source)}", make)
+    return [java(), *options, *program_of(program, version, class_path(version)), *arguments]

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from metadata_tool.pulsar.topics import Topic, TopicDecoder
 from support.embedded_s3 import KEYS
 from support.pulsar import Pulsar, eventually
 from support.s3 import S3Server, s3_client
+from support.tokens import ADMIN, broker_settings, token
 from support.tool import environment, succeed
 from support.zookeeper import ZooKeeper
 
@@ -77,6 +79,8 @@ class World:
     offloads: str  # the endpoint of the store that Pulsar offloads to
     broker: dict[str, str] = field(default_factory=dict)  # more settings of brokers
     bucket: str = OFFLOADS  # the one that brokers offload to
+    brokers: int = 1
+    tokens: bool = False  # whether brokers ask for one
     topics: dict[str, Messages] = field(default_factory=dict)
     generation: int = 0
     promise: dict[str, set[int]] = field(default_factory=dict)
@@ -114,22 +118,26 @@ class World:
             self.zookeeper.address,
             self.offloads,
             self.bucket,
-            {**COMPRESSIONS[self.version], **THRESHOLDS, **self.broker},
+            {**COMPRESSIONS[self.version], **THRESHOLDS, **(broker_settings() if self.tokens else {}), **self.broker},
             name,
             ledger_disks=bookies.disks if bookies else None,
             bookie_ports=bookies.bookie_ports if bookies else [],
             bookie_settings=bookie_settings,
+            brokers=self.brokers,
+            token=token(ADMIN) if self.tokens else None,
         )
         self.cluster.start()
         self.client = pulsar.Client(
             self.cluster.service_url,
             operation_timeout_seconds=60,
+            authentication=pulsar.AuthenticationToken(self.cluster.token) if self.cluster.token else None,
             logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error),
         )
 
-    def back_up(self) -> str:
+    def back_up(self, **settings: str) -> str:
         """Make a backup now. Returns its address."""
-        return succeed("backup", settings={**self.settings, "ZOOKEEPER_SERVERS": self.zookeeper.address}).strip()
+        asked = {**self.settings, "ZOOKEEPER_SERVERS": self.zookeeper.address, **settings}
+        return succeed("backup", settings=asked).strip()
 
     def lose(self, *, bookies: bool = True) -> None:
         """The disaster: kill all processes, and delete all disks, or only ZooKeeper's."""
@@ -153,13 +161,17 @@ class World:
         command = [sys.executable, "-c", textwrap.dedent(WITHOUT), rule]
         subprocess.run(command, env=environment({**self.settings, **settings}), check=True, capture_output=True)
 
-    def promised(self, point: str) -> dict[str, set[int]]:
-        """The ledgers that a backup lists as offloaded completely, by topic."""
+    def downloaded(self, point: str) -> Path:
+        """The file of a backup."""
         bucket, _, key = point.removeprefix("s3a://").partition("/")
         file = self.directory / "backup.tar.gz"
         self.s3.client().download_file(bucket, key, str(file))
+        return file
+
+    def promised(self, point: str) -> dict[str, set[int]]:
+        """The ledgers that a backup lists as offloaded completely, by topic."""
         decoder, found = TopicDecoder(Layout()), dict[str, set[int]]()
-        with opened(file) as backup:
+        with opened(self.downloaded(point)) as backup:
             for node in backup.tree().nodes:
                 topic = decoder.decode(node.path, node.data)
                 if isinstance(topic, Topic):
@@ -208,11 +220,11 @@ def say(text: str) -> None:
 def produce(world: World, topic: str, count: int, size: int = 0, **options: Any) -> None:
     """Send numbered messages of at least this size, and remember where they are."""
     messages = world.topics.setdefault(topic, Messages())
-    producer = world.client.create_producer(f"persistent://{topic}", batching_enabled=False, **options)
-    for _ in range(count):
-        content = f"{topic} {len(messages.sent)}".encode().ljust(size)
-        where = producer.send(content, partition_key=f"key-{len(messages.sent) % 7}")
-        messages.sent.append((content, (where.ledger_id(), where.entry_id())))
+    producer = world.client.create_producer(
+        f"persistent://{topic}", batching_enabled=False, block_if_queue_full=True, **options
+    )
+    numbers = range(len(messages.sent), len(messages.sent) + count)
+    messages.sent += _sent(producer, [(f"{topic} {n}".encode().ljust(size), f"key-{n % 7}") for n in numbers])
     producer.close()
 
 
@@ -222,21 +234,25 @@ def produce_batches(world: World, topic: str, count: int) -> None:
     producer = world.client.create_producer(
         f"persistent://{topic}", batching_enabled=True, batching_max_publish_delay_ms=20, batching_max_messages=10
     )
-    sent: dict[bytes, Position] = {}
+    messages.sent += _sent(producer, [(f"{topic} {number}".encode(), None) for number in range(count)])
+    producer.close()
+
+
+def _sent(producer: Any, contents: Sequence[tuple[bytes, str | None]]) -> list[tuple[bytes, Position]]:
+    """Send messages with keys, all at once. Returns where each is."""
+    sent: dict[int, Position] = {}
     done = threading.Event()
 
-    def acknowledged(content: bytes, result: pulsar.Result, where: pulsar.MessageId) -> None:
-        assert result == pulsar.Result.Ok
-        sent[content] = (where.ledger_id(), where.entry_id())
-        if len(sent) == count:
+    def acknowledged(number: int, result: pulsar.Result, where: pulsar.MessageId) -> None:
+        if result == pulsar.Result.Ok:
+            sent[number] = (where.ledger_id(), where.entry_id())
+        if len(sent) == len(contents):
             done.set()
 
-    for number in range(count):
-        content = f"{topic} {number}".encode()
-        producer.send_async(content, lambda result, where, content=content: acknowledged(content, result, where))
-    assert done.wait(60)
-    producer.close()
-    messages.sent += [(content, sent[content]) for content in (f"{topic} {n}".encode() for n in range(count))]
+    for number, (content, key) in enumerate(contents):
+        producer.send_async(content, partial(acknowledged, number), partition_key=key)
+    assert not contents or done.wait(60)
+    return [(content, sent[number]) for number, (content, _) in enumerate(contents)]
 
 
 def produce_with_schema(world: World, topic: str, count: int) -> None:
