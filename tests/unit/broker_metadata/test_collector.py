@@ -319,12 +319,13 @@ def test_token_is_in_no_record(tmp_path: Path) -> None:
 def test_requests_are_limited(tmp_path: Path) -> None:
     """No more requests are in flight than BROKER_REQUESTS says."""
     running, most = 0, 0
+    pair = threading.Barrier(2, timeout=60)
 
     def slowly(_asked: object) -> Reply:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        time.sleep(0.02)
+        pair.wait()  # for the other one
         running -= 1
         return Reply(404)
 
