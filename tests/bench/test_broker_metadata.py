@@ -64,7 +64,7 @@ def test_cost(topics: int, tmp_path: Path, request: pytest.FixtureRequest) -> No
     with cluster(tmp_path, topics) as (zookeeper, running):
         settings = Settings({"ZOOKEEPER_SERVERS": zookeeper, "BUCKET": f"file://{tmp_path}/backups"})
         job, store = settings.job(), open_store(settings.store().location, settings.store().options)
-        access = BrokerAccess(f"http://127.0.0.1:{running.web_port}")
+        access = BrokerAccess(running.web_url)
         rows, unchanged = {}, []
         for name, requests in {"first backup": 4, "later backup": 4, "later backup, 16 requests": 16}.items():
             asked = replace(job, broker=BrokerSettings(access, 600, requests, 10_000))
