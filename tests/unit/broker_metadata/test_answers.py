@@ -327,6 +327,38 @@ def test_deleted_policies() -> None:
     assert [] == policies(Event("a", LOCAL, 1, 0), Event("a", GLOBAL, 2, 0), Event("a", b"", 3, None))
 
 
+@dataclass
+class Loading:
+    """A topic that fails so many times while it is loaded, each time after its first event."""
+
+    given: Sequence[Event]
+    reason: Reason
+    failures: int
+
+    def events(self, _topic: str) -> Iterator[Event]:
+        """The events, or the failure."""
+        self.failures -= 1
+        yield self.given[0]
+        if self.failures >= 0:
+            raise NotSavedError(self.reason, "the topic is being loaded")
+        yield from self.given[1:]
+
+
+def test_topic_that_is_being_loaded() -> None:
+    """A topic that fails once is read again from its beginning, but not one that denies, or that fails again."""
+    given = [Event("a", LOCAL + b"1", 1, None), Event("a", LOCAL + b"2", 2, None)]
+    pauses: list[float] = []
+
+    def ask(reason: Reason, failures: int) -> list[PolicySchema | SavedPolicies]:
+        return topic_policies.ask(Broker(), Loading(given, reason, failures), QUESTION, NOW, pauses.append)
+
+    assert [saved(given[1])] == ask(Reason.FAILED, 1)
+    for reason, failures in ((Reason.FAILED, 2), (Reason.DENIED, 1)):
+        with pytest.raises(NotSavedError, match="is being loaded"):
+            ask(reason, failures)
+    assert 2 == len(pauses)
+
+
 def test_events_without_a_schema() -> None:
     """Events that have no schema version need no schema."""
     event = Event("a", LOCAL, 1, None)

@@ -38,3 +38,5 @@ CLIENT_TIMEOUT = 10
 """For each step of Pulsar's client, in whole seconds."""
 MAX_POLICIES = 200_000
 """Keys of policies in a namespace. Policies of a namespace with more are not saved, so that memory has a limit."""
+READ_AGAIN_AFTER = 1.0
+"""Until policies of a namespace are read once more, if that failed. Their topic may just be loaded."""

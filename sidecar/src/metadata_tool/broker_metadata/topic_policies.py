@@ -1,10 +1,11 @@
 """Asks brokers for the policies of topics: the newest event of each key in the system topic of their namespace."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from metadata_tool.broker_metadata.client import Asks
-from metadata_tool.broker_metadata.limits import MAX_POLICIES
+from metadata_tool.broker_metadata.limits import MAX_POLICIES, READ_AGAIN_AFTER
 from metadata_tool.broker_metadata.not_saved import NotSavedError, Reason
 from metadata_tool.broker_metadata.questions import CHANGE_EVENTS, PolicyQuestion
 from metadata_tool.broker_metadata.records import PolicySchema, SavedPolicies
@@ -30,7 +31,9 @@ class Reads(Protocol):
         """The events of a topic. `topic` is the path of a managed ledger."""
 
 
-def ask(broker: Asks, reads: Reads, question: PolicyQuestion, now: int) -> list[PolicySchema | SavedPolicies]:
+def ask(
+    broker: Asks, reads: Reads, question: PolicyQuestion, now: int, sleep: Callable[[float], object] = time.sleep
+) -> list[PolicySchema | SavedPolicies]:
     """The policies of a namespace's topics in the order in which they were sent, after the schemas that encode them.
 
     Raises:
@@ -39,7 +42,13 @@ def ask(broker: Asks, reads: Reads, question: PolicyQuestion, now: int) -> list[
     """
     newest: dict[tuple[str, bool], Event] = {}
     for topic in question.topics:
-        _keep_newest(newest, reads.events(topic))
+        try:
+            _keep_newest(newest, reads.events(topic))
+        except NotSavedError as error:
+            if error.reason is not Reason.FAILED:
+                raise
+            sleep(READ_AGAIN_AFTER)  # a topic that is just being loaded answers with an error
+            _keep_newest(newest, reads.events(topic))
     events = sorted(newest.values(), key=lambda event: (event.published, event.key))
     versions = sorted({event.version for event in events if event.version is not None})
     schemas = [*_schemas(broker, question.namespace, versions, now)] if versions else []
