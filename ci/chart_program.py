@@ -22,6 +22,8 @@ SECRET = (
 
 FREE = (
     "AWS_REGION",
+    "CACHE_DIR",
+    "CACHE_SIZE",
     "LOG_FORMAT",
     "LOG_LEVEL",
     "MAX_SHRINK",
