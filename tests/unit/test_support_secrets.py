@@ -22,6 +22,7 @@ GIVEN = {
 def test_each_kind_is_known(tmp_path: Path) -> None:
     """Keys, tokens, passwords, those in addresses and those in mounted files are secrets. Other values are not."""
     (tmp_path / "AWS_SECRET_ACCESS_KEY").write_text("a-mounted-key\n")
+    (tmp_path / "token").write_text("a-mounted-token\n")
     expected = {
         "the-secret-key",
         "the-session-token",
@@ -30,8 +31,10 @@ def test_each_kind_is_known(tmp_path: Path) -> None:
         "store-password",
         "in-the-address",
         "a-mounted-key",
+        "a-mounted-token",
     }
-    assert expected == secrets_of(GIVEN | {"S3_CREDENTIALS_DIR": str(tmp_path)})
+    mounted = {"S3_CREDENTIALS_DIR": str(tmp_path), "BROKER_TOKEN_FILE": str(tmp_path / "token")}
+    assert expected == secrets_of(GIVEN | mounted)
 
 
 @pytest.mark.parametrize("secret", sorted(secrets_of(GIVEN)))
