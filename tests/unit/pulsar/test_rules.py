@@ -221,14 +221,16 @@ def test_cursors_that_keep_their_position(saved: bytes, cursors: list[SavedCurso
     ("ledger", "hole", "possible"),
     [
         pytest.param(17 + MARGIN, 3, True, id="created after the capture"),
+        pytest.param(17 + MARGIN, None, True, id="without holes"),
+        pytest.param(19 + MARGIN, None, False, id="of a new ledger, without holes"),
         pytest.param(19 + MARGIN, 3, False, id="of a new ledger"),
         pytest.param(3, 19 + MARGIN, False, id="a hole in a new ledger"),
         pytest.param((1 << 63) - 1, 3, False, id="any"),
     ],
 )
-def test_positions_that_cannot_be(ledger: int, hole: int, *, possible: bool) -> None:
+def test_positions_that_cannot_be(ledger: int, hole: int | None, *, possible: bool) -> None:
     """A position in a ledger that only the new cluster can have is not used, or new messages would be skipped."""
-    holes = (Hole(Position(3, 8), Position(3, 9)), Hole(Position(3, 9), Position(hole, 5)))
+    holes = (Hole(Position(3, 8), Position(3, 9)), Hole(Position(3, 9), Position(hole, 5))) if hole else ()
     info, broker = restored_cursor(cursor(17), [SavedCursor(T_SUB, 7, Position(ledger, 4), holes)])
     assert (ledger if possible else 3) == info.markDeleteLedgerId
     assert (possible, not possible) == (broker.positions == 1, broker.impossible == 1)

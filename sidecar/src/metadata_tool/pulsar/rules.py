@@ -158,7 +158,7 @@ def _keep_position(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node 
 def _is_possible(cursor: SavedCursor, plan: RecoveryPlan) -> bool:
     """Whether a position is in ledgers of the lost cluster. At a later one, a subscription would skip new messages."""
     ends = (end for hole in cursor.holes for end in hole)
-    if max(cursor.mark_delete.ledger, *(end.ledger for end in ends)) < plan.counter.next_id:
+    if all(place.ledger < plan.counter.next_id for place in (cursor.mark_delete, *ends)):
         return True
     plan.broker.impossible += 1
     return False
