@@ -299,9 +299,27 @@ def test_held_namespaces_in_the_report_are_limited() -> None:
 )
 def test_what_brokers_must_get_back(found: RestoredFromBrokers, scope: Scope, expected: list[str]) -> None:
     """Warnings say what is to be put back, and what did not come back."""
-    usual = report(plan=replace(PLAN, scope=scope)).warnings()
-    made = report(plan=replace(PLAN, scope=scope), from_brokers=found).warnings()
+    plan = replace(PLAN, scope=scope, infinite_retention=True)
+    usual = report(plan=plan).warnings()
+    made = report(plan=plan, from_brokers=found).warnings()
     assert expected == [line for line in made if line not in usual]
+
+
+@pytest.mark.parametrize(
+    ("saved", "scope", "infinite", "expected"),
+    [
+        pytest.param({"topicPolicies": 2}, Scope.BOOKIES_LOST, False, True, id="topics have a retention"),
+        pytest.param({"topicPolicies": 2}, Scope.BOOKIES_LOST, True, False, id="all is retained"),
+        pytest.param({"schemas": 2}, Scope.BOOKIES_LOST, False, False, id="no topic has policies"),
+        pytest.param({"topicPolicies": 2}, Scope.BOOKIES_KEPT, False, False, id="policies are in the bookies"),
+    ],
+)
+def test_retention_of_topics(saved: dict[str, int], scope: Scope, infinite: bool, expected: bool) -> None:
+    """A warning tells that brokers may delete what only a topic's own retention keeps, until that is put back."""
+    plan = replace(PLAN, scope=scope, infinite_retention=infinite)
+    warnings = report(plan=plan, from_brokers=RestoredFromBrokers(saved)).warnings()
+    said = [line for line in warnings if "INFINITE_RETENTION=true (in the chart restore.infiniteRetention)" in line]
+    assert expected == bool(said)
 
 
 def test_earlier_retention() -> None:

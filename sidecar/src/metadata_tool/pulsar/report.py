@@ -211,6 +211,7 @@ class RecoveryReport:
                 "Set jute.maxbuffer of ZooKeeper, brokers and bookies to more than these sizes"
             )
         lines += self.from_brokers.warnings(self.plan.scope)
+        lines += self._retention_warnings()
         if facts.terminated_count and self.plan.scope is Scope.BOOKIES_LOST:
             more = facts.terminated_count - len(facts.terminated)
             names = ", ".join(facts.terminated) + (f" and {more} more" if more else "")
@@ -227,6 +228,19 @@ class RecoveryReport:
                 f"Raise the id counter there to {self.plan.counter.next_id} before the brokers start"
             )
         return lines
+
+    def _retention_warnings(self) -> list[str]:
+        """Whether brokers may delete data that only the policies of its topic keep, which are not there yet."""
+        topics = self.from_brokers.to_put_back.get(POLICIES, 0)
+        if not topics or self.plan.infinite_retention or self.plan.scope is Scope.BOOKIES_KEPT:
+            return []
+        warning = (
+            f"{_number(topics, 'topic')} may have a retention of {'its' if topics == 1 else 'their'} own, which is "
+            "missing until it is put back. Until then, brokers delete what every subscription has acknowledged, from "
+            "tiered storage, too. If you need that data, restore with INFINITE_RETENTION=true (in the chart "
+            "restore.infiniteRetention) before you start the brokers"
+        )
+        return [warning]
 
     def _coverage_lines(self, max_namespaces: int) -> list[str]:
         namespaces = sorted(self.coverage.namespaces.items())
