@@ -15,6 +15,7 @@ from metadata_tool.archive import opened
 from support import tool
 from support.broker_world import (
     CURSORS,
+    KEPT,
     NEWEST_FIELDS,
     PARTS,
     READER,
@@ -33,7 +34,7 @@ from support.broker_world import (
 )
 from support.processes import Process
 from support.typed_client import RefusedError, Typed, TypedClient
-from support.world import World, receive_all, say
+from support.world import World, read_all, receive_all, say
 
 AVRO = f"{TYPED}/avro"
 LARGE_LEDGERS = {"managedLedgerMaxEntriesPerLedger": "1000"}
@@ -74,10 +75,10 @@ def saved(world: World) -> Saved:
     return Saved(world, before, point, blind)
 
 
-def reborn(world: World, point: str) -> None:
+def reborn(world: World, point: str, **settings: str) -> None:
     """Lose everything, and start a new cluster from a backup."""
     world.lose()
-    world.restore(point, ALLOW_OLDER="true")
+    world.restore(point, ALLOW_OLDER="true", **settings)
     world.begin()
     say("everything except the bucket is lost, a new cluster runs")
 
@@ -186,6 +187,18 @@ def started_put_back(world: World, log: Path) -> Process:
     """A put-back that runs."""
     command = [sys.executable, "-m", "metadata_tool", "put-back"]
     return Process(command, log, tool.environment(putting_back(world)))
+
+
+def test_retention_of_a_topic(saved: Saved) -> None:
+    """With infinite retention nothing is deleted before the policies are back, and afterwards the topic's own holds."""
+    world = saved.world
+    expected = [content for content, _ in world.topics[KEPT].sent]
+    reborn(world, saved.point, INFINITE_RETENTION="true")
+    assert expected == read_all(world, KEPT)
+    assert 0 == put_back(world).exit_code
+    world.cluster.put(f"persistent/{KEPT}/unload")
+    assert expected == read_all(world, KEPT)
+    assert saved.before.policies == policies(world)
 
 
 def test_second_disaster(saved: Saved) -> None:

@@ -24,6 +24,10 @@ NEWEST_FIELDS = 3
 READER, OWNER = "reader", "owner"
 """The roles of backups, which may consume, and of put-backs, which administers the tenants."""
 
+SHORT = "lab/short"
+KEPT = f"{SHORT}/kept"
+"""A topic with a retention of its own, all of whose messages are acknowledged, in a namespace without retention."""
+
 CURSORS, PARTS = f"{OPEN}/cursors", [f"{OPEN}/parts-partition-{number}" for number in range(2)]
 MESSAGES = 6000
 """Of the topic of which every third message is acknowledged: 2,000 holes."""
@@ -35,6 +39,7 @@ POLICIES: tuple[tuple[str, str, Any], ...] = (
     (f"{OPEN}/parts", "maxConsumers", 7),
     (f"{TYPED}/avro", "maxUnackedMessagesOnConsumer", 6),
     (f"{UNTYPED}/plain", "messageTTL?messageTTL=1000000", 1000000),
+    (KEPT, "retention", {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}),
 )
 STRATEGY = (f"{TYPED}/avro", "schemaCompatibilityStrategy", "FULL")
 """It refuses versions that the topic has, if it is put back before them."""
@@ -78,11 +83,23 @@ def fill(world: World, client: TypedClient) -> None:
         offload(world, topic)
     for topic in (CURSORS, *PARTS):
         subscribe(world, topic)
+    world.client.subscribe(f"persistent://{KEPT}", "all").close()
     for topic, name, value in (*POLICIES, UNSET):
         _set_policy(world, topic, name, value)
+    _acknowledge_all(world, KEPT, 90)
     cluster.delete(f"persistent/{UNSET[0]}/{UNSET[1]}")
     topic, name, value = STRATEGY
     cluster.put(f"persistent/{topic}/{name}", value)
+
+
+def _acknowledge_all(world: World, topic: str, count: int) -> None:
+    """Send messages, acknowledge all of them, and offload them."""
+    produce(world, topic, count)
+    consumer = world.client.subscribe(f"persistent://{topic}", "all")
+    for _ in range(count):
+        consumer.acknowledge(consumer.receive(30_000))
+    consumer.close()
+    offload(world, topic)
 
 
 def _set_policy(world: World, topic: str, name: str, value: Any) -> None:
@@ -94,8 +111,8 @@ def _set_policy(world: World, topic: str, name: str, value: Any) -> None:
 
 def _create(world: World) -> None:
     cluster = world.cluster
-    for name in NAMESPACES:
-        namespace(world, name)
+    for name in (*NAMESPACES, SHORT):
+        namespace(world, name, retention=name != SHORT)
         if world.tokens:
             cluster.post(f"namespaces/{name}/permissions/{READER}", ["consume"])
             cluster.post(f"tenants/{name.partition('/')[0]}", {"adminRoles": [OWNER], "allowedClusters": ["c1"]})
