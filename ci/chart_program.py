@@ -8,6 +8,7 @@ from metadata_tool.retention import EXAMPLE, Retention
 from metadata_tool.variables import VARIABLES
 
 SECRET = (
+    "ADMIN_TOKEN",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",

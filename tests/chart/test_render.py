@@ -271,6 +271,19 @@ def test_keys_of_other_names(tool: str) -> None:
     assert "authorities" == volumes["object-store-ca"]["secret"]["secretName"]
 
 
+def test_admin_token() -> None:
+    """The token of the admin port comes from a Secret, as a file that may change. It is off by default."""
+    token = nested(f"{TOOLS}.backup.adminToken", {"secretName": "admin", "key": "word"})
+    container, volumes = of("backup", merged(BACKUP, token))
+    assert mounted(container)["/etc/admin-token"]["readOnly"]
+    expected = {"secretName": "admin", "defaultMode": 0o440, "items": [{"key": "word", "path": "token"}]}
+    assert expected == volumes["admin-token"]["secret"]
+    found = [
+        one(render(values), "ConfigMap", "snpe-pulsar-backup")["data"] for values in (merged(BACKUP, token), BACKUP)
+    ]
+    assert ["/etc/admin-token/token", None] == [data.get("ADMIN_TOKEN_FILE") for data in found]
+
+
 SCRUBS = nested(f"{TOOLS}.backup.scrub", {"interval": "86400", "listOnly": True, "requests": 16})
 OFFLOADS = nested(
     f"{TOOLS}.tieredStorage",

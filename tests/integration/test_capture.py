@@ -16,7 +16,9 @@ from metadata_tool import backup
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.settings import Settings
 from metadata_tool.store import open_store
+from metadata_tool.zookeeper.capture import Source, captured
 from metadata_tool.zookeeper.protocol import MULTI_READ
+from metadata_tool.zookeeper.session import Ensemble
 from support.comparison import differences, read_tree
 from support.relay import Meddling, relay
 from support.tool import run, succeed
@@ -74,11 +76,15 @@ def test_server_that_gives_one_session(settings: dict[str, str], tmp_path: Path)
 
 
 def test_deep_tree_comes_back(settings: dict[str, str], tmp_path: Path) -> None:
-    """A tree with a thousand levels is captured and restored."""
+    """A tree with a thousand levels is captured, which tells how far it is, and restored."""
+    walked: list[int] = []
     with standalone(NEWEST, tmp_path / "old") as server, client(server.address) as source:
         source.create("/d" * 1000, b"bottom", makepath=True)
         expected = read_tree(source)
         uri = back_up(server, settings)
+        with captured(Source(Ensemble(server.address)), tmp_path, Heartbeat(), walked=walked.append) as capture:
+            assert len(list(capture.nodes())) == walked[-1]
+    assert sorted(set(walked)) == walked
     succeed("restore", settings={**settings, "RESTORE_POINT": uri, "RESTORE_SCOPE": "bookies-kept"})
     with standalone(NEWEST, tmp_path / "new") as server, client(server.address) as restored:
         assert [] == list(differences(expected, read_tree(restored)))

@@ -7,6 +7,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from support.proxy import proxy
 from support.s3 import SECRET_KEY, Bucket
 from support.tool import Service, assert_refused, run, succeed
 from support.zookeeper import SUPERUSER, ZooKeeper, client, standalone
+
+TOKEN = "zq7secret-zq7secret"
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +88,39 @@ def test_admin_port_answers_by_the_contract(service: Service, bucket: Bucket, se
     assert bucket.server.client().head_object(Bucket=bucket.name, Key=f"team/prod/{latest['name']}")[
         "ContentLength"
     ] == int(latest["size"])
+
+
+def test_backup_on_demand(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
+    """A backup starts when it is asked for with the token, and the status tells what came of it."""
+    token = tmp_path / "token"
+    token.write_text(f"{TOKEN}\n")
+    more = {"BACKUP_INTERVAL": "3600", "ADMIN_TOKEN_FILE": str(token)}
+    service = Service({**settings, **more}, tmp_path / "log")
+    try:
+        service.wait_for("backup_count", 1)
+        assert [401, 401, 202] == [post(service, given) for given in ("", "wrong", TOKEN)]
+        service.wait_for("backup_count", 2)
+        service.process.wait_until(lambda: service.json("/backup/status")["state"] == "waiting")
+        status = service.json("/backup/status")
+        assert [None, "sound"] == [status["phase"], status["last"]["outcome"]]
+        assert service.json("/backup/latest")["uri"] == status["last"]["backup"]
+        assert 2 == len(bucket.objects())
+    finally:
+        assert 0 == service.process.stop()
+    assert "a backup was requested by 127.0.0.1" in service.process.output()
+    assert TOKEN not in service.process.output()
+
+
+def post(service: Service, token: str) -> int:
+    """The status of a request for a backup."""
+    request = urllib.request.Request(
+        f"{service.url}/backup", method="POST", headers={"Authorization": f"Bearer {token}"}
+    )
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_restore_point_is_taken_as_the_admin_port_gives_it(

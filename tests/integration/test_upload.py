@@ -12,7 +12,7 @@ from metadata_tool.backup import BackupJob
 from metadata_tool.errors import StoreFailed, UploadUnverified
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.store import parse_location
-from metadata_tool.store.base import StoreOptions
+from metadata_tool.store.base import StoreOptions, ignored
 from metadata_tool.store.directory import DirectoryStore
 from metadata_tool.store.s3 import S3Store
 from metadata_tool.zookeeper.capture import Source
@@ -44,10 +44,18 @@ def a_file(directory: Path, size: int) -> Path:
 class DamagedSpool(DirectoryStore):
     """A store that gets a file which a failing disk has altered since it was verified."""
 
-    def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
+    def save(
+        self,
+        source: Path,
+        digest: bytes,
+        name: str,
+        heartbeat: Callable[[], None],
+        *,
+        sent: Callable[[int], None] = ignored,
+    ) -> None:
         """See `Store.save`."""
         damage(source, source.stat().st_size // 2)
-        super().save(source, digest, name, heartbeat)
+        super().save(source, digest, name, heartbeat, sent=sent)
 
 
 def test_backup_is_uploaded_as_it_was_packed(tmp_path: Path) -> None:

@@ -115,6 +115,14 @@ class StoreContract:
         damage(file, 50)
         assert {NAME: content_of(100)} == subject.contents()
 
+    def test_save_tells_what_was_sent(self, subject: Subject, tmp_path: Path) -> None:
+        """A save of several parts tells how many bytes were sent so far, and all of them at the end."""
+        size, sent = subject.sizes[-1], list[int]()
+        file = file_of(tmp_path, size)
+        subject.store().save(file, sha256(file), NAME, never, sent=sent.append)
+        assert [size, True] == [sent[-1], len(set(sent)) > 1]
+        assert 0 < min(sent)
+
     def test_save_is_whole_or_absent(self, subject: Subject, tmp_path: Path) -> None:
         """While a save runs, a listing has the whole file or none."""
         subject.slow_down()

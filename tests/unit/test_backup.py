@@ -21,6 +21,7 @@ from metadata_tool.errors import (
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.store import parse_location
+from metadata_tool.store.base import ignored
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.acls import AclTable
 from metadata_tool.zookeeper.capture import Source
@@ -38,8 +39,17 @@ class MemoryStore:
     error: ToolError | None = None
     location: Location = field(default_factory=lambda: parse_location("s3a://bucket"))
 
-    def save(self, source: Path, _digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
+    def save(
+        self,
+        source: Path,
+        _digest: bytes,
+        name: str,
+        heartbeat: Callable[[], None],
+        *,
+        sent: Callable[[int], None] = ignored,
+    ) -> None:
         """See `Store.save`."""
+        sent(source.stat().st_size)
         heartbeat()
         if name in self.files:
             raise StoreFailed(f"{name} exists already")

@@ -13,7 +13,7 @@ from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.reconciled_point import TieredStorage, make_point
 from metadata_tool.restore_job import RestoreJob
-from metadata_tool.store.base import already_there
+from metadata_tool.store.base import already_there, ignored
 from metadata_tool.store.directory import DirectoryStore
 from metadata_tool.zookeeper.datadir import DataDir
 from support.backups import make_backup
@@ -25,10 +25,18 @@ class Raced(DirectoryStore):
 
     appears = True
 
-    def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
+    def save(
+        self,
+        source: Path,
+        digest: bytes,
+        name: str,
+        heartbeat: Callable[[], None],
+        *,
+        sent: Callable[[int], None] = ignored,
+    ) -> None:
         """See `Store.save`."""
         if self.appears:
-            super().save(source, digest, name, heartbeat)
+            super().save(source, digest, name, heartbeat, sent=sent)
         raise already_there(self.location, name)
 
 

@@ -1,11 +1,13 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
+from metadata_tool.agenda import Requested
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import StoreUnreachable, ToolError, ZooKeeperUnreachable
@@ -275,6 +277,78 @@ def test_one_backup_at_a_time(metrics: Metrics) -> None:
     with running(backups, metrics, 0.01):
         assert backups.wait_for(4)
     assert 0 == overlaps
+
+
+def test_backup_on_demand(metrics: Metrics) -> None:
+    """A requested backup starts at once, and the next one is due an interval after it."""
+    backups = Backups(succeed)
+    with running(backups, metrics, NEVER) as service:
+        assert backups.wait_for(1)
+        assert eventually(lambda: not service.running)
+        due = service.next_due or 0
+        assert Requested.ACCEPTED == service.request_backup()
+        assert backups.wait_for(1)
+        assert eventually(lambda: not service.running)
+        assert ["sound", "sound"] == [run.outcome for run in service.runs]
+        assert eventually(lambda: (service.next_due or 0) > due)
+        assert not backups.begins_within(10 * SOON)
+
+
+def test_requests_that_come_together(metrics: Metrics) -> None:
+    """Of many requests at once one is accepted, none while a backup runs, and none after a stop."""
+    go = threading.Semaphore(1)
+
+    def wait_for_go(_: Heartbeat) -> BackupResult:
+        go.acquire(timeout=PATIENCE)
+        return report()
+
+    backups = Backups(wait_for_go)
+    with running(backups, metrics, NEVER) as service:
+        assert backups.wait_for(1)
+        assert eventually(lambda: not service.running)
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(lambda _: service.request_backup(), range(8)))
+        assert [1, 7] == [found.count(outcome) for outcome in (Requested.ACCEPTED, Requested.ALREADY)]
+        assert backups.wait_for(1)
+        assert Requested.ALREADY == service.request_backup()
+        go.release()
+        assert eventually(lambda: service.request_backup() is Requested.ACCEPTED)
+        assert backups.wait_for(1)
+        go.release()
+        service.begin_stop()
+        assert Requested.STOPPING == service.request_backup()
+        assert service.stop(PATIENCE)
+    assert (3, 0) == counts(metrics)
+
+
+def test_request_after_a_failure(metrics: Metrics) -> None:
+    """After a failed backup one can be requested, and until then the failure is the last run."""
+    backups = Backups(failing(StoreUnreachable("no answer", "Check it")), succeed)
+    with running(backups, metrics, NEVER) as service:
+        assert eventually(lambda: service.runs.last is not None and not service.running)
+        assert ["no answer. Check it."] == [run.error for run in service.runs]
+        assert Requested.ACCEPTED == service.request_backup()
+        assert eventually(lambda: [run.outcome for run in service.runs] == ["failed", "sound"])
+
+
+def test_request_while_old_backups_are_deleted(metrics: Metrics) -> None:
+    """A request is accepted while what follows a backup still runs, and its backup starts after that."""
+    done, backups = threading.Event(), Backups(succeed)
+
+    def wait(*_: object) -> None:
+        done.wait(PATIENCE)
+
+    service = Service(backups, nothing, NEVER, metrics, afterwards=wait)
+    service.start()
+    try:
+        assert backups.wait_for(1)
+        assert eventually(lambda: service.request_backup() is Requested.ACCEPTED)
+        assert not backups.begins_within(SOON)
+        done.set()
+        assert backups.wait_for(1)
+    finally:
+        done.set()
+        assert service.stop(PATIENCE)
 
 
 def test_service_is_alive_while_it_runs(metrics: Metrics) -> None:

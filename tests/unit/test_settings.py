@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from metadata_tool.admin_token import AdminToken
 from metadata_tool.backup import BackupJob
 from metadata_tool.broker_metadata.access import BrokerAccess, BrokerSettings
 from metadata_tool.catalog import BackupName, RestorePoint, Series
@@ -244,6 +245,33 @@ def test_all_given() -> None:
         port=80,
     )
     assert expected == Settings(environment).serve()
+
+
+ADMIN_TOKEN = f"{SECRET}-{SECRET}"
+
+
+def test_admin_token() -> None:
+    """The token of the admin port is given as it is, or in a file. Without one there is none."""
+    assert AdminToken() == Settings(SERVE).serve().token
+    assert AdminToken(ADMIN_TOKEN) == Settings(SERVE | {"ADMIN_TOKEN": ADMIN_TOKEN}).serve().token
+    in_file = Settings(SERVE | {"ADMIN_TOKEN_FILE": "/etc/admin/token"}).serve().token
+    assert AdminToken(file=Path("/etc/admin/token")) == in_file
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"ADMIN_TOKEN": SECRET}, "shorter than 16 characters. Set it to a random word"),
+        ({"ADMIN_TOKEN": f"{ADMIN_TOKEN} x"}, "not one word of printable characters. Set it"),
+        ({"ADMIN_TOKEN": ADMIN_TOKEN, "ADMIN_TOKEN_FILE": "/etc/admin/token"}, "are both set. Set one of them"),
+    ],
+)
+def test_wrong_admin_token(given: dict[str, str], named: str) -> None:
+    """A token that could be guessed, or two of them, are refused, and shown nowhere."""
+    with refused("ADMIN_TOKEN") as caught:
+        Settings(SERVE | given).serve()
+    assert named in str(caught.value)
+    assert SECRET not in said(caught.value)
 
 
 BUCKET_DEMANDS = {

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from flask.testing import FlaskClient
 
+from metadata_tool.agenda import Requested
 from metadata_tool.backup import BackupResult
 from metadata_tool.broker_metadata.collection import BrokerMetadata
 from metadata_tool.broker_metadata.not_saved import Reason
@@ -14,8 +15,10 @@ from metadata_tool.catalog import Backup, BackupName
 from metadata_tool.drill.records import Record, Records
 from metadata_tool.errors import BucketDenied, StoreUnreachable, ToolError
 from metadata_tool.metrics import Metrics
+from metadata_tool.progress import Progress
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
 from metadata_tool.pulsar.migration import Migration
+from metadata_tool.runs import Runs
 from metadata_tool.scrubber import ScrubReport
 from metadata_tool.tiered_storage.claims import Claim
 from metadata_tool.tiered_storage.scrub_result import ScrubResult, State
@@ -27,7 +30,7 @@ OLDER = Backup(BackupName("pulsar-backup", 1_623_721_000_000), "s3a://b/pulsar-b
 SUSPECT = Backup(
     BackupName("pulsar-backup-suspect", 1_623_721_100_000), "s3a://b/pulsar-backup-suspect-1623721100000.tar.gz", 5
 )
-ENDPOINTS = ["/backup/latest", "/backup/list", "/metrics", "/healthz", "/readyz"]
+ENDPOINTS = ["/backup/latest", "/backup/list", "/backup/status", "/metrics", "/healthz", "/readyz"]
 
 
 @dataclass
@@ -43,12 +46,20 @@ class World:
     last_suspect: BackupResult | None = None
     last_failure: str = ""
     bucket_changes: int = 0
+    progress: Progress = field(default_factory=Progress)
+    runs: Runs = field(default_factory=Runs)
+    running: bool = False
+    next_due: float | None = None
 
     def existing(self) -> list[Backup]:
         """The backups, newest first."""
         if self.error:
             raise self.error
         return self.found
+
+    def request_backup(self) -> Requested:
+        """Nobody asks."""
+        raise AssertionError
 
 
 @pytest.fixture
@@ -235,7 +246,7 @@ def test_failed_backup_is_not_ready(client: FlaskClient, world: World) -> None:
     world.last_failure = "the object store refused the credentials. Check them."
     expected = "the last backup failed: the object store refused the credentials. Check them."
     assert (503, expected) == refusal(client, "/readyz")
-    assert [200, 200, 200, 200] == [client.get(path).status_code for path in ENDPOINTS if path != "/readyz"]
+    assert [200] * 5 == [client.get(path).status_code for path in ENDPOINTS if path != "/readyz"]
     world.last_failure = ""
     assert 200 == client.get("/readyz").status_code
 
@@ -248,7 +259,7 @@ def test_metrics_are_prometheus(client: FlaskClient, world: World) -> None:
     assert "backup_count 1" in response.text.splitlines()
 
 
-@pytest.mark.parametrize("path", ["/", "/backup", "/backup/", "/backup/latest/", "/backup/list/1", "/metric", "/%00"])
+@pytest.mark.parametrize("path", ["/", "/backup/", "/backup/latest/", "/backup/list/1", "/metric", "/%00"])
 def test_unknown_path(path: str, client: FlaskClient) -> None:
     """An unknown path is a 404 in JSON."""
     assert (404, "not found") == refusal(client, path)
@@ -257,7 +268,7 @@ def test_unknown_path(path: str, client: FlaskClient) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 @pytest.mark.parametrize("path", ENDPOINTS)
 def test_wrong_method(path: str, method: str, client: FlaskClient) -> None:
-    """The admin port is read only: any other method is a 405 in JSON."""
+    """These endpoints are read only: any other method is a 405 in JSON."""
     assert (405, "method not allowed") == refusal(client, path, method)
 
 

@@ -254,6 +254,7 @@
     "example": "hours=48,daily=14,weekly=8,monthly=12"
   },
   "secret": [
+    "ADMIN_TOKEN",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -265,6 +266,7 @@
     "ZOOKEEPER_TLS_KEY_PASSWORD"
   ],
   "set_by_chart": [
+    "ADMIN_TOKEN_FILE",
     "ALLOW_OLDER",
     "ALLOW_PARTIAL",
     "BACKUP_INTERVAL",

@@ -23,6 +23,7 @@ from metadata_tool.identity import Identity
 from metadata_tool.lifecycle import Heartbeat, interruptible
 from metadata_tool.limits import COVERED_NAMESPACES
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
+from metadata_tool.progress import Progress
 from metadata_tool.pulsar.completeness import Completeness, Finding
 from metadata_tool.pulsar.coverage import Coverage
 from metadata_tool.pulsar.migration import Migration
@@ -70,6 +71,16 @@ class Seconds(NamedTuple):
         """Seconds of all phases together."""
         return self.prepare + self.compression + self.upload + self.broker
 
+    @property
+    def by_phase(self) -> dict[str, float]:
+        """The same by the names of the phases."""
+        return {
+            "capture": self.prepare,
+            "broker": self.broker,
+            "compress": self.compression,
+            "upload": self.upload,
+        }
+
 
 @dataclass(frozen=True)
 class BackupResult:
@@ -109,7 +120,8 @@ Capturing = Callable[[Source, Path, Heartbeat, AclCache | None], AbstractContext
 class _Phases:
     """Times the phases of a backup, and logs each when it ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
         self._begin = time.monotonic()
         self._seconds: dict[str, float] = {}
 
@@ -138,6 +150,7 @@ def run(
     offer: Callable[[Path], None] | None = None,
     history: History | None = None,
     kept: Path | None = None,
+    progress: Progress | None = None,
 ) -> BackupResult:
     """Make one backup now. A backup that may not continue the one before it gets the name of a suspect one.
 
@@ -145,18 +158,20 @@ def run(
     brokers gave out for it. They make this one faster.
 
     `offer` is called with the file of a sound backup once it is in the bucket. It may move the file, which is deleted
-    otherwise.
+    otherwise. `progress` learns which phase runs, and how far it is.
 
     Raises:
         ToolError: the backup failed, and the bucket holds nothing of it. The type says why.
     """
-    history = history or History()
+    history, progress = history or History(), progress or Progress()
+    progress.begin("capture")
     series = Series(store.location, job.prefix)
     # First, so that a wrong bucket is reported before a long capture.
     before, earlier, newest = interruptible(partial(_known, store, job.prefix, history), heartbeat)
     name = _new_name(job.prefix, before, newest)
+    progress.expect(earlier[1].nodes if earlier else 0)
     with _giving_up_without_room(known), workspace(job.spool_dir) as workdir:
-        phases = _Phases()
+        phases = _Phases(progress)
         loading, capturing = LoadCheck(job.jute_maxbuffer), capture(job.source, workdir, heartbeat, known)
         asking = _questions(job, workdir)
         captured_manifest, snapshot_path, found = _prepare(job, name, workdir, capturing, loading, asking)
@@ -168,6 +183,7 @@ def run(
         phases.end("capture", f"captured {nodes} znodes at zxid {zxid}", uri, znodes=nodes, zxid=zxid, bytes=plain)
         broker = None
         if job.broker and asking:
+            progress.begin("broker")
             broker = _ask_brokers(job.broker, asking, workdir, kept, found.coverage, heartbeat)
             phases.end("broker", f"saved from brokers: {broker.in_words()}", uri)
             covered = found.coverage.to_json(COVERED_NAMESPACES)
@@ -333,12 +349,14 @@ def _pack_and_upload(  # noqa: PLR0917  # what the last two phases need
 ) -> int:
     """Make the file of a backup, verify it, and upload it under its name. Returns its size before the compression."""
     uri = store.location.uri(packed.name)
+    phases.progress.begin("compress")
     size_non_compressed, sha256 = archive.pack(packed, manifest, files.snapshot, heartbeat, files.broker)
     files.snapshot.unlink()
     archive.verify_new(packed, "the captured tree", heartbeat)
     size = packed.stat().st_size
     phases.end("compress", f"compressed {manifest.snapshot.size} bytes to {size}", uri, bytes=size)
-    store.save(packed, sha256, packed.name, heartbeat)
+    phases.progress.begin("upload", size)
+    store.save(packed, sha256, packed.name, heartbeat, sent=phases.progress.at)
     phases.end("upload", f"uploaded {size} bytes", uri, bytes=size)
     return size_non_compressed
 

@@ -38,6 +38,12 @@ REQUEST_WITHIN = 20.0
 """For the head of a request, since the connection was opened or the last answer was read."""
 REQUEST_HEAD = 32 << 10
 """Bytes of the head of a request."""
+REQUEST_BODY = 4 << 10
+"""Bytes of a body that is waited for, and then dropped. A request with a larger one is answered before it comes."""
+SHORTEST_TOKEN = 16
+"""Characters of ADMIN_TOKEN. A shorter one could be guessed, because nothing limits how often a client may try."""
+RUNS = 200
+"""Backups of this process whose durations and errors are remembered."""
 ANSWER_WITHIN = 60.0
 """For a client to read an answer, also through a slow `kubectl port-forward`."""
 CLOSE_WITHIN = 2.0

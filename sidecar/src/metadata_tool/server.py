@@ -24,6 +24,7 @@ from metadata_tool.history import History
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.metrics import Metrics
 from metadata_tool.ports import listen
+from metadata_tool.progress import Progress
 from metadata_tool.prune_plan import Planner
 from metadata_tool.pruner import Pruner
 from metadata_tool.pruning import Pruning
@@ -36,6 +37,7 @@ from metadata_tool.store import Store, open_store
 from metadata_tool.web import create_app
 from metadata_tool.workspace import scratch, workspace
 from metadata_tool.zookeeper.acl_cache import AclCache
+from metadata_tool.zookeeper.capture import captured
 
 log = logging.getLogger(__name__)
 
@@ -118,12 +120,29 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._scrubber = self._make_scrubber(metrics)
         offer = self._scrubber.offer if self._scrubber else None
         kept = self._kept.enter_context(scratch(settings.job.spool_dir)) if settings.job.broker else None
-        back_up = partial(backup.run, settings.job, self._store, known=known, history=history, offer=offer, kept=kept)
+        progress = Progress()
+        back_up = partial(
+            backup.run,
+            settings.job,
+            self._store,
+            known=known,
+            capture=partial(captured, walked=progress.at),
+            history=history,
+            offer=offer,
+            kept=kept,
+            progress=progress,
+        )
         drills = DrillWatch(RecordReader(self._store, settings.job.prefix).newest, metrics)
         self._service = Service(
-            back_up, existing, settings.interval, metrics, afterwards=self._pruning(metrics), look_around=drills
+            back_up,
+            existing,
+            settings.interval,
+            metrics,
+            look_around=drills,
+            afterwards=self._pruning(metrics),
+            progress=progress,
         )
-        return create_app(existing, metrics, self._service, self._scrubber, drills)
+        return create_app(existing, metrics, self._service, self._scrubber, drills, token=settings.token)
 
     def _pruning(self, metrics: Metrics) -> Callable[[BackupResult, Heartbeat], None] | None:
         """What deletes old backups after each new one. None if no retention is set."""

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable
 
 from metadata_tool import limits, root_cause
+from metadata_tool.agenda import Agenda, Requested
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import FAULT, Stopped, ToolError
 from metadata_tool.lifecycle import Heartbeat, interruptible
 from metadata_tool.logs import error_fields
 from metadata_tool.metrics import Metrics
+from metadata_tool.progress import Progress
+from metadata_tool.runs import Run, Runs
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +35,12 @@ class Service:
         soon_again: float = limits.EARLY_INTERVAL,
         stalled_after: float = limits.STALLED_AFTER,
         afterwards: Callable[[BackupResult, Heartbeat], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Nothing runs yet. `interval` is in seconds, from the start of a backup to the start of the next.
 
-        `look_around` is called at the start and after each backup. It must not raise.
+        `look_around` is called at the start and after each backup. It must not raise. Backups note in `progress` how
+        far they are.
         """
         self._back_up = back_up
         self._existing = existing
@@ -46,6 +51,11 @@ class Service:
         self._stalled_after = stalled_after
         self._afterwards = afterwards
         self._heartbeat = Heartbeat()
+        self._agenda = Agenda(self._heartbeat)
+        self.progress = progress or Progress()
+        """How far the running backup is."""
+        self.runs = Runs()
+        """The backups of this process."""
         self.last_report: BackupResult | None = None
         """The last sound backup since the service started."""
         self.last_suspect: BackupResult | None = None
@@ -63,12 +73,28 @@ class Service:
     def begin_stop(self) -> None:
         """Ask a running backup to end at its next step. Signal handlers may call this."""
         self._heartbeat.stop()
+        self._agenda.wake()
 
     def stop(self, patience: float) -> bool:
         """Do the same, and wait. Returns whether the loop ended within `patience` seconds."""
         self.begin_stop()
         self._thread.join(patience)
         return not self._thread.is_alive()
+
+    def request_backup(self) -> Requested:
+        """Ask for a backup now. Any thread may call this."""
+        return self._agenda.request()
+
+    @property
+    def running(self) -> bool:
+        """Whether a backup runs, or was requested."""
+        return self._agenda.taken
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next backup is due, in epoch seconds. None before the first one has begun."""
+        due = self._agenda.due
+        return due if due is None or self.progress.status() is None else due + self._interval
 
     @property
     def alive(self) -> bool:
@@ -83,7 +109,6 @@ class Service:
     def _run(self) -> None:
         self._look()
         self._look_around(self._heartbeat)
-        due = time.monotonic()
         early = limits.EARLY_BACKUPS
         while not self._heartbeat.stopping:
             self._once()
@@ -93,8 +118,7 @@ class Service:
                 early, pause = early - 1, min(self._interval, self._soon_again)
             elif self.last_report:
                 early = 0
-            due = max(due + pause, time.monotonic())
-            if self._heartbeat.sleep(due - time.monotonic()):
+            if not self._agenda.wait(pause):
                 break
         log.info("the backup loop has ended")
 
@@ -114,33 +138,53 @@ class Service:
         self._metrics.existing(found)
 
     def _once(self) -> None:
+        self._agenda.begin()
+        try:
+            report = self._attempt()
+        finally:
+            self.bucket_changes += 1  # what follows may take long
+            self._agenda.end()
+        if report and self._afterwards:
+            try:
+                self._afterwards(report, self._heartbeat)
+            finally:
+                self.bucket_changes += 1
+
+    def _attempt(self) -> BackupResult | None:
+        """A backup, or None if it failed or was stopped."""
+        began, seconds = time.monotonic(), None
         try:
             report = self._back_up(self._heartbeat)
+            seconds = report.seconds.by_phase
         except Stopped:
             log.info("the running backup was stopped, and nothing of it is in the bucket", extra=_PHASE)
         except ToolError as caught:
             error = root_cause.explained(caught)
-            self._failed(str(error))
+            self._failed(str(error), time.monotonic() - began)
             log.error("backup failed: %s", self._with_next(error), extra={**_PHASE, **error_fields(error)})
         except Exception as fault:
-            self._failed(FAULT)
+            self._failed(FAULT, time.monotonic() - began)
             log.exception("backup failed because of %s", FAULT, extra={**_PHASE, **error_fields(fault)})
         else:
-            if report.doubts:
-                self.last_suspect = report
-            else:
-                self.last_report, self.last_suspect = report, None
-            self.last_failure = ""
-            self._metrics.succeeded(report)
-            self.bucket_changes += 1  # what follows may take long
-            if self._afterwards:
-                self._afterwards(report, self._heartbeat)
+            self._succeeded(report)
+            return report
         finally:
-            self.bucket_changes += 1
+            self.progress.end(seconds)
+        return None
+
+    def _succeeded(self, report: BackupResult) -> None:
+        if report.doubts:
+            self.last_suspect = report
+        else:
+            self.last_report, self.last_suspect = report, None
+        self.last_failure = ""
+        self.runs.add(Run(report.backup.name.timestamp, report.seconds.total, report.backup))
+        self._metrics.succeeded(report)
 
     def _with_next(self, error: ToolError) -> str:
         return f"{str(error).removesuffix('.')}. The next backup starts within {self._interval:g} s"
 
-    def _failed(self, why: str) -> None:
+    def _failed(self, why: str, seconds: float) -> None:
         self.last_failure = why
+        self.runs.add(Run(int((time.time() - seconds) * 1000), seconds, error=why))
         self._metrics.failed()

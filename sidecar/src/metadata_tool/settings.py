@@ -5,10 +5,11 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metadata_tool import variables as var
+from metadata_tool.admin_token import AdminToken, wrong
 from metadata_tool.backup import BackupJob
 from metadata_tool.broker_metadata.access import BrokerAccess, BrokerSettings, is_token
 from metadata_tool.catalog import LATEST, PREFIX, SUSPECT, RestorePoint, Series
@@ -117,6 +118,8 @@ class ServeSettings:
     scrub: ScrubSettings | None = None
     retention: Retention | None = None
     """Which backups are kept. None: all of them."""
+    token: AdminToken = field(default_factory=AdminToken)
+    """What requests to the admin port need that change anything."""
 
 
 class Settings:
@@ -223,7 +226,20 @@ class Settings:
             port=self._read.number(var.WEB_SERVER_PORT),
             scrub=self._scrub(),
             retention=self.retention() if self._read.text(var.RETENTION) else None,
+            token=self._admin_token(),
         )
+
+    def _admin_token(self) -> AdminToken:
+        token, file = self._read.text(var.ADMIN_TOKEN), self._read.path(var.ADMIN_TOKEN_FILE)
+        if token and file:
+            raise SettingError("ADMIN_TOKEN and ADMIN_TOKEN_FILE are both set", "Set one of them")
+        if token and (why := wrong(token)):
+            raise SettingError(
+                f"ADMIN_TOKEN {why}",
+                "Set it to a random word, such as the output of `openssl rand -hex 24`. Its value is secret and not "
+                "shown here",
+            )
+        return AdminToken(token, file)
 
     def _scrub(self) -> ScrubSettings | None:
         """The scrubs of the service. Their settings are checked even if they are off."""

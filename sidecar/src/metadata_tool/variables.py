@@ -253,6 +253,13 @@ WEB_SERVER_PORT = _number(
     low=1,  # Container runtimes may let every user bind low ports (net.ipv4.ip_unprivileged_port_start).
     high=65535,
 )
+ADMIN_TOKEN = Variable(
+    "ADMIN_TOKEN",
+    ("serve",),
+    "A secret of at least 16 characters, which `POST /backup` on the admin port needs as `Authorization: Bearer …`. "
+    "Unset: nobody may start a backup there",
+)
+ADMIN_TOKEN_FILE = _path("ADMIN_TOKEN_FILE", ("serve",), "A file with this secret, which is read at every use")
 MAX_SHRINK = Variable(
     "MAX_SHRINK",
     _BACKUP,

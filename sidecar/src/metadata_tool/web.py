@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
 
-from metadata_tool import limits
+from metadata_tool import limits, on_demand
+from metadata_tool.admin_token import AdminToken
 from metadata_tool.backup import BackupResult
 from metadata_tool.broker_metadata.broker_file import KINDS
 from metadata_tool.broker_metadata.collection import BrokerMetadata
@@ -20,7 +21,7 @@ from metadata_tool.scrubber import ScrubReport
 from metadata_tool.tiered_storage.scrub_result import ScrubResult
 
 
-class Loop(Protocol):
+class Loop(on_demand.Backups, Protocol):
     """What the admin port needs from the service."""
 
     @property
@@ -83,8 +84,13 @@ def create_app(
     loop: Loop,
     scrubs: Scrubs | None = None,
     drills: Drills | None = None,
+    *,
+    token: AdminToken | None = None,
 ) -> Flask:
-    """The Flask app. `existing` lists the backups, newest first. `scrubs` and `drills` are None if they are off."""
+    """The Flask app. `existing` lists the backups, newest first. `scrubs` and `drills` are None if they are off.
+
+    `token` is what requests need that change anything.
+    """
     listed = SharedListing(existing, lambda: loop.bucket_changes)
     app = Flask(__name__)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
@@ -118,6 +124,7 @@ def create_app(
     def exposition() -> Response:
         return Response(metrics.exposition(), content_type=CONTENT_TYPE)
 
+    on_demand.answer_on_demand(app, loop, token or AdminToken())
     _answer_health(app, loop)
     _answer_errors(app)
     return app

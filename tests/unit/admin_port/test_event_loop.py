@@ -33,6 +33,7 @@ SENT = [
     b"GET /large HTTP/1.1\r\n\r\n",
     b"GET /slow HTTP/1.1\r\n\r\n",
     b"GET /a HTTP/1.1\r\nContent-Length: 5\r\n\r\n",
+    b"POST /a HTTP/1.1\r\nContent-Length: 5000\r\n\r\n",
     b"POST /a HT",
     b"Host: h\r\n",
     b"GET ",
@@ -186,6 +187,27 @@ def test_body_does_not_destroy_the_answer() -> None:
         assert (200, b"/a") == client.answer()
         client.socket.sendall(b"x" * 9_000_000)
         assert b"" == client.rest()
+
+
+def test_small_body_keeps_the_connection() -> None:
+    """A request with a small body is answered once that is complete, and the next request follows."""
+    with running() as server:
+        client = server.client(b"POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhel")
+        assert (200, b"/health") == server.ask()
+        client.socket.sendall(b"lo" + HEALTH)
+        assert [b"/a", b"/health"] == [client.answer()[1] for _ in range(2)]
+
+
+def test_slow_body() -> None:
+    """A client whose small body does not come in time gets an error, and the app does not see the request."""
+    with running(request_within=0.2) as server:
+        client = server.client(b"POST /slow HTTP/1.1\r\nContent-Length: 4000\r\n\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                client.socket.sendall(b"x")
+                threading.Event().wait(0.01)
+        assert 408 == client.answer()[0]
+        assert not server.app.slow.acquire(blocking=False)
 
 
 def test_bad_request_is_refused() -> None:

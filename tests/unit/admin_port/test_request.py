@@ -117,18 +117,29 @@ def test_refusals(data: bytes, status: HTTPStatus) -> None:
     assert status == refused(data)
 
 
+@given(heads(), st.integers(1, limits.REQUEST_BODY), anything)
+def test_small_body_is_dropped(head: tuple[str, bytes], size: int, after: bytes) -> None:
+    """A request with a small body is complete with it, and what follows is the next request."""
+    path, data = head
+    data = data[:-2] + b"Content-Length: %d\r\n\r\n" % size + b"x" * size
+    assert first_request(data[:-1]) is None
+    found = received(data + after)
+    assert (path, after, False) == (found.path, found.rest, found.has_unread_body)
+
+
 @pytest.mark.parametrize(
-    ("header", "has_body"),
+    ("header", "unread"),
     [
         (b"X: x", False),
         (b"Content-Length: 0", False),
-        (b"Content-Length: 1", True),
+        (b"Content-Length: %d" % (limits.REQUEST_BODY + 1), True),
+        (b"Content-Length: 1\r\nExpect: 100-continue", True),
         (b"Transfer-Encoding: chunked", True),
     ],
 )
-def test_body_is_known(header: bytes, has_body: bool) -> None:
-    """The head says whether a body follows."""
-    assert has_body == received(b"POST / HTTP/1.1\r\n" + header + b"\r\n\r\n").has_body
+def test_large_body_is_not_waited_for(header: bytes, unread: bool) -> None:
+    """A request is complete without a body that is large, of unknown size, or not sent before it is asked for."""
+    assert unread == received(b"POST / HTTP/1.1\r\n" + header + b"\r\n\r\n").has_unread_body
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ ZOOKEEPER_TLS_KEY: /etc/zookeeper-tls/tls.key
 ZOOKEEPER_TLS_CHECK_HOSTNAME: {{ .checkHostname | quote }}
 {{- end }}
 {{- end }}
+{{- with include "pulsar.backup.adminToken.file" . }}
+ADMIN_TOKEN_FILE: {{ . }}
+{{- end }}
 {{- with $backup.retention }}
 RETENTION: {{ . | quote }}
 {{- end }}

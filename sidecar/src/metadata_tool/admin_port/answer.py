@@ -30,13 +30,13 @@ class Answer:
 def answer(app: WSGIApplication, received: Received, peer: tuple[Any, ...], *, last: bool = False) -> Answer:
     """The app's answer to a request.
 
-    It closes the connection if it is the `last` one, if the client asks for that, or if the request has a body, which
+    It closes the connection if it is the `last` one, if the client asks for that, or if the request has a body that
     nobody reads.
     """
     started = time.monotonic()
     request, sent = received.request, _Collected()
     response = Response(request, sent, CONFIGURATION)
-    if last or received.has_body:
+    if last or received.has_unread_body:
         response.force_close()
     try:
         _write(app(_environ(request, peer), response.start_response), response)

@@ -39,28 +39,23 @@ class Refused:
 
 @dataclass(frozen=True)
 class Received:
-    """A request whose head has arrived."""
+    """A request whose head has arrived, and its body if that is small. Nobody needs a body, so it is dropped."""
 
     request: Any
     """gunicorn's Request."""
     rest: bytes
-    """What has arrived after the head."""
+    """What has arrived after it."""
+    has_unread_body: bool = False
+    """Whether a body may follow that nobody reads, so that it is unknown where the next request starts."""
 
     @property
     def path(self) -> str:
         """The path that is asked for, without the query."""
         return str(self.request.path)
 
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows. Nothing reads it, so where the next request starts is unknown."""
-        lengths = [value for name, value in self.request.headers if name == "CONTENT-LENGTH"]
-        coded = any(name == "TRANSFER-ENCODING" for name, _ in self.request.headers)
-        return coded or any(int(length) for length in lengths)
-
 
 def first_request(received: bytes, peer: Any = ("", 0)) -> Received | Refused | None:
-    """The first request in the bytes. Refused if they cannot become one, None if its head is not complete yet."""
+    """The first request in the bytes. Refused if they cannot become one, None if it is not complete yet."""
     if not received:
         return None
     if not (received[:1] == b"\r" or "!" <= chr(received[0]) <= "~"):  # TLS, for example: its head would never end
@@ -73,4 +68,16 @@ def first_request(received: bytes, peer: Any = ("", 0)) -> Received | Refused | 
         return Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE) if too_long else None
     except (errors.ParseException, ValueError) as error:
         return Refused(_STATUS.get(type(error), HTTPStatus.BAD_REQUEST))
-    return Received(request, parser.unreader.read())
+    return _with_body(request, parser.unreader.read())
+
+
+def _with_body(request: Any, rest: bytes) -> Received | None:
+    """The request without its body. None if a small body is not complete yet.
+
+    A client that asks for permission to send its body gets the answer instead.
+    """
+    headers = dict(request.headers)
+    length = int(headers.get("CONTENT-LENGTH", 0))
+    if "TRANSFER-ENCODING" in headers or length > limits.REQUEST_BODY or (length and "EXPECT" in headers):
+        return Received(request, rest, has_unread_body=True)
+    return Received(request, rest[length:]) if len(rest) >= length else None

@@ -11,6 +11,10 @@ from metadata_tool.store.credentials import Keys
 from metadata_tool.store.limits import DEFAULT, TransferLimits
 
 
+def ignored(_sent: int) -> None:
+    """Nobody asks how far an upload is."""
+
+
 class Store(Protocol):
     """One folder of files. `tests/support/store_contract.py` checks every store against each promise below."""
 
@@ -18,11 +22,20 @@ class Store(Protocol):
     def location(self) -> Location:
         """The folder."""
 
-    def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
+    def save(
+        self,
+        source: Path,
+        digest: bytes,
+        name: str,
+        heartbeat: Callable[[], None],
+        *,
+        sent: Callable[[int], None] = ignored,
+    ) -> None:
         """Keep a copy of a local file under this name, and verify that the copy has this SHA-256.
 
         A listing shows the copy completely and verified, or not at all. An existing file is never overwritten. A
         failed or stopped save leaves nothing behind. `heartbeat` is called often, and ends the save by raising.
+        `sent` gets the number of bytes that were sent so far, from any thread.
 
         Raises:
             StoreFailed: a file of this name exists already.

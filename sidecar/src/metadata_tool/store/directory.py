@@ -12,7 +12,7 @@ from typing import BinaryIO
 from metadata_tool.errors import BucketDenied, BucketMissing, StoreFailed, ToolError, UploadUnverified
 from metadata_tool.files import sha256, sync_directory
 from metadata_tool.location import Location
-from metadata_tool.store.base import Scheme, StoreOptions, already_there, no_such_backup, source_changed
+from metadata_tool.store.base import Scheme, StoreOptions, already_there, ignored, no_such_backup, source_changed
 from metadata_tool.store.limits import COPY_CHUNK, DEFAULT, TransferLimits
 from metadata_tool.store.progress import Progress
 from metadata_tool.workspace import scratch
@@ -37,12 +37,25 @@ class DirectoryStore:
         self._limits = limits
         self._root = Path("/", location.path)
 
-    def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
+    def save(
+        self,
+        source: Path,
+        digest: bytes,
+        name: str,
+        heartbeat: Callable[[], None],
+        *,
+        sent: Callable[[int], None] = ignored,
+    ) -> None:
         """See `Store.save`."""
         try:
             with scratch(self._root) as workdir, source.open("rb") as reader:
                 partial = workdir / name
-                copied = _copy(reader, partial, heartbeat)
+
+                def step() -> None:
+                    heartbeat()
+                    sent(reader.tell())
+
+                copied = _copy(reader, partial, step)
                 if copied != digest:
                     raise source_changed(self.location, name)
                 if copied != sha256(partial):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from metadata_tool.location import Location
-from metadata_tool.store.base import StoreOptions, already_there
+from metadata_tool.store.base import StoreOptions, already_there, ignored
 from metadata_tool.store.download import Download
 from metadata_tool.store.s3_client import Clients, common_fields
 from metadata_tool.store.s3_digests import Digests
@@ -42,11 +42,20 @@ class S3Store:
         """Whether uploads name a checksum algorithm."""
         return self._clients.endpoint.sends_checksums
 
-    def save(self, source: Path, digest: bytes, name: str, heartbeat: Callable[[], None]) -> None:
+    def save(
+        self,
+        source: Path,
+        digest: bytes,
+        name: str,
+        heartbeat: Callable[[], None],
+        *,
+        sent: Callable[[int], None] = ignored,
+    ) -> None:
         """See `Store.save`."""
         if name in self._list(name):
             raise already_there(self.location, name)
-        Upload(self._clients, self.location, self._options, name, self._verification).run(source, digest, heartbeat)
+        upload = Upload(self._clients, self.location, self._options, name, self._verification)
+        upload.run(source, digest, heartbeat, sent)
 
     def fetch(self, name: str, target: Path, heartbeat: Callable[[], None]) -> None:
         """See `Store.fetch`."""

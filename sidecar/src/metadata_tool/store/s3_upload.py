@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from boto3.s3.transfer import TransferConfig, create_transfer_manager
+from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
 from botocore.exceptions import ClientError
 
 from metadata_tool.errors import ToolError, UploadUnverified
 from metadata_tool.location import Location
-from metadata_tool.store.base import StoreOptions, already_there, source_changed
+from metadata_tool.store.base import StoreOptions, already_there, ignored, source_changed
 from metadata_tool.store.download import Download, HashingSink
 from metadata_tool.store.limits import PART_SIZE, PARTS_IN_FLIGHT, POLL
 from metadata_tool.store.s3_client import Clients, common_fields
@@ -41,6 +42,21 @@ _REQUESTS = ("before-call.s3.PutObject", "before-call.s3.CompleteMultipartUpload
 """botocore's events for the requests that give an object its name. s3transfer has no option for their condition."""
 _TAKEN = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT)
 """Answers to a condition that does not hold, also while another upload to the same name ends."""
+
+
+class _Counted:
+    """Adds the bytes of all threads of an upload. Those of a part that is sent again are subtracted before."""
+
+    def __init__(self, sent: Callable[[int], None]) -> None:
+        self._sent = sent
+        self._total = 0
+        self._lock = Lock()
+
+    def __call__(self, more: int) -> None:
+        """Add these, and tell the sum."""
+        with self._lock:
+            self._total += more
+            self._sent(self._total)
 
 
 class Verification:
@@ -87,13 +103,15 @@ class Upload:
         self._mark = Mark(self._object, self._demanded())
         self._is_foreign = False
 
-    def run(self, source: Path, digest: bytes, heartbeat: Callable[[], None]) -> None:
+    def run(
+        self, source: Path, digest: bytes, heartbeat: Callable[[], None], sent: Callable[[int], None] = ignored
+    ) -> None:
         """Upload the file, and verify that the object has this SHA-256. See `Store.save`."""
         client = self._clients.current()
         try:
             with self._faults.explained(self._name, local=source):
                 self._mark.put(client)
-                self._send(client, source, heartbeat)
+                self._send(client, source, heartbeat, sent)
             self._verify(client, source, digest, heartbeat)
             with self._faults.explained(self._name):
                 self._mark.remove(client)
@@ -101,23 +119,28 @@ class Upload:
             self._withdraw()
             raise
 
-    def _send(self, client: "S3Client", source: Path, heartbeat: Callable[[], None]) -> None:
+    def _send(
+        self, client: "S3Client", source: Path, heartbeat: Callable[[], None], sent: Callable[[int], None]
+    ) -> None:
         try:
             with _if_absent(client):
-                self._transfer(client, source, heartbeat)
+                self._transfer(client, source, heartbeat, sent)
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             if status in _TAKEN:
                 self._require_own(client, error)
             elif status == HTTPStatus.NOT_IMPLEMENTED:
-                self._transfer(client, source, heartbeat)
+                self._transfer(client, source, heartbeat, sent)
             else:
                 raise
 
-    def _transfer(self, client: "S3Client", source: Path, heartbeat: Callable[[], None]) -> None:
+    def _transfer(
+        self, client: "S3Client", source: Path, heartbeat: Callable[[], None], sent: Callable[[int], None]
+    ) -> None:
         with create_transfer_manager(client, _PARTS) as transfer:
             bucket, key = self._object["Bucket"], self._object["Key"]
-            _await(transfer.upload(str(source), bucket, key, extra_args=self._demanded()), heartbeat)
+            watch = [ProgressCallbackInvoker(_Counted(sent))]
+            _await(transfer.upload(str(source), bucket, key, self._demanded(), watch), heartbeat)
 
     def _demanded(self) -> dict[str, Any]:
         """What an upload is sent with."""

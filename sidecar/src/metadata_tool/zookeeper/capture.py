@@ -103,11 +103,23 @@ class Source:
     retries: RetryLimits = field(default_factory=RetryLimits)
 
 
+def _ignored(_znodes: int) -> None:
+    """Nobody asks how far the capture is."""
+
+
 @contextmanager
-def captured(source: Source, workdir: Path, heartbeat: Heartbeat, known: AclCache | None = None) -> Iterator[Capture]:
+def captured(
+    source: Source,
+    workdir: Path,
+    heartbeat: Heartbeat,
+    known: AclCache | None = None,
+    *,
+    walked: Callable[[int], None] = _ignored,
+) -> Iterator[Capture]:
     """Capture the tree into files below `workdir`, which are removed after the block.
 
-    ACLs in the cache `known` are not read again. Then the cache holds the ACLs of this capture.
+    ACLs in the cache `known` are not read again. Then the cache holds the ACLs of this capture. `walked` is called
+    often with the number of znodes that were read so far.
 
     With a chroot (`/a/b`, or empty) only the znodes below it are captured, with those above it and ZooKeeper's own
     below `/zookeeper`, all at their real paths. So clients of a restored ensemble use the same chroot.
@@ -120,11 +132,16 @@ def captured(source: Source, workdir: Path, heartbeat: Heartbeat, known: AclCach
         ZooKeeperError: no session could be opened.
     """
     with ExitStack() as stack:
-        yield _patiently(source, workdir, heartbeat, known, stack)
+        yield _patiently(source, workdir, heartbeat, known, stack, walked)
 
 
-def _patiently(
-    source: Source, workdir: Path, heartbeat: Heartbeat, known: AclCache | None, stack: ExitStack
+def _patiently(  # noqa: PLR0917  # what `captured` is called with
+    source: Source,
+    workdir: Path,
+    heartbeat: Heartbeat,
+    known: AclCache | None,
+    stack: ExitStack,
+    walked: Callable[[int], None],
 ) -> Capture:
     """Start again if the connection breaks, because changes may be lost then, and with smaller requests."""
     for attempt in count(1):
@@ -132,7 +149,7 @@ def _patiently(
             directory = Path(trial.enter_context(TemporaryDirectory(prefix="capture-", dir=workdir)))
             try:
                 with connect(source.ensemble, heartbeat) as session:
-                    taken = _Attempt(session, source, directory, known, trial).run()
+                    taken = _Attempt(session, source, directory, known, trial, walked).run()
             except SessionLost as error:
                 if attempt == source.retries.attempts:
                     raise
@@ -151,10 +168,17 @@ def _patiently(
 class _Attempt:
     """One attempt."""
 
-    def __init__(
-        self, session: Session, source: Source, directory: Path, known: AclCache | None, stack: ExitStack
+    def __init__(  # noqa: PLR0917  # what `captured` is called with
+        self,
+        session: Session,
+        source: Source,
+        directory: Path,
+        known: AclCache | None,
+        stack: ExitStack,
+        walked: Callable[[int], None],
     ) -> None:
         self._session = session
+        self._walked = walked
         self._chroot = source.chroot.encode()
         self._directory = directory
         self._known = known
@@ -320,6 +344,7 @@ class _Attempt:
         self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - begin
 
     def _say_progress(self) -> None:
+        self._walked(self._spool.nodes)
         if self._time_to_say():
             dirty = len(self._tracker.dirty)
             log.info("captured %d znodes so far, %d have changed since they were read", self._spool.nodes, dirty)
