@@ -284,6 +284,15 @@ def test_admin_token() -> None:
     assert ["/etc/admin-token/token", None] == [data.get("ADMIN_TOKEN_FILE") for data in found]
 
 
+def test_heartbeat() -> None:
+    """The address of the heartbeat comes from a Secret, and is in no ConfigMap."""
+    values = merged(BACKUP, nested(f"{TOOLS}.backup.heartbeat", {"secretName": "watcher", "key": "address"}))
+    container, _ = of("backup", values)
+    expected = {"secretKeyRef": {"name": "watcher", "key": "address"}}
+    assert [expected] == [each["valueFrom"] for each in container["env"] if each["name"] == "HEARTBEAT_URL"]
+    assert "HEARTBEAT_URL" not in one(render(values), "ConfigMap", "snpe-pulsar-backup")["data"]
+
+
 SCRUBS = nested(f"{TOOLS}.backup.scrub", {"interval": "86400", "listOnly": True, "requests": 16})
 OFFLOADS = nested(
     f"{TOOLS}.tieredStorage",

@@ -23,7 +23,9 @@ from support.contract import METRICS
 from support.processes import free_port
 from support.proxy import proxy
 from support.s3 import SECRET_KEY, Bucket
+from support.secrets import assert_untold
 from support.tool import Service, assert_refused, run, succeed
+from support.watcher import SECRET, watching
 from support.zookeeper import SUPERUSER, ZooKeeper, client, standalone
 
 TOKEN = "zq7secret-zq7secret"
@@ -91,15 +93,22 @@ def test_admin_port_answers_by_the_contract(service: Service, bucket: Bucket, se
 
 
 def test_backup_on_demand(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
-    """A backup starts when it is asked for with the token, and the status tells what came of it."""
+    """A backup starts when it is asked for with the token. The status tells what came of it, and a watcher hears."""
     token = tmp_path / "token"
     token.write_text(f"{TOKEN}\n")
-    more = {"BACKUP_INTERVAL": "3600", "ADMIN_TOKEN_FILE": str(token)}
-    service = Service({**settings, **more}, tmp_path / "log")
+    with watching() as watcher:
+        more = {"BACKUP_INTERVAL": "3600", "ADMIN_TOKEN_FILE": str(token), "HEARTBEAT_URL": watcher.url}
+        backs_up_on_demand(Service({**settings, **more}, tmp_path / "log"), bucket)
+        assert 2 == len(watcher.asked)
+
+
+def backs_up_on_demand(service: Service, bucket: Bucket) -> None:
+    """Ask for one backup."""
     try:
         service.wait_for("backup_count", 1)
         assert [401, 401, 202] == [post(service, given) for given in ("", "wrong", TOKEN)]
         service.wait_for("backup_count", 2)
+        service.wait_for("backup_heartbeat_last_success_timestamp_seconds", 1)
         service.process.wait_until(lambda: service.json("/backup/status")["state"] == "waiting")
         status = service.json("/backup/status")
         assert [None, "sound"] == [status["phase"], status["last"]["outcome"]]
@@ -108,7 +117,7 @@ def test_backup_on_demand(settings: dict[str, str], bucket: Bucket, tmp_path: Pa
     finally:
         assert 0 == service.process.stop()
     assert "a backup was requested by 127.0.0.1" in service.process.output()
-    assert TOKEN not in service.process.output()
+    assert_untold({"HEARTBEAT_URL": SECRET, "ADMIN_TOKEN": TOKEN}, "the log", service.process.output())
 
 
 def post(service: Service, token: str) -> int:

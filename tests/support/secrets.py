@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-_NAMES = re.compile(r"SECRET|TOKEN(_FILE)?$|PASSWORD|_AUTH$")
+_NAMES = re.compile(r"SECRET|TOKEN(_FILE)?$|PASSWORD|_AUTH$|^HEARTBEAT_URL$")
 """Names of variables whose values are secrets."""
 _IN_ADDRESS = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
 _SHORTEST = 6

@@ -49,6 +49,8 @@ OF_THE_LAST_BACKUP = {
     "backup_retention_failures_total": 0.0,
     "backup_retention_denied": 0.0,
     "backup_retention_expired": 0.0,
+    "backup_heartbeat_last_success_timestamp_seconds": 0.0,
+    "backup_heartbeat_failures_total": 0.0,
     "backup_drill_last_success_timestamp_seconds": 0.0,
     "backup_drill_serving_seconds": 0.0,
     "backup_drill_failed": 0.0,

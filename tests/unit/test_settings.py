@@ -274,6 +274,25 @@ def test_wrong_admin_token(given: dict[str, str], named: str) -> None:
     assert SECRET not in said(caught.value)
 
 
+@pytest.mark.parametrize("url", ["https://hc.example.com/a-b?c=d", "http://[::1]:8000/x", "http://watcher"])
+def test_heartbeat_url(url: str) -> None:
+    """The address of the heartbeat is taken as it is, and shown nowhere."""
+    settings = Settings(SERVE | {"HEARTBEAT_URL": url}).serve()
+    assert url == settings.heartbeat_url
+    assert url not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "url", [SECRET, f"ftp://{SECRET}", f"https://{SECRET}:x", f"https://h/{SECRET} x", f"https:///{SECRET}"]
+)
+def test_wrong_heartbeat_url(url: str) -> None:
+    """What is no address is refused, and not shown."""
+    with refused("HEARTBEAT_URL") as caught:
+        Settings(SERVE | {"HEARTBEAT_URL": url}).serve()
+    assert "Set it to https://" in caught.value.hint
+    assert SECRET not in said(caught.value)
+
+
 BUCKET_DEMANDS = {
     "S3_CHECKSUMS": "off",
     "VERIFY": "checksum",

@@ -15,6 +15,9 @@ LAST_BACKUP = SHUTDOWN - 9
 LAST_SCRUB = 2.0
 """How much longer than the last backup a stopped scrub may take to end. Its process is killed at once."""
 
+HEARTBEAT_WITHIN = 10.0
+"""For the answer to a heartbeat after a backup. What follows the backup waits for it."""
+
 # The admin port
 
 REQUEST_THREADS = 4

@@ -106,6 +106,14 @@ RETENTION_EXPIRED = Metric(
     "gauge",
     "Backups that no rule of the retention keeps and that are still in the bucket.",
 )
+HEARTBEAT_LAST_SUCCESS = Metric(
+    "backup_heartbeat_last_success_timestamp_seconds",
+    "gauge",
+    "When HEARTBEAT_URL last answered after a backup, in epoch seconds. 0 until then.",
+)
+HEARTBEAT_FAILURES = Metric(
+    "backup_heartbeat_failures_total", "counter", "Good backups after which HEARTBEAT_URL gave no good answer."
+)
 
 DRILL_LAST_SUCCESS = Metric(
     "backup_drill_last_success_timestamp_seconds",
@@ -201,6 +209,8 @@ METRICS = (
     RETENTION_FAILURES,
     RETENTION_DENIED,
     RETENTION_EXPIRED,
+    HEARTBEAT_LAST_SUCCESS,
+    HEARTBEAT_FAILURES,
     DRILL_LAST_SUCCESS,
     DRILL_SECONDS,
     DRILL_FAILED,
@@ -300,6 +310,14 @@ class Metrics:
         """Count that the retention could not decide what to delete."""
         with self._lock:
             self._values[RETENTION_FAILURES] += 1
+
+    def heartbeat(self, *, failed: bool) -> None:
+        """Count a request to HEARTBEAT_URL."""
+        with self._lock:
+            if failed:
+                self._values[HEARTBEAT_FAILURES] += 1
+            else:
+                self._values[HEARTBEAT_LAST_SUCCESS] = round(self._clock.time(), 3)
 
     def scrub_failed(self) -> None:
         """Count a scrub that failed."""

@@ -17,6 +17,7 @@ from gunicorn.app.base import BaseApplication
 from metadata_tool import backup, limits
 from metadata_tool.admin_port.worker import AdminWorker, SingleWorkerArbiter, ignore_signals
 from metadata_tool.backup import BackupResult
+from metadata_tool.backup_heartbeat import BackupHeartbeat, each_of
 from metadata_tool.catalog import Backup, backups
 from metadata_tool.drill.records import RecordReader
 from metadata_tool.drill.watch import DrillWatch
@@ -139,10 +140,15 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             settings.interval,
             metrics,
             look_around=drills,
-            afterwards=self._pruning(metrics),
+            afterwards=each_of(self._backup_heartbeat(metrics), self._pruning(metrics)),
             progress=progress,
         )
         return create_app(existing, metrics, self._service, self._scrubber, drills, token=settings.token)
+
+    def _backup_heartbeat(self, metrics: Metrics) -> BackupHeartbeat | None:
+        """What is asked after each good backup. None if nothing is."""
+        url = self._settings.heartbeat_url
+        return BackupHeartbeat(url, metrics) if url else None
 
     def _pruning(self, metrics: Metrics) -> Callable[[BackupResult, Heartbeat], None] | None:
         """What deletes old backups after each new one. None if no retention is set."""

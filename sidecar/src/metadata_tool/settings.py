@@ -51,6 +51,7 @@ _WEB_SERVICE = re.compile(r"https?://(?P<server>[^/?#@\s]+)/?")
 _BROKER_TLS = (var.BROKER_TLS_CA, var.BROKER_TLS_CERT, var.BROKER_TLS_KEY)
 _OF_BROKERS = (var.BROKER_TOKEN, var.BROKER_TOKEN_FILE, *_BROKER_TLS)
 _ENDPOINT = re.compile(r"(?:https?://[!-~]+)?")
+_HEARTBEAT = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?][!-~]*)?")
 _REGION = re.compile(r"[a-zA-Z0-9-]*")
 _KMS_KEY = re.compile(r"[A-Za-z0-9:/_.-]*")
 _STORAGE_CLASS = re.compile(r"[A-Z0-9_]*")
@@ -120,6 +121,8 @@ class ServeSettings:
     """Which backups are kept. None: all of them."""
     token: AdminToken = field(default_factory=AdminToken)
     """What requests to the admin port need that change anything."""
+    heartbeat_url: str = field(default="", repr=False)
+    """What is asked after each good backup. Empty: nothing."""
 
 
 class Settings:
@@ -227,7 +230,17 @@ class Settings:
             scrub=self._scrub(),
             retention=self.retention() if self._read.text(var.RETENTION) else None,
             token=self._admin_token(),
+            heartbeat_url=self._heartbeat_url(),
         )
+
+    def _heartbeat_url(self) -> str:
+        url = self._read.text(var.HEARTBEAT_URL)
+        if url and not _HEARTBEAT.fullmatch(url):
+            raise SettingError(
+                "HEARTBEAT_URL is not an address",
+                "Set it to https://… or http://…. Its value is secret and not shown here",
+            )
+        return url
 
     def _admin_token(self) -> AdminToken:
         token, file = self._read.text(var.ADMIN_TOKEN), self._read.path(var.ADMIN_TOKEN_FILE)

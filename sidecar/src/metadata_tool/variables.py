@@ -260,6 +260,12 @@ ADMIN_TOKEN = Variable(
     "Unset: nobody may start a backup there",
 )
 ADMIN_TOKEN_FILE = _path("ADMIN_TOKEN_FILE", ("serve",), "A file with this secret, which is read at every use")
+HEARTBEAT_URL = Variable(
+    "HEARTBEAT_URL",
+    ("serve",),
+    "A secret address, `https://…`, that is asked by GET after each good backup, so that the service behind it can "
+    "tell when backups stop. Unset: none is asked",
+)
 MAX_SHRINK = Variable(
     "MAX_SHRINK",
     _BACKUP,

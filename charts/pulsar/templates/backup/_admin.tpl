@@ -19,3 +19,12 @@
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{- define "pulsar.backup.heartbeat.env" -}}
+{{- with .Values.zookeeper.customTools.backup.heartbeat }}
+{{- if .secretName }}
+- name: HEARTBEAT_URL
+  valueFrom: {secretKeyRef: {name: {{ .secretName | quote }}, key: {{ .key | default "url" | quote }}}}
+{{- end }}
+{{- end }}
+{{- end }}
