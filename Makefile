@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE # else each process of the tests compiles all o
 # Unit tests make thousands of small directories: in memory, where the system has such a file system.
 IN_MEMORY := $(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm)
 
-.PHONY: help install demo test soak test-unit test-integration test-cluster test-pulsar test-disaster bench lint format docs mutants protos lock clean
+.PHONY: help install demo screenshots test soak test-unit test-integration test-cluster test-pulsar test-disaster bench lint format docs mutants protos lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ install: .venv/installed ## Make .venv/ with metadata-tool in it
 
 demo: install ## Back up a real ZooKeeper to an embedded S3, and start a new one from the backup
 	@PYTHONPATH=tests $(BIN)/python -m ci.demo
+
+screenshots: install ## Pictures of the status page in .venv/screenshots, by a headless Chromium (Debian's chromium-headless-shell)
+	@PYTHONPATH=tests $(BIN)/python -m ci.screenshots $(STATE)
 
 test: install ## Unit, chart and integration tests, on real ZooKeepers and a real S3 server
 	@$(SIDE_BY_SIDE) tests/proof tests/faults tests/integration tests/chart tests/unit

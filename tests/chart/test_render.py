@@ -8,6 +8,7 @@ import yaml
 
 from ci.chart import CHART
 from ci.parts.chart_tools import KUBERNETES
+from metadata_tool.status_page.restore_values import restore_values
 from support.helm import (
     EVERYTHING,
     EXAMPLE,
@@ -24,6 +25,7 @@ from support.helm import (
     render,
     text,
 )
+from support.scenes import a_backup
 
 TOOLS = "zookeeper.customTools"
 BACKUP = nested(f"{TOOLS}.backup.enable", value=True)
@@ -282,6 +284,15 @@ def test_admin_token() -> None:
         one(render(values), "ConfigMap", "snpe-pulsar-backup")["data"] for values in (merged(BACKUP, token), BACKUP)
     ]
     assert ["/etc/admin-token/token", None] == [data.get("ADMIN_TOKEN_FILE") for data in found]
+
+
+@pytest.mark.parametrize("suspect", [False, True])
+def test_values_of_the_status_page(suspect: bool) -> None:
+    """The values that the status page gives for a backup are accepted, and restore it."""
+    backup = a_backup(1_623_721_488_825, suspect=suspect)
+    rendered = render(yaml.safe_load(restore_values(backup, newest=not suspect)))
+    data = one(rendered, "ConfigMap", "snpe-pulsar-restore")["data"]
+    assert (backup.uri, "1623721488825") == (data["RESTORE_POINT"], data["RESTORE_VERSION"])
 
 
 def test_heartbeat() -> None:

@@ -113,6 +113,7 @@ def backs_up_on_demand(service: Service, bucket: Bucket) -> None:
         status = service.json("/backup/status")
         assert [None, "sound"] == [status["phase"], status["last"]["outcome"]]
         assert service.json("/backup/latest")["uri"] == status["last"]["backup"]
+        assert "<h1>Backups are sound</h1>" in service.get("/")[1]
         assert 2 == len(bucket.objects())
     finally:
         assert 0 == service.process.stop()

@@ -259,7 +259,7 @@ def test_metrics_are_prometheus(client: FlaskClient, world: World) -> None:
     assert "backup_count 1" in response.text.splitlines()
 
 
-@pytest.mark.parametrize("path", ["/", "/backup/", "/backup/latest/", "/backup/list/1", "/metric", "/%00"])
+@pytest.mark.parametrize("path", ["/index.html", "/backup/", "/backup/latest/", "/backup/list/1", "/metric", "/%00"])
 def test_unknown_path(path: str, client: FlaskClient) -> None:
     """An unknown path is a 404 in JSON."""
     assert (404, "not found") == refusal(client, path)

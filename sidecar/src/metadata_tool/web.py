@@ -1,4 +1,4 @@
-"""The admin port: the backups as JSON, metrics, health."""
+"""The admin port: the backups as JSON and as a page, metrics, health."""
 
 import re
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from metadata_tool.errors import ToolError
 from metadata_tool.listing import Listed, SharedListing, to_json
 from metadata_tool.metrics import CONTENT_TYPE, Metrics
 from metadata_tool.scrubber import ScrubReport
+from metadata_tool.status_page.endpoint import answer_page
 from metadata_tool.tiered_storage.scrub_result import ScrubResult
 
 
@@ -124,6 +125,13 @@ def create_app(
     def exposition() -> Response:
         return Response(metrics.exposition(), content_type=CONTENT_TYPE)
 
+    answer_page(
+        app,
+        loop,
+        listed,
+        scrub=lambda: scrubs.last_report if scrubs else None,
+        drills=lambda: drills.last if drills else Records(),
+    )
     on_demand.answer_on_demand(app, loop, token or AdminToken())
     _answer_health(app, loop)
     _answer_errors(app)

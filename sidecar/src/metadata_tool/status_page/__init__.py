@@ -1,0 +1,1 @@
+"""The page for people at the root of the admin port."""
