@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE # else each process of the tests compiles all o
 # Unit tests make thousands of small directories: in memory, where the system has such a file system.
 IN_MEMORY := $(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm)
 
-.PHONY: help install demo screenshots test soak test-unit test-integration test-cluster test-pulsar test-disaster bench lint format docs mutants protos lock clean
+.PHONY: help install demo screenshots test soak test-unit test-integration test-alerts test-cluster test-pulsar test-disaster bench lint format docs mutants protos lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ test-unit: install ## Unit tests alone: seconds, no server, few examples of each
 
 test-integration: install ## Integration tests alone
 	@$(SIDE_BY_SIDE) tests/integration
+
+test-alerts: install ## Each alert of the chart, fired by a real Prometheus over a real failure
+	@$(PYTEST) --timeout 900 --session-timeout 1200 tests/alerts
 
 test-cluster: install ## The chart on the Kubernetes cluster of the current kubeconfig (CLUSTER="-k test_story" for a part)
 	@$(PYTEST) --exitfirst --durations 0 --durations-min 1 --timeout 1200 tests/cluster $(CLUSTER)

@@ -1,4 +1,4 @@
-"""What checks and documents the chart: kubeconform with Kubernetes' schemas, helm-docs, promtool."""
+"""What checks and documents the chart: kubeconform with Kubernetes' schemas, helm-docs, promtool, Prometheus."""
 
 import json
 import shutil
@@ -14,6 +14,8 @@ KUBERNETES = ("1.25.0", "1.29.0", "1.32.0", "1.34.0", "1.37.0")
 OLDEST_AND_NEWEST = (KUBERNETES[0], KUBERNETES[-1])
 """The versions that manifests are checked against: the chart's oldest, and newer ones."""
 _OPERATOR = "v0.85.0"
+_PROMETHEUS = "v0.316.0"
+"""The version of the Go module. The release is called 3.16."""
 _LOCK = Path(__file__).parent / "kubernetes_schemas.lock"
 
 
@@ -41,7 +43,16 @@ def promtool() -> str:
     Raises:
         PartMissing: it cannot be built.
     """
-    return program("github.com/prometheus/prometheus/cmd/promtool", "v0.316.0", "promtool")
+    return program("github.com/prometheus/prometheus/cmd/promtool", _PROMETHEUS, "promtool")
+
+
+def prometheus() -> str:
+    """Prometheus itself, without its pages. Building it takes some minutes, once.
+
+    Raises:
+        PartMissing: it cannot be built.
+    """
+    return program("github.com/prometheus/prometheus/cmd/prometheus", _PROMETHEUS, "Prometheus")
 
 
 def schemas() -> Path:

@@ -14,7 +14,9 @@ import yaml
 from ci.chart import CHART
 from ci.parts.chart_tools import promtool
 from metadata_tool.metrics import BROKER, COVERAGE, METRICS, SCRUB
+from support.alert_failures import FACTOR, FAILURES, SOUND
 from support.helm import Manifest, merged, nested, one, refusal, render
+from support.quick_rules import milliseconds, quickened
 
 ALERTS = sorted(path.stem for path in (CHART / "alerts").glob("*.yaml"))
 UNIT_TESTS = sorted((Path(__file__).parent / "rules").glob("*alerts_test.yaml"))
@@ -101,6 +103,51 @@ def test_every_alert_has_a_unit_test(*, fires: bool) -> None:
     tests = [test for file in UNIT_TESTS for test in yaml.safe_load(file.read_text())["tests"]]
     cases = [case for test in tests for case in test["alert_rule_test"]]
     assert set(default_rules()) == {case["alertname"] for case in cases if bool(case.get("exp_alerts")) == fires}
+
+
+def test_every_alert_has_a_failure() -> None:
+    """`make test-alerts` lets each alert fire. A new one needs a failure in tests/support/alert_failures.py."""
+    fired = frozenset[str]().union(*(failure.alerts for failure in FAILURES))
+    assert set(default_rules()) == fired
+    assert len(FAILURES) == len({failure.name for failure in FAILURES} - {SOUND.name})
+
+
+TIME = re.compile(r"(?<![\w.\"])\d[\d.]*(?:ms|[smhd])?(?![\w\"])")
+
+
+def test_quick_rules_differ_in_times_alone() -> None:
+    """The rules that `make test-alerts` lets fire are those of users, with all times divided by one number."""
+    for rule in default_rules().values():
+        quick = quickened(rule, FACTOR)
+        without_times = [{**each, "for": "", "expr": TIME.sub("time", each["expr"])} for each in (rule, quick)]
+        assert without_times[0] == without_times[1]
+        assert milliseconds(rule["for"]) == FACTOR * milliseconds(quick["for"])
+        for usual, quicker in zip(*(TIME.findall(each["expr"]) for each in (rule, quick)), strict=True):
+            assert usual == quicker or length(usual) == pytest.approx(FACTOR * length(quicker))
+
+
+def length(time: str) -> float:
+    """A duration in milliseconds, or a number of seconds as it is."""
+    return milliseconds(time) if time[-1].isalpha() else float(time)
+
+
+@pytest.mark.parametrize(
+    ("alert", "duration", "times"),
+    [
+        ("Absent", "6000ms", []),
+        ("DrillFailed", "3000ms", ["1"]),
+        ("DrillTooOld", "3000ms", ["36000ms", "0", "2592"]),
+        ("Failing", "0ms", ["9000ms", "0", "0", "9"]),
+        ("SizeFell", "600ms", ["0", "864000ms", "0.5"]),
+        ("TooOld", "600ms", ["42000ms", "0", "18"]),
+        ("Unrecoverable", "18000ms", ["100000000000"]),
+        ("UploadSlow", "3000ms", ["1.2"]),
+    ],
+)
+def test_quick_rules(alert: str, duration: str, times: list[str]) -> None:
+    """Durations and numbers of seconds are a hundredth, and numbers of other things are not."""
+    quick = quickened(default_rules()[f"PulsarMetadataBackup{alert}"], 100)
+    assert (duration, times) == (quick["for"], TIME.findall(quick["expr"]))
 
 
 def test_every_file_is_one_alert() -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,11 +63,11 @@ def assert_refused(error: type[ToolError], naming: str, outcome: Outcome) -> Non
 class Service:
     """`metadata-tool serve`, and its admin port."""
 
-    def __init__(self, settings: Mapping[str, str], log: Path, files: int = 0) -> None:
-        """Start it. `files`: how many it may open."""
+    def __init__(self, settings: Mapping[str, str], log: Path, files: int = 0, wrapped: Sequence[str] = ()) -> None:
+        """Start it. `files`: how many it may open. `wrapped`: a command that becomes the service in the end."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "metadata_tool", "serve"]
+        command = [*wrapped, sys.executable, "-m", "metadata_tool", "serve"]
         if files:
             command = ["bash", "-c", f'ulimit -n {files} && exec "$@"', "bash", *command]
         self._settings = environment({**settings, "WEB_SERVER_PORT": str(self.port)})
