@@ -1,7 +1,8 @@
 """Schemas of namespaces are put back into a model of the brokers, whatever kills the put-back or fails."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_killed(moment: int) -> None:
     brokers = restored()
 
     def kill(*_: str) -> None:
-        if len(brokers.asked) == moment:
+        if len(brokers.asked) >= moment:
             raise KilledError
 
     brokers.hook = kill
@@ -115,6 +116,40 @@ def test_killed(moment: int) -> None:
     assert put_back(brokers).complete
     assert COMPLETE == texts(brokers)
     assert BEFORE == brokers.settings("t/ns")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, BrokerFailed("a fault")], ids=["stopped", "failed"])
+def test_stopped(stop: type[BaseException] | BaseException) -> None:
+    """A put-back that is stopped leaves no namespace that accepts all schemas, because it may never run again."""
+    brokers, stops = restored(), iter([stop])
+
+    def topics() -> Iterator[SavedSchemas]:
+        yield from (saved(f"t/ns/x{number:03}", schema(0, "x")) for number in range(100))
+        raise next(stops)
+
+    namespace = SavedNamespace("t/ns", BEFORE, topics=list(range(200)))
+    work = NamespaceSchemas(Registry(brokers, brokers), 1, frozenset(), PutBackResult("", dry_run=False), NoPause())
+    with suppress(KeyboardInterrupt):
+        work.put_back(namespace, topics())
+    assert ["PUT", "PUT"] == [method for method, _ in brokers.changes if method == "PUT"], "set, and set back"
+    assert SchemaSettings("FULL", auto_update=False) == brokers.settings("t/ns")
+
+
+def test_one_version_that_cannot_be_read() -> None:
+    """A version that a broker does not give out fails its own topic alone."""
+    brokers = restored()
+    assert put_back(brokers).complete
+    brokers.znodes["/admin/policies/t/ns"] = restored().znodes["/admin/policies/t/ns"]
+    brokers.request("DELETE", "/admin/v2/schemas/t/ns/b/schema?force=true")
+
+    def fail(method: str, path: str) -> None:
+        if method == "GET" and path.endswith("kv/schema/0"):
+            raise BrokerFailed("500")
+
+    brokers.hook = fail
+    result = put_back(brokers)
+    assert COMPLETE == texts(brokers)
+    assert ["persistent://t/ns/kv"] == [problem.name for problem in result.problems]
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])

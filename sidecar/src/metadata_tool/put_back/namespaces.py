@@ -2,14 +2,16 @@
 
 import itertools
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
 from metadata_tool.broker_metadata.records import SavedSchemas
-from metadata_tool.errors import BrokerDenied, BrokerFailed, ClusterRunning
+from metadata_tool.errors import BrokerDenied, BrokerFailed, BrokerUnreachable, ClusterRunning, ToolError
 from metadata_tool.lifecycle import Every, Heartbeat
 from metadata_tool.pulsar.codec import UndecodableError
+from metadata_tool.pulsar.schema_locator import LocatedVersion
 from metadata_tool.put_back import limits, topic_schemas
 from metadata_tool.put_back.held_namespaces import ACCEPTS_ALL, SchemaSettings, agree, objection, to_lift
 from metadata_tool.put_back.registry import Registry, topic_name
@@ -60,9 +62,8 @@ class NamespaceSchemas:
                 self._refuse(saved, why, hint)
                 return False
             self._require_own_brokers(saved.name, current)
-            complete = self._put_back_topics(saved, topics, keys)
-            if not self._result.dry_run:
-                self._set_old_strategy(saved)
+            with self._old_strategy_after(saved):
+                complete = self._put_back_topics(saved, topics, keys)
         except (BrokerFailed, BrokerDenied) as error:
             self._result.fail(NAMESPACES, saved.name, error.message, error.hint)
             return False
@@ -148,13 +149,16 @@ class NamespaceSchemas:
             return [False] * len(batch)  # each topic alone tells
         found = []
         for topic, current in zip(batch, located, strict=True):
-            same = [
-                version.version
-                for version in unclear(topic.versions, current)
-                if self._registry.gives(topic.topic, version)
-            ]
-            found.append(isinstance(next_step(topic.versions, current, frozenset(same)), Done))
+            try:
+                found.append(self._is_complete(topic, current))
+            except (BrokerFailed, BrokerDenied, BrokerUnreachable):
+                found.append(False)  # this topic alone tells
         return found
+
+    def _is_complete(self, topic: SavedSchemas, current: Sequence[LocatedVersion]) -> bool:
+        versions = unclear(topic.versions, current)
+        same = [version.version for version in versions if self._registry.gives(topic.topic, version)]
+        return isinstance(next_step(topic.versions, current, frozenset(same)), Done)
 
     def _put_back_topic(self, topic: SavedSchemas, keys: Collection[str]) -> "_Outcome":
         work = TopicWork(
@@ -183,7 +187,22 @@ class NamespaceSchemas:
         self._result.fail(SCHEMAS, name, outcome.why, _replacing(name) if outcome.replaceable else _RUN_AGAIN)
         return False
 
+    @contextmanager
+    def _old_strategy_after(self, saved: SavedNamespace) -> Iterator[None]:
+        """Set the old strategy at the end, also if an error or a stop ends the work: perhaps it is never run again."""
+        try:
+            yield
+        except (BrokerUnreachable, ClusterRunning):
+            raise
+        except BaseException:
+            with suppress(ToolError):  # the first error tells more
+                self._set_old_strategy(saved)
+            raise
+        self._set_old_strategy(saved)
+
     def _set_old_strategy(self, saved: SavedNamespace) -> None:
+        if self._result.dry_run:
+            return
         current = self._registry.ensemble.settings(saved.name)
         if not current:
             raise BrokerFailed("it was deleted meanwhile")
