@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -185,14 +186,14 @@ def test_cursors() -> None:
         "a": SavedCursor(f"{TOPIC}/a", NOW, Position(29, -1)),
         "b": SavedCursor(f"{TOPIC}/b", NOW, Position(29, 9), holes),
     }
-    assert expected == cursors.ask(broker, CursorQuestion(TOPIC, ("a", "b")), NOW)
+    assert expected == dict(cursors.ask(broker, CursorQuestion(TOPIC, ("a", "b")), NOW))
 
 
 @pytest.mark.parametrize(("in_tree", "by_broker"), [("a%2Fb+c", "a/b c"), ("a%2Fb+c", "a%2Fb+c"), ("a%252F", "a%2F")])
 def test_encoded_names_of_cursors(in_tree: str, by_broker: str) -> None:
     """Names are encoded in the tree, and may be in the broker's answer. The record has the tree's."""
     broker = Broker({STATS: stats(**{by_broker: position()})})
-    found = cursors.ask(broker, CursorQuestion(TOPIC, (in_tree,)), NOW)
+    found = dict(cursors.ask(broker, CursorQuestion(TOPIC, (in_tree,)), NOW))
     assert {in_tree: SavedCursor(f"{TOPIC}/{in_tree}", NOW, Position(29, 9))} == found
 
 
@@ -224,7 +225,7 @@ def test_v1_topic() -> None:
 def test_cursor_that_is_not_saved(given_cursor: Any, reason: Reason) -> None:
     """A position that is not one is not saved, and does not keep others from being saved."""
     broker = Broker({STATS: stats(bad=given_cursor, good=position())})
-    found = cursors.ask(broker, CursorQuestion(TOPIC, ("bad", "good")), NOW)
+    found = dict(cursors.ask(broker, CursorQuestion(TOPIC, ("bad", "good")), NOW))
     bad = found["bad"]
     assert isinstance(bad, NotSavedError)
     assert reason is bad.reason
@@ -260,7 +261,7 @@ def test_holes_round_trip(holes: list[Hole], between: str) -> None:
     """Every list of holes as brokers write it is read."""
     text = f"[{between.join(f'({a.ledger}:{a.entry}..{b.ledger}:{b.entry}]' for a, b in holes)}]"
     broker = Broker({STATS: stats(s=position(holes=text))})
-    found = cursors.ask(broker, CursorQuestion(TOPIC, ("s",)), NOW)["s"]
+    found = dict(cursors.ask(broker, CursorQuestion(TOPIC, ("s",)), NOW))["s"]
     assert isinstance(found, SavedCursor)
     assert tuple(holes) == found.holes
 
@@ -269,8 +270,23 @@ def test_holes_round_trip(holes: list[Hole], between: str) -> None:
 @given(st.text() | st.text("[](),.:-0129 "))
 def test_any_text_as_holes(text: str) -> None:
     """No text makes the reader fail in another way than by a reason."""
-    found = cursors.ask(Broker({STATS: stats(s=position(text, text))}), CursorQuestion(TOPIC, ("s",)), NOW)["s"]
+    found = dict(cursors.ask(Broker({STATS: stats(s=position(text, text))}), CursorQuestion(TOPIC, ("s",)), NOW))["s"]
     assert isinstance(found, NotSavedError)
+
+
+def test_memory_for_many_holes() -> None:
+    """An answer is checked in little memory: a topic may have hundreds of thousands of holes."""
+    holes = "[" + ",".join(f"({number}:1..{number}:2]" for number in range(2_000)) + "]"
+    broker = Broker({STATS: stats(s=position("3:1", holes))})
+    tracemalloc.start()
+    try:
+        found = dict(cursors.ask(broker, CursorQuestion(TOPIC, ("s",)), NOW))["s"]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(found, SavedCursor)
+    assert 2_000 == len(found.holes)
+    assert peak < 40 * len(holes)
 
 
 def test_too_many_holes(monkeypatch: pytest.MonkeyPatch) -> None:

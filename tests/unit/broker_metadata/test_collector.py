@@ -1,5 +1,6 @@
 """Asking brokers for a backup, with brokers that have faults."""
 
+import gc
 import hashlib
 import json
 import threading
@@ -275,6 +276,20 @@ def test_record_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with fake_broker(answers("a")) as broker:
         found = run(tmp_path, broker, tree("a"))
     assert {("schemas", Reason.UNSUPPORTED): 1} == found.done.not_saved
+
+
+def test_answers_wait_as_lines(tmp_path: Path) -> None:
+    """Answers that wait for an earlier one are kept as lines: the holes of many topics would not fit into memory."""
+    names, live = [f"waiting{number}" for number in range(8)], []
+
+    def first(_: object) -> Reply:
+        time.sleep(0.5)
+        live.append(sum(isinstance(each, SavedCursor) and "waiting" in each.path for each in gc.get_objects()))
+        return Reply(body=b'{"cursors": {}}')
+
+    with fake_broker(answers(names) | {stats_path("waiting0"): first}) as broker:
+        assert 7 == run(tmp_path, broker, tree(names)).saved()["SavedCursor"]
+    assert [0] == live
 
 
 def test_unchanged_schemas(tmp_path: Path) -> None:

@@ -59,10 +59,27 @@ _LATE = NotSavedError(Reason.LATE, "BROKER_TIMEOUT had passed")
 
 
 class _Part(NamedTuple):
-    """The answer to a question: records, and what was not saved and why."""
+    """The answer to a question: lines, and what was not saved and why. Records would take ten times the memory."""
 
-    records: list[Record]
+    lines: list[bytes]
     missing: list[tuple[str, NotSavedError]]
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> "_Part":
+        """The lines of records."""
+        part = cls([], [])
+        for record in records:
+            part.add(record)
+        return part
+
+    def add(self, record: Record) -> None:
+        """Add a record, unless no reader would take its line."""
+        line = encode(record)
+        if len(line) > MAX_LINE:
+            why = f"its record would have {len(line)} bytes"
+            self.missing.append((_name(record), NotSavedError(Reason.UNSUPPORTED, why)))
+        else:
+            self.lines.append(line)
 
 
 def collect(job: CollectJob, reads: Callable[[BrokerAccess, Asks], Reads] | None = None) -> Collected:
@@ -160,23 +177,23 @@ class _Collection:
                 following = next(before, None)
             if following and schemas.unchanged(question, following):
                 self.done.unchanged += 1
-                yield _Part([following], [])
+                yield _Part.of([following])
             else:
                 yield question
 
     def _schemas(self, question: SchemaQuestion) -> _Part:
-        return _Part([schemas.ask(self._broker, question, _now())], [])
+        return _Part.of([schemas.ask(self._broker, question, _now())])
 
     def _policies(self, question: PolicyQuestion) -> _Part:
-        return _Part([*topic_policies.ask(self._broker, self._reads, question, _now())], [])
+        return _Part.of(topic_policies.ask(self._broker, self._reads, question, _now()))
 
     def _cursors(self, question: CursorQuestion) -> _Part:
         part = _Part([], [])
-        for name, found in cursors.ask(self._broker, question, _now()).items():
+        for name, found in cursors.ask(self._broker, question, _now()):
             if isinstance(found, NotSavedError):
                 part.missing.append((f"{question.topic}/{name}", found))
             else:
-                part.records.append(found)
+                part.add(found)
         return part
 
     def _answers(self, questions: Iterable[Q | _Part], ask: Callable[[Q], _Part]) -> Iterator[_Part]:
@@ -236,14 +253,8 @@ class _Collection:
 
     def _write(self, kind: str, parts: Iterable[_Part]) -> None:
         named = 0
-        for records, missing in parts:
-            for record in records:
-                line = encode(record)
-                if len(line) > MAX_LINE:
-                    why = f"its record would have {len(line)} bytes"
-                    missing.append((_name(record), NotSavedError(Reason.UNSUPPORTED, why)))
-                else:
-                    self._file.write(line)
+        for lines, missing in parts:
+            self._file.writelines(lines)
             for name, error in missing:
                 self._count(kind, error)
                 named += 1

@@ -4,7 +4,7 @@ The question loads the topic, so it is only asked where the broker that had it l
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -16,11 +16,15 @@ from metadata_tool.broker_metadata.records import Hole, Position, SavedCursor
 
 _POSITION = r"([0-9]{1,19}):(-1|[0-9]{1,19})"
 _HOLE = re.compile(rf"\({_POSITION}\.\.{_POSITION}\]")
-_HOLES = re.compile(rf"\[(?:{_HOLE.pattern}(?:, ?{_HOLE.pattern})*)?\]", re.ASCII)
+_HOLES = re.compile(rf"\[(?:{_HOLE.pattern}(?:, ?{_HOLE.pattern})*+)?\]", re.ASCII)
+"""The repetition gives nothing back. Otherwise it would take a kilobyte for each hole."""
+
+Found = tuple[str, SavedCursor | NotSavedError]
+"""A subscription's name in the tree, and its position, or why that is not saved."""
 
 
-def ask(broker: Asks, question: CursorQuestion, now: int) -> dict[str, SavedCursor | NotSavedError]:
-    """The position of each subscription by its name in the tree, or why it is not saved.
+def ask(broker: Asks, question: CursorQuestion, now: int) -> Iterator[Found]:
+    """The position of each subscription, one by one: all holes of a topic would take much memory.
 
     Raises:
         NotSavedError: the broker gave out none of them.
@@ -47,17 +51,15 @@ def stats_path(topic: str) -> str:
     return f"{api}/{domain}/{'/'.join(namespace)}/{name}/internalStats"
 
 
-def _positions(question: CursorQuestion, given: Mapping[str, Any], now: int) -> dict[str, SavedCursor | NotSavedError]:
+def _positions(question: CursorQuestion, given: Mapping[str, Any], now: int) -> Iterator[Found]:
     """Names in the tree are encoded for URLs. The broker's may be, too."""
     decoded = {unquote_plus(name): cursor for name, cursor in given.items()}
-    found: dict[str, SavedCursor | NotSavedError] = {}
     for name in question.cursors:
         cursor = given.get(name, given.get(unquote_plus(name), decoded.get(unquote_plus(name))))
         try:
-            found[name] = _cursor(f"{question.topic}/{name}", cursor, now)
+            yield name, _cursor(f"{question.topic}/{name}", cursor, now)
         except NotSavedError as error:
-            found[name] = error
-    return found
+            yield name, error
 
 
 def _cursor(path: str, given: Any, now: int) -> SavedCursor:
