@@ -156,3 +156,23 @@ def test_own_change(*, accepting: list[str], unfinished: bool, strategy: str, se
     events = Events(event("k", 2_000, b"accepts all"))
     put_back(events, policies("k"), accepting=accepting, strategy=strategy, unfinished=unfinished)
     assert sent == events.sent
+
+
+class Counted(SavedPolicies):
+    """Counts comparisons of records."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same."""
+        Counted.compared += 1
+        return self is other
+
+    __hash__ = SavedPolicies.__hash__
+
+
+def test_many_policies() -> None:
+    """Policies of many topics are not compared each with each: a namespace may have 200,000."""
+    records = [Counted("t/ns", ASKED, f"k{number}", 500, LOCAL + b"saved", 0) for number in range(100)]
+    assert 100 == put_back(Events(), *records).policies["sent"]
+    assert Counted.compared < 1_000

@@ -95,7 +95,7 @@ class NamespacePolicies:
         """
         self._events.send(namespace, events, schemas)
         there = set(plan(saved, newest(self._events.read(namespace))).equal)
-        missing = [record for key, record in saved.items() if record in events and key not in there]
+        missing = [record for key, record in by_key(events).items() if key not in there]
         if missing:
             raise BrokerFailed(
                 f"{len(missing)} of its events were sent, but are not there, such as that of {missing[0].key}",
