@@ -197,6 +197,17 @@ def test_not_saved(world: World, folder: Path) -> None:
     world.assert_complete()
 
 
+def test_nothing_to_put_back(world: World, folder: Path) -> None:
+    """With a backup that has nothing to put back, all is done, also for a login that may not list brokers."""
+    point = make_backup(folder, timestamp=world.point.name.timestamp + 1, tree=BACKED_UP)
+    world.zookeeper.set_acls(MARKER, [make_acl("world", "anyone", all=True)])
+    world.zookeeper.set(MARKER, Marker("1", str(point)).to_json())
+    tenant_admin(world)
+    outcome = world.run()
+    assert 0 == outcome.exit_code, outcome.said
+    assert [] == world.brokers.changes
+
+
 def other_marker(world: World) -> None:
     """The ensemble was restored from another backup."""
     point = str(world.point).replace("pulsar-", "other-")

@@ -80,12 +80,15 @@ class _Work:
 
     def run(self, heartbeat: Heartbeat) -> None:
         """Put back namespace by namespace, schemas first: policies of topics may demand strategies that refuse them."""
+        self.result.not_saved.update(self.saved.not_saved)
+        if not self.saved.namespaces:
+            log.info("the backup has neither schemas nor topic policies, so brokers are not asked")
+            return
         registry = Registry(self.brokers, self.ensemble)
         _require_own_cluster(registry, self.ensemble)
         _require_own_brokers(registry, self.ensemble, list(self.saved.namespaces), heartbeat)
         if not self.job.dry_run:
             self.ensemble.lock(Holder(socket.gethostname(), os.getpid()), heartbeat)
-        self.result.not_saved.update(self.saved.not_saved)
         log.info("putting back the schemas of %d topics, and topic policies", self.saved.topics)
         schemas = NamespaceSchemas(registry, self.job.requests, self.replace, self.result, heartbeat)
         events = ChangeEvents(self.job.access, self.brokers, self._existing, heartbeat)
