@@ -197,6 +197,15 @@ def test_not_saved(world: World, folder: Path) -> None:
     world.assert_complete()
 
 
+def test_later_decision(world: World) -> None:
+    """If somebody forbids new schemas after a put-back, a further one leaves that as it is."""
+    assert 0 == world.run().exit_code
+    forbidden = b'{"is_allow_auto_update_schema":false}'
+    world.brokers.znodes["/admin/policies/t/other"] = forbidden
+    assert {"done": 2, "released": 0, "held": 0} == world.report()["namespaces"]
+    assert forbidden == world.brokers.znodes["/admin/policies/t/other"]
+
+
 def test_nothing_to_put_back(world: World, folder: Path) -> None:
     """With a backup that has nothing to put back, all is done, also for a login that may not list brokers."""
     point = make_backup(folder, timestamp=world.point.name.timestamp + 1, tree=BACKED_UP)

@@ -79,7 +79,7 @@ def backed_up(directory: Path, content: Mapping[bytes, bytes | None], **changes:
 
 
 def test_broker_metadata_is_in_the_tree(tmp_path: Path) -> None:
-    """Cursors have the positions of brokers, and namespaces wait for their schemas, which read-only znodes tell."""
+    """Cursors have the positions of brokers, and namespaces wait for their schemas, which znodes tell."""
     point = backed_up(tmp_path / "store", CONTENT, records=RECORDS)
     made = restored(point, tmp_path)
     info = managed_cursor(made.data[SUB] or b"")
@@ -88,7 +88,8 @@ def test_broker_metadata_is_in_the_tree(tmp_path: Path) -> None:
     assert as_json(bundles=4, is_allow_auto_update_schema=False) == made.data[POLICIES]
     held = {path: data for path, data in made.data.items() if path.startswith(HELD)}
     assert {HELD: b"", f"{HELD}/public": b"", f"{HELD}/public/default": b"null"} == held
-    assert {*held, "/metadata-backup"} <= {*made.read_only}
+    assert {HELD, f"{HELD}/public", "/metadata-backup"} <= {*made.read_only}
+    assert f"{HELD}/public/default" not in made.read_only, "a put-back sets it"
     found = made.report["brokerMetadata"]
     assert (1, {"schemas": 1}, {"public/default": None}) == (
         found["positions"],

@@ -20,7 +20,7 @@ from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.rules import AUTO_UPDATE, Scope
 from metadata_tool.pulsar.tree_facts import NAMESPACE, V1_NAMESPACE
 from metadata_tool.restore_marker import HELD
-from metadata_tool.zookeeper.snapshot import Node, tree_key
+from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, tree_key
 from metadata_tool.zookeeper.stat import Stat
 
 _CURSORS, _AUTO_UPDATES = "cursors", "auto-updates"
@@ -47,7 +47,8 @@ class FromBrokers:
     def held_nodes(self, acl: int, zxid: int, time: int) -> Iterator[Node]:
         """The znodes that keep what the policies of held namespaces allowed before, with their parents, in tree order.
 
-        `time` is in epoch ms.
+        A put-back sets the former when a namespace is not held any more. `acl` is that of the parents, and `time` is in
+        epoch ms.
         """
         stat = Stat(zxid, zxid, time, time, 0, 0, 0, 0, zxid).pack()
         last: list[bytes] = []
@@ -60,7 +61,7 @@ class FromBrokers:
             for depth in range(1, len(names)):
                 if last[:depth] != names[:depth]:
                     yield Node(b"/".join((HELD, *names[:depth])), b"", acl, stat)
-            yield Node(b"/".join((HELD, *names)), json.dumps(change.before).encode(), acl, stat)
+            yield Node(b"/".join((HELD, *names)), json.dumps(change.before).encode(), OPEN_ACL_KEY, stat)
             last = names
 
     def _cursors(self) -> Iterator[SavedCursor]:

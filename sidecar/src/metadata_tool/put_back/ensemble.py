@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from metadata_tool import restore_marker
@@ -21,6 +21,7 @@ from metadata_tool.put_back import limits
 from metadata_tool.put_back.held_namespaces import SchemaSettings
 from metadata_tool.restore_marker import Marker
 from metadata_tool.zookeeper import znodes
+from metadata_tool.zookeeper.errors import WriteRefused
 from metadata_tool.zookeeper.jute import INT
 from metadata_tool.zookeeper.session import Session
 from metadata_tool.zookeeper.snapshot import printable
@@ -99,9 +100,7 @@ class RestoredEnsemble:
         The backup's own tree does not tell that if it was made before an earlier put-back was done.
         """
         with self._own() as connected:
-            found = znodes.read(
-                connected, b"/".join([restore_marker.ZNODE + b"/held", namespace.encode(errors="surrogateescape")])
-            )
+            found = znodes.read(connected, _note(namespace))
         try:
             before = json.loads(found.data) if found else otherwise
         except (ValueError, RecursionError):
@@ -111,6 +110,7 @@ class RestoredEnsemble:
     def release(self, namespace: str, auto_update: bool | None) -> bool:  # noqa: FBT001  # a value, not a switch
         """Set `is_allow_auto_update_schema` of a namespace, or remove it for None, if it is still false.
 
+        After that, the restore's note says `false`: what the policies say from now on is somebody's decision.
         No request to a broker can remove it. Brokers notice the change at once, as they notice what others write.
         False if the policies change too often, or are gone.
         """
@@ -123,6 +123,7 @@ class RestoredEnsemble:
                 return True
             with self._own() as connected:
                 if znodes.set_data(connected, self._policies_path(namespace), released, found.version):
+                    _forget_note(connected, namespace)
                     return True
         return False
 
@@ -195,3 +196,15 @@ class RestoredEnsemble:
 
     def _absolute(self, path: str) -> bytes:
         return (self._chroot + path).encode(errors="surrogateescape")
+
+
+def _note(namespace: str) -> bytes:
+    """Where a restore notes what a namespace allowed before."""
+    return restore_marker.HELD + b"/" + namespace.encode(errors="surrogateescape")
+
+
+def _forget_note(connected: Session, namespace: str) -> None:
+    """Let the note of a namespace say that it is not held, if the ACL allows that."""
+    if found := znodes.read(connected, _note(namespace)):
+        with suppress(WriteRefused):
+            znodes.set_data(connected, _note(namespace), b"false", found.version)
