@@ -19,6 +19,19 @@ NAMESPACES = (TYPED, OPEN, CLOSED, UNTYPED)
 """With a strategy of its own; with none; where clients may not register schemas; without schemas."""
 VERSIONED = {f"{TYPED}/{kind.lower()}": kind for kind in KINDS}
 PLAIN = {f"{OPEN}/{kind.lower()}": kind for kind in PRIMITIVES}
+_RECORD = '{"type":"record","name":"Order","fields":[{"name":"number","type":"double","default":1.5}]}'
+REGISTERED: dict[str, dict[str, Any]] = {
+    f"{OPEN}/{kind.lower()}": {"type": kind, "schema": schema, "properties": {}}
+    for kind, schema in (("BOOLEAN", ""), ("INT8", ""), ("DOUBLE", ""), ("INSTANT", ""), ("PROTOBUF", _RECORD))
+}
+"""Schemas that are registered, and by which no messages are sent."""
+SPELLED = f"{OPEN}/spelled"
+_SPELLED = {
+    "type": "KEY_VALUE",
+    "schema": '{"key":"","value":' + _RECORD.replace("1.5", "100000000000.0") + "}",
+    "properties": {"kv.encoding.type": "INLINE", "key.schema.type": "STRING", "value.schema.type": "JSON"},
+}
+"""Brokers give out the number as 1.0E11, so the schema that is put back has another hash."""
 PARTITIONED, SETTLED = f"{TYPED}/parts", f"{CLOSED}/settled"
 NEWEST_FIELDS = 3
 READER, OWNER = "reader", "owner"
@@ -75,6 +88,8 @@ def fill(world: World, client: TypedClient) -> None:
         _produce(client, topic, kind, (0,), 0)
     for topic in (PARTITIONED, SETTLED):
         _produce(client, topic, "AVRO", (1, 2, NEWEST_FIELDS), 0)
+    for topic, schema in (*REGISTERED.items(), (SPELLED, _SPELLED)):
+        cluster.post(f"schemas/{topic}/schema", schema)
     cluster.post(f"namespaces/{CLOSED}/isAllowAutoUpdateSchema", False)
     produce(world, CURSORS, MESSAGES)
     for topic in (*PARTS, f"{UNTYPED}/plain"):
@@ -130,12 +145,12 @@ def _produce(client: TypedClient, topic: str, kind: str, versions: Sequence[int]
 def see(world: World, client: TypedClient) -> Seen:
     """What is to see now."""
     cluster = world.cluster
-    names = {*VERSIONED, *PLAIN, PARTITIONED, SETTLED}
+    names = {*VERSIONED, *PLAIN, *REGISTERED, PARTITIONED, SETTLED}
     return Seen(
         {topic: client.read(topic) for topic in _topics()},
         {topic: client.read(topic, kind, fields) for topic, (kind, fields) in _topics().items()},
         {topic: refusal(client, topic, kind, INCOMPATIBLE) for topic, kind in (*VERSIONED.items(), (SETTLED, "AVRO"))},
-        {topic: _untimed(cluster.get(f"schemas/{topic}/schemas")) for topic in names},
+        {topic: _untimed(cluster.get(f"schemas/{topic}/schemas")) for topic in {*names, SPELLED}},
         {topic: located(world, topic) for topic in names},
         policies(world),
         {
