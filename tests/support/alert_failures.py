@@ -70,9 +70,10 @@ class Failure:
 
 
 def sound(site: Site) -> Iterator[None]:
-    """All is well: backups, retention, scrubs, drills, brokers, and the pod moves to another node."""
+    """All is well: backups, retention, scrubs, drills, brokers, heartbeats, and the pod moves to another node."""
     site.scrub()
     site.ask_broker()
+    site.tell_heartbeats()
     site.allow(*_RIGHTS, "s3:DeleteObject")
     site.serve(RETENTION="last=3")
     yield

@@ -147,6 +147,11 @@ class Site:
         broker = self._shared.stack.enter_context(fake_broker(replies))
         self.settings["BROKER_SERVICE_URL"] = broker.url
 
+    def tell_heartbeats(self) -> None:
+        """Let the service ask an address after each good backup, which answers."""
+        answering = self._shared.stack.enter_context(fake_broker(default=Reply()))
+        self.settings["HEARTBEAT_URL"] = f"{answering.url}/ping/a-secret-of-the-heartbeat"
+
     def allow(self, *rights: str) -> None:
         """Let the service be a user with these rights on its bucket, who may read tiered storage."""
         self.settings |= _KEEPER
