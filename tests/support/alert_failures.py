@@ -20,7 +20,7 @@ from support.damage import damaged_gzip
 from support.helm import Manifest, merged, nested, one, render
 from support.metadata import as_json
 from support.offload import offload
-from support.processes import eventually, free_port
+from support.processes import eventually
 from support.quick_rules import quickened
 from support.s3 import Bucket
 from support.tool import run, succeed
@@ -209,9 +209,10 @@ def small_servers(site: Site) -> Iterator[None]:
     yield
 
 
-def brokers_are_down(site: Site) -> Iterator[None]:
-    """No broker answers at the address that the settings name."""
-    site.serve(BROKER_SERVICE_URL=f"http://127.0.0.1:{free_port()}")
+def brokers_deny(site: Site) -> Iterator[None]:
+    """Brokers deny all that they are asked for."""
+    site.ask_denying_broker()
+    site.serve()
     yield
 
 
@@ -334,7 +335,7 @@ FAILURES = [
     _failure("Pulsar is elsewhere", elsewhere, "Incomplete"),
     _failure("New servers are small", small_servers, "Unloadable"),
     _failure("Nothing is offloaded", idle, "Unrecoverable", **nested(f"{_THRESHOLDS}.unrecoverableBytes", 100)),
-    _failure("Brokers are down", brokers_are_down, "BrokersIncomplete"),
+    _failure("Brokers deny", brokers_deny, "BrokersIncomplete"),
     _failure("Uploads are slow", store_takes(7), "UploadSlow", repair=store_is_quick),
     _failure("Backups are slow", store_takes(12), "UploadSlow", "LongerThanInterval", repair=store_is_quick),
     _failure(

@@ -135,6 +135,11 @@ class Site:
         offload(self.offloads, *LEDGERS)
         self.settings |= {"SCRUB_INTERVAL": "1", "TIERED_STORAGE_BUCKETS": f"{_OFFLOADS}={self.offloads.name}"}
 
+    def ask_denying_broker(self) -> None:
+        """Let the service ask a broker that denies everything."""
+        broker = self._shared.stack.enter_context(fake_broker(default=Reply(403, b'{"reason":"denied"}')))
+        self.settings["BROKER_SERVICE_URL"] = broker.url
+
     def ask_broker(self) -> None:
         """Let the service ask a broker that gives out the position of the subscription."""
         stats = {"cursors": {"subscription": {"markDeletePosition": "3:7", "individuallyDeletedMessages": "[]"}}}
