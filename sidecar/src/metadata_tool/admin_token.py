@@ -57,7 +57,7 @@ def _digest(token: str) -> bytes:
 
 
 def wrong(token: str) -> str:
-    """Why a text is no token. Empty if it is one."""
+    """Why a text is not a token, empty if it is one."""
     if not all("!" <= char <= "~" for char in token):
         return "is not one word of printable characters"
     return f"is shorter than {SHORTEST_TOKEN} characters" if len(token) < SHORTEST_TOKEN else ""

@@ -14,7 +14,7 @@ _LOOK = 1.0
 
 
 class Requested(Enum):
-    """What came of a request for a backup."""
+    """The result of a request for a backup."""
 
     ACCEPTED = auto()
     ALREADY = auto()

@@ -158,7 +158,7 @@ def run(
     brokers gave out for it. They make this one faster.
 
     `offer` is called with the file of a sound backup once it is in the bucket. It may move the file, which is deleted
-    otherwise. `progress` learns which phase runs, and how far it is.
+    otherwise. `progress` gets the running phase, and how much of it is done.
 
     Raises:
         ToolError: the backup failed, and the bucket holds nothing of it. The type says why.

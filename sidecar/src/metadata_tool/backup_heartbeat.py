@@ -1,4 +1,4 @@
-"""Asks an address after each good backup, so that the service behind it can tell when none come any more."""
+"""Sends a request after each good backup, so that a monitoring service notices when backups stop."""
 
 import logging
 import ssl
@@ -25,7 +25,7 @@ _PHASE = {"phase": "heartbeat"}
 class BackupHeartbeat:
     """Called by the service after each backup. Nothing is raised, and the address is never shown, as it is a secret.
 
-    The answer's body is not read. If it does not come in time, a later call may not begin before it has come.
+    The body of the answer is not read. While a request is still waiting for its answer, no other one is sent.
     """
 
     def __init__(self, url: str, metrics: Metrics, within: float = limits.HEARTBEAT_WITHIN) -> None:
@@ -112,7 +112,7 @@ def _reason(error: BaseException) -> str:
         if isinstance(each, ssl.SSLCertVerificationError):
             return "its certificate is not trusted, has expired, or is of another host"
         if isinstance(each, ssl.SSLError):
-            return "the server does not speak TLS as this program does"
+            return "the server does not speak TLS as expected"
         if isinstance(each, OSError) and each.strerror:
             return f"the server cannot be reached ({each.strerror})"
     return "the server cannot be reached, or gave no valid answer"

@@ -16,7 +16,7 @@ LAST_SCRUB = 2.0
 """How much longer than the last backup a stopped scrub may take to end. Its process is killed at once."""
 
 HEARTBEAT_WITHIN = 10.0
-"""For the answer to a heartbeat after a backup. What follows the backup waits for it."""
+"""For the answer to a heartbeat. The deletion of old backups waits for it."""
 
 # The admin port
 
@@ -42,9 +42,9 @@ REQUEST_WITHIN = 20.0
 REQUEST_HEAD = 32 << 10
 """Bytes of the head of a request."""
 REQUEST_BODY = 4 << 10
-"""Bytes of a body that is waited for, and then dropped. A request with a larger one is answered before it comes."""
+"""Bytes of the largest body that is read and dropped. A request with a larger one is answered without reading it."""
 SHORTEST_TOKEN = 16
-"""Characters of ADMIN_TOKEN. A shorter one could be guessed, because nothing limits how often a client may try."""
+"""Characters of ADMIN_TOKEN. A shorter one could be guessed, because clients may try as often as they like."""
 RUNS = 200
 """Backups of this process whose durations and errors are remembered."""
 ANSWER_WITHIN = 60.0

@@ -112,7 +112,7 @@ HEARTBEAT_LAST_SUCCESS = Metric(
     "When HEARTBEAT_URL last answered after a backup, in epoch seconds. 0 until then.",
 )
 HEARTBEAT_FAILURES = Metric(
-    "backup_heartbeat_failures_total", "counter", "Good backups after which HEARTBEAT_URL gave no good answer."
+    "backup_heartbeat_failures_total", "counter", "Good backups after which the request to HEARTBEAT_URL failed."
 )
 
 DRILL_LAST_SUCCESS = Metric(

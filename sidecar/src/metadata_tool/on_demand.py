@@ -1,4 +1,4 @@
-"""`POST /backup` starts a backup, and `GET /backup/status` tells how far it is."""
+"""`POST /backup` starts a backup, and `GET /backup/status` shows its progress."""
 
 import logging
 from typing import Any, Protocol
@@ -94,7 +94,7 @@ def _requested(service: Backups) -> Answer:
     if found is Requested.STOPPING:
         return _error(503, "the service is stopping")
     if found is Requested.ALREADY:
-        return _error(409, f"a backup is running already. GET {STATUS} tells how far it is")
+        return _error(409, f"a backup is running already. GET {STATUS} shows its progress")
     client = (request.remote_addr or "").removeprefix("::ffff:")  # so that an IPv4 address looks like one
     log.info("a backup was requested by %s", client, extra={"phase": "backup"})
     answer = jsonify({"status": STATUS})

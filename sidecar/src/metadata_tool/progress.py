@@ -1,4 +1,4 @@
-"""How far the running backup is. The backup notes it, and requests of other threads read it."""
+"""The progress of the running backup. The backup writes it, and requests of other threads read it."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 PHASES = ("capture", "broker", "compress", "upload")
 """The phases of a backup, as the log names them."""
 _ALMOST = 99
-"""The percent of a phase that is about to end. It ends when the next one begins."""
+"""The most percent of a running phase. It is done when the next one begins."""
 
 
 @dataclass(frozen=True)

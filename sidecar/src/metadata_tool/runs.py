@@ -1,4 +1,4 @@
-"""The backups that this process made or failed to make, which no file in the bucket tells of."""
+"""The backups that this process made or failed to make. The bucket does not have their durations and errors."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

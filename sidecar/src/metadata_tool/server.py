@@ -146,7 +146,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         return create_app(existing, metrics, self._service, self._scrubber, drills, token=settings.token)
 
     def _backup_heartbeat(self, metrics: Metrics) -> BackupHeartbeat | None:
-        """What is asked after each good backup. None if nothing is."""
+        """What sends a request after each good backup. None without HEARTBEAT_URL."""
         url = self._settings.heartbeat_url
         return BackupHeartbeat(url, metrics) if url else None
 

@@ -120,9 +120,9 @@ class ServeSettings:
     retention: Retention | None = None
     """Which backups are kept. None: all of them."""
     token: AdminToken = field(default_factory=AdminToken)
-    """What requests to the admin port need that change anything."""
+    """The token for requests to the admin port that change anything."""
     heartbeat_url: str = field(default="", repr=False)
-    """What is asked after each good backup. Empty: nothing."""
+    """The address that gets a request after each good backup. Empty: none."""
 
 
 class Settings:

@@ -257,14 +257,14 @@ ADMIN_TOKEN = Variable(
     "ADMIN_TOKEN",
     ("serve",),
     "A secret of at least 16 characters, which `POST /backup` on the admin port needs as `Authorization: Bearer …`. "
-    "Unset: nobody may start a backup there",
+    "Unset: backups on demand are off",
 )
 ADMIN_TOKEN_FILE = _path("ADMIN_TOKEN_FILE", ("serve",), "A file with this secret, which is read at every use")
 HEARTBEAT_URL = Variable(
     "HEARTBEAT_URL",
     ("serve",),
-    "A secret address, `https://…`, that is asked by GET after each good backup, so that the service behind it can "
-    "tell when backups stop. Unset: none is asked",
+    "A secret address, `https://…`, that gets a GET request after each good backup, so that a monitoring service "
+    "notices when backups stop. Unset: no requests",
 )
 MAX_SHRINK = Variable(
     "MAX_SHRINK",

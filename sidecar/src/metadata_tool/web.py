@@ -90,7 +90,7 @@ def create_app(
 ) -> Flask:
     """The Flask app. `existing` lists the backups, newest first. `scrubs` and `drills` are None if they are off.
 
-    `token` is what requests need that change anything.
+    `token` is needed by requests that change anything.
     """
     listed = SharedListing(existing, lambda: loop.bucket_changes)
     app = Flask(__name__)

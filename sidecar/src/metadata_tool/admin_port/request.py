@@ -39,14 +39,14 @@ class Refused:
 
 @dataclass(frozen=True)
 class Received:
-    """A request whose head has arrived, and its body if that is small. Nobody needs a body, so it is dropped."""
+    """A request whose head has arrived, and its body if that is small. No request needs a body, so it is dropped."""
 
     request: Any
     """gunicorn's Request."""
     rest: bytes
     """What has arrived after it."""
     has_unread_body: bool = False
-    """Whether a body may follow that nobody reads, so that it is unknown where the next request starts."""
+    """Whether a body may follow that is not read, so that it is unknown where the next request starts."""
 
     @property
     def path(self) -> str:

@@ -152,7 +152,7 @@ class NamespaceSchemas:
             try:
                 found.append(self._is_complete(topic, current))
             except (BrokerFailed, BrokerDenied, BrokerUnreachable):
-                found.append(False)  # this topic alone tells
+                found.append(False)  # the work on this topic reports the error
         return found
 
     def _is_complete(self, topic: SavedSchemas, current: Sequence[LocatedVersion]) -> bool:
@@ -189,13 +189,13 @@ class NamespaceSchemas:
 
     @contextmanager
     def _old_strategy_after(self, saved: SavedNamespace) -> Iterator[None]:
-        """Set the old strategy at the end, also if an error or a stop ends the work: perhaps it is never run again."""
+        """Set the old strategy at the end, even after an error or a stop, because there may be no further run."""
         try:
             yield
         except (BrokerUnreachable, ClusterRunning):
             raise
         except BaseException:
-            with suppress(ToolError):  # the first error tells more
+            with suppress(ToolError):  # the first error is the cause
                 self._set_old_strategy(saved)
             raise
         self._set_old_strategy(saved)

@@ -1,11 +1,11 @@
-"""Pictures as numbers for SVG: values over time as points, and coverage as parts of a bar."""
+"""Coordinates of the charts, for SVG: values over time as points, and coverage as parts of a bar."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 600, 120
-"""Of a picture of values over time."""
+"""The size of a chart of values over time."""
 _MARGIN = 6
 
 

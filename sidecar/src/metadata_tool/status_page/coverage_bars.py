@@ -12,7 +12,7 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Bar:
-    """A namespace, and bytes. `open_ledgers` have entries that nobody has counted yet, which would be lost, too."""
+    """A namespace, and bytes. The entries of `open_ledgers` are not counted yet, and would be lost, too."""
 
     name: str
     topics: int

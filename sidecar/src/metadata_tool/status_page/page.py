@@ -23,7 +23,7 @@ from metadata_tool.zookeeper.snapshot import escaped
 ROWS = 20
 """Backups in the table."""
 FAILURES = 3
-"""Different failures of late."""
+"""Different failures among the last backups."""
 POINTS = 100
 """Backups in the pictures."""
 
@@ -40,7 +40,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""What goes with the page: nothing is loaded, run, sent or framed, whatever names a tree has."""
+"""Headers of the page, by which a browser loads, runs, sends and frames nothing, whatever names a tree has."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def render(known: Known) -> str:
 
 
 def _other_failures(runs: list[Run], told: str) -> list[Run]:
-    """The last of each kind of failure, newest first, without the one that the state tells already."""
+    """The last of each kind of failure, newest first, without the one that the state has already."""
     by_error = {run.error: run for run in runs if run.backup is None and run.error != told}
     return sorted(by_error.values(), key=lambda run: -run.started)[:FAILURES]
 

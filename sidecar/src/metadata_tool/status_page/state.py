@@ -9,7 +9,7 @@ from metadata_tool.runs import Run, Runs
 
 
 class Observed(Protocol):
-    """What is asked of the service."""
+    """What the state needs from the service."""
 
     @property
     def alive(self) -> bool:

@@ -12,7 +12,7 @@ from metadata_tool.store.limits import DEFAULT, TransferLimits
 
 
 def ignored(_sent: int) -> None:
-    """Nobody asks how far an upload is."""
+    """Ignore the progress of an upload."""
 
 
 class Store(Protocol):

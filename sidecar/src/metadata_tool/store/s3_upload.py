@@ -53,7 +53,7 @@ class _Counted:
         self._lock = Lock()
 
     def __call__(self, more: int) -> None:
-        """Add these, and tell the sum."""
+        """Add these, and report the sum."""
         with self._lock:
             self._total += more
             self._sent(self._total)

@@ -104,7 +104,7 @@ class Source:
 
 
 def _ignored(_znodes: int) -> None:
-    """Nobody asks how far the capture is."""
+    """Ignore the progress of a capture."""
 
 
 @contextmanager
