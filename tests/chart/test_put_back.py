@@ -237,7 +237,7 @@ def test_put_back_changes_no_other_pod() -> None:
 
 
 def test_network_policies() -> None:
-    """Backup and put-back reach the brokers, and the put-back ZooKeeper. Nobody reaches the put-back."""
+    """Backup and put-back reach the brokers, and the put-back ZooKeeper. No pod reaches the put-back."""
     nobody: dict[str, Any] = {"enabled": True, "clients": [], "monitoring": [], "admins": []}
     policies = {
         each["metadata"]["name"].removeprefix("snpe-pulsar-"): each["spec"]["ingress"]
@@ -255,7 +255,7 @@ def test_network_policies() -> None:
 
 @pytest.mark.parametrize("on", [SAVED, RESTORED], ids=["backup", "put-back"])
 def test_brokers_must_be_known(on: dict[str, Any]) -> None:
-    """Without an address and without brokers of the release, the program would have nobody to ask."""
+    """Without an address, and without brokers of the release, there are no brokers to ask."""
     refused = refusal(merged(on, nested("components.broker", value=False)), 3)
     assert "broker.serviceUrl is empty, and this release starts no brokers" in refused
 

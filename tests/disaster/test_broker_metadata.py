@@ -179,7 +179,7 @@ def test_killed_put_backs_and_two_at_once(saved: Saved, tmp_path: Path) -> None:
 
 
 def are_located(world: World, versions: int) -> bool:
-    """Whether at least so many versions of schemas are put back."""
+    """Whether at least this many versions of schemas are put back."""
     return located_count(world) >= versions
 
 

@@ -326,7 +326,7 @@ def dice_of() -> random.Random:
 @pytest.mark.parametrize("mutated", [of_file, of_tar])
 @pytest.mark.fault("Backups in the bucket", "4,000 random changes of a backup")
 def test_file(mutated: Callable[[random.Random], bytes], tmp_path: Path, *, soak: bool) -> None:
-    """A file or a tar that was changed is refused, or holds the same tree, and the same from brokers."""
+    """A file or a tar that was changed is refused, or holds the same tree and the same broker metadata."""
     dice, count, same = dice_of(), EACH_OF_A_SOAK if soak else EACH, 0
     assert (WITH_BROKER, NODES) == verified(GOOD, tmp_path / "good")
     for _ in range(count):

@@ -104,7 +104,7 @@ def test_everything_is_saved(settings: dict[str, str], broker: FakeBroker, tmp_p
 @pytest.mark.fault("Brokers", "no broker answers, or it refuses the token, or a certificate cannot be read")
 @pytest.mark.parametrize("fault", ["down", "denied", "certificate", "garbage"])
 def test_faults_cost_no_backup(settings: dict[str, str], broker: FakeBroker, tmp_path: Path, fault: str) -> None:
-    """Whatever is wrong with brokers, the backup is made, and one warning says what it lacks and why."""
+    """The backup is made nevertheless, and one warning says what it lacks and why."""
     expected = "answer as brokers do"
     match fault:
         case "down":
@@ -128,7 +128,7 @@ def test_faults_cost_no_backup(settings: dict[str, str], broker: FakeBroker, tmp
 
 @pytest.mark.fault("Brokers", "an answer does not come")
 def test_slow_brokers(settings: dict[str, str], broker: FakeBroker, tmp_path: Path) -> None:
-    """A backup does not wait longer than BROKER_TIMEOUT, and keeps what was given out until then."""
+    """A backup stops asking after BROKER_TIMEOUT, and saves what was given out until then."""
     broker.replies["/admin/v2/schemas/t/ns/b/schemas"] = Reply(pause=600)
     assert 0 == run("backup", settings=settings | {"BROKER_TIMEOUT": "1"}).exit_code
     records = newest(tmp_path)[1]

@@ -188,7 +188,7 @@ def test_client_first(world: World) -> None:
 
 
 def test_not_saved(world: World, folder: Path) -> None:
-    """What the backup lacks is counted, and keeps nobody waiting."""
+    """What the backup lacks is counted, and clients of the other topics do not wait for it."""
     records = [*RECORDS, NotSaved("schemas", "t/ns/z", 1, "404")]
     point = make_backup(folder, timestamp=world.point.name.timestamp + 1, tree=BACKED_UP, records=records)
     world.zookeeper.set_acls(MARKER, [make_acl("world", "anyone", all=True)])
@@ -315,7 +315,7 @@ def test_two_at_once(world: World) -> None:
 
 
 def test_writes_by_version(world: World) -> None:
-    """A znode is set only if nobody has set it meanwhile, so no change of a broker is lost."""
+    """A znode is set only if it was not set meanwhile, so no change of a broker is lost."""
     path = b"/admin/policies/t/ns"
     ensemble = Ensemble(world.settings["ZOOKEEPER_SERVERS"])
     with session.connect(ensemble, Heartbeat()) as connected:

@@ -1,4 +1,4 @@
-"""Authentication by token on a real Pulsar: what its brokers are told, and tokens of roles."""
+"""Authentication by token on a real Pulsar: the settings of its brokers, and tokens of roles."""
 
 import base64
 import hashlib

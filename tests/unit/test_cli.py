@@ -701,7 +701,7 @@ def test_diff_to_the_newest(folder: Path, command: Command) -> None:
 
 
 def test_history_of_a_namespace(folder: Path, command: Command) -> None:
-    """A name of Pulsar is found at its path, and a change is told in Pulsar's words."""
+    """A name of Pulsar is found at its path, and a change is shown in Pulsar's words."""
     path = b"/admin/policies/public"
     for number, data in enumerate((b"{}", b'{"adminRoles":["a"]}')):
         tree = {b"": None, b"/admin": b"", b"/admin/policies": b"", path: data}

@@ -1,6 +1,6 @@
 {{/*
-How the program reaches brokers. Call each with (dict "root" $ "login" values): those of `backup.broker`, or of
-`restore.putBack`, which takes what is empty from the former.
+How the program reaches brokers. Call each with (dict "root" $ "login" values). The values are those of `backup.broker`,
+or of `restore.putBack`, whose empty values mean those of `backup.broker`.
 */}}
 
 {{/* Address of the brokers' web service. Call with the root. */}}
@@ -22,7 +22,7 @@ How the program reaches brokers. Call each with (dict "root" $ "login" values): 
 {{- if $tls.enabled }}{{ .login.tls.secretName | default $tls.secretName }}{{ end -}}
 {{- end }}
 
-{{/* The part of a ConfigMap. */}}
+{{/* Variables for a ConfigMap. */}}
 {{- define "pulsar.brokers.data" -}}
 {{- $broker := .root.Values.zookeeper.customTools.backup.broker }}
 BROKER_SERVICE_URL: {{ include "pulsar.brokers.url" .root | quote }}
@@ -83,7 +83,7 @@ BROKER_TLS_KEY: /etc/broker-tls/tls.key
 {{- fail (printf "%s.serviceUrl is %q, but tls.enabled is true. Set it to https://<host>:<port>, or tls.enabled to false" $key $broker.serviceUrl) }}
 {{- end }}
 {{- else if not .Values.components.broker }}
-{{- fail (printf "%s.serviceUrl is empty, and this release starts no brokers. Set it to the address of their web service, %s://<host>:<port>" $key $scheme) }}
+{{- fail (printf "%s.serviceUrl is empty, and this release starts no brokers. Set it to the address of the brokers' web service, %s://<host>:<port>" $key $scheme) }}
 {{- else if not (ternary .Values.broker.ports.https .Values.broker.ports.http $broker.tls.enabled) }}
 {{- fail (printf "%s.tls.enabled is true, but broker.ports.https is empty. Set it to a port, or tls.enabled to false" $key) }}
 {{- end }}

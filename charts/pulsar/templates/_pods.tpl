@@ -91,8 +91,8 @@ that is not valid YAML is returned unchanged, so that helm reports the error.
 
 {{/*
 A Job that may run again at any time. Its name has a digest of its content, because Kubernetes refuses to change a Job.
-So changed values create a new Job. Call as "pulsar.selector", with "spec" as YAML, and with "more", a list of what else
-makes a new Job if it changes.
+So changed values create a new Job. Call as "pulsar.selector", with "spec" as YAML, and with "more", a list of texts whose
+change also creates a new Job.
 */}}
 {{- define "pulsar.job" -}}
 {{- $extra := .root.Values.pulsar_metadata.extraPodSpec -}}

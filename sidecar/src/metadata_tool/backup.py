@@ -155,7 +155,7 @@ def run(
     """Make one backup now. A backup that may not continue the one before it gets the name of a suspect one.
 
     `known` has the cached ACLs of the last backup, `history` the last manifests, and `kept` is a directory with what
-    brokers gave out for it. They make this one faster.
+    brokers gave out for the last backup. They make this one faster.
 
     `offer` is called with the file of a sound backup once it is in the bucket. It may move the file, which is deleted
     otherwise. `progress` gets the running phase, and how much of it is done.

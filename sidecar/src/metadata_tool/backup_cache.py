@@ -1,4 +1,4 @@
-"""Copies of backups in CACHE_DIR, so that a command that reads many of them fetches each one once."""
+"""Copies of backups in CACHE_DIR, so that commands that read many backups fetch each one once."""
 
 import logging
 import os
@@ -39,7 +39,7 @@ class BackupSource:
 
 
 class CachedBackups(BackupSource):
-    """The same, but copies stay in a directory, up to `limit` bytes. Those that were used last stay longest."""
+    """Opens backups, and keeps copies in a directory, up to `limit` bytes. The least recently used go first."""
 
     def __init__(self, store: Store, spool_dir: Path, heartbeat: Heartbeat, directory: Path, limit: int) -> None:
         """Raises SettingError if the directory cannot be made."""
@@ -107,5 +107,5 @@ def _explained(directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SettingError(
-            f"CACHE_DIR {directory} cannot be used: {error.strerror or error}", "Make it a writable directory"
+            f"CACHE_DIR {directory} cannot be used ({error.strerror or error})", "Set it to a writable directory"
         ) from error

@@ -173,8 +173,8 @@ def _diff(options: argparse.Namespace, settings: Settings) -> None:
     with ExitStack() as kept:
         before, after = ((point, kept.enter_context(_opened(point, settings, heartbeat))) for point in points)
         compared = diff.Diff(before, after)
-        told = compared.told(znodes=options.znodes)
-        for line in diff.json_lines(compared, told) if options.json else diff.lines(compared, told):
+        changes = compared.all_changes(znodes=options.znodes)
+        for line in diff.json_lines(compared, changes) if options.json else diff.lines(compared, changes):
             _print(line)
 
 
@@ -348,7 +348,7 @@ def _put_back(options: argparse.Namespace, settings: Settings) -> None:
     _print(json.dumps(result.to_json(), indent=2) if options.json else result.as_text())
     if not result.complete:
         raise PutBackIncomplete(
-            f"{result.problem_count} of the things that {result.point} has are not back",
+            f"the put-back of {result.point} is incomplete, its report names {result.problem_count} problems",
             "Do what the report says, then run put-back again",
         )
 
@@ -548,6 +548,7 @@ def _add_options_of_put_back(parser: argparse.ArgumentParser) -> None:
         metavar="TOPIC",
         action="append",
         default=[],
-        help="if a client has registered other schemas of persistent://… first, remove them (may be repeated)",
+        help="remove the schemas that a client registered first for persistent://…, then put back the saved ones "
+        "(may be repeated)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")

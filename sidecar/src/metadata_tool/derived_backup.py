@@ -85,7 +85,7 @@ def stems_from(series: Series, address: str) -> bool:
 class DerivedTree:
     """A tree, and what its manifest has besides what is counted. `acls` are encoded, by key.
 
-    `broker` is the `broker.json` that `described` tells of, None if it tells of none.
+    `broker` is the `broker.json` that `described` describes, None if it describes none.
     """
 
     name: BackupName

@@ -256,31 +256,31 @@ class OffloadedLedgersLost(ToolError):
 
 
 class BrokerUnreachable(ToolError):
-    """No broker answered at BROKER_SERVICE_URL, or TLS with it failed. A backup ends without its broker metadata"""
+    """No broker answered at BROKER_SERVICE_URL, or TLS failed. Only `put-back` ends with this code"""
 
     exit_code = 60
 
 
 class BrokerDenied(ToolError):
-    """A broker refused the token or certificate (401, 403). A backup ends without what the broker refused"""
+    """A broker refused the token or certificate (401, 403). Only `put-back` ends with this code"""
 
     exit_code = 61
 
 
 class BrokerFailed(ToolError):
-    """A broker answered with an error, or with something that is not an answer"""
+    """A broker answered with an error, or its answer was not valid. Only `put-back` ends with this code"""
 
     exit_code = 62
 
 
 class PutBackIncomplete(ToolError):
-    """A put-back could not bring everything back. The report names what is missing, and what to do"""
+    """A put-back could not put everything back. The report names what is missing, and what to do"""
 
     exit_code = 63
 
 
 class PutBackRunning(ToolError):
-    """Another put-back runs for this ensemble. This one has changed nothing"""
+    """Another put-back is running for this ensemble. This one has changed nothing"""
 
     exit_code = 64
 

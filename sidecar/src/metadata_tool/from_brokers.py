@@ -1,4 +1,4 @@
-"""What a restore takes from the broker metadata of a backup, and which namespaces must wait for their schemas.
+"""What a restore takes from the broker metadata of a backup, and which namespaces it holds.
 
 Everything is written to files first, in the order of the tree, because `broker.json` is the last member of a backup.
 """
@@ -131,7 +131,7 @@ def _split(path: Path, cursors: BinaryIO, namespaces: _Namespaces, heartbeat: Ca
 def _auto_updates(
     source: Source, schemas: list[InTreeOrder[bool]], heartbeat: Callable[[], None]
 ) -> Iterator[AutoUpdate]:
-    """What becomes of each namespace whose schemas are saved, or that an earlier restore has held."""
+    """The new setting of each namespace that has saved schemas, or that an earlier restore held."""
     earlier = _held_before(source, heartbeat)
     if not (earlier or _takes_schemas(source)):
         return
@@ -145,7 +145,7 @@ def _auto_updates(
         if now is not False:
             if saved:
                 yield AutoUpdate(namespace, now, False)
-        elif namespace in earlier:  # most likely, nothing was put back since that restore
+        elif namespace in earlier:  # probably nothing was put back since that restore
             kept = saved or source.scope is Scope.BOOKIES_KEPT
             yield AutoUpdate(namespace, earlier[namespace], False if kept else earlier[namespace])
 
@@ -156,7 +156,7 @@ def _takes_schemas(source: Source) -> bool:
 
 
 def _held_before(source: Source, heartbeat: Callable[[], None]) -> dict[str, bool | None]:
-    """What namespaces allowed before an earlier restore held them. Some of them may not be held any more."""
+    """The settings of namespaces before an earlier restore held them. Some of them may no longer be held."""
     found: dict[str, bool | None] = {}
     if not Identity.parse(source.manifest.identity).restored:
         return found

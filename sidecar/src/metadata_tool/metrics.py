@@ -128,7 +128,7 @@ DRILL_FAILED = Metric(
 )
 
 BROKER_SECONDS = Metric(
-    "backup_execution_time_broker", "gauge", "Seconds of the last backup spent asking brokers. 0 if that is off."
+    "backup_execution_time_broker", "gauge", "Seconds that the last backup spent asking brokers. 0 if it did not ask."
 )
 BROKER_UNCHANGED = Metric(
     "backup_broker_schemas_unchanged",

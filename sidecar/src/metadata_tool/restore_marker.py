@@ -14,11 +14,11 @@ MAX_EPOCHS = 4096
 ZNODE = OWN.encode()
 """The same marker in the restored tree, so that clients can read which restore the ensemble is from."""
 HELD = ZNODE + b"/held"
-"""Below it are the namespaces that wait for their schemas, each with what its policies allowed before, as JSON."""
+"""The parent of the held namespaces. The data of each is its old setting for registering schemas, as JSON."""
 
 
 def is_of_restore(path: bytes) -> bool:
-    """Whether a restore writes a znode of this path. The znodes of earlier restores are left out."""
+    """Whether this is the path of a znode that restores write. A later restore drops it."""
     return path.startswith(ZNODE) and (path == ZNODE or path.startswith(ZNODE + b"/"))
 
 

@@ -407,12 +407,12 @@ SPOOL_DIR = _path(
 CACHE_DIR = _path(
     "CACHE_DIR",
     _LOOKING_BACK,
-    "A directory where backups that were fetched stay for the next command. Unset: they are fetched every time",
+    "A directory that keeps fetched backups for the next command. Unset: they are fetched every time",
 )
 CACHE_SIZE = _number(
     "CACHE_SIZE",
     _LOOKING_BACK,
-    "How much is kept in CACHE_DIR. What was not used for long is removed first",
+    "The size limit of CACHE_DIR. The least recently used backups are removed first",
     default=2048,
     low=1,
     high=1 << 20,
@@ -560,11 +560,11 @@ SCRUB_REQUESTS = _number(
 BROKER_SERVICE_URL = Variable(
     "BROKER_SERVICE_URL",
     _BROKER,
-    "The web service of Pulsar's brokers, such as `http://pulsar-broker:8080`, which is asked for schemas, exact "
-    "positions of subscriptions, and policies of topics. Unset: these are not saved",
+    "The address of the brokers' web service, such as `http://pulsar-broker:8080`. Unset: schemas, exact positions of "
+    "subscriptions and topic policies are not saved",
     required_by=("put-back",),
 )
-BROKER_TOKEN = Variable("BROKER_TOKEN", _BROKER, "A token (JWT) for Pulsar, if it demands one")
+BROKER_TOKEN = Variable("BROKER_TOKEN", _BROKER, "A token (JWT) for Pulsar, if brokers demand one")
 BROKER_TOKEN_FILE = _path("BROKER_TOKEN_FILE", _BROKER, "A file with the token, which is read at every use")
 BROKER_TLS_CA = _path(
     "BROKER_TLS_CA", _BROKER, "A PEM file of authorities to trust for brokers in addition to the system's"
@@ -574,7 +574,7 @@ BROKER_TLS_KEY = _path("BROKER_TLS_KEY", _BROKER, "A PEM file of that certificat
 BROKER_TIMEOUT = _number(
     "BROKER_TIMEOUT",
     _BACKUP,
-    "How long one backup may ask brokers. What it has not asked for by then is not saved",
+    "How long one backup may ask brokers. What they have not answered by then is not saved",
     default=120,
     low=1,
     high=24 * 3600,
@@ -592,7 +592,7 @@ BROKER_REQUESTS = _number(
 BROKER_REQUEST_RATE = _number(
     "BROKER_REQUEST_RATE",
     _BROKER,
-    "How many requests to brokers a second may start",
+    "How many requests to brokers may start in a second",
     default=200,
     low=1,
     high=10_000,

@@ -61,7 +61,7 @@ def test_refusal_is_an_answer(status: int) -> None:
 @pytest.mark.fault("Brokers", "an answer is 429, 5xx, or a broken connection")
 @pytest.mark.parametrize("fault", [FAILED, Reply(503), Reply(429), Reply(None)])
 def test_failed_request_is_sent_again(fault: Reply) -> None:
-    """A question that failed is asked again."""
+    """A request that failed is sent again."""
     with fake_broker({PATH: [fault, fault, Reply(200, b"1")]}) as broker:
         assert Answer(200, b"1") == client(broker).request("GET", PATH)
 
@@ -86,7 +86,7 @@ def test_failed_to_the_end() -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_denied(status: int) -> None:
-    """A refused login is told at once, with what to check."""
+    """A refused login is an error at the first try, with what to check."""
     with fake_broker({PATH: Reply(status, b"no")}) as broker:
         with pytest.raises(BrokerDenied, match=rf"refused the login \({status}, no\)\. Check BROKER_TOKEN"):
             client(broker).request("GET", PATH)
@@ -94,7 +94,7 @@ def test_denied(status: int) -> None:
 
 
 def test_nobody_listens() -> None:
-    """An address where nothing listens is told with the setting to check."""
+    """An address where nothing listens is an error that names the setting to check."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         access = BrokerAccess(f"http://127.0.0.1:{taken.getsockname()[1]}")
@@ -105,7 +105,7 @@ def test_nobody_listens() -> None:
 @pytest.mark.fault("Brokers", "an answer comes byte by byte")
 @pytest.mark.parametrize("slow", [Reply(pause=60), Reply(body=b"x" * 1000, pause=0.02, drip=1)])
 def test_slow_broker(slow: Reply) -> None:
-    """A broker that does not answer in time, or only byte by byte, holds nobody up, and is not asked again."""
+    """A request ends after its limit, and is not sent again, if a broker answers byte by byte or not at all."""
     with fake_broker({PATH: slow}) as broker:
         with pytest.raises(BrokerUnreachable, match="did not answer in time"):
             client(broker, request_timeout=0.1).request("GET", PATH)
@@ -114,7 +114,7 @@ def test_slow_broker(slow: Reply) -> None:
 
 @pytest.mark.fault("Brokers", "an answer is too large")
 def test_answer_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer is not read beyond its limit."""
+    """Reading an answer ends at its limit of bytes."""
     monkeypatch.setattr("metadata_tool.broker_metadata.client.MAX_ANSWER", limits.CHUNK)
     large = Reply(body=b"x" * (limits.CHUNK + 1))
     with fake_broker({PATH: large}) as broker, pytest.raises(BrokerFailed, match="more than 65536 bytes"):
@@ -162,10 +162,10 @@ def test_redirect_to_a_known_host() -> None:
         assert Answer(200, b"1") == asking.request("GET", PATH)
 
 
-@pytest.mark.fault("Brokers", "a redirect leads to a stranger")
+@pytest.mark.fault("Brokers", "a redirect leads to a host outside the cluster")
 @pytest.mark.parametrize("brokers", [Reply(403), Reply(body=b'["127.0.0.1:1","broker-0:8080"]'), Reply(body=b"{}")])
 def test_redirect_to_an_unknown_host(brokers: Replies) -> None:
-    """Nothing is sent to a host that the cluster does not name, least of all the token."""
+    """Nothing is sent to a host that neither the cluster nor its ZooKeeper names, so the token stays secret."""
     with fake_broker(default=Reply()) as stranger, fake_broker({BROKERS: brokers}) as broker:
         broker.replies[PATH] = Reply(307, location=_other(stranger) + PATH)
         with pytest.raises(BrokerFailed, match="'localhost', which is not a broker of this cluster"):
@@ -216,7 +216,7 @@ def test_unusable_token_file(tmp_path: Path, content: bytes | None, why: str) ->
 
 @pytest.mark.parametrize("status", [401, 404, 500])
 def test_token_is_never_shown(status: int) -> None:
-    """A broker that repeats the token in its answer brings it into no message."""
+    """No message has the token, even if a broker repeats it in its answer."""
     with fake_broker({PATH: Reply(status, f"bad token {TOKEN}".encode())}) as broker:
         try:
             said = client(broker).request("GET", PATH).reason
@@ -228,7 +228,7 @@ def test_token_is_never_shown(status: int) -> None:
 
 
 def test_unusable_authorities(tmp_path: Path) -> None:
-    """A file of authorities that is none is named with its setting."""
+    """A file that is not one of authorities is named with its setting."""
     with pytest.raises(BrokerUnreachable, match=r"BROKER_TLS_CA\) cannot be used"):
         BrokerClient(BrokerAccess("https://127.0.0.1:1", ca=tmp_path / "ca.pem"))
 

@@ -1,4 +1,4 @@
-"""What a backup gets of the process that asks brokers, whatever becomes of that process."""
+"""What a backup gets from the process that asks brokers, even if that fails."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -88,7 +88,7 @@ def test_nothing_to_ask(tmp_path: Path) -> None:
 @pytest.mark.fault("Brokers", "the process that asks is killed")
 @pytest.mark.parametrize("after", [b"", b'{"record":"sche', b"x" * 200_000])
 def test_killed_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bytes) -> None:
-    """Of a process that was killed, whole lines are kept, and all else counts as not saved."""
+    """The complete lines of a process that was killed are kept, and everything else counts as not saved."""
     unnamed = NotSaved("schemas", "t/ns/b", 1, "why")
     process(monkeypatch, [SCHEMAS[0], unnamed, POLICIES], HelperKilled("a helper process was killed"), after)
     found = collect(tmp_path)
@@ -153,6 +153,6 @@ def test_schemas_are_kept_for_the_next(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.fault("Brokers", "the disk has no room to keep schemas for the next backup")
 def test_no_room_to_keep_schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without room for a copy the next backup asks again, and this one is made."""
+    """If there is no room for a copy, the backup is made, and the next one asks for all schemas again."""
     process(monkeypatch, [*SCHEMAS], HelperKilled("killed"))
     assert {"t/ns": {"schemas": 3}} == collect(tmp_path, kept=tmp_path / "missing").saved

@@ -160,7 +160,7 @@ def test_everything_is_saved(tmp_path: Path) -> None:
     ],
 )
 def test_fault_of_one_answer(tmp_path: Path, fault: Reply, reason: Reason, why: str) -> None:
-    """A fault costs what it is about, which is counted and named with the reason. All else is saved."""
+    """What a fault concerns is not saved, but counted and named with the reason. Everything else is saved."""
     with fake_broker(answers("abc", b=fault)) as broker:
         found = run(tmp_path, broker, tree("abc"))
     assert {"SavedSchemas": 2, "SavedPolicies": 1, "SavedCursor": 3, "NotSaved": 1} == found.saved()
@@ -171,7 +171,7 @@ def test_fault_of_one_answer(tmp_path: Path, fault: Reply, reason: Reason, why: 
 
 @pytest.mark.fault("Brokers", "the login may not read a namespace")
 def test_namespace_that_cannot_be_read(tmp_path: Path) -> None:
-    """Policies that the login may not read are counted, and nothing else is lost."""
+    """Policies that the login may not read are counted as not saved. Everything else is saved."""
     with fake_broker(answers("a")) as broker:
         found = run(tmp_path, broker, tree("a"), reads=NoTopics)
     assert {"t/ns": "AuthorizationError"} == found.why()
@@ -190,7 +190,7 @@ def test_namespace_that_cannot_be_read(tmp_path: Path) -> None:
     ],
 )
 def test_no_broker_at_the_address(tmp_path: Path, reply: Reply, reason: Reason) -> None:
-    """If the first question is refused, nothing more is asked, and all is counted with the reason."""
+    """If the first request is refused, no more are sent, and everything is counted with the reason."""
     with fake_broker(answers("ab") | {CLUSTERS: reply}) as broker:
         found = run(tmp_path, broker, tree("ab"))
         assert [CLUSTERS] == broker.paths()
@@ -200,7 +200,7 @@ def test_no_broker_at_the_address(tmp_path: Path, reply: Reply, reason: Reason) 
 
 @pytest.mark.fault("Brokers", "the address is that of another cluster")
 def test_brokers_of_another_cluster(tmp_path: Path) -> None:
-    """Positions of another cluster are never saved: a broker that ZooKeeper does not know is not asked."""
+    """Positions of another cluster are never saved, because brokers that are not in this ZooKeeper are not asked."""
     lookup = "/lookup/v2/topic/persistent/t/ns/a"
     owner = {"brokerUrl": "pulsar://other:6650", "httpUrl": "http://other:8080"}
     with fake_broker(answers("a") | {lookup: Reply(body=json.dumps(owner).encode())}) as broker:
@@ -219,7 +219,7 @@ def test_brokers_of_this_cluster(tmp_path: Path, answer: bytes) -> None:
 
 @pytest.mark.fault("Brokers", "an answer does not come")
 def test_slow_broker(tmp_path: Path) -> None:
-    """What is not answered before BROKER_TIMEOUT is not saved. What was answered out of turn is."""
+    """What is not answered before BROKER_TIMEOUT is not saved. Later answers that came in time are."""
     with fake_broker(answers("abcdef", b=SLOW)) as broker:
         begin = time.monotonic()
         found = run(tmp_path, broker, tree("abcdef"), timeout=1)
@@ -232,7 +232,7 @@ def test_slow_broker(tmp_path: Path) -> None:
 
 @pytest.mark.fault("Brokers", "the port of the binary protocol does not answer")
 def test_policies_that_do_not_come(tmp_path: Path) -> None:
-    """Policies come by another port than all else, so they get half of the time, and positions are still saved."""
+    """Reading policies takes at most half of the time, because it uses another port. Positions are still saved."""
     over = threading.Event()
 
     class Hanging:
@@ -251,7 +251,7 @@ def test_policies_that_do_not_come(tmp_path: Path) -> None:
 
 @pytest.mark.fault("Brokers", "brokers stop answering")
 def test_many_without_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After many questions without an answer in a row, the others are not asked."""
+    """After many requests in a row without an answer, no more are sent."""
     monkeypatch.setattr("metadata_tool.broker_metadata.collector.UNREACHABLE_IN_A_ROW", 3)
     names = [f"x{number:02}" for number in range(30)]
     with fake_broker(OK, default=SLOW) as broker:
@@ -324,7 +324,7 @@ def replace_mzxid(found: Node) -> Node:
 
 
 def test_token_is_in_no_record(tmp_path: Path) -> None:
-    """A broker that repeats the token brings it into no reason."""
+    """No reason has the token, even if a broker repeats it."""
     with fake_broker(answers("a", a=Reply(401, b"bad zq7token"))) as broker:
         found = run(tmp_path, broker, tree("a"))
     assert "bad ***" in found.done.why[0]

@@ -46,7 +46,7 @@ def found(owner: object) -> Answer:
     ],
 )
 def test_lookup_without_an_owner(url: str, answer: Answer, reason: Reason) -> None:
-    """Without a broker to connect to, nothing is read. With https, a plain one is none."""
+    """Without the address of a broker, nothing is read. With https, an address without TLS does not count."""
     with pytest.raises(NotSavedError) as caught:
         list(EventReader(BrokerAccess(url), Broker(answer)).events(EVENTS))
     assert reason is caught.value.reason

@@ -69,7 +69,7 @@ def test_many_cursors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_health_checks_are_left_out(tmp_path: Path) -> None:
-    """Nobody misses the position of a broker's own check."""
+    """The position of a broker's own health check is not asked for."""
     path = "pulsar/standalone/10.0.0.1:8080/persistent/healthcheck"
     questions, counts = asked(tmp_path, [topic(path), cursor(f"{path}/s", 1)])
     assert ([], 0) == (questions, counts.total())

@@ -65,7 +65,7 @@ def test_many_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pattern that matches too much is cut off, and that is said."""
     monkeypatch.setattr(find, "MOST", 2)
     result = found(tmp_path, "/**")
-    assert (2, "and more than these 2", False) == (
+    assert (2, "only the first 2 paths are shown", False) == (
         len(result.matches),
         list(result.lines())[-1],
         result.to_json()["complete"],

@@ -216,7 +216,7 @@ HELD = [AutoUpdate("shop/a", None, False), AutoUpdate("shop/b", True, False), Au
 
 
 def from_brokers(broker: BrokerFile | None = BROKER, holes: int = 3) -> RestoredFromBrokers:
-    """What was taken from a backup: a position with so many of its three holes, and the holds of HELD."""
+    """What was taken from a backup: a position with this many of its three holes, and the holds of HELD."""
     restorable, hole = Restorable(), Hole(Position(3, 5), Position(3, 6))
     restorable.note(SavedCursor("t/n/persistent/a/s", 7, Position(3, 4), (hole,) * 3), holes)
     return RestoredFromBrokers.of(broker, restorable, HELD)

@@ -156,7 +156,7 @@ def test_one_version_that_cannot_be_read() -> None:
 @pytest.mark.parametrize("error", [BrokerUnreachable("timed out"), BrokerFailed("500")], ids=["unreachable", "failed"])
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
 def test_lost_answers(method: str, error: BrokerFailed, *, done: bool) -> None:
-    """A request of which nobody knows whether it was done is not done twice."""
+    """A request without an answer may have been done, and is not done twice."""
     brokers = restored()
     lost_once = iter([True])
     plain = brokers.request

@@ -82,7 +82,7 @@ subscription                   1 removed
 tenant                         1 added, 1 removed
 topic                          1 added, 1 changed, 1 removed
 ledgers                        2 added, 1 offloaded, 2 trimmed
-subscriptions read further     1
+subscriptions that only moved  1
 other znodes in /ledgers       1 added, 1 changed""".splitlines()
 
 
@@ -107,21 +107,21 @@ def diff(
 
 
 def test_in_words_of_pulsar(tmp_path: Path, kept: ExitStack) -> None:
-    """What came, went and changed is told with its name, in tree order, and counted."""
+    """What came, went and changed is shown with its name, in tree order, and counted."""
     found = diff(kept, tmp_path)
-    told = list(lines(found, found.told(znodes=False)))
+    shown = list(lines(found, found.all_changes(znodes=False)))
     assert [
         f"from file://{tmp_path}/pulsar-{TIMESTAMP}.tar.gz  2021-06-15T01:44:48.825Z  zxid 0x500000064",
         f"to   file://{tmp_path}/pulsar-{TIMESTAMP + 1}.tar.gz  2021-06-15T01:44:48.826Z  zxid 0x500000064",
         "",
         *TEXT,
-    ] == told
+    ] == shown
 
 
 def test_as_json(tmp_path: Path, kept: ExitStack) -> None:
     """The same as one JSON object."""
     found = diff(kept, tmp_path)
-    read = json.loads("\n".join(json_lines(found, found.told(znodes=False))))
+    read = json.loads("\n".join(json_lines(found, found.all_changes(znodes=False))))
     assert ["from", "to", "changes", "totals"] == list(read)
     assert {
         "change": "changed",
@@ -144,7 +144,7 @@ def test_as_znodes(tmp_path: Path, kept: ExitStack) -> None:
     """With --znodes, every znode that differs is shown, and nothing else."""
     found = diff(kept, tmp_path, {"/a": b"1", "/b": b"22"}, {"/a": b"333", "/c": b""})
     assert ["~ /a (1 bytes -> 3 bytes, set at zxid 0x1, version 0)", "- /b (2 bytes)", "+ /c (0 bytes)"] == list(
-        lines(found, found.told(znodes=True))
+        lines(found, found.all_changes(znodes=True))
     )[3:]
 
 
@@ -152,20 +152,20 @@ def test_as_znodes(tmp_path: Path, kept: ExitStack) -> None:
 def test_nothing_differs(tmp_path: Path, kept: ExitStack, znodes: bool) -> None:
     """That nothing differs is said."""
     found = diff(kept, tmp_path, OLD, OLD)
-    assert ["no znode differs"] == list(lines(found, found.told(znodes=znodes)))[3:]
+    assert ["no znode differs"] == list(lines(found, found.all_changes(znodes=znodes)))[3:]
 
 
 def test_nothing_differs_as_json(tmp_path: Path, kept: ExitStack) -> None:
     """The same as JSON is an empty list."""
     found = diff(kept, tmp_path, OLD, OLD)
-    assert [] == json.loads("\n".join(json_lines(found, found.told(znodes=False))))["changes"]
+    assert [] == json.loads("\n".join(json_lines(found, found.all_changes(znodes=False))))["changes"]
 
 
 def test_other_paths(tmp_path: Path, kept: ExitStack) -> None:
     """Backups whose Pulsar is at different paths can be compared only as znodes."""
     found = diff(kept, tmp_path, chroot="/pulsar")
     with pytest.raises(SettingError, match=r"at different paths, / .* and /pulsar"):
-        list(found.told(znodes=False))
+        list(found.all_changes(znodes=False))
 
 
 def test_damaged_backup(tmp_path: Path, kept: ExitStack) -> None:
@@ -176,7 +176,7 @@ def test_damaged_backup(tmp_path: Path, kept: ExitStack) -> None:
 
     def compare() -> None:
         before, after = ((p, kept.enter_context(archive.opened(tmp_path / str(p.name)))) for p in points)
-        list(Diff(before, after).told(znodes=True))
+        list(Diff(before, after).all_changes(znodes=True))
 
     with pytest.raises(ArchiveCorrupt):
         compare()
@@ -195,4 +195,4 @@ def test_renamed_backup(tmp_path: Path, kept: ExitStack) -> None:
 def test_names_for_a_terminal(tmp_path: Path, kept: ExitStack) -> None:
     """Names cannot send commands to a terminal."""
     found = diff(kept, tmp_path, {}, {f"{POLICIES}/\x1b[2Jx": b"{}"})
-    assert "+ tenant \\x1b[2Jx" in list(lines(found, found.told(znodes=False)))
+    assert "+ tenant \\x1b[2Jx" in list(lines(found, found.all_changes(znodes=False)))

@@ -10,8 +10,8 @@ ZOOKEEPER_SERVERS: {{ printf "%s%s" (include "pulsar.zookeeper.connect" .) $chro
 {{- end }}
 
 {{/*
-The Job. If that of this restore has succeeded, it stays as it is, because a later run would bring back what was deleted
-since. Call with (dict "root" $ "jobs" the Jobs of the namespace, as the cluster has them).
+The Job. If the Job of this restore has succeeded, it stays as it is, because a later run would bring back what was
+deleted since. Call with (dict "root" $ "jobs" the Jobs of the namespace, as the cluster has them).
 */}}
 {{- define "pulsar.putBack.job" -}}
 {{- $this := dict "release" .root.Release.Name "component" "put-back" "restore-version" (include "pulsar.number" .root.Values.zookeeper.customTools.restore.restoreVersion) -}}
@@ -39,7 +39,7 @@ spec: {{- toYaml .spec | nindent 2 }}
 {{- $tool := dict "root" . "tool" "restore" -}}
 {{- $brokers := dict "root" . "login" $restore.putBack -}}
 {{- $component := dict "root" . "component" "put-back" -}}
-backoffLimit: 1000  # it may wait for an operator, for example because of a wrong token
+backoffLimit: 1000  # an operator may have to act first, for example on a wrong token
 activeDeadlineSeconds: {{ $restore.putBack.deadlineSeconds | int64 }}
 template:
   metadata:

@@ -30,6 +30,7 @@ _IN_WORDS = {
     CURSOR: ("subscription's position", "subscriptions' positions"),
     POLICIES: ("topic's policies", "topics' policies"),
 }
+_NOT_SAVED_IN_WORDS = _IN_WORDS | {POLICIES: ("namespace's topic policies", "namespaces' topic policies")}
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,10 @@ class BrokerFile:
         return counted(self.saved)
 
 
-def counted(counts: Mapping[str, int]) -> str:
-    """Counts by kind in words. Kinds with none are left out, unless all have none."""
-    words = [f"{count} {_IN_WORDS[kind][count != 1]}" for kind in KINDS if (count := counts.get(kind, 0))]
+def counted(counts: Mapping[str, int], *, saved: bool = True) -> str:
+    """Counts by kind in words, `nothing` if all are 0. Policies that were not saved are counted by namespace."""
+    names = _IN_WORDS if saved else _NOT_SAVED_IN_WORDS
+    words = [f"{count} {names[kind][count != 1]}" for kind in KINDS if (count := counts.get(kind, 0))]
     *first, last = words or ["nothing"]
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -151,5 +153,5 @@ def order(path: str) -> bytes:
 
 
 def encoded(path: str) -> bytes:
-    """A path out of JSON as a tree has it. No tree has one with half a character."""
+    """A path out of JSON as a tree has it. A lone surrogate becomes bytes that no tree has."""
     return path.encode("utf-8", "surrogatepass")

@@ -1,6 +1,6 @@
-"""Asks the brokers' web service (admin REST). A redirect to the owner of a topic is followed with method and token.
+"""Asks the brokers' web service (admin REST API), and follows redirects to the owner of a topic, with the token.
 
-The token goes only to the address that was set, and to brokers that the cluster itself names.
+The token is sent only to BROKER_SERVICE_URL, and to brokers that the cluster or its ZooKeeper names.
 """
 
 import json
@@ -214,9 +214,7 @@ class BrokerClient:
             while chunk := response.read1(CHUNK):  # not read(), which waits until the chunk is full
                 read += chunk
                 if len(read) > MAX_ANSWER:
-                    raise BrokerFailed(
-                        f"the answer of {_place(url)} has more than {MAX_ANSWER} bytes", "It cannot be saved"
-                    )
+                    raise BrokerFailed(f"the answer of {_place(url)} has more than {MAX_ANSWER} bytes", _FAILED_HINT)
                 if time.monotonic() > deadline:
                     raise TimeoutError("no complete answer in time")
             whole = True

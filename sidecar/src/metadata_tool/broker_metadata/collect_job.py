@@ -1,4 +1,4 @@
-"""What the process that asks brokers is told, and what it reports."""
+"""The settings of the process that asks brokers, and its result."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from metadata_tool.broker_metadata.not_saved import Reason
 
 @dataclass(frozen=True)
 class CollectJob:
-    """What the process is told: settings, the directory of the questions, the file to write, the brokers' hosts.
+    """The settings of the process: how to ask, the directory of the questions, the file to write, the brokers' hosts.
 
     `previous` is the `broker.json` of an earlier backup, None if there is none.
     """

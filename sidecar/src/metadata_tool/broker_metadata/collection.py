@@ -1,4 +1,4 @@
-"""Saves what brokers give out for a backup, in a process that can neither fail nor delay the backup beyond a limit."""
+"""Saves what brokers give out for a backup, in a process that cannot make the backup fail or delay it for long."""
 
 import hashlib
 import logging
@@ -59,7 +59,7 @@ class BrokerMetadata:
     @property
     def missing(self) -> str:
         """What was not saved, in words. Empty if that is nothing."""
-        return counted(self.file.not_saved) if self.file and self.not_saved else ""
+        return counted(self.file.not_saved, saved=False) if self.file and self.not_saved else ""
 
     def saved_of(self, kind: str) -> int:
         """How many records of a kind were saved."""
@@ -75,7 +75,7 @@ class _LateError(Exception):
 
 
 class _Fault(NamedTuple):
-    """Why the process reports nothing."""
+    """Why the process ended without a result."""
 
     reason: Reason
     why: str
@@ -116,7 +116,7 @@ def collected(
 
 
 def _run(job: CollectJob, heartbeat: Callable[[], None]) -> tuple[Collected | None, _Fault | None]:
-    """What the process reports, or why it reports nothing."""
+    """The result of the process, or why it has none."""
     from metadata_tool.broker_metadata.collector import collect  # noqa: PLC0415  # most commands need no HTTP client
 
     until = time.monotonic() + job.settings.timeout + KILLED_AFTER
@@ -141,7 +141,7 @@ def _run(job: CollectJob, heartbeat: Callable[[], None]) -> tuple[Collected | No
 
 
 def _described(target: Path, asked: Counter[str], done: Collected | None, fault: "_Fault | None") -> BrokerMetadata:
-    """What is in the file, of which a process that was killed may have written only a part."""
+    """What is in the file. A process that was killed may have written only a part of it."""
     _end_with_whole_line(target)
     try:
         found = _Contents.read(target)

@@ -83,7 +83,7 @@ class _Part(NamedTuple):
 
 
 def collect(job: CollectJob, reads: Callable[[BrokerAccess, Asks], Reads] | None = None) -> Collected:
-    """Ask until everything is answered, or the time is over. `reads` is `EventReader`.
+    """Ask until everything is answered, or BROKER_TIMEOUT has passed. `reads` is `EventReader`.
 
     Raises:
         OSError: the file cannot be written.
@@ -110,7 +110,7 @@ class _Collection:
         self.done = Collected()
         self._job, self._broker, self._reads, self._file = job, broker, reads, file
         self._deadline = self._until = deadline
-        """When all ends, and when the present kind of questions does."""
+        """When asking ends, and when it ends for the present kind of questions."""
         self._given_up: NotSavedError | None = None
         self._unreachable = 0
 
@@ -125,7 +125,7 @@ class _Collection:
     def _of_another_protocol(self) -> Iterator[None]:
         """Policies come by another port, which may not answer although the web service does.
 
-        So they get half of the time that is left, and if they cannot be had, the other questions are still asked.
+        So they get half of the time that is left. If they cannot be read, the other questions are still asked.
         """
         given_up, now = self._given_up, time.monotonic()
         self._until = now + max(0.0, self._deadline - now) / 2
@@ -145,7 +145,7 @@ class _Collection:
             return NotSavedError(
                 Reason.FAILED,
                 f"topics belong to the broker {min(owner)!a}, which is not registered in this ZooKeeper, so "
-                "BROKER_SERVICE_URL may be of another cluster",
+                "BROKER_SERVICE_URL may be that of another cluster",
             )
         return None
 

@@ -1,6 +1,6 @@
-"""Asks a broker for the exact positions of a topic's subscriptions: the mark-delete position, and the holes behind it.
+"""Asks a broker for the exact positions of a topic's subscriptions: the mark-delete position, and the holes after it.
 
-The question loads the topic, so it is only asked where the broker that had it loaded did not close it.
+The request loads the topic. So it is sent only for topics that a broker loaded and did not close.
 """
 
 import re

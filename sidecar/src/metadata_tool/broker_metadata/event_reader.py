@@ -104,7 +104,7 @@ def _authentication(access: BrokerAccess) -> pulsar.Authentication | None:
     if first := access.current_token():
 
         def token() -> str:
-            """The token as it is now. An error must not reach the client's own threads."""
+            """The current token. No error may reach the client's own threads."""
             with suppress(ToolError):
                 return access.current_token()
             return first
@@ -135,7 +135,7 @@ def _event(message: Any) -> Event:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turns an error of the client into one of ours, by its type alone: its text may be anything."""
+    """Turns an error of Pulsar's client into a NotSavedError, by its type alone, because its text may hold a secret."""
     try:
         yield
     except pulsar.PulsarException as error:

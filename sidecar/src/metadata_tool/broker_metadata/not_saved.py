@@ -6,7 +6,7 @@ from metadata_tool.errors import BrokerDenied, BrokerUnreachable, ToolError
 
 
 class Reason(StrEnum):
-    """A kind of reasons, as a label of a metric."""
+    """The kind of a reason, as a label of a metric."""
 
     DELETED = "deleted"
     DENIED = "denied"
@@ -25,7 +25,7 @@ class NotSavedError(Exception):
 
     @classmethod
     def of(cls, error: ToolError) -> "NotSavedError":
-        """The same for an error of a request."""
+        """The NotSavedError for an error of a request."""
         reason = Reason.FAILED
         if isinstance(error, BrokerDenied):
             reason = Reason.DENIED

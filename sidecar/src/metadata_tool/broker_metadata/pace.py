@@ -1,4 +1,4 @@
-"""Starts only so many requests a second."""
+"""Limits how many requests to brokers start in a second."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from metadata_tool.broker_metadata.client import Answer, Asks
 
 
 class Paced:
-    """Asks brokers as another one does, but starts at most `rate` requests a second, from all threads together."""
+    """Sends requests through another client. At most `rate` of them start in a second, from all threads together."""
 
     def __init__(self, broker: Asks, rate: int) -> None:
         self._broker, self._pause = broker, 1 / rate

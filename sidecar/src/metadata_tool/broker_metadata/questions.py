@@ -21,7 +21,7 @@ from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.stat import MZXID
 
 KINDS = (SCHEMAS, POLICIES, CURSOR)
-"""In the order in which brokers are asked: what is lost without them first."""
+"""In the order in which brokers are asked. What a restore would lose for good comes first."""
 CHANGE_EVENTS = "__change_events"
 _PARTITION = f"{CHANGE_EVENTS}-partition-"
 _BROKER = "/loadbalance/brokers/<broker>"

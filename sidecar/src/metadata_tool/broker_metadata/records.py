@@ -28,7 +28,7 @@ class Position(NamedTuple):
 
 
 class Hole(NamedTuple):
-    """Entries that were acknowledged behind the mark-delete position: after `after`, up to and with `last`."""
+    """Entries acknowledged after the mark-delete position: those after `after`, up to and including `last`."""
 
     after: Position
     last: Position
@@ -58,7 +58,7 @@ class SchemaVersion:
 
 @dataclass(frozen=True)
 class SavedSchemas:
-    """All versions of a topic's schema, from 0 on. `topic` is the path below `/schemas`, `mzxid` the locator's."""
+    """All versions of a topic's schema, from 0 on. `topic` is the path below `/schemas`, `mzxid` is of the locator."""
 
     topic: str
     time: int

@@ -1,6 +1,6 @@
-"""What a restore puts into the tree before brokers start: positions of subscriptions, and holds of schemas.
+"""What a restore puts into the tree before brokers start: positions of subscriptions, and holds of namespaces.
 
-Both come from files, and are asked for in the order of the tree, with memory for one of each.
+Both are read from files in the order of the tree, so memory is needed for one of each.
 """
 
 import json
@@ -76,11 +76,11 @@ class Restorable:
         return self._cursors.get(path)
 
     def auto_update(self, namespace: bytes) -> AutoUpdate | None:
-        """What becomes of a namespace's schemas, None if nothing changes. Ask in tree order."""
+        """The new setting for schemas of a namespace, None if it does not change. Ask in tree order."""
         return self._auto_updates.get(namespace)
 
     def note(self, cursor: SavedCursor, holes: int) -> None:
-        """Count a subscription that got its saved position, with so many of its holes."""
+        """Count a subscription that got its saved position, with this many of its holes."""
         self.positions += 1
         self.shortened += holes < len(cursor.holes)
         self.holes_left_out += len(cursor.holes) - holes

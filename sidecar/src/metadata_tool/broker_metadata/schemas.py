@@ -10,7 +10,7 @@ from metadata_tool.broker_metadata.records import SavedSchemas, SchemaVersion
 from metadata_tool.pulsar.schema_locator import LocatedVersion, last_tombstone
 
 KEY_VALUE = "KEY_VALUE"
-"""Brokers give it out as JSON, but hash another form, which the JSON does not always tell."""
+"""Brokers give it out as JSON, but hash another encoding, which cannot always be derived from the JSON."""
 
 
 def unchanged(question: SchemaQuestion, before: SavedSchemas | None) -> bool:

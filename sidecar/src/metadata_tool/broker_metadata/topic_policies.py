@@ -12,7 +12,7 @@ from metadata_tool.broker_metadata.records import PolicySchema, SavedPolicies
 from metadata_tool.broker_metadata.schemas import are_texts, given_schemas
 
 _GLOBAL_KEY = "__G__"
-"""How keys of policies for all clusters begin since Pulsar 4.0. Before, they are the same as those of one cluster."""
+"""The start of keys of policies for all clusters, since Pulsar 4.0. Older keys are equal for all clusters and one."""
 
 
 class Event(NamedTuple):
@@ -47,7 +47,7 @@ def ask(
         except NotSavedError as error:
             if error.reason is not Reason.FAILED:
                 raise
-            sleep(READ_AGAIN_AFTER)  # a topic that is just being loaded answers with an error
+            sleep(READ_AGAIN_AFTER)  # the broker may still be loading the topic
             _keep_newest(newest, reads.events(topic))
     events = sorted(newest.values(), key=lambda event: (event.published, event.key))
     versions = sorted({event.version for event in events if event.version is not None})
@@ -56,9 +56,9 @@ def ask(
 
 
 def _keep_newest(newest: dict[tuple[str, bool], Event], events: Iterable[Event]) -> None:
-    """The newest event of each key. Policies for all clusters and for one have a key each, though it may be the same.
+    """Keep the newest event of each key. Policies for all clusters and for one are kept apart, even with equal keys.
 
-    An event without a value deletes its key.
+    An event without a value deletes both.
     """
     for event in events:
         if event.data:

@@ -1,1 +1,1 @@
-"""What the backups of a series tell of one path, or of all paths that match a pattern."""
+"""When a path changed, and which paths match a pattern, over a series of backups."""

@@ -99,5 +99,6 @@ def _path(name: str, layout: Layout) -> bytes:
         return names.znode_path(name, layout).encode()
     except ValueError as error:
         raise SettingError(
-            f"{name!a} is not valid, {error}", "Set it to a path such as /admin/policies/public, or to a name of Pulsar"
+            f"{name!a} is not valid, {error}",
+            "Name a path such as /admin/policies/public, or a topic, a namespace or a tenant of Pulsar",
         ) from error

@@ -14,7 +14,7 @@ from metadata_tool.zookeeper.snapshot import escaped
 log = logging.getLogger(__name__)
 
 MOST = 10_000
-"""Paths that are told."""
+"""The most paths of a result."""
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Match:
 
 @dataclass
 class Found:
-    """Matches in the order in which they were seen, from the first to the last of these backups."""
+    """Matches in the order in which they were first seen in these backups."""
 
     backups: Sequence[Backup]
     matches: dict[str, Match]
@@ -40,7 +40,7 @@ class Found:
         for match in self.matches.values():
             yield escaped(match.path) + self._where(match)
         if self.more:
-            yield f"and more than these {MOST}"
+            yield f"only the first {MOST} paths are shown"
 
     def to_json(self) -> dict[str, Any]:
         """All of it."""

@@ -1,4 +1,4 @@
-"""When a path changed, by the backups of a series. Backups between two in which it is the same are not read."""
+"""When a path changed, by the backups of a series. If it is the same in two backups, those between are not read."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Seen:
-    """What one backup tells of the path. `zxid`, `path` and `layout` are the backup's."""
+    """The path in one backup. `zxid`, `path` and `layout` are those of the backup."""
 
     backup: Backup
     zxid: int
@@ -125,7 +125,7 @@ class PathHistory:
 
 
 def history(backups: Sequence[Backup], look: Callable[[Backup], Seen], most: int) -> PathHistory:
-    """The history of a path. `backups` are oldest first, at least one. At most `most` of them are read, but two.
+    """The history of a path. `backups` are oldest first, at least one. At most `most` are read, or two if that is 1.
 
     Raises whatever `look` raises.
     """
@@ -158,7 +158,7 @@ def history(backups: Sequence[Backup], look: Callable[[Backup], Seen], most: int
 
 
 def _differs(old: Sighting, new: Sighting) -> bool:
-    """Whether the znode itself is another one, not only the znodes around it."""
+    """Whether the znode itself differs, not only the znodes around it."""
     if old.node is None or new.node is None:
         return old.node is not new.node
     was, now = Stat.unpack(old.node.stat), Stat.unpack(new.node.stat)

@@ -1,4 +1,4 @@
-"""What one backup tells of a path, and whether nothing can have happened to it between two backups."""
+"""A path in one backup, and a signature that is equal in two backups if the path did not change between them."""
 
 from typing import NamedTuple
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 MANAGED_LEDGERS = "/managed-ledgers"
 """The start of patterns that follow the configured path of managed ledgers."""
 OWN = "/metadata-backup"
-"""What restores leave in a tree, never below a chroot. Names of tenants and namespaces are below it, but no Pulsar."""
+"""The znode below which restores write their own data, outside of any chroot. It has no metadata of Pulsar below it."""
 
 CLUSTER_NAME = re.compile(r"[-=:.\w]+", re.ASCII)
 """The name of a Pulsar cluster (NamedEntity)."""

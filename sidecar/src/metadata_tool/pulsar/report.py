@@ -115,7 +115,7 @@ class RestoredFromBrokers:
                 "that the cluster cannot have had, so those in ZooKeeper were kept"
             )
         if sum(self.not_saved.values()):
-            lines.append(f"brokers did not give out {counted(self.not_saved)} for this backup")
+            lines.append(f"brokers did not give out {counted(self.not_saved, saved=False)} for this backup")
         return lines
 
 

@@ -46,7 +46,7 @@ class RecoveryPlan:
     `rename` is (old name, new name) of the cluster. `urls` are (JSON field, value) of the addresses that the cluster
     named `cluster` gets in `/admin/clusters`. If `cluster` is empty, no addresses change. `flat`: the root of the
     ledgers is an id counter, too (TreeSummary). `buckets` are those of tiered storage that have moved. `broker` is what
-    brokers gave out, asked for in tree order. A cursor gets no more bytes than `cursor_size` by that.
+    brokers gave out, asked for in tree order. `cursor_size` is the most bytes of a cursor with its holes.
     """
 
     scope: Scope

@@ -1,4 +1,4 @@
-"""Reads the znode of a topic's schema: which versions there are, with the SHA-256 of each.
+"""Reads a locator, the znode of a topic's schema: which versions there are, with the SHA-256 of each.
 
 The schemas themselves are in BookKeeper (BookkeeperSchemaStorage, SchemaStorageFormat.proto).
 """

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 TOPIC = "__change_events"
 _PARTITIONS = 64
-"""Partitions of that topic that are read. Brokers create it without."""
+"""The most partitions of that topic that are read. Brokers create it unpartitioned."""
 _ERRORS: dict[Reason, tuple[type[ToolError], str]] = {
     Reason.DENIED: (BrokerDenied, "Give the role of the token or certificate the permission to produce and consume"),
     Reason.UNREACHABLE: (BrokerUnreachable, "Check the brokers' advertised addresses, and that they are reachable"),
@@ -33,7 +33,7 @@ _ERRORS: dict[Reason, tuple[type[ToolError], str]] = {
 class ChangeEvents:
     """The events of any namespace. Pulsar's client is loaded at the first use.
 
-    `existing` gives those of some topics that exist: to read another one would create it.
+    `existing` returns those of the given topics that exist. Reading any other topic would create it.
     """
 
     def __init__(
@@ -59,7 +59,9 @@ class ChangeEvents:
             BrokerUnreachable, BrokerDenied, BrokerFailed: not all could be sent.
         """
         for version in {event.version for event in events} - {None, *schemas}:
-            raise BrokerFailed(f"the backup has no version {version} of the schema of its topic policies")
+            raise BrokerFailed(
+                f"the backup has no version {version} of the schema of its topic policies", "Set these policies by hand"
+            )
         self._asked(namespace, "sent", lambda: self._send(namespace, events, schemas))
 
     def _read(self, topics: list[str]) -> list[Event]:
@@ -104,7 +106,7 @@ class ChangeEvents:
         return self._reader
 
     def _asked(self, namespace: str, verb: str, work: Callable[[], T]) -> T:
-        """The result of work with Pulsar's client. After a stop, nobody waits for it."""
+        """The result of work with Pulsar's client. A stop does not wait for it."""
         what = f"the topic policies of namespace {namespace} cannot be {verb}"
         try:
             return interruptible(work, self._heartbeat)

@@ -1,4 +1,4 @@
-"""The ZooKeeper of a restored cluster: which restore it is from, its brokers, what the locators of schemas say.
+"""The ZooKeeper of a restored cluster: which restore it is from, its brokers, the locators of its schemas.
 
 It also has the lock that only one put-back at a time holds.
 """
@@ -30,7 +30,7 @@ from metadata_tool.zookeeper.znodes import Znode
 log = logging.getLogger(__name__)
 
 LOCK = "/metadata-backup-put-back"
-"""An ephemeral znode while a put-back runs. It is not below the marker, which nobody may change."""
+"""An ephemeral znode while a put-back runs. It is not below the marker, because that is read-only."""
 _BROKERS = "/loadbalance/brokers"
 _CLUSTERS = "/admin/clusters"
 
@@ -48,7 +48,7 @@ class Holder:
 
 
 class RestoredEnsemble:
-    """Reads and writes by one session, from any thread. Every read sees what was written before it."""
+    """Reads and writes in one session, from any thread. Every read sees all earlier writes."""
 
     def __init__(self, connected: Session, chroot: str) -> None:
         self._session, self._chroot = connected, chroot
@@ -95,9 +95,9 @@ class RestoredEnsemble:
         return SchemaSettings.of(found.data) if found else None
 
     def allowed_before(self, namespace: str, otherwise: bool | None) -> bool | None:  # noqa: FBT001  # a value
-        """Whether clients might register schemas before the restore, as it noted it. `otherwise` if it noted nothing.
+        """Whether clients could register schemas before the restore, as the restore recorded it. Else `otherwise`.
 
-        The backup's own tree does not tell that if it was made before an earlier put-back was done.
+        The tree of the backup does not have that if the backup was made before an earlier put-back was done.
         """
         with self._own() as connected:
             found = znodes.read(connected, _note(namespace))
@@ -129,7 +129,7 @@ class RestoredEnsemble:
 
     @contextmanager
     def kept_alive(self) -> Iterator[None]:
-        """Keep the session while the block runs, also if nothing is asked for a while."""
+        """Keep the session while the block runs, also without any requests."""
         ended = threading.Event()
         keeper = threading.Thread(target=self._keep_alive, args=(ended,), daemon=True)
         keeper.start()
@@ -157,15 +157,19 @@ class RestoredEnsemble:
             waited = time.monotonic() - begin
             if other and waited > limits.LOCK_SESSIONS * self._session.timeout:
                 raise PutBackRunning(
-                    f"another put-back runs, {printable(other.data)}", "Wait until it has ended, then run this again"
+                    f"another put-back is running, {printable(other.data)}",
+                    "Wait until it has ended, then run this again",
                 )
             if time_to_say():
-                log.info("another put-back holds the lock. If it was killed, the lock ends soon (%.0f s)", waited)
+                log.info(
+                    "another put-back holds the lock. If it was killed, the lock ends with its session (waited %.0f s)",
+                    waited,
+                )
             if heartbeat.sleep(limits.LOCK_PAUSE):
                 heartbeat()
 
     def _keep_alive(self, ended: threading.Event) -> None:
-        """Keep the session while no thread uses it. If it breaks, the next use tells."""
+        """Keep the session while no thread uses it. If it breaks, the next use raises."""
         while not ended.wait(limits.IDLE):
             if time.monotonic() - self._used < limits.IDLE:
                 continue

@@ -1,8 +1,8 @@
-"""What a namespace's policies say of schemas, and what a put-back does with them.
+"""The settings for schemas in a namespace's policies, and how a put-back changes them.
 
-A restore has held off the automatic registration of schemas. A put-back needs a strategy that refuses no schema. What
-both were before is in the backup, so nothing must be remembered, and a put-back that was killed leaves nothing behind
-that the next one does not set right.
+A restore holds namespaces: clients cannot register schemas there. A put-back also needs a compatibility strategy that
+refuses no schema. The old settings are in the backup and in the restored tree. So the next put-back can complete one
+that was killed.
 """
 
 import json
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 UNDEFINED = "UNDEFINED"
-"""The strategy of a namespace that has none of its own: that of the broker."""
+"""The strategy of a namespace that has none of its own. The one of the broker applies."""
 ACCEPTS_ALL = "ALWAYS_COMPATIBLE"
 """The strategy while schemas are put back."""
 _STRATEGY, _AUTO_UPDATE = "schema_compatibility_strategy", "is_allow_auto_update_schema"
@@ -40,9 +40,9 @@ class SchemaSettings:
 
     @staticmethod
     def released(policies: bytes, auto_update: bool | None) -> bytes | None:  # noqa: FBT001  # a value, not a switch
-        """The same policies with the other value of automatic registration, None to say nothing of it.
+        """The same policies with this value of automatic registration, or without any for None.
 
-        None if they do not say `false`, so there is nothing to release.
+        Returns None if the value is not `false`, so there is nothing to release.
         """
         fields = _fields(policies)
         if fields.get(_AUTO_UPDATE) is not False:
@@ -53,7 +53,7 @@ class SchemaSettings:
 
 
 def agree(stored: SchemaSettings, given: SchemaSettings) -> bool:
-    """Whether brokers give out what ZooKeeper has. Where that says nothing, brokers fill in their configuration."""
+    """Whether brokers give out what ZooKeeper has. Brokers fill in their configuration where it has no value."""
     return stored.strategy in (UNDEFINED, given.strategy) and stored.auto_update in (None, given.auto_update)
 
 

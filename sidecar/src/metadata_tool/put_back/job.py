@@ -14,7 +14,7 @@ class PutBackJob:
     """What to put back, and where.
 
     `point` is None for the backup that the ensemble was restored from, and `store` says how it is fetched. `rate` is
-    how many requests a second may start. `replace` are names of topics whose schemas may be replaced.
+    how many requests may start in a second. `replace` are names of topics whose schemas may be replaced.
     """
 
     point: RestorePoint | None

@@ -1,4 +1,4 @@
-"""Puts back the schemas of a namespace, which accepts all versions meanwhile, and releases its clients at the end."""
+"""Puts back the schemas of a namespace, which accepts all versions meanwhile, then lets clients register schemas."""
 
 import itertools
 import logging
@@ -24,8 +24,9 @@ from metadata_tool.tiered_storage.ordered_pool import in_order
 log = logging.getLogger(__name__)
 
 _SYSTEM_TOPICS = ("__change_events", "__transaction_buffer_snapshot", "__transaction_pending_ack")
-"""Starts of the names of topics whose schemas brokers register themselves, whatever holds off clients."""
+"""Starts of the names of topics whose schemas brokers register themselves, also in held namespaces."""
 _RUN_AGAIN = "Run put-back again"
+_UPLOAD = "Upload all versions by hand, in their old order (`pulsar-admin schemas upload`)"
 
 
 class NamespaceSchemas:
@@ -58,7 +59,8 @@ class NamespaceSchemas:
             current = self._registry.ensemble.settings(saved.name)
             why = objection(saved.settings, current) if current else "it does not exist in ZooKeeper"
             if current is None or why:
-                hint = f"Set it to {saved.settings.strategy}, then run put-back again" if current else ""
+                what = f"Set it to {saved.settings.strategy}" if current else "Create the namespace"
+                hint = f"{what}, then run put-back again"
                 self._refuse(saved, why, hint)
                 return False
             self._require_own_brokers(saved.name, current)
@@ -70,7 +72,7 @@ class NamespaceSchemas:
         return complete
 
     def held(self, saved: SavedNamespace) -> bool:
-        """Whether clients of the namespace are held off from registering schemas, although they were not before."""
+        """Whether clients of the namespace cannot register schemas, although they could before the restore."""
         current = self._registry.ensemble.settings(saved.name)
         return current is not None and to_lift(self._before(saved), current)
 
@@ -91,7 +93,7 @@ class NamespaceSchemas:
         if self._result.dry_run or self._registry.ensemble.release(saved.name, self._before(saved).auto_update):
             self._result.namespaces["released"] += 1
         else:
-            self._result.fail(NAMESPACES, saved.name, "its policies changed all the time", _RUN_AGAIN)
+            self._result.fail(NAMESPACES, saved.name, "its policies kept changing", _RUN_AGAIN)
 
     def _refuse(self, saved: SavedNamespace, why: str, hint: str) -> None:
         self._result.schemas["refused"] += len(saved.topics)
@@ -122,7 +124,7 @@ class NamespaceSchemas:
             if self._time_to_say():
                 counts = self._result.schemas
                 done = counts["present"] + counts["putBack"] + counts["refused"] + counts["failed"]
-                log.info("put back the schemas of %d topics", done)
+                log.info("%d topics are done", done)
         return complete
 
     def _steps(
@@ -146,7 +148,7 @@ class NamespaceSchemas:
         try:
             located = self._registry.ensemble.located([topic.topic for topic in batch])
         except UndecodableError:
-            return [False] * len(batch)  # each topic alone tells
+            return [False] * len(batch)  # then each topic is read on its own
         found = []
         for topic, current in zip(batch, located, strict=True):
             try:
@@ -184,7 +186,8 @@ class NamespaceSchemas:
             self._result.note(SCHEMAS, name, f"{outcome.why}. Brokers register the schemas of this topic themselves")
             return True
         counts["refused" if outcome.replaceable else "failed"] += 1
-        self._result.fail(SCHEMAS, name, outcome.why, _replacing(name) if outcome.replaceable else _RUN_AGAIN)
+        hint = _UPLOAD if outcome.unusable else _RUN_AGAIN
+        self._result.fail(SCHEMAS, name, outcome.why, _replacing(name) if outcome.replaceable else hint)
         return False
 
     @contextmanager
@@ -205,12 +208,12 @@ class NamespaceSchemas:
             return
         current = self._registry.ensemble.settings(saved.name)
         if not current:
-            raise BrokerFailed("it was deleted meanwhile")
+            raise BrokerFailed("it was deleted meanwhile", "Create the namespace, then run put-back again")
         if current.strategy != saved.settings.strategy:
             self._set_strategy(saved.name, saved.settings.strategy)
 
     def _set_strategy(self, namespace: str, strategy: str) -> None:
-        """Set the strategy, as ZooKeeper must show it."""
+        """Set the strategy, and require that ZooKeeper shows it."""
         self._registry.set_strategy(namespace, strategy)
         found = self._registry.ensemble.settings(namespace)
         if not found or found.strategy != strategy:
@@ -229,6 +232,6 @@ _Outcome = tuple[SavedSchemas, TopicOutcome]
 
 def _replacing(name: str) -> str:
     return (
-        f"`metadata-tool put-back --replace-schemas {name}` removes its versions and puts the saved ones back. "
-        "Messages that clients have sent since the restore with their own version may then not be decoded"
+        f"To remove its versions and put the saved ones back, run `metadata-tool put-back --replace-schemas {name}`. "
+        "Messages that clients sent since the restore with their own version may then not be decoded"
     )

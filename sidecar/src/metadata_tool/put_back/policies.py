@@ -65,7 +65,7 @@ class NamespacePolicies:
         return True
 
     def _is_ours(self, key: PolicyKey, accepting: Collection[str], unfinished: bool) -> bool:  # noqa: FBT001
-        """Whether the newest policies of a topic are those with which a put-back made it accept all versions."""
+        """Whether a put-back wrote the newest policies of a topic, so that it accepts all versions for a while."""
         topic = key.key.removeprefix(GLOBAL_KEY)
         return topic in accepting or (unfinished and self._strategy(topic) == ACCEPTS_ALL)
 
@@ -98,6 +98,6 @@ class NamespacePolicies:
         missing = [record for key, record in by_key(events).items() if key not in there]
         if missing:
             raise BrokerFailed(
-                f"{len(missing)} of its events were sent, but are not there, such as that of {missing[0].key}",
+                f"brokers do not give out {len(missing)} events that were sent, such as that of {missing[0].key}",
                 "Run put-back again",
             )

@@ -1,4 +1,4 @@
-"""One put-back: schemas and topic policies of a backup, into the brokers of the ensemble that was restored from it."""
+"""One put-back: gives schemas and topic policies of a backup to the brokers of the ensemble restored from it."""
 
 import logging
 import os
@@ -62,7 +62,7 @@ def put_back(job: PutBackJob, heartbeat: Heartbeat) -> PutBackResult:
 
 
 def _brokers(job: PutBackJob, ensemble: RestoredEnsemble) -> Asks:
-    """The brokers. The token goes to those that ZooKeeper names, too."""
+    """A client of the brokers. The token is sent to those that ZooKeeper names, too."""
     hosts = [name.rpartition(":")[0] for name in ensemble.brokers()]
     return Paced(BrokerClient(job.access, hosts, connections=job.requests), job.rate)
 
@@ -127,12 +127,14 @@ def _restored_point(job: PutBackJob, ensemble: RestoredEnsemble) -> RestorePoint
         restored = RestorePoint.parse(marker.point)
     except ValueError as error:
         raise ClusterRunning(
-            f"the ensemble at {job.ensemble.servers} was restored from {marker.point!a}, which is no backup", _ANOTHER
+            f"the ensemble at {job.ensemble.servers} was restored from {marker.point!a}, which is not the address of a "
+            "backup",
+            _ANOTHER,
         ) from error
     if job.point and job.point.name.sound != restored.name.sound:
         raise ClusterRunning(
             f"the ensemble at {job.ensemble.servers} was restored from {restored}, and not from {job.point}",
-            "Leave out the address, and put-back takes the backup that the ensemble was restored from. "
+            "Leave out the address, so that put-back takes the backup that the ensemble was restored from. "
             "Nothing was changed",
         )
     return job.point or restored
@@ -166,7 +168,7 @@ def _require_own_cluster(registry: Registry, ensemble: RestoredEnsemble) -> None
 def _require_own_brokers(
     registry: Registry, ensemble: RestoredEnsemble, namespaces: list[str], heartbeat: Heartbeat
 ) -> None:
-    """Refuse brokers that are not registered in this ZooKeeper. A broker that starts just now is waited for."""
+    """Refuse brokers that are not registered in this ZooKeeper. Waits a moment for a broker that is starting."""
     for again in range(limits.TRIES):
         if again and heartbeat.sleep(limits.TRY_PAUSE):
             heartbeat()
@@ -186,7 +188,7 @@ def _require_own_brokers(
 
 
 def _owner(registry: Registry, namespaces: list[str], denied: BrokerDenied) -> frozenset[str]:
-    """The addresses of a broker, from the owner of a topic, for which each login of its tenant may ask."""
+    """The addresses of a broker that owns a topic. Every administrator of its tenant may ask for them."""
     for namespace in namespaces[: limits.OWNERS_LOOKED_UP]:
         with suppress(BrokerDenied):
             if found := registry.owner(f"{namespace}/{TOPIC}"):

@@ -34,7 +34,7 @@ def namespace_of(topic: str) -> str:
 
 
 class RejectedError(BrokerFailed):
-    """A broker does not do a request, and will not do it if it is sent again. `incompatible`: a strategy forbids it."""
+    """A broker refused a request for good. `incompatible`: a compatibility strategy forbids it."""
 
     incompatible = False
 
@@ -49,10 +49,10 @@ class Znodes(Protocol):
         """What the policies of a namespace say of schemas. None if there is no such namespace."""
 
     def allowed_before(self, namespace: str, otherwise: bool | None) -> bool | None:  # noqa: FBT001  # a value
-        """Whether clients might register schemas before the restore. `otherwise` if it noted nothing."""
+        """Whether clients could register schemas before the restore. `otherwise` if the restore recorded nothing."""
 
     def release(self, namespace: str, auto_update: bool | None) -> bool:  # noqa: FBT001  # a value, not a switch
-        """Let clients register schemas as they might before. False if that did not succeed."""
+        """Let clients register schemas as before the restore. False if that did not succeed."""
 
 
 class Registry:
@@ -74,7 +74,7 @@ class Registry:
         return _names(self._require("GET", BROKERS).json())
 
     def owner(self, topic: str) -> frozenset[str]:
-        """The `host:port` of the web service of the broker that serves a topic, empty if brokers do not tell."""
+        """The `host:port` of the web service of the broker that serves a topic, empty if a lookup does not tell."""
         answer = self._brokers.request("GET", f"/lookup/v2/topic/persistent/{quote(topic, safe=_UNCHANGED)}")
         found = answer.json() if answer.ok else None
         urls = [found.get(name) for name in ("httpUrl", "httpUrlTls")] if isinstance(found, dict) else []

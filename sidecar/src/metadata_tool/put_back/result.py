@@ -26,7 +26,7 @@ class Problem:
 
 @dataclass
 class PutBackResult:
-    """Counts by part, and the problems. Notes are about what was left as it is on purpose."""
+    """Counts by part, problems, and notes about what was left as it is on purpose."""
 
     point: str
     dry_run: bool
@@ -57,7 +57,7 @@ class PutBackResult:
         return not self.problem_count
 
     def to_json(self) -> dict[str, Any]:
-        """All of it. Of problems and notes the first 1000."""
+        """The report as JSON, with the first 1000 problems and notes."""
         return {
             "restorePoint": self.point,
             "dryRun": self.dry_run,
@@ -71,7 +71,7 @@ class PutBackResult:
         }
 
     def as_text(self) -> str:
-        """The same for people."""
+        """The report as text, with the first 20 problems and notes."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -98,11 +98,11 @@ _OF_SCHEMAS = {
     "present": "topics whose versions were all there",
     "putBack": "topics whose versions were put back",
     "replaced": "topics whose other versions were removed first",
-    "refused": "topics with other versions",
+    "refused": "topics that were left as they are",
     "failed": "topics that failed",
     "versions": "versions registered",
     "deletions": "numbers used up by deletions",
-    "unreadable": "saved versions that no client could read, before a deletion",
+    "unreadable": "versions before a deletion, which no client can read",
 }
 _OF_NAMESPACES = {
     "done": "namespaces whose schemas are all there",
@@ -111,11 +111,11 @@ _OF_NAMESPACES = {
 }
 _OF_POLICIES = {
     "saved": "topics with saved policies",
-    "present": "equal already",
-    "sent": "sent",
-    "changed": "changed since the backup, left",
-    "returned": "deleted before the backup, came back from tiered storage, left",
-    "failed": "failed",
+    "present": "topics whose policies were there already",
+    "sent": "topics whose policies were put back",
+    "changed": "topics whose policies were changed since the backup",
+    "returned": "topics whose deleted policies came back",
+    "failed": "topics that failed",
 }
 
 

@@ -1,4 +1,4 @@
-"""What a backup has to put back, by namespace: an index of its `broker.json`, and what its tree says of schemas."""
+"""What a backup has to put back, by namespace: an index of its `broker.json`, and the settings for schemas."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -130,7 +130,7 @@ def saved_metadata(
 
 
 class _Settings:
-    """Collects what policies of namespaces say of schemas, where that is not the default."""
+    """Collects the settings for schemas of namespaces, where they are not the default."""
 
     def __init__(self, layout: Layout) -> None:
         self.found: dict[str, SchemaSettings] = {}

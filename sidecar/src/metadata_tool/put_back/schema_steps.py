@@ -1,7 +1,7 @@
 """What is next for the schemas of a topic, from the saved versions and from what the topic's locator has now.
 
-Nothing is remembered from step to step, so a put-back that was killed continues where it ended. A version is put at its
-old number, because each message names its schema by that number.
+Steps keep no state, so a put-back continues where a killed one ended. A version is registered with its old number,
+because each message names its schema by that number.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def next_step(
 
 
 def unclear(saved: Sequence[SchemaVersion], current: Sequence[LocatedVersion]) -> tuple[SchemaVersion, ...]:
-    """Saved versions whose number has another hash, which does not tell whether the schema is another one."""
+    """Key-value versions whose number has another hash now. The schema may be equal nevertheless."""
     return tuple(
         version
         for version, found in zip(saved, current, strict=False)

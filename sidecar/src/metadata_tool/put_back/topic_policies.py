@@ -1,7 +1,7 @@
-"""What is to be done with the topic policies of a namespace: events that were saved, and those that are there now.
+"""What to do with the topic policies of a namespace, from the saved events and those that are there now.
 
-A restored `__change_events` has the events that were offloaded before the disaster, and what brokers and operators have
-written since. An event that is newer than the backup is somebody's decision, and stays.
+A restored `__change_events` has the events that were offloaded before the disaster, and those that brokers and
+operators wrote since. An event that is newer than the backup stays, because these policies were set after the restore.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -24,8 +24,8 @@ class PolicyKey(NamedTuple):
 class PolicyPlan(NamedTuple):
     """What to do.
 
-    `to_send` are sent again. `equal` are there already. `changed` are those that somebody has changed since the backup,
-    and `returned` those that were deleted before the backup and came back with offloaded events. Both stay.
+    `to_send` are sent again. `equal` are there already. `changed` were changed since the backup. `returned` were
+    deleted before the backup, and came back with offloaded events. The last two stay as they are.
     """
 
     to_send: tuple[SavedPolicies, ...]

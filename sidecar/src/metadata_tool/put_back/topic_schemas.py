@@ -43,9 +43,9 @@ class Schemas(Protocol):
 class TopicOutcome:
     """What was done for a topic: versions registered, deletions added, and whether others were removed first.
 
-    `why` is empty if all versions are there. `replaceable`: other versions are there, which nobody removes unasked.
-    `unreachable`: a broker does not answer, which may not be this topic's fault. `accepting`: the strategy of the topic
-    alone was set to accept all versions, until its policies are put back.
+    `why` is empty if all versions are there. `replaceable`: the topic has other versions, which `--replace-schemas`
+    removes. `unusable`: the backup does not have all versions. `unreachable`: a broker does not answer, perhaps not
+    only for this topic. `accepting`: the topic's own strategy accepts all versions until its policies are put back.
     """
 
     posted: int = 0
@@ -53,6 +53,7 @@ class TopicOutcome:
     replaced: bool = False
     why: str = ""
     replaceable: bool = False
+    unusable: bool = False
     unreachable: bool = False
     accepting: bool = False
 
@@ -93,7 +94,7 @@ def _run(work: TopicWork, schemas: Schemas, pause: Callable[[float], None], done
     current, step = _look(work.saved, schemas)
     while not isinstance(step, Done):
         if isinstance(step, Refused) and not (step.replaceable and work.replace and not done.replaced):
-            done.why, done.replaceable = step.why, step.replaceable
+            _refuse(done, step)
             return
         failed = _taken(step, topic, schemas)
         before, (current, step) = current, _look(work.saved, schemas)
@@ -109,6 +110,10 @@ def _run(work: TopicWork, schemas: Schemas, pause: Callable[[float], None], done
             raise failed
         log.info("the schemas of %s are tried again, because %s", topic, failed.message)
         pause(limits.TRY_PAUSE)
+
+
+def _refuse(done: TopicOutcome, step: Refused) -> None:
+    done.why, done.replaceable, done.unusable = step.why, step.replaceable, not step.replaceable
 
 
 def _may_succeed(failed: ToolError, work: TopicWork, schemas: Schemas, done: TopicOutcome) -> bool:
@@ -135,7 +140,7 @@ def _may_succeed(failed: ToolError, work: TopicWork, schemas: Schemas, done: Top
 
 
 def _taken(step: Step, topic: str, schemas: Schemas) -> BrokerFailed | BrokerUnreachable | None:
-    """Take a step. An error tells nothing of whether it was done."""
+    """Take a step. After an error, it may have been done nevertheless."""
     try:
         match step:
             case Post(version):
@@ -150,7 +155,7 @@ def _taken(step: Step, topic: str, schemas: Schemas) -> BrokerFailed | BrokerUnr
 
 
 def _add(done: TopicOutcome, current: tuple[LocatedVersion, ...]) -> None:
-    """Count a step by what it left."""
+    """Count a step by the versions that are there after it."""
     if not current:
         done.replaced = True
     elif current[-1].tombstone:
@@ -173,7 +178,7 @@ def _count(work: TopicWork, schemas: Schemas, done: TopicOutcome) -> None:
     if isinstance(step, Refused) and step.replaceable and work.replace:
         done.replaced, current, step = True, (), next_step(saved.versions, ())
     if isinstance(step, Refused):
-        done.why, done.replaceable = step.why, step.replaceable
+        _refuse(done, step)
     elif not isinstance(step, Done):
         missing = saved.versions[len(current) :]
         done.posted = sum(version.readable for version in missing)

@@ -18,7 +18,7 @@ class Change(NamedTuple):
 
 
 def changes(before: Tree, after: Tree) -> Iterator[Change]:
-    """All changes, in tree order. What a change of children leaves in the stat of their parent is not one.
+    """All changes, in tree order. A znode of which only the children changed is not among them.
 
     Raises whatever the trees raise, also after some changes, which may be wrong then.
     """

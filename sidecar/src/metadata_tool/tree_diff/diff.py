@@ -1,4 +1,4 @@
-"""Compares two backups, and tells the changes one by one, as they are found: in Pulsar's words, or as znodes."""
+"""Compares two backups, and gives the changes one by one, as they are found: as objects of Pulsar, or as znodes."""
 
 import json
 from collections import Counter
@@ -17,12 +17,12 @@ from metadata_tool.tree_diff.objects import How, ObjectChange, ObjectNamer
 from metadata_tool.tree_diff.znodes import ZnodeChange
 from metadata_tool.zookeeper.snapshot import printable
 
-Told = ObjectChange | ZnodeChange
+AnyChange = ObjectChange | ZnodeChange
 
 
 @dataclass
 class Totals:
-    """The number of changes by kind of object, of ledgers, and of znodes that are of no object by top-level path."""
+    """The number of changes by kind of object, of ledgers, and of all other znodes by top-level path."""
 
     objects: Counter[tuple[str, How]] = field(default_factory=Counter)
     ledgers: Counter[str] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Totals:
         if any(self.ledgers.values()):
             yield f"{'ledgers':<30} {_listed(self.ledgers)}"
         if self.moved:
-            yield f"{'subscriptions read further':<30} {self.moved}"
+            yield f"{'subscriptions that only moved':<30} {self.moved}"
         for path, counts in _nested(self.others).items():
             yield f"{f'other znodes in {path}':<30} {_listed(counts)}"
 
@@ -85,12 +85,12 @@ class Diff:
         self.before, self.after = (Side(point, backup.manifest) for point, backup in (before, after))
         self.totals = Totals()
 
-    def told(self, *, znodes: bool) -> Iterator[Told]:
-        """All changes in tree order, without subscriptions that were only read further.
+    def all_changes(self, *, znodes: bool) -> Iterator[AnyChange]:
+        """All changes in tree order, without subscriptions of which only the position changed.
 
         Raises:
             SettingError: Pulsar is at different paths in the two trees.
-            ArchiveCorrupt: a backup is damaged. Changes that were told before may be wrong.
+            ArchiveCorrupt: a backup is damaged. Earlier changes may be wrong.
         """
         namer = None if znodes else ObjectNamer(_common_layout(self.before, self.after))
         old, new = (archive.tree() for archive in self._archives)
@@ -107,14 +107,14 @@ class Diff:
                 self.totals.others[_top_level(change), _how(change)] += 1
 
 
-def lines(diff: Diff, told: Iterator[Told]) -> Iterator[str]:
+def lines(diff: Diff, changed: Iterator[AnyChange]) -> Iterator[str]:
     """The changes as lines of text."""
     for name, side in (("from", diff.before), ("to", diff.after)):
         described = side.to_json()
         yield f"{name:<5}{described['uri']}  {described['time']}  zxid {described['zxid']}"
     yield ""
     found = False
-    for change in told:
+    for change in changed:
         found = True
         yield from change.lines()
     totals = [*diff.totals.lines()]
@@ -125,13 +125,13 @@ def lines(diff: Diff, told: Iterator[Told]) -> Iterator[str]:
         yield "no znode differs"
 
 
-def json_lines(diff: Diff, told: Iterator[Told]) -> Iterator[str]:
+def json_lines(diff: Diff, changed: Iterator[AnyChange]) -> Iterator[str]:
     """The changes as the lines of one JSON object."""
     yield f'{{"from": {json.dumps(diff.before.to_json())},'
     yield f' "to": {json.dumps(diff.after.to_json())},'
     yield ' "changes": ['
     line = ""
-    for change in told:
+    for change in changed:
         if line:
             yield f"{line},"
         line = f"  {json.dumps(change.to_json())}"

@@ -28,7 +28,7 @@ class How(StrEnum):
 
 SIGNS = {How.ADDED: "+", How.REMOVED: "-", How.CHANGED: "~"}
 POSITION = "position"
-"""The field of a subscription, as far as ZooKeeper knows it, which changes all the time."""
+"""The field with the position of a subscription in ZooKeeper, which changes often."""
 BUNDLES, UNDECODABLE = "bundles of namespace", "znode that cannot be decoded"
 
 
@@ -44,7 +44,7 @@ class ObjectChange:
 
     @property
     def only_moved(self) -> bool:
-        """Whether it is a subscription that was only read further."""
+        """Whether it is a subscription of which only the position changed."""
         return self.how is How.CHANGED and [change.field for change in self.fields] == [POSITION]
 
     def lines(self) -> list[str]:
@@ -126,7 +126,7 @@ class ObjectNamer:
 def _described(
     change: Change, kind: str, name: str, fields: tuple[FieldChange, ...], ledgers: LedgerChanges = NO_LEDGERS
 ) -> ObjectChange | None:
-    """The change of an object that one znode stands for. None if nothing is to be told."""
+    """The change of an object that one znode stands for. None if nothing of the object has changed."""
     if change.before is None:
         return ObjectChange(How.ADDED, kind, name, (), ledgers)
     if change.after is None:
@@ -160,7 +160,7 @@ def _terminated(old: ManagedLedgerInfo, new: ManagedLedgerInfo) -> tuple[FieldCh
 
 
 def _position(cursor: Cursor) -> str:
-    """Where a subscription is, as far as ZooKeeper knows it."""
+    """The position of a subscription in ZooKeeper."""
     info = cursor.info
     return f"{info.markDeleteLedgerId}:{info.markDeleteEntryId}"
 

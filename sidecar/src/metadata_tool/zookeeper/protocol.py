@@ -166,7 +166,7 @@ def watch_everything() -> bytes:
 
 
 def create_ephemeral(path: bytes, data: bytes) -> bytes:
-    """A request for a znode that ends with this session, and that everybody may read and delete."""
+    """A request for a znode that ends with this session, and that every client may read and delete."""
     return on_wire(path) + buffer(data) + OPEN_ACL + INT.pack(_EPHEMERAL)
 
 

@@ -104,7 +104,7 @@ class Session:
 
     @property
     def timeout(self) -> float:
-        """Seconds after which the server ends the session if it hears nothing of it."""
+        """Seconds after which the server ends the session if no request arrives."""
         return self.wire.session_timeout
 
     def ask(self, kind: int, body: bytes) -> Answer:

@@ -83,5 +83,5 @@ def _require_written(path: bytes, error: int) -> None:
     if error:
         denied = error == protocol.NO_AUTH
         raise WriteRefused(
-            printable(path), "because this login has no right to" if denied else f"ZooKeeper error {error}"
+            printable(path), "because this login lacks the permission" if denied else f"ZooKeeper error {error}"
         )
