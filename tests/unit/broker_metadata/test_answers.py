@@ -223,7 +223,7 @@ def test_v1_topic() -> None:
     ],
 )
 def test_cursor_that_is_not_saved(given_cursor: Any, reason: Reason) -> None:
-    """A position that is not one is not saved, and does not keep others from being saved."""
+    """A position that is not valid is not saved. The others are."""
     broker = Broker({STATS: stats(bad=given_cursor, good=position())})
     found = dict(cursors.ask(broker, CursorQuestion(TOPIC, ("bad", "good")), NOW))
     bad = found["bad"]
@@ -269,7 +269,7 @@ def test_holes_round_trip(holes: list[Hole], between: str) -> None:
 @PATIENT
 @given(st.text() | st.text("[](),.:-0129 "))
 def test_any_text_as_holes(text: str) -> None:
-    """No text makes the reader fail in another way than by a reason."""
+    """Any text is read, or is refused with a reason."""
     found = dict(cursors.ask(Broker({STATS: stats(s=position(text, text))}), CursorQuestion(TOPIC, ("s",)), NOW))["s"]
     assert isinstance(found, NotSavedError)
 
