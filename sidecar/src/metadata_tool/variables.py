@@ -401,8 +401,8 @@ DRILL_SERVER = Variable(
 SPOOL_DIR = _path(
     "SPOOL_DIR",
     _SPOOL,
-    "A directory for work in progress, which needs about two and a half times the size of the tree. "
-    "Unset: the system's directory for temporary files",
+    "A directory for work in progress, which needs about two and a half times the size of the tree, and of what "
+    "brokers give out. Unset: the system's directory for temporary files",
 )
 CACHE_DIR = _path(
     "CACHE_DIR",

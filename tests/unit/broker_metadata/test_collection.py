@@ -149,6 +149,8 @@ def test_schemas_are_kept_for_the_next(tmp_path: Path, monkeypatch: pytest.Monke
         collect(work, kept=kept)
         expected = SCHEMAS if number < 2 else SCHEMAS[:2]
         assert b"".join(map(encode, expected)) == (kept / "broker.json").read_bytes()
+        taken = {path.stat().st_ino for path in (kept / "broker.json", work / "broker.json")}
+        assert (1 if records else 2) == len(taken), "what is kept must take no more room while a backup is made"
 
 
 @pytest.mark.fault("Brokers", "the disk has no room to keep schemas for the next backup")

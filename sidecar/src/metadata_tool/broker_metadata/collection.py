@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -217,10 +216,10 @@ class _Contents:
 
 
 def _keep(path: Path, kept: Path) -> None:
-    """Keep a copy for the next backup. Without room there is none, and all schemas are asked for again."""
+    """Keep the file for the next backup, without more room. If that fails, all schemas are asked for again."""
     new = kept.with_suffix(".new")
     try:
-        shutil.copyfile(path, new)
+        new.hardlink_to(path)
         new.replace(kept)
     except OSError as error:
         log.debug("the schemas are not kept for the next backup (%s)", error.strerror)
