@@ -162,6 +162,15 @@ def test_redirect_to_a_known_host() -> None:
         assert Answer(200, b"1") == asking.request("GET", PATH)
 
 
+@pytest.mark.parametrize("known", ["[::1]", "::1"])
+def test_redirect_to_a_known_address(known: str) -> None:
+    """An IPv6 address counts as known with and without brackets: names in ZooKeeper have them, hosts of URLs do not."""
+    with fake_broker({BROKERS: Reply(403), PATH: Reply(307, location=f"http://[::1]:1{PATH}")}) as broker:
+        asking = BrokerClient(BrokerAccess(broker.url, token=TOKEN), [known], pauses=())
+        with pytest.raises(BrokerUnreachable, match="::1"):
+            asking.request("GET", PATH)
+
+
 @pytest.mark.fault("Brokers", "a redirect leads to a host outside the cluster")
 @pytest.mark.parametrize("brokers", [Reply(403), Reply(body=b'["127.0.0.1:1","broker-0:8080"]'), Reply(body=b"{}")])
 def test_redirect_to_an_unknown_host(brokers: Replies) -> None:

@@ -93,7 +93,7 @@ class BrokerClient:
         """Raises BrokerUnreachable if a PEM file cannot be used."""
         self._access, self._pauses, self._sleep = access, pauses, sleep
         self._own = _host(access.url)
-        self._brokers = _KnownBrokers(frozenset(host.lower() for host in known) | {self._own})
+        self._brokers = _KnownBrokers(frozenset(host.strip("[]").lower() for host in known) | {self._own})
         self._pool = urllib3.PoolManager(
             maxsize=connections,
             block=False,
