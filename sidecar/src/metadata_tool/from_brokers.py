@@ -47,8 +47,8 @@ class FromBrokers:
     def held_nodes(self, acl: int, zxid: int, time: int) -> Iterator[Node]:
         """The znodes that keep what the policies of held namespaces allowed before, with their parents, in tree order.
 
-        A put-back sets the former when a namespace is not held any more. `acl` is that of the parents, and `time` is in
-        epoch ms.
+        A put-back sets the data to `false` when a namespace is no longer held. `acl` is that of the parents, and `time`
+        is in epoch ms.
         """
         stat = Stat(zxid, zxid, time, time, 0, 0, 0, 0, zxid).pack()
         last: list[bytes] = []

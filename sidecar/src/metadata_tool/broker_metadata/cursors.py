@@ -17,7 +17,7 @@ from metadata_tool.broker_metadata.records import Hole, Position, SavedCursor
 _POSITION = r"([0-9]{1,19}):(-1|[0-9]{1,19})"
 _HOLE = re.compile(rf"\({_POSITION}\.\.{_POSITION}\]")
 _HOLES = re.compile(rf"\[(?:{_HOLE.pattern}(?:, ?{_HOLE.pattern})*+)?\]", re.ASCII)
-"""The repetition gives nothing back. Otherwise it would take a kilobyte for each hole."""
+"""The possessive repetition does not backtrack. Otherwise it would take a kilobyte for each hole."""
 
 Found = tuple[str, SavedCursor | NotSavedError]
 """A subscription's name in the tree, and its position, or why that is not saved."""

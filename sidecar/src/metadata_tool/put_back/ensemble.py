@@ -110,7 +110,7 @@ class RestoredEnsemble:
     def release(self, namespace: str, auto_update: bool | None) -> bool:  # noqa: FBT001  # a value, not a switch
         """Set `is_allow_auto_update_schema` of a namespace, or remove it for None, if it is still false.
 
-        After that, the restore's note says `false`: what the policies say from now on is somebody's decision.
+        After that, the note of the restore is `false`, so later runs leave the policies as they are.
         No request to a broker can remove it. Brokers notice the change at once, as they notice what others write.
         False if the policies change too often, or are gone.
         """
@@ -203,12 +203,12 @@ class RestoredEnsemble:
 
 
 def _note(namespace: str) -> bytes:
-    """Where a restore notes what a namespace allowed before."""
+    """The path of the note in which a restore keeps the old setting of a namespace."""
     return restore_marker.HELD + b"/" + namespace.encode(errors="surrogateescape")
 
 
 def _forget_note(connected: Session, namespace: str) -> None:
-    """Let the note of a namespace say that it is not held, if the ACL allows that."""
+    """Set the note of a namespace to `false` (not held), if its ACL allows that."""
     if found := znodes.read(connected, _note(namespace)):
         with suppress(WriteRefused):
             znodes.set_data(connected, _note(namespace), b"false", found.version)
