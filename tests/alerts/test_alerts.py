@@ -57,7 +57,7 @@ class Stage:
         return sum(count for _, count in self.prometheus.query(times))
 
     def state(self, failure: Failure) -> str:
-        """What is known of a release, for errors."""
+        """The state of a release, for error messages."""
         said = self.sites[failure.name].service.process.output()[-3000:]
         alerts = [alert for alert in self.prometheus.alerts() if alert["labels"]["namespace"] == failure.name]
         return f"{alerts}\n{said}"
@@ -101,7 +101,7 @@ def test_alerts_fire(failure: Failure, stage: Stage) -> None:
 
 
 def test_alerts_say_where(stage: Stage) -> None:
-    """What an alert says names its release, and has no part that Prometheus could not fill in."""
+    """The texts of an alert name its release, and Prometheus fills in all of their parts."""
     alerts = stage.prometheus.alerts()
     assert alerts
     for alert in alerts:
@@ -148,13 +148,13 @@ def test_no_other_alert_fires(failure: Failure, stage: Stage) -> None:
 
 
 def test_prometheus_can_evaluate_every_rule(stage: Stage) -> None:
-    """No rule has an error, whatever the services show."""
+    """No rule has an error, whatever metrics the services have."""
     assert {} == stage.prometheus.rule_errors()
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
 def test_dashboard_has_answers(panel: dict[str, Any], stage: Stage) -> None:
-    """Prometheus has an answer to each question of the dashboard, for one of the releases at least."""
+    """Each query of the dashboard has a result, for at least one of the releases."""
     for target in panel["targets"]:
         expression = target["expr"].replace('="$namespace"', '=~".+"')
         for variable, value in {"pod": ".+", "__rate_interval": "1m", "__range": "1h"}.items():

@@ -106,7 +106,7 @@ def test_every_alert_has_a_unit_test(*, fires: bool) -> None:
 
 
 def test_every_alert_has_a_failure() -> None:
-    """`make test-alerts` lets each alert fire. A new one needs a failure in tests/support/alert_failures.py."""
+    """`make test-alerts` has a failure for each alert. Add one for a new alert to tests/support/alert_failures.py."""
     fired = frozenset[str]().union(*(failure.alerts for failure in FAILURES))
     assert set(default_rules()) == fired
     assert len(FAILURES) == len({failure.name for failure in FAILURES} - {SOUND.name})

@@ -76,7 +76,7 @@ def test_server_that_gives_one_session(settings: dict[str, str], tmp_path: Path)
 
 
 def test_deep_tree_comes_back(settings: dict[str, str], tmp_path: Path) -> None:
-    """A tree with a thousand levels is captured, which tells how far it is, and restored."""
+    """A tree with a thousand levels is captured, with its progress, and restored."""
     walked: list[int] = []
     with standalone(NEWEST, tmp_path / "old") as server, client(server.address) as source:
         source.create("/d" * 1000, b"bottom", makepath=True)

@@ -93,7 +93,7 @@ def test_admin_port_answers_by_the_contract(service: Service, bucket: Bucket, se
 
 
 def test_backup_on_demand(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
-    """A backup starts when it is asked for with the token. The status tells what came of it, and a watcher hears."""
+    """A request with the token starts a backup. The status has its result, and HEARTBEAT_URL gets a request."""
     token = tmp_path / "token"
     token.write_text(f"{TOKEN}\n")
     with watching() as watcher:

@@ -1,4 +1,4 @@
-"""What makes each alert of the chart fire: real services, and what really happens to them or to what they need.
+"""The failures that make the alerts of the chart fire: real services, and faults of them or of what they depend on.
 
 A new alert needs a line in FAILURES. Each failure has a release of its own, in a namespace of its own.
 """
@@ -26,7 +26,7 @@ from support.s3 import Bucket
 from support.tool import run, succeed
 
 FACTOR = 600 // INTERVAL
-"""How much quicker all times of the rules pass than those of users, who back up every 600 s."""
+"""By how much all times of the rules are divided. Users back up every 600 s."""
 _RIGHTS = ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
 _THRESHOLDS = "monitoring.prometheusRule.thresholds"
 _RULES = "templates/monitoring/prometheusrule.yaml"
@@ -47,7 +47,7 @@ Repair = Callable[[Site], None]
 
 @dataclass(frozen=True)
 class Failure:
-    """What happens, all alerts that fire then, and values of the release."""
+    """A failure, all alerts that fire because of it, and values of the release."""
 
     what: str
     happens: Happening
@@ -70,7 +70,7 @@ class Failure:
 
 
 def sound(site: Site) -> Iterator[None]:
-    """All is well: backups, retention, scrubs, drills, brokers, heartbeats, and the pod moves to another node."""
+    """Nothing fails: backups, retention, scrubs, drills, brokers, heartbeats, and a pod that moves to another node."""
     site.scrub()
     site.ask_broker()
     site.tell_heartbeats()
@@ -98,7 +98,7 @@ def no_bucket(site: Site) -> Iterator[None]:
 
 
 def delete(bucket: Bucket) -> None:
-    """Delete a bucket with all that is in it, though somebody writes to it."""
+    """Delete a bucket with everything in it, while a service writes to it."""
 
     def deleted() -> bool:
         for key in bucket.objects():
@@ -141,7 +141,7 @@ def zookeeper_is_killed(site: Site) -> Iterator[None]:
 
 
 def disk_is_full(site: Site) -> Iterator[None]:
-    """Nothing is left of the disk of SPOOL_DIR."""
+    """The disk of SPOOL_DIR is full."""
     namespace = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)))
     mount = 'mount -t tmpfs -o size=8m tmpfs "$SPOOL_DIR" && exec "$@"'
     site.serve(wrapped=(*namespace, "bash", "-c", mount, "bash"))
@@ -261,7 +261,7 @@ def object_is_deleted(site: Site) -> Iterator[None]:
 
 
 def backup_is_damaged(site: Site) -> Iterator[None]:
-    """A backup in the bucket has other content than it had, and a drill finds that."""
+    """The content of a backup in the bucket was changed, and a drill finds that."""
     site.serve()
     yield
     site.service.wait_for("backup_count", 1)

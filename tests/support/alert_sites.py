@@ -1,4 +1,4 @@
-"""Releases whose service runs as users run it, each with what it depends on."""
+"""Releases with a running service, each with the servers that it depends on."""
 
 import os
 from collections.abc import Callable
@@ -26,7 +26,7 @@ PARTS, PART = 10, 20_000
 """Znodes that are nearly all of the tree's bytes: how many, and the size of each."""
 _TOPIC, _OTHER_TOPIC = "public/default/persistent/t1", "public/default/persistent/t2"
 LEDGERS = [Offloaded(UUID(int=number), number, _TOPIC) for number in range(1, 4)]
-"""What the tree calls offloaded."""
+"""The ledgers that the tree marks as offloaded."""
 _OFFLOADS = "offloads"
 """The bucket that the tree names. Each service that scrubs has one of its own in its place."""
 _KEEPER = {"AWS_ACCESS_KEY_ID": "keeper", "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-keeper"}

@@ -62,7 +62,7 @@ class Scene:
         return self.found
 
     def request_backup(self) -> Requested:
-        """Nobody asks."""
+        """Not used by the page."""
         raise AssertionError
 
     def app(self) -> Flask:

@@ -116,7 +116,7 @@ class StoreContract:
         assert {NAME: content_of(100)} == subject.contents()
 
     def test_save_tells_what_was_sent(self, subject: Subject, tmp_path: Path) -> None:
-        """A save of several parts tells how many bytes were sent so far, and all of them at the end."""
+        """A save of several parts reports how many bytes were sent so far, and all of them at the end."""
         size, sent = subject.sizes[-1], list[int]()
         file = file_of(tmp_path, size)
         subject.store().save(file, sha256(file), NAME, never, sent=sent.append)

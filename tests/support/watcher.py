@@ -1,4 +1,4 @@
-"""A service that is asked after backups, as HEARTBEAT_URL names one."""
+"""A server for HEARTBEAT_URL, which records the requests after backups."""
 
 import contextlib
 import ssl
@@ -12,7 +12,7 @@ PATIENCE = 60.0
 
 
 class Watcher(ThreadingHTTPServer):
-    """A service that is asked after backups. It answers with `status`, or not before `go` is set."""
+    """A server that gets a request after each backup. It answers with `status`, or not before `go` is set."""
 
     daemon_threads = True
 
