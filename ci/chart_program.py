@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from metadata_tool.retention import EXAMPLE, Retention
-from metadata_tool.variables import VARIABLES
+from metadata_tool.variables import OF_A_COPY, VARIABLES
 
 SECRET = (
     "ADMIN_TOKEN",
@@ -75,6 +75,7 @@ def program() -> dict[str, Any]:
             each.name: {"values": list(each.choices), "expected": each.expected} for each in VARIABLES if each.choices
         },
         "retention": {"rules": [field.name for field in fields(Retention)], "example": EXAMPLE},
+        "of_a_copy": sorted({each.name for each in OF_A_COPY} & {*FREE}),
         "secret": list(SECRET),
         "set_by_chart": sorted({each.name for each in VARIABLES} - {*SECRET, *FREE} | {"KRB5_CONFIG"}),
     }

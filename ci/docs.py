@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ci import other_charts
 from metadata_tool.errors import every_error
-from metadata_tool.metrics import BROKER, COVERAGE, METRICS, SCRUB
+from metadata_tool.metrics import BROKER, COPIES, COVERAGE, METRICS, SCRUB
 from metadata_tool.pulsar.rules import RULES
 from metadata_tool.variables import BOTO3, VARIABLES, Variable
 
@@ -39,8 +39,9 @@ def metrics() -> str:
     """The table of metrics."""
     by_namespace = ((f'`{m.name}{{pulsar_namespace="…"}}`', m.type, m.meaning) for m in (*COVERAGE, *SCRUB))
     of_brokers = ((f"`{m.name}{{{_labels(labels)}}}`", m.type, m.meaning) for m, labels in BROKER.items())
+    by_place = ((f'`{m.name}{{place="…"}}`', m.type, m.meaning) for m in COPIES)
     alone = ((f"`{m.name}`", m.type, m.meaning) for m in METRICS)
-    return table(("name", "type", "meaning"), (*alone, *by_namespace, *of_brokers))
+    return table(("name", "type", "meaning"), (*alone, *by_namespace, *of_brokers, *by_place))
 
 
 def _labels(names: Iterable[str]) -> str:

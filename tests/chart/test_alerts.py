@@ -13,7 +13,7 @@ import yaml
 
 from ci.chart import CHART
 from ci.parts.chart_tools import promtool
-from metadata_tool.metrics import BROKER, COVERAGE, METRICS, SCRUB
+from metadata_tool.metrics import BROKER, COPIES, COVERAGE, METRICS, SCRUB
 from support.alert_failures import FACTOR, FAILURES, SOUND
 from support.helm import Manifest, merged, nested, one, refusal, render
 from support.quick_rules import milliseconds, quickened
@@ -192,7 +192,7 @@ def test_runbooks_elsewhere() -> None:
 
 def test_alerts_are_of_this_release() -> None:
     """Every series that an alert reads is one that the service shows, and of this release's pods alone."""
-    known = {metric.name for metric in (*METRICS, *COVERAGE, *SCRUB, *BROKER)} | {"process_start_time_seconds"}
+    known = {metric.name for metric in (*METRICS, *COVERAGE, *SCRUB, *BROKER, *COPIES)} | {"process_start_time_seconds"}
     for rule in default_rules().values():
         read = re.findall(r"\b((?:backup|process)_\w+)(\{[^}]*\})?", rule["expr"])
         assert read

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ci.chart import CHART
-from metadata_tool.metrics import BROKER, COVERAGE, METRICS, SCRUB
+from metadata_tool.metrics import BROKER, COPIES, COVERAGE, METRICS, SCRUB
 from support.helm import merged, nested, one, render
 
 DASHBOARD: dict[str, Any] = json.loads((CHART / "dashboards" / "metadata-backup.json").read_text())
@@ -30,7 +30,7 @@ def test_panel(panel: dict[str, Any]) -> None:
 def test_panels_ask_for_metrics_that_exist() -> None:
     """Every promised metric is shown, and no other is asked for."""
     asked = " ".join(target["expr"] for panel in PANELS for target in panel["targets"])
-    assert {metric.name for metric in (*METRICS, *COVERAGE, *SCRUB, *BROKER)} | PROCESS == set(
+    assert {metric.name for metric in (*METRICS, *COVERAGE, *SCRUB, *BROKER, *COPIES)} | PROCESS == set(
         re.findall(r"(\w+)\{", asked)
     )
 

@@ -97,6 +97,12 @@ def no_bucket(site: Site) -> Iterator[None]:
     yield
 
 
+def no_place(site: Site) -> Iterator[None]:
+    """The bucket of copies does not exist."""
+    site.serve(BACKUP_COPIES="s3a://no-such-place")
+    yield
+
+
 def delete(bucket: Bucket) -> None:
     """Delete a bucket with everything in it, while a service writes to it."""
 
@@ -325,6 +331,7 @@ FAILURES = [
     _failure("The bucket does not exist", no_bucket, "Failing", "Never"),
     _failure("The bucket is deleted", bucket_is_gone, "Failing", "TooOld", repair=bucket_is_made),
     _failure("The bucket is denied once", denied_once, "Failing"),
+    _failure("The place of copies does not exist", no_place, "CopyTooOld"),
     _failure("ZooKeeper is down", zookeeper_is_killed, "Failing", "TooOld", repair=zookeeper_starts),
     _failure("ZooKeeper stays down", zookeeper_is_killed, "Failing", "TooOld", **_IDLE),
     _failure("The disk is full", disk_is_full, "Failing", "TooOld", repair=lambda site: filler(site).unlink()),

@@ -14,7 +14,7 @@ from metadata_tool.catalog import Backup, BackupName
 from metadata_tool.drill.records import Record, Records
 from metadata_tool.errors import BucketDenied, StoreFailed
 from metadata_tool.limits import METRIC_NAMESPACES
-from metadata_tool.metrics import BROKER, CONTENT_TYPE, COVERAGE, SCRUB, Clock, Metrics
+from metadata_tool.metrics import BROKER, CONTENT_TYPE, COPIES, COVERAGE, SCRUB, Clock, Metrics
 from metadata_tool.prune_plan import PrunePlan
 from metadata_tool.pruner import Pruned
 from metadata_tool.pulsar.coverage import OTHERS, Coverage, CoverageCounts
@@ -124,7 +124,7 @@ def test_no_sample_comes_twice(metrics: Metrics) -> None:
     """No sample name is used twice, and each has a TYPE. Metrics by namespace may have no sample."""
     names = Counter(line.split()[0] for line in lines(metrics) if not line.startswith("#"))
     assert [] == [name for name, count in names.items() if count > 1]
-    by_namespace = {metric.name for metric in (*COVERAGE, *SCRUB, *BROKER)}
+    by_namespace = {metric.name for metric in (*COVERAGE, *SCRUB, *BROKER, *COPIES)}
     assert set(names) == {line.split()[2] for line in lines(metrics) if line.startswith("# TYPE ")} - by_namespace
 
 
@@ -471,3 +471,18 @@ def test_what_was_saved_is_not_lost(metrics: Metrics) -> None:
     found = samples(metrics)
     assert 3 == found['backup_cursors_in_bookkeeper{pulsar_namespace="t/a"}']
     assert 1 == found['backup_unrecoverable_schemas{pulsar_namespace="t/a"}']
+
+
+def test_copies_are_shown_by_place(metrics: Metrics) -> None:
+    """Each place of copies has samples of its own, with its address as a label."""
+    for place, counts in (("s3a://b/x", (5500, 2, 1)), ('file:///a"', (0, 0, 0))):
+        of = metrics.copies_to(place)
+        of.last_success, of.failures, of.retention_failures = counts
+    assert [
+        'backup_copy_last_success_timestamp_seconds{place="s3a://b/x"} 5.5',
+        'backup_copy_last_success_timestamp_seconds{place="file:///a\\""} 0',
+        'backup_copy_failures_total{place="s3a://b/x"} 2',
+        'backup_copy_failures_total{place="file:///a\\""} 0',
+        'backup_copy_retention_failures_total{place="s3a://b/x"} 1',
+        'backup_copy_retention_failures_total{place="file:///a\\""} 0',
+    ] == [line for line in lines(metrics) if line.startswith("backup_copy_")]

@@ -1155,3 +1155,62 @@ def test_any_environment() -> None:
 
     check()
     assert {True, False} == outcomes
+
+
+COPY = "s3a://copies/prod;AWS_ENDPOINT_URL_S3=https://s3.example.com;AWS_REGION=eu-west-1;S3_CREDENTIALS_DIR=/keys"
+
+
+def test_copies() -> None:
+    """A place has its own settings, all others are those of BUCKET, and an empty one counts as unset."""
+    own = SERVE | {"S3_CHECKSUMS": "on", "S3_STORAGE_CLASS": "STANDARD_IA", "S3_EXPECTED_BUCKET_OWNER": "123456789012"}
+    found = Settings(own | {"BACKUP_COPIES": f"{COPY};S3_EXPECTED_BUCKET_OWNER=, file:///copies"}).serve().copies
+    common = StoreOptions(checksums="on", upload=UploadOptions(storage_class="STANDARD_IA"))
+    setting = "S3_CREDENTIALS_DIR in BACKUP_COPIES"
+    first = replace(
+        common,
+        endpoint_url="https://s3.example.com",
+        region="eu-west-1",
+        credentials_dir=Path("/keys"),
+        credentials_setting=setting,
+    )
+    second = replace(common, expected_bucket_owner="123456789012", credentials_setting=setting)
+    assert [Location("s3a", "copies", "prod"), Location("file", "", "copies")] == [copy.location for copy in found]
+    assert [first, second] == [copy.options for copy in found]
+    assert () == Settings(SERVE).serve().copies
+
+
+def test_place_of_copies_is_reached_by_its_settings() -> None:
+    """All commands reach a place of copies by its own settings, given its address or as BUCKET."""
+    settings = Settings(SERVE | {"BACKUP_COPIES": COPY})
+    copy = settings.store(Location("s3a", "copies", "prod"))
+    assert "https://s3.example.com" == copy.options.endpoint_url
+    assert copy == Settings({"BUCKET": "s3://copies/prod", "BACKUP_COPIES": COPY}).store()
+    assert (
+        ""
+        == settings.store(Location("s3a", "copies", "other")).options.endpoint_url
+        == settings.store().options.endpoint_url
+    )
+
+
+@pytest.mark.parametrize(
+    ("copies", "why"),
+    [
+        ("s3a://my-bucket", ", a place is there twice, or is that of BUCKET. Give each"),
+        ("file:///a,file:///a", ", a place is there twice, or is that of BUCKET. Give each"),
+        ("file:///a,,", " at place 2, the address does not start with"),
+        ("s3a://zq7secret:zq7secret@b", " at place 1, the address contains credentials"),
+        (
+            "s3a://copies;AWS_SECRET_ACCESS_KEY=zq7secret",
+            " at place 1, one of its settings is none of AWS_ENDPOINT_URL_S3",
+        ),
+        ("s3a://copies;AWS_ENDPOINT_URL_S3=zq7secret", " at place 1, AWS_ENDPOINT_URL_S3 is not an address"),
+        ("s3a://copies;VERIFY=x", " at place 1, VERIFY is 'x'. It must be full or checksum"),
+        ("s3a://copies;S3_KMS_KEY_ID=x", " at place 1, S3_KMS_KEY_ID is set, but S3_SERVER_SIDE_ENCRYPTION is not"),
+    ],
+)
+def test_wrong_copies(copies: str, why: str) -> None:
+    """A place that is not valid is refused by its number, and what may be a secret is not told."""
+    with refused("BACKUP_COPIES") as caught:
+        Settings(SERVE | {"BACKUP_COPIES": copies}).serve()
+    assert str(caught.value).startswith(f"BACKUP_COPIES is not valid{why}")
+    assert SECRET not in said(caught.value)

@@ -461,3 +461,24 @@ def test_latest_tells_what_brokers_gave_out(client: FlaskClient, world: World) -
         "seconds": 0.5,
     }
     assert expected == answer(client, "/backup/latest")[1]["brokerMetadata"]
+
+
+@dataclass
+class Place:
+    """Another place of backups."""
+
+    place: str
+    newest: BackupName | None = None
+    last_failure: str = ""
+
+
+def test_latest_has_the_copies(world: World) -> None:
+    """The answer has the newest backup of each other place, and why the last one is not there."""
+    places = [Place("s3a://a", NEWER.name), Place("file:///b", OLDER.name, "it is full"), Place("s3a://c")]
+    with create_app(world.existing, world.metrics, world, copies=places).test_client() as client:
+        copies = answer(client, "/backup/latest")[1]["copies"]
+    assert [
+        {"place": "s3a://a", "newest": str(NEWER.name)},
+        {"place": "file:///b", "newest": str(OLDER.name), "error": "it is full"},
+        {"place": "s3a://c", "newest": None},
+    ] == copies

@@ -253,6 +253,17 @@
     ],
     "example": "hours=48,daily=14,weekly=8,monthly=12"
   },
+  "of_a_copy": [
+    "AWS_REGION",
+    "S3_ADDRESSING_STYLE",
+    "S3_CHECKSUMS",
+    "S3_EXPECTED_BUCKET_OWNER",
+    "S3_KMS_KEY_ID",
+    "S3_OBJECT_ACL",
+    "S3_REQUESTER_PAYS",
+    "S3_SERVER_SIDE_ENCRYPTION",
+    "S3_STORAGE_CLASS"
+  ],
   "secret": [
     "ADMIN_TOKEN",
     "AWS_ACCESS_KEY_ID",
@@ -270,6 +281,7 @@
     "ADMIN_TOKEN_FILE",
     "ALLOW_OLDER",
     "ALLOW_PARTIAL",
+    "BACKUP_COPIES",
     "BACKUP_INTERVAL",
     "BACKUP_PREFIX",
     "BROKER_REQUESTS",

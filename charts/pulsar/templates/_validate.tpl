@@ -272,6 +272,9 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- end }}
 {{- include "pulsar.validate.bucket" (dict "key" $key "bucket" .bucket) }}
 {{- include "pulsar.validate.prefix" . }}
+{{- with .copies }}
+{{- include "pulsar.validate.copies" . }}
+{{- end }}
 {{- with .retention | default "" | trim }}
 {{- include "pulsar.validate.retention" (dict "key" (printf "%s.retention" $key) "value" .) }}
 {{- end }}

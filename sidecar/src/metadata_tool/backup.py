@@ -16,6 +16,7 @@ from metadata_tool.broker_metadata.questions import QuestionWriter
 from metadata_tool.broker_metadata.records import CURSOR, POLICIES, SCHEMAS
 from metadata_tool.catalog import Backup, BackupName, Series, backups, rfc3339, sound
 from metadata_tool.continuity import Tree, Verdict, judge
+from metadata_tool.copies.copy import Finished
 from metadata_tool.derived_backup import stems_from
 from metadata_tool.errors import SpoolFailed
 from metadata_tool.history import History
@@ -148,6 +149,7 @@ def run(
     capture: Capturing = captured,
     *,
     offer: Callable[[Path], None] | None = None,
+    copy: Callable[[Finished], None] | None = None,
     history: History | None = None,
     kept: Path | None = None,
     progress: Progress | None = None,
@@ -157,8 +159,9 @@ def run(
     `known` has the cached ACLs of the last backup, `history` the last manifests, and `kept` is a directory with what
     brokers gave out for the last backup. They make this one faster.
 
-    `offer` is called with the file of a sound backup once it is in the bucket. It may move the file, which is deleted
-    otherwise. `progress` gets the running phase, and how much of it is done.
+    `copy` is called with each backup once it is in the bucket. Then `offer` is called with the file of a sound one. It
+    may move the file, which is deleted otherwise. `progress` gets the running phase, and how much
+    of it is done.
 
     Raises:
         ToolError: the backup failed, and the bucket holds nothing of it. The type says why.
@@ -190,8 +193,10 @@ def run(
             manifest = replace(manifest.with_broker(broker.file), coverage=covered)
         packed = workdir / str(name)
         files = _Files(snapshot_path, broker.path if broker else None)
-        size_non_compressed = _pack_and_upload(packed, manifest, files, store, phases, heartbeat)
+        size_non_compressed, sha256 = _pack_and_upload(packed, manifest, files, store, phases, heartbeat)
         size = packed.stat().st_size
+        if copy:
+            copy(Finished(packed, name, sha256, manifest))
         if offer and not verdict.doubts:
             offer(packed)
     result = BackupResult(
@@ -346,8 +351,11 @@ class _Files(NamedTuple):
 
 def _pack_and_upload(  # noqa: PLR0917  # what the last two phases need
     packed: Path, manifest: Manifest, files: _Files, store: Store, phases: _Phases, heartbeat: Heartbeat
-) -> int:
-    """Make the file of a backup, verify it, and upload it under its name. Returns its size before the compression."""
+) -> tuple[int, bytes]:
+    """Make the file of a backup, verify it, and upload it under its name.
+
+    Returns its size before the compression, and its SHA-256.
+    """
     uri = store.location.uri(packed.name)
     phases.progress.begin("compress")
     size_non_compressed, sha256 = archive.pack(packed, manifest, files.snapshot, heartbeat, files.broker)
@@ -358,7 +366,7 @@ def _pack_and_upload(  # noqa: PLR0917  # what the last two phases need
     phases.progress.begin("upload", size)
     store.save(packed, sha256, packed.name, heartbeat, sent=phases.progress.at)
     phases.end("upload", f"uploaded {size} bytes", uri, bytes=size)
-    return size_non_compressed
+    return size_non_compressed, sha256
 
 
 def _log_verdict(result: BackupResult, verdict: Verdict, before: Backup | None) -> None:

@@ -28,6 +28,7 @@ from metadata_tool import (
 from metadata_tool.accept import accept
 from metadata_tool.apache_chart import command as apache_chart
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups, page
+from metadata_tool.copies.places import CopyOnce
 from metadata_tool.environment import hide_from_gunicorn
 from metadata_tool.errors import (
     BackupSuspect,
@@ -112,14 +113,16 @@ def _serve(options: argparse.Namespace, settings: Settings) -> None:
 
 
 def _backup(options: argparse.Namespace, settings: Settings) -> None:
-    job, store = settings.job(), _open(settings.store(uploads=True))
-    result = backup.run(job, store, Heartbeat())
+    job, store, heartbeat = settings.job(), _open(settings.store(uploads=True)), Heartbeat()
+    copies = CopyOnce([_open(copy) for copy in settings.copies()], heartbeat)
+    result = backup.run(job, store, heartbeat, copy=copies.offer)
     _print(result.backup.uri)
     if result.doubts:
         raise BackupSuspect(
             f"{result.backup.uri} is suspect, because {', and '.join(result.doubts)}",
             "Look at the warning above, and accept it or check ZooKeeper",
         )
+    copies.require_all()
 
 
 def _list(options: argparse.Namespace, settings: Settings) -> None:

@@ -44,6 +44,10 @@ class Environment:
         own = {variable.name for variable in VARIABLES}
         return {name: value for name, value in self._values.items() if name not in own and not name.startswith("AWS_")}
 
+    def replaced(self, values: Mapping[str, str]) -> dict[str, str]:
+        """All values, with these in place of those of the same name."""
+        return {**self._values, **values}
+
     def text(self, variable: Variable) -> str:
         """The value, or the default."""
         return self._values.get(variable.name, "").strip() or variable.default

@@ -177,6 +177,12 @@ STORE_FAULTS = (BucketMissing, BucketDenied, CredentialsRejected, StoreUnreachab
 """What can be wrong with an object store, whatever is asked of it."""
 
 
+class BackupNotCopied(ToolError):
+    """The backup is in BUCKET, but not in each place of BACKUP_COPIES"""
+
+    exit_code = 28
+
+
 class UploadUnverified(ToolError):
     """An upload, or the file that was read for it, differs from what was written. The upload does not count"""
 

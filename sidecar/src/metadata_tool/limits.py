@@ -69,6 +69,13 @@ MANIFESTS_READ = 10
 COVERED_NAMESPACES = 100
 """Namespaces that the manifest lists: those that would lose most."""
 
+# Copies
+
+COPY_AGAIN = 60.0
+"""After a copy that failed, until the next try."""
+LAST_COPY = 2.0
+"""How much longer than the last backup and the last scrub a stopped copy may take to end."""
+
 # Retention
 
 ALWAYS_KEPT = 3

@@ -17,6 +17,7 @@ from metadata_tool.broker_metadata.broker_file import KINDS
 from metadata_tool.broker_metadata.collection import BrokerMetadata
 from metadata_tool.broker_metadata.not_saved import Reason
 from metadata_tool.catalog import Backup, sound
+from metadata_tool.copies.copy_metrics import CopyMetrics
 from metadata_tool.drill.records import Records
 from metadata_tool.limits import METRIC_NAMESPACES
 from metadata_tool.pruner import Pruned
@@ -183,6 +184,25 @@ SCRUB: dict[Metric, Callable[[StateCounts], int]] = {
 BROKER = {BROKER_SAVED: ("kind",), BROKER_NOT_SAVED: ("kind", "reason")}
 """Metrics of what brokers gave out for the last backup, and the labels of each."""
 
+COPY_LAST_SUCCESS = Metric(
+    "backup_copy_last_success_timestamp_seconds",
+    "gauge",
+    "Start of the newest backup in this place that is not suspect, in epoch seconds. 0 if none is known.",
+)
+COPY_FAILURES = Metric("backup_copy_failures_total", "counter", "Tries to copy a backup to this place that failed.")
+COPY_RETENTION_FAILURES = Metric(
+    "backup_copy_retention_failures_total",
+    "counter",
+    "Old backups in this place that could not be deleted, and times that it was not known which may be.",
+)
+
+COPIES: dict[Metric, Callable[[CopyMetrics], float]] = {
+    COPY_LAST_SUCCESS: lambda counts: counts.last_success / 1000,
+    COPY_FAILURES: lambda counts: counts.failures,
+    COPY_RETENTION_FAILURES: lambda counts: counts.retention_failures,
+}
+"""Metrics by place of BACKUP_COPIES, and what each shows."""
+
 METRICS = (
     COUNT,
     FAILURE_COUNT,
@@ -249,6 +269,7 @@ class Metrics:
         self._coverage: list[tuple[str, CoverageCounts]] = []
         self._scrub: list[tuple[str, StateCounts]] = []
         self._broker: BrokerMetadata | None = None
+        self._copies: dict[str, CopyMetrics] = {}
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
@@ -340,6 +361,10 @@ class Metrics:
             self._values[DRILL_SECONDS] = passed.seconds if passed else 0
             self._values[DRILL_FAILED] = records.last_failed
 
+    def copies_to(self, place: str) -> CopyMetrics:
+        """What is counted of a place of copies."""
+        return self._copies.setdefault(place, CopyMetrics())
+
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
         with self._lock:
@@ -357,6 +382,8 @@ class Metrics:
         for metric, of in SCRUB.items():
             lines += [*_head(metric), *(_sample(metric, name, of(counts)) for name, counts in scrub)]
         lines += _of_brokers(broker)
+        for metric, value_of in COPIES.items():
+            lines += [*_head(metric), *(_copy_sample(metric, *each, value_of) for each in self._copies.items())]
         return "\n".join(lines).encode() + b"\n" + generate_latest(self._process)
 
     def _moment(self, time: float, ago: float) -> _Moment:
@@ -403,6 +430,10 @@ def _head(metric: Metric) -> list[str]:
 
 def _sample(metric: Metric, namespace: str, value: int) -> str:
     return f'{metric.name}{{pulsar_namespace="{_label(namespace)}"}} {value}'
+
+
+def _copy_sample(metric: Metric, place: str, counts: CopyMetrics, of: Callable[[CopyMetrics], float]) -> str:
+    return f'{metric.name}{{place="{_label(place)}"}} {_number(of(counts))}'
 
 
 def _label(text: str) -> str:

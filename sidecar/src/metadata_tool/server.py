@@ -19,6 +19,8 @@ from metadata_tool.admin_port.worker import AdminWorker, SingleWorkerArbiter, ig
 from metadata_tool.backup import BackupResult
 from metadata_tool.backup_heartbeat import BackupHeartbeat, each_of
 from metadata_tool.catalog import Backup, backups
+from metadata_tool.copies.copier import Copier
+from metadata_tool.copies.places import Copiers
 from metadata_tool.drill.records import RecordReader
 from metadata_tool.drill.watch import DrillWatch
 from metadata_tool.history import History
@@ -28,7 +30,7 @@ from metadata_tool.ports import listen
 from metadata_tool.progress import Progress
 from metadata_tool.prune_plan import Planner
 from metadata_tool.pruner import Pruner
-from metadata_tool.pruning import Pruning
+from metadata_tool.pruning import PruneCounts, Pruning
 from metadata_tool.scrub_process import ScrubProcess
 from metadata_tool.scrub_schedule import ScrubSchedule
 from metadata_tool.scrubber import Scrubber
@@ -85,6 +87,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._listener = listener
         self._service: Service | None = None
         self._scrubber: Scrubber | None = None
+        self._copiers = Copiers()
         self._kept = ExitStack()
         """What is kept from one backup to the next."""
         super().__init__()
@@ -119,6 +122,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         metrics = Metrics()
         known = AclCache(self._kept.enter_context(scratch(settings.job.spool_dir)))
         self._scrubber = self._make_scrubber(metrics)
+        self._copiers = self._make_copiers(metrics)
         offer = self._scrubber.offer if self._scrubber else None
         kept = self._kept.enter_context(scratch(settings.job.spool_dir)) if settings.job.broker else None
         progress = Progress()
@@ -132,6 +136,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             offer=offer,
             kept=kept,
             progress=progress,
+            copy=self._copiers.offer,
         )
         drills = DrillWatch(RecordReader(self._store, settings.job.prefix).newest, metrics)
         self._service = Service(
@@ -143,7 +148,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             afterwards=each_of(self._backup_heartbeat(metrics), self._pruning(metrics)),
             progress=progress,
         )
-        return create_app(existing, metrics, self._service, self._scrubber, drills, token=settings.token)
+        return create_app(
+            existing, metrics, self._service, self._scrubber, drills, token=settings.token, copies=self._copiers
+        )
 
     def _backup_heartbeat(self, metrics: Metrics) -> BackupHeartbeat | None:
         """What sends a request after each good backup. None without HEARTBEAT_URL."""
@@ -152,11 +159,28 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def _pruning(self, metrics: Metrics) -> Callable[[BackupResult, Heartbeat], None] | None:
         """What deletes old backups after each new one. None if no retention is set."""
+        pruning = self._pruning_of(self._store, metrics)
+        return pruning.after if pruning else None
+
+    def _pruning_of(self, store: Store, counts: PruneCounts, place: str = "") -> Pruning | None:
         job, retention = self._settings.job, self._settings.retention
         if not retention:
             return None
-        planner = Planner(retention, self._store, job.prefix, job.spool_dir)
-        return Pruning(planner, Pruner(self._store), metrics).after
+        return Pruning(Planner(retention, store, job.prefix, job.spool_dir), Pruner(store), counts, place)
+
+    def _make_copiers(self, metrics: Metrics) -> Copiers:
+        """One for each other place. Old backups are deleted in each by what is in it."""
+        made = []
+        for copy in self._settings.copies:
+            store, place = open_store(copy.location, copy.options), str(copy.location)
+            counts, directory = (
+                metrics.copies_to(place),
+                self._kept.enter_context(scratch(self._settings.job.spool_dir)),
+            )
+            pruning = self._pruning_of(store, counts, place)
+            prune = pruning.after_backup if pruning else None
+            made.append(Copier(store, self._settings.job.prefix, directory, counts, prune=prune))
+        return Copiers(made)
 
     def _make_scrubber(self, metrics: Metrics) -> Scrubber | None:
         """None if scrubs are off."""
@@ -170,15 +194,17 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def _begin(self, _worker: object) -> None:
         if self._scrubber:
             self._scrubber.start()
+        self._copiers.start()
         if self._service:
             self._service.start()
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
                 signal.signal(number, partial(self._stop, signal.getsignal(number)))
 
     def _stop(self, gunicorns: Any, number: int, frame: FrameType | None) -> None:
-        """Stop backups and scrubs at once, not only after the last request. Then let gunicorn stop."""
+        """Stop backups, scrubs and copies at once, not only after the last request. Then let gunicorn stop."""
         if self._scrubber:
             self._scrubber.begin_stop()
+        self._copiers.begin_stop()
         if self._service:
             self._service.begin_stop()
         gunicorns(number, frame)
@@ -189,5 +215,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             os._exit(1)
         if self._scrubber and not self._scrubber.stop(limits.LAST_SCRUB):
             log.error("the running scrub did not end in time, so its files may be left in SPOOL_DIR")
+            os._exit(1)
+        if not self._copiers.stop(limits.LAST_COPY):
+            log.error("a running copy did not end in time, so an unfinished upload may be left in its place")
             os._exit(1)
         self._kept.close()

@@ -13,6 +13,7 @@ from metadata_tool.admin_token import AdminToken, wrong
 from metadata_tool.backup import BackupJob
 from metadata_tool.broker_metadata.access import BrokerAccess, BrokerSettings, is_token
 from metadata_tool.catalog import LATEST, PREFIX, SUSPECT, RestorePoint, Series
+from metadata_tool.copies import address
 from metadata_tool.drill.drill import DrillJob
 from metadata_tool.drill.server import ServerCommand
 from metadata_tool.environment import Environment
@@ -50,6 +51,8 @@ _BY_MECHANISM = {
 _WEB_SERVICE = re.compile(r"https?://(?P<server>[^/?#@\s]+)/?")
 _BROKER_TLS = (var.BROKER_TLS_CA, var.BROKER_TLS_CERT, var.BROKER_TLS_KEY)
 _OF_BROKERS = (var.BROKER_TOKEN, var.BROKER_TOKEN_FILE, *_BROKER_TLS)
+_COPY_ENDPOINT = "AWS_ENDPOINT_URL_S3"
+"""boto3's variable, which a place of copies may set for itself."""
 _ENDPOINT = re.compile(r"(?:https?://[!-~]+)?")
 _HEARTBEAT = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?][!-~]*)?")
 _REGION = re.compile(r"[a-zA-Z0-9-]*")
@@ -123,6 +126,8 @@ class ServeSettings:
     """The token for requests to the admin port that change anything."""
     heartbeat_url: str = field(default="", repr=False)
     """The address that gets a request after each good backup. Empty: none."""
+    copies: tuple[StoreSettings, ...] = ()
+    """Other places that keep a copy of each backup."""
 
 
 class Settings:
@@ -140,21 +145,56 @@ class Settings:
 
     def store(self, location: Location | None = None, *, uploads: bool = False) -> StoreSettings:
         """The store of `BUCKET`, or of a location that is already known. `uploads`: whether files are saved there."""
-        return StoreSettings(
-            location=location or self._read.parsed(var.BUCKET, parse_location, f"Set it to {EXAMPLES}"),
-            options=StoreOptions(
-                region=self._read.text(var.AWS_REGION) or None,
-                addressing_style=self._read.choice(var.S3_ADDRESSING_STYLE),
-                credentials_dir=self._read.path(var.S3_CREDENTIALS_DIR),
-                checksums=self._read.choice(var.S3_CHECKSUMS),
-                verify=self._read.choice(var.VERIFY) if uploads else "full",
-                expected_bucket_owner=self._read.matching(
-                    var.S3_EXPECTED_BUCKET_OWNER, _ACCOUNT, "the id of an account, 12 digits"
-                ),
-                requester_pays=self._read.switch(var.S3_REQUESTER_PAYS),
-                upload=self._upload_options() if uploads else UploadOptions(),
+        where = location or self._read.parsed(var.BUCKET, parse_location, f"Set it to {EXAMPLES}")
+        own = StoreSettings(where, self.store_options(uploads=uploads))
+        copies = self._copies(uploads=uploads)
+        return next((copy for copy in copies if copy.location == where), own)
+
+    def store_options(self, *, uploads: bool = False) -> StoreOptions:
+        """How to reach the store of `BUCKET`. `uploads`: whether files are saved there."""
+        return StoreOptions(
+            region=self._read.text(var.AWS_REGION) or None,
+            addressing_style=self._read.choice(var.S3_ADDRESSING_STYLE),
+            credentials_dir=self._read.path(var.S3_CREDENTIALS_DIR),
+            checksums=self._read.choice(var.S3_CHECKSUMS),
+            verify=self._read.choice(var.VERIFY) if uploads else "full",
+            expected_bucket_owner=self._read.matching(
+                var.S3_EXPECTED_BUCKET_OWNER, _ACCOUNT, "the id of an account, 12 digits"
             ),
+            requester_pays=self._read.switch(var.S3_REQUESTER_PAYS),
+            upload=self._upload_options() if uploads else UploadOptions(),
         )
+
+    def copies(self) -> tuple[StoreSettings, ...]:
+        """The other places of backups, to save files there."""
+        found = self._copies(uploads=True)
+        places = [self.store().location, *(copy.location for copy in found)]
+        if len(set(places)) < len(places):
+            raise SettingError(
+                "BACKUP_COPIES is not valid, a place is there twice, or is that of BUCKET",
+                "Give each place another bucket or another path, so that addresses of backups tell them apart",
+            )
+        return found
+
+    def _copies(self, *, uploads: bool) -> tuple[StoreSettings, ...]:
+        places = enumerate(address.split(self._read.text(var.BACKUP_COPIES)), 1)
+        return tuple(self._copy(number, place, uploads=uploads) for number, place in places)
+
+    def _copy(self, number: int, place: str, *, uploads: bool) -> StoreSettings:
+        """A place with its settings. What it does not set is as for BUCKET."""
+        what = f"BACKUP_COPIES is not valid at place {number}"
+        try:
+            uri, given = address.parse(place, {_COPY_ENDPOINT, *(variable.name for variable in var.OF_A_COPY)})
+            location, endpoint = parse_location(uri), given.get(_COPY_ENDPOINT, "")
+            if not _ENDPOINT.fullmatch(endpoint):
+                raise ValueError(f"{_COPY_ENDPOINT} is not an address such as https://s3.example.com")
+            options = Settings(self._read.replaced(given)).store_options(uploads=uploads)
+        except ValueError as error:
+            raise SettingError(f"{what}, {error}", f"Set it to {EXAMPLES}, with its settings after ';'") from error
+        except SettingError as error:
+            raise SettingError(f"{what}, {error.message}", error.hint) from error
+        setting = f"{var.S3_CREDENTIALS_DIR.name} in {var.BACKUP_COPIES.name}"
+        return StoreSettings(location, replace(options, endpoint_url=endpoint, credentials_setting=setting))
 
     def _upload_options(self) -> UploadOptions:
         return UploadOptions(
@@ -231,6 +271,7 @@ class Settings:
             retention=self.retention() if self._read.text(var.RETENTION) else None,
             token=self._admin_token(),
             heartbeat_url=self._heartbeat_url(),
+            copies=self.copies(),
         )
 
     def _heartbeat_url(self) -> str:

@@ -229,6 +229,12 @@ BUCKET = Variable(
     "and `rescue` only without --to",
     required_by=("serve", "backup", "list", *_LOOKING_BACK, *_PRUNE),
 )
+BACKUP_COPIES = Variable(
+    "BACKUP_COPIES",
+    _STORE,
+    "Other places that keep a copy of each backup, as addresses like BUCKET, with commas between them. "
+    "Settings may follow an address, `s3a://bucket/path;AWS_REGION=eu-west-1;…`, and all others are those of BUCKET",
+)
 BACKUP_PREFIX = Variable(
     "BACKUP_PREFIX",
     _SERIES,
@@ -602,6 +608,21 @@ LOG_FORMAT = _choice(
     "LOG_FORMAT", COMMANDS, "The form of the log on stderr. `json`: one object a line", "text", LOG_FORMATS
 )
 LOG_LEVEL = _choice("LOG_LEVEL", COMMANDS, "The least severe messages that are logged", "info", LOG_LEVELS)
+
+OF_A_COPY = (
+    AWS_REGION,
+    S3_ADDRESSING_STYLE,
+    S3_CHECKSUMS,
+    S3_CREDENTIALS_DIR,
+    S3_EXPECTED_BUCKET_OWNER,
+    S3_KMS_KEY_ID,
+    S3_OBJECT_ACL,
+    S3_REQUESTER_PAYS,
+    S3_SERVER_SIDE_ENCRYPTION,
+    S3_STORAGE_CLASS,
+    VERIFY,
+)
+"""Settings that a place of BACKUP_COPIES may have for itself, besides its endpoint."""
 
 VARIABLES = tuple(each for each in list(globals().values()) if isinstance(each, Variable))
 """In the order in which they are documented."""

@@ -1,7 +1,7 @@
 """The admin port: the backups as JSON and as a page, metrics, health."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from flask import Flask, Response, jsonify, request
@@ -70,6 +70,22 @@ class Drills(Protocol):
         """The newest records."""
 
 
+class Copies(Protocol):
+    """What the admin port needs of another place of backups."""
+
+    @property
+    def place(self) -> str:
+        """Its address."""
+
+    @property
+    def newest(self) -> BackupName | None:
+        """The newest sound backup that is known to be there."""
+
+    @property
+    def last_failure(self) -> str:
+        """Why the newest backup is not there, without secrets. Empty if it is."""
+
+
 Answer = tuple[Response, int]
 
 _SHOWN = 80
@@ -87,10 +103,11 @@ def create_app(
     drills: Drills | None = None,
     *,
     token: AdminToken | None = None,
+    copies: Iterable[Copies] = (),
 ) -> Flask:
     """The Flask app. `existing` lists the backups, newest first. `scrubs` and `drills` are None if they are off.
 
-    `token` is needed by requests that change anything.
+    `token` is needed by requests that change anything. `copies` are the other places of backups.
     """
     listed = SharedListing(existing, lambda: loop.bucket_changes)
     app = Flask(__name__)
@@ -110,6 +127,7 @@ def create_app(
                 **_content(good[0], loop.last_report),
                 **_suspect(found[0], loop.last_suspect),
                 **_drilled(drills.last if drills else Records()),
+                **_copied(copies),
             }
         )
 
@@ -228,6 +246,19 @@ def _drilled(records: Records) -> dict[str, Any]:
         if record
     }
     return {"drill": found} if found else {}
+
+
+def _copied(copies: Iterable[Copies]) -> dict[str, Any]:
+    """`copies` if there are other places: the newest backup that is known to be in each, and why one failed."""
+    found = [
+        {
+            "place": copy.place,
+            "newest": str(copy.newest) if copy.newest else None,
+            **({"error": copy.last_failure} if copy.last_failure else {}),
+        }
+        for copy in copies
+    ]
+    return {"copies": found} if found else {}
 
 
 def _migration(report: BackupResult) -> dict[str, Any]:

@@ -26,6 +26,9 @@ ZOOKEEPER_TLS_CHECK_HOSTNAME: {{ .checkHostname | quote }}
 {{- with include "pulsar.backup.adminToken.file" . }}
 ADMIN_TOKEN_FILE: {{ . }}
 {{- end }}
+{{- with include "pulsar.copies" . }}
+BACKUP_COPIES: {{ . | quote }}
+{{- end }}
 {{- with $backup.retention }}
 RETENTION: {{ . | quote }}
 {{- end }}

@@ -1,0 +1,1 @@
+"""Other places that keep a copy of each backup."""
