@@ -347,7 +347,7 @@ def _put_back(options: argparse.Namespace, settings: Settings) -> None:
 
     point = _address(options.uri) if options.uri else None
     job = settings.put_back(point, tuple(options.replace_schemas), dry_run=options.dry_run)
-    result = put_back(job, Heartbeat())
+    result = put_back(job, partial(_open_at, settings), Heartbeat())
     _print(json.dumps(result.to_json(), indent=2) if options.json else result.as_text())
     if not result.complete:
         raise PutBackIncomplete(

@@ -389,6 +389,7 @@ class Settings:
         """The settings of `put-back`. Without a point, it is the one that the ensemble was restored from."""
         servers, chroot = self._ensemble()
         patience = self._read.number(var.ZOOKEEPER_CONNECT_TIMEOUT)
+        self.store(Location("s3a", "", ""))  # wrong settings are refused before ZooKeeper is asked
         return PutBackJob(
             point=point,
             ensemble=Ensemble(servers, self._login(), patience, self._tls(), self._sasl()),
@@ -397,7 +398,6 @@ class Settings:
             requests=self._read.number(var.BROKER_REQUESTS),
             rate=self._read.number(var.BROKER_REQUEST_RATE),
             spool_dir=self.spool_dir(),
-            store=self.store(Location("s3a", "", "")).options,
             replace=replace,
             dry_run=dry_run,
         )

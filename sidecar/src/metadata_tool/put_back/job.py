@@ -5,7 +5,6 @@ from pathlib import Path
 
 from metadata_tool.broker_metadata.access import BrokerAccess
 from metadata_tool.catalog import RestorePoint
-from metadata_tool.store.base import StoreOptions
 from metadata_tool.zookeeper.session import Ensemble
 
 
@@ -13,8 +12,8 @@ from metadata_tool.zookeeper.session import Ensemble
 class PutBackJob:
     """What to put back, and where.
 
-    `point` is None for the backup that the ensemble was restored from, and `store` says how it is fetched. `rate` is
-    how many requests may start in a second. `replace` are names of topics whose schemas may be replaced.
+    `point` is None for the backup that the ensemble was restored from. `rate` is how many requests may start in a
+    second. `replace` are names of topics whose schemas may be replaced.
     """
 
     point: RestorePoint | None
@@ -24,6 +23,5 @@ class PutBackJob:
     requests: int
     rate: int
     spool_dir: Path
-    store: StoreOptions
     replace: tuple[str, ...] = ()
     dry_run: bool = False

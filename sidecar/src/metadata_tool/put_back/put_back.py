@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from metadata_tool.catalog import RestorePoint
 from metadata_tool.errors import BrokerDenied, ClusterNameDiffers, ClusterRunning, SettingError
 from metadata_tool.fetch import fetched
 from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.location import Location
 from metadata_tool.put_back import limits
 from metadata_tool.put_back.change_events import TOPIC, ChangeEvents
 from metadata_tool.put_back.ensemble import Holder, RestoredEnsemble
@@ -23,7 +24,7 @@ from metadata_tool.put_back.registry import Registry, topic_name, topic_path
 from metadata_tool.put_back.result import PutBackResult
 from metadata_tool.put_back.saved_metadata import SavedMetadata, SavedNamespace, saved_metadata
 from metadata_tool.put_back.topic_policies import GLOBAL_KEY
-from metadata_tool.store import open_store
+from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import session
 from metadata_tool.zookeeper_faults import FOR_PUT_BACK, explained
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 _ANOTHER = "Set ZOOKEEPER_SERVERS to the restored ensemble. Nothing was changed"
 
 
-def put_back(job: PutBackJob, heartbeat: Heartbeat) -> PutBackResult:
+def put_back(job: PutBackJob, open_store: Callable[[Location], Store], heartbeat: Heartbeat) -> PutBackResult:
     """Put back what the brokers do not have, and report it. What is there already is left as it is.
 
     It can be stopped and killed at any moment, and run again.
@@ -52,8 +53,7 @@ def put_back(job: PutBackJob, heartbeat: Heartbeat) -> PutBackResult:
         ensemble = RestoredEnsemble(connected, job.chroot)
         point = _restored_point(job, ensemble)
         with ensemble.kept_alive():
-            store = open_store(point.location, job.store)
-            with fetched(point, store, job.spool_dir, heartbeat) as path:
+            with fetched(point, open_store(point.location), job.spool_dir, heartbeat) as path:
                 saved = saved_metadata(point, path, job.chroot, directory, heartbeat)
             replace = _to_replace(job, saved)
             work = _Work(job, saved, ensemble, _brokers(job, ensemble), replace, PutBackResult(str(point), job.dry_run))
