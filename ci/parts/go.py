@@ -25,6 +25,15 @@ def versitygw() -> str:
     return program("github.com/versity/versitygw/cmd/versitygw", "v1.8.0", "the S3 server versitygw")
 
 
+def age() -> str:
+    """The program that made the format of encrypted backups, https://age-encryption.org (BSD-3-Clause).
+
+    Raises:
+        PartMissing: it cannot be built.
+    """
+    return program("filippo.io/age/cmd/age", "v1.2.1", "the program age")
+
+
 def promlint() -> str:
     """`promtool check metrics` as a small program: Prometheus' own parser and lint rules.
 

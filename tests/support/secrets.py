@@ -19,12 +19,21 @@ def secrets_of(environment: Mapping[str, str]) -> set[str]:
 def _all(environment: Mapping[str, str]) -> Iterator[str]:
     for name, value in environment.items():
         yield from _IN_ADDRESS.findall(value)
-        if name == "ZOOKEEPER_AUTH":
+        if name in ("ENCRYPTION_IDENTITY_FILE", "SIGNING_KEY_FILE"):
+            yield from _private_keys(Path(value))
+        elif name == "ZOOKEEPER_AUTH":
             yield value.rpartition(":")[2]
         elif _NAMES.search(name) and not value.startswith("/"):
             yield value
         elif name.endswith("CREDENTIALS_DIR") or (_NAMES.search(name) and value.startswith("/")):
             yield from _in_files(Path(value))
+
+
+def _private_keys(path: Path) -> Iterator[str]:
+    """The lines of a file of keys that are secret."""
+    if path.is_file():
+        lines = path.read_text(errors="replace").splitlines()
+        yield from (line for line in lines if line and not line.startswith(("#", "-----")))
 
 
 def _in_files(path: Path) -> Iterator[str]:

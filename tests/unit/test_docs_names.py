@@ -19,7 +19,7 @@ OTHERS = {"CLUSTER_LOAD"}
 """A variable that tests read."""
 PROPERTIES = {"zookeeper.watchManagerName", "zookeeper.DigestAuthenticationProvider.superDigest"}
 """ZooKeeper's own properties, which look like values."""
-FILES = (".conf", ".crt", ".json", ".key", ".md", ".py", ".sh", ".yaml")
+FILES = (".age", ".gz", ".conf", ".crt", ".json", ".key", ".md", ".py", ".sh", ".yaml")
 OF_OTHER_CHARTS = {"tls.zookeeper.enabled", *other_charts.paths()}
 """Keys of other charts, which look like values of this one."""
 

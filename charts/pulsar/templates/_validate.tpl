@@ -275,6 +275,9 @@ have 52, because `-headless` or a StatefulSet's revision is added. Alone it may 
 {{- with .copies }}
 {{- include "pulsar.validate.copies" . }}
 {{- end }}
+{{- with .encryption }}
+{{- include "pulsar.validate.encryption" . }}
+{{- end }}
 {{- with .retention | default "" | trim }}
 {{- include "pulsar.validate.retention" (dict "key" (printf "%s.retention" $key) "value" .) }}
 {{- end }}

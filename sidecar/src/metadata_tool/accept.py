@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from metadata_tool.catalog import RestorePoint, backups, sound
+from metadata_tool.encryption.keyed_store import KeyedStore, raw_store
 from metadata_tool.errors import SettingError
 from metadata_tool.fetch import fetched, verify
 from metadata_tool.files import sha256
@@ -24,10 +25,12 @@ def accept(point: RestorePoint, store: Store, spool_dir: Path, heartbeat: Heartb
     if not point.name.suspect:
         raise SettingError(f"{point} is not suspect", "Copy the address of a suspect backup from `metadata-tool list`")
     name = point.name.sound
-    with fetched(point, store, spool_dir, heartbeat) as path:
+    raw = raw_store(store)
+    with fetched(point, raw, spool_dir, heartbeat) as path:
         digest = sha256(path)
-        manifest = verify(point, path, heartbeat)
-        store.save(path, digest, str(name), heartbeat)
+        readable = store.open_file(str(point.name), path, heartbeat) if isinstance(store, KeyedStore) else path
+        manifest = verify(point, readable, heartbeat)
+        raw.save(path, digest, str(name), heartbeat)  # an encrypted file is kept as it is
     for doubt in manifest.suspect:
         log.info("accepted although %s", doubt)
     newest = sound(backups(store, name.prefix))[0]

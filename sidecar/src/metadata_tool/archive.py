@@ -128,8 +128,9 @@ class Archive:
             SpoolFailed: the file cannot be read.
         """
         self._stream = _GzipStream(file, heartbeat)
-        text = self._member(MANIFEST, _MANIFEST_LIMIT)
-        self.manifest = Manifest.decode(text.read_all())
+        self.manifest_text = self._member(MANIFEST, _MANIFEST_LIMIT).read_all()
+        """The bytes of manifest.json."""
+        self.manifest = Manifest.decode(self.manifest_text)
 
     def tree(self, *, verified: bool = False) -> "Tree":
         """The ACLs and the znodes. The archive is verified completely once the last znode was read.
@@ -237,6 +238,19 @@ class Archive:
         padding = self._stream.read(_PADDING_LIMIT + 1)
         if len(padding) > _PADDING_LIMIT or padding.strip(b"\0"):
             raise _damaged("it has data after its last member")
+
+
+def beginning(manifest: bytes) -> bytes:
+    """The beginning of an archive: a manifest.json of this text, and no other member."""
+    content = io.BytesIO()
+    with (
+        gzip.GzipFile("", "wb", GZIP_LEVEL, content, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w|", format=tarfile.GNU_FORMAT) as tar,
+    ):
+        member = tarfile.TarInfo(MANIFEST)
+        member.size = len(manifest)
+        tar.addfile(member, io.BytesIO(manifest))
+    return content.getvalue()
 
 
 def verify(path: Path, heartbeat: Callable[[], None], each: Callable[[Node], None] = lambda _: None) -> Manifest:

@@ -18,6 +18,8 @@ from metadata_tool.catalog import Backup, BackupName, Series, backups, rfc3339, 
 from metadata_tool.continuity import Tree, Verdict, judge
 from metadata_tool.copies.copy import Finished
 from metadata_tool.derived_backup import stems_from
+from metadata_tool.encryption.keyed_store import protected
+from metadata_tool.encryption.keys import NO_KEYS, BackupKeys
 from metadata_tool.errors import SpoolFailed
 from metadata_tool.history import History
 from metadata_tool.identity import Identity
@@ -53,6 +55,8 @@ class BackupJob:
     spool_dir: Path
     max_shrink: float = 0.5
     """The fraction of its znodes or bytes that the tree may lose from one backup to the next. Else it is suspect."""
+    keys: BackupKeys = NO_KEYS
+    """Those of encrypted backups. Without recipients, backups are not encrypted."""
     jute_maxbuffer: int = JUTE_MAXBUFFER
     """That of the servers that a restore would start."""
     broker: BrokerSettings | None = None
@@ -193,10 +197,12 @@ def run(
             manifest = replace(manifest.with_broker(broker.file), coverage=covered)
         packed = workdir / str(name)
         files = _Files(snapshot_path, broker.path if broker else None)
-        size_non_compressed, sha256 = _pack_and_upload(packed, manifest, files, store, phases, heartbeat)
-        size = packed.stat().st_size
+        size_non_compressed, uploaded, sha256 = _pack_and_upload(
+            packed, manifest, files, store, job.keys, phases, heartbeat
+        )
+        size = uploaded.stat().st_size
         if copy:
-            copy(Finished(packed, name, sha256, manifest))
+            copy(Finished(uploaded, name, sha256, manifest))
         if offer and not verdict.doubts:
             offer(packed)
     result = BackupResult(
@@ -350,23 +356,32 @@ class _Files(NamedTuple):
 
 
 def _pack_and_upload(  # noqa: PLR0917  # what the last two phases need
-    packed: Path, manifest: Manifest, files: _Files, store: Store, phases: _Phases, heartbeat: Heartbeat
-) -> tuple[int, bytes]:
-    """Make the file of a backup, verify it, and upload it under its name.
+    packed: Path,
+    manifest: Manifest,
+    files: _Files,
+    store: Store,
+    keys: BackupKeys,
+    phases: _Phases,
+    heartbeat: Heartbeat,
+) -> tuple[int, Path, bytes]:
+    """Make the file of a backup, verify it, encrypt it if there are keys for that, and upload it under its name.
 
-    Returns its size before the compression, and its SHA-256.
+    Returns its size before the compression, the file that was uploaded, and the SHA-256 of that.
     """
     uri = store.location.uri(packed.name)
     phases.progress.begin("compress")
     size_non_compressed, sha256 = archive.pack(packed, manifest, files.snapshot, heartbeat, files.broker)
     files.snapshot.unlink()
     archive.verify_new(packed, "the captured tree", heartbeat)
-    size = packed.stat().st_size
+    kept = packed
+    if keys.recipients:
+        kept, sha256 = protected(packed, sha256, keys, heartbeat)
+    size = kept.stat().st_size
     phases.end("compress", f"compressed {manifest.snapshot.size} bytes to {size}", uri, bytes=size)
     phases.progress.begin("upload", size)
-    store.save(packed, sha256, packed.name, heartbeat, sent=phases.progress.at)
+    store.save(kept, sha256, packed.name, heartbeat, sent=phases.progress.at)
     phases.end("upload", f"uploaded {size} bytes", uri, bytes=size)
-    return size_non_compressed, sha256
+    return size_non_compressed, kept, sha256
 
 
 def _log_verdict(result: BackupResult, verdict: Verdict, before: Backup | None) -> None:

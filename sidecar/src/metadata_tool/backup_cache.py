@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metadata_tool.archive import Archive, opened
 from metadata_tool.catalog import Backup, BackupName, RestorePoint
+from metadata_tool.encryption.keyed_store import raw_store, readable
 from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, SettingError
 from metadata_tool.fetch import fetched, require_match
 from metadata_tool.lifecycle import Heartbeat
@@ -39,7 +40,10 @@ class BackupSource:
 
 
 class CachedBackups(BackupSource):
-    """Opens backups, and keeps copies in a directory, up to `limit` bytes. The least recently used go first."""
+    """Opens backups, and keeps copies in a directory, up to `limit` bytes. The least recently used go first.
+
+    Copies of encrypted backups stay encrypted.
+    """
 
     def __init__(self, store: Store, spool_dir: Path, heartbeat: Heartbeat, directory: Path, limit: int) -> None:
         """Raises SettingError if the directory cannot be made."""
@@ -60,7 +64,10 @@ class CachedBackups(BackupSource):
         with _explained(self._directory):
             os.utime(path)
         try:
-            with opened(path, self.heartbeat) as file:
+            with (
+                readable(self.store, path.name, path, self._spool_dir, self.heartbeat) as plain,
+                opened(plain, self.heartbeat) as file,
+            ):
                 require_match(RestorePoint(self.store.location, backup.name), file.manifest)
                 yield file
         except (ArchiveCorrupt, ArchiveUnsupported) as error:
@@ -74,7 +81,7 @@ class CachedBackups(BackupSource):
         log.info("fetching %s", backup.uri, extra={"phase": "fetch", "backup": backup.uri})
         partial = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
-            self.store.fetch(str(backup.name), partial, self.heartbeat)
+            raw_store(self.store).fetch(str(backup.name), partial, self.heartbeat)
             with _explained(self._directory):
                 partial.rename(path)
         finally:

@@ -29,6 +29,7 @@ from metadata_tool.accept import accept
 from metadata_tool.apache_chart import command as apache_chart
 from metadata_tool.catalog import LATEST, Backup, RestorePoint, backups, page
 from metadata_tool.copies.places import CopyOnce
+from metadata_tool.encryption.open import open_keyed
 from metadata_tool.environment import hide_from_gunicorn
 from metadata_tool.errors import (
     BackupSuspect,
@@ -53,7 +54,7 @@ from metadata_tool.reconciled_point import TieredStorage
 from metadata_tool.restore import restore
 from metadata_tool.restore_point import newest
 from metadata_tool.settings import Settings, StoreSettings, TieredStorageSettings
-from metadata_tool.store import EXAMPLES, Store, open_store, parse_location
+from metadata_tool.store import EXAMPLES, Store, parse_location
 from metadata_tool.tiered_storage.contract import DescribedBucket
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper.snapshot import Node
@@ -400,7 +401,7 @@ def _indented(text: str) -> str:
 
 
 def _open(settings: StoreSettings) -> Store:
-    return open_store(settings.location, settings.options)
+    return open_keyed(settings)
 
 
 def _open_at(settings: Settings, location: Location) -> Store:

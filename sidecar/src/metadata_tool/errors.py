@@ -207,6 +207,18 @@ class ArchiveUnsupported(ToolError):
     exit_code = 31
 
 
+class BackupEncrypted(ToolError):
+    """The backup is encrypted, and there is no key that opens it"""
+
+    exit_code = 32
+
+
+class BackupUnsigned(ToolError):
+    """The backup is not signed by the holder of a key in SIGNING_PUBLIC_KEY_FILE"""
+
+    exit_code = 33
+
+
 class ClusterNameDiffers(ToolError):
     """The Pulsar cluster in the backup has another name than the new one. Nothing was touched"""
 

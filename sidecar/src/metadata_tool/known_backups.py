@@ -11,7 +11,14 @@ from pathlib import Path
 
 from metadata_tool.catalog import Backup, RestorePoint
 from metadata_tool.continuity import same_cluster
-from metadata_tool.errors import ArchiveCorrupt, ArchiveUnsupported, BackupMissing, BucketDenied, ObjectArchived
+from metadata_tool.errors import (
+    ArchiveCorrupt,
+    ArchiveUnsupported,
+    BackupEncrypted,
+    BackupMissing,
+    BucketDenied,
+    ObjectArchived,
+)
 from metadata_tool.fetch import fetched, verify
 from metadata_tool.history import FileKey, file_key, read_manifest
 from metadata_tool.identity import Identity
@@ -33,7 +40,7 @@ class Whose(StrEnum):
     LATER_VERSION = "later-version"
     """What a later version of this program wrote, and this one cannot read."""
     UNREADABLE = "unreadable"
-    """What is in an archive, denied to these credentials, or was just deleted by another service."""
+    """What is in an archive, encrypted for others or denied to these credentials, or was just deleted."""
     NO_BACKUP = "not-a-backup"
     """A damaged, renamed or foreign file."""
 
@@ -51,6 +58,8 @@ class KnownBackups:
         self._manifests: dict[FileKey, Manifest] = {}
         """Of those that are known to be good: a few."""
         self._bad: set[FileKey] = set()
+        self._closed: set[FileKey] = set()
+        """Of those that are encrypted, and that no key here opens."""
         self._whose: dict[FileKey, Whose] = {}
         self._identity = Identity()
         self._reads: int | None = None
@@ -61,6 +70,7 @@ class KnownBackups:
         self._manifests = {key: manifest for key, manifest in self._manifests.items() if key in keys}
         self._whose = {key: whose for key, whose in self._whose.items() if key in keys}
         self._bad &= keys
+        self._closed &= keys
         self._reads = reads
 
     def add(self, backup: Backup, manifest: Manifest) -> None:
@@ -74,11 +84,14 @@ class KnownBackups:
             ToolError: it cannot be fetched.
         """
         key = file_key(backup)
-        if key not in self._manifests and key not in self._bad:
+        if not any(key in known for known in (self._manifests, self._bad, self._closed)):
             point = RestorePoint(self._store.location, backup.name)
             try:
                 with fetched(point, self._store, self._spool_dir, heartbeat) as path:
                     self._manifests[key] = verify(point, path, heartbeat)
+            except BackupEncrypted as error:
+                self._closed.add(key)
+                log.info("a backup cannot be verified here, because %s", error.message)
             except (ArchiveCorrupt, ArchiveUnsupported) as error:
                 self._bad.add(key)
                 log.warning("%s cannot be restored: %s", backup.uri, error, extra={"backup": backup.uri})
@@ -124,7 +137,7 @@ class KnownBackups:
             return Whose.NO_BACKUP
         except ArchiveUnsupported:
             return Whose.LATER_VERSION
-        except (ObjectArchived, BackupMissing, BucketDenied):
+        except (ObjectArchived, BackupEncrypted, BackupMissing, BucketDenied):
             return Whose.UNREADABLE
 
     def _of(self, manifest: Manifest) -> Whose:

@@ -23,6 +23,7 @@ from metadata_tool.copies.copier import Copier
 from metadata_tool.copies.places import Copiers
 from metadata_tool.drill.records import RecordReader
 from metadata_tool.drill.watch import DrillWatch
+from metadata_tool.encryption.open import open_keyed
 from metadata_tool.history import History
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.metrics import Metrics
@@ -36,7 +37,7 @@ from metadata_tool.scrub_schedule import ScrubSchedule
 from metadata_tool.scrubber import Scrubber
 from metadata_tool.service import Service
 from metadata_tool.settings import ServeSettings
-from metadata_tool.store import Store, open_store
+from metadata_tool.store import Store
 from metadata_tool.web import create_app
 from metadata_tool.workspace import scratch, workspace
 from metadata_tool.zookeeper.acl_cache import AclCache
@@ -57,7 +58,7 @@ def serve(settings: ServeSettings) -> None:
     with workspace(settings.job.spool_dir):
         pass  # an unusable spool directory is reported now, not with the first backup
     kept = settings.store
-    store = open_store(kept.location, kept.options)
+    store = open_keyed(kept)
     listener = listen(settings.port, "WEB_SERVER_PORT")
     log.info(
         "serving the admin port %d, and backing up %s to %s every %d s",
@@ -172,7 +173,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         """One for each other place. Old backups are deleted in each by what is in it."""
         made = []
         for copy in self._settings.copies:
-            store, place = open_store(copy.location, copy.options), str(copy.location)
+            store, place = open_keyed(copy), str(copy.location)
             counts, directory = (
                 metrics.copies_to(place),
                 self._kept.enter_context(scratch(self._settings.job.spool_dir)),

@@ -16,6 +16,7 @@ from metadata_tool.catalog import LATEST, PREFIX, SUSPECT, RestorePoint, Series
 from metadata_tool.copies import address
 from metadata_tool.drill.drill import DrillJob
 from metadata_tool.drill.server import ServerCommand
+from metadata_tool.encryption.keys import NO_KEYS, BackupKeys
 from metadata_tool.environment import Environment
 from metadata_tool.errors import SettingError
 from metadata_tool.location import Location
@@ -71,6 +72,8 @@ class StoreSettings:
 
     location: Location
     options: StoreOptions
+    keys: BackupKeys = NO_KEYS
+    """Those of encrypted backups."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ class Settings:
     def store(self, location: Location | None = None, *, uploads: bool = False) -> StoreSettings:
         """The store of `BUCKET`, or of a location that is already known. `uploads`: whether files are saved there."""
         where = location or self._read.parsed(var.BUCKET, parse_location, f"Set it to {EXAMPLES}")
-        own = StoreSettings(where, self.store_options(uploads=uploads))
+        own = StoreSettings(where, self.store_options(uploads=uploads), self.keys(uploads=uploads))
         copies = self._copies(uploads=uploads)
         return next((copy for copy in copies if copy.location == where), own)
 
@@ -164,6 +167,16 @@ class Settings:
             requester_pays=self._read.switch(var.S3_REQUESTER_PAYS),
             upload=self._upload_options() if uploads else UploadOptions(),
         )
+
+    def keys(self, *, uploads: bool = False) -> BackupKeys:
+        """The keys of encrypted backups. Those that encrypt and sign are checked now, others when they are used."""
+        text = self._read.text(var.ENCRYPTION_RECIPIENT) if uploads else ""
+        signing = self._read.path(var.SIGNING_KEY_FILE)
+        found = tuple(key.strip() for key in text.split(",")) if text else ()
+        identity, accepted = (
+            self._read.path(variable) for variable in (var.ENCRYPTION_IDENTITY_FILE, var.SIGNING_PUBLIC_KEY_FILE)
+        )
+        return BackupKeys(found, identity, signing, accepted).checked()
 
     def copies(self) -> tuple[StoreSettings, ...]:
         """The other places of backups, to save files there."""
@@ -194,7 +207,9 @@ class Settings:
         except SettingError as error:
             raise SettingError(f"{what}, {error.message}", error.hint) from error
         setting = f"{var.S3_CREDENTIALS_DIR.name} in {var.BACKUP_COPIES.name}"
-        return StoreSettings(location, replace(options, endpoint_url=endpoint, credentials_setting=setting))
+        return StoreSettings(
+            location, replace(options, endpoint_url=endpoint, credentials_setting=setting), self.keys(uploads=uploads)
+        )
 
     def _upload_options(self) -> UploadOptions:
         return UploadOptions(
@@ -518,6 +533,7 @@ class Settings:
             managed_ledger_path=self._managed_ledger_path(),
             spool_dir=self.spool_dir(),
             max_shrink=self._read.fraction(var.MAX_SHRINK),
+            keys=self.keys(uploads=True),
             jute_maxbuffer=self.jute_maxbuffer(),
             broker=self._broker(),
         )

@@ -604,6 +604,29 @@ BROKER_REQUEST_RATE = _number(
     high=10_000,
     unit="requests",
 )
+ENCRYPTION_RECIPIENT = Variable(
+    "ENCRYPTION_RECIPIENT",
+    _UPLOAD,
+    "Encrypt backups for the holders of these public keys of age, `age1…`, with commas between them. "
+    "If you lose all private keys, you lose the backups",
+)
+ENCRYPTION_IDENTITY_FILE = _path(
+    "ENCRYPTION_IDENTITY_FILE",
+    _STORE,
+    "A file with private keys of age that open encrypted backups, as `age-keygen` writes it. "
+    "`serve` and `backup` need none",
+)
+SIGNING_KEY_FILE = _path(
+    "SIGNING_KEY_FILE",
+    _STORE,
+    "A PEM file with the private Ed25519 key that signs encrypted backups, which ENCRYPTION_RECIPIENT needs. "
+    "Keys from before a rotation may follow",
+)
+SIGNING_PUBLIC_KEY_FILE = _path(
+    "SIGNING_PUBLIC_KEY_FILE",
+    _STORE,
+    "A PEM file with public Ed25519 keys. Backups that none of their holders has signed are refused",
+)
 LOG_FORMAT = _choice(
     "LOG_FORMAT", COMMANDS, "The form of the log on stderr. `json`: one object a line", "text", LOG_FORMATS
 )

@@ -63,7 +63,7 @@ template:
           - --replace-schemas
           - {{ . | quote }}
           {{- end }}
-        {{- include "pulsar.tool.environment" (merge (dict "configMap" (include "pulsar.putBack.fullname" .)) $tool) | nindent 8 }}
+        {{- include "pulsar.tool.environment" (merge (dict "configMap" (include "pulsar.putBack.fullname" .) "more" (include "pulsar.encryption.reader.env" $restore.encryption | trim)) $tool) | nindent 8 }}
         resources: {{- toYaml $restore.putBack.resources | nindent 10 }}
         securityContext: {{- include "pulsar.containerSecurity" .Values.pulsar_metadata | nindent 10 }}
         terminationMessagePolicy: FallbackToLogsOnError  # so that `kubectl describe pod` says why, too
@@ -74,6 +74,7 @@ template:
           {{- end }}
           {{- include "pulsar.tool.mounts" $tool | nindent 10 }}
           {{- include "pulsar.brokers.mounts" $brokers | nindent 10 }}
+          {{- include "pulsar.encryption.reader.mounts" $restore.encryption | nindent 10 }}
           {{- with $restore.extraVolumeMounts }}
           {{- include "pulsar.yaml" . | nindent 10 }}
           {{- end }}
@@ -85,6 +86,7 @@ template:
       {{- end }}
       {{- include "pulsar.tool.volumes" $tool | nindent 6 }}
       {{- include "pulsar.brokers.volumes" $brokers | nindent 6 }}
+      {{- include "pulsar.encryption.reader.volumes" $restore.encryption | nindent 6 }}
       {{- with $zookeeper.extraVolumes }}
       {{- include "pulsar.yaml" . | nindent 6 }}
       {{- end }}

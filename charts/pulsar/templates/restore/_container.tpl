@@ -7,7 +7,11 @@ restored files.
 - name: {{ $restore.component }}
   {{- include "pulsar.tool.image" (dict "root" . "tool" "restore") | nindent 2 }}
   args: [restore]
-  {{- include "pulsar.tool.environment" (dict "root" . "tool" "restore" "more" (include "pulsar.tieredStorage.env" . | trim)) | nindent 2 }}
+  {{- $env := list (include "pulsar.tieredStorage.env" . | trim) (include "pulsar.encryption.reader.env" $restore.encryption | trim) }}
+  {{- if eq "true" (include "pulsar.encryption.restoreWrites" .) }}
+  {{- $env = append $env (include "pulsar.encryption.writer.env" . | trim) }}
+  {{- end }}
+  {{- include "pulsar.tool.environment" (dict "root" . "tool" "restore" "more" (join "\n" (compact $env))) | nindent 2 }}
   resources: {{- toYaml $restore.resources | nindent 4 }}
   securityContext: {{- include "pulsar.containerSecurity" . | nindent 4 }}
   terminationMessagePolicy: FallbackToLogsOnError  # so that `kubectl describe pod` says why, too
@@ -22,6 +26,10 @@ restored files.
     {{- end }}
     {{- include "pulsar.tool.mounts" (dict "root" . "tool" "restore") | nindent 4 }}
     {{- include "pulsar.tieredStorage.mounts" . | nindent 4 }}
+    {{- include "pulsar.encryption.reader.mounts" $restore.encryption | nindent 4 }}
+    {{- if eq "true" (include "pulsar.encryption.restoreWrites" .) }}
+    {{- include "pulsar.encryption.writer.mounts" . | nindent 4 }}
+    {{- end }}
     {{- with $restore.extraVolumeMounts }}
     {{- include "pulsar.yaml" . | nindent 4 }}
     {{- end }}

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from metadata_tool.catalog import BackupName
+from metadata_tool.encryption.keyed_store import raw_store
 from metadata_tool.errors import StoreFailed
 from metadata_tool.files import sha256
 from metadata_tool.lifecycle import Heartbeat, interruptible
@@ -49,7 +50,7 @@ def save_copy(store: Store, finished: Finished, directory: Path, heartbeat: Hear
 def _compare(store: Store, finished: Finished, directory: Path, heartbeat: Heartbeat) -> None:
     fetched = directory / f"{finished.name}.there"
     with explained(directory):
-        store.fetch(str(finished.name), fetched, heartbeat)
+        raw_store(store).fetch(str(finished.name), fetched, heartbeat)
         found = sha256(fetched)
         fetched.unlink()
     if found != finished.sha256:

@@ -10,13 +10,13 @@ from metadata_tool.archive import Archive
 from metadata_tool.argument_types import count, time
 from metadata_tool.backup_cache import BackupSource, CachedBackups
 from metadata_tool.catalog import LATEST_TIMESTAMP, Backup, backups, sound
+from metadata_tool.encryption.open import open_keyed
 from metadata_tool.errors import BackupMissing, SettingError
 from metadata_tool.history import History
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.path_history import find, history, names, sightings
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.settings import Settings
-from metadata_tool.store import open_store
 
 log = logging.getLogger(__name__)
 
@@ -75,14 +75,14 @@ def find_lines(options: argparse.Namespace, settings: Settings) -> Iterator[str]
 def _source(settings: Settings) -> BackupSource:
     """Where a command gets the backups that it reads."""
     kept, cache = settings.store(), settings.cache()
-    store, spool_dir, heartbeat = open_store(kept.location, kept.options), settings.spool_dir(), Heartbeat()
+    store, spool_dir, heartbeat = open_keyed(kept), settings.spool_dir(), Heartbeat()
     return CachedBackups(store, spool_dir, heartbeat, *cache) if cache else BackupSource(store, spool_dir, heartbeat)
 
 
 def _series(settings: Settings, since: int | None, until: int | None) -> list[Backup]:
     """The sound backups from one time (epoch ms) to another, oldest first."""
     kept, prefix = settings.store(), settings.prefix()
-    store = open_store(kept.location, kept.options)
+    store = open_keyed(kept)
     newest_first = sound(History().genuine(store, backups(store, prefix)))
     latest = LATEST_TIMESTAMP if until is None else until
     found = [backup for backup in reversed(newest_first) if (since or 0) <= backup.name.timestamp <= latest]

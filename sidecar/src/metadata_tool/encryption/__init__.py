@@ -1,0 +1,1 @@
+"""Encrypted and signed backups: a stolen bucket tells nothing, and a restore knows who wrote what it reads."""
