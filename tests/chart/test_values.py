@@ -16,6 +16,7 @@ LINES = VALUES.splitlines()
 ON = merged(
     {"initialize": True},
     nested("zookeeper.customTools.backup.enable", value=True),
+    nested("zookeeper.customTools.backup.encryption.signingSecretName", "signing"),
     nested("zookeeper.customTools.backup.drill.enabled", value=True),
     nested("zookeeper.customTools.restore.putBack.enabled", value=True),
     nested("zookeeper.customTools.restore.enable", value=True),

@@ -83,7 +83,7 @@ def page_of(scene: Scene) -> Page:
 @pytest.fixture
 def client() -> Iterator[FlaskClient]:
     """A client of a service with sound backups."""
-    with scenes.sound(NOW).app().test_client() as made:
+    with scenes.sound(scenes.now()).app().test_client() as made:
         yield made
 
 
