@@ -191,7 +191,7 @@ def run(
         broker = None
         if job.broker and asking:
             progress.begin("broker")
-            broker = _ask_brokers(job.broker, asking, workdir, kept, found.coverage, heartbeat)
+            broker = _ask_brokers(job.broker, asking, workdir, kept, found.coverage, heartbeat, plain)
             phases.end("broker", f"saved from brokers: {broker.in_words()}", uri)
             covered = found.coverage.to_json(COVERED_NAMESPACES)
             manifest = replace(manifest.with_broker(broker.file), coverage=covered)
@@ -337,9 +337,10 @@ def _ask_brokers(  # noqa: PLR0917  # what the phase needs
     kept: Path | None,
     coverage: Coverage,
     heartbeat: Heartbeat,
+    needed: int,
 ) -> BrokerMetadata:
     """What brokers give out, which is added to the coverage. Brokers cannot make a backup fail."""
-    found = collected(settings, asking, workdir, heartbeat, kept)
+    found = collected(settings, asking, workdir, heartbeat, kept, needed=needed)
     for namespace, counts in found.saved.items():
         covered = coverage.counts_of(namespace)
         covered.schemas_saved += counts.get(SCHEMAS, 0)

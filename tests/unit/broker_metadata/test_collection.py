@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
@@ -158,3 +158,22 @@ def test_no_room_to_keep_schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """If there is no room for a copy, the backup is made, and the next one asks for all schemas again."""
     process(monkeypatch, [*SCHEMAS], HelperKilled("killed"))
     assert {"t/ns": {"schemas": 3}} == collect(tmp_path, kept=tmp_path / "missing").saved
+
+
+@pytest.mark.parametrize(("free", "saved"), [(10_000_000, 3), (999, 0)])
+def test_little_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, saved: int) -> None:
+    """If the rest of the backup would not fit on the disk, nothing is saved from brokers, and the reason is told."""
+    process(monkeypatch, [*SCHEMAS, CURSOR], HelperKilled("killed", "Give it memory"))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: DiskUsage(1 << 30, 1, free))
+    found = collected(UNUSED, questions(tmp_path), tmp_path, Heartbeat(), needed=1000)
+    assert saved == found.saved_of("schemas")
+    assert found.file == BrokerFile.of(tmp_path / "broker.json", found.file.not_saved if found.file else None)
+    assert (found.why == ("SPOOL_DIR does not have the room for it",)) == (not saved)
+
+
+class DiskUsage(NamedTuple):
+    """As shutil.disk_usage gives it."""
+
+    total: int
+    used: int
+    free: int

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -86,10 +87,14 @@ def collected(
     workdir: Path,
     heartbeat: Callable[[], None],
     kept: Path | None = None,
+    *,
+    needed: int = 0,
 ) -> BrokerMetadata:
     """Ask brokers, and describe what was saved.
 
     `kept` is a directory in which the schemas of one backup are kept for the next, which does not ask for them again.
+    `needed` is how many bytes of the disk the backup still needs, besides those for `broker.json`. Without that room,
+    nothing is saved.
 
     Raises:
         Stopped: the backup was stopped.
@@ -108,6 +113,9 @@ def collected(
         previous if previous and previous.exists() else None,
     )
     done, fault = _run(job, heartbeat)
+    if target.exists() and shutil.disk_usage(workdir).free < needed + target.stat().st_size:
+        os.truncate(target, 0)
+        done, fault = None, _Fault(Reason.FAILED, "SPOOL_DIR does not have the room for it")
     found = _described(target, questions.asked, done, fault)
     if previous and found.saved_of(SCHEMAS):
         _keep(target, previous)
