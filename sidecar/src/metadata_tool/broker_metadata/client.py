@@ -92,7 +92,7 @@ class BrokerClient:
     ) -> None:
         """Raises BrokerUnreachable if a PEM file cannot be used."""
         self._access, self._pauses, self._sleep = access, pauses, sleep
-        self._own = _host(access.url)
+        self._own = host_of(access.url)
         self._brokers = _KnownBrokers(frozenset(host.strip("[]").lower() for host in known) | {self._own})
         self._pool = urllib3.PoolManager(
             maxsize=connections,
@@ -148,7 +148,7 @@ class BrokerClient:
             to = urljoin(url, location)
         except ValueError:
             to = ""
-        host = _host(to)
+        host = host_of(to)
         if not host or not to.startswith(("http://", "https://")):
             raise BrokerFailed(f"{_place(url)} redirected to something that is not an address", _FAILED_HINT)
         if to.startswith("http:") and url.startswith("https:"):
@@ -174,7 +174,7 @@ class BrokerClient:
         except BrokerDenied:
             return frozenset()
         texts = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-        return frozenset(filter(None, (_host(f"//{text}") for text in texts)))
+        return frozenset(filter(None, (host_of(f"//{text}") for text in texts)))
 
     def _once(self, method: str, url: str, body: bytes | None) -> tuple[Answer, str | None]:
         """The answer to one request, and where it redirects to, if it does."""
@@ -249,7 +249,12 @@ class _KnownBrokers:
             return host in self._named
 
 
-def _host(url: str) -> str:
+def api_of(namespace: str) -> str:
+    """The start of addresses for a namespace, and for the topics in it. A V1 name includes the cluster."""
+    return "/admin" if namespace.count("/") > 1 else "/admin/v2"
+
+
+def host_of(url: str) -> str:
     """The host of an address. Empty if there is none."""
     try:
         return (urlsplit(url).hostname or "").lower()

@@ -12,12 +12,11 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 from metadata_tool.broker_metadata import cursors, schemas, topic_policies
 from metadata_tool.broker_metadata.access import BrokerAccess
 from metadata_tool.broker_metadata.broker_file import order, read_lines
-from metadata_tool.broker_metadata.client import Asks, BrokerClient
+from metadata_tool.broker_metadata.client import Asks, BrokerClient, host_of
 from metadata_tool.broker_metadata.collect_job import Collected, CollectJob
 from metadata_tool.broker_metadata.limits import (
     LOGGED_NOT_SAVED,
@@ -160,7 +159,7 @@ class _Collection:
                 answer = self._broker.request("GET", f"/lookup/v2/topic/{domain}/{'/'.join(namespace)}/{name}")
                 found = answer.json() if answer.ok else None
                 urls = [found.get(key) for key in ("httpUrl", "brokerUrl")] if isinstance(found, dict) else []
-                hosts = {host for url in urls if isinstance(url, str) and (host := _host(url))}
+                hosts = {host for url in urls if isinstance(url, str) and (host := host_of(url))}
                 if hosts:
                     return hosts
         return set()
@@ -291,12 +290,6 @@ def _previous_schemas(path: Path) -> Iterator[SavedSchemas]:
 def _name(record: Record) -> str:
     found: str = getattr(record, "topic", "") or getattr(record, "path", "") or getattr(record, "namespace", "")
     return found
-
-
-def _host(url: str) -> str:
-    with suppress(ValueError):
-        return (urlsplit(url).hostname or "").lower()
-    return ""
 
 
 def _now() -> int:

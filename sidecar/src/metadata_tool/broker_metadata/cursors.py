@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
-from metadata_tool.broker_metadata.client import Asks
+from metadata_tool.broker_metadata.client import Asks, api_of
 from metadata_tool.broker_metadata.limits import MAX_HOLES
 from metadata_tool.broker_metadata.not_saved import NotSavedError, Reason
 from metadata_tool.broker_metadata.questions import CursorQuestion
@@ -46,9 +46,8 @@ def ask(broker: Asks, question: CursorQuestion, now: int) -> Iterator[Found]:
 
 def stats_path(topic: str) -> str:
     """The address of a topic's statistics. `topic` is the path of its managed ledger."""
-    *namespace, domain, name = topic.split("/")
-    api = "/admin/v2" if len(namespace) == 2 else "/admin"
-    return f"{api}/{domain}/{'/'.join(namespace)}/{name}/internalStats"
+    namespace, domain, name = topic.rsplit("/", 2)
+    return f"{api_of(namespace)}/{domain}/{namespace}/{name}/internalStats"
 
 
 def _positions(question: CursorQuestion, given: Mapping[str, Any], now: int) -> Iterator[Found]:

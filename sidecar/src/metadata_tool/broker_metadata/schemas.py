@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from metadata_tool.broker_metadata.client import Asks
+from metadata_tool.broker_metadata.client import Asks, api_of
 from metadata_tool.broker_metadata.not_saved import NotSavedError, Reason
 from metadata_tool.broker_metadata.questions import SchemaQuestion
 from metadata_tool.broker_metadata.records import SavedSchemas, SchemaVersion
@@ -51,8 +51,7 @@ def given_schemas(broker: Asks, topic: str) -> dict[int, dict[str, Any]]:
         NotSavedError: nothing, or not a list of schemas.
         ToolError: the request failed.
     """
-    api = "/admin/v2" if topic.count("/") == 2 else "/admin"
-    answer = broker.request("GET", f"{api}/schemas/{topic}/schemas")
+    answer = broker.request("GET", f"{api_of(topic.rpartition('/')[0])}/schemas/{topic}/schemas")
     if answer.status == 404:
         raise NotSavedError(Reason.DELETED, "the broker has no schema of this topic any more")
     if not answer.ok:

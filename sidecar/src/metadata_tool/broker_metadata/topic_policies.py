@@ -11,7 +11,7 @@ from metadata_tool.broker_metadata.questions import CHANGE_EVENTS, PolicyQuestio
 from metadata_tool.broker_metadata.records import PolicySchema, SavedPolicies
 from metadata_tool.broker_metadata.schemas import are_texts, given_schemas
 
-_GLOBAL_KEY = "__G__"
+GLOBAL_KEY = "__G__"
 """The start of keys of policies for all clusters, since Pulsar 4.0. Older keys are equal for all clusters and one."""
 
 
@@ -76,7 +76,7 @@ def is_global(event: Event) -> bool:
     The record has two enums, and then `replicateTo`, each in a union with null (PulsarEvent). It names no cluster in a
     global event.
     """
-    if event.key.startswith(_GLOBAL_KEY):
+    if event.key.startswith(GLOBAL_KEY):
         return True
     at = 0
     for _ in range(2):

@@ -11,6 +11,7 @@ from metadata_tool.broker_metadata.access import BrokerAccess
 from metadata_tool.broker_metadata.client import Asks
 from metadata_tool.broker_metadata.limits import CLIENT_TIMEOUT
 from metadata_tool.broker_metadata.not_saved import NotSavedError, Reason
+from metadata_tool.broker_metadata.questions import CHANGE_EVENTS
 from metadata_tool.broker_metadata.records import PolicySchema, SavedPolicies
 from metadata_tool.broker_metadata.topic_policies import Event, is_global
 from metadata_tool.errors import BrokerDenied, BrokerFailed, BrokerUnreachable, ToolError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TOPIC = "__change_events"
 _PARTITIONS = 64
 """The most partitions of that topic that are read. Brokers create it unpartitioned."""
 _ERRORS: dict[Reason, tuple[type[ToolError], str]] = {
@@ -48,8 +48,8 @@ class ChangeEvents:
         Raises:
             BrokerUnreachable, BrokerDenied, BrokerFailed: they cannot be read.
         """
-        partitions = [f"{TOPIC}-partition-{number}" for number in range(_PARTITIONS)]
-        topics = self._existing([_path(namespace, name) for name in (TOPIC, *partitions)])
+        partitions = [f"{CHANGE_EVENTS}-partition-{number}" for number in range(_PARTITIONS)]
+        topics = self._existing([_path(namespace, name) for name in (CHANGE_EVENTS, *partitions)])
         return self._asked(namespace, "read", lambda: self._read(topics))
 
     def send(self, namespace: str, events: Sequence[SavedPolicies], schemas: Mapping[int, PolicySchema]) -> None:
@@ -86,7 +86,7 @@ class ChangeEvents:
 
         from metadata_tool.broker_metadata.event_reader import explained, topic_url  # noqa: PLC0415
 
-        topic = _path(namespace, TOPIC)
+        topic = _path(namespace, CHANGE_EVENTS)
         client = self._connected().client(topic)
         schema = pulsar.schema.BytesSchema() if definition is None else _encoded_already(definition)
         with explained():

@@ -9,11 +9,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from metadata_tool.pulsar.rules import AUTO_UPDATE
+
 UNDEFINED = "UNDEFINED"
 """The strategy of a namespace that has none of its own. The one of the broker applies."""
 ACCEPTS_ALL = "ALWAYS_COMPATIBLE"
 """The strategy while schemas are put back."""
-_STRATEGY, _AUTO_UPDATE = "schema_compatibility_strategy", "is_allow_auto_update_schema"
+_STRATEGY = "schema_compatibility_strategy"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class SchemaSettings:
     def of_fields(cls, fields: object) -> "SchemaSettings":
         """Those in the same policies as JSON."""
         found = fields if isinstance(fields, dict) else {}
-        strategy, auto_update = found.get(_STRATEGY), found.get(_AUTO_UPDATE)
+        strategy, auto_update = found.get(_STRATEGY), found.get(AUTO_UPDATE)
         return cls(
             strategy if isinstance(strategy, str) and strategy else UNDEFINED,
             auto_update if isinstance(auto_update, bool) else None,
@@ -45,10 +47,10 @@ class SchemaSettings:
         Returns None if the value is not `false`, so there is nothing to release.
         """
         fields = _fields(policies)
-        if fields.get(_AUTO_UPDATE) is not False:
+        if fields.get(AUTO_UPDATE) is not False:
             return None
-        others = {name: value for name, value in fields.items() if name != _AUTO_UPDATE}
-        wanted = others if auto_update is None else fields | {_AUTO_UPDATE: auto_update}
+        others = {name: value for name, value in fields.items() if name != AUTO_UPDATE}
+        wanted = others if auto_update is None else fields | {AUTO_UPDATE: auto_update}
         return json.dumps(wanted, separators=(",", ":"), ensure_ascii=False).encode()
 
 

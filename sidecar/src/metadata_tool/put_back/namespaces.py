@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
+from metadata_tool.broker_metadata.questions import CHANGE_EVENTS
 from metadata_tool.broker_metadata.records import SavedSchemas
 from metadata_tool.errors import BrokerDenied, BrokerFailed, BrokerUnreachable, ClusterRunning, ToolError
 from metadata_tool.lifecycle import Every, Heartbeat
@@ -23,7 +24,7 @@ from metadata_tool.tiered_storage.ordered_pool import in_order
 
 log = logging.getLogger(__name__)
 
-_SYSTEM_TOPICS = ("__change_events", "__transaction_buffer_snapshot", "__transaction_pending_ack")
+_SYSTEM_TOPICS = (CHANGE_EVENTS, "__transaction_buffer_snapshot", "__transaction_pending_ack")
 """Starts of the names of topics whose schemas brokers register themselves, also in held namespaces."""
 _RUN_AGAIN = "Run put-back again"
 _UPLOAD = "Upload all versions by hand, in their old order (`pulsar-admin schemas upload`)"

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 from metadata_tool.broker_metadata.client import Asks, BrokerClient
 from metadata_tool.broker_metadata.pace import Paced
+from metadata_tool.broker_metadata.questions import CHANGE_EVENTS
+from metadata_tool.broker_metadata.topic_policies import GLOBAL_KEY
 from metadata_tool.catalog import RestorePoint
 from metadata_tool.errors import BrokerDenied, ClusterNameDiffers, ClusterRunning, SettingError
 from metadata_tool.fetch import fetched
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.put_back import limits
-from metadata_tool.put_back.change_events import TOPIC, ChangeEvents
+from metadata_tool.put_back.change_events import ChangeEvents
 from metadata_tool.put_back.ensemble import Holder, RestoredEnsemble
 from metadata_tool.put_back.job import PutBackJob
 from metadata_tool.put_back.namespaces import NamespaceSchemas
@@ -23,7 +25,6 @@ from metadata_tool.put_back.policies import NamespacePolicies
 from metadata_tool.put_back.registry import Registry, topic_name, topic_path
 from metadata_tool.put_back.result import PutBackResult
 from metadata_tool.put_back.saved_metadata import SavedMetadata, SavedNamespace, saved_metadata
-from metadata_tool.put_back.topic_policies import GLOBAL_KEY
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import session
@@ -191,7 +192,7 @@ def _owner(registry: Registry, namespaces: list[str], denied: BrokerDenied) -> f
     """The addresses of a broker that owns a topic. Every administrator of its tenant may ask for them."""
     for namespace in namespaces[: limits.OWNERS_LOOKED_UP]:
         with suppress(BrokerDenied):
-            if found := registry.owner(f"{namespace}/{TOPIC}"):
+            if found := registry.owner(f"{namespace}/{CHANGE_EVENTS}"):
                 return found
     raise denied
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import quote, quote_plus, unquote_plus, urlsplit
 
-from metadata_tool.broker_metadata.client import BROKERS, Answer, Asks
+from metadata_tool.broker_metadata.client import BROKERS, Answer, Asks, api_of
 from metadata_tool.broker_metadata.records import SchemaVersion
 from metadata_tool.errors import BrokerFailed
 from metadata_tool.pulsar.schema_locator import LocatedVersion
@@ -136,20 +136,16 @@ class Registry:
 
 
 def _namespace(namespace: str) -> str:
-    return f"{_api(namespace.count('/') == 2)}/namespaces/{quote(namespace, safe=_UNCHANGED)}"
+    return f"{api_of(namespace)}/namespaces/{quote(namespace, safe=_UNCHANGED)}"
 
 
 def _schemas(topic: str) -> str:
-    return f"{_api(topic.count('/') == 3)}/schemas/{quote(topic, safe=_UNCHANGED)}/schema"
+    return f"{api_of(topic.rpartition('/')[0])}/schemas/{quote(topic, safe=_UNCHANGED)}/schema"
 
 
 def _topic_strategy(topic: str) -> str:
-    api = _api(topic.count("/") == 3)
+    api = api_of(topic.rpartition("/")[0])
     return f"{api}/persistent/{quote(topic, safe=_UNCHANGED)}/schemaCompatibilityStrategy"
-
-
-def _api(v1: bool) -> str:  # noqa: FBT001  # its only argument
-    return "/admin" if v1 else "/admin/v2"
 
 
 def _names(found: Any) -> frozenset[str]:

@@ -10,9 +10,6 @@ from typing import NamedTuple
 from metadata_tool.broker_metadata.records import SavedPolicies
 from metadata_tool.broker_metadata.topic_policies import Event, is_global
 
-GLOBAL_KEY = "__G__"
-"""Start of the keys of policies for all clusters, since Pulsar 4.0."""
-
 
 class PolicyKey(NamedTuple):
     """The key of an event, and whether its policies are for all clusters: before Pulsar 4.0, both have the same key."""
