@@ -18,7 +18,7 @@ def protect(plain: Path, digest: bytes, target: Path, keys: BackupKeys, heartbea
     """Write the encrypted and signed file of a verified backup. Returns the SHA-256 of the new file.
 
     `digest` is the SHA-256 of the backup. The new file is opened again by a key that is made for that and forgotten,
-    and must have the same content: nobody here has the private key.
+    and must have the same content, because the service does not have the private key.
 
     Raises:
         SettingError: a key is missing or wrong.
