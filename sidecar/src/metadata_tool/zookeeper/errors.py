@@ -15,6 +15,10 @@ class DecodeError(Exception):
     """Bytes that are not in the expected format. Decoders raise no other error."""
 
 
+class ConnectionBroken(Exception):
+    """The connection of a session broke, or the server sent something that the protocol does not allow."""
+
+
 class Unreachable(ZooKeeperError):
     """No server accepted a session in time."""
 
