@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ci.parts.cache import PartMissing, cached
 from ci.parts.maven import fetch_jars
-from metadata_tool.zookeeper.gssapi import LIBRARY
+from metadata_tool.zookeeper.net.gssapi import LIBRARY
 
 VERSION = "3.4.1"
 MAIN = "org.apache.hadoop.minikdc.MiniKdc"

@@ -9,7 +9,7 @@ from kazoo.security import make_digest_acl
 
 from ci.parts.zookeeper import NEWEST, OLDEST
 from metadata_tool.errors import ClusterRunning, ZnodeUnreadable, ZooKeeperLoginFailed, ZooKeeperUntrusted
-from metadata_tool.zookeeper.tls import Tls
+from metadata_tool.zookeeper.net.tls import Tls
 from support import seed
 from support.certificates import Authority, server_settings
 from support.processes import free_port

@@ -14,7 +14,7 @@ from metadata_tool.cli import main
 from metadata_tool.variables import VARIABLES
 from metadata_tool.zookeeper import errors as faults
 from metadata_tool.zookeeper.errors import DataDirUnusable, NoTicket, SaslRefused, ZnodeUnreadable, ZooKeeperError
-from metadata_tool.zookeeper.sasl import DIGEST_MD5, GSSAPI
+from metadata_tool.zookeeper.net.sasl import DIGEST_MD5, GSSAPI
 from metadata_tool.zookeeper_faults import FOR_BACKUP, FOR_PUT_BACK, FOR_RESTORE, TYPES, as_tool_error, explained
 
 FAULTS = [each for each in vars(faults).values() if isinstance(each, type) and issubclass(each, ZooKeeperError)]

@@ -8,7 +8,7 @@ from metadata_tool import errors
 from metadata_tool.errors import ToolError
 from metadata_tool.zookeeper import errors as faults
 from metadata_tool.zookeeper.errors import ZooKeeperError
-from metadata_tool.zookeeper.sasl import GSSAPI
+from metadata_tool.zookeeper.net.sasl import GSSAPI
 
 Hint = str | Callable[[Any], str]
 """What to do: a text with `{error.<attribute>}` in it, or a function of the error."""

@@ -21,8 +21,8 @@ from metadata_tool.zookeeper.errors import (
     Untrusted,
     ZooKeeperError,
 )
+from metadata_tool.zookeeper.net.tls import Tls
 from metadata_tool.zookeeper.probe import Member, Origin, look, origin
-from metadata_tool.zookeeper.tls import Tls
 from support.certificates import Authority
 from support.processes import free_port
 

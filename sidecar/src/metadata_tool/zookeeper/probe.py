@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from socket import SOCK_STREAM
 from typing import Any
 
-from metadata_tool.zookeeper import limits, tls
+from metadata_tool.zookeeper import limits
 from metadata_tool.zookeeper.errors import NameUnresolved, ZooKeeperError
+from metadata_tool.zookeeper.net import tls
+from metadata_tool.zookeeper.net.tls import Tls
 from metadata_tool.zookeeper.server_state import State, state
-from metadata_tool.zookeeper.tls import Tls
 
 ORIGIN = "metadata-backup.restored"
 """A Java system property of a server: the digest of the marker in its data directory."""

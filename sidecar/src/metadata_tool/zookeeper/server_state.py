@@ -13,9 +13,10 @@ import ssl
 import time
 from enum import Enum, auto
 
-from metadata_tool.zookeeper import limits, tls
+from metadata_tool.zookeeper import limits
 from metadata_tool.zookeeper.errors import AnswerUnclear, SpeaksTls, ZooKeeperError
-from metadata_tool.zookeeper.tls import Tls
+from metadata_tool.zookeeper.net import tls
+from metadata_tool.zookeeper.net.tls import Tls
 
 _SERVING = re.compile(r"^Mode: (?!read-only)|is not in the whitelist", re.MULTILINE)
 """A server that does not allow the command may serve, which the session that follows will show."""

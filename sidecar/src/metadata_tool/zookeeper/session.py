@@ -32,10 +32,10 @@ from metadata_tool.zookeeper.errors import (
     ZooKeeperError,
 )
 from metadata_tool.zookeeper.limits import ConnectionLimits
+from metadata_tool.zookeeper.net.sasl import Sasl, log_in
+from metadata_tool.zookeeper.net.tls import Tls, is_spoken
 from metadata_tool.zookeeper.protocol import DataReply, Refusal, Reply
-from metadata_tool.zookeeper.sasl import Sasl, log_in
 from metadata_tool.zookeeper.snapshot import printable
-from metadata_tool.zookeeper.tls import Tls, is_spoken
 from metadata_tool.zookeeper.wire import Requests, Wire, WireError, Wires
 
 log = logging.getLogger(__name__)

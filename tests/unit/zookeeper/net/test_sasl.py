@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from kazoo.exceptions import ConnectionDropped
 from kazoo.protocol.serialization import SASL, ReplyHeader
 
-from metadata_tool.zookeeper import gssapi
 from metadata_tool.zookeeper.errors import KeytabUnreadable, LibraryMissing, ZooKeeperError
-from metadata_tool.zookeeper.sasl import DIGEST_MD5, GSSAPI, MechanismError, Sasl, digest, fields, log_in
+from metadata_tool.zookeeper.net import gssapi
+from metadata_tool.zookeeper.net.sasl import DIGEST_MD5, GSSAPI, MechanismError, Sasl, digest, fields, log_in
 from support.trees import EXAMPLES, PATIENT
 
 SECRET = "zq7secret"

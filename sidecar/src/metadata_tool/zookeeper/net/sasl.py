@@ -21,7 +21,7 @@ from typing import Any
 from kazoo.exceptions import AuthFailedError, ConnectionDropped, SessionClosedRequireSaslError
 from kazoo.protocol.serialization import SASL
 
-from metadata_tool.zookeeper import gssapi, limits
+from metadata_tool.zookeeper import limits
 from metadata_tool.zookeeper.errors import (
     KeyMissing,
     KeytabUnreadable,
@@ -32,7 +32,8 @@ from metadata_tool.zookeeper.errors import (
     SaslRefused,
     ZooKeeperError,
 )
-from metadata_tool.zookeeper.gssapi import GssError, LibraryMissingError
+from metadata_tool.zookeeper.net import gssapi
+from metadata_tool.zookeeper.net.gssapi import GssError, LibraryMissingError
 
 DIGEST_MD5 = "DIGEST-MD5"
 GSSAPI = "GSSAPI"
