@@ -21,6 +21,8 @@ SESSION_TIMEOUT = 15.0
 """A handshake with a server that hangs takes as long, and a pod has 20 s to stop."""
 COMMAND_TIMEOUT = 3.0
 """For a four-letter command, TLS included. It never waits for other requests."""
+COMMAND_ANSWER = 1 << 16
+"""Bytes of its answer, which has a few hundred."""
 CONNECT_PAUSES = (0.2, 0.4, 0.8, 1.6, 2.0)
 """Between attempts to connect. The last one repeats."""
 LOG_INTERVAL = 10.0

@@ -6,7 +6,6 @@ It needs no session. The AdminServer answers `system_properties` even if its ser
 
 import http.client
 import json
-import re
 import socket
 from collections.abc import Mapping
 from contextlib import closing
@@ -16,7 +15,7 @@ from typing import Any
 
 from metadata_tool.zookeeper import limits
 from metadata_tool.zookeeper.errors import NameUnresolved, ZooKeeperError
-from metadata_tool.zookeeper.net import tls
+from metadata_tool.zookeeper.net import addresses, tls
 from metadata_tool.zookeeper.net.tls import Tls
 from metadata_tool.zookeeper.server_state import State, state
 
@@ -34,8 +33,6 @@ set only if members of its ensemble have no vote while they are empty.
 PROPERTIES = "/commands/system_properties"
 ASKER = "Metadata-Backup-Member"
 """A header of a request for PROPERTIES: the id of the member that asks. An AdminServer ignores it."""
-
-_ADDRESS = re.compile(r"\[?(?P<host>.*?)\]?(?::(?P<port>[0-9]+))?")
 
 _NO_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
 """DNS says that there is no such name, or no address. All other errors of a lookup say nothing of the server."""
@@ -75,7 +72,7 @@ def look(servers: str, secure: Tls | None = None) -> list[Member]:
 
 def _member(server: str, secure: Tls | None) -> Member | None:
     """A server, by the answers at its addresses. It serves if one of them does. None if none accepts connections."""
-    name, port = _split(server)
+    name, port = addresses.split(server)
     try:
         found = socket.getaddrinfo(name, port, type=SOCK_STREAM)
     except socket.gaierror as error:
@@ -84,8 +81,8 @@ def _member(server: str, secure: Tls | None) -> Member | None:
         return Member(server, serves=False, unclear=NameUnresolved(server, str(error.strerror)))
     except UnicodeError:
         return None  # no host can have this name
-    addresses = dict.fromkeys((str(address[0]), int(address[1])) for *_, address in found)
-    states = {address: state(server, name, address, secure) for address in addresses}
+    reachable = dict.fromkeys((str(address[0]), int(address[1])) for *_, address in found)
+    states = {address: state(server, name, address, secure) for address in reachable}
     reached = tuple(f"[{host}]:{at}" for (host, at), seen in states.items() if seen)
     errors = (seen for seen in states.values() if isinstance(seen, ZooKeeperError))
     serves = State.SERVES in states.values()
@@ -104,7 +101,7 @@ def properties(server: str, admin_port: int, asker: str = "", secure: Tls | None
     An AdminServer that answers only by HTTPS (admin.forceHttps) is asked so. Its certificate is that of the quorum,
     which other authorities may have signed, and is not checked. Its answer is trusted no more than one by HTTP.
     """
-    host = _split(server)[0]
+    host = addresses.split(server)[0]
     connection = http.client.HTTPConnection(host, admin_port, timeout=limits.PROBE_TIMEOUT)
     try:
         return _get(connection, asker)
@@ -132,8 +129,3 @@ def _get(connection: http.client.HTTPConnection, asker: str) -> Mapping[str, Any
     except (ValueError, RecursionError):
         return {}
     return reported if isinstance(reported, dict) else {}
-
-
-def _split(server: str) -> tuple[str, int]:
-    match = _ADDRESS.fullmatch(server)
-    return (match["host"], int(match["port"] or 2181)) if match else (server, 2181)

@@ -10,12 +10,12 @@ server that serves.
 import re
 import socket
 import ssl
-import time
 from enum import Enum, auto
 
 from metadata_tool.zookeeper import limits
 from metadata_tool.zookeeper.errors import AnswerUnclear, SpeaksTls, ZooKeeperError
-from metadata_tool.zookeeper.net import tls
+from metadata_tool.zookeeper.net import four_letter, tls
+from metadata_tool.zookeeper.net.sockets import secured
 from metadata_tool.zookeeper.net.tls import Tls
 
 _SERVING = re.compile(r"^Mode: (?!read-only)|is not in the whitelist", re.MULTILINE)
@@ -66,38 +66,10 @@ def _state(connection: socket.socket, context: ssl.SSLContext | None, name: str)
     Raises:
         OSError: it does not answer.
     """
-    with _secured(connection, context, name) as stream:
-        answer = _answer(stream, b"srvr")
+    with secured(connection, context, name) as stream:
+        answer = four_letter.answer(stream, four_letter.STATUS, limits.PROBE_TIMEOUT)
     if _SERVING.search(answer):
         return State.SERVES
     if _WAITING.search(answer):
         return State.WAITS
     return "its answer is not that of a ZooKeeper" if answer else "it closed the connection without an answer"
-
-
-def _secured(connection: socket.socket, context: ssl.SSLContext | None, name: str) -> socket.socket:
-    """The connection with TLS, if there is a context. It is closed if that fails."""
-    if not context:
-        return connection
-    try:
-        return context.wrap_socket(connection, server_hostname=name)
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _answer(connection: socket.socket, word: bytes) -> str:
-    """The answer to a four-letter command, as far as it arrives in time.
-
-    Raises:
-        OSError: there is none.
-    """
-    connection.sendall(word)
-    answer, deadline = b"", time.monotonic() + limits.PROBE_TIMEOUT
-    try:
-        while time.monotonic() < deadline and (chunk := connection.recv(65536)):
-            answer += chunk
-    except OSError:
-        if not answer:
-            raise
-    return answer.decode(errors="replace")

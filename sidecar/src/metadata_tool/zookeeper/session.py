@@ -4,11 +4,10 @@ kazoo passes events to other threads, which loses their order among replies, and
 """
 
 import logging
-import socket
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ from metadata_tool.zookeeper.errors import (
     ZooKeeperError,
 )
 from metadata_tool.zookeeper.limits import ConnectionLimits
+from metadata_tool.zookeeper.net import four_letter
 from metadata_tool.zookeeper.net.sasl import Sasl, log_in
 from metadata_tool.zookeeper.net.tls import Tls, is_spoken
 from metadata_tool.zookeeper.protocol import DataReply, Refusal, Reply
@@ -96,7 +96,7 @@ class Session:
 
     def __init__(self, ensemble: Ensemble, endpoint: Endpoint, wire: Wire, heartbeat: Heartbeat) -> None:
         self.wire = wire
-        self.server_version = _server_version(endpoint, ensemble.tls)
+        self.server_version = four_letter.version(endpoint[1:], ensemble.tls.of_peer() if ensemble.tls else None)
         self._ensemble = ensemble
         self._endpoint = endpoint
         self._heartbeat = heartbeat
@@ -277,35 +277,9 @@ def _reason(error: BaseException) -> str:
 def _why(error: BaseException, endpoint: Endpoint, tls: Tls | None) -> str:
     if not tls and is_spoken(endpoint[1:]):
         return "it speaks TLS, and this connection did not"
-    with suppress(OSError):
-        if _command(endpoint, tls, b"isro").strip() == "ro":  # it closes the connections of clients that may write
-            return "it lost its quorum and is read-only (readonlymode)"
+    if four_letter.is_read_only(endpoint[1:], tls.of_peer() if tls else None):  # it hangs up on clients that may write
+        return "it lost its quorum and is read-only (readonlymode)"
     return _reason(error)
-
-
-def _command(endpoint: Endpoint, tls: Tls | None, word: bytes) -> str:
-    """The answer of a server to a four-letter command.
-
-    Raises:
-        OSError: the server did not answer.
-    """
-    _, address, port = endpoint
-    if tls:
-        return tls.command(address, port, word)
-    with socket.create_connection((address, port), timeout=limits.COMMAND_TIMEOUT) as connection:
-        connection.sendall(word)
-        return connection.recv(65536).decode(errors="replace")
-
-
-def _server_version(endpoint: Endpoint, tls: Tls | None) -> str:
-    """The version that `srvr` reports, empty if four-letter words are not allowed."""
-    try:
-        answer = _command(endpoint, tls, b"srvr")
-    except OSError:
-        return ""
-    _, found, rest = answer.partition("Zookeeper version: ")
-    version = rest.partition(",")[0].partition("-")[0].strip()
-    return version if found and version.isprintable() else ""
 
 
 def _parse_version(version: str) -> tuple[int, ...] | None:

@@ -16,6 +16,7 @@ from metadata_tool.zookeeper.errors import ConnectionBroken
 from metadata_tool.zookeeper.limits import ConnectionLimits
 from metadata_tool.zookeeper.net.connection import Connection
 from metadata_tool.zookeeper.net.messages import Event, Reply, Request, Throttled
+from metadata_tool.zookeeper.net.sockets import reason
 
 
 class Channel:
@@ -59,7 +60,7 @@ class Channel:
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return
         except OSError as error:
-            raise ConnectionBroken(_reason(error)) from error
+            raise ConnectionBroken(reason(error)) from error
         del unsent[:sent]
 
     def read(self) -> Iterator[bytes]:
@@ -75,7 +76,7 @@ class Channel:
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
             except OSError as error:
-                raise ConnectionBroken(_reason(error)) from error
+                raise ConnectionBroken(reason(error)) from error
             if not chunk:
                 raise ConnectionBroken("the server closed the connection")
             yield chunk
@@ -217,7 +218,3 @@ class Loop:
                 channel.send_again(request)
         for channel in self._channels:
             channel.keep_alive(now)
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__

@@ -1,6 +1,7 @@
 """TLS to ZooKeeper (`secureClientPort`): trusted authorities, the client certificate, and why a handshake fails.
 
-kazoo retries, and does not say why. So each server is tried once before, with the same settings.
+While servers are looked for, each attempt may fail for reasons that pass. Missing trust does not pass, so it is checked
+before, with the same settings.
 """
 
 import re
@@ -17,6 +18,8 @@ from metadata_tool.zookeeper.errors import (
     Untrusted,
     ZooKeeperError,
 )
+from metadata_tool.zookeeper.net import four_letter
+from metadata_tool.zookeeper.net.sockets import reason
 
 _TLS_RECORD = re.compile(rb"[\x15\x16]\x03")
 """How an alert or the answer to a handshake begins (RFC 8446, 5.1)."""
@@ -33,7 +36,7 @@ class Tls:
     check_hostname: bool = True
 
     def context(self) -> ssl.SSLContext:
-        """The context that kazoo creates from these settings.
+        """The client's side of TLS with these settings.
 
         Raises:
             AuthoritiesUnusable, CertificateUnusable: a file cannot be used.
@@ -45,12 +48,12 @@ class Tls:
             if self.ca:
                 context.load_verify_locations(self.ca)
         except OSError as error:
-            raise AuthoritiesUnusable(self.ca, _why_unusable(error)) from error
+            raise AuthoritiesUnusable(self.ca, reason(error)) from error
         try:
             if self.cert:
                 context.load_cert_chain(self.cert, self.key, self.key_password)
         except OSError as error:
-            raise CertificateUnusable(self.cert, self.key, _why_unusable(error)) from error
+            raise CertificateUnusable(self.cert, self.key, reason(error)) from error
         return context
 
     def require_trust(self, servers: list[tuple[str, int]]) -> None:
@@ -63,23 +66,16 @@ class Tls:
         context, failed = self.context(), list[ZooKeeperError]()
         for host, port in servers:
             try:
-                _ask(context, host, port, b"ruok")  # a refused client certificate shows at the first read
+                # a refused client certificate shows at the first read
+                four_letter.ask((host, port), four_letter.IS_OK, context)
             except (ssl.SSLError, ConnectionResetError) as error:
                 failed.append(failure(f"{host}:{port}", (host, port), error))
-            except OSError:
+            except (OSError, UnicodeError):  # UnicodeError: no host can have this name
                 continue
             else:
                 return
         if failed:
             raise failed[0]
-
-    def command(self, host: str, port: int, word: bytes) -> str:
-        """The answer of a session's server to a four-letter command. Its host name is not checked.
-
-        Raises:
-            OSError: it did not answer.
-        """
-        return _ask(self.of_peer(), host, port, word)
 
     def of_peer(self) -> ssl.SSLContext:
         """The context for a server that a session is open with, whose name was checked and may now be an IP address."""
@@ -88,29 +84,19 @@ class Tls:
         return context
 
 
-def _ask(context: ssl.SSLContext, host: str, port: int, word: bytes) -> str:
-    with (
-        socket.create_connection((host, port), timeout=limits.COMMAND_TIMEOUT) as plain,
-        context.wrap_socket(plain, server_hostname=host) as secure,
-    ):
-        secure.sendall(word)
-        return secure.recv(65536).decode(errors="replace")
-
-
 def failure(server: str, address: tuple[str, int], error: ssl.SSLError | ConnectionResetError) -> ZooKeeperError:
     """The error for a handshake that failed. SpeaksNoTls if the server answers without TLS."""
     if not isinstance(error, ssl.SSLCertVerificationError) and _speaks_plainly(address):
         return SpeaksNoTls(server)
     if isinstance(error, ssl.SSLEOFError | ConnectionResetError):
         return Untrusted(server, "the server closed the connection, so it may demand a client certificate")
-    return Untrusted(server, _reason(error))
+    return Untrusted(server, reason(error))
 
 
 def _speaks_plainly(address: tuple[str, int]) -> bool:
     """Whether a server answers a four-letter command without TLS, even if it refuses the command."""
-    with suppress(OSError), socket.create_connection(address, timeout=limits.COMMAND_TIMEOUT) as plain:
-        plain.sendall(b"srvr")
-        return bool(re.match(rb"[A-Za-z]", plain.recv(1)))
+    with suppress(OSError):
+        return bool(re.match(r"[A-Za-z]", four_letter.ask(address, four_letter.STATUS)))
     return False
 
 
@@ -131,13 +117,3 @@ def is_spoken(address: tuple[str, int]) -> bool:
         plain.sendall(sent.read())
         return bool(_TLS_RECORD.match(plain.recv(2, socket.MSG_WAITALL)))
     return False
-
-
-def _reason(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
-    return (error.reason or str(error)).replace("_", " ").lower()
-
-
-def _why_unusable(error: OSError) -> str:
-    return _reason(error) if isinstance(error, ssl.SSLError) else error.strerror or str(error)
