@@ -10,7 +10,7 @@ from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.tree_scan import TreeScan
 from metadata_tool.zookeeper.capture import Capture, Source, captured
-from metadata_tool.zookeeper.session import Ensemble
+from metadata_tool.zookeeper.net.ensemble import Ensemble
 from support.bench import Cost, large_server, measured, table
 
 

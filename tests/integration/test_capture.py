@@ -17,8 +17,8 @@ from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.settings import Settings
 from metadata_tool.store import open_store
 from metadata_tool.zookeeper.capture import Source, captured
+from metadata_tool.zookeeper.net.ensemble import Ensemble
 from metadata_tool.zookeeper.protocol import MULTI_READ
-from metadata_tool.zookeeper.session import Ensemble
 from support.comparison import differences, read_tree
 from support.relay import Meddling, relay
 from support.tool import run, succeed

@@ -30,8 +30,9 @@ from metadata_tool.errors import (
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.put_back.ensemble import LOCK
 from metadata_tool.restore_marker import Marker
-from metadata_tool.zookeeper import session, znodes
-from metadata_tool.zookeeper.session import Ensemble
+from metadata_tool.zookeeper import znodes
+from metadata_tool.zookeeper.net import session
+from metadata_tool.zookeeper.net.ensemble import Ensemble
 from metadata_tool.zookeeper.znodes import Znode
 from support.backups import TREE, make_backup
 from support.broker_model import BROKER, CLUSTER, BrokerModel, RealZnodes, deletion, lost, saved, schema

@@ -10,7 +10,7 @@ from metadata_tool.zookeeper import snapshot
 from metadata_tool.zookeeper.acl_cache import AclCache
 from metadata_tool.zookeeper.capture import Source, captured
 from metadata_tool.zookeeper.limits import ConnectionLimits, ReadLimits, RetryLimits
-from metadata_tool.zookeeper.session import Ensemble, Login
+from metadata_tool.zookeeper.net.ensemble import Ensemble, Login
 from support import truth
 from support.seed import ADMIN
 from support.truth import Difference

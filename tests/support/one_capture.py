@@ -24,8 +24,9 @@ from metadata_tool.zookeeper.bulk_reader import BulkReader
 from metadata_tool.zookeeper.capture import Source, captured
 from metadata_tool.zookeeper.changes import ChangeTracker
 from metadata_tool.zookeeper.limits import ReadLimits
+from metadata_tool.zookeeper.net.ensemble import Ensemble
 from metadata_tool.zookeeper.protocol import AclReply, Refusal
-from metadata_tool.zookeeper.session import Ensemble, connect
+from metadata_tool.zookeeper.session import connect
 from metadata_tool.zookeeper.spool import PathQueue, Spool
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.zookeeper import protocol
-from metadata_tool.zookeeper.session import Ensemble, connect
+from metadata_tool.zookeeper.net.ensemble import Ensemble
+from metadata_tool.zookeeper.net.session import connect
 
 _PAUSE = 0.001
 _NO_WATCH = b"\0"

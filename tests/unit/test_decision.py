@@ -28,12 +28,13 @@ from metadata_tool.running_members import RunningMembers
 from metadata_tool.settings import Settings
 from metadata_tool.store import Store, open_store
 from metadata_tool.zookeeper import errors as faults
-from metadata_tool.zookeeper import limits, probe, session
+from metadata_tool.zookeeper import limits, probe
+from metadata_tool.zookeeper.net import session
+from metadata_tool.zookeeper.net.ensemble import Ensemble, Login
 from metadata_tool.zookeeper.net.sasl import Sasl
 from metadata_tool.zookeeper.net.tls import Tls
 from metadata_tool.zookeeper.probe import Member, Origin
 from metadata_tool.zookeeper.protocol import DataReply
-from metadata_tool.zookeeper.session import Ensemble, Login
 from support.backups import make_backup
 from support.trees import length_and, node, snapshot_bytes
 

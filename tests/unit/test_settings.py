@@ -35,9 +35,9 @@ from metadata_tool.variables import COMMANDS, LOG_LEVELS, RESTORE_SCOPE, Variabl
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.limits import ReadLimits
+from metadata_tool.zookeeper.net.ensemble import Ensemble, Login
 from metadata_tool.zookeeper.net.sasl import Sasl
 from metadata_tool.zookeeper.net.tls import Tls
-from metadata_tool.zookeeper.session import Ensemble, Login
 from support.trees import EXAMPLES, PATIENT
 
 Values = dict[str, str]

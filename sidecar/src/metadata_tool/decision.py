@@ -1,4 +1,8 @@
-"""What a restore does here: nothing, join the ensemble that runs, restore a backup, or refuse."""
+"""What a restore does here: nothing, join the ensemble that runs, restore a backup, or refuse.
+
+It reads the ensemble's marker by a `Session`, because kazoo's client retries without saying why TLS or a login failed,
+and has no SASL without a package that must be compiled.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -11,9 +15,9 @@ from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.restore_job import RestoreJob
 from metadata_tool.restore_marker import Marker
 from metadata_tool.running_members import ELECTION, look
-from metadata_tool.zookeeper import session
 from metadata_tool.zookeeper.jute import INT
-from metadata_tool.zookeeper.session import Ensemble
+from metadata_tool.zookeeper.net import session
+from metadata_tool.zookeeper.net.ensemble import Ensemble
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from metadata_tool.restore_marker import Marker
 from metadata_tool.store.base import StoreOptions
 from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.limits import JUTE_MAXBUFFER
+from metadata_tool.zookeeper.net.ensemble import Login
 from metadata_tool.zookeeper.net.sasl import Sasl
 from metadata_tool.zookeeper.net.tls import Tls
-from metadata_tool.zookeeper.session import Login
 
 
 @dataclass(frozen=True)

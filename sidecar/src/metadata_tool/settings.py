@@ -36,9 +36,9 @@ from metadata_tool.variables import Variable
 from metadata_tool.zookeeper.capture import Source
 from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.limits import ReadLimits
+from metadata_tool.zookeeper.net.ensemble import Ensemble, Login
 from metadata_tool.zookeeper.net.sasl import DIGEST_MD5, GSSAPI, Sasl
 from metadata_tool.zookeeper.net.tls import Tls
-from metadata_tool.zookeeper.session import Ensemble, Login
 
 VARIABLES = var.VARIABLES
 

@@ -16,8 +16,8 @@ from metadata_tool.zookeeper.capture import Source, captured
 from metadata_tool.zookeeper.errors import SessionLost
 from metadata_tool.zookeeper.jute import OPEN_ACL, buffer
 from metadata_tool.zookeeper.limits import ReadLimits, RetryLimits
+from metadata_tool.zookeeper.net.ensemble import Ensemble
 from metadata_tool.zookeeper.protocol import GET_ACL, MULTI_READ
-from metadata_tool.zookeeper.session import Ensemble
 from metadata_tool.zookeeper.stat import Stat
 from support.trees import client_stat
 

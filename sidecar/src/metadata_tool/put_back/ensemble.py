@@ -1,6 +1,7 @@
 """The ZooKeeper of a restored cluster: which restore it is from, its brokers, the locators of its schemas.
 
-It also has the lock that only one put-back at a time holds.
+It also has the lock that only one put-back at a time holds. It uses a `Session`, because kazoo's client has no SASL
+without a package that must be compiled, and opens another session if the one with the lock is lost.
 """
 
 import json
@@ -23,7 +24,7 @@ from metadata_tool.restore_marker import Marker
 from metadata_tool.zookeeper import znodes
 from metadata_tool.zookeeper.errors import WriteRefused
 from metadata_tool.zookeeper.jute import INT
-from metadata_tool.zookeeper.session import Session
+from metadata_tool.zookeeper.net.session import Session
 from metadata_tool.zookeeper.snapshot import printable
 from metadata_tool.zookeeper.znodes import Znode
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from metadata_tool.broker_metadata.access import BrokerAccess
 from metadata_tool.catalog import RestorePoint
-from metadata_tool.zookeeper.session import Ensemble
+from metadata_tool.zookeeper.net.ensemble import Ensemble
 
 
 @dataclass(frozen=True)

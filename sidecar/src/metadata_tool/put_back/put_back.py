@@ -27,7 +27,7 @@ from metadata_tool.put_back.result import PutBackResult
 from metadata_tool.put_back.saved_metadata import SavedMetadata, SavedNamespace, saved_metadata
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
-from metadata_tool.zookeeper import session
+from metadata_tool.zookeeper.net import session
 from metadata_tool.zookeeper_faults import FOR_PUT_BACK, explained
 
 log = logging.getLogger(__name__)

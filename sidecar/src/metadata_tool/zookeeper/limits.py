@@ -31,6 +31,8 @@ PROBE_TIMEOUT = 3.0
 """For a server without a session: those of a new cluster refuse at once, or have no name yet."""
 PROBE_ANSWER = 1 << 20
 """The answer of an AdminServer has a few thousand bytes."""
+HANDSHAKE_FRAME = 1 << 20
+"""The largest answer of a handshake that is accepted. A Kerberos token has some thousand bytes."""
 SASL_TOKENS = 6
 """DIGEST-MD5 needs two, GSSAPI three."""
 DIGEST_CHALLENGE = 2048

@@ -1,86 +1,33 @@
-"""Sessions with an ensemble: kazoo finds a server, does the handshake and logs in. Then `Wire` takes the connection.
-
-kazoo passes events to other threads, which loses their order among replies, and needs ten times as long for a request.
-"""
+"""Sessions for the capture, whose connections are `Wire`. All others use `net/session.py`."""
 
 import logging
-import struct
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from kazoo import exceptions as kazoo_errors
-from kazoo.client import KazooClient
-from kazoo.hosts import collect_hosts
-
-from metadata_tool.lifecycle import Every, Heartbeat
-from metadata_tool.zookeeper import limits, protocol
+from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.errors import (
     DecodeError,
-    LoginDemanded,
-    LoginRefused,
-    OtherLoginDemanded,
     ReadRefused,
     SessionLost,
     TooOld,
-    Unreachable,
     ZnodeUnreadable,
-    ZooKeeperError,
 )
-from metadata_tool.zookeeper.limits import ConnectionLimits
-from metadata_tool.zookeeper.net import four_letter
-from metadata_tool.zookeeper.net.sasl import Sasl, log_in
-from metadata_tool.zookeeper.net.tls import Tls, is_spoken
+from metadata_tool.zookeeper.net import addresses, four_letter
+from metadata_tool.zookeeper.net.addresses import Endpoint
+from metadata_tool.zookeeper.net.ensemble import Ensemble
+from metadata_tool.zookeeper.net.handshake import login_demanded
+from metadata_tool.zookeeper.net.opening import find, open_session
 from metadata_tool.zookeeper.protocol import DataReply, Refusal, Reply
 from metadata_tool.zookeeper.snapshot import printable
 from metadata_tool.zookeeper.wire import Requests, Wire, WireError, Wires
 
 log = logging.getLogger(__name__)
 
+__all__ = ["Ensemble", "Session", "connect"]
+
 OLDEST = (3, 6)
-
-Endpoint = tuple[str, str, int]
-"""The name, address and port of a server."""
-
-
-@dataclass(frozen=True)
-class Login:
-    """A scheme such as `digest`, and its credential, which no message shows."""
-
-    scheme: str
-    credential: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """The servers (`host:port,…`), the login, TLS and SASL, if any, and how many seconds to wait for a session."""
-
-    servers: str
-    login: Login | None = None
-    patience: float = limits.CONNECT_TIMEOUT
-    tls: Tls | None = None
-    sasl: Sasl | None = None
-    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
-
-    def client(self) -> KazooClient:
-        """A kazoo client with these settings, not started."""
-        return KazooClient(
-            hosts=self.servers,
-            timeout=limits.SESSION_TIMEOUT,
-            auth_data=[(self.login.scheme, self.login.credential)] if self.login else None,
-            sasl_options={} if self.sasl else None,  # then its handshake calls SASL, which `_open` replaces
-            **_secured(self.tls),
-        )
-
-
-def _secured(tls: Tls | None) -> dict[str, Any]:
-    if tls is None:
-        return {}
-    files = {"ca": tls.ca or None, "certfile": tls.cert or None, "keyfile": tls.key or None}
-    return {"use_ssl": True, "check_hostname": tls.check_hostname, "keyfile_password": tls.key_password, **files}
 
 
 class Answer(NamedTuple):
@@ -147,13 +94,13 @@ class Session:
         """Open this many more sessions, or as many as the server accepts. Fewer are logged."""
         try:
             for _ in range(number):
-                self._more.append(_open(self._ensemble, self._endpoint))
-        except (kazoo_errors.KazooException, OSError, WireError) as error:
+                self._more.append(_wire(self._ensemble, self._endpoint))
+        except WireError as error:
             log.warning(
                 "ZooKeeper accepted %d of %d sessions, so reading ACLs takes longer: %s",
                 1 + len(self._more),
                 1 + number,
-                _reason(error),
+                error,
             )
         return self._more
 
@@ -183,8 +130,9 @@ def connect(ensemble: Ensemble, heartbeat: Heartbeat) -> Iterator[Session]:
     if ensemble.sasl:
         ensemble.sasl.require()
     if ensemble.tls:
-        ensemble.tls.require_trust(collect_hosts(ensemble.servers)[0])
-    endpoint, wire = _patiently(ensemble, heartbeat)
+        ensemble.tls.require_trust(addresses.servers(ensemble.servers))
+    endpoint, opened = find(ensemble, heartbeat)
+    wire = Wire(opened.socket, opened.session_timeout, ensemble.limits)
     session = Session(ensemble, endpoint, wire, heartbeat)
     try:
         parsed = _parse_version(session.server_version)
@@ -212,74 +160,8 @@ def _data(path: bytes, reply: Reply) -> DataReply | None:
 def _require_admission(session: Session, ensemble: Ensemble) -> None:
     """Refuse a server that demands a login. It opens a session without one, and closes it after the first request."""
     answer = session.ask(protocol.GET_ACL, protocol.on_wire(b""))
-    if answer.error == kazoo_errors.SessionClosedRequireSaslError.code:
-        raise _login_demanded(ensemble)
-
-
-def _patiently(ensemble: Ensemble, heartbeat: Heartbeat) -> tuple[Endpoint, Wire]:
-    begin, time_to_say = time.monotonic(), Every(limits.LOG_INTERVAL)
-    pauses, reasons = iter(limits.CONNECT_PAUSES), {}
-    while True:
-        for endpoint in ensemble.client()._connection._expand_client_hosts():  # noqa: SLF001  # resolved and shuffled
-            heartbeat()
-            try:
-                return endpoint, _open(ensemble, endpoint)
-            except (kazoo_errors.KazooException, OSError, WireError) as error:
-                reasons[f"{endpoint[0]}:{endpoint[2]}"] = _why(error, endpoint, ensemble.tls)
-        now = time.monotonic()
-        if now - begin > ensemble.patience:
-            raise Unreachable(ensemble.servers, ensemble.patience, reasons)
-        if time_to_say():
-            log.warning("ZooKeeper is not reachable at %s, still trying (%.0f s)", ensemble.servers, now - begin)
-        if heartbeat.sleep(min(next(pauses, limits.CONNECT_PAUSES[-1]), max(begin + ensemble.patience - now, 0.01))):
-            heartbeat()
-
-
-def _open(ensemble: Ensemble, endpoint: Endpoint) -> Wire:
-    """Open one session with this server.
-
-    Raises:
-        ZooKeeperError: the server refused the login or demands another, or the library for SASL is missing.
-        KazooException, OSError, WireError: it did not succeed.
-    """
-    client = ensemble.client()
-    connection = client._connection  # noqa: SLF001  # as its own thread does up to the first request
-    if ensemble.sasl:
-        connection._authenticate_with_sasl = partial(log_in, connection, ensemble.sasl)  # noqa: SLF001
-    try:
-        session_timeout = _shake_hands(client, ensemble, endpoint)
-    except BaseException:
-        if connection._socket is not None:  # noqa: SLF001
-            connection._socket.close()  # noqa: SLF001
-        raise
-    return Wire(connection._socket, session_timeout, ensemble.limits)  # noqa: SLF001
-
-
-def _shake_hands(client: KazooClient, ensemble: Ensemble, endpoint: Endpoint) -> float:
-    """The session timeout that the server granted, in seconds."""
-    try:
-        read_timeout, _ = client._connection._connect(*endpoint)  # noqa: SLF001
-    except kazoo_errors.AuthFailedError as error:
-        raise LoginRefused from error
-    except kazoo_errors.SessionClosedRequireSaslError as error:
-        raise _login_demanded(ensemble) from error
-    except (kazoo_errors.KazooException, OSError, client.handler.timeout_exception) as error:
-        raise WireError(_reason(error)) from error
-    except (RuntimeError, struct.error) as error:  # kazoo's errors for a malformed answer
-        raise WireError(f"the answer cannot be decoded ({error})") from error
-    return float(read_timeout) * 1.5 / 1000  # kazoo's is two thirds of the session's
-
-
-def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
-
-
-def _why(error: BaseException, endpoint: Endpoint, tls: Tls | None) -> str:
-    if not tls and is_spoken(endpoint[1:]):
-        return "it speaks TLS, and this connection did not"
-    if four_letter.is_read_only(endpoint[1:], tls.of_peer() if tls else None):  # it hangs up on clients that may write
-        return "it lost its quorum and is read-only (readonlymode)"
-    return _reason(error)
+    if answer.error == protocol.LOGIN_DEMANDED:
+        raise login_demanded(ensemble.sasl)
 
 
 def _parse_version(version: str) -> tuple[int, ...] | None:
@@ -287,5 +169,6 @@ def _parse_version(version: str) -> tuple[int, ...] | None:
     return tuple(map(int, parts)) if len(parts) == 2 and all(part.isdigit() for part in parts) else None
 
 
-def _login_demanded(ensemble: Ensemble) -> ZooKeeperError:
-    return OtherLoginDemanded() if ensemble.sasl else LoginDemanded()
+def _wire(ensemble: Ensemble, endpoint: Endpoint) -> Wire:
+    opened = open_session(ensemble, endpoint)
+    return Wire(opened.socket, opened.session_timeout, ensemble.limits)

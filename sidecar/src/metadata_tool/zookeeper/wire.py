@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from metadata_tool.zookeeper import limits, protocol
+from metadata_tool.zookeeper.errors import ConnectionBroken
 from metadata_tool.zookeeper.jute import INT
 from metadata_tool.zookeeper.limits import ConnectionLimits
 from metadata_tool.zookeeper.protocol import EVENT_XID, PING_XID, REPLY
@@ -37,8 +38,7 @@ class _InFlight:
 _DEFAULT_BOUNDS = ConnectionLimits()
 
 
-class WireError(Exception):
-    """The connection broke, or the server sent something that the protocol does not allow."""
+WireError = ConnectionBroken
 
 
 class Wire:

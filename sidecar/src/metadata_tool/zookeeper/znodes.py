@@ -3,12 +3,11 @@
 from typing import NamedTuple
 
 from metadata_tool.zookeeper import protocol, stat
-from metadata_tool.zookeeper.errors import DecodeError, WriteRefused, ZnodeUnreadable
+from metadata_tool.zookeeper.errors import ConnectionBroken, DecodeError, WriteRefused, ZnodeUnreadable
 from metadata_tool.zookeeper.jute import INT
+from metadata_tool.zookeeper.net.session import Session
 from metadata_tool.zookeeper.protocol import Refusal
-from metadata_tool.zookeeper.session import Session
 from metadata_tool.zookeeper.snapshot import printable
-from metadata_tool.zookeeper.wire import WireError
 
 
 class Znode(NamedTuple):
@@ -22,11 +21,11 @@ def synchronise(session: Session) -> None:
     """Let the server catch up with its leader, so that reads after this see everything that was written before it.
 
     Raises:
-        WireError: it does not.
+        ConnectionBroken: it does not.
     """
     answer = session.ask(protocol.SYNC, protocol.on_wire(b""))
     if answer.error:
-        raise WireError(f"ZooKeeper's error {answer.error}")
+        raise ConnectionBroken(f"ZooKeeper's error {answer.error}")
 
 
 def read(session: Session, path: bytes) -> Znode | None:
@@ -41,11 +40,11 @@ def children(session: Session, path: bytes) -> list[bytes]:
     Raises:
         DecodeError: the answer is malformed.
         ZnodeUnreadable: this login cannot read it.
-        WireError: the connection broke.
+        ConnectionBroken: the connection broke.
     """
     answer = session.ask(protocol.MULTI_READ, protocol.multi_read([], [protocol.on_wire(path)]))
     if answer.error:
-        raise WireError(f"ZooKeeper's error {answer.error}")
+        raise ConnectionBroken(f"ZooKeeper's error {answer.error}")
     match protocol.read_replies(answer.body):
         case [list() as names]:
             return names
@@ -61,7 +60,7 @@ def create_ephemeral(session: Session, path: bytes, data: bytes) -> bool:
 
     Raises:
         WriteRefused: the server does not allow it.
-        WireError: the connection broke.
+        ConnectionBroken: the connection broke.
     """
     answer = session.ask(protocol.CREATE, protocol.create_ephemeral(path, data))
     if answer.error == protocol.NODE_EXISTS:

@@ -1,28 +1,25 @@
-"""SASL to ZooKeeper, within kazoo's handshake: DIGEST-MD5 (RFC 2831) by hashlib, GSSAPI (RFC 4752) by MIT's library.
+"""SASL to ZooKeeper, without I/O: DIGEST-MD5 (RFC 2831) by hashlib, GSSAPI (RFC 4752) by MIT's library.
 
-kazoo's own implementation is not used. It needs pure-sasl, which must be built from source, and whose GSSAPI needs a C
-extension. Also, it retries a server that offers no SASL thousands of times a second, without end.
+kazoo's SASL needs pure-sasl, which must be built from source, and whose GSSAPI needs a C extension. Also, it retries a
+server that offers no SASL thousands of times a second, without end.
 
-On the wire these are requests of type 102 with a token in a buffer, xids from 1, and as many replies. The token in a
-reply is null if the server has no SASL (ZooKeeperServer.processSasl, ZooKeeperSaslClient). The login is complete when
-the server has answered the last token without an error. If it fails, the server answers so and closes the connection.
+On the wire these are requests of type 102 with a token in a buffer, and as many replies. The token in a reply is null
+if the server has no SASL (ZooKeeperServer.processSasl, ZooKeeperSaslClient). The login is complete when the server has
+answered the last token without an error. If it fails, the server answers so and closes the connection.
 """
 
 import hashlib
 import re
 import secrets
-import struct
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from kazoo.exceptions import AuthFailedError, ConnectionDropped, SessionClosedRequireSaslError
-from kazoo.protocol.serialization import SASL
 
 from metadata_tool.zookeeper import limits
 from metadata_tool.zookeeper.errors import (
+    ConnectionBroken,
+    DecodeError,
     KeyMissing,
     KeytabUnreadable,
     LibraryMissing,
@@ -32,18 +29,21 @@ from metadata_tool.zookeeper.errors import (
     SaslRefused,
     ZooKeeperError,
 )
+from metadata_tool.zookeeper.jute import buffer, read_buffer
 from metadata_tool.zookeeper.net import gssapi
 from metadata_tool.zookeeper.net.gssapi import GssError, LibraryMissingError
+from metadata_tool.zookeeper.protocol import AUTH_FAILED, LOGIN_DEMANDED
 
 DIGEST_MD5 = "DIGEST-MD5"
 GSSAPI = "GSSAPI"
 _URI = b"zookeeper/zk-sasl-md5"
 """The fixed name that ZooKeeper uses for itself (SaslServerPrincipal, SecurityUtils.createSaslServer)."""
 _FIELD = re.compile(rb'[\s,]*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|\Z)', re.DOTALL)
-_REFUSALS = (AuthFailedError.code, SessionClosedRequireSaslError.code)
 
 Exchange = Generator[bytes, bytes | None, None]
 """Yields the tokens to send, and takes the answers. Raises MechanismError for an invalid answer."""
+LoginSteps = Generator[bytes, tuple[int, bytes], None]
+"""Yields the bodies of requests, and takes the error (0: none) and the body of each reply."""
 
 
 @dataclass(frozen=True)
@@ -84,31 +84,20 @@ class Sasl:
         return _gssapi(self, host) if self.mechanism == GSSAPI else _digest_md5(self)
 
 
-class _Token(SASL):  # type: ignore[misc]  # kazoo has no types
-    """A token that logs do not show. kazoo's debug log would, so that the password could be guessed."""
-
-    def __repr__(self) -> str:
-        return "SASL(…)"
-
-
-def log_in(connection: Any, sasl: Sasl, host: str, timeout: float) -> None:
-    """Log in on a kazoo connection. Replaces its `_authenticate_with_sasl`.
+def log_in(sasl: Sasl, host: str) -> LoginSteps:
+    """One login to the server with this name.
 
     Raises:
         ZooKeeperError: the server refused, there is no ticket, or the library for GSSAPI is missing.
-        ConnectionDropped: the connection broke.
+        ConnectionBroken: a reply is malformed.
     """
     try:
         with closing(sasl.exchange(host)) as exchange:
-            _play(connection, exchange, timeout)
-    except (AuthFailedError, SessionClosedRequireSaslError) as error:
+            yield from _requests(exchange)
+    except _RefusedError as error:
         raise SaslRefused(host, sasl.mechanism) from error
     except _NotOfferedError as error:
         raise SaslNotOffered(host) from error
-    except ConnectionDropped as error:
-        raise ConnectionDropped(
-            f"it closed the connection during the login by SASL {sasl.mechanism} ({error})"
-        ) from error
     except LibraryMissingError as error:
         raise LibraryMissing(gssapi.LIBRARY) from error
     except GssError as error:
@@ -121,33 +110,34 @@ class MechanismError(Exception):
     """What the server sent does not belong to the mechanism."""
 
 
+class _RefusedError(Exception):
+    """The server refused the login."""
+
+
 class _NotOfferedError(Exception):
     """The server has no SASL."""
 
 
-def _play(connection: Any, exchange: Exchange, timeout: float) -> None:
+def _requests(exchange: Exchange) -> LoginSteps:
     token = next(exchange)
-    for xid in range(1, limits.SASL_TOKENS + 1):
-        answer = _ask(connection, xid, token, timeout)
+    for _ in range(limits.SASL_TOKENS):
+        error, body = yield buffer(token)
         try:
-            token = exchange.send(answer)
+            token = exchange.send(_token(error, body))
         except StopIteration:
             return
     raise MechanismError("the exchange does not end")
 
 
-def _ask(connection: Any, xid: int, token: bytes, timeout: float) -> bytes | None:
-    connection._submit(_Token(token), timeout, xid)  # noqa: SLF001  # as kazoo's own does
+def _token(error: int, body: bytes) -> bytes | None:
+    if error in {AUTH_FAILED, LOGIN_DEMANDED}:
+        raise _RefusedError
+    if error:
+        raise ConnectionBroken(f"ZooKeeper's error {error}")
     try:
-        header, body, at = connection._read_header(timeout)  # noqa: SLF001
-        if header.err in _REFUSALS:
-            raise AuthFailedError
-        if header.err or header.xid != xid:
-            raise ConnectionDropped(f"reply {header.xid} with error {header.err} arrived instead of reply {xid}")
-        answer, _ = SASL.deserialize(body, at)
-    except struct.error as error:
-        raise ConnectionDropped(f"the answer cannot be decoded ({error})") from error
-    return None if answer is None else bytes(answer)
+        return read_buffer(body, 0)[0]
+    except DecodeError as malformed:
+        raise ConnectionBroken(f"the answer cannot be decoded ({malformed})") from malformed
 
 
 def _digest_md5(sasl: Sasl) -> Exchange:
@@ -158,7 +148,7 @@ def _digest_md5(sasl: Sasl) -> Exchange:
     response, expected = digest(sasl.user, sasl.password, said, _URI, secrets.token_hex(16).encode())
     verdict = yield response
     if verdict is None:  # with zookeeper.allowSaslFailedClients the session stays open without a login
-        raise AuthFailedError
+        raise _RefusedError
     if fields(verdict).get(b"rspauth") != expected:
         raise MechanismError("it did not show that it knows the password")
 
