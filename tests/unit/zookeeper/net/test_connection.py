@@ -134,6 +134,9 @@ def test_some_are_throttled() -> None:
     assert request(4, GET_ACL, b"one") + request(5, GET_ACL, b"three") == sent(one)
     assert [] == received(one, reply(4, b"first"))
     assert [Reply(asked, [(5, 0, b"first"), (5, 0, b"second"), (5, 0, b"third")])] == received(one, reply(5, b"third"))
+    one.send(asked)
+    again = [reply(6, b"4"), reply(7, b"5"), reply(8, b"6")]
+    assert [Reply(asked, [(5, 0, b"4"), (5, 0, b"5"), (5, 0, b"6")])] == received(one, *again)
 
 
 def test_others_pass_what_is_throttled() -> None:
@@ -186,6 +189,7 @@ def test_throttled_for_ever(tries: int) -> None:
     [
         (reply(2), "reply 2 arrived instead of reply 1"),
         (reply(1) + reply(1), "reply 1 arrived without a request"),
+        (reply(1) + reply(2), "reply 2 arrived without a request"),
         (frame(b"short") + bytes(16), "claims 5 bytes"),
         (struct.pack(">i", 15) + bytes(16), "claims 15 bytes"),
         (struct.pack(">i", (128 << 20) + 1) + bytes(16), "claims 134217729 bytes"),

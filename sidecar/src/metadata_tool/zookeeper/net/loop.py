@@ -158,7 +158,8 @@ class Loop:
         """Send what is queued, sleep `rest` seconds, wait a limited time for data, and pass on what came, in its order.
 
         All that was queued since the last call goes out in one piece, which wakes a server's threads less often.
-        What a consumer sends while it iterates goes out with `write`, or with the next call.
+        What a consumer sends while it iterates goes out with `write`, or with the next call. If it does not take all
+        items, the next call passes on the others.
 
         Raises:
             ConnectionBroken: a connection broke, or a server broke the protocol.
@@ -170,9 +171,10 @@ class Loop:
         blocked = [channel for channel in self._channels if channel.connection.unsent]
         if rest:
             time.sleep(rest)
-        unparsed = [channel for channel in self._channels if channel.connection.has_frames]
-        ready = self._wait(blocked, limits.POLL_SOON_MS if self._throttled else limits.POLL_MS if not unparsed else 0)
-        for channel in unparsed:
+        left = [channel for channel in self._channels if channel.connection.has_frames]
+        longest = limits.POLL_SOON_MS if self._throttled else limits.POLL_MS
+        ready = self._wait(blocked, 0 if left else longest)
+        for channel in left:
             yield from self._passed_on(channel, b"")
         for number, what in ready:
             channel = self._by_fileno[number]
