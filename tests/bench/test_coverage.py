@@ -9,7 +9,9 @@ import pytest
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.tree_scan import TreeScan
-from metadata_tool.zookeeper.capture import Capture, Source, captured
+from metadata_tool.zookeeper.capture.captured import captured
+from metadata_tool.zookeeper.capture.captured_tree import CapturedTree
+from metadata_tool.zookeeper.capture.source import Source
 from metadata_tool.zookeeper.net.ensemble import Ensemble
 from support.bench import Cost, large_server, measured, table
 
@@ -19,7 +21,7 @@ def test_coverage(znodes: int, tmp_path: Path) -> None:
     """Coverage takes less time than the capture, in which the server takes most."""
     scan = TreeScan(Layout())
     with large_server(znodes, tmp_path) as server, ExitStack() as stack:
-        taken: list[Capture] = []
+        taken: list[CapturedTree] = []
         taking = captured(Source(Ensemble(server.address)), tmp_path, Heartbeat())
         capture = measured(lambda: taken.append(stack.enter_context(taking)))
         (tree,) = taken

@@ -16,7 +16,8 @@ from metadata_tool import backup
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.settings import Settings
 from metadata_tool.store import open_store
-from metadata_tool.zookeeper.capture import Source, captured
+from metadata_tool.zookeeper.capture.captured import captured
+from metadata_tool.zookeeper.capture.source import Source
 from metadata_tool.zookeeper.net.ensemble import Ensemble
 from metadata_tool.zookeeper.protocol import MULTI_READ
 from support.comparison import differences, read_tree

@@ -15,7 +15,7 @@ from metadata_tool.store import parse_location
 from metadata_tool.store.base import StoreOptions, ignored
 from metadata_tool.store.directory import DirectoryStore
 from metadata_tool.store.s3 import S3Store
-from metadata_tool.zookeeper.capture import Source
+from metadata_tool.zookeeper.capture.source import Source
 from metadata_tool.zookeeper.net.ensemble import Ensemble
 from support.backups import keep, location
 from support.damage import damage

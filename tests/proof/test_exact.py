@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ci.parts.zookeeper import NEWEST, OLDER, OLDEST
-from metadata_tool.zookeeper.acl_cache import AclCache
+from metadata_tool.zookeeper.capture.acl_cache import AclCache
 from metadata_tool.zookeeper.protocol import MULTI_READ
 from support.capturing import Taken, judge, take
 from support.latency import delayed

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.zookeeper import snapshot
-from metadata_tool.zookeeper.acl_cache import AclCache
-from metadata_tool.zookeeper.capture import Source, captured
+from metadata_tool.zookeeper.capture.acl_cache import AclCache
+from metadata_tool.zookeeper.capture.captured import captured
+from metadata_tool.zookeeper.capture.rules import ALL_RULES, Rules
+from metadata_tool.zookeeper.capture.source import Source
 from metadata_tool.zookeeper.limits import ConnectionLimits, ReadLimits, RetryLimits
 from metadata_tool.zookeeper.net.ensemble import Ensemble, Login
 from support import truth
@@ -39,12 +41,13 @@ def take(
     known: AclCache | None = None,
     *,
     connection: ConnectionLimits | None = None,
+    rules: Rules = ALL_RULES,
 ) -> Taken:
     """One capture, by the program's own code, without a pause before it tries again."""
     directory.mkdir(parents=True)
     ensemble = Ensemble(address, LOGIN, limits=connection or ConnectionLimits())
     source = Source(ensemble, chroot, limits or ReadLimits(), RetryLimits(pause=0))
-    with captured(source, directory, Heartbeat(), known) as capture:
+    with captured(source, directory, Heartbeat(), known, rules=rules) as capture:
         path = directory / "snapshot"
         with path.open("wb") as file:
             snapshot.write(file, capture.acls, capture.nodes())

@@ -1,254 +1,246 @@
-"""A model of a server without sockets: a tree, its history by zxid, and one stream of events and replies.
+"""A model of a ZooKeeper server without sockets: a tree, its history by zxid, and bytes for each connection.
 
-Every step is chosen by a seeded generator: another client writes, the server answers the next request, or the program
-receives what the server has sent. So any interleaving can be tested, and each is repeatable.
+It does what a server does as far as a capture can see: every transaction has a zxid, a create, a delete and a set send
+an event to the connection that watches, other transactions do not. Requests of a connection are answered in their
+order, each at the zxid of the moment. Nothing happens by itself: a test says who does the next step.
 """
 
+import struct
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from random import Random
-from tempfile import TemporaryDirectory
-from typing import NamedTuple, cast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from metadata_tool.zookeeper.acl_verifier import AclVerifier
-from metadata_tool.zookeeper.acls import AclTable
-from metadata_tool.zookeeper.bulk_reader import BulkReader
-from metadata_tool.zookeeper.changes import ChangeTracker, parent_of
-from metadata_tool.zookeeper.consistent_cut import ConsistentCut, Cut
-from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, buffer, pack_acls
-from metadata_tool.zookeeper.limits import ReadLimits
-from metadata_tool.zookeeper.protocol import CHANGED, CREATED, DELETED, NO_NODE, AclReply, DataReply, Refusal, Reply
-from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node, tree_key
-from metadata_tool.zookeeper.spool import Overlay, Spool, merged
+from metadata_tool.zookeeper import protocol
+from metadata_tool.zookeeper.jute import INT, OPEN_ACL, Acl, buffer, pack_acls, read_buffer, unpack_acls
+from metadata_tool.zookeeper.protocol import CHANGED, CREATED, DELETED, NO_NODE, THROTTLED
 from metadata_tool.zookeeper.stat import Stat
 from support.trees import client_stat
 
-START = 100
-"""The zxid of the walk."""
 ACLS = [OPEN_ACL, *(pack_acls([Acl(31, "digest", f"user-{number}:secret")]) for number in range(3))]
+FOREIGN_ACL = pack_acls([Acl(31, "digest", "foreign:secret")])
+"""An ACL whose znodes the capture's login may read, but not administer, so that servers mask it."""
+COUNTERS = b"/zookeeper/quota/a/zookeeper_stats"
+"""The counters of a quota on /a, which change without an event and without a new stat."""
+_SYSTEM = [b"", b"/zookeeper", b"/zookeeper/quota", b"/zookeeper/quota/a", COUNTERS]
+_OP = struct.Struct(">i?i")
+_LAST = _OP.pack(-1, True, -1)
+_EPOCH = 1_700_000_000_000
 
 
 class Znode(NamedTuple):
-    """A znode of the model."""
+    """A znode of the model. One that is hidden is neither listed nor announced to the capture's login."""
 
     data: bytes
     stat: Stat
     acl: bytes
+    hidden: bool = False
 
 
 Tree = dict[bytes, Znode]
 
 
-class Server:
-    """The tree, its history, requests that wait for the server, and what it has sent."""
-
-    def __init__(self, seed: int, writes: int) -> None:
-        """`writes` is how many changes other clients make."""
-        self.random = Random(seed)
-        self.zxid = START
-        self.tree: Tree = {b"": _new(0)}
-        for name in (b"/a", b"/b", b"/a/1", b"/a/2", b"/b/1"):
-            self._add(name, OPEN_ACL, owner=0)
-        self.walked = dict(self.tree)
-        self.history: dict[int, Tree] = {self.zxid: dict(self.tree)}
-        self.tracker = ChangeTracker(lambda _: True, bool)
-        self.tracker.begin(self.zxid)
-        self.limits = ReadLimits(batch=3)
-        self.wires = self
-        self._writes = writes
-        self._requests: deque[Callable[[], None]] = deque()
-        self._sent: deque[Callable[[], None]] = deque()
-
-    def stop_writing(self) -> None:
-        """Other clients write no more."""
-        self._writes = 0
-
-    def change_unseen(self, path: bytes) -> None:
-        """Change a znode without an event."""
-        self.zxid += 1
-        found = self.tree[path]
-        self.tree[path] = found._replace(stat=found.stat._replace(mzxid=self.zxid))
-
-    # What the program sees: the part of BulkReader and Wires that it uses.
-
-    def pump(self) -> None:
-        """Do one step."""
-        steps = [self._write] * (self._writes > 0)
-        steps += [self._answer] * bool(self._requests) + [self._receive] * bool(self._sent)
-        assert steps, "the program waits for nothing"
-        self.random.choice(steps)()
-
-    def until(self, done: Callable[[], bool]) -> None:
-        """Do steps until this is true."""
-        while not done():
-            self.pump()
-
-    def multi_read(
-        self,
-        data: Sequence[bytes],
-        done: Callable[[int, list[Reply]], None],
-        arrived: Callable[[int], None] = lambda _: None,
-    ) -> None:
-        """Read data that is kept."""
-
-        def receive(zxid: int, replies: list[Reply]) -> None:
-            self.tracker.reply(zxid)
-            self.tracker.clear(data)
-            arrived(zxid)
-            done(zxid, replies)
-
-        self._requests.append(lambda: self._read(data, receive))
-
-    def look(self, data: Sequence[bytes], done: Callable[[int, list[Reply]], None]) -> None:
-        """Read data that is not kept."""
-
-        def receive(zxid: int, replies: list[Reply]) -> None:
-            self.tracker.reply(zxid)
-            done(zxid, replies)
-
-        self._requests.append(lambda: self._read(data, receive))
-
-    def ask_acls_here(self, paths: Sequence[bytes], done: Callable[[list[AclReply]], None]) -> None:
-        """Read ACLs, each at a zxid of its own."""
-        replies: list[AclReply] = []
-
-        def receive(reply: AclReply) -> None:
-            replies.append(reply)
-            if len(replies) == len(paths):
-                done(replies)
-
-        self._requests.extend(partial(self._read_acl, path, receive) for path in paths)
-
-    # The server
-
-    def _answer(self) -> None:
-        self._requests.popleft()()
-
-    def _receive(self) -> None:
-        self._sent.popleft()()
-
-    def _read(self, paths: Sequence[bytes], receive: Callable[[int, list[Reply]], None]) -> None:
-        zxid, replies = self.zxid, [self._data(path) for path in paths]
-        self._sent.append(lambda: receive(zxid, replies))
-
-    def _data(self, path: bytes) -> Reply:
-        found = self.tree.get(path)
-        return DataReply(buffer(found.data), self._stat(path)) if found else Refusal(NO_NODE)
-
-    def _read_acl(self, path: bytes, receive: Callable[[AclReply], None]) -> None:
-        found = self.tree.get(path)
-        reply = found.acl + self._stat(path) if found else Refusal(NO_NODE)
-        self._sent.append(lambda: receive(reply))
-
-    def _stat(self, path: bytes) -> bytes:
-        found = self.tree[path]
-        return client_stat(found.stat, len(found.data), self._children(path))
-
-    def _children(self, path: bytes) -> int:
-        return sum(parent_of(other) == path for other in self.tree if other)
-
-    # Other clients
-
-    def _write(self) -> None:
-        self._writes -= 1
-        self.zxid += 1
-        path = self.random.choice(sorted(self.tree))
-        self.random.choice([self._set, self._set, self._set_acl, self._create, self._delete, self._fail])(path)
-        self.history[self.zxid] = dict(self.tree)
-
-    def _set(self, path: bytes) -> None:
-        found = self.tree[path]
-        stat = found.stat._replace(mzxid=self.zxid, version=found.stat.version + 1)
-        self.tree[path] = Znode(b"%d" % self.zxid, stat, found.acl)
-        self._tell(CHANGED, path)
-
-    def _set_acl(self, path: bytes) -> None:
-        found = self.tree[path]
-        stat = found.stat._replace(aversion=found.stat.aversion + 1)
-        self.tree[path] = found._replace(stat=stat, acl=self.random.choice(ACLS))
-
-    def _fail(self, _path: bytes) -> None:
-        """A failed operation has a zxid and no event."""
-
-    def _create(self, parent: bytes) -> None:
-        path = b"%s/%d" % (parent, self.random.randrange(4))
-        if path not in self.tree and not self.tree[parent].stat.ephemeral_owner:
-            self._add(path, self.random.choice(ACLS), self.random.choice([0, 0, 7]))
-            self._tell(CREATED, path)
-
-    def _add(self, path: bytes, acl: bytes, owner: int) -> None:
-        above = self.tree[parent_of(path)]
-        stat = above.stat._replace(cversion=above.stat.cversion + 1, pzxid=self.zxid)
-        self.tree[parent_of(path)] = above._replace(stat=stat)
-        self.tree[path] = _new(self.zxid, acl, owner)
-
-    def _delete(self, path: bytes) -> None:
-        if path and not self._children(path):
-            del self.tree[path]
-            above = self.tree[parent_of(path)]
-            self.tree[parent_of(path)] = above._replace(stat=above.stat._replace(pzxid=self.zxid))
-            self._tell(DELETED, path)
-
-    def _tell(self, kind: int, path: bytes) -> None:
-        zxid = self.zxid
-        self._sent.append(lambda: self.tracker.event(kind, path, zxid))
-
-
-def _new(zxid: int, acl: bytes = OPEN_ACL, owner: int = 0) -> Znode:
-    return Znode(b"", Stat(zxid, zxid, 0, 0, 0, 0, 0, owner, zxid), acl)
+def parent_of(path: bytes) -> bytes:
+    """The path above."""
+    return path[: path.rfind(b"/")]
 
 
 @dataclass
-class Captured:
-    """A server after a cut, and the files of the capture."""
+class Line:
+    """One connection, as the server sees it: requests that wait, frames to be delivered, and whether it watches."""
 
-    server: Server
-    cut: Cut
-    table: AclTable
-    spool: Spool
-    overlay: Overlay
-
-    def tree(self) -> Tree:
-        """What was captured. Ephemerals have the open ACL."""
-        acls = {OPEN_ACL_KEY: OPEN_ACL, **self.table.encoded()}
-        nodes = (Node.decode(node) for _, node in merged(self.spool, self.overlay))
-        return {node.path: Znode(node.data or b"", Stat.unpack(node.stat), acls[node.acl]) for node in nodes}
-
-    def truth(self) -> Tree:
-        """The tree of the server at the zxid of the cut."""
-        return self.server.history[self.cut.zxid]
-
-    def verify(self, verified_at_zxid: int = 0) -> set[bytes]:
-        """Run the verifier. Returns the znodes whose ACL is unverified."""
-        reader = cast("BulkReader", self.server)
-        return AclVerifier(reader, self.spool, self.overlay).run(self.cut, verified_at_zxid)
-
-    def cut_again(self, unverified: set[bytes]) -> None:
-        """Read these again, and make another cut."""
-        for path in unverified:
-            self.server.tracker.mark(path)
-        self.cut = ConsistentCut(cast("BulkReader", self.server), self.table, self.overlay, {}).run()
+    requests: deque[tuple[int, int, bytes]] = field(default_factory=deque)
+    sent: deque[bytes] = field(default_factory=deque)
+    watches: bool = False
 
 
-@contextmanager
-def captured(seed: int, writes: int = 60) -> Iterator[Captured]:
-    """A walk at one zxid, some steps, and a cut. Other clients write throughout."""
-    server, table = Server(seed, writes), AclTable()
-    with (
-        TemporaryDirectory() as directory,
-        closing(Spool(Path(directory, "walk"))) as spool,
-        closing(Overlay(Path(directory, "changes"))) as overlay,
-    ):
-        for depth in range(3):
-            spool.begin_level()
-            level = sorted((path for path in server.walked if path.count(b"/") == depth), key=tree_key)
-            nodes = [Node(path, b"", OPEN_ACL_KEY, server.walked[path].stat.pack()).encode() for path in level]
-            spool.append(START, b"".join(nodes), len(nodes))
-        for _ in range(server.random.randrange(writes // 2)):
-            server.pump()
-        cut = ConsistentCut(cast("BulkReader", server), table, overlay, {}).run()
-        yield Captured(server, cut, table, spool, overlay)
+class Server:
+    """The tree, its history, and its connections."""
+
+    def __init__(self, *, announces: bool = True, acl: bytes = OPEN_ACL, age: int = 0) -> None:
+        """Events carry zxids if it `announces` (3.9 and later). Its znodes have this ACL, and are younger by `age`."""
+        self.zxid = 100
+        self.lines: list[Line] = []
+        self.throttled = 0
+        """How many requests are still to be throttled."""
+        self._announces = announces
+        self._age = age
+        self.tree: Tree = {path: self._new(0) for path in _SYSTEM}
+        self.history: dict[int, Tree] = {self.zxid: dict(self.tree)}
+        for path in (b"/a", b"/b", b"/a/1", b"/a/2"):
+            self.create(path, acl)
+
+    def connect(self, number: int) -> None:
+        """Open this many new connections. Earlier ones are closed."""
+        self.lines = [Line() for _ in range(number)]
+
+    # Other clients
+
+    def create(self, path: bytes, acl: bytes = OPEN_ACL, *, owner: int = 0, hidden: bool = False) -> None:
+        """Create a znode, if that is possible. `owner` is the session of an ephemeral one."""
+        above = self.tree.get(parent_of(path))
+        if above is None or above.hidden or path in self.tree or above.stat.ephemeral_owner:
+            self.fail()
+            return
+        with_child = above.stat._replace(cversion=above.stat.cversion + 1, pzxid=self.zxid + 1)
+
+        def change() -> None:
+            self.tree[path] = self._new(self.zxid, acl, owner)._replace(hidden=hidden)
+            self.tree[parent_of(path)] = above._replace(stat=with_child)
+
+        self._transact(change, CREATED, path)
+
+    def create_sequential(self, parent: bytes) -> None:
+        """Create a znode whose name counts up."""
+        above = self.tree.get(parent)
+        self.create(b"%s/s-%010d" % (parent, above.stat.cversion if above else 0))
+
+    def set(self, path: bytes, size: int = 0) -> None:
+        """Set other data, of at least this size."""
+
+        def change() -> None:
+            found = self.tree[path]
+            stat = found.stat._replace(mzxid=self.zxid, mtime=self._time(), version=found.stat.version + 1)
+            self.tree[path] = found._replace(data=b"%d" % self.zxid + b"." * size, stat=stat)
+
+        self._transact(change, CHANGED, path) if path in self.tree else self.fail()
+
+    def delete(self, path: bytes) -> None:
+        """Delete a znode, if it has no children."""
+        if path not in self.tree or path in _SYSTEM or self._names(path, hidden=True):
+            self.fail()
+            return
+
+        def change() -> None:
+            del self.tree[path]
+            above = self.tree[parent_of(path)]
+            self.tree[parent_of(path)] = above._replace(stat=above.stat._replace(pzxid=self.zxid))
+
+        self._transact(change, DELETED, path)
+
+    def delete_tree(self, path: bytes) -> None:
+        """Delete a znode and all below it, one after the other."""
+        for below in sorted((other for other in self.tree if other.startswith(path + b"/")), reverse=True):
+            self.delete(below)
+        self.delete(path)
+
+    def set_acl(self, path: bytes, acl: bytes) -> None:
+        """Set an ACL, which sends no event."""
+
+        def change() -> None:
+            found = self.tree[path]
+            stat = found.stat._replace(aversion=found.stat.aversion + 1)
+            self.tree[path] = found._replace(acl=acl, stat=stat)
+
+        self._transact(change) if path in self.tree else self.fail()
+
+    def fail(self) -> None:
+        """A failed operation, or the start of a session: it has a zxid, and changes nothing."""
+        self._transact(lambda: None)
+
+    def expire(self) -> None:
+        """End the session of the connection that watches."""
+        self.lines[0].sent.append(_frame(protocol.EVENT_XID, -1, 0, struct.pack(">iii", -1, -112, 0)))
+
+    def _transact(self, change: Callable[[], None], kind: int = 0, path: bytes = b"") -> None:
+        self.zxid += 1
+        hidden = path in self.tree and self.tree[path].hidden
+        change()
+        if path.startswith(b"/a"):
+            counters = self.tree[COUNTERS]
+            self.tree[COUNTERS] = counters._replace(data=b"count=%d" % self.zxid)
+        self.history[self.zxid] = dict(self.tree)
+        if kind and not hidden and not (path in self.tree and self.tree[path].hidden):
+            body = struct.pack(">ii", kind, 3) + buffer(path or b"/")
+            for line in self.lines:
+                if line.watches:
+                    line.sent.append(_frame(protocol.EVENT_XID, self.zxid if self._announces else -1, 0, body))
+
+    def _time(self) -> int:
+        return _EPOCH + self._age + self.zxid
+
+    def _new(self, zxid: int, acl: bytes = OPEN_ACL, owner: int = 0) -> Znode:
+        time = self._time() if zxid else 0
+        return Znode(b"", Stat(zxid, zxid, time, time, 0, 0, 0, owner, zxid), acl)
+
+    # Requests
+
+    def receive(self, number: int, sent: bytes) -> None:
+        """Take frames of a connection, which wait then."""
+        at = 0
+        while at < len(sent):
+            size, xid, kind = struct.unpack_from(">iii", sent, at)
+            self.lines[number].requests.append((xid, kind, sent[at + 12 : at + 4 + size]))
+            at += 4 + size
+
+    def answer(self, number: int) -> None:
+        """Answer the next request of a connection."""
+        line = self.lines[number]
+        xid, kind, body = line.requests.popleft()
+        if self.throttled and kind != protocol.ADD_WATCH:
+            self.throttled -= 1
+            line.sent.append(_frame(xid, self.zxid, THROTTLED, b""))
+            return
+        error, reply = self._reply(line, kind, body)
+        line.sent.append(_frame(xid, self.zxid, error, reply))
+
+    def _reply(self, line: Line, kind: int, body: bytes) -> tuple[int, bytes]:
+        if kind == protocol.ADD_WATCH:
+            line.watches = True
+            return 0, b""
+        if kind == protocol.MULTI_READ:
+            return 0, self._multi_read(body)
+        path = _path(body)[0]
+        if kind == protocol.SYNC:
+            return 0, b""
+        found = self.tree.get(path)
+        if found is None or found.hidden:
+            return NO_NODE, b""
+        if kind == protocol.GET_ACL:
+            return 0, _shown(found.acl) + self._stat(path, found)
+        assert kind == protocol.COUNT_BELOW
+        return 0, INT.pack(sum(other.startswith(path + b"/") for other in self.tree))
+
+    def _multi_read(self, body: bytes) -> bytes:
+        parts: list[bytes] = []
+        at = 0
+        while True:
+            kind, last, _ = _OP.unpack_from(body, at)
+            if last:
+                return b"".join([*parts, _LAST])
+            path, at = _path(body, at + _OP.size)
+            at += 1  # whether to watch
+            found = self.tree.get(path)
+            if found is None or found.hidden:
+                parts.append(struct.pack(">i?ii", protocol.REFUSED, False, NO_NODE, NO_NODE))
+            elif kind == protocol.GET_DATA:
+                parts.append(_OP.pack(kind, False, 0) + buffer(found.data) + self._stat(path, found))
+            else:
+                names = self._names(path)
+                parts.append(_OP.pack(kind, False, 0) + INT.pack(len(names)) + b"".join(map(buffer, names)))
+
+    def _names(self, path: bytes, *, hidden: bool = False) -> list[bytes]:
+        return [
+            other[len(path) + 1 :]
+            for other, found in self.tree.items()
+            if other and parent_of(other) == path and (hidden or not found.hidden)
+        ]
+
+    def _stat(self, path: bytes, found: Znode) -> bytes:
+        return client_stat(found.stat, len(found.data), len(self._names(path, hidden=True)))
+
+
+def _frame(xid: int, zxid: int, error: int, body: bytes) -> bytes:
+    return struct.pack(">iiqi", 16 + len(body), xid, zxid, error) + body
+
+
+def _path(body: bytes, at: int = 0) -> tuple[bytes, int]:
+    path, end = read_buffer(body, at)
+    return (b"" if path == b"/" else path or b""), end
+
+
+def _shown(acl: bytes) -> bytes:
+    """An ACL as the capture's login gets it: digests are masked where it may not administer the znode."""
+    if acl != FOREIGN_ACL:
+        return acl
+    return pack_acls([entry._replace(id=entry.id.split(":")[0] + ":x") for entry in unpack_acls(acl)[0]])

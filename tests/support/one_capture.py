@@ -10,24 +10,24 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from metadata_tool.lifecycle import Heartbeat
-from metadata_tool.zookeeper.acl_cache import AclCache
-from metadata_tool.zookeeper.acls import AclReader, AclTable
-from metadata_tool.zookeeper.bulk_reader import BulkReader
-from metadata_tool.zookeeper.capture import Source, captured
-from metadata_tool.zookeeper.changes import ChangeTracker
-from metadata_tool.zookeeper.limits import ReadLimits
+from metadata_tool.zookeeper.capture import exchange
+from metadata_tool.zookeeper.capture.acl_cache import AclCache
+from metadata_tool.zookeeper.capture.acl_fetcher import AclFetcher, AclQuery
+from metadata_tool.zookeeper.capture.capture import Capture
+from metadata_tool.zookeeper.capture.captured import captured
+from metadata_tool.zookeeper.capture.changes import ChangeTracker
+from metadata_tool.zookeeper.capture.files import capture_files
+from metadata_tool.zookeeper.capture.rules import Rules
+from metadata_tool.zookeeper.capture.source import Source
 from metadata_tool.zookeeper.net.ensemble import Ensemble
-from metadata_tool.zookeeper.protocol import AclReply, Refusal
-from metadata_tool.zookeeper.session import connect
-from metadata_tool.zookeeper.spool import PathQueue, Spool
+from metadata_tool.zookeeper.net.session import connect
+from metadata_tool.zookeeper.protocol import Refusal
 
 
 class Stopwatch:
@@ -63,28 +63,29 @@ def with_acls(address: str, directory: Path, known: AclCache | None = None) -> d
 def without_acls(address: str, directory: Path) -> dict[str, object]:
     """Measure the walk of a capture into a spool, as if every ACL were refused."""
     stopwatch = Stopwatch()
-    with pytest.MonkeyPatch.context() as patch, connect(Ensemble(address), Heartbeat()) as session:
-        patch.setattr(AclReader, "ask", _refuse)
-        reader = BulkReader(
-            session, ChangeTracker(lambda _: False, lambda _: False), AclTable(), ReadLimits(connections=0)
-        )
-        spool = Spool(directory / "walk")
-        level = PathQueue(directory / "level-0")
-        level.put([b""])
-        for depth in count(1):
-            below = PathQueue(directory / f"level-{depth}")
-            spool.begin_level()
-            for part in reader.read(level.drain(), children=True):
-                spool.append(part.zxid, part.content, part.nodes)
-                below.put_below(part.children())
-            if below.empty:
-                break
-            level = below
-        return stopwatch.told(znodes=spool.nodes)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        connect(Ensemble(address), Heartbeat()) as session,
+        capture_files(directory) as files,
+    ):
+        patch.setattr(AclFetcher, "ask", _refuse)
+        for phase in Capture(files, rules=Rules(tracker=Unmarked)).walk():
+            exchange.run(phase, session.loop, lambda _: None)
+        return stopwatch.told(znodes=files.spool.nodes)
 
 
-def _refuse(_self: AclReader, paths: Sequence[bytes], then: Callable[[list[AclReply]], Any]) -> None:
-    then([Refusal(0)] * len(paths))
+class Unmarked(ChangeTracker):
+    """Nothing is read again: every znode would be, because its ACL is unknown."""
+
+    def mark(self, _path: bytes) -> None:
+        """Do not."""
+
+
+def _refuse(_self: AclFetcher, paths: Sequence[bytes]) -> AclQuery:
+    query = AclQuery(paths, max(len(paths), 1))
+    for number, batch in enumerate(query.batches):
+        query.answer(number, [Refusal(0)] * len(batch))
+    return query
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.store import parse_location
 from metadata_tool.store.base import ignored
-from metadata_tool.zookeeper.acl_cache import AclCache
-from metadata_tool.zookeeper.acls import AclTable
-from metadata_tool.zookeeper.capture import Source
+from metadata_tool.zookeeper.capture.acl_cache import AclCache
+from metadata_tool.zookeeper.capture.acl_table import AclTable
+from metadata_tool.zookeeper.capture.source import Source
+from metadata_tool.zookeeper.capture.spool import Spool
 from metadata_tool.zookeeper.net.ensemble import Ensemble
-from metadata_tool.zookeeper.spool import Spool
 
 OTHERS = {"pulsar-1700000000123.tar.gz": b"an earlier backup", "README": b"not ours"}
 

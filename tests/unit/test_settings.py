@@ -32,7 +32,7 @@ from metadata_tool.settings import (
 from metadata_tool.store.base import StoreOptions, UploadOptions
 from metadata_tool.store.credentials import Keys
 from metadata_tool.variables import COMMANDS, LOG_LEVELS, RESTORE_SCOPE, Variable
-from metadata_tool.zookeeper.capture import Source
+from metadata_tool.zookeeper.capture.source import Source
 from metadata_tool.zookeeper.datadir import DataDir
 from metadata_tool.zookeeper.limits import ReadLimits
 from metadata_tool.zookeeper.net.ensemble import Ensemble, Login

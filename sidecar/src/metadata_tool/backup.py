@@ -36,8 +36,10 @@ from metadata_tool.start_check import load_findings
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper import snapshot
-from metadata_tool.zookeeper.acl_cache import AclCache
-from metadata_tool.zookeeper.capture import Capture, Source, captured
+from metadata_tool.zookeeper.capture.acl_cache import AclCache
+from metadata_tool.zookeeper.capture.captured import captured
+from metadata_tool.zookeeper.capture.captured_tree import CapturedTree
+from metadata_tool.zookeeper.capture.source import Source
 from metadata_tool.zookeeper.limits import JUTE_MAXBUFFER
 from metadata_tool.zookeeper.loadable import LoadCheck
 from metadata_tool.zookeeper_faults import FOR_BACKUP, explained
@@ -118,7 +120,7 @@ class BackupResult:
         return list((self.manifest.summary or {}).get("clusters", []))
 
 
-Capturing = Callable[[Source, Path, Heartbeat, AclCache | None], AbstractContextManager[Capture]]
+Capturing = Callable[[Source, Path, Heartbeat, AclCache | None], AbstractContextManager[CapturedTree]]
 """How a tree is captured: `zookeeper.capture.captured`."""
 
 
@@ -285,7 +287,7 @@ def _prepare(  # noqa: PLR0917  # what the first phase needs
     job: BackupJob,
     name: BackupName,
     workdir: Path,
-    capturing: AbstractContextManager[Capture],
+    capturing: AbstractContextManager[CapturedTree],
     loading: LoadCheck,
     asking: QuestionWriter | None,
 ) -> tuple[Manifest, Path, ScanResult]:

@@ -40,8 +40,8 @@ from metadata_tool.settings import ServeSettings
 from metadata_tool.store import Store
 from metadata_tool.web import create_app
 from metadata_tool.workspace import scratch, workspace
-from metadata_tool.zookeeper.acl_cache import AclCache
-from metadata_tool.zookeeper.capture import captured
+from metadata_tool.zookeeper.capture.acl_cache import AclCache
+from metadata_tool.zookeeper.capture.captured import captured
 
 log = logging.getLogger(__name__)
 

@@ -75,16 +75,3 @@ def test_multi_read() -> None:
     """A request holds reads of data, then of lists, each as in MultiOperationRecord. The root is a slash."""
     expected = struct.pack(">i?ii", 4, False, -1, 1) + b"/\0" + struct.pack(">i?ii", 8, False, -1, 2) + b"/a\0" + LAST
     assert expected == protocol.multi_read([protocol.on_wire(b"")], [protocol.on_wire(b"/a")])
-
-
-def test_sizes() -> None:
-    """The stat at the end of an answer has the data length and the number of children. A refusal has neither."""
-    stat = struct.pack(">qqqqiiiqiiq", 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
-    found = protocol.sizes([b"acl, however long" + stat, Refusal(-101), b"another" + stat])
-    assert ((9, 0, 9), (10, 0, 10)) == found
-
-
-@pytest.mark.parametrize(("path", "expected"), [(b"/", b""), (b"/a", b"/a"), (None, b"")])
-def test_event(path: bytes | None, expected: bytes) -> None:
-    """An event has a type and a path. The root is empty, as in a snapshot."""
-    assert (3, expected) == protocol.event(struct.pack(">ii", 3, 3) + buffer(path))

@@ -37,6 +37,10 @@ class TooOld(ZooKeeperError):
         super().__init__(f"ZooKeeper {version or 'of an unknown version'} cannot read many znodes at once")
 
 
+class OperationMissing(Exception):
+    """The server does not know a kind of request. Who knows its version tells that it is too old."""
+
+
 class TreeWatchUnsupported(ZooKeeperError):
     """The server cannot watch a whole tree."""
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from metadata_tool.zookeeper.errors import DecodeError
 from metadata_tool.zookeeper.jute import INT, OPEN_ACL, buffer, read_buffer
-from metadata_tool.zookeeper.stat import SIZES, at_end
 from metadata_tool.zookeeper.stat import WIRE_SIZE as STAT_SIZE
 
 CREATE, GET_DATA, SET_DATA, GET_ACL, GET_CHILDREN, SYNC, PING, MULTI_READ = 1, 4, 5, 6, 8, 9, 11, 22
@@ -133,33 +132,6 @@ def _names(body: bytes, at: int) -> tuple[list[bytes], int]:
 
 _UNSIGNED = struct.Struct(">I")
 """A length. A negative one is read as a huge one, which leads beyond the end of the reply."""
-
-
-AclReply = bytes | Refusal
-"""The answer to getACL: the ACL, encoded as in a snapshot, and the 68 bytes of stat that it belongs to."""
-
-
-def acl_replies(answers: Iterable[tuple[int, int, bytes]]) -> list[AclReply]:
-    """The answers to several getACL, each with a zxid, an error (0: none) and a body.
-
-    Raises:
-        DecodeError: one ends too early.
-    """
-    replies = [Refusal(error) if error else body for _, error, body in answers]
-    if any(len(reply) < INT.size + STAT_SIZE for reply in replies if type(reply) is bytes):
-        raise DecodeError("an ACL ends too early")
-    return replies
-
-
-def sizes(acls: Sequence[AclReply]) -> tuple[Sequence[int], Sequence[int]]:
-    """The data lengths and the numbers of children from the stats in answers to getACL. They are 0 for a refusal."""
-    pairs = [acl[_SIZES] if type(acl) is bytes else _NO_SIZES for acl in acls]
-    numbers = struct.unpack(f">{2 * len(pairs)}I", b"".join(pairs))  # unsigned, so that no sum gets smaller
-    return numbers[::2], numbers[1::2]
-
-
-_SIZES, _NO_SIZES = at_end(SIZES, STAT_SIZE), bytes(8)
-"""Where the stat at the end of an answer has both numbers."""
 
 
 def watch_everything() -> bytes:

@@ -9,21 +9,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metadata_tool.zookeeper import protocol
-from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
-from metadata_tool.zookeeper.errors import DecodeError, ReadRefused, ZnodeUnreadable
+from metadata_tool.zookeeper.capture.acl_table import UNKNOWN, AclReply, AclTable, acl_replies
+from metadata_tool.zookeeper.capture.multi_read import MultiReadResult, decoded
+from metadata_tool.zookeeper.errors import ConnectionBroken, DecodeError, ReadRefused, ZnodeUnreadable
 from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, buffer, pack_acls
-from metadata_tool.zookeeper.multi_read import MultiReadResult, decoded
-from metadata_tool.zookeeper.protocol import AclReply, Refusal
+from metadata_tool.zookeeper.protocol import Refusal
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
 from metadata_tool.zookeeper.stat import Stat
-from metadata_tool.zookeeper.wire import WireError
 from support.trees import PATIENT, acls, client_stat, encoded, stats
 
 LAST = struct.pack(">i?i", -1, True, -1)
 GONE = struct.pack(">i?ii", -1, False, -101, -101)
 AT = struct.pack(">i?i", 4, False, 0)
 NEW = Stat(1, 1, 0, 0, 0, 0, 0, 0, 1)
-OLD_ACL = buffer(b"of an earlier version")
 
 
 class Before(Enum):
@@ -88,9 +86,15 @@ def acl_of(znode: Znode | None) -> AclReply:
     if znode is None or znode.before == Before.CREATED:
         return Refusal(-101)
     if znode.before == Before.NOTHING:
-        return znode.acl + wire(znode)
+        return answered(znode.acl + wire(znode))
     stat = znode.stat if znode.current else znode.stat._replace(aversion=znode.stat.aversion ^ 1)
-    return znode.acl + client_stat(stat, 1000, 3)
+    return answered(znode.acl + client_stat(stat, 1000, 3))
+
+
+def answered(body: bytes) -> AclReply:
+    """The answer to getACL with this body."""
+    (reply,) = acl_replies([(1, 0, body)])
+    return reply
 
 
 def result(asked: list[Znode | None], body: bytes, table: AclTable) -> MultiReadResult:
@@ -157,7 +161,7 @@ def test_cut_answers(asked: list[Znode | None], choice: st.DataObject) -> None:
     ("code", "error", "said"),
     [
         (-102, ZnodeUnreadable, "cannot read znode /a$"),
-        (-127, WireError, "throttles"),
+        (-127, ConnectionBroken, "throttles"),
         (-1, ReadRefused, "znode /a cannot be read: ZooKeeper error -1$"),
     ],
 )
@@ -192,7 +196,7 @@ def test_missing_acl() -> None:
 def test_another_type() -> None:
     """An answer to another request is an error."""
     with pytest.raises(DecodeError, match="has type 8"):
-        of_one(OLD_ACL, struct.pack(">i?ii", 8, False, 0, 0) + LAST)
+        of_one(Refusal(-101), struct.pack(">i?ii", 8, False, 0, 0) + LAST)
 
 
 def test_half_a_stat() -> None:
@@ -205,4 +209,10 @@ def test_half_a_stat() -> None:
 def test_too_few() -> None:
     """A reply with too few answers is an error, and not a refusal."""
     with pytest.raises(DecodeError, match="has type -1"):
-        of_one(OLD_ACL, LAST)
+        of_one(Refusal(-101), LAST)
+
+
+def test_short_acl() -> None:
+    """An answer to getACL that is too short for an ACL and a stat is an error."""
+    with pytest.raises(DecodeError, match="an ACL ends too early"):
+        answered(bytes(71))

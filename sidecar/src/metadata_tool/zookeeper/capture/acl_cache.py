@@ -14,12 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from metadata_tool.zookeeper import stat
-from metadata_tool.zookeeper.acls import AclTable
+from metadata_tool.zookeeper.capture.acl_table import AclTable, ZnodeAcl
+from metadata_tool.zookeeper.capture.spool import Spool
 from metadata_tool.zookeeper.errors import SpoolDamaged
 from metadata_tool.zookeeper.jute import INT, LONG
 from metadata_tool.zookeeper.limits import CacheLimits
 from metadata_tool.zookeeper.snapshot import AROUND_DATA, tail_of, tree_key
-from metadata_tool.zookeeper.spool import Spool
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +88,10 @@ class AclCache:
         self._nodes = self._walk.level(depth) if self._walk else iter(())
         self._path, self._node = _UNREAD
 
-    def replies(self, paths: Sequence[bytes]) -> list[bytes | None]:
-        """The cached answers to getACL of these paths, which are in tree order. None must be read."""
+    def acls(self, paths: Sequence[bytes]) -> list[ZnodeAcl | None]:
+        """The cached ACLs of these paths, which are in tree order. None must be read."""
         try:
-            return self._replies(paths)
+            return self._found(paths)
         except (OSError, SpoolDamaged) as error:
             log.warning("the ACLs of the previous capture cannot be read, so ZooKeeper is asked again: %s", error)
             self.forget()
@@ -110,18 +110,18 @@ class AclCache:
             log.info("the ACLs of the previous capture are no longer used: %s", reason)
             self.forget()
 
-    def _replies(self, paths: Sequence[bytes]) -> list[bytes | None]:
-        replies: list[bytes | None] = []
+    def _found(self, paths: Sequence[bytes]) -> list[ZnodeAcl | None]:
+        found: list[ZnodeAcl | None] = []
         skips = self._limits.skips
         for path in paths:
             if path != self._path and self._path is not None:
                 skips = self._skip_to(tree_key(path), skips)
             if path == self._path:
-                replies.append(self._reply(len(path)))
+                found.append(self._acl(len(path)))
                 self._path, self._node = next(self._nodes, _NO_MORE)
             else:
-                replies.append(None)
-        return replies
+                found.append(None)
+        return found
 
     def _skip_to(self, wanted: bytes, skips: int) -> int:
         while skips and self._path is not None and tree_key(self._path) < wanted:
@@ -129,14 +129,14 @@ class AclCache:
             skips -= 1
         return skips
 
-    def _reply(self, path_size: int) -> bytes | None:
-        """An ACL and a stat on the wire, in which the number of children is that of creates below the znode."""
+    def _acl(self, path_size: int) -> ZnodeAcl | None:
+        """The ACL of the current znode, None if it may have been set, or if the znode is not one of a client."""
         tail = tail_of(self._node)
         acl, stored = self._acls.get(tail[: LONG.size]), tail[LONG.size :]
         if acl is None or stored[stat.AFTER_CVERSION] != _NEVER_SET_NO_OWNER or stored[stat.CZXID] == _NOT_CREATED:
             return None
-        size = INT.pack(len(self._node) - path_size - AROUND_DATA)
-        return b"".join((acl, stored[stat.SHARED], size, stored[stat.CVERSION], stored[stat.STORED_PZXID]))
+        (creates,) = INT.unpack(stored[stat.CVERSION])
+        return ZnodeAcl(acl, stored[stat.SHARED], len(self._node) - path_size - AROUND_DATA, creates)
 
 
 _NO_MORE: tuple[None, bytes] = (None, b"")

@@ -11,14 +11,16 @@ from typing import cast
 import pytest
 
 from metadata_tool.lifecycle import Heartbeat
-from metadata_tool.zookeeper.acl_cache import AclCache
-from metadata_tool.zookeeper.capture import Source, captured
+from metadata_tool.zookeeper.capture.acl_cache import AclCache
+from metadata_tool.zookeeper.capture.acl_table import ZnodeAcl
+from metadata_tool.zookeeper.capture.captured import captured
+from metadata_tool.zookeeper.capture.source import Source
 from metadata_tool.zookeeper.errors import SessionLost
 from metadata_tool.zookeeper.jute import OPEN_ACL, buffer
 from metadata_tool.zookeeper.limits import ReadLimits, RetryLimits
 from metadata_tool.zookeeper.net.ensemble import Ensemble
 from metadata_tool.zookeeper.protocol import GET_ACL, MULTI_READ
-from metadata_tool.zookeeper.stat import Stat
+from metadata_tool.zookeeper.stat import SHARED, Stat
 from support.trees import client_stat
 
 STAT = client_stat(Stat(0, 0, 0, 0, 0, 0, 0, 0, 0), 0)
@@ -76,16 +78,16 @@ def serving(multi_read: bytes) -> Iterator[Server]:
 
 
 class Faulty:
-    """A cache with a programming error in what a reply's callback calls."""
+    """A cache with a programming error in what is called for a reply."""
 
     empty = False
 
     def begin_level(self, _depth: int) -> None:
         """Nothing to do."""
 
-    def replies(self, paths: Sequence[bytes]) -> list[bytes]:
+    def acls(self, paths: Sequence[bytes]) -> list[ZnodeAcl]:
         """Every ACL is known."""
-        return [OPEN_ACL + STAT for _ in paths]
+        return [ZnodeAcl(OPEN_ACL, STAT[SHARED], 0, 0) for _ in paths]
 
     def judge(self, _mistakes: int, _growth: int) -> None:
         """Fail."""
@@ -103,7 +105,7 @@ def capture(server: Server, directory: Path, known: Faulty | None = None) -> Non
 
 
 def test_fault_of_ours(tmp_path: Path) -> None:
-    """A programming error in a callback surfaces at once, as what it is: the server is not asked again."""
+    """A programming error in a phase surfaces at once, as what it is: the server is not asked again."""
     with serving(ROOT) as server, pytest.raises(ValueError, match="a fault of ours"):
         capture(server, tmp_path, Faulty())
     expected = 1

@@ -4,8 +4,10 @@ Events and replies arrive in one order. So the reply to a read includes every ch
 none whose event comes after it. Therefore the reply clears a mark, and never the request.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
+from metadata_tool.zookeeper.capture.scope import Scope
+from metadata_tool.zookeeper.net.messages import Event
 from metadata_tool.zookeeper.protocol import CHANGED, CREATED, DELETED
 
 
@@ -21,43 +23,42 @@ class ChangeTracker:
     operation. Events carry zxids since 3.9 (ZOOKEEPER-4655). Before, every zxid counts as unannounced.
     """
 
-    def __init__(self, in_scope: Callable[[bytes], bool], counted: Callable[[bytes], bool]) -> None:
-        """Only znodes in scope are marked. Only counted znodes change `growth`."""
+    def __init__(self, scope: Scope) -> None:
+        """Only znodes in scope are marked."""
         self.dirty: dict[bytes, None] = {}
         self.zxid = 0
         self.last_unannounced_zxid = 0
         self.growth = 0
-        """Creates minus deletes."""
-        self.broken: set[bytes] = set()
-        """Znodes that changed again before their pending read."""
-        self.pending: set[bytes] = set()
-        """Znodes whose read must come before their next change."""
-        self._in_scope = in_scope
-        self._counted = counted
+        """Creates minus deletes, of znodes that the server counts."""
+        self._scope = scope
 
     def begin(self, zxid: int) -> None:
         """Start at this zxid, before the first read. Of what happened before, only the marks are kept."""
         self.zxid = self.last_unannounced_zxid = max(zxid, self.zxid)
 
-    def event(self, kind: int, path: bytes, zxid: int) -> None:
-        """Mark the znode of an event. A create or delete also changes cversion and pzxid of the parent."""
+    def event(self, event: Event) -> tuple[bytes, ...]:
+        """Mark the znodes that an event touches, and return their paths."""
+        kind, path, zxid = event
         if zxid > self.zxid:
             if zxid > self.zxid + 1:
                 self.last_unannounced_zxid = zxid - 1
             self.zxid = zxid
+        if kind in (CREATED, DELETED) and self._scope.counts(path):
+            self.growth += 1 if kind == CREATED else -1
+        touched = self.touched(kind, path)
+        for each in touched:
+            self.mark(each)
+        return touched
+
+    def touched(self, kind: int, path: bytes) -> tuple[bytes, ...]:
+        """The znodes that differ after an event. A create or delete also changes cversion and pzxid of the parent."""
         if kind in (CREATED, DELETED):
-            if self._counted(path):
-                self.growth += 1 if kind == CREATED else -1
-            self.mark(path)
-            self.mark(parent_of(path))
-        elif kind == CHANGED:
-            self.mark(path)
+            return path, parent_of(path)
+        return (path,) if kind == CHANGED else ()
 
     def mark(self, path: bytes) -> None:
         """Note that this znode must be read again."""
-        if path in self.pending:
-            self.broken.add(path)
-        if self._in_scope(path):
+        if self._scope.includes(path):
             self.dirty[path] = None
 
     def reply(self, zxid: int) -> None:
@@ -70,9 +71,3 @@ class ChangeTracker:
         if self.dirty:
             for path in paths:
                 self.dirty.pop(path, None)
-        if self.pending:
-            self.pending.difference_update(paths)
-
-    def await_late(self, paths: Iterable[bytes]) -> None:
-        """Expect reads of these. Those that are marked again before they are cleared become `broken`."""
-        self.pending, self.broken = set(paths), set()

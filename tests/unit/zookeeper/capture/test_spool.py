@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from metadata_tool.zookeeper.capture.spool import Overlay, OverlayEntry, PathQueue, Spool, merged
 from metadata_tool.zookeeper.errors import SpoolDamaged
 from metadata_tool.zookeeper.snapshot import Node
-from metadata_tool.zookeeper.spool import Overlay, OverlayEntry, PathQueue, Spool, merged
 from support.damage import damage
 from support.trees import PATIENT, encoded, node, small_tree, trees
 
@@ -189,7 +189,7 @@ def test_damaged_changes(bits: int, data: st.DataObject) -> None:
     with TemporaryDirectory() as directory:
         path = Path(directory, "changes")
         overlay = Overlay(path)
-        overlay.put(b"/a", OverlayEntry(7, encoded))
+        overlay.put(b"/a", 7, encoded)
         assert OverlayEntry(7, encoded) == overlay.get(b"/a")
         damage(path, data.draw(st.integers(0, len(encoded) - 1)), bits)
         with pytest.raises(SpoolDamaged, match=DAMAGED):
@@ -236,11 +236,11 @@ def test_changes(nodes: list[Node], data: st.DataObject) -> None:
             spool.begin_level()
             spool.append(1, *encoded(level))
         for found in [*added, *changed]:
-            overlay.put(found.path, OverlayEntry(7, b"earlier, and written over"))
+            overlay.put(found.path, 7, b"earlier, and written over")
         expected = {found.path: found for found in nodes}
         for found in [*added, *changed]:
             newer = expected[found.path] = found._replace(acl=99)
-            overlay.put(found.path, OverlayEntry(8, newer.encode()))
+            overlay.put(found.path, 8, newer.encode())
             assert OverlayEntry(8, newer.encode()) == overlay.get(found.path)
         for path in gone:
             overlay.remove(path)

@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from metadata_tool.zookeeper import protocol
-from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
-from metadata_tool.zookeeper.errors import DecodeError, ReadRefused, ZnodeUnreadable
+from metadata_tool.zookeeper.capture.acl_table import UNKNOWN, AclReply, AclTable, ZnodeAcl
+from metadata_tool.zookeeper.errors import ConnectionBroken, DecodeError, ReadRefused, ZnodeUnreadable
 from metadata_tool.zookeeper.jute import LONG
-from metadata_tool.zookeeper.protocol import GET_DATA, ITEM, ITEM_SIZE, AclReply, Refusal
+from metadata_tool.zookeeper.protocol import GET_DATA, ITEM, ITEM_SIZE, Refusal
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable
 from metadata_tool.zookeeper.stat import NEVER_SET, NO_CREATES, NO_OWNER, SHARED, stored_stat
 from metadata_tool.zookeeper.stat import WIRE_SIZE as STAT_SIZE
-from metadata_tool.zookeeper.wire import WireError
 
 
 class MultiReadResult(NamedTuple):
@@ -46,7 +45,7 @@ def decoded(
     Raises:
         ZnodeUnreadable, ReadRefused: the server refused one, or hid part of its ACL.
         DecodeError: the reply is malformed.
-        WireError: the server throttles every read.
+        ConnectionBroken: the server throttles every read.
     """
     try:
         return _decoded(paths, on_wire, acls, body, table)
@@ -76,21 +75,19 @@ def _decoded(
         data = body[at:end]
         head, children, pzxid, kind, size = stat_and_item(body, end)
         at = end + _STAT_AND_ITEM_SIZE
+        if not head.endswith(NO_OWNER):
+            key = _OPEN
+        elif type(acl) is not ZnodeAcl:
+            key = _UNKNOWN
+            unknown.append(path)
+        elif acl[1] != head or not (key := known(acl[0], b"")):  # its znode has changed since, or the ACL is a new one
+            key = LONG.pack(table.of_head(path, head, acl))
+            if key == _UNKNOWN:
+                unknown.append(path)
         if children or not head.endswith(_PLAIN):
             head = stored_stat(body[end : end + STAT_SIZE])[SHARED]
             if children:
                 parents[path] = children
-        if not head.endswith(NO_OWNER):
-            key = _OPEN
-        elif type(acl) is bytes:
-            stat = body[end : end + STAT_SIZE]
-            if not (acl.endswith(stat) and (key := known(acl[:-STAT_SIZE], b""))):
-                key = LONG.pack(table.fitting(path, stat, acl))
-                if key == _UNKNOWN:
-                    unknown.append(path)
-        else:
-            key = _UNKNOWN
-            unknown.append(path)
         pieces += (stored_path if path else _ROOT, data, key, head, pzxid)
     return MultiReadResult(b"".join(pieces), len(paths) - gone, unknown, parents, at - ITEM_SIZE)
 
@@ -111,7 +108,7 @@ def require_gone(path: bytes, refusal: Refusal) -> None:
 
     Raises:
         ZnodeUnreadable, ReadRefused: it was refused for another reason.
-        WireError: the server throttles every read.
+        ConnectionBroken: the server throttles every read.
     """
     if refusal.code == protocol.NO_NODE:
         return
@@ -121,5 +118,5 @@ def require_gone(path: bytes, refusal: Refusal) -> None:
             "READ and ADMIN on it, and the right password",
         )
     if refusal.code == protocol.THROTTLED:
-        raise WireError("the server throttles every read")
+        raise ConnectionBroken("the server throttles every read")
     raise ReadRefused(printable(path), refusal.code)

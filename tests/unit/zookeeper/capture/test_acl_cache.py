@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata_tool.zookeeper.acl_cache import AclCache
-from metadata_tool.zookeeper.acls import UNKNOWN, AclTable
+from metadata_tool.zookeeper.capture.acl_cache import AclCache
+from metadata_tool.zookeeper.capture.acl_table import UNKNOWN, AclTable, ZnodeAcl
+from metadata_tool.zookeeper.capture.spool import Spool
 from metadata_tool.zookeeper.jute import OPEN_ACL, Acl, pack_acls
 from metadata_tool.zookeeper.limits import CacheLimits
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, Node
-from metadata_tool.zookeeper.spool import Spool
-from metadata_tool.zookeeper.stat import Stat
+from metadata_tool.zookeeper.stat import SHARED, Stat
 from support.damage import damage
 from support.trees import PATIENT, client_stat, encoded, node, small_tree, trees
 
@@ -52,10 +52,10 @@ def learned(nodes: list[Node], limits: CacheLimits | None = None) -> Iterator[tu
         assert [] == list(Path(directory).iterdir())
 
 
-def replies_of(known: AclCache, level: int, paths: list[bytes]) -> list[bytes | None]:
-    """The cached answers for these paths of one level."""
+def acls_of(known: AclCache, level: int, paths: list[bytes]) -> list[ZnodeAcl | None]:
+    """The cached ACLs of these paths of one level."""
     known.begin_level(level)
-    return known.replies(paths)
+    return known.acls(paths)
 
 
 keys = st.sampled_from([OPEN_ACL_KEY, KEY, UNKNOWN, 7])
@@ -88,10 +88,10 @@ def test_known(nodes: list[Node], data: st.DataObject) -> None:
         for level in range(max(map(depth, nodes)) + 2):
             these = [found for found in asked if depth(found) == level]
             expected = [found.acl if never_set(found) else UNKNOWN for found in these]
-            replies = replies_of(known, level, [found.path for found in these])
-            now = [as_client(found) for found in these]
+            replies = acls_of(known, level, [found.path for found in these])
+            now = [as_client(found)[SHARED] for found in these]
             actual = [
-                table.fitting(found.path, stat, reply) for found, stat, reply in zip(these, now, replies, strict=True)
+                table.of_head(found.path, head, reply) for found, head, reply in zip(these, now, replies, strict=True)
             ]
             assert expected == actual
 
@@ -108,31 +108,36 @@ def as_client(found: Node, **overlay: int) -> bytes:
     return client_stat(Stat.unpack(found.stat)._replace(**overlay), len(found.data or b""))
 
 
+def cached(found: Node) -> ZnodeAcl:
+    """Its open ACL, as the cache has it."""
+    return ZnodeAcl(OPEN_ACL, as_client(found)[SHARED], len(found.data or b""), 0)
+
+
 def test_leaf() -> None:
-    """The cached answer for a znode that never had children ends with the stat that a client gets."""
+    """For a znode that never had children, the cache knows what the server would answer."""
     leaf = node(b"/a", b"12345")
     with learned([node(b""), leaf]) as (known, _):
-        expected = [OPEN_ACL + as_client(leaf)]
-        assert expected == replies_of(known, 1, [b"/a"])
+        expected = [cached(leaf)]
+        assert expected == acls_of(known, 1, [b"/a"])
 
 
 def test_another_znode() -> None:
     """A znode of the same path that was created later, or at the same zxid of another history, is another one."""
     first = node(b"/a")
     with learned([node(b""), first]) as (known, table):
-        (reply,) = replies_of(known, 1, [b"/a"])
+        (reply,) = acls_of(known, 1, [b"/a"])
         stat = Stat.unpack(first.stat)
         others = [{"czxid": stat.czxid + 1}, {"ctime": stat.ctime + 1}, {"aversion": 1}]
         expected = [UNKNOWN] * 3
-        assert expected == [table.fitting(b"/a", as_client(first, **change), reply) for change in others]
+        assert expected == [table.of_head(b"/a", as_client(first, **change)[SHARED], reply) for change in others]
 
 
 def test_unknown_znodes() -> None:
     """Znodes and levels that the walk did not have are not in the cache."""
     with learned(small_tree()) as (known, _):
         expected = [None, None]
-        assert expected == replies_of(known, 1, [b"/!", b"/zzz"])
-        assert expected == replies_of(known, 9, [b"/a", b"/b"])
+        assert expected == acls_of(known, 1, [b"/!", b"/zzz"])
+        assert expected == acls_of(known, 9, [b"/a", b"/b"])
 
 
 def test_nothing_yet(tmp_path: Path) -> None:
@@ -140,16 +145,16 @@ def test_nothing_yet(tmp_path: Path) -> None:
     expected = [None]
     with learned(small_tree()) as (known, _):
         known.forget()
-        assert expected == replies_of(known, 1, [b"/admin"])
-    assert expected == replies_of(AclCache(tmp_path), 1, [b"/admin"])
+        assert expected == acls_of(known, 1, [b"/admin"])
+    assert expected == acls_of(AclCache(tmp_path), 1, [b"/admin"])
 
 
 def test_bounded_skips() -> None:
     """A batch skips a limited number of deleted znodes. The next batch finds those after them."""
     nodes = [node(b""), *(node(b"/%d" % number) for number in range(10))]
     with learned(nodes, CacheLimits(skips=6)) as (known, _):
-        expected = [[None], [OPEN_ACL + as_client(nodes[10])]]
-        assert expected == [replies_of(known, 1, [b"/8"]), known.replies([b"/9"])]
+        expected = [[None], [cached(nodes[10])]]
+        assert expected == [acls_of(known, 1, [b"/8"]), known.acls([b"/9"])]
 
 
 @pytest.mark.parametrize("break_it", [os.truncate, damage])
@@ -160,7 +165,7 @@ def test_damaged_file(break_it: Callable[[Path, int], None], from_end: int, capl
         file = known._file  # nobody else has business with it
         break_it(file, file.stat().st_size - from_end)
         expected = [None, None]
-        assert expected == replies_of(known, 1, [b"/admin", b"/admin-2"])
+        assert expected == acls_of(known, 1, [b"/admin", b"/admin-2"])
         assert known.empty
     (said,) = caplog.messages
     assert "cannot be read, so ZooKeeper is asked again: a file of the capture was damaged while it was in use" in said
@@ -176,7 +181,7 @@ def test_disk_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, caplog: pytes
     with learned([node(b""), node(b"/admin")]) as (known, _):
         monkeypatch.setattr(os, "pread", broken)
         expected = [None]
-        assert expected == replies_of(known, 1, [b"/admin"])
+        assert expected == acls_of(known, 1, [b"/admin"])
         assert known.empty
     assert "ZooKeeper is asked again: [Errno 5] Input/output error" in caplog.text
 
@@ -185,12 +190,12 @@ def test_disk_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, caplog: pytes
 def test_misleading(mistakes: int, growth: int) -> None:
     """Up to the limits, mistakes and growth are accepted. Beyond them the cache is dropped."""
     with learned([node(b""), node(b"/a")]) as (known, _):
-        expected = replies_of(known, 1, [b"/a"])
+        expected = acls_of(known, 1, [b"/a"])
         assert expected != [None]
         known.judge(mistakes, growth)
-        assert expected == replies_of(known, 1, [b"/a"])
+        assert expected == acls_of(known, 1, [b"/a"])
         known.judge(1, growth + 1)
-        assert [None] == replies_of(known, 1, [b"/a"])
+        assert [None] == acls_of(known, 1, [b"/a"])
 
 
 def test_mistakes_are_those_of_one_capture() -> None:

@@ -24,7 +24,7 @@ from zlib import crc32
 
 from metadata_tool.zookeeper import limits
 from metadata_tool.zookeeper.errors import SpoolDamaged
-from metadata_tool.zookeeper.snapshot import split, tree_key
+from metadata_tool.zookeeper.snapshot import split, tail_of, tree_key, with_acl
 
 _HEAD = struct.Struct(">iqI")
 """The head of a batch: the size of its znodes, their zxid, their CRC-32."""
@@ -137,14 +137,18 @@ class OverlayEntry(NamedTuple):
 
 
 class _Place(NamedTuple):
+    """Where a znode is in the file, and what must be known of it without the file."""
+
     begin: int
     size: int
     zxid: int
     checksum: int
+    tail: bytes
+    """The key of its ACL, and its stat."""
 
 
 class Overlay:
-    """Znodes that were read again: the latest state of each, or its deletion. Only paths and zxids are in memory."""
+    """Znodes that were read again: the latest state of each, or its deletion. Paths and stats are in memory."""
 
     def __init__(self, path: Path) -> None:
         """Create an empty overlay in a new file."""
@@ -155,23 +159,32 @@ class Overlay:
     def __contains__(self, path: bytes) -> bool:
         return path in self._places
 
-    def put(self, path: bytes, change: OverlayEntry) -> None:
-        """Set the state of a znode."""
-        self._file.write(change.node)
-        self._places[path] = _Place(self._size, len(change.node), change.zxid, crc32(change.node))
-        self._size += len(change.node)
+    def put(self, path: bytes, zxid: int, node: bytes) -> None:
+        """Set the state of a znode, as it was read at this zxid. What is unchanged is not written again."""
+        tail, checksum, before = tail_of(node), crc32(node), self._places.get(path)
+        if before and (before.tail, before.size, before.checksum) == (tail, len(node), checksum):
+            self._places[path] = before._replace(zxid=zxid)
+            return
+        self._file.write(node)
+        self._places[path] = _Place(self._size, len(node), zxid, checksum, tail)
+        self._size += len(node)
 
-    def seen_again(self, path: bytes, zxid: int) -> None:
-        """Note that the znode, which was put, is unchanged at a later zxid."""
-        if place := self._places[path]:
-            self._places[path] = place._replace(zxid=zxid)
+    def set_acl(self, path: bytes, key: int) -> None:
+        """Set the key of the ACL of a znode that was put."""
+        if entry := self.get(path):
+            self.put(path, entry.zxid, with_acl(entry.node, key))
 
     def remove(self, path: bytes) -> None:
         """Note that the znode was deleted."""
         self._places[path] = None
 
+    def tail(self, path: bytes) -> bytes | None:
+        """The key of the znode's ACL and its stat. None if it was not read again, or was deleted."""
+        place = self._places.get(path)
+        return place.tail if place else None
+
     def size(self, path: bytes) -> int | None:
-        """The size of the encoded znode. None if it was not read again, or was deleted."""
+        """The size of the encoded znode, None in the same cases."""
         place = self._places.get(path)
         return place.size if place else None
 

@@ -1,0 +1,143 @@
+"""Captures a live ensemble: opens a session, runs the phases, and starts again if the connection breaks."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from metadata_tool.lifecycle import Every, Heartbeat
+from metadata_tool.zookeeper import limits
+from metadata_tool.zookeeper.capture import exchange
+from metadata_tool.zookeeper.capture.acl_cache import AclCache
+from metadata_tool.zookeeper.capture.capture import Capture
+from metadata_tool.zookeeper.capture.captured_tree import CapturedTree
+from metadata_tool.zookeeper.capture.files import CaptureFiles, capture_files
+from metadata_tool.zookeeper.capture.phase import Phase
+from metadata_tool.zookeeper.capture.retry import ask_for_less
+from metadata_tool.zookeeper.capture.rules import ALL_RULES, Rules
+from metadata_tool.zookeeper.capture.scope import Scope
+from metadata_tool.zookeeper.capture.source import Source
+from metadata_tool.zookeeper.errors import OperationMissing, SessionLost
+from metadata_tool.zookeeper.net.session import Session, connect
+from metadata_tool.zookeeper.snapshot import printable
+
+log = logging.getLogger(__name__)
+
+
+def _ignored(_znodes: int) -> None:
+    """Ignore the progress of a capture."""
+
+
+@contextmanager
+def captured(  # what a capture needs
+    source: Source,
+    workdir: Path,
+    heartbeat: Heartbeat,
+    known: AclCache | None = None,
+    *,
+    walked: Callable[[int], None] = _ignored,
+    rules: Rules = ALL_RULES,
+) -> Iterator[CapturedTree]:
+    """Capture the tree into files below `workdir`, which are removed after the block.
+
+    ACLs in the cache `known` are not read again. Then the cache holds the ACLs of this capture. `walked` is called
+    often with the number of znodes that were read so far.
+
+    With a chroot (`/a/b`, or empty) only the znodes below it are captured, with those above it and ZooKeeper's own
+    below `/zookeeper`, all at their real paths. So clients of a restored ensemble use the same chroot.
+
+    Raises:
+        ZnodeUnreadable: the login cannot read a znode or its whole ACL.
+        SessionLost: the connection broke in every attempt.
+        NeverConsistent: the tree changes too fast.
+        SpoolDamaged: a disk has damaged what was read.
+        ZooKeeperError: no session could be opened.
+    """
+    attempt = Attempt(source, workdir, heartbeat, known, walked, rules)
+    with ExitStack() as stack:
+        yield attempt.until_one_succeeds(stack)
+
+
+@dataclass
+class Attempt:
+    """One attempt, and those after it, with smaller requests, if the connection breaks: changes may be lost then."""
+
+    source: Source
+    workdir: Path
+    heartbeat: Heartbeat
+    known: AclCache | None
+    walked: Callable[[int], None]
+    rules: Rules
+
+    def until_one_succeeds(self, stack: ExitStack) -> CapturedTree:
+        """The tree. Its files are closed and removed by the stack."""
+        for attempt in count(1):
+            with ExitStack() as trial:
+                directory = Path(trial.enter_context(TemporaryDirectory(prefix="capture-", dir=self.workdir)))
+                files = trial.enter_context(capture_files(directory, self.rules))
+                try:
+                    with connect(self.source.ensemble, self.heartbeat) as session:
+                        tree = self._run(session, files)
+                except SessionLost as error:
+                    if attempt == self.source.retries.attempts:
+                        raise
+                    log.warning("%s. Starting again", error)
+                    self.source = replace(self.source, limits=ask_for_less(self.source.limits, self.known))
+                else:
+                    stack.push(trial.pop_all())
+                    return tree
+            self.heartbeat.sleep(self.source.retries.pause)
+            self.heartbeat()
+        raise AssertionError
+
+    def _run(self, session: Session, files: CaptureFiles) -> CapturedTree:
+        read_limits = self.source.limits
+        connections = session.connections(read_limits.connections)
+        scope = Scope(self.source.chroot.encode())
+        capture = Capture(files, scope, read_limits, connections, self.known, self.rules)
+        try:
+            seconds = self._run_phases(capture, session)
+        except OperationMissing as error:
+            raise session.too_old() from error
+        _say_done(capture, seconds)
+        return capture.result(session.server_version, seconds)
+
+    def _run_phases(self, capture: Capture, session: Session) -> dict[str, float]:
+        """Run all phases. Returns the seconds of each that has a name."""
+        seconds: dict[str, float] = {}
+        time_to_say = Every(limits.LOG_INTERVAL)
+
+        def on_pump(phase: Phase) -> None:
+            znodes = capture.files.spool.nodes
+            self.walked(znodes)
+            if time_to_say():
+                log.info("%s", phase.progress or capture.progress())
+
+        for phase in capture.phases():
+            begin = time.monotonic()
+            exchange.run(phase, session.loop, on_pump)
+            if phase.name:
+                seconds[phase.name] = seconds.get(phase.name, 0.0) + time.monotonic() - begin
+        return seconds
+
+
+def _say_done(capture: Capture, seconds: dict[str, float]) -> None:
+    assert capture.cut
+    phases = ", ".join(f"{name} {duration:.2f} s" for name, duration in seconds.items())
+    log.info("captured at zxid %#x in %d rounds: %s", capture.cut.zxid, capture.cut.rounds, phases)
+    if capture.cut.stale_quotas:
+        log.warning(
+            "%d quota counters may date from just before that zxid. They do not fit into one request",
+            capture.cut.stale_quotas,
+        )
+    if capture.unproven:
+        some = ", ".join(printable(path) for path in islice(sorted(capture.unproven), 3))
+        log.warning(
+            "%d ACLs could not be verified at that zxid. They may date from just before or after it: %s",
+            len(capture.unproven),
+            some,
+        )
