@@ -11,7 +11,7 @@ from metadata_tool.zookeeper.capture.consistent_cut import ConsistentCut
 from metadata_tool.zookeeper.capture.requests import ReadZnodes, only_answer
 from metadata_tool.zookeeper.capture.rules import Rules
 from metadata_tool.zookeeper.capture.scope import Scope
-from metadata_tool.zookeeper.capture.spool import Overlay
+from metadata_tool.zookeeper.capture.spool import Overlay, Spool
 from metadata_tool.zookeeper.net.connection import Connection
 from metadata_tool.zookeeper.net.messages import Event, Reply, Request
 from metadata_tool.zookeeper.protocol import DELETED
@@ -194,6 +194,11 @@ class ChildrenStay(Overlay):
 
 class NeverForgets(AclCache):
     """The cache stays as it is when the connection breaks."""
+
+    def learn(self, walk: Spool, table: AclTable) -> None:
+        """Replace its content, as ever."""
+        super().forget()
+        super().learn(walk, table)
 
     def forget(self) -> None:
         """No."""

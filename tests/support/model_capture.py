@@ -125,13 +125,17 @@ class ModelCapture:
             self._next_phase()
         return over or bool(requests)
 
+    def turn(self) -> bool:
+        """The server and the network do one step on each connection. Returns whether anything happens."""
+        steps = [self.answer(number) for number in range(CONNECTIONS)]
+        steps += [self.deliver(number) for number in range(CONNECTIONS)]
+        steps += [self.send_again(), self.idle()]
+        return any(steps)
+
     def finish(self) -> None:
         """Let everything happen in order, while nobody writes, until the capture is over."""
         while not self.done:
-            steps = [self.answer(number) for number in range(CONNECTIONS)]
-            steps += [self.deliver(number) for number in range(CONNECTIONS)]
-            steps += [self.send_again(), self.idle()]
-            assert any(steps), "the capture waits, and nothing is in flight"
+            assert self.turn(), "the capture waits, and nothing is in flight"
 
     def _next_phase(self) -> None:
         self.phase = next(self._phases, None)
