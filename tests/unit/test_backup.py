@@ -143,7 +143,7 @@ def test_full_disk_needs_no_more_than_a_backup(tmp_path: Path) -> None:
     known = AclCache(tmp_path)
 
     def learn() -> None:
-        walk = Spool(tmp_path / "spool" / "walk")
+        walk = Spool.create(tmp_path / "spool" / "walk")
         known.learn(walk, AclTable())
         walk.close()
         (tmp_path / "spool" / "walk").unlink(missing_ok=True)
@@ -167,7 +167,7 @@ def test_acls_are_kept_where_the_disk_has_room(number: int, tmp_path: Path) -> N
     """An error of SPOOL_DIR that is not a lack of room leaves the ACL cache as it was."""
     (tmp_path / "spool").mkdir()
     known = AclCache(tmp_path)
-    walk = Spool(tmp_path / "spool" / "walk")
+    walk = Spool.create(tmp_path / "spool" / "walk")
     known.learn(walk, AclTable())
     walk.close()
     ensemble = Failing(OSError(number, "an error"), tmp_path / "spool")

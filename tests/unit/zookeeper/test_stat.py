@@ -64,8 +64,8 @@ def test_slices(stat: Stat) -> None:
         assert (long(stat.czxid), long(stat.ctime)) == (form[layout.CZXID], form[layout.CTIME])
         assert (int_(stat.aversion), long(stat.ephemeral_owner)) == (form[layout.AVERSION], form[layout.OWNER])
     assert (int_(stat.cversion), long(stat.pzxid)) == (stored[layout.CVERSION], stored[layout.STORED_PZXID])
-    assert (int_(7) + int_(5), long(stat.pzxid)) == (wire[layout.SIZES], wire[layout.WIRE_PZXID])
-    assert (int_(7), int_(5)) == (wire[layout.DATA_LENGTH], wire[layout.CHILDREN])
+    sizes = (wire[layout.DATA_LENGTH], wire[layout.CHILDREN])
+    assert (int_(7), int_(5), long(stat.pzxid)) == (*sizes, wire[layout.WIRE_PZXID])
     assert stored == stored[layout.SHARED] + stored[layout.STORED_PZXID]
 
 

@@ -32,8 +32,6 @@ BEFORE_AVERSION, AFTER_AVERSION = slice(0, 40), slice(44, None)
 """All of a stored stat without aversion."""
 STORED_PZXID = slice(52, 60)
 DATA_LENGTH, CHILDREN, WIRE_PZXID = slice(52, 56), slice(56, 60), slice(60, 68)
-SIZES = slice(52, 60)
-"""DATA_LENGTH and CHILDREN, on the wire."""
 
 NO_OWNER = bytes(8)
 """An OWNER, encoded: the znode is not ephemeral."""

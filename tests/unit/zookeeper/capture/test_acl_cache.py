@@ -38,7 +38,7 @@ def learned(nodes: list[Node], limits: CacheLimits | None = None) -> Iterator[tu
     assert KEY == table.key(b"/", MINE)
     with TemporaryDirectory() as directory:
         known = AclCache(Path(directory), limits or CacheLimits())
-        spool = Spool(Path(directory, "walk"))
+        spool = Spool.create(Path(directory, "walk"))
         for _, level in groupby(sorted(nodes, key=depth), key=depth):
             spool.begin_level()
             spool.append(1, *encoded(level))
@@ -203,7 +203,7 @@ def test_mistakes_are_those_of_one_capture() -> None:
     with learned([node(b""), node(b"/a")]) as (known, table):
         known.judge(4096, 0)
         with TemporaryDirectory() as directory:
-            spool = Spool(Path(directory, "walk"))
+            spool = Spool.create(Path(directory, "walk"))
             spool.begin_level()
             known.learn(spool, table)
             spool.close()
@@ -215,7 +215,7 @@ def test_directory_vanished(caplog: pytest.LogCaptureFixture) -> None:
     """If the file cannot be kept, the cache is empty, a warning is logged, and the walk is unchanged."""
     with TemporaryDirectory() as directory:
         known = AclCache(Path(directory, "vanished"))
-        spool = Spool(Path(directory, "walk"))
+        spool = Spool.create(Path(directory, "walk"))
         spool.begin_level()
         spool.append(1, *encoded([node(b"")]))
         known.learn(spool, AclTable())
@@ -228,7 +228,7 @@ def test_directory_vanished(caplog: pytest.LogCaptureFixture) -> None:
 
 def learn_nothing(known: AclCache, directory: Path) -> None:
     """A capture of an empty tree."""
-    walk = Spool(directory / "walk")
+    walk = Spool.create(directory / "walk")
     known.learn(walk, AclTable())
     walk.close()
     (directory / "walk").unlink(missing_ok=True)

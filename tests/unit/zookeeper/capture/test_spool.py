@@ -24,7 +24,7 @@ def by_level(nodes: list[Node]) -> list[list[Node]]:
 
 def spooled(path: Path, levels: list[list[Node]]) -> tuple[int, list[bytes]]:
     """How many znodes a spool of these levels counts, and in which order it gives them back."""
-    spool = Spool(path)
+    spool = Spool.create(path)
     for level in levels:
         spool.begin_level()
         spool.append(1, *encoded(level))
@@ -80,7 +80,7 @@ BATCHES = [
 def three_levels() -> Iterator[tuple[Spool, Path]]:
     """A spool of some batches, and its file."""
     with TemporaryDirectory() as directory:
-        spool = Spool(Path(directory, "spool"))
+        spool = Spool.create(Path(directory, "spool"))
         for zxid, nodes in BATCHES:
             if nodes:
                 spool.begin_level()
@@ -119,7 +119,7 @@ def test_cut_spool() -> None:
 def test_batch_in_the_place_of_another(tmp_path: Path) -> None:
     """A batch at the wrong place of the file is an error."""
     path = tmp_path / "spool"
-    spool = Spool(path)
+    spool = Spool.create(path)
     spool.begin_level()
     for name in (b"/a", b"/b"):
         spool.append(1, *encoded([node(name)]))
@@ -133,7 +133,7 @@ def test_batch_in_the_place_of_another(tmp_path: Path) -> None:
 
 def test_half_a_znode(tmp_path: Path) -> None:
     """An incomplete znode is an error."""
-    spool = Spool(tmp_path / "spool")
+    spool = Spool.create(tmp_path / "spool")
     spool.begin_level()
     spool.append(1, node(b"").encode() + node(b"/a").encode()[:-1], 2)
     with pytest.raises(SpoolDamaged, match=DAMAGED):
@@ -143,7 +143,7 @@ def test_half_a_znode(tmp_path: Path) -> None:
 
 def test_damaged_spool_is_read_little(tmp_path: Path, asked: list[int]) -> None:
     """A damaged length does not read a large file into memory."""
-    spool = Spool(tmp_path / "spool")
+    spool = Spool.create(tmp_path / "spool")
     spool.begin_level()
     for name in (b"", b"/a", b"/b"):
         spool.append(1, *encoded([node(name, bytes(1 << 20))]))
@@ -188,7 +188,7 @@ def test_damaged_changes(bits: int, data: st.DataObject) -> None:
     encoded = node(b"/a", bytes(10)).encode()
     with TemporaryDirectory() as directory:
         path = Path(directory, "changes")
-        overlay = Overlay(path)
+        overlay = Overlay.create(path)
         overlay.put(b"/a", 7, encoded)
         assert OverlayEntry(7, encoded) == overlay.get(b"/a")
         damage(path, data.draw(st.integers(0, len(encoded) - 1)), bits)
@@ -204,7 +204,7 @@ def test_damaged_queue(bits: int, data: st.DataObject) -> None:
     paths = [b"/a", b"", b"/b/c"]
     with TemporaryDirectory() as directory:
         path = Path(directory, "queue")
-        queue = PathQueue(path)
+        queue = PathQueue.create(path)
         queue.put(paths)
         queue._file.flush()
         damage(path, data.draw(st.integers(0, path.stat().st_size - 1)), bits)
@@ -215,7 +215,7 @@ def test_damaged_queue(bits: int, data: st.DataObject) -> None:
 
 def test_cut_queue(tmp_path: Path) -> None:
     """Paths that were cut off on disk are an error, not a smaller tree."""
-    queue = PathQueue(tmp_path / "queue")
+    queue = PathQueue.create(tmp_path / "queue")
     queue.put([b"/a", b"/b"])
     queue._file.flush()
     os.truncate(tmp_path / "queue", 3)
@@ -231,7 +231,7 @@ def test_changes(nodes: list[Node], data: st.DataObject) -> None:
     gone = {found.path for found in changed if data.draw(st.booleans())}
     added = [found for found in nodes if data.draw(st.booleans())]
     with TemporaryDirectory() as directory:
-        spool, overlay = Spool(Path(directory, "spool")), Overlay(Path(directory, "changes"))
+        spool, overlay = Spool.create(Path(directory, "spool")), Overlay.create(Path(directory, "changes"))
         for level in by_level([found for found in nodes if found not in added]):
             spool.begin_level()
             spool.append(1, *encoded(level))
@@ -257,7 +257,7 @@ def test_existing_file(tmp_path: Path, kind: type[Spool | Overlay | PathQueue]) 
     path = tmp_path / "file"
     path.write_bytes(b"precious")
     with pytest.raises(FileExistsError):
-        kind(path)
+        kind.create(path)
     expected = b"precious"
     assert expected == path.read_bytes()
 
@@ -270,7 +270,7 @@ names = st.binary(min_size=1, max_size=200).map(lambda name: b"/" + name.replace
 def test_queue_round_trip(portions: list[list[bytes]]) -> None:
     """Paths come out of a queue in the order they went in, the root's, too, and its file is gone then."""
     with TemporaryDirectory() as directory:
-        queue = PathQueue(Path(directory, "queue"))
+        queue = PathQueue.create(Path(directory, "queue"))
         for paths in portions:
             queue.put(paths)
         empty, drained = queue.empty, list(queue.drain())
@@ -285,7 +285,7 @@ def test_queue_of_children(children: list[tuple[bytes, list[bytes]]]) -> None:
     """Children are queued by their names, each below its parent. A parent may have none."""
     expected = [path + b"/" + name for path, names_below in children for name in names_below]
     with TemporaryDirectory() as directory:
-        queue = PathQueue(Path(directory, "queue"))
+        queue = PathQueue.create(Path(directory, "queue"))
         queue.put_below(children)
         assert (not expected, expected) == (queue.empty, list(queue.drain()))
 
@@ -293,14 +293,14 @@ def test_queue_of_children(children: list[tuple[bytes, list[bytes]]]) -> None:
 def test_long_queue(tmp_path: Path) -> None:
     """Paths come whole out of a queue wherever a buffer ends in them."""
     expected = [b"/" + b"x" * (number % 301) for number in range(3000)]
-    queue = PathQueue(tmp_path / "queue")
+    queue = PathQueue.create(tmp_path / "queue")
     queue.put(expected)
     assert expected == list(queue.drain())
 
 
 def test_queue_abandoned(tmp_path: Path) -> None:
     """The file of a queue is gone also when its reader stops early."""
-    queue = PathQueue(tmp_path / "queue")
+    queue = PathQueue.create(tmp_path / "queue")
     queue.put([b"/a", b"/b"])
     drain = queue.drain()
     next(drain)

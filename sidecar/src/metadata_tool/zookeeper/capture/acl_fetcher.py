@@ -32,8 +32,8 @@ class AclQuery:
 class AclBatch(Request):
     """One batch of a query."""
 
-    query: AclQuery = field(default_factory=lambda: AclQuery([], 1))
-    number: int = 0
+    query: AclQuery = field(kw_only=True)
+    number: int = field(kw_only=True)
 
 
 class AclFetcher:

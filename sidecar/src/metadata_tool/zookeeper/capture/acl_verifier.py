@@ -5,7 +5,7 @@ if it was read at or after the last zxid without an event, up to the capture's z
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.capture.batches import in_batches
@@ -46,7 +46,7 @@ def unverified_znodes(cut: Cut, verified_at_zxid: int, spool: Spool, overlay: Ov
 class ReadAgain(ReadZnodes):
     """A multi-read whose replies are compared with what was captured, and not kept."""
 
-    candidates: Sequence[Candidate] = ()
+    candidates: Sequence[Candidate] = field(kw_only=True)
 
 
 class AclVerifier(Phase):

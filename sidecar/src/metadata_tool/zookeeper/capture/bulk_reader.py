@@ -79,15 +79,15 @@ class _Read:
 class ReadPlanned(Request):
     """The multi-read of a planned read."""
 
-    read: _Read = field(default_factory=lambda: _Read(PlannedRead((), (), (), (), 0, guessed=False)))
+    read: _Read = field(kw_only=True)
 
 
 @dataclass(slots=True, eq=False)
 class ReadLists(Request):
     """A multi-read of lists of children, whose number is known only since the data was read."""
 
-    read: _Read = field(default_factory=lambda: _Read(PlannedRead((), (), (), (), 0, guessed=False)))
-    paths: Sequence[bytes] = ()
+    read: _Read = field(kw_only=True)
+    paths: Sequence[bytes] = field(kw_only=True)
 
 
 class _Batch:
@@ -124,7 +124,7 @@ class BulkReader(Phase):
         DecodeError, ConnectionBroken: an answer is malformed, or an error.
     """
 
-    def __init__(  # each is one thing
+    def __init__(
         self,
         reading: Reading,
         paths: Iterable[bytes],

@@ -111,9 +111,13 @@ class Attempt:
         seconds: dict[str, float] = {}
         time_to_say = Every(limits.LOG_INTERVAL)
 
+        walked = 0
+
         def on_pump(phase: Phase) -> None:
-            znodes = capture.files.spool.nodes
-            self.walked(znodes)
+            nonlocal walked
+            if capture.files.spool.nodes > walked:
+                walked = capture.files.spool.nodes
+                self.walked(walked)
             if time_to_say():
                 log.info("%s", phase.progress or capture.progress())
 

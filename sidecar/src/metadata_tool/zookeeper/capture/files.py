@@ -20,7 +20,7 @@ class CaptureFiles:
 
     def queue(self, depth: int) -> PathQueue:
         """A new queue for the paths of this level. The root is level 0."""
-        queue = PathQueue(self.directory / f"level-{depth}")
+        queue = PathQueue.create(self.directory / f"level-{depth}")
         self.stack.callback(queue.close)
         return queue
 
@@ -29,8 +29,8 @@ class CaptureFiles:
 def capture_files(directory: Path, rules: Rules = ALL_RULES) -> Iterator[CaptureFiles]:
     """Create the files in an empty directory. They are closed after the block."""
     with ExitStack() as stack:
-        spool = Spool(directory / "walk")
+        spool = Spool.create(directory / "walk")
         stack.callback(spool.close)
-        overlay = rules.overlay(directory / "changes")
+        overlay = rules.overlay.create(directory / "changes")
         stack.callback(overlay.close)
         yield CaptureFiles(directory, spool, overlay, stack)

@@ -1,7 +1,7 @@
 """The requests of a capture, with what is needed to understand their replies."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.errors import ConnectionBroken, DecodeError, OperationMissing
@@ -14,7 +14,7 @@ from metadata_tool.zookeeper.protocol import on_wire_each
 class ReadZnodes(Request):
     """Data and stats of some znodes at one zxid."""
 
-    paths: Sequence[bytes] = ()
+    paths: Sequence[bytes] = field(kw_only=True)
 
     @classmethod
     def of(cls, paths: Sequence[bytes]) -> "ReadZnodes":
@@ -37,7 +37,7 @@ class ReadZnodes(Request):
 class ReadAcls(Request):
     """The ACLs of some znodes, each at a zxid of its own."""
 
-    paths: Sequence[bytes] = ()
+    paths: Sequence[bytes] = field(kw_only=True)
 
     @classmethod
     def of(cls, paths: Sequence[bytes]) -> "ReadAcls":

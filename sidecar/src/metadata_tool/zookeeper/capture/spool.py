@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from zlib import crc32
 
 from metadata_tool.zookeeper import limits
@@ -36,13 +36,18 @@ _SEALED = _HEAD.size + _SEAL.size
 class Spool:
     """Encoded znodes. Each level of the tree is in tree order, in batches that were read at one zxid each."""
 
-    def __init__(self, path: Path) -> None:
-        """Create an empty spool in a new file."""
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        """An empty spool in an empty file, which is opened."""
         self._path = path
-        self._file = path.open("xb+", buffering=limits.WRITE_BUFFER)
+        self._file = file
         self._levels: list[int] = []
         self._size = 0
         self.nodes = 0
+
+    @classmethod
+    def create(cls, path: Path) -> "Spool":
+        """An empty spool in a new file."""
+        return cls(path, _created(path))
 
     def begin_level(self) -> None:
         """Start the next level of the tree."""
@@ -113,6 +118,10 @@ class Spool:
         self._file.close()
 
 
+def _created(path: Path) -> BinaryIO:
+    return path.open("xb+", buffering=limits.WRITE_BUFFER)
+
+
 def _sealed(head: bytes, place: int) -> bytes:
     """A head with its checksum for this place, so that a batch at a wrong place of the disk is found."""
     return head + _SEAL.pack(crc32(head, place & 0xFFFF_FFFF))
@@ -150,11 +159,16 @@ class _Place(NamedTuple):
 class Overlay:
     """Znodes that were read again: the latest state of each, or its deletion. Paths and stats are in memory."""
 
-    def __init__(self, path: Path) -> None:
-        """Create an empty overlay in a new file."""
-        self._file = path.open("xb+", buffering=limits.WRITE_BUFFER)
+    def __init__(self, file: BinaryIO) -> None:
+        """An empty overlay in an empty file, which is opened."""
+        self._file = file
         self._places: dict[bytes, _Place | None] = {}
         self._size = 0
+
+    @classmethod
+    def create(cls, path: Path) -> "Overlay":
+        """An empty overlay in a new file."""
+        return cls(_created(path))
 
     def __contains__(self, path: bytes) -> bool:
         return path in self._places
@@ -242,11 +256,17 @@ _NO_MORE: tuple[None, bytes, None] = (None, b"", None)
 class PathQueue:
     """Paths on disk, first in, first out: the next level, with up to millions of znodes. No path contains a NUL."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("xb+", buffering=limits.WRITE_BUFFER)
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        """An empty queue in an empty file, which is opened."""
+        self._file = file
         self._path = path
         self._checksum = 0
         self.empty = True
+
+    @classmethod
+    def create(cls, path: Path) -> "PathQueue":
+        """An empty queue in a new file."""
+        return cls(path, _created(path))
 
     def put(self, paths: Iterable[bytes]) -> None:
         """Add paths at the end."""
