@@ -3,9 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from itertools import count, islice
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +14,7 @@ from metadata_tool.zookeeper.capture import exchange
 from metadata_tool.zookeeper.capture.acl_cache import AclCache
 from metadata_tool.zookeeper.capture.capture import Capture
 from metadata_tool.zookeeper.capture.captured_tree import CapturedTree
-from metadata_tool.zookeeper.capture.files import CaptureFiles, capture_files
+from metadata_tool.zookeeper.capture.files import capture_files
 from metadata_tool.zookeeper.capture.phase import Phase
 from metadata_tool.zookeeper.capture.retry import ask_for_less
 from metadata_tool.zookeeper.capture.rules import ALL_RULES, Rules
@@ -57,76 +56,59 @@ def captured(  # what a capture needs
         SpoolDamaged: a disk has damaged what was read.
         ZooKeeperError: no session could be opened.
     """
-    attempt = Attempt(source, workdir, heartbeat, known, walked, rules)
-    with ExitStack() as stack:
-        yield attempt.until_one_succeeds(stack)
+    read_limits = source.limits
+    for attempts_left in reversed(range(source.retries.attempts)):
+        with (
+            TemporaryDirectory(prefix="capture-", dir=workdir) as directory,
+            capture_files(Path(directory), rules) as files,
+        ):
+            try:
+                with connect(source.ensemble, heartbeat) as session:
+                    connections = session.connections(read_limits.connections)
+                    scope = Scope(source.chroot.encode())
+                    capture = Capture(files, scope, read_limits, connections, known, rules)
+                    tree = _run(capture, session, walked)
+            except SessionLost as error:
+                if not attempts_left:
+                    raise
+                log.warning("%s. Starting again", error)
+                read_limits = ask_for_less(read_limits, known)
+            else:
+                yield tree
+                return
+        heartbeat.sleep(source.retries.pause)
+        heartbeat()
 
 
-@dataclass
-class Attempt:
-    """One attempt, and those after it, with smaller requests, if the connection breaks: changes may be lost then."""
+def _run(capture: Capture, session: Session, walked: Callable[[int], None]) -> CapturedTree:
+    try:
+        seconds = _run_phases(capture, session, walked)
+    except OperationMissing as error:
+        raise session.too_old() from error
+    _say_done(capture, seconds)
+    return capture.result(session.server_version, seconds)
 
-    source: Source
-    workdir: Path
-    heartbeat: Heartbeat
-    known: AclCache | None
-    walked: Callable[[int], None]
-    rules: Rules
 
-    def until_one_succeeds(self, stack: ExitStack) -> CapturedTree:
-        """The tree. Its files are closed and removed by the stack."""
-        for attempt in count(1):
-            with ExitStack() as trial:
-                directory = Path(trial.enter_context(TemporaryDirectory(prefix="capture-", dir=self.workdir)))
-                files = trial.enter_context(capture_files(directory, self.rules))
-                try:
-                    with connect(self.source.ensemble, self.heartbeat) as session:
-                        tree = self._run(session, files)
-                except SessionLost as error:
-                    if attempt == self.source.retries.attempts:
-                        raise
-                    log.warning("%s. Starting again", error)
-                    self.source = replace(self.source, limits=ask_for_less(self.source.limits, self.known))
-                else:
-                    stack.push(trial.pop_all())
-                    return tree
-            self.heartbeat.sleep(self.source.retries.pause)
-            self.heartbeat()
-        raise AssertionError
+def _run_phases(capture: Capture, session: Session, walked: Callable[[int], None]) -> dict[str, float]:
+    """Run all phases. Returns the seconds of each that has a name."""
+    seconds: dict[str, float] = {}
+    time_to_say = Every(limits.LOG_INTERVAL)
+    told = 0
 
-    def _run(self, session: Session, files: CaptureFiles) -> CapturedTree:
-        read_limits = self.source.limits
-        connections = session.connections(read_limits.connections)
-        scope = Scope(self.source.chroot.encode())
-        capture = Capture(files, scope, read_limits, connections, self.known, self.rules)
-        try:
-            seconds = self._run_phases(capture, session)
-        except OperationMissing as error:
-            raise session.too_old() from error
-        _say_done(capture, seconds)
-        return capture.result(session.server_version, seconds)
+    def on_pump(phase: Phase) -> None:
+        nonlocal told
+        if capture.files.spool.nodes > told:
+            told = capture.files.spool.nodes
+            walked(told)
+        if time_to_say():
+            log.info("%s", phase.progress or capture.progress())
 
-    def _run_phases(self, capture: Capture, session: Session) -> dict[str, float]:
-        """Run all phases. Returns the seconds of each that has a name."""
-        seconds: dict[str, float] = {}
-        time_to_say = Every(limits.LOG_INTERVAL)
-
-        walked = 0
-
-        def on_pump(phase: Phase) -> None:
-            nonlocal walked
-            if capture.files.spool.nodes > walked:
-                walked = capture.files.spool.nodes
-                self.walked(walked)
-            if time_to_say():
-                log.info("%s", phase.progress or capture.progress())
-
-        for phase in capture.phases():
-            begin = time.monotonic()
-            exchange.run(phase, session.loop, on_pump)
-            if phase.name:
-                seconds[phase.name] = seconds.get(phase.name, 0.0) + time.monotonic() - begin
-        return seconds
+    for phase in capture.phases():
+        begin = time.monotonic()
+        exchange.run(phase, session.loop, on_pump)
+        if phase.name:
+            seconds[phase.name] = seconds.get(phase.name, 0.0) + time.monotonic() - begin
+    return seconds
 
 
 def _say_done(capture: Capture, seconds: dict[str, float]) -> None:

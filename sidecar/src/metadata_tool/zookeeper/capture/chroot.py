@@ -20,8 +20,6 @@ class FindChroot(Phase):
         DecodeError, OperationMissing, ConnectionBroken: as other reads do.
     """
 
-    name = "chroot"
-
     def __init__(self, tracker: ChangeTracker, chroot: bytes) -> None:
         super().__init__(tracker)
         self._chroot = chroot

@@ -22,7 +22,7 @@ class Phase(ABC):
     """One phase. `rest` is how many seconds may pass before arrived replies are read: each read then gets more."""
 
     name = ""
-    """Under which its duration is counted."""
+    """Under which its duration is counted, empty for a phase that takes one request."""
     rest = 0.0
     progress = ""
     """What to say of it while it takes long."""

@@ -18,7 +18,6 @@ class Watch(Phase):
         ConnectionBroken: the server refused it.
     """
 
-    name = "watch"
     first_zxid: int | None = None
     """Every change after it has an event."""
 

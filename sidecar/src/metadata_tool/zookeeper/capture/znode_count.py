@@ -21,7 +21,6 @@ class ZnodeCount(Phase):
         DecodeError: the answer is malformed.
     """
 
-    name = "count"
     counted: int | None = None
 
     def __init__(self, tracker: ChangeTracker, chroot: bytes, cut: Cut) -> None:
