@@ -1,23 +1,14 @@
-"""Negative controls: without any one rule of the capture, the comparison with the log finds differences."""
+"""Negative controls: without one of these rules of the capture, the comparison with the log finds differences."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ci.parts.zookeeper import NEWEST
 from metadata_tool.zookeeper.capture.acl_cache import AclCache
-from metadata_tool.zookeeper.capture.acl_verifier import AclVerifier
 from metadata_tool.zookeeper.capture.rules import ALL_RULES, Rules
 from metadata_tool.zookeeper.errors import ZnodeUnreadable
-from support.broken_rules import (
-    WITHOUT,
-    NoEvents,
-    NotCounted,
-    NotVerified,
-    Trusting,
-    TrustingVerifierClears,
-)
+from support.broken_rules import NoEvents, Trusting, unchecked
 from support.capturing import Taken, Verdict, judge, take
 from support.latency import delayed
 from support.truth import load
@@ -65,19 +56,16 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory, *, soak: bool) -> dict[st
         for name in (WHOLE, *taken_out_one_by_one(soak=soak)):
             known = AclCache(directory)
             taken[name] = [
-                take(address, directory / f"{name}-{number}", known=known, rules=without(name))
+                take(
+                    address,
+                    directory / f"{name}-{number}",
+                    known=known,
+                    rules=ALL_RULES if name == WHOLE else unchecked(name),
+                )
                 for number in range(MANY if name in SELDOM else CAPTURES)
             ]
             known.forget()
     return judge(NEWEST, server.data_dir, taken, directory / "truth")
-
-
-def without(name: str) -> Rules:
-    """The rules without one, and without the checks for changes without an event, which would stop some captures."""
-    if name == WHOLE:
-        return ALL_RULES
-    verifiers: dict[str, type[AclVerifier]] = {"NotVerified": NotVerified, "VerifierClears": TrustingVerifierClears}
-    return replace(WITHOUT[name], result=NotCounted, verifier=verifiers.get(name, Trusting))
 
 
 def test_with_all_rules(verdicts: dict[str, Verdict]) -> None:
@@ -87,12 +75,12 @@ def test_with_all_rules(verdicts: dict[str, Verdict]) -> None:
 
 
 def test_without(rule: str, verdicts: dict[str, Verdict]) -> None:
-    """Without any one of the rules, captures differ from the log."""
+    """Without this rule, captures differ from the log."""
     print(f"{verdicts[rule].wrong.total()} differences: {dict(verdicts[rule].wrong)}")
     assert verdicts[rule].wrong
 
 
-def test_without_the_count(tmp_path: Path) -> None:
+def test_count_notices_lost_events(tmp_path: Path) -> None:
     """If events are lost, the count of znodes shows that some were not read."""
     rules = Rules(tracker=NoEvents, verifier=Trusting)
     with (
@@ -103,7 +91,7 @@ def test_without_the_count(tmp_path: Path) -> None:
         take(server.address, tmp_path / "capture", rules=rules)
 
 
-def test_without_events(tmp_path: Path) -> None:
+def test_verifier_notices_lost_events(tmp_path: Path) -> None:
     """If events are lost, the verification of ACLs finds that a znode has changed."""
     with (
         standalone(NEWEST, tmp_path) as server,

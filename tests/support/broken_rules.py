@@ -1,9 +1,10 @@
-"""A capture without one of its rules: each must make captures wrong, or the tests would prove nothing."""
+"""A capture without one of its rules, for negative controls: each must be noticed, or the tests would prove nothing."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from metadata_tool.zookeeper.capture.acl_cache import AclCache
-from metadata_tool.zookeeper.capture.acl_table import AclTable
+from metadata_tool.zookeeper.capture.acl_table import UNKNOWN, AclReply, AclTable
 from metadata_tool.zookeeper.capture.acl_verifier import AclVerifier
 from metadata_tool.zookeeper.capture.captured_tree import CapturedTree
 from metadata_tool.zookeeper.capture.changes import ChangeTracker
@@ -29,7 +30,7 @@ class NoParents(ChangeTracker):
     """A create or a delete does not mark the parent."""
 
     def touched(self, kind: int, path: bytes) -> tuple[bytes, ...]:
-        """The znode alone."""
+        """Return the znode alone."""
         return super().touched(kind, path)[:1]
 
 
@@ -37,7 +38,7 @@ class OnlyCreatesMarkParents(ChangeTracker):
     """A delete does not mark the parent."""
 
     def touched(self, kind: int, path: bytes) -> tuple[bytes, ...]:
-        """The znode alone if it was deleted."""
+        """Return the znode alone if it was deleted."""
         return super().touched(kind, path)[: 1 if kind == DELETED else 2]
 
 
@@ -78,11 +79,11 @@ class NothingIsUnannounced(ChangeTracker):
     """Every zxid counts as announced by an event."""
 
     def reply(self, zxid: int) -> None:
-        """Nothing new."""
+        """Note the zxid, but not that it had no event."""
         self.zxid = max(self.zxid, zxid)
 
     def event(self, event: Event) -> tuple[bytes, ...]:
-        """Nothing was left out before it."""
+        """Note that every zxid before it had an event."""
         self.zxid = max(self.zxid, event.zxid - 1)
         return super().event(event)
 
@@ -91,15 +92,15 @@ class AlwaysHolds(ConsistentCut):
     """Every round succeeds."""
 
     def holds(self) -> bool:
-        """It does."""
+        """Accept the round."""
         return True
 
 
 class NothingIsLate(ConsistentCut):
     """Znodes that are dirty at the cut are not read."""
 
-    def late(self) -> list[bytes]:
-        """None."""
+    def dirty(self) -> list[bytes]:
+        """Report none."""
         return []
 
 
@@ -125,7 +126,7 @@ class AclsHold(ConsistentCut):
     """The ACL of a late read counts as that of the cut."""
 
     def acl_holds(self, _node: bytes, _before: bytes | None) -> bool:
-        """It does."""
+        """Accept it."""
         return True
 
 
@@ -133,15 +134,23 @@ class AnyVersion(AclTable):
     """An ACL of any version of its znode is accepted."""
 
     def same_version(self, _one: bytes, _other: bytes) -> bool:
-        """It is."""
+        """Accept it."""
         return True
+
+
+class AnyVersionLater(AclTable):
+    """An ACL of any version of its znode is accepted, for znodes that are read again."""
+
+    def of_tail(self, path: bytes, _tail: bytes, reply: AclReply) -> int:
+        """Accept it."""
+        return self.of_any_version(path, reply, UNKNOWN)
 
 
 class SameZxid(AclTable):
     """An ACL is accepted for a znode with the same zxid in another history."""
 
     def same_version(self, one: bytes, other: bytes) -> bool:
-        """Without the time of the create."""
+        """Ignore the time of the create."""
         return one[:8] == other[:8] and one[40:44] == other[40:44]
 
 
@@ -149,7 +158,7 @@ class Masked(AclTable):
     """Masked ACLs are accepted."""
 
     def require_unmasked(self, _path: bytes, _acl: bytes) -> None:
-        """No."""
+        """Accept a masked ACL."""
 
 
 class NotVerified(AclVerifier):
@@ -157,7 +166,7 @@ class NotVerified(AclVerifier):
 
     @property
     def done(self) -> bool:
-        """At once."""
+        """Be done at once."""
         return True
 
     def start(self) -> list[Request]:
@@ -179,7 +188,7 @@ class NotCounted(CapturedTree):
     """The server's count is ignored."""
 
     def require_all(self, _found: int) -> None:
-        """No."""
+        """Accept any number."""
 
 
 class ChildrenStay(Overlay):
@@ -201,25 +210,25 @@ class NeverForgets(AclCache):
         super().learn(walk, table)
 
     def forget(self) -> None:
-        """No."""
+        """Keep everything."""
 
 
 class ThrottledAreDropped(Connection):
     """Throttled requests are not sent again."""
 
     def send_again(self, _request: Request) -> None:
-        """No."""
+        """Send nothing."""
 
 
 class Trusting(AclVerifier):
-    """A change without an event is accepted, which other tests would notice first."""
+    """A change without an event is accepted, so that a wrong capture is not refused before it is compared."""
 
     def require_event(self, _path: bytes) -> None:
-        """No."""
+        """Accept it."""
 
 
 class TrustingVerifierClears(VerifierClears, Trusting):
-    """Both."""
+    """Changes without an event are accepted, and marks are taken away."""
 
 
 WITHOUT: dict[str, Rules] = {
@@ -228,10 +237,16 @@ WITHOUT: dict[str, Rules] = {
         for rule in (NoEvents, NoParents, OnlyCreatesMarkParents, NoGrowth, EarlierRepliesClear, NothingIsUnannounced)
     },
     **{rule.__name__: Rules(cut=rule) for rule in (AlwaysHolds, NothingIsLate, LateIsInTime, WrongZxid, AclsHold)},
-    **{rule.__name__: Rules(table=rule) for rule in (AnyVersion, SameZxid, Masked)},
+    **{rule.__name__: Rules(table=rule) for rule in (AnyVersion, AnyVersionLater, SameZxid, Masked)},
     **{rule.__name__: Rules(verifier=rule) for rule in (NotVerified, VerifierClears)},
     "NotCounted": Rules(result=NotCounted),
     "ChildrenStay": Rules(overlay=ChildrenStay),
     "NoQuotas": Rules(is_quota_stats=lambda _: False),
 }
 """The rules of a capture without one of them, by the name of what is missing."""
+
+
+def unchecked(name: str) -> Rules:
+    """The rules without one, and without the checks that refuse a tree, which would stop a wrong capture."""
+    verifiers: dict[str, type[AclVerifier]] = {"NotVerified": NotVerified, "VerifierClears": TrustingVerifierClears}
+    return replace(WITHOUT[name], result=NotCounted, verifier=verifiers.get(name, Trusting))

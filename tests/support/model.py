@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.jute import INT, OPEN_ACL, Acl, buffer, pack_acls, read_buffer, unpack_acls
-from metadata_tool.zookeeper.protocol import CHANGED, CREATED, DELETED, NO_NODE, THROTTLED
+from metadata_tool.zookeeper.protocol import CHANGED, CREATED, DELETED, NO_AUTH, NO_NODE, THROTTLED
 from metadata_tool.zookeeper.stat import Stat
 from support.trees import client_stat
 
@@ -29,7 +29,7 @@ _EPOCH = 1_700_000_000_000
 
 
 class Znode(NamedTuple):
-    """A znode of the model. One that is hidden is neither listed nor announced to the capture's login."""
+    """A znode of the model. One that is hidden is listed to the capture's login, but neither shown nor announced."""
 
     data: bytes
     stat: Stat
@@ -107,7 +107,7 @@ class Server:
 
     def delete(self, path: bytes) -> None:
         """Delete a znode, if it has no children."""
-        if path not in self.tree or path in _SYSTEM or self._names(path, hidden=True):
+        if path not in self.tree or path in _SYSTEM or self._names(path):
             self.fail()
             return
 
@@ -195,7 +195,7 @@ class Server:
             return 0, b""
         found = self.tree.get(path)
         if found is None or found.hidden:
-            return NO_NODE, b""
+            return NO_AUTH if found else NO_NODE, b""
         if kind == protocol.GET_ACL:
             return 0, _shown(found.acl) + self._stat(path, found)
         assert kind == protocol.COUNT_BELOW
@@ -212,22 +212,19 @@ class Server:
             at += 1  # whether to watch
             found = self.tree.get(path)
             if found is None or found.hidden:
-                parts.append(struct.pack(">i?ii", protocol.REFUSED, False, NO_NODE, NO_NODE))
+                error = NO_AUTH if found else NO_NODE
+                parts.append(struct.pack(">i?ii", protocol.REFUSED, False, error, error))
             elif kind == protocol.GET_DATA:
                 parts.append(_OP.pack(kind, False, 0) + buffer(found.data) + self._stat(path, found))
             else:
                 names = self._names(path)
                 parts.append(_OP.pack(kind, False, 0) + INT.pack(len(names)) + b"".join(map(buffer, names)))
 
-    def _names(self, path: bytes, *, hidden: bool = False) -> list[bytes]:
-        return [
-            other[len(path) + 1 :]
-            for other, found in self.tree.items()
-            if other and parent_of(other) == path and (hidden or not found.hidden)
-        ]
+    def _names(self, path: bytes) -> list[bytes]:
+        return [other[len(path) + 1 :] for other in self.tree if other and parent_of(other) == path]
 
     def _stat(self, path: bytes, found: Znode) -> bytes:
-        return client_stat(found.stat, len(found.data), len(self._names(path, hidden=True)))
+        return client_stat(found.stat, len(found.data), len(self._names(path)))
 
 
 def _frame(xid: int, zxid: int, error: int, body: bytes) -> bytes:

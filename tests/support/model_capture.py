@@ -26,6 +26,10 @@ CONNECTIONS = 2
 """The one with the events, and one for ACLs."""
 
 
+class StalledError(AssertionError):
+    """The capture waits, and nothing is in flight."""
+
+
 class ModelCapture:
     """One capture, in as many attempts as it needs."""
 
@@ -135,7 +139,8 @@ class ModelCapture:
     def finish(self) -> None:
         """Let everything happen in order, while nobody writes, until the capture is over."""
         while not self.done:
-            assert self.turn(), "the capture waits, and nothing is in flight"
+            if not self.turn():
+                raise StalledError
 
     def _next_phase(self) -> None:
         self.phase = next(self._phases, None)

@@ -27,6 +27,18 @@ moves = st.lists(st.integers(0, 4 * 11 - 1), min_size=10, max_size=40)
 """Each is one of eleven steps, with one of four znodes."""
 
 
+class WrongCaptureError(AssertionError):
+    """A capture is not the tree at its zxid."""
+
+
+class WrongRefusalError(AssertionError):
+    """A capture was refused, although its login can read the tree."""
+
+
+class CacheKeptError(AssertionError):
+    """ACLs of an earlier capture are still used after the connection broke."""
+
+
 class CaptureOfAModel(RuleBasedStateMachine):
     """Other clients write, the server answers, the network delivers. At the end each capture is exact."""
 
@@ -201,7 +213,8 @@ class CaptureOfAModel(RuleBasedStateMachine):
             self.server.expire()
             return
         self.guarded(self.capture.lose)
-        assert self.known is None or self.known.empty
+        if self.known and not self.known.empty:
+            raise CacheKeptError
 
     @rule(set_up_again=st.booleans())
     def capture_again(self, *, set_up_again: bool) -> None:
@@ -221,8 +234,8 @@ class CaptureOfAModel(RuleBasedStateMachine):
         """
         try:
             return bool(step())
-        except ZnodeUnreadable:
-            assert self.unreadable
+        except ZnodeUnreadable as error:
+            self.require_unreadable(error)
             self.capture.close()
             self.forget_what_is_forbidden()
         except (ChrootMissing, ChrootDeleted):
@@ -231,6 +244,11 @@ class CaptureOfAModel(RuleBasedStateMachine):
             self.server.create(CHROOT)
         self.capture = self.another()
         return True
+
+    def require_unreadable(self, error: ZnodeUnreadable) -> None:
+        """A refusal must have a reason."""
+        if not self.unreadable:
+            raise WrongRefusalError from error
 
     def forget_what_is_forbidden(self) -> None:
         """Nothing is forbidden any more."""
@@ -249,13 +267,15 @@ class CaptureOfAModel(RuleBasedStateMachine):
             self.guarded(self.capture.finish)
         try:
             tree = self.capture.tree()
-        except ZnodeUnreadable:
-            assert self.unreadable
+        except ZnodeUnreadable as error:
+            self.require_unreadable(error)
         else:
             truth = self.capture.truth()
-            hidden = [path for path, found in truth.items() if found.hidden and self.scope.counts(path)]
-            still_hidden = [path for path in hidden if path in self.server.tree]
-            assert [] == still_hidden
+            hidden = {path: found for path, found in truth.items() if found.hidden and self.scope.counts(path)}
+            now = self.server.tree
+            still_there = [path for path in hidden if path in now and now[path].stat.czxid == hidden[path].stat.czxid]
+            if still_there:
+                raise WrongCaptureError(f"hidden znodes are missing: {still_there}")
             seen = {path: found for path, found in truth.items() if not found.hidden}
             require_exact(tree, seen, self.capture.capture.unproven)
         self.capture.close()
@@ -275,10 +295,12 @@ class CaptureOfAModel(RuleBasedStateMachine):
 
 def require_exact(tree: Tree, truth: Tree, unproven: frozenset[bytes]) -> None:
     """Data, stats and structure are those of the zxid. ACLs too, or they are reported as unproven."""
-    expected = {path: without_acl(found) for path, found in truth.items()}
-    assert expected == {path: without_acl(found) for path, found in tree.items()}
-    proven = {path: acl(found) for path, found in truth.items() if path not in unproven}
-    assert proven == {path: acl(found) for path, found in tree.items() if path not in unproven}
+    for path in truth.keys() | tree.keys():
+        expected, found = truth.get(path), tree.get(path)
+        same = expected and found and without_acl(expected) == without_acl(found)
+        same_acl = expected and found and (path in unproven or acl(expected) == acl(found))
+        if not (same and same_acl):
+            raise WrongCaptureError(f"{path!r} is {found}, and was {expected}")
 
 
 def without_acl(found: Znode) -> Znode:

@@ -38,7 +38,7 @@ class TooOld(ZooKeeperError):
 
 
 class OperationMissing(Exception):
-    """The server does not know a kind of request. Who knows its version tells that it is too old."""
+    """The server does not know a kind of request. `captured` turns it into TooOld, with the server's version."""
 
 
 class TreeWatchUnsupported(ZooKeeperError):

@@ -101,7 +101,7 @@ class ReadLimits:
     unknown_bytes: int = REPLY_BYTES // 16 - READ_BYTES
 
     def reduced(self) -> "ReadLimits":
-        """A quarter of everything, for a server that closed the connection."""
+        """A quarter of the znodes, ACLs and bytes in a request, and one multi-read in flight."""
         return replace(
             self,
             batch=max(1, self.batch // 4),

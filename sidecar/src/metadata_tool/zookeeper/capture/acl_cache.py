@@ -69,7 +69,7 @@ class AclCache:
     def give_up(self) -> None:
         """Drop the content, because there is no room on disk, and stay empty for some captures.
 
-        There are twice as many whenever that comes again at once, so that a disk that is too small for both is left to
+        The pause doubles if the disk is full again right after it, so that a disk that is too small for both is left to
         the captures.
         """
         if self._left_out:
@@ -98,7 +98,7 @@ class AclCache:
             return [None] * len(paths)
 
     def judge(self, mistakes: int, growth: int) -> None:
-        """Note how many znodes of a reply were created again, and its excess bytes. If too many, drop the cache."""
+        """Note how many ACLs of a reply were no longer valid, and its excess bytes. If too many, drop the cache."""
         self._mistakes += mistakes
         if self._mistakes > self._limits.mistakes:
             self._forget_for(f"{self._mistakes} znodes were created again")

@@ -28,14 +28,14 @@ Candidate = tuple[bytes, bytes]
 
 
 def unverified_znodes(cut: Cut, verified_at_zxid: int, spool: Spool, overlay: Overlay) -> Iterator[Candidate]:
-    """The znodes whose ACL may have been set after they were read. All were verified at `verified_at_zxid`, or at 0.
+    """The znodes whose ACL may have been set after they were read. An earlier pass has verified all at `verified_at_zxid`, 0 if there was none.
 
     Recently changed ones come first: a deleted znode cannot be verified.
     """
     if verified_at_zxid >= cut.last_unannounced_zxid:
         return
     for path, change in overlay.live():
-        if change.zxid < cut.last_unannounced_zxid and path not in cut.doubtful and not is_ephemeral(change.node):
+        if change.zxid < cut.last_unannounced_zxid and path not in cut.unverified and not is_ephemeral(change.node):
             yield path, change.node
     for path, node in spool.read_before(cut.last_unannounced_zxid):
         if path not in overlay and not is_ephemeral(node):
@@ -60,10 +60,10 @@ class AclVerifier(Phase):
     name = "verify"
 
     def __init__(
-        self, tracker: ChangeTracker, candidates: Iterable[Candidate], doubtful: Iterable[bytes], limits: ReadLimits
+        self, tracker: ChangeTracker, candidates: Iterable[Candidate], unverified: Iterable[bytes], limits: ReadLimits
     ) -> None:
         super().__init__(tracker)
-        self.unverified = set(doubtful)
+        self.unverified = set(unverified)
         self._batches = in_batches(map(_sized, candidates), limits)
         self._most = limits.in_flight
         self._in_flight = 0

@@ -126,7 +126,7 @@ class Capture:
         yield count_
         self._counted = count_.counted or 0
         candidates = unverified_znodes(self.cut, verified_at_zxid, self.files.spool, self.files.overlay)
-        verifier = self.rules.verifier(self.tracker, candidates, self.cut.doubtful, self.limits)
+        verifier = self.rules.verifier(self.tracker, candidates, self.cut.unverified, self.limits)
         yield verifier
         self.unproven = frozenset(verifier.unverified)
 

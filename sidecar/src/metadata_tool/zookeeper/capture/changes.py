@@ -33,7 +33,7 @@ class ChangeTracker:
         self._scope = scope
 
     def begin(self, zxid: int) -> None:
-        """Start at this zxid, before the first read. Of what happened before, only the marks are kept."""
+        """Start at this zxid, before the first read. Of what happened before, the marks and the growth are kept."""
         self.zxid = self.last_unannounced_zxid = max(zxid, self.zxid)
 
     def event(self, event: Event) -> tuple[bytes, ...]:

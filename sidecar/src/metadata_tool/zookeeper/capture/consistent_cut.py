@@ -12,12 +12,16 @@ with zxid R shows every change up to R, and all events up to R have come before 
 If no event hits a znode of D between Z and its own reply, it did not change from Z to L, so its value is that at Z. All
 other znodes are as they were last read, because they are not dirty. Then everything is consistent at Z.
 
-    state of a round   input                          next state
-    OPEN               reply to the first request     FROZEN: Z and D are known
-    FROZEN             event for a znode of D         BROKEN
-    FROZEN             all replies                    ACLS if some are unknown, else the cut is found
-    BROKEN             all replies                    OPEN, the next round
-    ACLS               their replies                  the cut is found, or OPEN if an ACL cannot be read
+    state of a round   input                                  next state
+    FIRST              reply to the first request             LATE: Z and D are known
+    LATE               event for a znode of D                 FAILED
+    LATE               all replies, and D was read            ACLS if some are unknown, else the cut is found
+    LATE               all replies, but D was not read (*)    FIRST, of the next round
+    FAILED             all replies                            FIRST, of the next round
+    ACLS               their replies                          the cut is found, or FIRST if an ACL cannot be read
+
+(*) A znode of D was read before Z and changed again, which happens only if the first request was throttled. Or a quota
+counter was read late, so that its value at Z is unknown.
 
 A failed round is not lost: its reads count as any other reads. One multi-read of all dirty znodes would be simpler, but
 behind a slow network there are always more of them.
@@ -69,7 +73,7 @@ class Changes(Protocol):
 class Cut(NamedTuple):
     """The capture's zxid, the last zxid without an event up to there, creates minus deletes up to there, and rounds.
 
-    The ACL versions of `doubtful` znodes were read after that zxid, and may be later ones. `stale_quotas` is how many
+    The ACL versions of `unverified` znodes were read after that zxid, and may be later ones. `stale_quotas` is how many
     quota counters may date from just before that zxid, because they do not fit into one request.
     """
 
@@ -77,16 +81,16 @@ class Cut(NamedTuple):
     last_unannounced_zxid: int
     growth: int
     rounds: int
-    doubtful: frozenset[bytes]
+    unverified: frozenset[bytes]
     stale_quotas: int
 
 
 class State(Enum):
     """The state of a round."""
 
-    OPEN = "Z is not known yet"
-    FROZEN = "Z is known, and no znode of D has changed since"
-    BROKEN = "a znode of D changed before it was read"
+    FIRST = "Z is not known yet"
+    LATE = "Z is known, and no znode of D has changed since"
+    FAILED = "a znode of D changed before it was read"
     ACLS = "the round succeeds if the ACLs that are unknown can be read"
 
 
@@ -95,23 +99,23 @@ class Round:
     """One round. `asked` are the paths that it has requested, in `in_flight` requests without a reply."""
 
     number: int
-    state: State = State.OPEN
+    state: State = State.FIRST
     zxid: int = 0
     last_unannounced_zxid: int = 0
     growth: int = 0
     first: Request | None = None
     asked: set[bytes] = field(default_factory=set)
     in_flight: int = 0
-    late: set[bytes] = field(default_factory=set)
+    unread: set[bytes] = field(default_factory=set)
     """D, without those that have been read since."""
-    broken: set[bytes] = field(default_factory=set)
+    changed: set[bytes] = field(default_factory=set)
     """Znodes of D that changed before they were read."""
     stale_quotas: int = 0
     late_quotas: bool = False
-    """Whether a late read showed a quota counter, whose value at Z nobody knows."""
+    """Whether a late read showed a quota counter, so that its value at Z is unknown."""
     unknown: dict[bytes, int] = field(default_factory=dict)
     """Znodes whose ACL is unknown in this version, with the key of an earlier ACL if there is one."""
-    doubtful: set[bytes] = field(default_factory=set)
+    unverified: set[bytes] = field(default_factory=set)
 
 
 class ConsistentCut(Phase):
@@ -152,7 +156,7 @@ class ConsistentCut(Phase):
     @property
     def progress(self) -> str:  # type: ignore[override]  # a constant of other phases
         """What to say while it takes long."""
-        failed, changed = self.round.number - 1, len(self.round.broken)
+        failed, changed = self.round.number - 1, len(self.round.changed)
         return f"no consistent point yet after {failed} rounds, {changed} znodes changed during this one"
 
     def start(self) -> list[Request]:
@@ -163,9 +167,9 @@ class ConsistentCut(Phase):
         """An event marks its znodes. If one of them is in D and was not read since, its value at Z is lost."""
         round_ = self.round
         for path in self.tracker.event(event):
-            if path in round_.late:
-                round_.broken.add(path)
-                round_.state = State.BROKEN
+            if path in round_.unread:
+                round_.changed.add(path)
+                round_.state = State.FAILED
 
     def on_reply(self, reply: Reply) -> Iterator[list[Request]]:
         """Every reply goes through these steps, in this order."""
@@ -174,9 +178,9 @@ class ConsistentCut(Phase):
             zxid, body = only_answer(reply)
             self.tracker.reply(zxid)  # no event up to this zxid is still to come
             self.tracker.clear(request.paths)  # the reply shows every change of these up to this zxid
-            round_.late.difference_update(request.paths)
+            round_.unread.difference_update(request.paths)
             if request is round_.first:
-                self._freeze(zxid)
+                self._know_z(zxid)
                 yield self._late_reads()  # on their way before this reply is decoded, because they must come soon
             self._keep_all(request, zxid, body)
         elif isinstance(request, ReadAcls):
@@ -188,7 +192,7 @@ class ConsistentCut(Phase):
         round_ = self.round
         if not round_.in_flight:
             return self._end()
-        if round_.state is State.OPEN and round_.in_flight < limits.CUT_REQUESTS_AHEAD:
+        if round_.state is State.FIRST and round_.in_flight < limits.CUT_REQUESTS_AHEAD:
             return self._late_reads()
         return []
 
@@ -204,21 +208,21 @@ class ConsistentCut(Phase):
         self.round.first = requests[0]
         return requests
 
-    def _freeze(self, zxid: int) -> None:
+    def _know_z(self, zxid: int) -> None:
         """Z is known, and so is D."""
         self.round.zxid = zxid
         self.round.last_unannounced_zxid = self.tracker.last_unannounced_zxid
         self.round.growth = self.tracker.growth
-        self.round.late = set(self.late())
-        self.round.state = State.FROZEN
+        self.round.unread = set(self.dirty())
+        self.round.state = State.LATE
 
-    def late(self) -> list[bytes]:
+    def dirty(self) -> list[bytes]:
         """Changed znodes that were not read since. When the reply at Z arrives, this is D."""
         return list(self.tracker.dirty)
 
     def _late_reads(self) -> list[Request]:
         """Read what has changed by now and was not requested in this round."""
-        late = [path for path in self.late() if path not in self.round.asked]
+        late = [path for path in self.dirty() if path not in self.round.asked]
         batches = self._batches(sorted(late, key=self._has_unknown_size)) if late else ()
         return [request for batch in batches for request in self._reads(batch)]
 
@@ -261,7 +265,7 @@ class ConsistentCut(Phase):
         else:
             round_.unknown.pop(path, None)
         if is_late and not self.acl_holds(node, before):
-            round_.doubtful.add(path)
+            round_.unverified.add(path)
         if tail_of(node) != before:
             self._note_recent(path)
         self._changes.put(path, zxid, node)
@@ -286,7 +290,7 @@ class ConsistentCut(Phase):
             key = self._table.of_tail(path, tail, acl)
             if key == UNKNOWN and round_.state is State.ACLS:  # it was set or deleted since
                 key = self._table.of_any_version(path, acl, round_.unknown[path])
-                round_.doubtful.add(path)
+                round_.unverified.add(path)
             if key != UNKNOWN:
                 self._changes.set_acl(path, key)
                 self._note_recent(path)
@@ -300,7 +304,7 @@ class ConsistentCut(Phase):
             if not unknown:
                 self.cut = self._found()
                 return []
-            if round_.state is State.FROZEN:
+            if round_.state is State.LATE:
                 round_.state = State.ACLS
                 round_.in_flight += 1
                 return [ReadAcls.of(unknown)]
@@ -310,7 +314,7 @@ class ConsistentCut(Phase):
 
     def holds(self) -> bool:
         """Whether all of D was read, none of it changed before, and quota counters are in the reply at Z alone."""
-        return self.round.state in (State.FROZEN, State.ACLS) and not (self.round.late or self.round.late_quotas)
+        return self.round.state in (State.LATE, State.ACLS) and not (self.round.unread or self.round.late_quotas)
 
     def _found(self) -> Cut:
         found = self.round
@@ -319,7 +323,7 @@ class ConsistentCut(Phase):
             found.last_unannounced_zxid,
             found.growth,
             found.number,
-            frozenset(found.doubtful),
+            frozenset(found.unverified),
             found.stale_quotas,
         )
 

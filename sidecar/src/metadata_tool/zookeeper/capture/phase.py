@@ -1,6 +1,6 @@
-"""A phase of a capture as a state machine without I/O: replies and events in, requests out.
+"""A phase of a capture as a state machine without sockets and clocks: replies and events in, requests out.
 
-Whoever runs a phase passes on everything in the order in which it arrived, one item after the other:
+Whoever runs a phase passes on the items of each connection in the order in which they arrived, one after the other:
 
     start ──> requests
     event ──> on_event
@@ -19,7 +19,7 @@ from metadata_tool.zookeeper.net.messages import Event, Reply, Request
 
 
 class Phase(ABC):
-    """One phase. `rest` is how many seconds may pass before arrived replies are read: each read then gets more."""
+    """One phase. `rest` is how many seconds to sleep before each read, so that one read gets several replies."""
 
     name = ""
     """Under which its duration is counted, empty for a phase that takes one request."""

@@ -5,7 +5,7 @@ from metadata_tool.zookeeper.limits import ReadLimits
 
 
 def ask_for_less(limits: ReadLimits, cache: AclCache | None) -> ReadLimits:
-    """The limits of the next attempt: perhaps a reply was too large. Sizes are no longer guessed from the cache."""
+    """The limits of the next attempt, with smaller requests, for replies that were too large. The cache is dropped."""
     if cache:
         cache.forget()
     return limits.reduced()

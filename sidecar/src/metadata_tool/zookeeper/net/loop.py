@@ -1,7 +1,7 @@
-"""The sockets of a session's connections: the only place that waits, and that knows the time.
+"""The sockets of the connections with one server: what waits for data, and knows the time.
 
-One thread reads all of them, because an event must never be seen later than a reply that came after it. Only
-`Loop.pump` blocks, so the server's queue of events stays short while the caller works.
+The order of events and replies matters on each connection alone. Nothing is read while the caller works, so it must call
+`Loop.pump` often: the server keeps the events that it cannot send.
 """
 
 import select
@@ -115,7 +115,7 @@ class Channel:
 
 
 class Loop:
-    """Several connections of one session with one server each, read as soon as data arrives on any of them."""
+    """Connections with one server, each with a session of its own, read as soon as data arrives on any of them."""
 
     def __init__(self, channels: Iterable[Channel], heartbeat: Callable[[], None]) -> None:
         """`heartbeat` is called before every wait. What it raises surfaces unchanged."""
