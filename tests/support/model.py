@@ -7,7 +7,8 @@ order, each at the zxid of the moment. Nothing happens by itself: a test says wh
 
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ FOREIGN_ACL = pack_acls([Acl(31, "digest", "foreign:secret")])
 """An ACL whose znodes the capture's login may read, but not administer, so that servers mask it."""
 COUNTERS = b"/zookeeper/quota/a/zookeeper_stats"
 """The counters of a quota on /a, which change without an event and without a new stat."""
+LATER_COUNTERS = b"/zookeeper/quota/b/zookeeper_stats"
+"""Those of a quota on /b, which a client creates."""
 _SYSTEM = [b"", b"/zookeeper", b"/zookeeper/quota", b"/zookeeper/quota/a", COUNTERS]
 _OP = struct.Struct(">i?i")
 _LAST = _OP.pack(-1, True, -1)
@@ -63,6 +66,9 @@ class Server:
         self.lines: list[Line] = []
         self.throttled = 0
         """How many requests are still to be throttled."""
+        self.synced = 0
+        """The zxid of the last answer to sync."""
+        self._multi = False
         self._announces = announces
         self._age = age
         self.tree: Tree = {path: self._new(0) for path in _SYSTEM}
@@ -76,13 +82,25 @@ class Server:
 
     # Other clients
 
+    @contextmanager
+    def multi(self) -> Iterator[None]:
+        """All that the block does is one transaction: one zxid, and an event for each change."""
+        self.fail()
+        self._multi = True
+        yield
+        self._multi = False
+
+    @property
+    def _next_zxid(self) -> int:
+        return self.zxid if self._multi else self.zxid + 1
+
     def create(self, path: bytes, acl: bytes = OPEN_ACL, *, owner: int = 0, hidden: bool = False) -> None:
         """Create a znode, if that is possible. `owner` is the session of an ephemeral one."""
         above = self.tree.get(parent_of(path))
         if above is None or above.hidden or path in self.tree or above.stat.ephemeral_owner:
             self.fail()
             return
-        with_child = above.stat._replace(cversion=above.stat.cversion + 1, pzxid=self.zxid + 1)
+        with_child = above.stat._replace(cversion=above.stat.cversion + 1, pzxid=self._next_zxid)
 
         def change() -> None:
             self.tree[path] = self._new(self.zxid, acl, owner)._replace(hidden=hidden)
@@ -136,19 +154,20 @@ class Server:
 
     def fail(self) -> None:
         """A failed operation, or the start of a session: it has a zxid, and changes nothing."""
-        self._transact(lambda: None)
+        if not self._multi:
+            self._transact(lambda: None)
 
     def expire(self) -> None:
         """End the session of the connection that watches."""
         self.lines[0].sent.append(_frame(protocol.EVENT_XID, -1, 0, struct.pack(">iii", -1, -112, 0)))
 
     def _transact(self, change: Callable[[], None], kind: int = 0, path: bytes = b"") -> None:
-        self.zxid += 1
+        self.zxid = self._next_zxid
         hidden = path in self.tree and self.tree[path].hidden
         change()
-        if path.startswith(b"/a"):
-            counters = self.tree[COUNTERS]
-            self.tree[COUNTERS] = counters._replace(data=b"count=%d" % self.zxid)
+        for counters in (COUNTERS, LATER_COUNTERS):
+            if path.startswith(counters[16:18]) and counters in self.tree:
+                self.tree[counters] = self.tree[counters]._replace(data=b"count=%d" % self.zxid)
         self.history[self.zxid] = dict(self.tree)
         if kind and not hidden and not (path in self.tree and self.tree[path].hidden):
             body = struct.pack(">ii", kind, 3) + buffer(path or b"/")
@@ -192,6 +211,7 @@ class Server:
             return 0, self._multi_read(body)
         path = _path(body)[0]
         if kind == protocol.SYNC:
+            self.synced = self.zxid
             return 0, b""
         found = self.tree.get(path)
         if found is None or found.hidden:

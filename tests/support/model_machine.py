@@ -14,17 +14,17 @@ from metadata_tool.zookeeper.capture.acl_cache import AclCache
 from metadata_tool.zookeeper.capture.rules import ALL_RULES, Rules
 from metadata_tool.zookeeper.capture.scope import Scope
 from metadata_tool.zookeeper.errors import ChrootDeleted, ChrootMissing, ZnodeUnreadable
-from metadata_tool.zookeeper.limits import ReadLimits
+from metadata_tool.zookeeper.limits import CacheLimits, ReadLimits
 from metadata_tool.zookeeper.net.connection import Connection
-from support.model import ACLS, FOREIGN_ACL, Server, Tree, Znode
+from support.model import ACLS, FOREIGN_ACL, LATER_COUNTERS, Server, Tree, Znode, parent_of
 from support.model_capture import CONNECTIONS, ModelCapture
 
 CHROOT = b"/a"
 few = st.integers(0, 3)
 anywhere = st.integers(0, 15)
 phases = st.sampled_from(["", "cut", "cut", "cut", "verify"])
-moves = st.lists(st.integers(0, 4 * 11 - 1), min_size=10, max_size=40)
-"""Each is one of eleven steps, with one of four znodes."""
+moves = st.lists(st.integers(0, 4 * 15 - 1), min_size=10, max_size=40)
+"""Each is one of fifteen steps, with one of four znodes."""
 
 
 class WrongCaptureError(AssertionError):
@@ -33,6 +33,10 @@ class WrongCaptureError(AssertionError):
 
 class WrongRefusalError(AssertionError):
     """A capture was refused, although its login can read the tree."""
+
+
+class WrongDoubtError(AssertionError):
+    """An ACL is reported as unproven without a reason."""
 
 
 class CacheKeptError(AssertionError):
@@ -49,21 +53,25 @@ class CaptureOfAModel(RuleBasedStateMachine):
     @initialize(
         announces=st.booleans(),
         batch=st.sampled_from([256, 3, 1]),
+        reply_bytes=st.sampled_from([1 << 20, 700]),
         cached=st.booleans(),
         chroot=st.sampled_from([b"", b"", CHROOT]),
         at=phases,
         moves=moves,
     )
-    def begin(  # each is one thing
-        self, *, announces: bool, batch: int, cached: bool, chroot: bytes, at: str, moves: list[int]
+    def begin(
+        self, *, announces: bool, batch: int, reply_bytes: int, cached: bool, chroot: bytes, at: str, moves: list[int]
     ) -> None:
         """A server with events of either form, a capture with requests of some size, and a first race."""
         self.announces = announces
         self.scope = Scope(chroot)
         self.server = Server(announces=announces)
         self.directory = TemporaryDirectory()
-        self.known = self.cache(Path(self.directory.name)) if cached else None
-        self.limits = ReadLimits(batch=batch, acls=2, in_flight=2)
+        tight = CacheLimits(skips=3, mistakes=1, growth=200)
+        self.known = self.cache(Path(self.directory.name), tight) if cached else None
+        self.limits = ReadLimits(
+            batch=batch, acls=2, in_flight=2, reply_bytes=reply_bytes, unknown_bytes=min(reply_bytes, 300)
+        )
         self.unreadable = False
         self.capture = self.another()
         self.race(at, moves)
@@ -96,10 +104,19 @@ class CaptureOfAModel(RuleBasedStateMachine):
         """A client creates a sequential znode."""
         self.server.create_sequential(self.path(parent))
 
-    @rule(path=anywhere)
-    def set(self, path: int) -> None:
+    @rule(path=anywhere, size=st.sampled_from([0, 250]))
+    def set(self, path: int, size: int = 0) -> None:
         """A client sets data."""
-        self.server.set(self.path(path))
+        self.server.set(self.path(path), size)
+
+    @rule(paths=st.lists(anywhere, min_size=1, max_size=3), name=few)
+    def multi(self, paths: list[int], name: int) -> None:
+        """A client changes several znodes in one transaction."""
+        with self.server.multi():
+            for path in map(self.path, paths):
+                self.server.create(b"%s/%d" % (path, name))
+                self.server.set(path)
+                self.server.delete(path)
 
     @rule(path=anywhere)
     def delete(self, path: int) -> None:
@@ -122,6 +139,15 @@ class CaptureOfAModel(RuleBasedStateMachine):
     def set_acl(self, path: int, acl: int) -> None:
         """A client sets an ACL."""
         self.server.set_acl(self.path(path), ACLS[acl])
+
+    @rule()
+    def set_quota(self) -> None:
+        """A client sets a quota, or removes it."""
+        if LATER_COUNTERS in self.server.tree:
+            self.server.delete_tree(parent_of(LATER_COUNTERS))
+        else:
+            self.server.create(parent_of(LATER_COUNTERS))
+            self.server.create(LATER_COUNTERS)
 
     @rule()
     def fail(self) -> None:
@@ -165,6 +191,10 @@ class CaptureOfAModel(RuleBasedStateMachine):
             self.delete,
             lambda path: self.create_again(path, path),
             self.delete_tree,
+            lambda path: self.multi([path, path + 1], path),
+            lambda _: self.set_quota(),
+            lambda _: self.throttle(1),
+            lambda _: self.capture.send_again(),
         )
         for number in moves:
             steps[number % len(steps)](number // len(steps))
@@ -278,7 +308,21 @@ class CaptureOfAModel(RuleBasedStateMachine):
                 raise WrongCaptureError(f"hidden znodes are missing: {still_there}")
             seen = {path: found for path, found in truth.items() if not found.hidden}
             require_exact(tree, seen, self.capture.capture.unproven)
+            self.require_reasons()
+            if self.capture.result().first_zxid != self.server.synced:
+                raise WrongCaptureError(f"the first zxid is not {self.server.synced}")
         self.capture.close()
+
+    def require_reasons(self) -> None:
+        """An ACL is unproven only if it was set or its znode came or went, and none if nobody wrote at the end."""
+        unproven = self.capture.capture.unproven
+        if unproven and self.capture.verified_from == self.server.zxid:
+            raise WrongDoubtError(f"nobody has written since {sorted(unproven)} were read again")
+        for path in unproven:
+            seen = [tree.get(path) for zxid, tree in self.server.history.items() if zxid >= self.server.synced]
+            versions = {(found.stat.czxid, found.stat.aversion) if found else None for found in seen}
+            if len(versions) == 1 and not any(found and found.stat.aversion for found in seen):
+                raise WrongDoubtError(f"the ACL of {path!r} was never set")
 
     def teardown(self) -> None:
         """Whatever has happened, the capture ends, and is exact."""

@@ -2,9 +2,64 @@
 
 from hypothesis.stateful import run_state_machine_as_test
 
-from support.model_machine import CaptureOfAModel, examples
+from metadata_tool.zookeeper.capture.scope import Scope
+from support.model import LATER_COUNTERS, Server, parent_of
+from support.model_capture import ModelCapture
+from support.model_machine import CaptureOfAModel, examples, require_exact
 
 
 def test_every_capture_is_exact() -> None:
     """Whatever is written, delivered, throttled or lost, and in any order, a capture is the tree at its zxid."""
     run_state_machine_as_test(CaptureOfAModel, settings=examples(1000))
+
+
+def at_the_cut() -> tuple[Server, ModelCapture]:
+    """A capture that has sent the first request of its cut."""
+    server = Server()
+    capture = ModelCapture(server, Scope())
+    while capture.phase and capture.phase.name != "cut":
+        capture.turn()
+    return server, capture
+
+
+def answer_all(server: Server, capture: ModelCapture) -> None:
+    """The server answers all requests of the connection with the events, and the answers arrive."""
+    while server.lines[0].requests:
+        server.answer(0)
+    while capture.deliver(0):
+        pass
+
+
+def finish(capture: ModelCapture) -> None:
+    """The capture ends, and is exact."""
+    capture.finish()
+    require_exact(capture.tree(), capture.truth(), capture.capture.unproven)
+    capture.close()
+
+
+def test_late_read_before_the_first_reply() -> None:
+    """If the first request is throttled, a znode may be read late before Z, and change again before Z."""
+    server, capture = at_the_cut()
+    server.throttled = 1
+    server.answer(0)
+    capture.deliver(0)
+    server.set(b"/a")
+    capture.deliver(0)
+    capture.idle()
+    answer_all(server, capture)
+    server.set(b"/a")
+    capture.deliver(0)
+    capture.send_again()
+    finish(capture)
+
+
+def test_quota_that_was_just_set() -> None:
+    """Counters that are first seen by a late read are not those of Z, so another round is needed."""
+    server, capture = at_the_cut()
+    server.create(parent_of(LATER_COUNTERS))
+    server.create(LATER_COUNTERS)
+    server.answer(0)
+    while capture.deliver(0):
+        pass
+    server.create(b"/b/9")
+    finish(capture)

@@ -43,7 +43,7 @@ def captured(  # what a capture needs
 ) -> Iterator[CapturedTree]:
     """Capture the tree into files below `workdir`, which are removed after the block.
 
-    ACLs in the cache `known` are not read again. Then the cache holds the ACLs of this capture's walk. `walked` is called
+    ACLs in the cache `known` are not read again. Then the cache holds those of this capture's walk. `walked` is called
     often with the number of znodes that were read so far.
 
     With a chroot (`/a/b`, or empty) only the znodes below it are captured, with those above it and ZooKeeper's own

@@ -146,23 +146,23 @@ class OverlayEntry(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """Where a znode is in the file, and what must be known of it without the file."""
-
     begin: int
     size: int
     zxid: int
     checksum: int
-    tail: bytes
-    """The key of its ACL, and its stat."""
 
 
 class Overlay:
-    """Znodes that were read again: the latest state of each, or its deletion. Paths and stats are in memory."""
+    """Znodes that were read again: the latest state of each, or its deletion. Only paths and zxids are in memory.
+
+    Besides them, the stats of znodes that were asked for are, which a consistent cut does for few.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         """An empty overlay in an empty file, which is opened."""
         self._file = file
         self._places: dict[bytes, _Place | None] = {}
+        self._tails: dict[bytes, bytes] = {}
         self._size = 0
 
     @classmethod
@@ -175,13 +175,16 @@ class Overlay:
 
     def put(self, path: bytes, zxid: int, node: bytes) -> None:
         """Set the state of a znode, as it was read at this zxid. What is unchanged is not written again."""
-        tail, checksum, before = tail_of(node), crc32(node), self._places.get(path)
-        if before and (before.tail, before.size, before.checksum) == (tail, len(node), checksum):
+        checksum, before = crc32(node), self._places.get(path)
+        same_sum = before and (before.size, before.checksum) == (len(node), checksum)
+        if before and same_sum and self._read(before) == node:
             self._places[path] = before._replace(zxid=zxid)
             return
         self._file.write(node)
-        self._places[path] = _Place(self._size, len(node), zxid, checksum, tail)
+        self._places[path] = _Place(self._size, len(node), zxid, checksum)
         self._size += len(node)
+        if path in self._tails:
+            self._tails[path] = tail_of(node)
 
     def set_acl(self, path: bytes, key: int) -> None:
         """Set the key of the ACL of a znode that was put."""
@@ -191,11 +194,14 @@ class Overlay:
     def remove(self, path: bytes) -> None:
         """Note that the znode was deleted."""
         self._places[path] = None
+        self._tails.pop(path, None)
 
     def tail(self, path: bytes) -> bytes | None:
         """The key of the znode's ACL and its stat. None if it was not read again, or was deleted."""
         place = self._places.get(path)
-        return place.tail if place else None
+        if place and path not in self._tails:
+            self._tails[path] = tail_of(self._read(place))
+        return self._tails.get(path)
 
     def size(self, path: bytes) -> int | None:
         """The size of the encoded znode, None in the same cases."""
@@ -209,13 +215,14 @@ class Overlay:
             SpoolDamaged: the file was truncated or damaged. All methods that read the file raise this.
         """
         place = self._places.get(path)
-        if place is None:
-            return None
+        return OverlayEntry(place.zxid, self._read(place)) if place else None
+
+    def _read(self, place: _Place) -> bytes:
         self._file.flush()
         node = _pread(self._file.fileno(), place.begin, place.size)
         if crc32(node) != place.checksum:
             raise SpoolDamaged
-        return OverlayEntry(place.zxid, node)
+        return node
 
     def live(self) -> Iterator[tuple[bytes, OverlayEntry]]:
         """The paths and states of znodes that were not deleted."""

@@ -1,7 +1,7 @@
 """The sockets of the connections with one server: what waits for data, and knows the time.
 
-The order of events and replies matters on each connection alone. Nothing is read while the caller works, so it must call
-`Loop.pump` often: the server keeps the events that it cannot send.
+The order of events and replies matters on each connection alone. Nothing is read while the caller works, so it must
+call `Loop.pump` often: the server keeps the events that it cannot send.
 """
 
 import select

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.errors import (
+    AuthoritiesUnusable,
+    CertificateUnusable,
     ConnectionBroken,
     DecodeError,
     ReadRefused,
@@ -99,7 +101,7 @@ class Session:
         try:
             for _ in range(number):
                 self.loop.add(_channel(open_session(self._ensemble, self._endpoint), self._ensemble))
-        except ConnectionBroken as error:
+        except (ConnectionBroken, AuthoritiesUnusable, CertificateUnusable) as error:  # files may just be replaced
             log.warning(
                 "ZooKeeper accepted %d of %d sessions, so reading ACLs takes longer: %s",
                 len(self.loop.channels),
