@@ -1,5 +1,6 @@
 """Servers and directories that several tests share."""
 
+import gc
 import re
 import signal
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for w
 hypothesis.settings.register_profile("default", deadline=None)  # slowness on a busy machine is not a failure
 hypothesis.settings.register_profile("few", max_examples=10, deadline=None)  # for make test-unit and make mutants
 hypothesis.settings.load_profile("default")
+
+gc.disable()  # while tests are collected: all of that is kept
 
 _ID = 60
 """Characters of a value in a test's name."""
@@ -56,6 +59,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         alone = [nodeid for nodeid in grouped if "@" not in nodeid]
         if alone:
             raise pytest.UsageError(f"pytest-xdist does not group {alone[0]}. Use the versions of the lock file")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Leave the collected tests out of every search for garbage: they take most of its time, and are none."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
