@@ -432,13 +432,24 @@ def _table(found: list[Backup]) -> str:
     return "\n".join(f"{when:<24}  {size:>{width}}  {uri}" for when, size, uri in rows)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Makes its epilog when help is asked for: to make those of all commands would take most of the time of a start."""
+
+    make_epilog: Callable[[], str] | None = None
+
+    def format_help(self) -> str:
+        if self.make_epilog:
+            self.epilog = self.make_epilog()
+        return super().format_help()
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="metadata-tool",
         description="Backs up Pulsar's ZooKeeper metadata to a bucket, and starts a new ZooKeeper from a backup.",
-        epilog=help_texts.of_program(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.make_epilog = help_texts.of_program
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -447,9 +458,9 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=meaning,
             description=meaning[:1].upper() + meaning[1:] + ".",
-            epilog=help_texts.of_command(name),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        added.make_epilog = partial(help_texts.of_command, name)
         added.set_defaults(command=command)
         return added
 
@@ -482,10 +493,9 @@ def _parser() -> argparse.ArgumentParser:
     drilling.add_argument("--record", action="store_true", help="save the result beside the backup, for `serve`")
     accepting = verb("accept", _accept, "copy a suspect backup to the name of a sound one, so that it can be `latest`")
     accepting.add_argument("uri", metavar="URI", help="the address of a suspect backup, as `list` prints it")
-    pruning = verb("prune", _prune, "show which backups RETENTION does not keep, and delete them with --delete")
-    intent = pruning.add_mutually_exclusive_group()
-    intent.add_argument("--dry-run", action="store_true", help="delete nothing, only show what would be (the default)")
-    intent.add_argument("--delete", action="store_true", help="delete the backups that no rule keeps")
+    _add_options_of_prune(
+        verb("prune", _prune, "show which backups RETENTION does not keep, and delete them with --delete")
+    )
     reconciling = verb(
         "reconcile", _reconcile, "make a restore point from a backup and what was offloaded to tiered storage since"
     )
@@ -531,12 +541,18 @@ def _parser() -> argparse.ArgumentParser:
         finding,
         scrubbing,
         drilling,
-        pruning,
         reconciling,
         rescuing,
     ):
         machine_readable.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _add_options_of_prune(parser: argparse.ArgumentParser) -> None:
+    intent = parser.add_mutually_exclusive_group()
+    intent.add_argument("--dry-run", action="store_true", help="delete nothing, only show what would be (the default)")
+    intent.add_argument("--delete", action="store_true", help="delete the backups that no rule keeps")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_options_of_put_back(parser: argparse.ArgumentParser) -> None:
