@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from markdown_it import MarkdownIt
@@ -45,7 +46,7 @@ class Block:
 def blocks(text: str) -> Iterator[Block]:
     """The pieces of text of a document. A list item is whole, with the paragraphs and items within it."""
     inside: list[tuple[int, list[str]]] = []
-    tokens = _PARSER.parse(text)
+    tokens = _parsed(text)
     for before, token in zip([tokens[0], *tokens], tokens, strict=False):
         match token.type:
             case "list_item_open":
@@ -69,11 +70,16 @@ def blocks(text: str) -> Iterator[Block]:
 
 def links(text: str) -> Iterator[str]:
     """The address of each link and picture."""
-    for token in _PARSER.parse(text):
+    for token in _parsed(text):
         for child in token.children or ():
             for name in ("href", "src"):
                 if name in child.attrs:
                     yield str(child.attrs[name])
+
+
+@cache  # it takes most of the time, and several tests look at the same documents
+def _parsed(text: str) -> list[Token]:
+    return _PARSER.parse(text)
 
 
 def _plain(token: Token) -> str:

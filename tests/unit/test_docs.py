@@ -22,8 +22,6 @@ LONGEST_ITEM = 60
 FEWEST_WORDS = 3
 """Of a part of a message that is looked for. A message may be made of two strings."""
 
-every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-
 
 @pytest.mark.parametrize("name", sorted(TABLES))
 def test_table_is_current(name: str) -> None:
@@ -33,28 +31,35 @@ def test_table_is_current(name: str) -> None:
     assert text == current(text, name)
 
 
-@every_document
-def test_texts_are_short(document: Path) -> None:
+def test_texts_are_short() -> None:
     """A paragraph has at most four sentences, a list item at most 60 words, a table's cell at most two sentences."""
-    assert [] == [f"{document.name}:{block.line}: {block}" for block in blocks(document.read_text()) if too_long(block)]
+    assert [] == [
+        f"{document.name}:{block.line}: {block}"
+        for document in DOCUMENTS
+        for block in blocks(document.read_text())
+        if too_long(block)
+    ]
 
 
-@every_document
-def test_one_sentence_a_line(document: Path) -> None:
+def test_one_sentence_a_line() -> None:
     """Each line of a paragraph is a sentence, so that a diff shows which sentences have changed."""
     assert [] == [
         f"{document.name}:{block.line}: {line}"
+        for document in DOCUMENTS
         for block in blocks(document.read_text())
         if block.kind == "paragraph"
         for line in (*block.lines_with_several_sentences(), *block.lines_within_a_sentence())
     ]
 
 
-@every_document
-def test_absolute_links_have_an_address(document: Path) -> None:
+def test_absolute_links_have_an_address() -> None:
     """A link to elsewhere is https, with a host. Links within the project are checked by `make lint`."""
-    elsewhere = [urlsplit(link) for link in links(document.read_text()) if ":" in link]
-    assert [] == [link.geturl() for link in elsewhere if link.scheme != "https" or "." not in link.netloc]
+    assert [] == [
+        f"{document.name}: {link}"
+        for document in DOCUMENTS
+        for link in links(document.read_text())
+        if ":" in link and not ("https" == urlsplit(link).scheme and "." in urlsplit(link).netloc)
+    ]
 
 
 def test_architecture_names_each_module() -> None:
@@ -73,12 +78,12 @@ def test_settings_of_held_bookies_are_those_of_the_warning() -> None:
     assert {"bookkeeper": {"configData": HELD_COLLECTION}} == yaml.safe_load(values)
 
 
-@every_document
-def test_messages_are_those_of_the_program(document: Path) -> None:
+def test_messages_are_those_of_the_program() -> None:
     """What a table headed `message` quotes is what the program or the chart says, but for names and numbers."""
     source = spoken()
     assert [] == [
-        message
+        f"{document.name}: {message}"
+        for document in DOCUMENTS
         for message in messages(document.read_text())
         if not fixed(message) or not all(is_in(part.split(), source) for part in fixed(message))
     ]

@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from ci import other_charts
@@ -23,37 +21,40 @@ FILES = (".age", ".gz", ".conf", ".crt", ".json", ".key", ".md", ".py", ".sh", "
 OF_OTHER_CHARTS = {"tls.zookeeper.enabled", *other_charts.paths()}
 """Keys of other charts, which look like values of this one."""
 
-every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
-
-@every_document
-def test_variables_are_there(document: Path) -> None:
+def test_variables_are_there() -> None:
     """Whatever looks like a variable of the program is one."""
     known = {variable.name for variable in VARIABLES} | OTHERS
     firsts = "|".join({name.split("_")[0] for name in known} - {"AWS"})
-    found = set(re.findall(rf"(?<![\w-])(?:{firsts})_[A-Z_]+[A-Z]\b", document.read_text()))
-    assert set() == found - known
+    found = set(found_in_documents(rf"(?<![\w-])(?:{firsts})_[A-Z_]+[A-Z]\b"))
+    assert set() == {(name, document) for name, document in found if name not in known}
 
 
-@every_document
-def test_values_are_there(document: Path) -> None:
+def test_values_are_there() -> None:
     """Whatever looks like a value of the chart is one, with or without the keys above it."""
     values = set(paths(yaml.safe_load((ROOT / "charts" / "pulsar" / "values.yaml").read_text())))
     firsts = {part for path in values for part in path.split(".")[:-1]}
     missing = [
-        name
-        for name in re.findall(r"`([A-Za-z]+(?:\.[A-Za-z]+)+)(?:: [^`]*|=[^`]*)?`", document.read_text())
+        (name, document)
+        for name, document in found_in_documents(r"`([A-Za-z]+(?:\.[A-Za-z]+)+)(?:: [^`]*|=[^`]*)?`")
         if name.split(".")[0] in firsts and not name.endswith(FILES) and name not in PROPERTIES | OF_OTHER_CHARTS
         if not any(f".{path}".endswith((f".{name}", f".{name.rpartition('.')[0]}.*")) for path in values)
     ]
     assert [] == missing
 
 
-@every_document
-def test_modules_are_there(document: Path) -> None:
+def test_modules_are_there() -> None:
     """A module that a document names is one of the project's."""
     modules = {path.name for folder in ("sidecar", "ci", "tests") for path in (ROOT / folder).rglob("*.py")}
-    assert set() == set(re.findall(r"`(\w+\.py)`", document.read_text())) - modules
+    found = found_in_documents(r"`(\w+\.py)`")
+    assert [] == [(name, document) for name, document in found if name not in modules]
+
+
+def found_in_documents(pattern: str) -> Iterator[tuple[str, str]]:
+    """What matches in the documents, with the name of the document."""
+    for document in DOCUMENTS:
+        for name in re.findall(pattern, document.read_text()):
+            yield name, document.name
 
 
 def paths(values: Mapping[str, Any], above: str = "") -> Iterator[str]:

@@ -261,16 +261,16 @@ def test_not_an_object(text: bytes) -> None:
         Manifest.decode(text)
 
 
-@pytest.mark.parametrize("field", ["formatVersion", "snapshot", *NUMBERS, *TEXTS, *ZXIDS])
 @pytest.mark.parametrize(
     "value",
     [pytest.param(MISSING, id="missing"), None, True, False, 1.0, float("nan"), [], ["a"]],
     ids=str,
 )
-def test_wrong_type(field: str, value: object) -> None:
+def test_wrong_type(value: object) -> None:
     """A field that is missing or has another type is refused and named. A boolean is not a number."""
-    with pytest.raises(ArchiveCorrupt, match=rf"{field} is missing or of the wrong type"):
-        Manifest.decode(with_field(field, value))
+    for field in ("formatVersion", "snapshot", *NUMBERS, *TEXTS, *ZXIDS):
+        with pytest.raises(ArchiveCorrupt, match=rf"{field} is missing or of the wrong type"):
+            Manifest.decode(with_field(field, value))
 
 
 @pytest.mark.parametrize("field", [*TEXTS, *ZXIDS])

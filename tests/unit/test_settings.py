@@ -640,11 +640,11 @@ def test_number_beyond_its_limits(variable: Variable, data: st.DataObject) -> No
     ["abc", "1.5", "1e3", "10m", "1 0", "0x10", "+1", "\u0661", "9" * 5000],
     ids=lambda value: value[:12],
 )
-@pytest.mark.parametrize("variable", NUMBERS, ids=lambda variable: variable.name)
-def test_wrong_number(variable: Variable, value: str) -> None:
+def test_wrong_number(value: str) -> None:
     """Text that is not a whole number is refused."""
-    with refused(variable.name):
-        read_alone(variable, value)
+    for variable in NUMBERS:
+        with refused(variable.name):
+            read_alone(variable, value)
 
 
 COMPLETE = {
@@ -654,24 +654,20 @@ COMPLETE = {
 """What a choice needs besides."""
 
 
-@pytest.mark.parametrize(
-    ("variable", "command"),
-    [(variable, command) for variable in VARIABLES for command in variable.readers if command in BY_COMMAND],
-    ids=lambda value: value if isinstance(value, str) else value.name,
-)
-def test_limits_hold_in_each_command(variable: Variable, command: str) -> None:
+@pytest.mark.parametrize("command", BY_COMMAND)
+def test_limits_hold_in_each_command(command: str) -> None:
     """Each command that reads a variable takes its limits and choices, and refuses what is beyond them."""
-    ends, beyond = list(variable.choices), ["wrong"] if variable.choices else []
-    if variable.kind == "number":
-        low, high = limits(variable)
-        ends, beyond = [str(low), str(high)], [str(low - 1), str(high + 1)]
-    for value in ends:
-        error = works_or_refused(BY_COMMAND[command], TLS | COMPLETE.get(value, {}) | {variable.name: value})
-        assert error is None
-    for value in beyond:
-        error = works_or_refused(BY_COMMAND[command], TLS | {variable.name: value})
-        assert error
-        assert f"{variable.name} is '{value}'. It must be {variable.expected}." == str(error)
+    for variable in (variable for variable in VARIABLES if command in variable.readers):
+        ends, beyond = list(variable.choices), ["wrong"] if variable.choices else []
+        if variable.kind == "number":
+            low, high = limits(variable)
+            ends, beyond = [str(low), str(high)], [str(low - 1), str(high + 1)]
+        for value in ends:
+            error = works_or_refused(BY_COMMAND[command], TLS | COMPLETE.get(value, {}) | {variable.name: value})
+            assert (variable.name, value, None) == (variable.name, value, error)
+        for value in beyond:
+            error = works_or_refused(BY_COMMAND[command], TLS | {variable.name: value})
+            assert f"{variable.name} is '{value}'. It must be {variable.expected}." == str(error)
 
 
 def test_refusal_of_a_number() -> None:
@@ -689,17 +685,18 @@ def test_refusal_of_a_choice() -> None:
     assert "RESTORE_SCOPE is 'all'. It must be bookies-lost or bookies-kept." == str(caught.value)
 
 
-@pytest.mark.parametrize("variable", VARIABLES, ids=lambda variable: variable.name)
-def test_variable_is_described(variable: Variable) -> None:
+def test_every_variable_is_described() -> None:
     """Readers are commands, a default is a value that is allowed, and a meaning has at most two sentences."""
-    assert set(variable.required_by) <= set(variable.readers) <= set(COMMANDS)
-    assert variable.readers
-    assert (variable.kind in ("choice", "switch")) == bool(variable.choices)
-    assert (variable.kind in ("number", "fraction")) == (variable.low is not None) == (variable.high is not None)
-    assert not variable.choices or variable.default in ("", *variable.choices)
-    assert not variable.required_by or not variable.default
-    assert 1 >= variable.meaning.count(". ")
-    assert not variable.meaning.endswith(".")
+    for variable in VARIABLES:
+        assert set(variable.required_by) <= set(variable.readers) <= set(COMMANDS), variable
+        assert variable.readers, variable
+        assert (variable.kind in ("choice", "switch")) == bool(variable.choices), variable
+        number = variable.kind in ("number", "fraction")
+        assert number == (variable.low is not None) == (variable.high is not None), variable
+        assert not variable.choices or variable.default in ("", *variable.choices), variable
+        assert not variable.required_by or not variable.default, variable
+        assert 1 >= variable.meaning.count(". "), variable
+        assert not variable.meaning.endswith("."), variable
 
 
 def test_scopes() -> None:
