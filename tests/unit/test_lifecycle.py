@@ -89,8 +89,10 @@ def test_stop_ends_a_sleep(heartbeat: Heartbeat) -> None:
 
 def test_sleeper_is_alive(heartbeat: Heartbeat) -> None:
     """A long sleep has heartbeats."""
+    wait, signs = threading.Event(), 0
+    wait.wait(0.1)
+    last = heartbeat.age
     threading.Thread(target=lambda: heartbeat.sleep(LONG), daemon=True).start()
-    wait, last, signs = threading.Event(), heartbeat.age, 0
     for _ in range(int(PATIENCE * 100)):
         age = heartbeat.age
         signs, last = signs + (age < last), age

@@ -151,7 +151,7 @@ def test_a_tree_without_a_cluster_is_saved_again_soon(metrics: Metrics) -> None:
         backups = Backups(*turns)
         with running(backups, metrics, NEVER, soon_again=SOON):
             assert backups.wait_for(expected)
-            assert not backups.begins_within(10 * SOON)
+            assert not backups.begins_within(4 * SOON)
 
 
 @pytest.mark.parametrize("error", [ZooKeeperUnreachable("nobody answers"), RuntimeError("nobody answers")])
