@@ -74,6 +74,7 @@ def test_number_of_members_changes_under_load(pods: Pods, *, soak: bool) -> None
         assert set() == lost(writers.acknowledged, member)
 
 
+@pytest.mark.soak
 def test_new_ensemble_begins_when_all_are_empty(newest: Pods) -> None:
     """Two of three empty members do not start an ensemble. With the third they do, and each keeps the list."""
     newest.plan(3)
@@ -278,8 +279,11 @@ def test_readiness_lets_a_rollout_reach_members_that_keep_the_quorum_away(newest
     assert [True] * 3 == [member.ready() for member in newest.members]
 
 
-def test_rolling_restart_never_counts_a_member_as_ready_before_it_serves(newest: Pods) -> None:
-    """While the others run, a restarted member is ready when it is part of the quorum, the leader's pod too."""
+def test_ready_is_who_is_part_of_the_quorum(newest: Pods) -> None:
+    """While the others run, a restarted member is ready when it is part of the quorum, the leader's pod too.
+
+    A member that has lost its quorum after it served is not ready, for as long as that lasts.
+    """
     newest.scale(3)
     newest.wait_for(3)
     for member in reversed(newest.members):
@@ -287,12 +291,6 @@ def test_rolling_restart_never_counts_a_member_as_ready_before_it_serves(newest:
         member.start()
         newest.eventually("it is ready", member.ready)
         assert member.mode()
-
-
-def test_no_quorum_again_is_not_ready(newest: Pods) -> None:
-    """A member that has lost its quorum after it served is not ready, for as long as that lasts."""
-    newest.scale(3)
-    newest.wait_for(3)
     first, *others = newest.members
     for member in others:
         member.stop()

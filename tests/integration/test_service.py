@@ -64,15 +64,21 @@ def service(settings: dict[str, str], tmp_path: Path) -> Iterator[Service]:
 
 
 def test_backs_up_at_every_interval(service: Service, bucket: Bucket) -> None:
-    """The bucket fills with `<prefix>-<epoch ms>.tar.gz`, and nothing else."""
+    """The bucket fills with `<prefix>-<epoch ms>.tar.gz`, and nothing else. The service is alive and ready."""
     service.wait_for("backup_count", 3)
+    assert (200, 200, 404) == tuple(service.get(path)[0] for path in ("/healthz", "/readyz", "/nothing"))
     keys = bucket.objects()
     assert [] == [key for key in keys if not re.fullmatch(r"team/prod/pulsar-backup-\d{13}\.tar\.gz", key)]
     assert len(keys) >= 3
 
 
-def test_admin_port_answers_by_the_contract(service: Service, bucket: Bucket, settings: dict[str, str]) -> None:
-    """`/backup/latest` and `/backup/list`, as curl shows them, equal the content of the bucket."""
+def test_admin_port_answers_by_the_contract(
+    service: Service, bucket: Bucket, settings: dict[str, str], tmp_path: Path
+) -> None:
+    """`/backup/latest` and `/backup/list`, as curl shows them, equal the content of the bucket.
+
+    The `uri` of `/backup/latest` is a RESTORE_POINT.
+    """
     service.wait_for("backup_count", 2)
     service.process.send(signal.SIGSTOP)  # so that no backup is added during the comparison
     expected = json.loads(succeed("list", "--json", settings=settings))
@@ -90,6 +96,11 @@ def test_admin_port_answers_by_the_contract(service: Service, bucket: Bucket, se
     assert bucket.server.client().head_object(Bucket=bucket.name, Key=f"team/prod/{latest['name']}")[
         "ContentLength"
     ] == int(latest["size"])
+    restore = {"RESTORE_POINT": latest["uri"], "ZOOKEEPER_DATA_DIR": str(tmp_path / "data")}
+    (tmp_path / "data").mkdir()
+    restore["ZOOKEEPER_SERVERS"] = ""  # it runs, and would be found
+    restore["ALLOW_OLDER"] = "true"  # the service goes on, and may have made another backup
+    assert succeed("restore", settings={**settings, **restore}).startswith(str(tmp_path / "data" / "version-2"))
 
 
 def test_backup_on_demand(settings: dict[str, str], bucket: Bucket, tmp_path: Path) -> None:
@@ -133,18 +144,6 @@ def post(service: Service, token: str) -> int:
         return error.code
 
 
-def test_restore_point_is_taken_as_the_admin_port_gives_it(
-    service: Service, settings: dict[str, str], tmp_path: Path
-) -> None:
-    """The `uri` of `/backup/latest` is a RESTORE_POINT."""
-    service.wait_for("backup_count", 1)
-    restore = {"RESTORE_POINT": service.json("/backup/latest")["uri"], "ZOOKEEPER_DATA_DIR": str(tmp_path / "data")}
-    (tmp_path / "data").mkdir()
-    restore["ZOOKEEPER_SERVERS"] = ""  # it runs, and would be found
-    restore["ALLOW_OLDER"] = "true"  # the service goes on, and may have made another backup
-    assert succeed("restore", settings={**settings, **restore}).startswith(str(tmp_path / "data" / "version-2"))
-
-
 def test_recorded_drills_are_shown(service: Service, bucket: Bucket, settings: dict[str, str]) -> None:
     """A drill of another process is known after the next backup, and its record is not listed as a backup."""
     service.wait_for("backup_count", 1)
@@ -161,7 +160,10 @@ def test_recorded_drills_are_shown(service: Service, bucket: Bucket, settings: d
 
 
 def test_metrics_are_those_of_the_contract(service: Service, bucket: Bucket) -> None:
-    """Prometheus' parser finds the nine names with their types, once each, with the values of the last backup."""
+    """Prometheus' parser finds the nine names with their types, once each, with the values of the last backup.
+
+    `promtool check metrics` parses the text, and objects only to promised names.
+    """
     service.wait_for("backup_count", 1)
     text = curl(f"{service.url}/metrics")
     assert METRICS.items() <= {family.name: family.type for family in text_string_to_metric_families(text)}.items()
@@ -176,12 +178,7 @@ def test_metrics_are_those_of_the_contract(service: Service, bucket: Bucket) -> 
     assert all(seconds > 0 for seconds in parts)
     assert values["backup_execution_time_total"] == pytest.approx(sum(parts))
     assert bucket.objects()
-
-
-def test_prometheus_lint_finds_fault_with_the_promised_names_alone(service: Service) -> None:
-    """`promtool check metrics` parses the text, and objects only to promised names."""
-    service.wait_for("backup_count", 1)
-    done = subprocess.run([promlint()], input=service.get("/metrics")[1], capture_output=True, text=True, check=True)
+    done = subprocess.run([promlint()], input=text, capture_output=True, text=True, check=True)
     expected = {
         'backup_count: counter metrics should have "_total" suffix',
         'backup_failure_count: counter metrics should have "_total" suffix',
@@ -191,12 +188,6 @@ def test_prometheus_lint_finds_fault_with_the_promised_names_alone(service: Serv
         'backup_execution_time_total: non-counter metrics should not have "_total" suffix',
     }
     assert expected == set(done.stdout.splitlines())
-
-
-def test_health_and_readiness(service: Service) -> None:
-    """Both answer 200 while the loop runs."""
-    service.wait_for("backup_count", 1)
-    assert (200, 200, 404) == tuple(service.get(path)[0] for path in ("/healthz", "/readyz", "/nothing"))
 
 
 def test_no_backup_yet_is_a_404(bucket: Bucket, tmp_path: Path) -> None:
@@ -276,18 +267,14 @@ def test_stops_in_mid_upload_and_leaves_nothing_half(
 
 
 def test_keeps_what_it_knows_in_the_spool_directory(service: Service, tmp_path: Path) -> None:
-    """Between two backups, the spool directory has the ACLs of the last one. After the service ended, it is empty."""
+    """Between two backups, the spool directory has the ACLs of the last one. SIGTERM ends the service with 0, and then
+    it is empty.
+    """
     spool = tmp_path / "spool"
     service.wait_for("backup_count", 2)
     assert 1 == len(list(spool.glob("*/known")))
-    service.process.stop()
-    assert [] == list(spool.iterdir())
-
-
-def test_stops_while_it_waits(service: Service) -> None:
-    """Between two backups SIGTERM ends it at once, with 0."""
-    service.wait_for("backup_count", 1)
     assert 0 == service.process.stop()
+    assert [] == list(spool.iterdir())
     assert "Traceback" not in service.process.output()
 
 

@@ -10,7 +10,13 @@ from support.s3 import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
 from support.store_contract import StoreContract, Subject
 from support.stores import WITH_SERVER, Server, in_new_bucket
 
-PARAMETERS = [pytest.param(scheme, name, id=name) for scheme, kinds in WITH_SERVER.items() for name in kinds]
+LONG_FORM = ("moto-tls", "v1-listings")
+"""Moto and TLS are each with another here, and tests/integration/test_s3_settings.py has the older listings."""
+PARAMETERS = [
+    pytest.param(scheme, name, id=name, marks=[pytest.mark.soak] if name in LONG_FORM else [])
+    for scheme, kinds in WITH_SERVER.items()
+    for name in kinds
+]
 KEYS_OF_VERSITYGW = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
 
 

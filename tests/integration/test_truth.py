@@ -44,7 +44,7 @@ class Written(NamedTuple):
     earlier: Path
 
 
-@pytest.fixture(scope="module", params=[NEWEST, OLDEST])
+@pytest.fixture(scope="module", params=[NEWEST, pytest.param(OLDEST, marks=pytest.mark.soak)])
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
     """A server that still runs, without writes, after a load of every kind. A client has an ephemeral there."""
     directory = tmp_path_factory.mktemp("truth")
