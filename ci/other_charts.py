@@ -1,6 +1,7 @@
 """Keys of other charts, which the chart's schema lets pass so that the templates name the keys to use here."""
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ def paths() -> list[str]:
     return [*moved(), *(key for _, keys in absent() for key in keys)]
 
 
+@cache
 def _table() -> dict[str, Any]:
-    return dict(yaml.safe_load(TABLE.read_text()))
+    return dict(yaml.load(TABLE.read_text(), yaml.CSafeLoader))
 
 
 def allow(schema: dict[str, Any], keys: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from support.helm import EVERYTHING, conform, merged, names, nested, one, pods, 
 
 BACKUP = "zookeeper.customTools.backup"
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+OF_OTHER_CHARTS = set(other_charts.paths())
 TERM = {"labelSelector": {"matchLabels": {"tier": 1}}, "topologyKey": "kubernetes.io/hostname"}
 EXPRESSION = {"key": "number", "operator": "In", "values": [1, True, 0.5, "012"]}
 AFFINITY = {
@@ -122,7 +123,7 @@ def open_values(described: dict[str, Any], above: str = "") -> Iterator[str]:
     """Paths of maps and lists that may hold anything."""
     for key, below in described["properties"].items():
         if below is True:
-            assert above + key in other_charts.paths()
+            assert above + key in OF_OTHER_CHARTS
         elif "description" not in below:
             yield from open_values(below, f"{above}{key}.")
         elif below.get("additionalProperties") is True or ("array" in below.get("type", ()) and "items" not in below):

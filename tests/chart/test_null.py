@@ -1,5 +1,6 @@
 """What the chart makes of null, for every key that it has."""
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -12,8 +13,8 @@ from ci.chart import CHART
 from ci.parts.chart_tools import KUBERNETES
 from support.helm import EVERYTHING, conform, merged, nested, template
 
-DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
-SCHEMA = yaml.safe_load((CHART / "values.schema.json").read_text())
+DEFAULTS = yaml.load((CHART / "values.yaml").read_text(), yaml.CSafeLoader)
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 PLAIN = nested("zookeeper.customTools.backup.enable", value=True)
 
 pytestmark = pytest.mark.xdist_group("null")  # its tests share what helm made of each key
@@ -44,9 +45,21 @@ def cases() -> dict[str, list[str]]:
     return found
 
 
+def required(described: dict[str, Any], above: str = "") -> Iterator[str]:
+    """The paths that the schema demands."""
+    for key, below in described["properties"].items():
+        if key in described.get("required", ()):
+            yield above + key
+        if below is not True and "properties" in below:
+            yield from required(below, f"{above}{key}.")
+
+
 CASES = cases()
+REQUIRED = KEYS.keys() & set(required(SCHEMA))
 TURNS = [(case, 3 + number % 2) for number, case in enumerate(CASES)]
 """Each case, with the helm whose turn it is."""
+ALONE = [(case, major) for case, major in TURNS if not REQUIRED.issuperset(CASES[case])]
+"""Those of them that the schema does not refuse."""
 MAY_BE_EMPTY = [(case, major) for case, major in TURNS if all(KEYS[key] in NOTHING.values() for key in CASES[case])]
 
 
@@ -63,11 +76,11 @@ def said(case: str, major: int) -> tuple[str, str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each case with both helms. In the short form each with one of them, by turns."""
+    """Each case with both helms. In the short form each with one of them, by turns, but for what the schema demands."""
     if "major" in metafunc.fixturenames:
         soak = metafunc.config.getoption("--soak")
         metafunc.parametrize(
-            ("case", "major"), [(case, major) for case in CASES for major in (3, 4)] if soak else TURNS
+            ("case", "major"), [(case, major) for case in CASES for major in (3, 4)] if soak else ALONE
         )
 
 
@@ -78,6 +91,20 @@ def test_null_renders_or_is_refused_by_name(case: str, major: int) -> None:
         above, _, key = ("/" + path.replace(".", "/")).rpartition("/")
         named = f"at '{above}': missing property '{key}'|{re.escape('.'.join(path.split('.')[-2:]))} is "
         assert re.search(named, refused) if refused else "<nil>" not in rendered, refused
+
+
+@pytest.mark.parametrize("helm", [3, 4])
+@pytest.mark.parametrize("depth", sorted({path.count(".") for path in REQUIRED}))
+def test_null_is_refused_by_the_schema(depth: int, helm: int) -> None:
+    """Where the schema demands a key, null is refused in a line that names the key, also if others are null, too."""
+    nulls = {path for path in REQUIRED if path.count(".") == depth}
+    refused = told(helm, EVERYTHING, *(nested(path, None) for path in nulls))[1]
+    named = {
+        f"{above.strip('/')}/{key}".lstrip("/").replace("/", ".")
+        for above, keys in re.findall(r"at '(.*?)': missing propert(?:y|ies) (.*)", refused)
+        for key in re.findall("'(.*?)'", keys)
+    }
+    assert nulls == named, refused
 
 
 @pytest.mark.parametrize(("key", "helm"), MAY_BE_EMPTY)
@@ -98,7 +125,7 @@ def test_nulls_together_are_as_good_as_empty(helm: int) -> None:
 
 def test_what_null_renders_conforms() -> None:
     """Kubernetes accepts every field of the objects that a null leads to."""
-    objects = {each for case, helm in TURNS for each in said(case, helm)[0].split("\n---\n")}
+    objects = {each for case, helm in ALONE for each in said(case, helm)[0].split("\n---\n")}
     assert "" == conform("\n---\n".join(sorted(objects)), KUBERNETES[-1])
 
 

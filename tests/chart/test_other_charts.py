@@ -11,8 +11,8 @@ from ci import other_charts
 from ci.chart import CHART
 from support.helm import merged, nested, one, refusal, render
 
-TABLE = yaml.safe_load(other_charts.TABLE.read_text())
-DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+TABLE = yaml.load(other_charts.TABLE.read_text(), yaml.CSafeLoader)
+DEFAULTS = yaml.load((CHART / "values.yaml").read_text(), yaml.CSafeLoader)
 HEAD = "the values have keys of another chart. Change them as follows, and see Coming from another chart in the README"
 APACHE = yaml.safe_load(
     """

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from ci.chart import CHART
-from ci.parts.chart_tools import KUBERNETES
+from ci.parts.chart_tools import KUBERNETES, OLDEST_AND_NEWEST
 from metadata_tool.status_page.restore_values import restore_values
 from support.helm import (
     EVERYTHING,
@@ -57,13 +57,16 @@ def rendered(name: str, kubernetes: str) -> str:
     return text(SETS[name], "--kube-version", kubernetes)
 
 
-@pytest.mark.parametrize("kubernetes", KUBERNETES)
+IN_BETWEEN = [pytest.param(each, marks=pytest.mark.soak) for each in KUBERNETES if each not in OLDEST_AND_NEWEST]
+
+
+@pytest.mark.parametrize("kubernetes", [*OLDEST_AND_NEWEST, *IN_BETWEEN])
 def test_conforms(kubernetes: str) -> None:
     """Every set of options renders to objects that this Kubernetes knows, to the field."""
     assert "" == conform_all({name: rendered(name, kubernetes) for name in SETS}, kubernetes)
 
 
-@pytest.mark.parametrize("kubernetes", KUBERNETES)
+@pytest.mark.parametrize("kubernetes", [*OLDEST_AND_NEWEST, *IN_BETWEEN])
 def test_conformance_can_fail(kubernetes: str) -> None:
     """A field that does not exist is found."""
     wrong = text(BACKUP).replace("automountServiceAccountToken:", "automountServiceAccountTokens:")
@@ -634,8 +637,19 @@ def test_messages_have_a_hint() -> None:
     assert [] == [each for each in plain if ":" in each or ";" in each or each.endswith(".")]
 
 
-@pytest.mark.parametrize("major", [3, 4])
-@pytest.mark.parametrize(("tools", "said"), REFUSED, ids=[said for _, said in REFUSED])
+def by_turns(number: int, major: int) -> list[pytest.MarkDecorator]:
+    """In the short form each case has one helm: both run the same template."""
+    return [] if number % 2 == major % 2 else [pytest.mark.soak]
+
+
+@pytest.mark.parametrize(
+    ("tools", "said", "major"),
+    [
+        pytest.param(tools, said, major, id=f"{said}-{major}", marks=by_turns(number, major))
+        for number, (tools, said) in enumerate(REFUSED)
+        for major in (3, 4)
+    ],
+)
 def test_refusals(tools: dict[str, Any], said: str, major: int) -> None:
     """A value that cannot work is refused by helm itself, in a line that names it."""
     assert said in refusal(merged(BACKUP, {"zookeeper": {"customTools": tools}}), major)

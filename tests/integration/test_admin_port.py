@@ -17,7 +17,7 @@ from support.processes import Process, free_port
 from support.tool import Service
 
 ROOT = Path(__file__).parents[2]
-VALUES = yaml.safe_load((ROOT / "charts" / "pulsar" / "values.yaml").read_text())
+VALUES = yaml.load((ROOT / "charts" / "pulsar" / "values.yaml").read_text(), yaml.CSafeLoader)
 PROBE_TIMEOUT = VALUES["zookeeper"]["customTools"]["backup"]["probe"]["liveness"]["timeoutSeconds"]
 PROBE_FAILURES = VALUES["zookeeper"]["customTools"]["backup"]["probe"]["liveness"]["failureThreshold"]
 ATTACK, ATTACK_IN_A_SOAK = 4, 10

@@ -18,7 +18,7 @@ from ci.parts.chart_tools import kubeconform, monitoring_schemas, schemas
 from ci.parts.helm import helm
 
 EXAMPLE = Path(__file__).parents[2] / "values.example.yaml"
-EVERYTHING = yaml.safe_load((Path(__file__).parents[1] / "chart" / "everything.yaml").read_text())
+EVERYTHING = yaml.load((Path(__file__).parents[1] / "chart" / "everything.yaml").read_text(), yaml.CSafeLoader)
 """Values that set every option."""
 
 Values = Mapping[str, Any]
