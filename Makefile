@@ -29,10 +29,10 @@ screenshots: install ## Pictures of the status page in .venv/screenshots, by a h
 	@PYTHONPATH=tests $(BIN)/python -m ci.screenshots $(STATE)
 
 test: install ## Unit, chart and integration tests, on real ZooKeepers and a real S3 server
-	@$(SIDE_BY_SIDE) tests/proof tests/faults tests/integration tests/chart tests/unit
+	@$(SIDE_BY_SIDE) --hypothesis-profile half tests/proof tests/faults tests/integration tests/chart tests/unit
 
 soak: install ## What takes long: random tests for longer, captures under load, ensembles, 500 backups in a row
-	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration tests/chart/test_{null,render,program}.py tests/unit/tiered_storage/test_scrub.py
+	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration tests/chart/test_{null,render,program}.py tests/unit
 
 test-unit: install ## Unit tests alone: seconds, no server, few examples of each property
 	@$(IN_MEMORY) $(PYTEST) -n 3 --dist worksteal --hypothesis-profile few -o tmp_path_retention_policy=failed tests/unit

@@ -17,6 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for w
     signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that are tested would inherit it
 
 hypothesis.settings.register_profile("default", deadline=None)  # slowness on a busy machine is not a failure
+hypothesis.settings.register_profile("half", max_examples=50, deadline=None)  # for make test
 hypothesis.settings.register_profile("few", max_examples=10, deadline=None)  # for make test-unit and make mutants
 hypothesis.settings.load_profile("default")
 

@@ -10,7 +10,7 @@ from support.s3 import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
 from support.store_contract import StoreContract, Subject
 from support.stores import WITH_SERVER, Server, in_new_bucket
 
-LONG_FORM = ("moto-tls", "v1-listings")
+LONG_FORM = ("moto-tls", "v1-listings", "versitygw-tls")
 """Moto and TLS are each with another here, and tests/integration/test_s3_settings.py has the older listings."""
 PARAMETERS = [
     pytest.param(scheme, name, id=name, marks=[pytest.mark.soak] if name in LONG_FORM else [])
