@@ -60,6 +60,21 @@ TURNS = [(case, 3 + number % 2) for number, case in enumerate(CASES)]
 """Each case, with the helm whose turn it is."""
 ALONE = [(case, major) for case, major in TURNS if not REQUIRED.issuperset(CASES[case])]
 """Those of them that the schema does not refuse."""
+
+
+def groups() -> list[tuple[str, ...]]:
+    """The same cases, with those of one name together. A switch or a map with keys in it could hide others."""
+    found: dict[str, list[str]] = {}
+    for case, _ in ALONE:
+        hides = any(
+            isinstance(default := KEYS[path], bool) or (default and isinstance(default, dict)) for path in CASES[case]
+        )
+        found.setdefault(case if hides else case.rpartition(".")[2], []).append(case)
+    return [tuple(each) for each in found.values()]
+
+
+GROUPS = [(group, 3 + number % 2) for number, group in enumerate(groups())]
+"""Each group, with the helm whose turn it is."""
 MAY_BE_EMPTY = [(case, major) for case, major in TURNS if all(KEYS[key] in NOTHING.values() for key in CASES[case])]
 
 
@@ -70,27 +85,35 @@ def told(major: int, *values: dict[str, Any]) -> tuple[str, str]:
 
 
 @cache
-def said(case: str, major: int) -> tuple[str, str]:
+def said(group: tuple[str, ...], major: int) -> tuple[str, str]:
     """What helm makes of keys that are null, while every other option is set."""
-    return told(major, EVERYTHING, *(nested(path, None) for path in CASES[case]))
+    return told(major, EVERYTHING, *(nested(path, None) for case in group for path in CASES[case]))
+
+
+def said_of_each(group: tuple[str, ...], major: int) -> Iterator[tuple[str, str, str]]:
+    """What helm makes of each case, and its name: of a group at once, unless that is refused."""
+    if len(group) == 1 or not said(group, major)[1]:
+        yield group[0], *said(group, major)
+    else:
+        for case in group:
+            yield case, *said((case,), major)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each case with both helms. In the short form each with one of them, by turns, but for what the schema demands."""
+    """Each case with both helms. In the short form groups, each with one of them, without what the schema demands."""
     if "major" in metafunc.fixturenames:
         soak = metafunc.config.getoption("--soak")
-        metafunc.parametrize(
-            ("case", "major"), [(case, major) for case in CASES for major in (3, 4)] if soak else ALONE
-        )
+        each = [((case,), major) for case in CASES for major in (3, 4)] if soak else GROUPS
+        metafunc.parametrize(("group", "major"), each, ids=lambda value: value[0] if isinstance(value, tuple) else None)
 
 
-def test_null_renders_or_is_refused_by_name(case: str, major: int) -> None:
+def test_null_renders_or_is_refused_by_name(group: tuple[str, ...], major: int) -> None:
     """Any key that is null: manifests without a trace of it, or a line that names the key."""
-    rendered, refused = said(case, major)
-    for path in CASES[case] if "missing property" in refused else CASES[case][:1]:
-        above, _, key = ("/" + path.replace(".", "/")).rpartition("/")
-        named = f"at '{above}': missing property '{key}'|{re.escape('.'.join(path.split('.')[-2:]))} is "
-        assert re.search(named, refused) if refused else "<nil>" not in rendered, refused
+    for case, rendered, refused in said_of_each(group, major):
+        for path in CASES[case] if "missing property" in refused else CASES[case][:1]:
+            above, _, key = ("/" + path.replace(".", "/")).rpartition("/")
+            named = f"at '{above}': missing property '{key}'|{re.escape('.'.join(path.split('.')[-2:]))} is "
+            assert re.search(named, refused) if refused else "<nil>" not in rendered, refused
 
 
 @pytest.mark.parametrize("helm", [3, 4])
@@ -113,7 +136,7 @@ def test_null_is_as_good_as_empty(key: str, helm: int) -> None:
     """Where a key is empty by default, null is the same as empty, whatever else is set."""
     nulls = [nested(path, None) for path in CASES[key]]
     empty = [nested(path, NOTHING[type(KEYS[path])]) for path in CASES[key]]
-    assert told(helm, EVERYTHING, *nulls, *empty) == said(key, helm)
+    assert told(helm, EVERYTHING, *nulls, *empty) == said((key,), helm)
 
 
 @pytest.mark.parametrize("helm", [3, 4])
@@ -125,11 +148,16 @@ def test_nulls_together_are_as_good_as_empty(helm: int) -> None:
 
 def test_what_null_renders_conforms() -> None:
     """Kubernetes accepts every field of the objects that a null leads to."""
-    objects = {each for case, helm in ALONE for each in said(case, helm)[0].split("\n---\n")}
+    objects = {
+        each
+        for group, helm in GROUPS
+        for _, rendered, _ in said_of_each(group, helm)
+        for each in rendered.split("\n---\n")
+    }
     assert "" == conform("\n---\n".join(sorted(objects)), KUBERNETES[-1])
 
 
 @pytest.mark.parametrize("key", ["zookeeper.replicaCount", "clusterDomain", "zookeeper.ports.client", "monitoring"])
 def test_null_for_what_must_be_there(key: str) -> None:
     """What the chart cannot do without is refused, by both helms."""
-    assert all("missing property" in said(key, helm)[1] for helm in (3, 4))
+    assert all("missing property" in said((key,), helm)[1] for helm in (3, 4))
