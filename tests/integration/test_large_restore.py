@@ -65,7 +65,7 @@ def test_what_the_manifest_tells_is_not_trusted(snapshot: Snapshot, broker_json:
     paths = [f"/managed-ledgers/{NAMESPACE}/persistent/topic-{number:04}/billing" for number in range(MANY)]
     assert list(range(MANY)) == [managed_cursor(nodes[path]).markDeleteEntryId for path in paths]
     held = nodes[f"/metadata-backup/held/{NAMESPACE}"], nodes[f"/admin/policies/{NAMESPACE}"]
-    assert (b"null", b'{"is_allow_auto_update_schema":false}') == held
+    assert (b'{"is_allow_auto_update_schema":null}', b'{"is_allow_auto_update_schema":false}') == held
 
 
 def test_damage_beyond_the_manifest(snapshot: Snapshot, tmp_path: Path) -> None:

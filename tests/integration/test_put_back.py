@@ -28,9 +28,11 @@ from metadata_tool.errors import (
     ZooKeeperUnreachable,
 )
 from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.pulsar.holds import HELD as HELD_VALUES
 from metadata_tool.put_back.ensemble import LOCK
 from metadata_tool.restore_marker import Marker
 from metadata_tool.zookeeper import znodes
+from metadata_tool.zookeeper.errors import WriteRefused
 from metadata_tool.zookeeper.net import session
 from metadata_tool.zookeeper.net.ensemble import Ensemble
 from metadata_tool.zookeeper.znodes import Znode
@@ -42,8 +44,10 @@ from support.tool import Outcome, assert_refused, environment, run
 from support.zookeeper import ZooKeeper, client, standalone
 
 MARKER = "/metadata-backup"
-HELD = b'{"schema_compatibility_strategy":"FULL","is_allow_auto_update_schema":false,"bundles":{"numBundles":4}}'
 RELEASED = {"schema_compatibility_strategy": "FULL", "bundles": {"numBundles": 4}}
+NOTE = {"is_allow_auto_update_schema": None, "retention_policies": None}
+HELD = json.dumps(RELEASED | {name: HELD_VALUES[name] for name in NOTE}).encode()
+NOTES = {"t/ns": NOTE, "t/other": {"is_allow_auto_update_schema": True}}
 OTHER = {"schema_compatibility_strategy": "UNDEFINED", "is_allow_auto_update_schema": True}
 RECORDS: list[Record] = [
     saved("t/ns/a%2Fb", schema(0, "a0"), schema(1, "a1"), schema(2, "ä2"), schema(3, "a3"), schema(4, "a4")),
@@ -95,6 +99,7 @@ class World:
         assert self.texts() == TEXTS
         assert self.policies("t/ns") == RELEASED
         assert self.policies("t/other") == OTHER
+        assert [b"{}"] * 2 == [self.zookeeper.get(f"{MARKER}/held/{namespace}")[0] for namespace in NOTES]
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +132,8 @@ def restored(zookeeper: KazooClient, server: ZooKeeper, folder: Path) -> Iterato
     znodes[f"/loadbalance/brokers/{BROKER}"] = b"{}"
     read_only = [make_acl("world", "anyone", read=True, admin=True)]
     zookeeper.create(MARKER, Marker("1", str(point)).to_json())
-    zookeeper.create(f"{MARKER}/held/t/other", b"true", makepath=True)
+    for namespace, note in NOTES.items():
+        zookeeper.create(f"{MARKER}/held/{namespace}", json.dumps(note).encode(), makepath=True)
     zookeeper.set_acls(MARKER, read_only)
     brokers = BrokerModel(znodes)
     with fake_broker(default=brokers.reply) as web:
@@ -145,7 +151,7 @@ def test_everything_comes_back(world: World) -> None:
     assert {"topics": 3, "putBack": 3, "versions": 8, "deletions": 2, "unreadable": 1} == {
         name: count for name, count in report["schemas"].items() if count
     }
-    assert {"done": 2, "released": 2, "held": 0} == report["namespaces"]
+    assert {"done": 2, "released": 2, "held": 0, "freed": 1, "keeping": 0} == report["namespaces"]
     world.brokers.asked.clear()
     again = world.run(str(world.point))
     assert (0, []) == (again.exit_code, world.brokers.changes)
@@ -163,7 +169,8 @@ def test_tenant_admin(world: World) -> None:
 def test_dry_run(world: World) -> None:
     """A dry run changes nothing, takes no lock, and reports what a run would do."""
     world.zookeeper.create(LOCK, b"{}")
-    before = {path: world.zookeeper.get(path) for path in ("/admin/policies/t/ns", "/admin/policies/t/other")}
+    paths = [f"{parent}/{name}" for parent in ("/admin/policies", f"{MARKER}/held") for name in NOTES]
+    before = {path: world.zookeeper.get(path) for path in paths}
     dry = world.report("--dry-run")
     assert [] == world.brokers.changes
     assert before == {path: world.zookeeper.get(path) for path in before}
@@ -203,7 +210,7 @@ def test_later_decision(world: World) -> None:
     assert 0 == world.run().exit_code
     forbidden = b'{"is_allow_auto_update_schema":false}'
     world.brokers.znodes["/admin/policies/t/other"] = forbidden
-    assert {"done": 2, "released": 0, "held": 0} == world.report()["namespaces"]
+    assert {"done": 2} == {name: count for name, count in world.report()["namespaces"].items() if count}
     assert forbidden == world.brokers.znodes["/admin/policies/t/other"]
 
 
@@ -329,7 +336,16 @@ def test_writes_by_version(world: World) -> None:
         assert znodes.set_data(connected, path, b"ours", found.version + 1)
         assert not znodes.set_data(connected, b"/no/such", b"", 0)
         assert [] == znodes.children(connected, b"/no/such")
-    assert b"ours" == world.zookeeper.get(path.decode())[0]
+        second = znodes.read(connected, b"/admin/policies/t/other")
+        assert second
+        other = znodes.Write(b"/admin/policies/t/other", b"ours", second.version)
+        assert not znodes.set_all(connected, [other, znodes.Write(path, b"both", found.version)])
+        assert not znodes.set_all(connected, [other, znodes.Write(b"/no/such", b"both", 0)])
+        with pytest.raises(WriteRefused, match=MARKER):
+            znodes.set_all(connected, [other, znodes.Write(MARKER.encode(), b"both", 0)])
+        assert b"ours" == world.zookeeper.get(path.decode())[0] != world.zookeeper.get(other.path.decode())[0]
+        assert znodes.set_all(connected, [other, znodes.Write(path, b"both", found.version + 2)])
+    assert [b"both", b"ours"] == [world.zookeeper.get(each.decode())[0] for each in (path, other.path)]
 
 
 @pytest.mark.parametrize(

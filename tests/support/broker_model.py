@@ -6,6 +6,7 @@ All that a broker keeps in ZooKeeper is in znodes: a dictionary in unit tests, a
 import hashlib
 import json
 import threading
+import zlib
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from metadata_tool.pulsar import schema_locator
 from metadata_tool.pulsar.schema_locator import LocatedVersion
 from metadata_tool.pulsar.schema_locator_pb2 import SchemaLocator
 from metadata_tool.put_back.held_namespaces import SchemaSettings
+from metadata_tool.zookeeper.znodes import Write, Znode
 from support.fake_broker import Asked, Reply
 
 Znodes = MutableMapping[str, bytes]
@@ -109,17 +111,22 @@ class BrokerModel:
         """As RestoredEnsemble does."""
         return [self._versions(topic) for topic in topics]
 
-    def allowed_before(self, namespace: str, otherwise: bool | None) -> bool | None:
-        """As RestoredEnsemble does."""
-        noted = self.znodes.get(f"/metadata-backup/held/{namespace}")
-        before: bool | None = json.loads(noted) if noted else otherwise
-        return before
+    def read(self, path: bytes) -> Znode | None:
+        """As RestoredEnsemble does. The version is a checksum."""
+        data = self.znodes.get(path.decode())
+        return None if data is None else Znode(data, zlib.crc32(data))
 
-    def release(self, namespace: str, auto_update: bool | None) -> bool:
+    def set_all(self, writes: Sequence[Write]) -> bool:
         """As RestoredEnsemble does."""
-        path = f"/admin/policies/{namespace}"
-        self.znodes[path] = SchemaSettings.released(self.znodes[path], auto_update) or self.znodes[path]
+        if not all((found := self.read(write.path)) and found.version == write.version for write in writes):
+            return False
+        for write in writes:
+            self.znodes[write.path.decode()] = write.data
         return True
+
+    def policies_path(self, namespace: str) -> bytes:
+        """As RestoredEnsemble does."""
+        return f"/admin/policies/{namespace}".encode()
 
     def _done(self, method: str, path: str, body: Any) -> Reply:  # noqa: C901, PLR0911  # one for each request
         parts = urlsplit(path)

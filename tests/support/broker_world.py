@@ -39,7 +39,18 @@ READER, OWNER = "reader", "owner"
 
 SHORT = "lab/short"
 KEPT = f"{SHORT}/kept"
-"""A topic with a retention of its own, all of whose messages are acknowledged, in a namespace without retention."""
+"""A topic whose own policies alone keep its messages, all of which are acknowledged."""
+NEVER_DELETED = {
+    "inactiveTopicDeleteMode": "delete_when_no_subscriptions",
+    "maxInactiveDurationSeconds": 1000,
+    "deleteWhileInactive": False,
+}
+DELETING: tuple[tuple[str, Any], ...] = (
+    ("messageTTL", 3600),
+    ("backlogQuota", {"limitSize": 1 << 30, "policy": "consumer_backlog_eviction"}),
+    ("inactiveTopicPolicies", NEVER_DELETED | {"maxInactiveDurationSeconds": 9, "deleteWhileInactive": True}),
+)
+"""Policies of the namespace of that topic, which has no retention."""
 
 CURSORS, PARTS = f"{OPEN}/cursors", [f"{OPEN}/parts-partition-{number}" for number in range(2)]
 MESSAGES = 6000
@@ -53,6 +64,8 @@ POLICIES: tuple[tuple[str, str, Any], ...] = (
     (f"{TYPED}/avro", "maxUnackedMessagesOnConsumer", 6),
     (f"{UNTYPED}/plain", "messageTTL?messageTTL=1000000", 1000000),
     (KEPT, "retention", {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}),
+    (KEPT, "messageTTL?messageTTL=2000000", 2000000),
+    (KEPT, "inactiveTopicPolicies", NEVER_DELETED),
 )
 STRATEGY = (f"{TYPED}/avro", "schemaCompatibilityStrategy", "FULL")
 """It refuses versions that the topic has, if it is put back before them."""
@@ -101,7 +114,8 @@ def fill(world: World, client: TypedClient) -> None:
     world.client.subscribe(f"persistent://{KEPT}", "all").close()
     for topic, name, value in (*POLICIES, UNSET):
         _set_policy(world, topic, name, value)
-    _acknowledge_all(world, KEPT, 90)
+    cluster.post(f"persistent/{KEPT}/backlogQuota", {"limitSize": -1, "policy": "producer_request_hold"})
+    _acknowledge_all(world, KEPT, 2500)
     cluster.delete(f"persistent/{UNSET[0]}/{UNSET[1]}")
     topic, name, value = STRATEGY
     cluster.put(f"persistent/{topic}/{name}", value)
@@ -131,6 +145,8 @@ def _create(world: World) -> None:
         if world.tokens:
             cluster.post(f"namespaces/{name}/permissions/{READER}", ["consume"])
             cluster.post(f"tenants/{name.partition('/')[0]}", {"adminRoles": [OWNER], "allowedClusters": ["c1"]})
+    for policy, value in DELETING:
+        cluster.post(f"namespaces/{SHORT}/{policy}", value)
     cluster.put(f"namespaces/{TYPED}/schemaCompatibilityStrategy", "FULL_TRANSITIVE")
     cluster.put(f"persistent/{PARTITIONED}/partitions", 2)
     cluster.put(f"persistent/{OPEN}/parts/partitions", 2)
@@ -159,7 +175,7 @@ def see(world: World, client: TypedClient) -> Seen:
                 cluster.get(f"namespaces/{name}/isAllowAutoUpdateSchema"),
                 stored_policies(world, name),
             ]
-            for name in NAMESPACES
+            for name in (*NAMESPACES, SHORT)
         },
     )
 

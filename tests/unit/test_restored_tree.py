@@ -13,6 +13,7 @@ from metadata_tool.broker_metadata.records import Hole, Position, Record, SavedC
 from metadata_tool.catalog import RestorePoint
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.pulsar.codec import managed_cursor
+from metadata_tool.pulsar.new_metadata import INFINITE_RETENTION
 from metadata_tool.pulsar.recovery_options import RecoveryOptions
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.restore import restore
@@ -20,6 +21,7 @@ from metadata_tool.store import open_store
 from metadata_tool.store.base import StoreOptions
 from metadata_tool.zookeeper.jute import READ, Acl, pack_acls
 from metadata_tool.zookeeper.snapshot import SnapshotReader, in_tree_order
+from support import policy_events
 from support.backups import TREE, make_backup
 from support.drills import job
 from support.metadata import NAMESPACE, as_json, cursor
@@ -42,6 +44,8 @@ CONTENT: dict[bytes, bytes | None] = {
     f"{NAMESPACE}/t/sub".encode(): cursor(17),
 }
 HELD, POLICIES, SUB = "/metadata-backup/held", "/admin/policies/public/default", f"{NAMESPACE}/t/sub"
+AUTO_UPDATE = "is_allow_auto_update_schema"
+NOTE = as_json(is_allow_auto_update_schema=None)
 
 
 class Restored(NamedTuple):
@@ -53,11 +57,19 @@ class Restored(NamedTuple):
     snapshot: bytes
 
 
-def restored(point: RestorePoint, directory: Path, scope: Scope = Scope.BOOKIES_LOST, **changes: Any) -> Restored:
+def restored(
+    point: RestorePoint,
+    directory: Path,
+    scope: Scope = Scope.BOOKIES_LOST,
+    *,
+    infinite_retention: bool = False,
+    **changes: Any,
+) -> Restored:
     """What a real restore places."""
     data = directory / "data"
     data.mkdir(parents=True)
-    options = replace(job(point, directory), recovery_options=RecoveryOptions(scope), **changes)
+    recovery = RecoveryOptions(scope, infinite_retention=infinite_retention)
+    options = replace(job(point, directory), recovery_options=recovery, **changes)
     placed = restore(
         options.restore_job(data, directory), lambda location: open_store(location, StoreOptions()), Heartbeat()
     )
@@ -87,16 +99,35 @@ def test_broker_metadata_is_in_the_tree(tmp_path: Path) -> None:
     assert ((-1, 3, 4), 100) == (position, len(info.individualDeletedMessages))
     assert as_json(bundles=4, is_allow_auto_update_schema=False) == made.data[POLICIES]
     held = {path: data for path, data in made.data.items() if path.startswith(HELD)}
-    assert {HELD: b"", f"{HELD}/public": b"", f"{HELD}/public/default": b"null"} == held
+    assert {HELD: b"", f"{HELD}/public": b"", f"{HELD}/public/default": NOTE} == held
     assert {HELD, f"{HELD}/public", "/metadata-backup"} <= {*made.read_only}
     assert f"{HELD}/public/default" not in made.read_only, "a put-back sets it"
     found = made.report["brokerMetadata"]
-    assert (1, {"schemas": 1}, {"public/default": None}) == (
+    assert (1, {"schemas": 1}, {"public/default": {AUTO_UPDATE: None}}) == (
         found["positions"],
         found["putBack"],
-        found["withoutRegistration"]["before"],
+        found["held"]["before"],
     )
     assert made.snapshot == restored(point, tmp_path / "other").snapshot
+
+
+def test_policies_of_topics(tmp_path: Path) -> None:
+    """Where a topic overrides what deletes data, the namespace deletes nothing until a put-back. A znode tells it.
+
+    With infinite retention, that stays infinite after the put-back.
+    """
+    size = {"retentionSizeInMB": 1, "retentionTimeInMinutes": 2}
+    own = policy_events.saved("public/default", "t", retentionPolicies=size, messageTTLInSeconds=7)
+    point = backed_up(tmp_path / "store", CONTENT, records=[policy_events.schema("public/default"), own])
+    made, infinite = (
+        restored(point, tmp_path / str(infinite), infinite_retention=infinite) for infinite in (False, True)
+    )
+    policies = as_json(bundles=4, retention_policies=INFINITE_RETENTION, message_ttl_in_seconds=0)
+    assert json.loads(policies) == json.loads(made.data[POLICIES] or b"") == json.loads(infinite.data[POLICIES] or b"")
+    before = {"retention_policies": None, "message_ttl_in_seconds": None}
+    assert before == json.loads(made.data[f"{HELD}/public/default"] or b"")
+    assert {"message_ttl_in_seconds": None} == json.loads(infinite.data[f"{HELD}/public/default"] or b"")
+    assert {"public/default": before} == made.report["brokerMetadata"]["held"]["before"]
 
 
 def test_room_for_holes(tmp_path: Path) -> None:
@@ -125,13 +156,13 @@ def test_restored_again(scope: Scope, tmp_path: Path, *, waits: bool) -> None:
     first = restored(backed_up(tmp_path / "store", CONTENT, records=RECORDS), tmp_path / "first")
     restored_before = {"restored": {"version": "drill", "point": "file:///p-1.tar.gz", "zxid": "0x1"}}
     content = {path.encode().rstrip(b"/"): data for path, data in first.data.items()}
-    content |= {f"{HELD}/gone".encode(): b"", f"{HELD}/gone/ns".encode(): b"null"}
+    content |= {f"{HELD}/gone".encode(): b"", f"{HELD}/gone/ns".encode(): NOTE}
     again = restored(backed_up(tmp_path / "again", content, identity=restored_before), tmp_path / "second", scope)
     assert waits == (f"{HELD}/public/default" in again.data)
     assert f"{HELD}/gone" not in again.data
     expected = as_json(bundles=4, is_allow_auto_update_schema=False) if waits else as_json(bundles=4)
     assert expected == again.data[POLICIES]
-    assert int(waits) == again.report["brokerMetadata"]["withoutRegistration"]["count"]
+    assert int(waits) == again.report["brokerMetadata"]["held"]["namespaces"]
 
 
 def test_nothing_of_brokers(tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ class RestoredTree:
         return self._reported(found, written)
 
     def _from_brokers(self) -> FromBrokers:
-        source = Source(self.path, self.manifest, self.layout, self.job.recovery_options.scope)
+        options = self.job.recovery_options
+        source = Source(self.path, self.manifest, self.layout, options.scope, options.infinite_retention)
         with explained(self.job.spool_dir):
             directory = Path(tempfile.mkdtemp(prefix="from-brokers-", dir=self.path.parent))
             return prepare(source, directory, self.heartbeat)
@@ -146,7 +147,7 @@ class RestoredTree:
             written = snapshot.write(out, acls, encoded)
         fields = {"phase": "write", "backup": str(self.job.point), "znodes": written.nodes, "bytes": written.size}
         log.info("wrote %d znodes", written.nodes, extra=fields)
-        restored = RestoredFromBrokers.of(self.manifest.broker, restorable, brokers.auto_updates())
+        restored = RestoredFromBrokers.of(self.manifest.broker, restorable, brokers.holds())
         return _Written(recovery.changes, loading, restored)
 
     def _reported(self, found: ScanResult, written: "_Written") -> dict[str, bytes]:

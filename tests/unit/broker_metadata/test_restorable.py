@@ -1,11 +1,10 @@
 """What a restore puts into a tree, asked for in tree order."""
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metadata_tool.broker_metadata.records import Hole, Position, SavedCursor
-from metadata_tool.broker_metadata.restorable import AutoUpdate, InTreeOrder, Restorable
+from metadata_tool.broker_metadata.restorable import Hold, InTreeOrder, Restorable
 from support.trees import EXAMPLES, PATIENT, in_tree_order, names
 
 paths = st.lists(st.lists(names, min_size=1, max_size=3).map("/".join), max_size=12).map(
@@ -23,17 +22,10 @@ def test_in_tree_order(known: list[bytes], asked: list[bytes], data: st.DataObje
     assert [path.hex() if path in known else None for path in twice] == [values.get(path) for path in twice]
 
 
-@pytest.mark.parametrize("before", [None, True, False])
-@pytest.mark.parametrize("after", [None, True, False])
-def test_auto_update(before: bool | None, after: bool | None) -> None:
-    """What becomes of a namespace is read as it was written, on one line."""
-    change = AutoUpdate("t/\u00fc\n", before, after)
-    assert (change, 1) == (AutoUpdate.decode(change.encode()), change.encode().count(b"\n"))
-
-
-def test_held() -> None:
-    """A namespace is held if its clients may not register schemas after the restore."""
-    assert [True, False, False] == [AutoUpdate("t/n", None, after).held for after in (False, None, True)]
+def test_hold() -> None:
+    """What happens to the settings of a namespace is read as it was written, on one line."""
+    hold = Hold("t/\u00fc\n", {"a": None, "b": {"c": [1]}}, {"d": False}, noted=False)
+    assert (hold, 1) == (Hold.decode(hold.encode()), hold.encode().count(b"\n"))
 
 
 def test_counts() -> None:
@@ -47,4 +39,4 @@ def test_counts() -> None:
 
 def test_nothing_is_known() -> None:
     """Without broker metadata, nothing is put into a tree."""
-    assert (None, None) == (Restorable().cursor(b"t/n/persistent/a/s"), Restorable().auto_update(b"t/n"))
+    assert (None, None) == (Restorable().cursor(b"t/n/persistent/a/s"), Restorable().hold(b"t/n"))

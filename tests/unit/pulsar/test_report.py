@@ -9,8 +9,9 @@ import pytest
 
 from metadata_tool.broker_metadata.broker_file import BrokerFile
 from metadata_tool.broker_metadata.records import Hole, Position, SavedCursor
-from metadata_tool.broker_metadata.restorable import AutoUpdate, Restorable
+from metadata_tool.broker_metadata.restorable import Hold, Restorable
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
+from metadata_tool.pulsar.holds import AUTO_UPDATE, RETENTION, TTL
 from metadata_tool.pulsar.ids import Counter as IdCounter
 from metadata_tool.pulsar.migration import Migration
 from metadata_tool.pulsar.moved_buckets import MovedBuckets
@@ -203,7 +204,7 @@ def test_json() -> None:
             "holesLeftOut": 0,
             "impossible": 0,
             "putBack": {},
-            "withoutRegistration": {"count": 0, "before": {}},
+            "held": {"namespaces": 0, "settings": {}, "before": {}},
         },
         "coverage": made.coverage.to_json(1),
     }
@@ -212,7 +213,13 @@ def test_json() -> None:
 
 
 BROKER = BrokerFile(9, "", {"schemas": 3, "cursor": 7, "topicPolicies": 1}, {"cursor": 2})
-HELD = [AutoUpdate("shop/a", None, False), AutoUpdate("shop/b", True, False), AutoUpdate("shop/c", None, None)]
+HELD = [
+    Hold("shop/a", {AUTO_UPDATE: None}, {AUTO_UPDATE: False}),
+    Hold("shop/b", {AUTO_UPDATE: True}, {AUTO_UPDATE: False}),
+    Hold("shop/c", {}, {AUTO_UPDATE: None}, noted=False),
+    Hold("shop/d", {}, {}),
+]
+HOUR = {"retentionTimeInMinutes": 60, "retentionSizeInMB": 5}
 
 
 def from_brokers(broker: BrokerFile | None = BROKER, holes: int = 3) -> RestoredFromBrokers:
@@ -232,7 +239,11 @@ def test_broker_metadata() -> None:
         "holesLeftOut": 2,
         "impossible": 0,
         "putBack": {"schemas": 3, "topicPolicies": 1},
-        "withoutRegistration": {"count": 2, "before": {"shop/a": None, "shop/b": True}},
+        "held": {
+            "namespaces": 2,
+            "settings": {AUTO_UPDATE: 2},
+            "before": {"shop/a": {AUTO_UPDATE: None}, "shop/b": {AUTO_UPDATE: True}},
+        },
     }
     made = report(from_brokers=from_brokers(holes=1))
     assert expected == json.loads(made.encode())["brokerMetadata"]
@@ -242,9 +253,23 @@ def test_broker_metadata() -> None:
 
 def test_held_namespaces_in_the_report_are_limited() -> None:
     """Of many held namespaces the first are named, and all are counted."""
-    held = [AutoUpdate(f"shop/{number:05}", None, False) for number in range(10_005)]
+    held = [Hold(f"shop/{number:05}", {TTL: None}, {TTL: 0}) for number in range(10_005)]
     found = RestoredFromBrokers.of(BROKER, Restorable(), held)
-    assert (10_005, 10_000) == (found.held_count, len(found.held))
+    assert (10_005, 10_000, {TTL: 10_005}) == (found.held_count, len(found.held), found.held_settings)
+    (warning,) = [line for line in report(from_brokers=found).warnings() if "delete nothing" in line]
+    assert "10005 namespaces (shop/00000, " in warning
+    assert ", shop/00019 and 9985 more) have policies" in warning
+
+
+KEEPING = RestoredFromBrokers.of(
+    None,
+    Restorable(),
+    [
+        Hold("lab/a", {AUTO_UPDATE: None, RETENTION: HOUR, TTL: None}, {}),
+        Hold("lab/b", {TTL: 7}, {}),
+        Hold("lab/c", {AUTO_UPDATE: None}, {}),
+    ],
+)
 
 
 @pytest.mark.parametrize(
@@ -295,6 +320,34 @@ def test_held_namespaces_in_the_report_are_limited() -> None:
             id="bookies kept",
         ),
         pytest.param(RestoredFromBrokers({"schemas": 3}), Scope.BOOKIES_KEPT, [], id="bookies kept, nothing held"),
+        pytest.param(
+            replace(KEEPING, saved={"topicPolicies": 1}),
+            Scope.BOOKIES_LOST,
+            [
+                (
+                    "1 topic's policies of the backup are not in ZooKeeper. When the brokers run, put them back by "
+                    "`metadata-tool put-back`. Until then, clients cannot register schemas in 2 namespaces"
+                ),
+                (
+                    "2 namespaces (lab/a, lab/b) have policies by which brokers delete nothing (message_ttl_in_seconds "
+                    "in 2, retention_policies in 1) until `metadata-tool put-back` has brought back the policies of "
+                    "topics that override them"
+                ),
+            ],
+            id="policies of topics",
+        ),
+        pytest.param(
+            replace(KEEPING, held_settings={TTL: 2}),
+            Scope.BOOKIES_KEPT,
+            [
+                (
+                    "2 namespaces (lab/a, lab/b) have policies by which brokers delete nothing (message_ttl_in_seconds "
+                    "in 2), because nothing was put back after an earlier restore. Set these policies to what "
+                    "restore-report.json has in brokerMetadata.held.before"
+                )
+            ],
+            id="bookies kept, policies of topics",
+        ),
     ],
 )
 def test_what_brokers_must_get_back(found: RestoredFromBrokers, scope: Scope, expected: list[str]) -> None:
@@ -306,18 +359,18 @@ def test_what_brokers_must_get_back(found: RestoredFromBrokers, scope: Scope, ex
 
 
 @pytest.mark.parametrize(
-    ("saved", "scope", "infinite", "expected"),
+    ("not_saved", "scope", "infinite", "expected"),
     [
-        pytest.param({"topicPolicies": 2}, Scope.BOOKIES_LOST, False, True, id="topics have a retention"),
+        pytest.param({"topicPolicies": 2}, Scope.BOOKIES_LOST, False, True, id="topics may have a retention"),
         pytest.param({"topicPolicies": 2}, Scope.BOOKIES_LOST, True, False, id="all is retained"),
-        pytest.param({"schemas": 2}, Scope.BOOKIES_LOST, False, False, id="no topic has policies"),
+        pytest.param({"schemas": 2}, Scope.BOOKIES_LOST, False, False, id="all policies were saved"),
         pytest.param({"topicPolicies": 2}, Scope.BOOKIES_KEPT, False, False, id="policies are in the bookies"),
     ],
 )
-def test_retention_of_topics(saved: dict[str, int], scope: Scope, infinite: bool, expected: bool) -> None:
-    """A warning tells that brokers may delete what only a topic's own retention keeps, until that is put back."""
+def test_retention_of_topics(not_saved: dict[str, int], scope: Scope, infinite: bool, expected: bool) -> None:
+    """A warning tells that brokers may delete what only the policies of a topic keep that the backup lacks."""
     plan = replace(PLAN, scope=scope, infinite_retention=infinite)
-    warnings = report(plan=plan, from_brokers=RestoredFromBrokers(saved)).warnings()
+    warnings = report(plan=plan, from_brokers=RestoredFromBrokers({"topicPolicies": 1}, not_saved)).warnings()
     said = [line for line in warnings if "INFINITE_RETENTION=true (in the chart restore.infiniteRetention)" in line]
     assert expected == bool(said)
 
@@ -327,6 +380,9 @@ def test_earlier_retention() -> None:
     retention = {"shop/kept": {"retentionTimeInMinutes": 60}, "shop/orders": None}
     made = report(facts=replace(FACTS, retention=retention), plan=replace(PLAN, infinite_retention=True))
     assert retention == made.to_json()["retentionBefore"]
+    held = RestoredFromBrokers.of(None, Restorable(), [Hold("shop/orders", {}, {RETENTION: HOUR}, noted=False)])
+    made = replace(made, from_brokers=held)
+    assert retention | {"shop/orders": HOUR} == made.to_json()["retentionBefore"], "not that of an earlier hold"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadata_tool.broker_metadata.records import Hole, Position, SavedCursor
-from metadata_tool.broker_metadata.restorable import AutoUpdate, Restorable
+from metadata_tool.broker_metadata.restorable import Hold, Restorable
 from metadata_tool.pulsar.codec import encode, managed_cursor, managed_ledger
+from metadata_tool.pulsar.holds import AUTO_UPDATE, HELD, RETENTION, TTL
 from metadata_tool.pulsar.ids import MARGIN
 from metadata_tool.pulsar.managed_ledger_pb2 import (
     ManagedCursorInfo,
@@ -266,27 +267,34 @@ def test_a_tree_and_positions_that_differ() -> None:
 
 
 @pytest.mark.parametrize("options", [LOST, KEPT])
-def test_registration_of_schemas_is_held(options: RecoveryOptions) -> None:
-    """In namespaces that wait for their schemas, clients may not register any, and nothing else is changed."""
+def test_held_settings(options: RecoveryOptions) -> None:
+    """Settings of namespaces are held or set back as the restore has found, and nothing else is changed."""
     content = {
         "/admin/policies/shop/a": as_json(bundles=4),
-        "/admin/policies/shop/b": as_json(is_allow_auto_update_schema=True),
+        "/admin/policies/shop/b": as_json(is_allow_auto_update_schema=True, message_ttl_in_seconds=9),
         "/admin/policies/shop/broken": b"not JSON",
         "/admin/policies/shop/freed": as_json(is_allow_auto_update_schema=False, bundles=4),
         "/admin/policies/shop/other": as_json(),
         "/admin/policies/shop/us-west/v1": as_json(),
     }
-    names = [("a", None, False), ("b", True, False), ("broken", None, False), ("freed", None, None)]
-    changes = [AutoUpdate(f"shop/{name}", before, after) for name, before, after in names]
-    broker = Restorable([], [*changes, AutoUpdate("shop/us-west/v1", None, False)])
-    nodes = {node.path.decode(): node for node in recovered(tree(content), options, broker=broker)[0]}
+    after: dict[str, dict[str, Any]] = {
+        "shop/a": {AUTO_UPDATE: False},
+        "shop/b": {AUTO_UPDATE: False, TTL: 0},
+        "shop/broken": {AUTO_UPDATE: False},
+        "shop/freed": {AUTO_UPDATE: None},
+        "shop/us-west/v1": {RETENTION: HELD[RETENTION]},
+    }
+    broker = Restorable([], [Hold(name, {}, settings) for name, settings in after.items()])
+    nodes, changes = recovered(tree(content), options, broker=broker)
+    found = {node.path.decode(): node for node in nodes}
     expected = content | {
         "/admin/policies/shop/a": as_json(bundles=4, is_allow_auto_update_schema=False),
-        "/admin/policies/shop/b": as_json(is_allow_auto_update_schema=False),
+        "/admin/policies/shop/b": as_json(is_allow_auto_update_schema=False, message_ttl_in_seconds=0),
         "/admin/policies/shop/freed": as_json(bundles=4),
-        "/admin/policies/shop/us-west/v1": as_json(is_allow_auto_update_schema=False),
+        "/admin/policies/shop/us-west/v1": as_json(retention_policies=HELD[RETENTION]),
     }
-    assert (expected if options is LOST else content) == {path: data(nodes, path) for path in content}
+    assert expected == {path: data(found, path) for path in content}
+    assert {"schema registration": 3, "topics' own policies": 2} == changes.changed
 
 
 def test_compaction_cursors_are_removed() -> None:

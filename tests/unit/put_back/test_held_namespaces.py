@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from metadata_tool.put_back.held_namespaces import SchemaSettings, agree, objection, to_lift
+from metadata_tool.put_back.held_namespaces import SchemaSettings, agree, objection
 
 STRATEGY, AUTO_UPDATE = "schema_compatibility_strategy", "is_allow_auto_update_schema"
 
@@ -31,34 +31,10 @@ def test_damaged_policies(policies: bytes) -> None:
     assert SchemaSettings() == SchemaSettings.of(policies)
 
 
-@pytest.mark.parametrize("before", [None, True])
-def test_everything_else_stays(*, before: bool | None) -> None:
-    """Only the word on automatic registration is changed."""
-    policies = {"bundles": {"numBundles": 4}, AUTO_UPDATE: False, "größe": 1.5}
-    released = SchemaSettings.released(json.dumps(policies).encode(), before)
-    expected = {"bundles": {"numBundles": 4}, "größe": 1.5, **({} if before is None else {AUTO_UPDATE: before})}
-    assert expected == json.loads(released or b"")
-
-
-@pytest.mark.parametrize("policies", [b"", b"[]", b"{}", b'{"is_allow_auto_update_schema":true}'])
-def test_nothing_to_release(policies: bytes) -> None:
-    """Policies that do not hold off clients are not changed."""
-    assert SchemaSettings.released(policies, None) is None
-
-
 @pytest.mark.parametrize("current", ["FULL", "ALWAYS_COMPATIBLE"])
 def test_no_objection(current: str) -> None:
     """A namespace may have its old strategy, or the one of a put-back that was killed."""
     assert "" == objection(SchemaSettings("FULL"), SchemaSettings(current))
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "expected"),
-    [(None, False, True), (True, False, True), (False, False, False), (None, None, False), (None, True, False)],
-)
-def test_clients_to_release(*, before: bool | None, now: bool | None, expected: bool) -> None:
-    """Clients are released if they are held off, and were not at the backup."""
-    assert expected == to_lift(SchemaSettings(auto_update=before), SchemaSettings(auto_update=now))
 
 
 @pytest.mark.parametrize(

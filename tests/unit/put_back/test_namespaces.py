@@ -10,7 +10,8 @@ from metadata_tool.broker_metadata.records import SavedSchemas
 from metadata_tool.errors import BrokerDenied, BrokerFailed, BrokerUnreachable, ClusterRunning
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.put_back.held_namespaces import SchemaSettings
-from metadata_tool.put_back.namespaces import NamespaceSchemas
+from metadata_tool.put_back.holds import Holds
+from metadata_tool.put_back.namespaces import NamespaceSchemas, SchemaWork
 from metadata_tool.put_back.registry import Registry
 from metadata_tool.put_back.result import PutBackResult
 from metadata_tool.put_back.saved_metadata import SavedNamespace
@@ -34,6 +35,9 @@ COMPLETE = {
 }
 
 
+NOTE = "/metadata-backup/held/t/ns"
+
+
 class KilledError(Exception):
     """The end of the process."""
 
@@ -47,10 +51,11 @@ class NoPause(Heartbeat):
         return False
 
 
-def restored(strategy: str = "FULL") -> BrokerModel:
+def restored(strategy: str = "FULL", *, before: bool | None = None) -> BrokerModel:
     """The brokers of a restored cluster, in which clients are held off from registering schemas."""
     policies = {"schema_compatibility_strategy": strategy, "is_allow_auto_update_schema": False, "bundles": {"n": 4}}
-    return BrokerModel({"/admin/policies/t/ns": json.dumps(policies).encode()})
+    note = {"is_allow_auto_update_schema": before}
+    return BrokerModel({"/admin/policies/t/ns": json.dumps(policies).encode(), NOTE: json.dumps(note).encode()})
 
 
 def put_back(
@@ -65,7 +70,9 @@ def put_back(
     """One run."""
     result, topics = PutBackResult("file:///x", dry_run), tuple(topics)
     namespace = SavedNamespace("t/ns", before, topics=list(range(len(topics))))
-    work = NamespaceSchemas(Registry(brokers, brokers), 1, frozenset(replace), result, NoPause())
+    work = NamespaceSchemas(
+        Registry(brokers, brokers), Holds(brokers), SchemaWork(1, frozenset(replace)), result, NoPause()
+    )
     complete = work.put_back(namespace, topics, tuple(keys))
     work.finish(namespace, complete=complete)
     return result
@@ -128,7 +135,9 @@ def test_stopped(stop: type[BaseException] | BaseException) -> None:
         raise next(stops)
 
     namespace = SavedNamespace("t/ns", BEFORE, topics=list(range(200)))
-    work = NamespaceSchemas(Registry(brokers, brokers), 1, frozenset(), PutBackResult("", dry_run=False), NoPause())
+    work = NamespaceSchemas(
+        Registry(brokers, brokers), Holds(brokers), SchemaWork(1), PutBackResult("", dry_run=False), NoPause()
+    )
     with suppress(KeyboardInterrupt):
         work.put_back(namespace, topics())
     assert ["PUT", "PUT"] == [method for method, _ in brokers.changes if method == "PUT"], "set, and set back"
@@ -176,9 +185,10 @@ def test_lost_answers(method: str, error: BrokerFailed, *, done: bool) -> None:
 def test_client_first() -> None:
     """A topic for which a client registered a schema first stays as it is, is named, and keeps clients held off."""
     brokers = restored()
+    held = brokers.znodes["/admin/policies/t/ns"]
     brokers.znodes["/admin/policies/t/ns"] = b'{"schema_compatibility_strategy": "FULL"}'
     assert brokers.register("t/ns/a", "foreign")
-    brokers.znodes["/admin/policies/t/ns"] = restored().znodes["/admin/policies/t/ns"]
+    brokers.znodes["/admin/policies/t/ns"] = held
     result = put_back(brokers)
     assert ["foreign"] == brokers.texts("t/ns/a")
     assert COMPLETE | {"t/ns/a": ["foreign"]} == texts(brokers)
@@ -186,7 +196,7 @@ def test_client_first() -> None:
     (problem,) = result.problems
     assert "persistent://t/ns/a" == problem.name
     assert "metadata-tool put-back --replace-schemas persistent://t/ns/a" in problem.hint
-    assert (1, 4, {"held": 1}) == (result.schemas["refused"], result.schemas["putBack"], dict(result.namespaces))
+    assert (1, 4, 1) == (result.schemas["refused"], result.schemas["putBack"], result.namespaces["held"])
     again = put_back(brokers, replace=["t/ns/a"])
     assert (True, 1, {"done": 1, "released": 1}) == (again.complete, again.schemas["replaced"], dict(again.namespaces))
     assert COMPLETE == texts(brokers)
@@ -222,29 +232,37 @@ def test_changed_strategy() -> None:
     assert "is BACKWARD, and was FULL at the backup" in result.problems[0].why
 
 
-@pytest.mark.parametrize("auto_update", [True, False, None])
+@pytest.mark.parametrize("auto_update", [True, None])
 def test_old_settings(*, auto_update: bool | None) -> None:
     """Clients may register schemas afterwards as they might before."""
-    brokers = restored("UNDEFINED")
+    brokers = restored("UNDEFINED", before=auto_update)
     before = SchemaSettings("UNDEFINED", auto_update)
     put_back(brokers, before=before)
     assert before == brokers.settings("t/ns")
 
 
-@pytest.mark.parametrize(("noted", "before"), [(b"null", None), (b"true", True)])
-def test_backup_of_a_held_namespace(noted: bytes, *, before: bool | None) -> None:
-    """If the backup was made while clients were held off, what the restore noted counts, and they are released."""
+def test_never_allowed() -> None:
+    """A namespace in which clients could not register schemas before the restore stays as it was."""
     brokers = restored()
-    brokers.znodes["/metadata-backup/held/t/ns"] = noted
+    brokers.znodes[NOTE] = b"{}"
     result = put_back(brokers, before=SchemaSettings("FULL", auto_update=False))
-    assert (1, SchemaSettings("FULL", before)) == (result.namespaces["released"], brokers.settings("t/ns"))
+    assert ({"done": 1}, False) == (dict(result.namespaces), brokers.settings("t/ns").auto_update)
+
+
+def test_backup_of_a_held_namespace() -> None:
+    """If the backup was made while clients were held off, what the restore noted counts, and they are released."""
+    brokers = restored(before=True)
+    result = put_back(brokers, before=SchemaSettings("FULL", auto_update=False))
+    assert (1, SchemaSettings("FULL", auto_update=True)) == (result.namespaces["released"], brokers.settings("t/ns"))
 
 
 def test_other_brokers() -> None:
     """Brokers that know other policies than this ZooKeeper has are not asked to change anything."""
     brokers, others = restored(), restored()
     others.znodes["/admin/policies/t/ns"] = b"{}"
-    work = NamespaceSchemas(Registry(others, brokers), 1, frozenset(), PutBackResult("", dry_run=False), NoPause())
+    work = NamespaceSchemas(
+        Registry(others, brokers), Holds(brokers), SchemaWork(1), PutBackResult("", dry_run=False), NoPause()
+    )
     with pytest.raises(ClusterRunning, match="other policies of namespace t/ns"):
         work.put_back(SavedNamespace("t/ns", BEFORE, topics=[0]), TOPICS[:1])
     assert [] == others.changes

@@ -1,11 +1,11 @@
-"""What a restore puts into the tree before brokers start: positions of subscriptions, and holds of namespaces.
+"""What a restore puts into the tree before brokers start: positions of subscriptions, and settings of namespaces.
 
 Both are read from files in the order of the tree, so memory is needed for one of each.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from metadata_tool.broker_metadata.broker_file import encoded
 from metadata_tool.broker_metadata.records import SavedCursor
@@ -14,27 +14,25 @@ from metadata_tool.zookeeper.snapshot import tree_key
 T = TypeVar("T")
 
 
-class AutoUpdate(NamedTuple):
-    """Whether clients may register new schemas in a namespace: at the backup, and after the restore.
+class Hold(NamedTuple):
+    """What a restore does with the settings of a namespace that can be held (holds.py).
 
-    None: the broker decides. `namespace` is `tenant/namespace`, or `tenant/cluster/namespace`.
+    `namespace` is `tenant/namespace`, or `tenant/cluster/namespace`. `before` are those that are held, as they were
+    before. `after` are those that change, None for one that is removed. `noted`: a put-back needs the znode of the
+    note, even if nothing is held.
     """
 
     namespace: str
-    before: bool | None
-    after: bool | None
-
-    @property
-    def held(self) -> bool:
-        """Whether clients may not, until a put-back is done."""
-        return self.after is False
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    noted: bool = True
 
     def encode(self) -> bytes:
         """The line of a file."""
         return json.dumps(self).encode() + b"\n"
 
     @classmethod
-    def decode(cls, line: bytes) -> "AutoUpdate":
+    def decode(cls, line: bytes) -> "Hold":
         """What `encode` wrote."""
         return cls(*json.loads(line))
 
@@ -59,7 +57,7 @@ class InTreeOrder(Generic[T]):
 class Restorable:
     """What is put into one tree, and how much of it was."""
 
-    def __init__(self, cursors: Iterable[SavedCursor] = (), auto_updates: Iterable[AutoUpdate] = ()) -> None:
+    def __init__(self, cursors: Iterable[SavedCursor] = (), holds: Iterable[Hold] = ()) -> None:
         """Both are in tree order."""
         self.positions = 0
         """Subscriptions that got their saved position."""
@@ -69,15 +67,15 @@ class Restorable:
         self.impossible = 0
         """Subscriptions whose saved position is in a ledger that cannot have existed."""
         self._cursors = InTreeOrder((encoded(cursor.path), cursor) for cursor in cursors)
-        self._auto_updates = InTreeOrder((encoded(each.namespace), each) for each in auto_updates)
+        self._holds = InTreeOrder((encoded(each.namespace), each) for each in holds)
 
     def cursor(self, path: bytes) -> SavedCursor | None:
         """The saved position of a subscription, by its path below the managed ledgers. Ask in tree order."""
         return self._cursors.get(path)
 
-    def auto_update(self, namespace: bytes) -> AutoUpdate | None:
-        """The new setting for schemas of a namespace, None if it does not change. Ask in tree order."""
-        return self._auto_updates.get(namespace)
+    def hold(self, namespace: bytes) -> Hold | None:
+        """What happens to the settings of a namespace, None if nothing. Ask in tree order."""
+        return self._holds.get(namespace)
 
     def note(self, cursor: SavedCursor, holes: int) -> None:
         """Count a subscription that got its saved position, with this many of its holes."""

@@ -1,14 +1,16 @@
 """The report of a recovery, as JSON and as lines of text: what was changed, and what each namespace kept and lost."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from metadata_tool.broker_metadata.broker_file import BrokerFile, counted
 from metadata_tool.broker_metadata.records import POLICIES, SCHEMAS
-from metadata_tool.broker_metadata.restorable import AutoUpdate, Restorable
+from metadata_tool.broker_metadata.restorable import Hold, Restorable
 from metadata_tool.pulsar.coverage import Coverage, CoverageCounts
+from metadata_tool.pulsar.holds import AUTO_UPDATE, OF_SCHEMAS, RETENTION
 from metadata_tool.pulsar.limits import DEFAULT_LIMITS
 from metadata_tool.pulsar.recovery import RecoveryChanges
 from metadata_tool.pulsar.rules import RecoveryPlan, Scope
@@ -16,6 +18,8 @@ from metadata_tool.pulsar.tree_facts import TreeFacts
 
 MAX_NAMESPACES = 200
 """Namespaces that have a line of their own in the text."""
+_NAMED = 20
+"""Namespaces that a warning names."""
 HELD_COLLECTION = {"gcWaitTime": "315360000000", "minorCompactionInterval": "-1", "majorCompactionInterval": "-1"}
 """Settings with which bookies collect no garbage for ten years (in ms), and compact nothing.
 
@@ -40,20 +44,29 @@ class RestoredFromBrokers:
     impossible: int = 0
     """Subscriptions whose saved position is in a ledger that cannot have existed, so it was not used."""
     held_count: int = 0
-    """Namespaces in which clients cannot register schemas."""
-    held: Mapping[str, bool | None] = field(default_factory=dict)
-    """What the first of them allowed before, by their names."""
+    """Namespaces of which a setting is held until the put-back."""
+    keeping_count: int = 0
+    """Those of them in which brokers delete less than before, or nothing."""
+    held_settings: Mapping[str, int] = field(default_factory=dict)
+    """In how many of them each setting is held."""
+    held: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What the settings of the first of them were before, by their names. None stands for an absent setting."""
+    retention: Mapping[str, Any] = field(default_factory=dict)
+    """The retention of the first namespaces whose retention in the backup is that of an earlier hold."""
 
     @classmethod
-    def of(
-        cls, broker: BrokerFile | None, restorable: Restorable, auto_updates: Iterable[AutoUpdate]
-    ) -> "RestoredFromBrokers":
+    def of(cls, broker: BrokerFile | None, restorable: Restorable, holds: Iterable[Hold]) -> "RestoredFromBrokers":
         """What was taken from a backup with this `broker.json`."""
-        count, held = 0, dict[str, bool | None]()
-        for change in auto_updates:
-            count += change.held
-            if change.held and len(held) < DEFAULT_LIMITS.namespaces:
-                held[change.namespace] = change.before
+        count, keeping, settings = 0, 0, Counter[str]()
+        held, retention = dict[str, Mapping[str, Any]](), dict[str, Any]()
+        for hold in holds:
+            count += bool(hold.before)
+            keeping += bool(hold.before.keys() - OF_SCHEMAS)
+            settings.update(hold.before.keys())
+            if hold.before and len(held) < DEFAULT_LIMITS.namespaces:
+                held[hold.namespace] = hold.before
+            if RETENTION in hold.after and RETENTION not in hold.before and len(retention) < DEFAULT_LIMITS.namespaces:
+                retention[hold.namespace] = hold.after[RETENTION]
         return cls(
             broker.saved if broker else {},
             broker.not_saved if broker else {},
@@ -62,7 +75,10 @@ class RestoredFromBrokers:
             restorable.holes_left_out,
             restorable.impossible,
             count,
+            keeping,
+            settings,
             held,
+            retention,
         )
 
     @property
@@ -80,7 +96,11 @@ class RestoredFromBrokers:
             "holesLeftOut": self.holes_left_out,
             "impossible": self.impossible,
             "putBack": self.to_put_back,
-            "withoutRegistration": {"count": self.held_count, "before": dict(self.held)},
+            "held": {
+                "namespaces": self.held_count,
+                "settings": dict(sorted(self.held_settings.items())),
+                "before": {name: dict(before) for name, before in self.held.items()},
+            },
         }
 
     def lines(self) -> list[str]:
@@ -90,19 +110,31 @@ class RestoredFromBrokers:
 
     def warnings(self, scope: Scope) -> list[str]:
         """What is left to do, one line each."""
-        namespaces = _number(self.held_count, "namespace")
+        unregistered = _number(self.held_settings.get(AUTO_UPDATE, 0), "namespace")
+        keeping = self._keeping()
         if scope is Scope.BOOKIES_KEPT:
-            register = (
-                f"clients cannot register schemas in {namespaces}, because nothing was put back after an earlier "
-                "restore. Allow it by `pulsar-admin namespaces set-is-allow-auto-update-schema --enable`"
-            )
-            return [register] if self.held_count else []
+            lines = []
+            if self.held_settings.get(AUTO_UPDATE):
+                lines.append(
+                    f"clients cannot register schemas in {unregistered}, because nothing was put back after an earlier "
+                    "restore. Allow it by `pulsar-admin namespaces set-is-allow-auto-update-schema --enable`"
+                )
+            if keeping:
+                lines.append(
+                    f"{keeping}, because nothing was put back after an earlier restore. Set these policies to what "
+                    "restore-report.json has in brokerMetadata.held.before"
+                )
+            return lines
         lines = []
         if self.to_put_back:
-            held = f". Until then, clients cannot register schemas in {namespaces}" if self.held_count else ""
+            held = f". Until then, clients cannot register schemas in {unregistered}"
             lines.append(
                 f"{counted(self.to_put_back)} of the backup are not in ZooKeeper. When the brokers run, put them back "
-                f"by `metadata-tool put-back`{held}"
+                f"by `metadata-tool put-back`{held if self.held_settings.get(AUTO_UPDATE) else ''}"
+            )
+        if keeping:
+            lines.append(
+                f"{keeping} until `metadata-tool put-back` has brought back the policies of topics that override them"
             )
         if self.shortened:
             lines.append(
@@ -117,6 +149,20 @@ class RestoredFromBrokers:
         if sum(self.not_saved.values()):
             lines.append(f"brokers did not give out {counted(self.not_saved, saved=False)} for this backup")
         return lines
+
+    def _keeping(self) -> str:
+        """Where brokers delete less because of a hold, and by which policies. Empty if that is nowhere."""
+        if not self.keeping_count:
+            return ""
+        named = [name for name, before in self.held.items() if before.keys() - OF_SCHEMAS][:_NAMED]
+        more = f" and {self.keeping_count - len(named)} more" if self.keeping_count > len(named) else ""
+        settings = ", ".join(
+            f"{name} in {count}" for name, count in sorted(self.held_settings.items()) if name not in OF_SCHEMAS
+        )
+        return (
+            f"{_number(self.keeping_count, 'namespace')} ({', '.join(named)}{more}) "
+            f"{'has' if self.keeping_count == 1 else 'have'} policies by which brokers delete nothing ({settings})"
+        )
 
 
 @dataclass(frozen=True)
@@ -142,7 +188,7 @@ class RecoveryReport:
             "clusters": self.facts.own_clusters,
             "renamed": self.plan.rename,
             "infiniteRetention": self.plan.infinite_retention,
-            "retentionBefore": self.facts.retention if self.plan.infinite_retention else {},
+            "retentionBefore": self._retention_before() if self.plan.infinite_retention else {},
             "buckets": dict(self.plan.buckets.names),
             "highestLedgerId": self.facts.highest_id,
             "nextLedgerId": self.plan.counter.next_id,
@@ -229,16 +275,19 @@ class RecoveryReport:
             )
         return lines
 
+    def _retention_before(self) -> dict[str, Any]:
+        """The retention of each namespace before this restore, and before any earlier one that still holds it."""
+        return {name: self.from_brokers.retention.get(name, value) for name, value in self.facts.retention.items()}
+
     def _retention_warnings(self) -> list[str]:
-        """Whether brokers may delete data that only the policies of its topic keep, which are not there yet."""
-        topics = self.from_brokers.to_put_back.get(POLICIES, 0)
-        if not topics or self.plan.infinite_retention or self.plan.scope is Scope.BOOKIES_KEPT:
+        """Whether brokers may delete data that only the policies of its topic keep, which the backup does not have."""
+        namespaces = self.from_brokers.not_saved.get(POLICIES, 0)
+        if not namespaces or self.plan.infinite_retention or self.plan.scope is Scope.BOOKIES_KEPT:
             return []
         warning = (
-            f"{_number(topics, 'topic')} may have a retention of {'its' if topics == 1 else 'their'} own, which is "
-            "missing until it is put back. Until then, brokers delete what every subscription has acknowledged, from "
-            "tiered storage, too. If you need that data, restore with INFINITE_RETENTION=true (in the chart "
-            "restore.infiniteRetention) before you start the brokers"
+            f"the backup lacks the topic policies of {_number(namespaces, 'namespace')}. If a topic there had a "
+            "retention of its own, brokers delete what it kept, from tiered storage, too. If you need that data, "
+            "restore with INFINITE_RETENTION=true (in the chart restore.infiniteRetention) before you start the brokers"
         )
         return [warning]
 

@@ -7,7 +7,7 @@ what the operator asked for.
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from re import Match
@@ -18,6 +18,7 @@ from metadata_tool.broker_metadata.restorable import Restorable
 from metadata_tool.pulsar import codec, ids
 from metadata_tool.pulsar.codec import UndecodableError
 from metadata_tool.pulsar.coverage import is_offloaded
+from metadata_tool.pulsar.holds import AUTO_UPDATE, OF_DATA, OF_SCHEMAS, with_settings
 from metadata_tool.pulsar.managed_ledger_pb2 import ManagedCursorInfo
 from metadata_tool.pulsar.migration import FLAG
 from metadata_tool.pulsar.moved_buckets import MovedBuckets
@@ -27,9 +28,6 @@ from metadata_tool.pulsar.tree_facts import NAMESPACE, V1_NAMESPACE
 from metadata_tool.zookeeper.limits import JUTE_MAXBUFFER
 from metadata_tool.zookeeper.snapshot import Node
 from metadata_tool.zookeeper.stat import Stat, as_set
-
-AUTO_UPDATE = "is_allow_auto_update_schema"
-"""The policy of a namespace by which clients may register schemas. If it is absent, the broker decides."""
 
 
 class Scope(StrEnum):
@@ -225,13 +223,20 @@ def _retain_infinitely(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> 
 
 
 def _hold_schemas(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node:
-    change = plan.broker.auto_update(node.path[match.start("tenant") :])
-    if not change:
+    return _held(node, match, plan, OF_SCHEMAS)
+
+
+def _hold_data(node: Node, match: Match[bytes], plan: RecoveryPlan) -> Node:
+    return _held(node, match, plan, OF_DATA.values())
+
+
+def _held(node: Node, match: Match[bytes], plan: RecoveryPlan, names: Collection[str]) -> Node:
+    change = plan.broker.hold(node.path[match.start("tenant") :])
+    settings = {name: value for name, value in change.after.items() if name in names} if change else {}
+    if not settings:
         return node
     saved = _json(node)
-    others = {name: value for name, value in saved.items() if name != AUTO_UPDATE}
-    wanted = saved | {AUTO_UPDATE: change.after} if change.after is not None else others
-    return _with_json(node, saved, wanted, plan)
+    return _with_json(node, saved, with_settings(saved, settings), plan)
 
 
 def _move_policies(node: Node, _match: Match[bytes], plan: RecoveryPlan) -> Node:
@@ -335,9 +340,21 @@ RULES = (
     Rule(
         "schema registration",
         _NAMESPACES,
-        f"If broker.json has schemas of the namespace, `{AUTO_UPDATE}` is false until they are put back.",
+        f"If broker.json has schemas of the namespace, `{AUTO_UPDATE}` is false until they are put back. "
+        "A strategy that a put-back had changed for a while is set back.",
         "A client that registers its schema first takes version 0, and older messages no longer decode.",
         _hold_schemas,
+        _BOTH_SCOPES,
+    ),
+    Rule(
+        "topics' own policies",
+        _NAMESPACES,
+        "If broker.json has policies of topics that override its retention, TTL, backlog quotas or the deletion of "
+        "inactive topics, these delete nothing until the policies are put back.",
+        "Brokers would apply those of the namespace to these topics, and delete data that only a topic's own policies "
+        "keep.",
+        _hold_data,
+        _BOTH_SCOPES,
     ),
     Rule(
         "load balancer and ownership",

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from metadata_tool import restore_marker
@@ -22,11 +22,10 @@ from metadata_tool.put_back import limits
 from metadata_tool.put_back.held_namespaces import SchemaSettings
 from metadata_tool.restore_marker import Marker
 from metadata_tool.zookeeper import znodes
-from metadata_tool.zookeeper.errors import WriteRefused
 from metadata_tool.zookeeper.jute import INT
 from metadata_tool.zookeeper.net.session import Session
 from metadata_tool.zookeeper.snapshot import printable
-from metadata_tool.zookeeper.znodes import Znode
+from metadata_tool.zookeeper.znodes import Write, Znode
 
 log = logging.getLogger(__name__)
 
@@ -92,41 +91,22 @@ class RestoredEnsemble:
 
     def settings(self, namespace: str) -> SchemaSettings | None:
         """What the policies of a namespace say of schemas. None if there is no such namespace."""
-        found = self._policies(namespace)
+        found = self.read(self.policies_path(namespace))
         return SchemaSettings.of(found.data) if found else None
 
-    def allowed_before(self, namespace: str, otherwise: bool | None) -> bool | None:  # noqa: FBT001  # a value
-        """Whether clients could register schemas before the restore, as the restore recorded it. Else `otherwise`.
-
-        The tree of the backup does not have that if the backup was made before an earlier put-back was done.
-        """
+    def read(self, path: bytes) -> Znode | None:
+        """A znode by its whole path, None if it does not exist."""
         with self._own() as connected:
-            found = znodes.read(connected, _note(namespace))
-        try:
-            before = json.loads(found.data) if found else otherwise
-        except (ValueError, RecursionError):
-            return otherwise
-        return before if before is None or isinstance(before, bool) else otherwise
+            return znodes.read(connected, path)
 
-    def release(self, namespace: str, auto_update: bool | None) -> bool:  # noqa: FBT001  # a value, not a switch
-        """Set `is_allow_auto_update_schema` of a namespace, or remove it for None, if it is still false.
+    def set_all(self, writes: Sequence[Write]) -> bool:
+        """Set znodes that still have their versions. All are set, or none."""
+        with self._own() as connected:
+            return znodes.set_all(connected, writes)
 
-        After that, the note of the restore is `false`, so later runs leave the policies as they are.
-        No request to a broker can remove it. Brokers notice the change at once, as they notice what others write.
-        False if the policies change too often, or are gone.
-        """
-        for _ in range(limits.TRIES):
-            found = self._policies(namespace)
-            if found is None:
-                return False
-            released = SchemaSettings.released(found.data, auto_update)
-            if released is None:
-                return True
-            with self._own() as connected:
-                if znodes.set_data(connected, self._policies_path(namespace), released, found.version):
-                    _forget_note(connected, namespace)
-                    return True
-        return False
+    def policies_path(self, namespace: str) -> bytes:
+        """The path of the policies of a namespace."""
+        return self._absolute(f"/admin/policies/{namespace}")
 
     @contextmanager
     def kept_alive(self) -> Iterator[None]:
@@ -180,13 +160,6 @@ class RestoredEnsemble:
             except Exception:  # noqa: BLE001  # a thread of its own: every later use raises it
                 return
 
-    def _policies(self, namespace: str) -> Znode | None:
-        with self._own() as connected:
-            return znodes.read(connected, self._policies_path(namespace))
-
-    def _policies_path(self, namespace: str) -> bytes:
-        return self._absolute(f"/admin/policies/{namespace}")
-
     def _children(self, path: str) -> list[str]:
         with self._own() as connected:
             return [name.decode(errors="replace") for name in znodes.children(connected, self._absolute(path))]
@@ -201,15 +174,3 @@ class RestoredEnsemble:
 
     def _absolute(self, path: str) -> bytes:
         return (self._chroot + path).encode(errors="surrogateescape")
-
-
-def _note(namespace: str) -> bytes:
-    """The path of the note in which a restore keeps the old setting of a namespace."""
-    return restore_marker.HELD + b"/" + namespace.encode(errors="surrogateescape")
-
-
-def _forget_note(connected: Session, namespace: str) -> None:
-    """Set the note of a namespace to `false` (not held), if its ACL allows that."""
-    if found := znodes.read(connected, _note(namespace)):
-        with suppress(WriteRefused):
-            znodes.set_data(connected, _note(namespace), b"false", found.version)

@@ -8,6 +8,8 @@ TRY_PAUSE = 1.0
 """Before a step is tried again. Meanwhile a broker may still do the request whose answer was lost."""
 OWNERS_LOOKED_UP = 5
 """Namespaces that are tried to find out which broker owns a topic, if the login may not list brokers."""
+APPLIED_AFTER = 3.0
+"""After topic policies were sent, before namespaces may delete data again. Brokers apply policies within 0.1 s."""
 LOG_INTERVAL = 10.0
 """Between log lines about progress."""
 IDLE = 0.5

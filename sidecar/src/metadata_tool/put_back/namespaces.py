@@ -4,17 +4,19 @@ import itertools
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from metadata_tool.broker_metadata.questions import CHANGE_EVENTS
 from metadata_tool.broker_metadata.records import SavedSchemas
 from metadata_tool.errors import BrokerDenied, BrokerFailed, BrokerUnreachable, ClusterRunning, ToolError
 from metadata_tool.lifecycle import Every, Heartbeat
 from metadata_tool.pulsar.codec import UndecodableError
+from metadata_tool.pulsar.holds import ACCEPTS_ALL, OF_SCHEMAS, STRATEGY
 from metadata_tool.pulsar.schema_locator import LocatedVersion
 from metadata_tool.put_back import limits, topic_schemas
-from metadata_tool.put_back.held_namespaces import ACCEPTS_ALL, SchemaSettings, agree, objection, to_lift
+from metadata_tool.put_back.held_namespaces import SchemaSettings, agree, objection
+from metadata_tool.put_back.holds import Holds, finish
 from metadata_tool.put_back.registry import Registry, topic_name
 from metadata_tool.put_back.result import NAMESPACES, SCHEMAS, PutBackResult
 from metadata_tool.put_back.saved_metadata import SavedNamespace
@@ -30,16 +32,20 @@ _RUN_AGAIN = "Run put-back again"
 _UPLOAD = "Upload all versions by hand, in their old order (`pulsar-admin schemas upload`)"
 
 
-class NamespaceSchemas:
-    """Puts back the schemas of namespaces, and adds to the result what was done.
+class SchemaWork(NamedTuple):
+    """How many topics are put back at a time, and those (paths below `/schemas`) whose versions may be replaced."""
 
-    `replace` are topics (paths below `/schemas`) whose other versions may be removed.
-    """
+    threads: int
+    replace: frozenset[str] = frozenset()
+
+
+class NamespaceSchemas:
+    """Puts back the schemas of namespaces, and adds to the result what was done."""
 
     def __init__(
-        self, registry: Registry, threads: int, replace: frozenset[str], result: PutBackResult, heartbeat: Heartbeat
+        self, registry: Registry, holds: Holds, work: SchemaWork, result: PutBackResult, heartbeat: Heartbeat
     ) -> None:
-        self._registry, self._threads, self._replace = registry, threads, replace
+        self._registry, self._holds, self._work = registry, holds, work
         self._result, self._heartbeat = result, heartbeat
         self._time_to_say = Every(limits.LOG_INTERVAL)
         self.accepting: set[str] = set()
@@ -72,29 +78,14 @@ class NamespaceSchemas:
             return False
         return complete
 
-    def held(self, saved: SavedNamespace) -> bool:
-        """Whether clients of the namespace cannot register schemas, although they could before the restore."""
-        current = self._registry.ensemble.settings(saved.name)
-        return current is not None and to_lift(self._before(saved), current)
-
-    def _before(self, saved: SavedNamespace) -> SchemaSettings:
-        """What the namespace's policies said before the restore."""
-        auto_update = self._registry.ensemble.allowed_before(saved.name, saved.settings.auto_update)
-        return replace(saved.settings, auto_update=auto_update)
+    def is_unfinished(self, saved: SavedNamespace) -> bool:
+        """Whether schemas are not all put back yet. So an earlier run may have changed strategies for a while."""
+        return not self._holds.of(saved.name).keys().isdisjoint(OF_SCHEMAS)
 
     def finish(self, saved: SavedNamespace, *, complete: bool) -> None:
         """Let clients register schemas again, if everything of the namespace is there."""
-        held = self.held(saved)
-        if not complete:
-            self._result.namespaces["held"] += held
-            return
-        self._result.namespaces["done"] += 1
-        if not held:
-            return
-        if self._result.dry_run or self._registry.ensemble.release(saved.name, self._before(saved).auto_update):
-            self._result.namespaces["released"] += 1
-        else:
-            self._result.fail(NAMESPACES, saved.name, "its policies kept changing", _RUN_AGAIN)
+        self._result.namespaces["done"] += complete
+        finish(self._holds, saved.name, OF_SCHEMAS, self._result, complete=complete)
 
     def _refuse(self, saved: SavedNamespace, why: str, hint: str) -> None:
         self._result.schemas["refused"] += len(saved.topics)
@@ -116,7 +107,9 @@ class NamespaceSchemas:
     def _put_back_topics(self, saved: SavedNamespace, topics: Iterable[SavedSchemas], keys: Collection[str]) -> bool:
         """Whether all schemas of clients are there in the end."""
         complete = True
-        for topic, outcome in in_order(self._steps(saved, topics, keys), self._threads, "schemas", self._heartbeat):
+        for topic, outcome in in_order(
+            self._steps(saved, topics, keys), self._work.threads, "schemas", self._heartbeat
+        ):
             complete &= self._add(topic, outcome)
             if outcome.accepting:
                 self.accepting.add(topic_name(topic.topic))
@@ -140,7 +133,7 @@ class NamespaceSchemas:
                     yield topic, TopicOutcome()
                     continue
                 if not accepting:
-                    self._set_strategy(saved.name, ACCEPTS_ALL)
+                    self._accept_all(saved)
                     accepting = True
                 yield partial(self._put_back_topic, topic, keys)
 
@@ -166,7 +159,7 @@ class NamespaceSchemas:
     def _put_back_topic(self, topic: SavedSchemas, keys: Collection[str]) -> "_Outcome":
         work = TopicWork(
             topic,
-            replace=topic.topic in self._replace,
+            replace=topic.topic in self._work.replace,
             has_policies=topic_name(topic.topic) in keys,
             dry_run=self._result.dry_run,
         )
@@ -212,6 +205,12 @@ class NamespaceSchemas:
             raise BrokerFailed("it was deleted meanwhile", "Create the namespace, then run put-back again")
         if current.strategy != saved.settings.strategy:
             self._set_strategy(saved.name, saved.settings.strategy)
+
+    def _accept_all(self, saved: SavedNamespace) -> None:
+        """Let the namespace accept all versions. A backup that is made meanwhile has the note of its own strategy."""
+        if saved.settings.strategy != ACCEPTS_ALL:
+            self._holds.remember(saved.name, STRATEGY, saved.settings.strategy)
+        self._set_strategy(saved.name, ACCEPTS_ALL)
 
     def _set_strategy(self, namespace: str, strategy: str) -> None:
         """Set the strategy, and require that ZooKeeper shows it."""

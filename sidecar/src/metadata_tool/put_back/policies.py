@@ -7,7 +7,7 @@ from typing import Protocol
 from metadata_tool.broker_metadata.records import PolicySchema, SavedPolicies
 from metadata_tool.broker_metadata.topic_policies import GLOBAL_KEY, Event
 from metadata_tool.errors import BrokerDenied, BrokerFailed, BrokerUnreachable
-from metadata_tool.put_back.held_namespaces import ACCEPTS_ALL
+from metadata_tool.pulsar.holds import ACCEPTS_ALL
 from metadata_tool.put_back.result import POLICIES, PutBackResult
 from metadata_tool.put_back.topic_policies import PolicyKey, PolicyPlan, by_key, newest, plan
 

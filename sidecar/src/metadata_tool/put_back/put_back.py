@@ -16,11 +16,13 @@ from metadata_tool.errors import BrokerDenied, ClusterNameDiffers, ClusterRunnin
 from metadata_tool.fetch import fetched
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
+from metadata_tool.pulsar.holds import OF_DATA
 from metadata_tool.put_back import limits
 from metadata_tool.put_back.change_events import ChangeEvents
 from metadata_tool.put_back.ensemble import Holder, RestoredEnsemble
+from metadata_tool.put_back.holds import Holds, finish
 from metadata_tool.put_back.job import PutBackJob
-from metadata_tool.put_back.namespaces import NamespaceSchemas
+from metadata_tool.put_back.namespaces import NamespaceSchemas, SchemaWork
 from metadata_tool.put_back.policies import NamespacePolicies
 from metadata_tool.put_back.registry import Registry, topic_name, topic_path
 from metadata_tool.put_back.result import PutBackResult
@@ -91,25 +93,35 @@ class _Work:
         if not self.job.dry_run:
             self.ensemble.lock(Holder(socket.gethostname(), os.getpid()), heartbeat)
         log.info("putting back the schemas of %d topics, and topic policies", self.saved.topics)
-        schemas = NamespaceSchemas(registry, self.job.requests, self.replace, self.result, heartbeat)
+        holds = Holds(self.ensemble)
+        work = SchemaWork(self.job.requests, self.replace)
+        schemas = NamespaceSchemas(registry, holds, work, self.result, heartbeat)
         events = ChangeEvents(self.job.access, self.brokers, self._existing, heartbeat)
         policies = NamespacePolicies(events, lambda name: registry.topic_strategy(topic_path(name)), self.result)
-        for namespace in self.saved.namespaces.values():
-            self._put_back(namespace, schemas, policies)
+        back = {
+            namespace.name: self._put_back(namespace, schemas, policies) for namespace in self.saved.namespaces.values()
+        }
+        if self.result.policies["sent"] and not self.result.dry_run and heartbeat.sleep(limits.APPLIED_AFTER):
+            heartbeat()
+        for name, complete in back.items():
+            finish(holds, name, OF_DATA.values(), self.result, complete=complete)
 
-    def _put_back(self, namespace: SavedNamespace, schemas: NamespaceSchemas, policies: NamespacePolicies) -> None:
+    def _put_back(self, namespace: SavedNamespace, schemas: NamespaceSchemas, policies: NamespacePolicies) -> bool:
+        """Put back a namespace, and let clients register schemas. Whether all topic policies are there in the end."""
         records = self.saved.policies(namespace)
         unfinished, complete, accepting = False, True, set[str]()
         if namespace.topics:
-            unfinished = schemas.held(namespace)
+            unfinished = schemas.is_unfinished(namespace)
             keys = {record.key.removeprefix(GLOBAL_KEY) for record in records}
             complete = schemas.put_back(namespace, self.saved.schemas(namespace), keys)
             accepting = schemas.accepting
+        there = True
         if records:
             definitions = self.saved.policy_schemas(namespace)
-            complete &= policies.put_back(namespace.name, records, definitions, accepting, unfinished=unfinished)
+            there = policies.put_back(namespace.name, records, definitions, accepting, unfinished=unfinished)
         if namespace.topics:
-            schemas.finish(namespace, complete=complete)
+            schemas.finish(namespace, complete=complete and there)
+        return there
 
     def _existing(self, topics: list[str]) -> list[str]:
         """Those of these topics, as paths of their managed ledgers, that exist."""

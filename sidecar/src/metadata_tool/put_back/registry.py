@@ -48,12 +48,6 @@ class Znodes(Protocol):
     def settings(self, namespace: str) -> SchemaSettings | None:
         """What the policies of a namespace say of schemas. None if there is no such namespace."""
 
-    def allowed_before(self, namespace: str, otherwise: bool | None) -> bool | None:  # noqa: FBT001  # a value
-        """Whether clients could register schemas before the restore. `otherwise` if the restore recorded nothing."""
-
-    def release(self, namespace: str, auto_update: bool | None) -> bool:  # noqa: FBT001  # a value, not a switch
-        """Let clients register schemas as before the restore. False if that did not succeed."""
-
 
 class Registry:
     """Asks the brokers of a restored ensemble. Topics are paths below `/schemas`.

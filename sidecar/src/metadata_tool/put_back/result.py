@@ -1,7 +1,7 @@
 """The report of a put-back, as text and as JSON."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -38,6 +38,8 @@ class PutBackResult:
     notes: list[Problem] = field(default_factory=list)
     problem_count: int = 0
     note_count: int = 0
+    held: dict[str, list[str]] = field(default_factory=dict)
+    """The settings that are still held, by the first namespaces."""
 
     def fail(self, part: str, name: str, why: str, hint: str = "") -> None:
         """Add a problem."""
@@ -50,6 +52,11 @@ class PutBackResult:
         self.note_count += 1
         if len(self.notes) < KEPT:
             self.notes.append(Problem(part, name, why, hint))
+
+    def hold(self, namespace: str, settings: Iterable[str]) -> None:
+        """Add settings of a namespace that are still held."""
+        if namespace in self.held or len(self.held) < KEPT:
+            self.held.setdefault(namespace, []).extend(settings)
 
     @property
     def complete(self) -> bool:
@@ -64,6 +71,7 @@ class PutBackResult:
             "complete": self.complete,
             SCHEMAS: {name: self.schemas[name] for name in _OF_SCHEMAS},
             NAMESPACES: {name: self.namespaces[name] for name in _OF_NAMESPACES},
+            "held": self.held,
             POLICIES: {name: self.policies[name] for name in _OF_POLICIES},
             "notSaved": dict(sorted(self.not_saved.items())),
             "problems": {"count": self.problem_count, "first": [asdict(problem) for problem in self.problems]},
@@ -89,6 +97,7 @@ class PutBackResult:
             yield "not in the backup, because no broker gave it out"
             for kind, count in sorted(self.not_saved.items()):
                 yield f"  {kind:<58} {count}"
+        yield from _lines_of("still held", [f"{name}: {', '.join(held)}" for name, held in self.held.items()])
         yield from _listed("not back", self.problems, self.problem_count)
         yield from _listed("left as it is", self.notes, self.note_count)
 
@@ -108,6 +117,8 @@ _OF_NAMESPACES = {
     "done": "namespaces whose schemas are all there",
     "released": "namespaces whose clients may register schemas again",
     "held": "namespaces whose clients still may not register schemas",
+    "freed": "namespaces whose own policies delete data again",
+    "keeping": "namespaces that are still held to delete nothing",
 }
 _OF_POLICIES = {
     "saved": "topics with saved policies",
@@ -120,8 +131,12 @@ _OF_POLICIES = {
 
 
 def _listed(title: str, items: list[Problem], count: int) -> Iterator[str]:
+    return _lines_of(title, [str(item) for item in items[:NAMED]], count)
+
+
+def _lines_of(title: str, items: list[str], count: int = 0) -> Iterator[str]:
     if items:
         yield title
         yield from (f"  {item}" for item in items[:NAMED])
-        if count > NAMED:
+        if (count := count or len(items)) > NAMED:
             yield f"  and {count - NAMED} more, in the output of --json"

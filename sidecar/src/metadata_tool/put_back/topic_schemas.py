@@ -8,9 +8,9 @@ from typing import Protocol
 from metadata_tool.broker_metadata.records import SavedSchemas, SchemaVersion
 from metadata_tool.errors import BrokerDenied, BrokerFailed, BrokerUnreachable, ToolError
 from metadata_tool.pulsar.codec import UndecodableError
+from metadata_tool.pulsar.holds import ACCEPTS_ALL
 from metadata_tool.pulsar.schema_locator import LocatedVersion
 from metadata_tool.put_back import limits
-from metadata_tool.put_back.held_namespaces import ACCEPTS_ALL
 from metadata_tool.put_back.registry import RejectedError
 from metadata_tool.put_back.schema_steps import Done, Post, Refused, Step, Tombstone, next_step, unclear
 

@@ -12,7 +12,7 @@ from metadata_tool.zookeeper.errors import DecodeError
 from metadata_tool.zookeeper.jute import INT, OPEN_ACL, buffer, read_buffer
 from metadata_tool.zookeeper.stat import WIRE_SIZE as STAT_SIZE
 
-CREATE, GET_DATA, SET_DATA, GET_ACL, GET_CHILDREN, SYNC, PING, MULTI_READ = 1, 4, 5, 6, 8, 9, 11, 22
+CREATE, GET_DATA, SET_DATA, GET_ACL, GET_CHILDREN, SYNC, PING, MULTI, MULTI_READ = 1, 4, 5, 6, 8, 9, 11, 14, 22
 COUNT_BELOW, ADD_WATCH, CLOSE = 104, 106, -11
 """COUNT_BELOW is getAllChildrenNumber."""
 
@@ -29,6 +29,7 @@ _EPHEMERAL = 1
 """A flag of a create (CreateMode)."""
 _OP = struct.Struct(">i?i")
 _GET_DATA, _GET_CHILDREN = _OP.pack(GET_DATA, False, -1), _OP.pack(GET_CHILDREN, False, -1)
+_SET_DATA = _OP.pack(SET_DATA, False, -1)
 _LAST_OP = _OP.pack(-1, True, -1)
 _NO_WATCH = b"\0"
 _ROOT = buffer(b"/")
@@ -147,6 +148,29 @@ def create_ephemeral(path: bytes, data: bytes) -> bytes:
 def set_data(path: bytes, data: bytes, version: int) -> bytes:
     """A request for new data of a znode, if it still has this version."""
     return on_wire(path) + buffer(data) + INT.pack(version)
+
+
+def multi(writes: Iterable[bytes]) -> bytes:
+    """A request for writes (`set_data`), of which all are done or none."""
+    return b"".join(_SET_DATA + write for write in writes) + _LAST_OP
+
+
+def multi_errors(body: bytes) -> list[int]:
+    """The error of each write in the answer to such a request, 0 for none. If one has an error, none is done.
+
+    Raises:
+        DecodeError: it is malformed.
+    """
+    errors, at, end = [], 0, len(body) - _OP.size
+    while 0 <= at < end:
+        kind, _, error = _OP.unpack_from(body, at)
+        if kind not in (SET_DATA, REFUSED):
+            raise DecodeError(f"the answer to writes has the unknown type {kind}")
+        at += _OP.size + (STAT_SIZE if kind == SET_DATA else INT.size)
+        errors.append(error)
+    if at != end:
+        raise DecodeError("the answer to writes ends too early")
+    return errors
 
 
 def event(body: bytes) -> tuple[int, bytes]:

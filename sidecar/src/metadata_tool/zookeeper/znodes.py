@@ -1,5 +1,6 @@
 """Reads single znodes as they are now, and writes them. A capture and a restore write nothing to a server."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from metadata_tool.zookeeper import protocol, stat
@@ -13,6 +14,14 @@ from metadata_tool.zookeeper.snapshot import printable
 class Znode(NamedTuple):
     """A znode's data, and how often it was set."""
 
+    data: bytes
+    version: int
+
+
+class Write(NamedTuple):
+    """New data of a znode, if it still has this version."""
+
+    path: bytes
     data: bytes
     version: int
 
@@ -76,6 +85,22 @@ def set_data(session: Session, path: bytes, data: bytes, version: int) -> bool:
         return False
     _require_written(path, answer.error)
     return True
+
+
+def set_all(session: Session, writes: Sequence[Write]) -> bool:
+    """Set the data of several znodes at once, if all still have their versions. Else none is set. Raises as `set_data`.
+
+    Raises:
+        DecodeError: the answer is malformed.
+    """
+    requests = [protocol.set_data(write.path, write.data, write.version) for write in writes]
+    answer = session.ask(protocol.MULTI, protocol.multi(requests))
+    if answer.error:
+        _require_written(writes[0].path, answer.error)
+    errors = protocol.multi_errors(answer.body)
+    if protocol.NO_AUTH in errors:
+        _require_written(writes[errors.index(protocol.NO_AUTH)].path, protocol.NO_AUTH)
+    return not any(errors)
 
 
 def _require_written(path: bytes, error: int) -> None:
