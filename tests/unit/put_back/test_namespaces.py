@@ -125,6 +125,50 @@ def test_killed(moment: int) -> None:
     assert BEFORE == brokers.settings("t/ns")
 
 
+def unfinished(brokers: BrokerModel) -> bool:
+    """Whether the next run has to expect what an earlier one has changed for a while."""
+    result = PutBackResult("", dry_run=True)
+    work = NamespaceSchemas(Registry(brokers, brokers), Holds(brokers), SchemaWork(1), result, NoPause())
+    return work.is_unfinished(SavedNamespace("t/ns"))
+
+
+def test_backup_meanwhile() -> None:
+    """While a namespace accepts all versions, its own strategy is in the tree, so a backup has it."""
+    brokers, seen = restored(), set[str]()
+
+    def look(*_: str) -> None:
+        if brokers.settings("t/ns").strategy == "ALWAYS_COMPATIBLE":
+            seen.add(brokers.znodes[NOTE].decode())
+
+    brokers.hook = look
+    assert put_back(brokers).complete
+    assert ['{"is_allow_auto_update_schema":null,"schema_compatibility_strategy":"FULL"}'] == [*seen]
+    assert b"{}" == brokers.znodes[NOTE]
+
+
+@pytest.mark.parametrize("strategy", ["FULL", "ALWAYS_COMPATIBLE"])
+def test_killed_where_registration_was_not_allowed(strategy: str) -> None:
+    """The next run knows that it follows one that was killed, also if the namespace never allowed registration.
+
+    So it sets back the strategy of a topic that the killed run had changed for a while.
+    """
+    brokers, before = restored(strategy), SchemaSettings(strategy, auto_update=False)
+    brokers.znodes[NOTE], brokers.strategies["t/ns/a"] = b"{}", "FULL"
+
+    def kill(*_: str) -> None:
+        if brokers.strategies["t/ns/a"] == "ALWAYS_COMPATIBLE":
+            raise KilledError
+
+    assert not unfinished(brokers)
+    brokers.hook = kill
+    with pytest.raises(KilledError):
+        put_back(brokers, before=before, keys=["persistent://t/ns/a"])
+    assert unfinished(brokers)
+    brokers.hook = lambda *_: None
+    assert put_back(brokers, before=before, keys=["persistent://t/ns/a"]).complete
+    assert (False, before) == (unfinished(brokers), brokers.settings("t/ns"))
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, BrokerFailed("a fault")], ids=["stopped", "failed"])
 def test_stopped(stop: type[BaseException] | BaseException) -> None:
     """A put-back that is stopped leaves no namespace that accepts all schemas, because it may never run again."""

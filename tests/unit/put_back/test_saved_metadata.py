@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from metadata_tool.broker_metadata.records import (
     CURSOR,
     NotSaved,
@@ -55,6 +57,27 @@ def test_records_by_namespace(tmp_path: Path) -> None:
     assert {0: RECORDS[3], 1: RECORDS[4]} == found.policy_schemas(namespace)
     assert (SchemaSettings(auto_update=True), SchemaSettings("FULL")) == (v1.settings, namespace.settings)
     assert ({CURSOR: 1}, 3) == (dict(found.not_saved), found.topics)
+
+
+@pytest.mark.parametrize(
+    ("policies", "note", "expected"),
+    [
+        (b'{"schema_compatibility_strategy":"ALWAYS_COMPATIBLE"}', b'{"schema_compatibility_strategy":"FULL"}', "FULL"),
+        (
+            b'{"schema_compatibility_strategy":"ALWAYS_COMPATIBLE"}',
+            b'{"message_ttl_in_seconds":7}',
+            "ALWAYS_COMPATIBLE",
+        ),
+        (b'{"schema_compatibility_strategy":"BACKWARD"}', b'{"schema_compatibility_strategy":"FULL"}', "BACKWARD"),
+        (b"{}", b'{"schema_compatibility_strategy":"FULL"}', "UNDEFINED"),
+    ],
+    ids=["changed for a while", "not changed", "set back", "none"],
+)
+def test_backup_during_a_put_back(policies: bytes, note: bytes, expected: str, tmp_path: Path) -> None:
+    """If a put-back had changed the strategy of a namespace for a while, the one before counts."""
+    held = dict.fromkeys((b"/metadata-backup", b"/metadata-backup/held", b"/metadata-backup/held/t"), b"")
+    tree = TREE | {b"/admin/policies/t/ns": policies} | held | {b"/metadata-backup/held/t/ns": note}
+    assert expected == read(tmp_path, tree).namespaces["t/ns"].settings.strategy
 
 
 def test_chroot(tmp_path: Path) -> None:

@@ -207,9 +207,12 @@ class NamespaceSchemas:
             self._set_strategy(saved.name, saved.settings.strategy)
 
     def _accept_all(self, saved: SavedNamespace) -> None:
-        """Let the namespace accept all versions. A backup that is made meanwhile has the note of its own strategy."""
-        if saved.settings.strategy != ACCEPTS_ALL:
-            self._holds.remember(saved.name, STRATEGY, saved.settings.strategy)
+        """Let the namespace accept all versions.
+
+        Before that its own strategy is noted, for a backup that is made meanwhile, and for the next run if this one is
+        killed.
+        """
+        self._holds.remember(saved.name, STRATEGY, saved.settings.strategy)
         self._set_strategy(saved.name, ACCEPTS_ALL)
 
     def _set_strategy(self, namespace: str, strategy: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from metadata_tool import archive
@@ -17,11 +17,13 @@ from metadata_tool.broker_metadata.records import (
 from metadata_tool.catalog import RestorePoint
 from metadata_tool.fetch import verify
 from metadata_tool.lifecycle import Heartbeat
+from metadata_tool.pulsar.holds import ACCEPTS_ALL, STRATEGY, decode_note
 from metadata_tool.pulsar.paths import MANAGED_LEDGERS, Layout
 from metadata_tool.pulsar.tree_facts import NAMESPACE, V1_NAMESPACE
 from metadata_tool.put_back import limits
 from metadata_tool.put_back.held_namespaces import SchemaSettings
 from metadata_tool.put_back.registry import namespace_of
+from metadata_tool.restore_marker import HELD
 from metadata_tool.zookeeper.snapshot import Node
 
 
@@ -130,7 +132,10 @@ def saved_metadata(
 
 
 class _Settings:
-    """Collects the settings for schemas of namespaces, where they are not the default."""
+    """Collects the settings for schemas of namespaces, where they are not the default.
+
+    If a put-back ran during the backup, it had changed a strategy for a while. Its notes come later in the tree.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.found: dict[str, SchemaSettings] = {}
@@ -139,8 +144,17 @@ class _Settings:
 
     def add(self, node: Node) -> None:
         path = node.path
+        if path.startswith(HELD):
+            self._add_note(path[len(HELD) + 1 :], node.data)
         if not path.startswith(self._start) or not any(pattern.fullmatch(path) for pattern in self._patterns):
             return
         settings = SchemaSettings.of(node.data or b"")
         if settings != SchemaSettings():
             self.found[path[len(self._start) :].decode(errors="surrogateescape")] = settings
+
+    def _add_note(self, name: bytes, data: bytes | None) -> None:
+        note, namespace = decode_note(data), name.decode(errors="surrogateescape")
+        settings = self.found.get(namespace)
+        if STRATEGY in note and settings and settings.strategy == ACCEPTS_ALL:
+            before = SchemaSettings.of_fields(note)
+            self.found[namespace] = replace(settings, strategy=before.strategy)
