@@ -36,6 +36,7 @@ from metadata_tool.zookeeper.errors import WriteRefused
 from metadata_tool.zookeeper.net import session
 from metadata_tool.zookeeper.net.ensemble import Ensemble
 from metadata_tool.zookeeper.znodes import Znode
+from support import policy_events
 from support.backups import TREE, make_backup
 from support.broker_model import BROKER, CLUSTER, BrokerModel, RealZnodes, deletion, lost, saved, schema
 from support.fake_broker import Reply, fake_broker
@@ -195,14 +196,31 @@ def test_client_first(world: World) -> None:
     world.assert_complete()
 
 
-def test_not_saved(world: World, folder: Path) -> None:
-    """What the backup lacks is counted, and clients of the other topics do not wait for it."""
-    records = [*RECORDS, NotSaved("schemas", "t/ns/z", 1, "404")]
-    point = make_backup(folder, timestamp=world.point.name.timestamp + 1, tree=BACKED_UP, records=records)
+def from_backup(world: World, folder: Path, records: list[Record]) -> None:
+    """The cluster was restored from a backup with these records."""
+    point = make_backup(folder, timestamp=world.point.name.timestamp + 1, tree=BACKED_UP, records=records or None)
     world.zookeeper.set_acls(MARKER, [make_acl("world", "anyone", all=True)])
     world.zookeeper.set(MARKER, Marker("1", str(point)).to_json())
+
+
+def test_not_saved(world: World, folder: Path) -> None:
+    """What the backup lacks is counted, and clients of the other topics do not wait for it."""
+    from_backup(world, folder, [*RECORDS, NotSaved("schemas", "t/ns/z", 1, "404")])
     assert {"schemas": 1} == world.report()["notSaved"]
     world.assert_complete()
+
+
+def test_policies_that_cannot_be_sent(world: World, folder: Path) -> None:
+    """While topic policies are missing, what deletes data stays held in their namespace, which is named."""
+    own = policy_events.saved("t/ns", "a", retentionPolicies={"retentionSizeInMB": 1, "retentionTimeInMinutes": 1})
+    from_backup(world, folder, [*RECORDS, policy_events.schema("t/ns"), own])
+    outcome = world.run("--json")
+    assert PutBackIncomplete.exit_code == outcome.exit_code
+    report = json.loads(outcome.output)
+    assert {"t/ns": ["is_allow_auto_update_schema", "retention_policies"]} == report["held"]
+    assert {"done": 1, "released": 1, "held": 1, "keeping": 1, "freed": 0} == report["namespaces"]
+    assert json.loads(HELD) == world.policies("t/ns")
+    assert "still held\n  t/ns: is_allow_auto_update_schema, retention_policies" in world.run().output
 
 
 def test_later_decision(world: World) -> None:
@@ -216,9 +234,7 @@ def test_later_decision(world: World) -> None:
 
 def test_nothing_to_put_back(world: World, folder: Path) -> None:
     """With a backup that has nothing to put back, all is done, also for a login that may not list brokers."""
-    point = make_backup(folder, timestamp=world.point.name.timestamp + 1, tree=BACKED_UP)
-    world.zookeeper.set_acls(MARKER, [make_acl("world", "anyone", all=True)])
-    world.zookeeper.set(MARKER, Marker("1", str(point)).to_json())
+    from_backup(world, folder, [])
     tenant_admin(world)
     outcome = world.run()
     assert 0 == outcome.exit_code, outcome.said
