@@ -64,13 +64,14 @@ class Holds:
         """Set back those settings of a namespace that are still held, and end their notes.
 
         Brokers notice the change at once, as they notice what others write. No request to a broker can remove a
-        setting. A dry run says what would be done. None if the policies change too often, or are gone.
+        setting. A dry run says what would be done. Nothing is held in a namespace that does not exist. None if the
+        policies change too often.
         """
         for _ in range(limits.TRIES):
             note = self._znodes.read(_note_path(namespace))
             current = self._znodes.read(self._znodes.policies_path(namespace))
             if current is None:
-                return None
+                return Released({}, {}, (), ())
             policies, noted = decode_policies(current.data) or {}, decode_note(note.data) if note else {}
             done = released(policies, noted, settings)
             if dry_run or note is None or done.note == noted:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _SYSTEM_TOPICS = (CHANGE_EVENTS, "__transaction_buffer_snapshot", "__transaction_pending_ack")
 """Starts of the names of topics whose schemas brokers register themselves, also in held namespaces."""
+_DELETED = "it was deleted meanwhile"
 _RUN_AGAIN = "Run put-back again"
 _UPLOAD = "Upload all versions by hand, in their old order (`pulsar-admin schemas upload`)"
 
@@ -64,10 +65,9 @@ class NamespaceSchemas:
         self.accepting = set()
         try:
             current = self._registry.ensemble.settings(saved.name)
-            why = objection(saved.settings, current) if current else "it does not exist in ZooKeeper"
+            why = objection(saved.settings, current) if current else _DELETED
             if current is None or why:
-                what = f"Set it to {saved.settings.strategy}" if current else "Create the namespace"
-                hint = f"{what}, then run put-back again"
+                hint = f"Set it to {saved.settings.strategy}, then run put-back again" if current else _RUN_AGAIN
                 self._refuse(saved, why, hint)
                 return False
             self._require_own_brokers(saved.name, current)
@@ -202,7 +202,7 @@ class NamespaceSchemas:
             return
         current = self._registry.ensemble.settings(saved.name)
         if not current:
-            raise BrokerFailed("it was deleted meanwhile", "Create the namespace, then run put-back again")
+            raise BrokerFailed(_DELETED, _RUN_AGAIN)
         if current.strategy != saved.settings.strategy:
             self._set_strategy(saved.name, saved.settings.strategy)
 

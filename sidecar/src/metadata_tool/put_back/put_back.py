@@ -3,13 +3,14 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from metadata_tool.broker_metadata.client import Asks, BrokerClient
 from metadata_tool.broker_metadata.pace import Paced
 from metadata_tool.broker_metadata.questions import CHANGE_EVENTS
+from metadata_tool.broker_metadata.records import SavedSchemas
 from metadata_tool.broker_metadata.topic_policies import GLOBAL_KEY
 from metadata_tool.catalog import RestorePoint
 from metadata_tool.errors import BrokerDenied, ClusterNameDiffers, ClusterRunning, SettingError
@@ -17,16 +18,18 @@ from metadata_tool.fetch import fetched
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.pulsar.holds import OF_DATA
+from metadata_tool.pulsar.paths import Layout
 from metadata_tool.put_back import limits
 from metadata_tool.put_back.change_events import ChangeEvents
+from metadata_tool.put_back.deleted_topics import deleted_topics
 from metadata_tool.put_back.ensemble import Holder, RestoredEnsemble
 from metadata_tool.put_back.holds import Holds, finish
 from metadata_tool.put_back.job import PutBackJob
 from metadata_tool.put_back.namespaces import NamespaceSchemas, SchemaWork
 from metadata_tool.put_back.policies import NamespacePolicies
 from metadata_tool.put_back.registry import Registry, topic_name, topic_path
-from metadata_tool.put_back.result import PutBackResult
-from metadata_tool.put_back.saved_metadata import SavedMetadata, SavedNamespace, saved_metadata
+from metadata_tool.put_back.result import NAMESPACES, SCHEMAS, PutBackResult
+from metadata_tool.put_back.saved_metadata import SavedMetadata, SavedNamespace, policies_topic, saved_metadata
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper.net import session
@@ -58,8 +61,10 @@ def put_back(job: PutBackJob, open_store: Callable[[Location], Store], heartbeat
         with ensemble.kept_alive():
             with fetched(point, open_store(point.location), job.spool_dir, heartbeat) as path:
                 saved = saved_metadata(point, path, job.chroot, directory, heartbeat)
-            replace = _to_replace(job, saved)
-            work = _Work(job, saved, ensemble, _brokers(job, ensemble), replace, PutBackResult(str(point), job.dry_run))
+                layout = Layout(job.chroot, saved.managed_ledger_path)
+                deleted = deleted_topics(saved.topic_paths(), path, layout, ensemble.existing, heartbeat)
+            result = PutBackResult(str(point), job.dry_run)
+            work = _Work(job, saved, ensemble, _brokers(job, ensemble), _to_replace(job, saved), deleted, result)
             work.run(heartbeat)
     return work.result
 
@@ -79,6 +84,8 @@ class _Work:
     ensemble: RestoredEnsemble
     brokers: Asks
     replace: frozenset[str]
+    deleted: Mapping[str, frozenset[str]]
+    """Topics (paths below `/schemas`) that were deleted since the restore, by namespace."""
     result: PutBackResult
 
     def run(self, heartbeat: Heartbeat) -> None:
@@ -108,12 +115,22 @@ class _Work:
 
     def _put_back(self, namespace: SavedNamespace, schemas: NamespaceSchemas, policies: NamespacePolicies) -> bool:
         """Put back a namespace, and let clients register schemas. Whether all topic policies are there in the end."""
-        records = self.saved.policies(namespace)
+        if self.ensemble.settings(namespace.name) is None:
+            self.result.namespaces["deleted"] += 1
+            self.result.note(NAMESPACES, namespace.name, "it does not exist, so nothing of it is put back")
+            return False
+        gone = self.deleted.get(namespace.name, frozenset())
+        for name in sorted(map(topic_name, gone)):
+            self.result.note(SCHEMAS, name, "it was deleted since the restore, so nothing of it is put back")
+        topics = self._remaining(self.saved.schemas(namespace), gone)
+        every = self.saved.policies(namespace)
+        records = [record for record in every if policies_topic(record) not in gone]
+        self.result.policies["deleted"] += len(every) - len(records)
         unfinished, complete, accepting = False, True, set[str]()
         if namespace.topics:
             unfinished = schemas.is_unfinished(namespace)
             keys = {record.key.removeprefix(GLOBAL_KEY) for record in records}
-            complete = schemas.put_back(namespace, self.saved.schemas(namespace), keys)
+            complete = schemas.put_back(namespace, topics, keys)
             accepting = schemas.accepting
         there = True
         if records:
@@ -122,6 +139,13 @@ class _Work:
         if namespace.topics:
             schemas.finish(namespace, complete=complete and there)
         return there
+
+    def _remaining(self, topics: Iterable[SavedSchemas], gone: frozenset[str]) -> Iterator[SavedSchemas]:
+        for topic in topics:
+            if topic.topic in gone:
+                self.result.schemas["deleted"] += 1
+            else:
+                yield topic
 
     def _existing(self, topics: list[str]) -> list[str]:
         """Those of these topics, as paths of their managed ledgers, that exist."""

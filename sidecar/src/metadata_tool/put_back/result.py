@@ -109,6 +109,7 @@ _OF_SCHEMAS = {
     "replaced": "topics whose other versions were removed first",
     "refused": "topics that were left as they are",
     "failed": "topics that failed",
+    "deleted": "topics that were deleted since the restore",
     "versions": "versions registered",
     "deletions": "numbers used up by deletions",
     "unreadable": "versions before a deletion, which no client can read",
@@ -119,6 +120,7 @@ _OF_NAMESPACES = {
     "held": "namespaces whose clients still may not register schemas",
     "freed": "namespaces whose own policies delete data again",
     "keeping": "namespaces that are still held to delete nothing",
+    "deleted": "namespaces that do not exist",
 }
 _OF_POLICIES = {
     "saved": "topics with saved policies",
@@ -126,6 +128,7 @@ _OF_POLICIES = {
     "sent": "topics whose policies were put back",
     "changed": "topics whose policies were changed since the backup",
     "returned": "topics whose deleted policies came back",
+    "deleted": "topics that were deleted since the restore",
     "failed": "topics that failed",
 }
 

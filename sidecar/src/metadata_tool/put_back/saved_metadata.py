@@ -14,6 +14,7 @@ from metadata_tool.broker_metadata.records import (
     SavedSchemas,
     decode,
 )
+from metadata_tool.broker_metadata.topic_policies import GLOBAL_KEY
 from metadata_tool.catalog import RestorePoint
 from metadata_tool.fetch import verify
 from metadata_tool.lifecycle import Heartbeat
@@ -22,9 +23,14 @@ from metadata_tool.pulsar.paths import MANAGED_LEDGERS, Layout
 from metadata_tool.pulsar.tree_facts import NAMESPACE, V1_NAMESPACE
 from metadata_tool.put_back import limits
 from metadata_tool.put_back.held_namespaces import SchemaSettings
-from metadata_tool.put_back.registry import namespace_of
+from metadata_tool.put_back.registry import namespace_of, topic_path
 from metadata_tool.restore_marker import HELD
 from metadata_tool.zookeeper.snapshot import Node
+
+
+def policies_topic(record: SavedPolicies) -> str:
+    """The path below `/schemas` of the topic that has these policies."""
+    return topic_path(record.key.removeprefix(GLOBAL_KEY))
 
 
 @dataclass
@@ -61,6 +67,12 @@ class SavedMetadata:
     def topics(self) -> int:
         """How many topics have schemas."""
         return sum(len(namespace.topics) for namespace in self.namespaces.values())
+
+    def topic_paths(self) -> Iterator[str]:
+        """The paths below `/schemas` of all topics that have schemas or policies. Some come twice."""
+        for namespace in self.namespaces.values():
+            yield from (record.topic for record in self.schemas(namespace))
+            yield from (policies_topic(record) for record in self.policies(namespace))
 
     def schemas(self, namespace: SavedNamespace) -> Iterator[SavedSchemas]:
         """The schemas of its topics."""
