@@ -323,6 +323,30 @@ def test_refused_by_broker() -> None:
     assert brokers.settings("t/ns") == SchemaSettings("FULL", auto_update=False)
 
 
+def test_damaged_locator() -> None:
+    """The report names the znode of a damaged locator, and the next run is complete once it is deleted."""
+    brokers = restored()
+    brokers.znodes["/schemas/t/ns/a"] = b"\xff\xff"
+    (problem,) = put_back(brokers).problems
+    assert "persistent://t/ns/a" == problem.name
+    assert "Delete the znode /schemas/t/ns/a, which no broker can read or replace, then run put-back" in problem.hint
+    del brokers.znodes["/schemas/t/ns/a"]
+    assert put_back(brokers).complete
+    assert COMPLETE == texts(brokers)
+
+
+def test_denied_topic() -> None:
+    """What to do about a topic is what the error says, not only to run put-back again."""
+    brokers = restored()
+
+    def deny(_: str, path: str) -> None:
+        if "schemas/t/ns/a/" in path:
+            raise BrokerDenied("refused the login", "Check the token")
+
+    brokers.hook = deny
+    assert ["Check the token, then run put-back again"] == [problem.hint for problem in put_back(brokers).problems]
+
+
 def test_denied() -> None:
     """Without permission for a namespace, it is named, and nothing else fails."""
     brokers = restored()

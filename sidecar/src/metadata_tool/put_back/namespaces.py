@@ -180,7 +180,7 @@ class NamespaceSchemas:
             self._result.note(SCHEMAS, name, f"{outcome.why}. Brokers register the schemas of this topic themselves")
             return True
         counts["refused" if outcome.replaceable else "failed"] += 1
-        hint = _UPLOAD if outcome.unusable else _RUN_AGAIN
+        hint = _UPLOAD if outcome.unusable else outcome.hint or _RUN_AGAIN
         self._result.fail(SCHEMAS, name, outcome.why, _replacing(name) if outcome.replaceable else hint)
         return False
 

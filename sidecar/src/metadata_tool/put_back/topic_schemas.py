@@ -43,15 +43,17 @@ class Schemas(Protocol):
 class TopicOutcome:
     """What was done for a topic: versions registered, deletions added, and whether others were removed first.
 
-    `why` is empty if all versions are there. `replaceable`: the topic has other versions, which `--replace-schemas`
-    removes. `unusable`: the backup does not have all versions. `unreachable`: a broker does not answer, perhaps not
-    only for this topic. `accepting`: the topic's own strategy accepts all versions until its policies are put back.
+    `why` is empty if all versions are there, and `hint` is what to do, if that is known. `replaceable`: the topic has
+    other versions, which `--replace-schemas` removes. `unusable`: the backup does not have all versions.
+    `unreachable`: a broker does not answer, perhaps not only for this topic. `accepting`: the topic's own strategy
+    accepts all versions until its policies are put back.
     """
 
     posted: int = 0
     deletions: int = 0
     replaced: bool = False
     why: str = ""
+    hint: str = ""
     replaceable: bool = False
     unusable: bool = False
     unreachable: bool = False
@@ -80,12 +82,15 @@ def put_back(work: TopicWork, schemas: Schemas, pause: Callable[[float], None]) 
             _count(work, schemas, done)
         else:
             _run(work, schemas, pause, done)
-    except (BrokerFailed, BrokerDenied) as error:
-        done.why = error.message
-    except BrokerUnreachable as error:
-        done.why, done.unreachable = error.message, True
+    except (BrokerFailed, BrokerDenied, BrokerUnreachable) as error:
+        done.why, done.hint = error.message, f"{error.hint}, then run put-back again" if error.hint else ""
+        done.unreachable = isinstance(error, BrokerUnreachable)
     except UndecodableError as error:
         done.why = f"its locator in ZooKeeper is damaged, {error}"
+        done.hint = (
+            f"Delete the znode /schemas/{work.saved.topic}, which no broker can read or replace, then run put-back "
+            "again"
+        )
     return done
 
 
