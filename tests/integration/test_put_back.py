@@ -363,9 +363,10 @@ def test_wrong_arguments(world: World) -> None:
 
 def test_two_at_once(world: World) -> None:
     """While another put-back runs, a second one waits for as long as a killed one would last, and then says so."""
-    world.zookeeper.create(LOCK, b'{"host":"pod-0","pid":7}', ephemeral=True)
+    world.zookeeper.create(LOCK, b'{"host":"pod-0","pid":7,"since":1769903999123}', ephemeral=True)
     outcome = world.run()
-    assert_refused(PutBackRunning, "pod-0", outcome)
+    running = "another put-back is running on pod-0 (process 7) since 2026-01-31T23:59:59.123Z"
+    assert_refused(PutBackRunning, running, outcome)
     assert [] == world.brokers.changes
 
 

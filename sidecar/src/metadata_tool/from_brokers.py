@@ -22,7 +22,7 @@ from metadata_tool.pulsar.holds import (
     RETENTION,
     STRATEGY,
     decode_note,
-    decode_policies,
+    decode_object,
     encode_note,
     is_held,
 )
@@ -181,7 +181,7 @@ def _holds(source: Source, wanted: list[InTreeOrder[frozenset[str]]], heartbeat:
     if not (earlier or _takes_broker_metadata(source)):
         return
     for path, data in _policies(source, heartbeat):
-        policies = decode_policies(data)
+        policies = decode_object(data)
         if policies is None or not isinstance(policies.get(AUTO_UPDATE), bool | None):
             continue  # the report names it
         settings = frozenset[str]().union(*(each.get(path) or () for each in wanted))

@@ -82,12 +82,12 @@ def encode_note(before: Mapping[str, Any]) -> bytes:
 
 def decode_note(data: bytes | None) -> dict[str, Any]:
     """What a note says of settings that can be held. Nothing if it is damaged."""
-    found = decode_policies(data) or {}
+    found = decode_object(data) or {}
     return {name: value for name, value in found.items() if name in HELD}
 
 
-def decode_policies(data: bytes | None) -> dict[str, Any] | None:
-    """The policies of a namespace. None if they are not a JSON object."""
+def decode_object(data: bytes | None) -> dict[str, Any] | None:
+    """The JSON object in a znode, such as the policies of a namespace. None if it has none."""
     try:
         found = json.loads(data or b"")
     except (ValueError, RecursionError):

@@ -6,16 +6,20 @@ without a package that must be compiled, and opens another session if the one wi
 
 import json
 import logging
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from metadata_tool import restore_marker
+from metadata_tool.catalog import rfc3339
 from metadata_tool.errors import PutBackRunning
 from metadata_tool.lifecycle import Every, Heartbeat
 from metadata_tool.pulsar import schema_locator
+from metadata_tool.pulsar.holds import decode_object
 from metadata_tool.pulsar.schema_locator import LocatedVersion
 from metadata_tool.pulsar.tree_facts import GLOBAL
 from metadata_tool.put_back import limits
@@ -31,20 +35,37 @@ log = logging.getLogger(__name__)
 
 LOCK = "/metadata-backup-put-back"
 """An ephemeral znode while a put-back runs. It is not below the marker, because that is read-only."""
+_LATEST = 1 << 47
+"""Times (epoch ms) before this one can be written. It is in the year 6429."""
 _BROKERS = "/loadbalance/brokers"
 _CLUSTERS = "/admin/clusters"
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who runs a put-back."""
+    """Who runs a put-back, and since when (epoch ms)."""
 
     host: str
     pid: int
+    since: int
+
+    @classmethod
+    def own(cls) -> "Holder":
+        """This process, from now on."""
+        return cls(socket.gethostname(), os.getpid(), time.time_ns() // 1_000_000)
 
     def to_json(self) -> bytes:
         """The data of the lock."""
-        return json.dumps({"host": self.host, "pid": self.pid}).encode()
+        return json.dumps(asdict(self)).encode()
+
+    @staticmethod
+    def in_words(data: bytes) -> str:
+        """The data of a lock in words, such as ` on pod-0 (process 7) since 2026-01-31T23:59:59.123Z`."""
+        fields = decode_object(data) or {}
+        host, pid, since = fields.get("host"), fields.get("pid"), fields.get("since")
+        where = f" on {printable(host.encode())}" if isinstance(host, str) else ""
+        where += f" (process {pid})" if where and type(pid) is int else ""
+        return where + (f" since {rfc3339(since)}" if type(since) is int and 0 <= since < _LATEST else "")
 
 
 class RestoredEnsemble:
@@ -138,12 +159,13 @@ class RestoredEnsemble:
             waited = time.monotonic() - begin
             if other and waited > limits.LOCK_SESSIONS * self._session.timeout:
                 raise PutBackRunning(
-                    f"another put-back is running, {printable(other.data)}",
+                    f"another put-back is running{Holder.in_words(other.data)}",
                     "Wait until it has ended, then run this again",
                 )
             if time_to_say():
                 log.info(
-                    "another put-back holds the lock. If it was killed, the lock ends with its session (waited %.0f s)",
+                    "another put-back runs%s. If it was killed, its lock ends with its session (waited %.0f s)",
+                    Holder.in_words(other.data) if other else "",
                     waited,
                 )
             if heartbeat.sleep(limits.LOCK_PAUSE):

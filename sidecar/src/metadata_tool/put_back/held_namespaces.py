@@ -6,7 +6,7 @@ complete one that was killed.
 
 from dataclasses import dataclass
 
-from metadata_tool.pulsar.holds import ACCEPTS_ALL, AUTO_UPDATE, STRATEGY, decode_policies
+from metadata_tool.pulsar.holds import ACCEPTS_ALL, AUTO_UPDATE, STRATEGY, decode_object
 
 UNDEFINED = "UNDEFINED"
 """The strategy of a namespace that has none of its own. The one of the broker applies."""
@@ -22,7 +22,7 @@ class SchemaSettings:
     @classmethod
     def of(cls, policies: bytes) -> "SchemaSettings":
         """Those in the policies of a namespace, as Pulsar writes them."""
-        return cls.of_fields(decode_policies(policies))
+        return cls.of_fields(decode_object(policies))
 
     @classmethod
     def of_fields(cls, fields: object) -> "SchemaSettings":

@@ -12,7 +12,7 @@ from metadata_tool.pulsar.holds import (
     STRATEGY,
     Released,
     decode_note,
-    decode_policies,
+    decode_object,
     encode_note,
     encode_policies,
     released,
@@ -72,7 +72,7 @@ class Holds:
             current = self._znodes.read(self._znodes.policies_path(namespace))
             if current is None:
                 return Released({}, {}, (), ())
-            policies, noted = decode_policies(current.data) or {}, decode_note(note.data) if note else {}
+            policies, noted = decode_object(current.data) or {}, decode_note(note.data) if note else {}
             done = released(policies, noted, settings)
             if dry_run or note is None or done.note == noted:
                 return done

@@ -1,8 +1,6 @@
 """One put-back: gives schemas and topic policies of a backup to the brokers of the ensemble restored from it."""
 
 import logging
-import os
-import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -98,7 +96,7 @@ class _Work:
         _require_own_cluster(registry, self.ensemble)
         _require_own_brokers(registry, self.ensemble, list(self.saved.namespaces), heartbeat)
         if not self.job.dry_run:
-            self.ensemble.lock(Holder(socket.gethostname(), os.getpid()), heartbeat)
+            self.ensemble.lock(Holder.own(), heartbeat)
         log.info("putting back the schemas of %d topics, and topic policies", self.saved.topics)
         holds = Holds(self.ensemble)
         work = SchemaWork(self.job.requests, self.replace)
