@@ -158,9 +158,10 @@ class BrokerClient:
             )
         if not self._brokers.knows(host, self._list):
             raise BrokerFailed(
-                f"{_place(url)} redirected to {host[:QUOTED_TEXT]!a}, which is not a broker of this cluster, "
-                "so the request was not sent there",
-                "Check which host answers at BROKER_SERVICE_URL",
+                f"{_place(url)} redirected to {host[:QUOTED_TEXT]!a}, which is a broker that has just stopped, or not "
+                "a broker of this cluster, so the request was not sent there",
+                "If that broker has just stopped, try again in a minute. Otherwise check which host answers at "
+                "BROKER_SERVICE_URL",
             )
         return to
 
