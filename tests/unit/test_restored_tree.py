@@ -108,6 +108,8 @@ def test_broker_metadata_is_in_the_tree(tmp_path: Path) -> None:
         found["putBack"],
         found["held"]["before"],
     )
+    counts = made.report["coverage"]["total"]
+    assert (1, 1, 0) == tuple(counts[name] for name in ("schemasSaved", "cursorsSaved", "topicPoliciesSaved"))
     assert made.snapshot == restored(point, tmp_path / "other").snapshot
 
 

@@ -13,7 +13,6 @@ from metadata_tool import __version__, archive, identity, root_cause
 from metadata_tool.broker_metadata.access import BrokerSettings
 from metadata_tool.broker_metadata.collection import BrokerMetadata, collected
 from metadata_tool.broker_metadata.questions import QuestionWriter
-from metadata_tool.broker_metadata.records import CURSOR, POLICIES, SCHEMAS
 from metadata_tool.catalog import Backup, BackupName, Series, backups, rfc3339, sound
 from metadata_tool.continuity import Tree, Verdict, judge
 from metadata_tool.copies.copy import Finished
@@ -343,11 +342,7 @@ def _ask_brokers(  # noqa: PLR0917  # what the phase needs
 ) -> BrokerMetadata:
     """What brokers give out, which is added to the coverage. Brokers cannot make a backup fail."""
     found = collected(settings, asking, workdir, heartbeat, kept, needed=needed)
-    for namespace, counts in found.saved.items():
-        covered = coverage.counts_of(namespace)
-        covered.schemas_saved += counts.get(SCHEMAS, 0)
-        covered.cursors_saved += counts.get(CURSOR, 0)
-        covered.topic_policies_saved += counts.get(POLICIES, 0)
+    coverage.add_saved(found.saved)
     return found
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metadata_tool import __version__, archive
+from metadata_tool.broker_metadata.broker_file import saved_by_namespace
 from metadata_tool.catalog import PREFIX, SUSPECT, BackupName, RestorePoint, Series, rfc3339
 from metadata_tool.errors import SettingError
 from metadata_tool.lifecycle import Heartbeat
@@ -109,6 +110,8 @@ def write(tree: DerivedTree, directory: Path, heartbeat: Heartbeat) -> DerivedBa
     with path.open("xb") as file:
         written = snapshot.write(file, tree.acls, scan.passed_through(counting.encoded()))
     found = scan.result()
+    if tree.broker:
+        found.coverage.add_saved(saved_by_namespace(tree.broker))
     manifest = replace(
         tree.described,
         tool_version=__version__,

@@ -4,19 +4,21 @@ Everything is written to files first, in the order of the tree, because `broker.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from metadata_tool import archive
-from metadata_tool.broker_metadata.broker_file import encoded, read_lines
+from metadata_tool.broker_metadata.broker_file import encoded, place_of, read_lines
 from metadata_tool.broker_metadata.overridden import UNKNOWN, Overridden
 from metadata_tool.broker_metadata.records import PolicySchema, SavedCursor, SavedPolicies, SavedSchemas, decode
 from metadata_tool.broker_metadata.restorable import Hold, InTreeOrder, Restorable
 from metadata_tool.identity import Identity
 from metadata_tool.manifest import Manifest
+from metadata_tool.pulsar.coverage import OTHERS
 from metadata_tool.pulsar.holds import (
     AUTO_UPDATE,
     RETENTION,
@@ -27,6 +29,7 @@ from metadata_tool.pulsar.holds import (
     is_held,
 )
 from metadata_tool.pulsar.holds import HELD as HELD_VALUES
+from metadata_tool.pulsar.limits import DEFAULT_LIMITS
 from metadata_tool.pulsar.paths import Layout
 from metadata_tool.pulsar.rules import Scope
 from metadata_tool.pulsar.tree_facts import NAMESPACE, V1_NAMESPACE
@@ -43,9 +46,13 @@ _MOST_HELD = 100_000
 
 @dataclass(frozen=True)
 class FromBrokers:
-    """The files of one backup in a directory. Empty ones if the backup has nothing that this restore takes."""
+    """The files of one backup in a directory. Empty ones if the backup has nothing that this restore takes.
+
+    `saved` counts the records of the backup by namespace and kind, those beyond a limit under OTHERS.
+    """
 
     directory: Path
+    saved: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def restorable(self) -> Restorable:
         """What is put into a tree, for one reading of it."""
@@ -105,16 +112,17 @@ def prepare(source: Source, directory: Path, heartbeat: Callable[[], None]) -> F
         ArchiveCorrupt, SpoolFailed: the backup is damaged, or cannot be read.
         OSError: the directory cannot be written.
     """
+    saved: dict[str, Counter[str]] = {}
     names = [directory / name for name in (_SCHEMAS, _V1_SCHEMAS, _OVERRIDDEN)]
     with _created(directory / _CURSORS) as cursors, ExitStack() as files:
         wanted = [files.enter_context(_Wanted(name)) for name in names]
         if _takes_broker_metadata(source):
-            _split(source.path, cursors, wanted, heartbeat)
+            _split(source.path, cursors, wanted, saved, heartbeat)
     with _created(directory / _HOLDS) as file, ExitStack() as files:
         lines = [files.enter_context(name.open("rb")) for name in names]
         for hold in _holds(source, [InTreeOrder(map(_Wanted.decode, each)) for each in lines], heartbeat):
             file.write(hold.encode())
-    return FromBrokers(directory)
+    return FromBrokers(directory, saved)
 
 
 def _created(path: Path) -> BinaryIO:
@@ -157,12 +165,22 @@ class _Wanted:
         return encoded(namespace), frozenset(settings)
 
 
-def _split(path: Path, cursors: BinaryIO, wanted: list[_Wanted], heartbeat: Callable[[], None]) -> None:
+def _split(
+    path: Path,
+    cursors: BinaryIO,
+    wanted: list[_Wanted],
+    saved: dict[str, Counter[str]],
+    heartbeat: Callable[[], None],
+) -> None:
     """Write cursors, and what to hold because of schemas (V2 and V1 names, because both are mixed) and policies."""
     *schemas, overridden = wanted
     events, of_schemas = Overridden(), frozenset([AUTO_UPDATE])
     with archive.opened(path, heartbeat) as backup:
         for line, record in backup.broker():
+            if place := place_of(record):
+                namespace, kind = place
+                known = namespace in saved or len(saved) < DEFAULT_LIMITS.namespaces
+                saved.setdefault(namespace if known else OTHERS, Counter())[kind] += 1
             match record:
                 case SavedCursor():
                     cursors.write(line)

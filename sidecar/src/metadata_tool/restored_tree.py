@@ -148,12 +148,13 @@ class RestoredTree:
         fields = {"phase": "write", "backup": str(self.job.point), "znodes": written.nodes, "bytes": written.size}
         log.info("wrote %d znodes", written.nodes, extra=fields)
         restored = RestoredFromBrokers.of(self.manifest.broker, restorable, brokers.holds())
-        return _Written(recovery.changes, loading, restored)
+        return _Written(recovery.changes, loading, restored, brokers.saved)
 
     def _reported(self, found: ScanResult, written: "_Written") -> dict[str, bytes]:
         """Log what was done, unless ZooKeeper would not load it. Returns the marker and the report by file name."""
         require_loadable(written.loading)
         plan = self._plan(found.facts.summary)
+        found.coverage.add_saved(written.saved)
         findings = tuple(finding.what for finding in self.check.findings(found, plan))
         origin, large = self.manifest.origin, tuple(written.loading.large.first)
         report = RecoveryReport(
@@ -191,6 +192,8 @@ class _Written(NamedTuple):
     changes: RecoveryChanges
     loading: LoadCheck
     from_brokers: RestoredFromBrokers
+    saved: Mapping[str, Mapping[str, int]]
+    """Records of `broker.json` by namespace and kind."""
 
 
 def _scan(point: RestorePoint, path: Path, layout: Layout, heartbeat: Heartbeat | None = None) -> ScanResult:

@@ -177,7 +177,9 @@ def test_redirect_to_an_unknown_host(brokers: Replies) -> None:
     """Nothing is sent to a host that neither the cluster nor its ZooKeeper names, so the token stays secret."""
     with fake_broker(default=Reply()) as stranger, fake_broker({BROKERS: brokers}) as broker:
         broker.replies[PATH] = Reply(307, location=_other(stranger) + PATH)
-        with pytest.raises(BrokerFailed, match="'localhost', which is a broker that has just stopped, or not a broker of this"):
+        with pytest.raises(
+            BrokerFailed, match="'localhost', which is a broker that has just stopped, or not a broker of this"
+        ):
             client(broker).request("POST", PATH, b"{}")
         assert [] == stranger.asked
 

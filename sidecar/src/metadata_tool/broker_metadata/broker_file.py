@@ -71,6 +71,33 @@ class BrokerFile:
         return counted(self.saved)
 
 
+def place_of(record: Record | None) -> tuple[str, str] | None:
+    """The namespace and the kind of a record that is counted. None for others."""
+    match record:
+        case SavedSchemas():
+            return record.topic.rpartition("/")[0], SCHEMAS
+        case SavedCursor():
+            return "/".join(record.path.split("/")[:-3]), CURSOR
+        case SavedPolicies():
+            return record.namespace, POLICIES
+    return None
+
+
+def saved_by_namespace(path: Path) -> dict[str, Counter[str]]:
+    """How many records of each kind a file has, by namespace.
+
+    Raises:
+        RecordError: a line is damaged, or out of order.
+        OSError: the file cannot be read.
+    """
+    saved: dict[str, Counter[str]] = {}
+    with path.open("rb") as file:
+        for _, record in CheckedLines(file):
+            if place := place_of(record):
+                saved.setdefault(place[0], Counter())[place[1]] += 1
+    return saved
+
+
 def counted(counts: Mapping[str, int], *, saved: bool = True) -> str:
     """Counts by kind in words, `nothing` if all are 0. Policies that were not saved are counted by namespace."""
     names = _IN_WORDS if saved else _NOT_SAVED_IN_WORDS

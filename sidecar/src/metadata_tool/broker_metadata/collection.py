@@ -12,20 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metadata_tool.broker_metadata.access import BrokerSettings
-from metadata_tool.broker_metadata.broker_file import BROKER_JSON, KINDS, BrokerFile, CheckedLines, counted
+from metadata_tool.broker_metadata.broker_file import BROKER_JSON, KINDS, BrokerFile, CheckedLines, counted, place_of
 from metadata_tool.broker_metadata.collect_job import Collected, CollectJob
 from metadata_tool.broker_metadata.limits import KILLED_AFTER
 from metadata_tool.broker_metadata.not_saved import NotSavedError, Reason
 from metadata_tool.broker_metadata.questions import QuestionWriter
 from metadata_tool.broker_metadata.records import (
-    CURSOR,
     POLICIES,
     SCHEMAS,
     Record,
     RecordError,
-    SavedCursor,
-    SavedPolicies,
-    SavedSchemas,
 )
 from metadata_tool.errors import FAULT, Stopped, ToolError
 from metadata_tool.subprocess_worker import in_subprocess
@@ -207,16 +203,8 @@ class _Contents:
         return contents
 
     def _count(self, record: Record | None) -> None:
-        match record:
-            case SavedSchemas():
-                self._add(record.topic.rpartition("/")[0], SCHEMAS)
-            case SavedCursor():
-                self._add("/".join(record.path.split("/")[:-3]), CURSOR)
-            case SavedPolicies():
-                self._add(record.namespace, POLICIES)
-
-    def _add(self, namespace: str, kind: str) -> None:
-        self.saved.setdefault(namespace, Counter())[kind] += 1
+        if place := place_of(record):
+            self.saved.setdefault(place[0], Counter())[place[1]] += 1
 
     def answered(self, kind: str) -> int:
         """How many questions of a kind have an answer. Those for policies are asked by namespace."""

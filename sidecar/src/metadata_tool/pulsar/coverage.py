@@ -5,9 +5,11 @@ say how many entries it has, so open ledgers themselves are counted.
 """
 
 import heapq
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from metadata_tool.broker_metadata.records import CURSOR, POLICIES, SCHEMAS
 from metadata_tool.pulsar.limits import DEFAULT_LIMITS, ScanLimits
 from metadata_tool.pulsar.managed_ledger_pb2 import LedgerInfo
 from metadata_tool.pulsar.paths import Layout
@@ -162,6 +164,14 @@ class Coverage:
         if namespace not in self.namespaces and len(self.namespaces) >= self.limits.namespaces:
             namespace = OTHERS
         return self.namespaces.setdefault(namespace, CoverageCounts())
+
+    def add_saved(self, saved: Mapping[str, Mapping[str, int]]) -> None:
+        """Add what brokers gave out: counts by namespace and kind of record."""
+        for namespace, counts in saved.items():
+            covered = self.counts_of(namespace)
+            covered.schemas_saved += counts.get(SCHEMAS, 0)
+            covered.cursors_saved += counts.get(CURSOR, 0)
+            covered.topic_policies_saved += counts.get(POLICIES, 0)
 
     def to_json(self, limit: int) -> dict[str, Any]:
         """The total, and the counts of at most `limit` namespaces, those with the largest losses."""
