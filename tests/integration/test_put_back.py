@@ -272,6 +272,16 @@ def test_nothing_to_put_back(world: World, folder: Path) -> None:
     assert [] == world.brokers.changes
 
 
+def test_kept_bookies(world: World) -> None:
+    """If the bookies were kept, they have everything, so nothing is asked or changed, and that is no failure."""
+    kept = Marker("1", str(world.point), {"RESTORE_SCOPE": "bookies-kept"})
+    world.zookeeper.set_acls(MARKER, [make_acl("world", "anyone", all=True)])
+    world.zookeeper.set(MARKER, kept.to_json())
+    outcome = world.run()
+    assert (0, []) == (outcome.exit_code, world.brokers.asked)
+    assert "RESTORE_SCOPE=bookies-kept: the bookies were kept" in outcome.output
+
+
 def other_marker(world: World) -> None:
     """The ensemble was restored from another backup."""
     point = str(world.point).replace("pulsar-", "other-")

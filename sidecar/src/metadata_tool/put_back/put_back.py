@@ -17,6 +17,7 @@ from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.location import Location
 from metadata_tool.pulsar.holds import OF_DATA
 from metadata_tool.pulsar.paths import Layout
+from metadata_tool.pulsar.rules import Scope
 from metadata_tool.put_back import limits
 from metadata_tool.put_back.change_events import ChangeEvents
 from metadata_tool.put_back.deleted_topics import deleted_topics
@@ -28,6 +29,7 @@ from metadata_tool.put_back.policies import NamespacePolicies
 from metadata_tool.put_back.registry import Registry, topic_name, topic_path
 from metadata_tool.put_back.result import NAMESPACES, SCHEMAS, PutBackResult
 from metadata_tool.put_back.saved_metadata import SavedMetadata, SavedNamespace, policies_topic, saved_metadata
+from metadata_tool.restore_marker import Marker
 from metadata_tool.store import Store
 from metadata_tool.workspace import workspace
 from metadata_tool.zookeeper.net import session
@@ -35,6 +37,7 @@ from metadata_tool.zookeeper_faults import FOR_PUT_BACK, explained
 
 log = logging.getLogger(__name__)
 
+_SCOPE = "RESTORE_SCOPE"
 _ANOTHER = "Set ZOOKEEPER_SERVERS to the restored ensemble. Nothing was changed"
 
 
@@ -55,16 +58,22 @@ def put_back(job: PutBackJob, open_store: Callable[[Location], Store], heartbeat
         session.connect(job.ensemble, heartbeat) as connected,
     ):
         ensemble = RestoredEnsemble(connected, job.chroot)
-        point = _restored_point(job, ensemble)
+        marker = _marker(job, ensemble)
+        point = _restored_point(job, marker)
+        result = PutBackResult(str(point), job.dry_run)
+        if marker.settings.get(_SCOPE) == Scope.BOOKIES_KEPT:
+            why = "the bookies were kept, and still have schemas and topic policies, so nothing is put back"
+            log.info("%s", why)
+            result.note(NAMESPACES, f"{_SCOPE}={Scope.BOOKIES_KEPT}", why)
+            return result
         with ensemble.kept_alive():
             with fetched(point, open_store(point.location), job.spool_dir, heartbeat) as path:
                 saved = saved_metadata(point, path, job.chroot, directory, heartbeat)
                 layout = Layout(job.chroot, saved.managed_ledger_path)
                 deleted = deleted_topics(saved.topic_paths(), path, layout, ensemble.existing, heartbeat)
-            result = PutBackResult(str(point), job.dry_run)
             work = _Work(job, saved, ensemble, _brokers(job, ensemble), _to_replace(job, saved), deleted, result)
             work.run(heartbeat)
-    return work.result
+    return result
 
 
 def _brokers(job: PutBackJob, ensemble: RestoredEnsemble) -> Asks:
@@ -151,13 +160,17 @@ class _Work:
         return [path.removeprefix(start) for path in self.ensemble.existing([start + topic for topic in topics])]
 
 
-def _restored_point(job: PutBackJob, ensemble: RestoredEnsemble) -> RestorePoint:
+def _marker(job: PutBackJob, ensemble: RestoredEnsemble) -> Marker:
+    """The restore that the ensemble is from."""
+    if marker := ensemble.marker():
+        return marker
+    raise ClusterRunning(
+        f"the ensemble at {job.ensemble.servers} did not come from a restore, so nothing is put back", _ANOTHER
+    )
+
+
+def _restored_point(job: PutBackJob, marker: Marker) -> RestorePoint:
     """The backup that the ensemble was restored from, in the folder that the operator names if it is another one."""
-    marker = ensemble.marker()
-    if marker is None:
-        raise ClusterRunning(
-            f"the ensemble at {job.ensemble.servers} did not come from a restore, so nothing is put back", _ANOTHER
-        )
     try:
         restored = RestorePoint.parse(marker.point)
     except ValueError as error:
