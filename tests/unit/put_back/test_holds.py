@@ -168,4 +168,4 @@ class Runs(RuleBasedStateMachine):
 
 
 TestRuns = Runs.TestCase
-TestRuns.settings = settings(max_examples=EXAMPLES // 8, stateful_step_count=8, deadline=None)
+TestRuns.settings = settings(max_examples=EXAMPLES // 4, stateful_step_count=8, deadline=None)
