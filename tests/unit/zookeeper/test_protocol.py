@@ -1,14 +1,14 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.errors import DecodeError
 from metadata_tool.zookeeper.jute import buffer
 from metadata_tool.zookeeper.protocol import DataReply, Refusal, Reply
-from support.trees import PATIENT
+from support.trees import EXAMPLES, PATIENT
 
 LAST = struct.pack(">i?i", -1, True, -1)
 stats = st.binary(min_size=68, max_size=68)
@@ -75,3 +75,36 @@ def test_multi_read() -> None:
     """A request holds reads of data, then of lists, each as in MultiOperationRecord. The root is a slash."""
     expected = struct.pack(">i?ii", 4, False, -1, 1) + b"/\0" + struct.pack(">i?ii", 8, False, -1, 2) + b"/a\0" + LAST
     assert expected == protocol.multi_read([protocol.on_wire(b"")], [protocol.on_wire(b"/a")])
+
+
+@pytest.mark.parametrize(("path", "expected"), [(b"/", b""), (b"/a", b"/a"), (None, b"")])
+def test_event(path: bytes | None, expected: bytes) -> None:
+    """An event has a type and a path. The root is empty, as in a snapshot."""
+    assert (3, expected) == protocol.event(struct.pack(">ii", 3, 3) + buffer(path))
+
+
+writes = st.lists(st.integers(-200, 0), min_size=1, max_size=5)
+"""The error of each write, 0 for none."""
+
+
+def written(errors: list[int]) -> bytes:
+    """The answer to writes. If one has an error, each has one, or 0 in its place."""
+    each = [struct.pack(">i?ii", -1, False, error, error) for error in errors]
+    return b"".join(each if any(errors) else [struct.pack(">i?i", 5, False, 0) + bytes(68)] * len(errors)) + LAST
+
+
+@settings(PATIENT, max_examples=EXAMPLES // 4)
+@given(writes)
+def test_errors_of_writes(errors: list[int]) -> None:
+    """The answer to writes at once has the error of each. One that was cut off, or is longer, is refused."""
+    body = written(errors)
+    assert errors == protocol.multi_errors(body)
+    for damaged in (*(body[:end] for end in range(len(body))), body + b"\0"):
+        with pytest.raises(DecodeError):
+            protocol.multi_errors(damaged)
+
+
+def test_answer_to_other_writes() -> None:
+    """An answer of another kind is refused."""
+    with pytest.raises(DecodeError, match="unknown type 1"):
+        protocol.multi_errors(struct.pack(">i?i", 1, False, 0) + LAST)

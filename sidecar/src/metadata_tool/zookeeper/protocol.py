@@ -168,7 +168,7 @@ def multi_errors(body: bytes) -> list[int]:
             raise DecodeError(f"the answer to writes has the unknown type {kind}")
         at += _OP.size + (STAT_SIZE if kind == SET_DATA else INT.size)
         errors.append(error)
-    if at != end:
+    if at != end or body[at:] != _LAST_OP:
         raise DecodeError("the answer to writes ends too early")
     return errors
 
