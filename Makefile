@@ -40,8 +40,8 @@ test-unit: install ## Unit tests alone: seconds, no server, few examples of each
 test-integration: install ## Integration tests alone
 	@$(SIDE_BY_SIDE) tests/integration
 
-test-alerts: install ## Each alert of the chart, fired by a real Prometheus over a real failure
-	@$(PYTEST) --timeout 900 --session-timeout 1200 tests/alerts
+test-alerts: install ## Each alert of the chart, fired by a real Prometheus over a real failure (ALERTS="-k copies" for a part)
+	@$(PYTEST) --timeout 900 --session-timeout 1200 tests/alerts $(ALERTS)
 
 test-cluster: install ## The chart on the Kubernetes cluster of the current kubeconfig (CLUSTER="-k test_story" for a part)
 	@$(PYTEST) --exitfirst --durations 0 --durations-min 1 --timeout 1200 tests/cluster $(CLUSTER)

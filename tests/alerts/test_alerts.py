@@ -1,7 +1,7 @@
 """Each alert of the chart, fired by a real Prometheus over a real failure. All of them happen at once."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ class Stage:
     """What Prometheus sees of all releases, and what has become of their failures."""
 
     prometheus: Prometheus
+    failures: list[Failure]
     sites: dict[str, Site]
     happened: dict[str, Future[None]]
     pool: ThreadPoolExecutor
@@ -63,11 +64,18 @@ class Stage:
         return f"{alerts}\n{said}"
 
 
+def chosen(items: Sequence[pytest.Item]) -> list[Failure]:
+    """The failures that these tests are about. All of them, if a test is about no single failure."""
+    about = [item.callspec.params.get("failure") if hasattr(item, "callspec") else None for item in items]
+    return [failure for failure in FAILURES if None in about or failure in about]
+
+
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Iterator[Stage]:
     """A release for each failure. Each was sound, as far as it can be, before Prometheus has seen it."""
     directory = tmp_path_factory.mktemp("alerts")
-    every = [SOUND, *FAILURES]
+    failures = chosen(request.session.items)
+    every = [SOUND, *failures]
     with ThreadPoolExecutor(len(every)) as pool, ExitStack() as stack:
         shared = Shared(directory, s3, stack)
         sites = {failure.name: Site(failure.name, shared) for failure in every}
@@ -85,7 +93,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Iterator[St
         shared.discover()
         prometheus.evaluate([group for failure in every for group in failure.groups()])
         happened = {name: pool.submit(next, step, None) for name, step in steps.items()}
-        yield Stage(prometheus, sites, happened, pool)
+        yield Stage(prometheus, failures, sites, happened, pool)
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=[failure.what for failure in FAILURES])
@@ -125,7 +133,7 @@ def ended(stage: Stage) -> dict[str, Future[None]]:
                 lambda: stage.state(failure),
             )
 
-    return {failure.name: stage.pool.submit(repair, failure) for failure in FAILURES}
+    return {failure.name: stage.pool.submit(repair, failure) for failure in stage.failures}
 
 
 @pytest.mark.parametrize("failure", [pytest.param(failure, id=failure.what) for failure in FAILURES if failure.repair])

@@ -112,6 +112,11 @@ def test_every_alert_has_a_failure() -> None:
     assert len(FAILURES) == len({failure.name for failure in FAILURES} - {SOUND.name})
 
 
+def test_failures_have_names_of_releases() -> None:
+    """The chart takes the name of each failure as that of a release."""
+    assert max(FAILURES, key=lambda failure: len(failure.name)).groups()
+
+
 TIME = re.compile(r"(?<![\w.\"])\d[\d.]*(?:ms|[smhd])?(?![\w\"])")
 
 

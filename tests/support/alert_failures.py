@@ -28,6 +28,8 @@ from support.tool import run, succeed
 FACTOR = 600 // INTERVAL
 """By how much all times of the rules are divided. Users back up every 600 s."""
 _RIGHTS = ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
+_PLACE = "copies-elsewhere"
+"""A bucket that does not exist."""
 _THRESHOLDS = "monitoring.prometheusRule.thresholds"
 _RULES = "templates/monitoring/prometheusrule.yaml"
 _USUAL = merged(
@@ -99,7 +101,7 @@ def no_bucket(site: Site) -> Iterator[None]:
 
 def no_place(site: Site) -> Iterator[None]:
     """The bucket of copies does not exist."""
-    site.serve(BACKUP_COPIES="s3a://no-such-place")
+    site.serve(BACKUP_COPIES=f"s3a://{_PLACE}")
     yield
 
 
@@ -293,6 +295,11 @@ def bucket_is_made(site: Site) -> None:
     site.s3.client().create_bucket(Bucket=site.bucket.name)
 
 
+def place_is_made(site: Site) -> None:
+    """Make the bucket of copies."""
+    site.s3.client().create_bucket(Bucket=_PLACE)
+
+
 def offloads_are_back(site: Site) -> None:
     """Restore tiered storage from a replica."""
     with suppress(ClientError):  # the bucket may be there
@@ -331,7 +338,7 @@ FAILURES = [
     _failure("The bucket does not exist", no_bucket, "Failing", "Never"),
     _failure("The bucket is deleted", bucket_is_gone, "Failing", "TooOld", repair=bucket_is_made),
     _failure("The bucket is denied once", denied_once, "Failing"),
-    _failure("The place of copies does not exist", no_place, "CopyTooOld"),
+    _failure("Copies have no bucket", no_place, "CopyTooOld", repair=place_is_made),
     _failure("ZooKeeper is down", zookeeper_is_killed, "Failing", "TooOld", repair=zookeeper_starts),
     _failure("ZooKeeper stays down", zookeeper_is_killed, "Failing", "TooOld", **_IDLE),
     _failure("The disk is full", disk_is_full, "Failing", "TooOld", repair=lambda site: filler(site).unlink()),
