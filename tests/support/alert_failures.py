@@ -250,6 +250,16 @@ def no_deletions(site: Site) -> Iterator[None]:
     yield
 
 
+def no_copy_is_deleted(site: Site) -> Iterator[None]:
+    """The policy of the bucket of copies forbids to delete."""
+    site.allow(*_RIGHTS, "s3:DeleteObject")
+    site.copy_elsewhere(*_RIGHTS)
+    for _ in range(3):
+        succeed("backup", settings=site.settings)
+    site.serve(RETENTION="last=3")
+    yield
+
+
 def offloads_are_gone(site: Site) -> Iterator[None]:
     """The bucket of tiered storage has another name now."""
     site.scrub()
@@ -357,6 +367,12 @@ FAILURES = [
         no_deletions,
         "RetentionFailing",
         repair=lambda site: site.allow(*_RIGHTS, "s3:DeleteObject"),
+    ),
+    _failure(
+        "Copies are not deleted",
+        no_copy_is_deleted,
+        "CopyRetentionFailing",
+        repair=lambda site: site.copy_elsewhere(*_RIGHTS, "s3:DeleteObject"),
     ),
     _failure("Tiered storage is gone", offloads_are_gone, "ScrubFailing", repair=offloads_are_back),
     _failure("An object is deleted", object_is_deleted, "LedgersLost", repair=offloads_are_back),

@@ -65,7 +65,7 @@ class Site:
         self.name = name
         self.directory = shared.directory / name
         self.directory.mkdir()
-        self.bucket, self.offloads = new_bucket(shared.s3), new_bucket(shared.s3)
+        self.bucket, self.offloads, self.copies = (new_bucket(shared.s3) for _ in range(3))
         self.s3 = shared.s3
         self.zookeeper = shared.zookeeper
         self._shared = shared
@@ -115,6 +115,11 @@ class Site:
         """Wait until a backup that began after now has ended."""
         enough = self.service.metric("backup_count") + 2
         self.service.wait_for("backup_count", enough)
+
+    def copy_elsewhere(self, *rights: str) -> None:
+        """Let the service keep copies in a bucket on which its user has these rights."""
+        self.copies.allow(_KEEPER["AWS_ACCESS_KEY_ID"], *rights)
+        self.settings["BACKUP_COPIES"] = f"s3a://{self.copies.name}/copies"
 
     def own_zookeeper(self) -> None:
         """Let the service back up a ZooKeeper of its own, with the same tree."""

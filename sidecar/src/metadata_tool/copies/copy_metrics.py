@@ -14,10 +14,12 @@ class CopyMetrics:
 
     last_success: int = 0
     failures: int = 0
+    retention_deleted: int = 0
     retention_failures: int = 0
 
     def pruned(self, done: Pruned) -> None:
-        """Count what the retention could not delete."""
+        """Count what the retention deleted and could not delete."""
+        self.retention_deleted += len(done.deleted)
         self.retention_failures += done.failures
 
     def prune_failed(self) -> None:
