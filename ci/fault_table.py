@@ -19,6 +19,7 @@ AREAS = (
     "Service",
     "Object store",
     "Backups in the bucket",
+    "Copies",
     "ZooKeeper",
     "Brokers",
     "Process",

@@ -109,11 +109,14 @@ def assert_opened_by_age(path: Path, keys: KeySet, tmp_path: Path) -> None:
     subprocess.run([*command, "-sigfile", str(signature), "-in", str(manifest)], check=True)
 
 
-def test_service(settings: dict[str, str], keys: KeySet, bucket: Bucket, tmp_path: Path) -> None:
-    """A service encrypts, deletes old backups of its own, and scrubs, without the private key."""
-    service = Service({**settings, "BACKUP_INTERVAL": "1", "RETENTION": "last=3"}, tmp_path / "log")
+def test_service(settings: dict[str, str], keys: KeySet, bucket: Bucket, folder: Path, tmp_path: Path) -> None:
+    """A service encrypts, and deletes old backups of its own, in places of copies as well, without the private key."""
+    copies = f"file://{folder}"
+    serve = {**settings, "BACKUP_INTERVAL": "1", "RETENTION": "last=3", "BACKUP_COPIES": copies}
+    service = Service(serve, tmp_path / "log")
     try:
         service.wait_for("backup_retention_deleted_total", 1)
+        service.wait_for(f'backup_copy_retention_deleted_total{{place="{copies}"}}', 1)
         assert 0 == service.metric("backup_failure_count")
         latest = service.json("/backup/latest")
         size = service.metric("backup_size_compressed")

@@ -475,14 +475,16 @@ def test_what_was_saved_is_not_lost(metrics: Metrics) -> None:
 
 def test_copies_are_shown_by_place(metrics: Metrics) -> None:
     """Each place of copies has samples of its own, with its address as a label."""
-    for place, counts in (("s3a://b/x", (5500, 2, 3, 1)), ('file:///a"', (0, 0, 0, 0))):
+    for place, counts in (("s3a://b/x", (5500, 2, 4, 3, 1)), ('file:///a"', (0, 0, 0, 0, 0))):
         of = metrics.copies_to(place)
-        of.last_success, of.failures, of.retention_deleted, of.retention_failures = counts
+        of.last_success, of.failures, of.missing, of.retention_deleted, of.retention_failures = counts
     assert [
         'backup_copy_last_success_timestamp_seconds{place="s3a://b/x"} 5.5',
         'backup_copy_last_success_timestamp_seconds{place="file:///a\\""} 0',
         'backup_copy_failures_total{place="s3a://b/x"} 2',
         'backup_copy_failures_total{place="file:///a\\""} 0',
+        'backup_copy_missing{place="s3a://b/x"} 4',
+        'backup_copy_missing{place="file:///a\\""} 0',
         'backup_copy_retention_deleted_total{place="s3a://b/x"} 3',
         'backup_copy_retention_deleted_total{place="file:///a\\""} 0',
         'backup_copy_retention_failures_total{place="s3a://b/x"} 1',

@@ -470,15 +470,16 @@ class Place:
     place: str
     newest: BackupName | None = None
     last_failure: str = ""
+    missing: int = 0
 
 
 def test_latest_has_the_copies(world: World) -> None:
     """The answer has the newest backup of each other place, and why the last one is not there."""
-    places = [Place("s3a://a", NEWER.name), Place("file:///b", OLDER.name, "it is full"), Place("s3a://c")]
+    places = [Place("s3a://a", NEWER.name, missing=2), Place("file:///b", OLDER.name, "it is full"), Place("s3a://c")]
     with create_app(world.existing, world.metrics, world, copies=places).test_client() as client:
         copies = answer(client, "/backup/latest")[1]["copies"]
     assert [
-        {"place": "s3a://a", "newest": str(NEWER.name)},
+        {"place": "s3a://a", "newest": str(NEWER.name), "missing": 2},
         {"place": "file:///b", "newest": str(OLDER.name), "error": "it is full"},
         {"place": "s3a://c", "newest": None},
     ] == copies

@@ -73,6 +73,10 @@ COVERED_NAMESPACES = 100
 
 COPY_AGAIN = 60.0
 """After a copy that failed, until the next try."""
+MISSED_COPIES = 1_000
+"""Backups of this process that are remembered for a place that lacks them: a week of an interval of 600 s."""
+CATCH_UP_TRIES = 3
+"""How often such a backup is tried, each time after a newer backup was copied. Then it is left out."""
 LAST_COPY = 2.0
 """How much longer than the last backup and the last scrub a stopped copy may take to end."""
 

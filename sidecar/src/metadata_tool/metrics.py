@@ -190,6 +190,11 @@ COPY_LAST_SUCCESS = Metric(
     "Start of the newest backup in this place that is not suspect, in epoch seconds. 0 if none is known.",
 )
 COPY_FAILURES = Metric("backup_copy_failures_total", "counter", "Tries to copy a backup to this place that failed.")
+COPY_MISSING = Metric(
+    "backup_copy_missing",
+    "gauge",
+    "Backups of this process that this place lacks, and that are copied there after the next backup.",
+)
 COPY_RETENTION_DELETED = Metric(
     "backup_copy_retention_deleted_total", "counter", "Old backups in this place that the retention has deleted."
 )
@@ -202,6 +207,7 @@ COPY_RETENTION_FAILURES = Metric(
 COPIES: dict[Metric, Callable[[CopyMetrics], float]] = {
     COPY_LAST_SUCCESS: lambda counts: counts.last_success / 1000,
     COPY_FAILURES: lambda counts: counts.failures,
+    COPY_MISSING: lambda counts: counts.missing,
     COPY_RETENTION_DELETED: lambda counts: counts.retention_deleted,
     COPY_RETENTION_FAILURES: lambda counts: counts.retention_failures,
 }

@@ -19,6 +19,7 @@ from metadata_tool.admin_port.worker import AdminWorker, SingleWorkerArbiter, ig
 from metadata_tool.backup import BackupResult
 from metadata_tool.backup_heartbeat import BackupHeartbeat, each_of
 from metadata_tool.catalog import Backup, backups
+from metadata_tool.copies.catch_up import CatchUp
 from metadata_tool.copies.copier import Copier
 from metadata_tool.copies.places import Copiers
 from metadata_tool.drill.records import RecordReader
@@ -173,14 +174,13 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         """One for each other place. Old backups are deleted in each by what is in it."""
         made = []
         for copy in self._settings.copies:
-            store, place = open_keyed(copy), str(copy.location)
-            counts, directory = (
-                metrics.copies_to(place),
-                self._kept.enter_context(scratch(self._settings.job.spool_dir)),
-            )
+            store, place, prefix = open_keyed(copy), str(copy.location), self._settings.job.prefix
+            counts = metrics.copies_to(place)
+            directory = self._kept.enter_context(scratch(self._settings.job.spool_dir))
             pruning = self._pruning_of(store, counts, place)
             prune = pruning.after_backup if pruning else None
-            made.append(Copier(store, self._settings.job.prefix, directory, counts, prune=prune))
+            catch_up = CatchUp(self._store, store, prefix, directory, counts, self._settings.retention)
+            made.append(Copier(store, prefix, directory, counts, catch_up, prune=prune))
         return Copiers(made)
 
     def _make_scrubber(self, metrics: Metrics) -> Scrubber | None:

@@ -82,6 +82,10 @@ class Copies(Protocol):
         """The newest sound backup that is known to be there."""
 
     @property
+    def missing(self) -> int:
+        """How many backups are copied there later."""
+
+    @property
     def last_failure(self) -> str:
         """Why the newest backup is not there, without secrets. Empty if it is."""
 
@@ -249,11 +253,12 @@ def _drilled(records: Records) -> dict[str, Any]:
 
 
 def _copied(copies: Iterable[Copies]) -> dict[str, Any]:
-    """`copies` if there are other places: the newest backup that is known to be in each, and why one failed."""
+    """`copies` if there are other places: the newest backup known to be in each, what it lacks, and why one failed."""
     found = [
         {
             "place": copy.place,
             "newest": str(copy.newest) if copy.newest else None,
+            **({"missing": copy.missing} if copy.missing else {}),
             **({"error": copy.last_failure} if copy.last_failure else {}),
         }
         for copy in copies

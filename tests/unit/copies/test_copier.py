@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from metadata_tool.catalog import Backup
+from metadata_tool.copies.catch_up import CatchUp
 from metadata_tool.copies.copier import Copier
 from metadata_tool.copies.copy_metrics import CopyMetrics
 from metadata_tool.copies.places import Copiers, CopyOnce
 from metadata_tool.errors import BackupNotCopied, BucketDenied, ToolError
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.manifest import Manifest
+from metadata_tool.retention import Retention
 from metadata_tool.store.directory import DirectoryStore
 from support.backups import TIMESTAMP, location
 from support.copies import NAME, finished
@@ -30,6 +32,8 @@ class Place(DirectoryStore):
         self.directory = directory
         self.error: Exception | None = None
         self.tries = 0
+        self.saved: list[int] = []
+        """The times of the saved backups, from TIMESTAMP."""
         self.begun, self.released = threading.Event(), threading.Event()
         self.released.set()
 
@@ -50,6 +54,7 @@ class Place(DirectoryStore):
         if self.error:
             raise self.error
         super().save(source, digest, name, heartbeat, sent=sent)
+        self.saved.append(int(name.removesuffix(".tar.gz").rpartition("-")[2]) - TIMESTAMP)
 
     @property
     def files(self) -> list[str]:
@@ -60,13 +65,18 @@ class Place(DirectoryStore):
 class World:
     """One place, its copier and its counts."""
 
-    def __init__(self, directory: Path, name: str = "place", retry: float = PATIENCE) -> None:
+    def __init__(self, directory: Path, name: str = "place", retry: float = PATIENCE, retention: str = "") -> None:
         for part in ("spool", name, f"{name}-kept"):
             (directory / part).mkdir(exist_ok=True)
         self.spool, self.kept = directory / "spool", directory / f"{name}-kept"
+        self.bucket_directory = directory / "bucket"
+        self.bucket_directory.mkdir(exist_ok=True)
+        self.bucket = DirectoryStore(location(self.bucket_directory))
         self.place, self.metrics = Place(directory / name), CopyMetrics()
         self.pruned: list[Backup] = []
-        self.copier = Copier(self.place, "pulsar", self.kept, self.metrics, prune=self._prune, retry=retry)
+        rules = Retention.parse(retention) if retention else None
+        catch_up = CatchUp(self.bucket, self.place, "pulsar", self.kept, self.metrics, rules)
+        self.copier = Copier(self.place, "pulsar", self.kept, self.metrics, catch_up, prune=self._prune, retry=retry)
 
     def _prune(self, backup: Backup, _: Manifest, __: Heartbeat) -> None:
         self.pruned.append(backup)
@@ -74,6 +84,8 @@ class World:
     def offer(self, timestamp: int = TIMESTAMP, *, suspect: bool = False) -> None:
         """A backup is done. Its own file is removed at once, as by the end of a backup."""
         made = finished(self.spool, timestamp, suspect=suspect)
+        if not (self.bucket_directory / str(made.name)).exists():
+            self.bucket.save(made.path, made.sha256, str(made.name), Heartbeat())
         self.copier.offer(made)
         made.path.unlink()
 
@@ -139,7 +151,7 @@ def test_tries_again(error: Exception, tmp_path: Path, caplog: pytest.LogCapture
 
 
 def test_newer_backup_takes_the_place(tmp_path: Path) -> None:
-    """While one copy takes long, only the newest of those that wait is kept. What was missed stays missing."""
+    """While one copy takes long, only the newest of those that wait is kept. The others follow, newest first."""
     world = World(tmp_path)
     world.place.released.clear()
     with running(world):
@@ -148,13 +160,15 @@ def test_newer_backup_takes_the_place(tmp_path: Path) -> None:
         for later in (1, 2, 3):
             world.offer(TIMESTAMP + later)
         assert 2 == len(list(world.kept.iterdir()))
+        assert 2 == world.metrics.missing
         world.place.released.set()
-        assert eventually(lambda: len(world.pruned) == 2)
+        assert eventually(lambda: len(world.place.files) == 4)
     assert [TIMESTAMP, TIMESTAMP + 3] == [backup.name.timestamp for backup in world.pruned]
+    assert ([0, 3, 2, 1], 0) == (world.place.saved, world.metrics.missing)
 
 
 def test_newer_backup_ends_the_tries(tmp_path: Path) -> None:
-    """A copy that failed is not tried any more once a newer backup is there, and its file goes."""
+    """A copy that failed waits once a newer backup is there, and its file goes. It follows after the newer one."""
     world = World(tmp_path)
     world.place.error = DENIED
     with running(world):
@@ -162,8 +176,8 @@ def test_newer_backup_ends_the_tries(tmp_path: Path) -> None:
         assert eventually(lambda: world.metrics.failures)
         world.place.error = None
         world.offer(TIMESTAMP + 1)
-        assert eventually(lambda: world.pruned)
-    assert [f"pulsar-{TIMESTAMP + 1}.tar.gz"] == world.place.files
+        assert eventually(lambda: len(world.place.files) == 2)
+    assert ([1, 0], TIMESTAMP + 1) == (world.place.saved, world.metrics.last_success)
 
 
 def test_each_place_fails_by_itself(tmp_path: Path) -> None:

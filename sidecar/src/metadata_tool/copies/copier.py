@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 
 from metadata_tool import limits, root_cause
 from metadata_tool.catalog import Backup, BackupName, backups, sound
+from metadata_tool.copies.catch_up import CatchUp
 from metadata_tool.copies.copy import Finished, save_copy
 from metadata_tool.copies.copy_metrics import CopyMetrics
 from metadata_tool.errors import FAULT, SpoolFailed, Stopped, ToolError
@@ -27,7 +28,10 @@ Prune = Callable[[Backup, Manifest, Heartbeat], None]
 
 
 class Copier:
-    """Keeps the newest backup in one place. If that fails, it tries again until it succeeds or a newer one is there."""
+    """Keeps the newest backup in one place. If that fails, it tries again until it succeeds or a newer one is there.
+
+    Then it copies what the place has missed.
+    """
 
     def __init__(
         self,
@@ -35,6 +39,7 @@ class Copier:
         prefix: str,
         directory: Path,
         metrics: CopyMetrics,
+        catch_up: CatchUp,
         *,
         prune: Prune | None = None,
         retry: float = limits.COPY_AGAIN,
@@ -45,6 +50,7 @@ class Copier:
         self._prefix = prefix
         self._directory = directory
         self._metrics = metrics
+        self._catch_up = catch_up
         self._prune = prune
         self._retry = retry
         self._phase = {"phase": "copy", "place": self.place}
@@ -82,11 +88,12 @@ class Copier:
         try:
             os.link(finished.path, kept)
         except OSError as error:
+            self._catch_up.add(finished, tried=False)
             self._failed(SpoolFailed(f"{finished.path} cannot be kept ({error.strerror})", "Check SPOOL_DIR"))
             return
         with self._lock:
             replaced, self._offered = self._offered, replace(finished, path=kept)
-        _discard(replaced)
+        self._miss(replaced, tried=False)
         self._wake.put(True)
 
     def _run(self) -> None:
@@ -97,13 +104,25 @@ class Copier:
             with self._lock:
                 offered, self._offered = self._offered, None
             if offered:
-                _discard(pending)
+                self._miss(pending, tried=True)
                 pending, again = offered, False
             if pending and self._copied(pending, again=again):
                 _discard(pending)
                 pending = None
+                self._catch_up.run(self._heartbeat, lambda: self._offered is not None)
             again = True
         _discard(pending)
+
+    def _miss(self, replaced: Finished | None, *, tried: bool) -> None:
+        """Leave a backup for later, as there is a newer one."""
+        if replaced:
+            self._catch_up.add(replaced, tried=tried)
+            _discard(replaced)
+
+    @property
+    def missing(self) -> int:
+        """How many backups are copied there later."""
+        return len(self._catch_up)
 
     def _woken(self, within: float | None) -> bool:
         """Wait for a backup, or for the next try. False if the work is to end."""
