@@ -7,7 +7,7 @@ import pytest
 from support.helm import containers, merged, nested, pods, refusal, render
 
 TOOLS = "zookeeper.customTools"
-RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+RECIPIENT = "age1replacethisbyyourownpublickeyofage000000000000000000000000"
 READING = {"secretName": "keys", "signed": True}
 ON = merged(
     nested(f"{TOOLS}.backup.enable", value=True),

@@ -12,7 +12,23 @@ import yaml
 from ci.chart import CHART
 from ci.parts.chart_tools import KUBERNETES, OLDEST_AND_NEWEST
 from metadata_tool.cli import main
-from support.helm import EXAMPLE, conform, conform_all, lint, merged, nested, one, pods, render, text
+from metadata_tool.encryption.keys import BackupKeys
+from metadata_tool.errors import SettingError
+from metadata_tool.settings import Settings
+from support.helm import (
+    EXAMPLE,
+    Manifest,
+    conform,
+    conform_all,
+    containers,
+    lint,
+    merged,
+    nested,
+    one,
+    pods,
+    render,
+    text,
+)
 
 FILES = sorted((CHART / "examples").glob("*.yaml"))
 TOOLS = "zookeeper.customTools"
@@ -154,6 +170,44 @@ def test_other_s3() -> None:
         found = one(render(both), "ConfigMap", f"snpe-pulsar-{tool}")["data"]
         names = ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "S3_ADDRESSING_STYLE")
         assert ["https://s3.example.com:9000", "us-east-1", "path"] == [found[name] for name in names]
+
+
+def test_copies_and_encryption() -> None:
+    """The program reads the other place with its keys, and refuses the public key, which everybody must replace."""
+    manifests = render(values("copies-and-encryption"))
+    (copy,) = Settings(one(manifests, "ConfigMap", "snpe-pulsar-backup")["data"]).copies()
+    assert ("s3a://other-bucket/prod", "https://s3.other.example.com", "eu-west-1", Path("/etc/copy-keys/0")) == (
+        str(copy.location),
+        copy.options.endpoint_url,
+        copy.options.region,
+        copy.options.credentials_dir,
+    )
+    assert_refuses_the_recipient(manifests)
+
+
+def assert_refuses_the_recipient(manifests: list[Manifest]) -> None:
+    """Nobody has the private key of an example, so a service that was given its public key ends with an error."""
+    (recipient,) = [each["value"] for each in box("backup", manifests)["env"] if each["name"] == "ENCRYPTION_RECIPIENT"]
+    with pytest.raises(SettingError, match="ENCRYPTION_RECIPIENT is not valid, key 1 is not a public key of age"):
+        BackupKeys((recipient,), signing_file=Path("/etc/signing-key/signing.pem")).checked()
+
+
+def box(name: str, manifests: list[Manifest]) -> Manifest:
+    """The container of this name."""
+    (found,) = [each for _, spec in pods(manifests) for each in containers(spec) if each["name"] == name]
+    return found
+
+
+def test_lines_to_switch_on() -> None:
+    """The settings in the comments of the example at the top are those of the chart, and the program reads them."""
+    on = re.sub(r"^( *)# ( *)(?=[\w-]+: |\w+:$|- [{])", r"\1\2", EXAMPLE.read_text(), flags=re.MULTILINE)
+    restore = nested(f"{TOOLS}.restore", {"enable": True, "restorePoint": "latest"})
+    manifests = render(merged(yaml.safe_load(on), restore))
+    found = one(manifests, "ConfigMap", "snpe-pulsar-backup")["data"]
+    assert "s3a://other-bucket/prod;AWS_REGION=eu-west-1;S3_CREDENTIALS_DIR=/etc/copy-keys/0" == found["BACKUP_COPIES"]
+    assert_refuses_the_recipient(manifests)
+    for container, mounts in (("backup", {"signing-key", "copy-keys-0"}), ("restore", {"backup-keys"})):
+        assert mounts <= {each["name"] for each in box(container, manifests)["volumeMounts"]}
 
 
 def test_whole_pulsar() -> None:
