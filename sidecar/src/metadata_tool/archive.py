@@ -132,11 +132,11 @@ class Archive:
         """The bytes of manifest.json."""
         self.manifest = Manifest.decode(self.manifest_text)
 
-    def tree(self, *, verified: bool = False) -> "Tree":
+    def tree(self, *, verified: bool = False, on_line: Callable[[Line], None] | None = None) -> "Tree":
         """The ACLs and the znodes. The archive is verified completely once the last znode was read.
 
-        With `verified=True`, a caller who has verified the file before skips the checks of the tree and of
-        `broker.json`. The checksums are still verified.
+        `on_line` gets each line of `broker.json` then. With `verified=True`, a caller who has verified the file before
+        skips the checks of the tree and of `broker.json`, and the lines. The checksums are still verified.
 
         Raises:
             ArchiveCorrupt: the archive is damaged. This may be raised at any znode, and the znodes before it may be
@@ -151,7 +151,7 @@ class Archive:
         nodes = reader.nodes()
         if not verified:
             nodes = in_tree_order(nodes, reader.header.acls, self.manifest.zxid)
-        return Tree(reader.header.acls, self._nodes(snapshot, reader, nodes, verified=verified))
+        return Tree(reader.header.acls, self._nodes(snapshot, reader, nodes, verified=verified, on_line=on_line))
 
     def broker(self) -> Iterator[Line]:
         """The lines of `broker.json`, none if there is no such member. The tree is not checked, only its checksums.
@@ -192,7 +192,13 @@ class Archive:
         return member
 
     def _nodes(
-        self, snapshot: "_Member", reader: SnapshotReader, nodes: Iterator[Node], *, verified: bool
+        self,
+        snapshot: "_Member",
+        reader: SnapshotReader,
+        nodes: Iterator[Node],
+        *,
+        verified: bool,
+        on_line: Callable[[Line], None] | None,
     ) -> Iterator[Node]:
         count = 0
         try:
@@ -210,7 +216,8 @@ class Archive:
         if self.manifest.broker and verified:
             self._skip_broker(self.manifest.broker)
         elif self.manifest.broker:
-            deque(self._broker_lines(self.manifest.broker), 0)
+            lines = self._broker_lines(self.manifest.broker)
+            deque(map(on_line, lines) if on_line else lines, 0)
         self._require_end()
 
     def _snapshot(self) -> "_Member":

@@ -176,9 +176,8 @@ def _diff(options: argparse.Namespace, settings: Settings) -> None:
     heartbeat, points = Heartbeat(), [_point(uri, settings) for uri in (options.before, options.after)]
     with ExitStack() as kept:
         before, after = ((point, kept.enter_context(_opened(point, settings, heartbeat))) for point in points)
-        compared = diff.Diff(before, after)
-        changes = compared.all_changes(znodes=options.znodes)
-        for line in diff.json_lines(compared, changes) if options.json else diff.lines(compared, changes):
+        compared = diff.Diff(before, after, kept.enter_context(workspace(settings.spool_dir())))
+        for line in (diff.json_lines if options.json else diff.lines)(compared, znodes=options.znodes):
             _print(line)
 
 

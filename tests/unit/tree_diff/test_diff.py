@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 
 from metadata_tool import archive
+from metadata_tool.broker_metadata.records import NotSaved, Record
 from metadata_tool.catalog import BackupName, RestorePoint
 from metadata_tool.errors import ArchiveCorrupt, SettingError
 from metadata_tool.pulsar.schema_locator_pb2 import SchemaIndexEntry, SchemaLocator
 from metadata_tool.tree_diff.diff import Diff, json_lines, lines
+from metadata_tool.workspace import scratch
 from support.backups import TIMESTAMP, make_backup
 from support.damage import damaged_gzip
 from support.metadata import NAMESPACE, as_json, cursor, ledgers, tree
+from support.policy_events import policy_schema, saved
 
 POLICIES = "/admin/policies"
 
@@ -103,13 +106,14 @@ def diff(
         nodes = {node.path: node.data for node in tree(content)}
         point = make_backup(folder, timestamp=TIMESTAMP + number, tree=nodes, **more)
         sides.append((point, kept.enter_context(archive.opened(folder / str(point.name)))))
-    return Diff(*sides)
+    before, after = sides
+    return Diff(before, after, kept.enter_context(scratch(folder)))
 
 
 def test_in_words_of_pulsar(tmp_path: Path, kept: ExitStack) -> None:
     """What came, went and changed is shown with its name, in tree order, and counted."""
     found = diff(kept, tmp_path)
-    shown = list(lines(found, found.all_changes(znodes=False)))
+    shown = list(lines(found, znodes=False))
     assert [
         f"from file://{tmp_path}/pulsar-{TIMESTAMP}.tar.gz  2021-06-15T01:44:48.825Z  zxid 0x500000064",
         f"to   file://{tmp_path}/pulsar-{TIMESTAMP + 1}.tar.gz  2021-06-15T01:44:48.826Z  zxid 0x500000064",
@@ -121,8 +125,8 @@ def test_in_words_of_pulsar(tmp_path: Path, kept: ExitStack) -> None:
 def test_as_json(tmp_path: Path, kept: ExitStack) -> None:
     """The same as one JSON object."""
     found = diff(kept, tmp_path)
-    read = json.loads("\n".join(json_lines(found, found.all_changes(znodes=False))))
-    assert ["from", "to", "changes", "totals"] == list(read)
+    read = json.loads("\n".join(json_lines(found, znodes=False)))
+    assert ["from", "to", "changes", "brokerMetadata", "totals"] == list(read)
     assert {
         "change": "changed",
         "kind": "topic",
@@ -144,7 +148,7 @@ def test_as_znodes(tmp_path: Path, kept: ExitStack) -> None:
     """With --znodes, every znode that differs is shown, and nothing else."""
     found = diff(kept, tmp_path, {"/a": b"1", "/b": b"22"}, {"/a": b"333", "/c": b""})
     assert ["~ /a (1 bytes -> 3 bytes, set at zxid 0x1, version 0)", "- /b (2 bytes)", "+ /c (0 bytes)"] == list(
-        lines(found, found.all_changes(znodes=True))
+        lines(found, znodes=True)
     )[3:]
 
 
@@ -152,13 +156,65 @@ def test_as_znodes(tmp_path: Path, kept: ExitStack) -> None:
 def test_nothing_differs(tmp_path: Path, kept: ExitStack, znodes: bool) -> None:
     """That nothing differs is said."""
     found = diff(kept, tmp_path, OLD, OLD)
-    assert ["no znode differs"] == list(lines(found, found.all_changes(znodes=znodes)))[3:]
+    assert ["no znode differs"] == list(lines(found, znodes=znodes))[3:]
 
 
 def test_nothing_differs_as_json(tmp_path: Path, kept: ExitStack) -> None:
     """The same as JSON is an empty list."""
     found = diff(kept, tmp_path, OLD, OLD)
-    assert [] == json.loads("\n".join(json_lines(found, found.all_changes(znodes=False))))["changes"]
+    assert [] == json.loads("\n".join(json_lines(found, znodes=False)))["changes"]
+
+
+RECORDS: list[list[Record]] = [[policy_schema(), saved(what)] for what in ("retention", "retention and ttl")]
+
+
+def of_brokers(kept: ExitStack, folder: Path, *records: list[Record] | None) -> Diff:
+    """Two backups of one tree, with what brokers gave out for each."""
+    points = [make_backup(folder, timestamp=TIMESTAMP + n, records=each) for n, each in enumerate(records)]
+    before, after = ((p, kept.enter_context(archive.opened(folder / str(p.name)))) for p in points)
+    return Diff(before, after, kept.enter_context(scratch(folder)))
+
+
+def test_what_brokers_gave_out(tmp_path: Path, kept: ExitStack) -> None:
+    """What brokers gave out is compared after the tree, and counted like the objects of the tree."""
+    assert [
+        "~ policies of topic persistent://t1/n2/a",
+        "    messageTTLInSeconds: (not set) -> 100",
+        "",
+        "TOTAL",
+        "policies of topic              1 changed",
+    ] == list(lines(of_brokers(kept, tmp_path, *RECORDS), znodes=False))[3:]
+
+
+def test_what_brokers_gave_out_as_json(tmp_path: Path, kept: ExitStack) -> None:
+    """The same as JSON, with which of the two has broker metadata."""
+    read = json.loads("\n".join(json_lines(of_brokers(kept, tmp_path, *RECORDS), znodes=False)))
+    fields = [{"field": "messageTTLInSeconds", "after": 100}]
+    named = {"change": "changed", "kind": "policies of topic", "name": "persistent://t1/n2/a"}
+    assert ([{**named, "fields": fields}], {"from": True, "to": True}) == (read["changes"], read["brokerMetadata"])
+
+
+@pytest.mark.parametrize("only", [0, 1])
+def test_only_one_has_broker_metadata(only: int, tmp_path: Path, kept: ExitStack) -> None:
+    """If only one of the two has broker metadata, that is said in one line, and nothing of it is a change."""
+    records = [None if only else RECORDS[0], RECORDS[1] if only else None]
+    found = of_brokers(kept, tmp_path, *records)
+    point = (found.before, found.after)[only].point
+    assert [f"only {point} has broker metadata, so that is not compared", "no znode differs"] == list(
+        lines(found, znodes=False)
+    )[3:]
+
+
+def test_not_given_out_for_both(tmp_path: Path, kept: ExitStack) -> None:
+    """What brokers gave out for one of the two only is counted, as nobody knows whether it has changed."""
+    lost: list[Record] = [NotSaved("topicPolicies", "t1/n2", 7, "HTTP 500")]
+    expected = "policies of topic              1 not compared, because brokers did not give it out for one backup"
+    assert ["TOTAL", expected] == list(lines(of_brokers(kept, tmp_path, RECORDS[0], lost), znodes=False))[3:]
+
+
+def test_znodes_without_brokers(tmp_path: Path, kept: ExitStack) -> None:
+    """With --znodes, broker metadata is not compared."""
+    assert ["no znode differs"] == list(lines(of_brokers(kept, tmp_path, *RECORDS), znodes=True))[3:]
 
 
 def test_other_paths(tmp_path: Path, kept: ExitStack) -> None:
@@ -176,7 +232,7 @@ def test_damaged_backup(tmp_path: Path, kept: ExitStack) -> None:
 
     def compare() -> None:
         before, after = ((p, kept.enter_context(archive.opened(tmp_path / str(p.name)))) for p in points)
-        list(Diff(before, after).all_changes(znodes=True))
+        list(Diff(before, after, tmp_path).all_changes(znodes=True))
 
     with pytest.raises(ArchiveCorrupt):
         compare()
@@ -189,10 +245,10 @@ def test_renamed_backup(tmp_path: Path, kept: ExitStack) -> None:
     (tmp_path / str(points[1].name)).rename(tmp_path / str(renamed.name))
     opened = [kept.enter_context(archive.opened(tmp_path / str(p.name))) for p in (points[0], renamed)]
     with pytest.raises(ArchiveCorrupt, match="the file was renamed"):
-        Diff((points[0], opened[0]), (renamed, opened[1]))
+        Diff((points[0], opened[0]), (renamed, opened[1]), tmp_path)
 
 
 def test_names_for_a_terminal(tmp_path: Path, kept: ExitStack) -> None:
     """Names cannot send commands to a terminal."""
     found = diff(kept, tmp_path, {}, {f"{POLICIES}/\x1b[2Jx": b"{}"})
-    assert "+ tenant \\x1b[2Jx" in list(lines(found, found.all_changes(znodes=False)))
+    assert "+ tenant \\x1b[2Jx" in list(lines(found, znodes=False))
