@@ -211,6 +211,7 @@ def from_backup(
     world.zookeeper.set(MARKER, Marker("1", str(point)).to_json())
 
 
+@pytest.mark.fault("Put-back", "the backup lacks schemas")
 def test_not_saved(world: World, folder: Path) -> None:
     """What the backup lacks is counted, and clients of the other topics do not wait for it."""
     from_backup(world, folder, [*RECORDS, NotSaved("schemas", "t/ns/z", 1, "404")])
@@ -334,6 +335,7 @@ def read_only_root(world: World) -> None:
     world.zookeeper.set_acls("/", [make_acl("world", "anyone", read=True, admin=True)])
 
 
+@pytest.mark.fault("Put-back", "ZooKeeper or the brokers are not those of the restore")
 @pytest.mark.parametrize(
     ("change", "error", "naming"),
     [
@@ -371,6 +373,7 @@ def test_wrong_arguments(world: World) -> None:
     assert [] == world.brokers.changes
 
 
+@pytest.mark.fault("Put-back", "two put-backs run at once")
 def test_two_at_once(world: World) -> None:
     """While another put-back runs, a second one waits for as long as a killed one would last, and then says so."""
     world.zookeeper.create(LOCK, b'{"host":"pod-0","pid":7,"since":1769903999123}', ephemeral=True)
@@ -406,6 +409,7 @@ def test_writes_by_version(world: World) -> None:
     assert [b"both", b"ours"] == [world.zookeeper.get(each.decode())[0] for each in (path, other.path)]
 
 
+@pytest.mark.fault("Put-back", "a put-back is killed, and run again")
 @pytest.mark.parametrize(
     "moment",
     [5, 14, *(pytest.param(number, marks=pytest.mark.soak) for number in range(1, 21) if number not in (5, 14))],

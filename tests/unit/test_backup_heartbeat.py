@@ -54,6 +54,7 @@ def test_suspect_backup_is_not_good(metrics: Metrics) -> None:
     assert (False, 0) == values(metrics)
 
 
+@pytest.mark.fault("Service", "HEARTBEAT_URL answers with an error or a redirect")
 @pytest.mark.parametrize(
     ("status", "why"),
     [
@@ -73,8 +74,9 @@ def test_other_answers(status: int, why: str, metrics: Metrics, caplog: pytest.L
     assert (False, 1) == values(metrics)
 
 
+@pytest.mark.fault("Service", "the server of HEARTBEAT_URL cannot be reached")
 def test_nobody_is_there(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the warning nor anything else shows the address that cannot be reached."""
+    """A server that cannot be reached is one warning, and neither that nor anything else shows the address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     BackupHeartbeat(f"http://127.0.0.1:{port}/{SECRET}", metrics)(report(), Heartbeat())
@@ -85,6 +87,7 @@ def test_nobody_is_there(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> 
     assert (False, 2) == values(metrics)
 
 
+@pytest.mark.fault("Service", "the server of HEARTBEAT_URL does not answer")
 def test_no_answer(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
     """A server that does not answer costs a bounded time, and is not asked again before that request has ended."""
     with watching() as server:
@@ -96,10 +99,11 @@ def test_no_answer(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
     assert (False, 1) == values(metrics)
 
 
+@pytest.mark.fault("Service", "a request to HEARTBEAT_URL hangs")
 def test_one_request_at_a_time(
     metrics: Metrics, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request that hangs for longer than it may, such as for a name, is not followed by more of them."""
+    """A request that hangs for longer than it may, such as for a name, delays one backup, and no more are sent."""
     go, hung = threading.Event(), threading.Semaphore(0)
 
     def hang(*_: object, **__: object) -> None:
@@ -119,10 +123,11 @@ def test_one_request_at_a_time(
     assert (False, 3) == values(metrics)
 
 
+@pytest.mark.fault("Service", "the certificate of HEARTBEAT_URL is not trusted")
 def test_tls(
     metrics: Metrics, caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server's certificate must be trusted, and a server without TLS is told apart."""
+    """A server whose certificate is not trusted gets no request. The warning tells it from one without TLS."""
     authority = Authority(tmp_path / "ca")
     made = authority.issue("watcher")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -152,6 +157,7 @@ def test_proxy(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (1, 2) == (len(asked), len(server.asked))
 
 
+@pytest.mark.fault("Service", "the service stops during a request to HEARTBEAT_URL")
 def test_stop(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
     """A service that stops does not wait for the answer, and counts nothing."""
     stopping = Heartbeat()

@@ -70,6 +70,7 @@ def test_backup_is_requested(client: FlaskClient, service: Service) -> None:
     )
 
 
+@pytest.mark.fault("Service", "a backup is requested while one runs, or while the service stops")
 @pytest.mark.parametrize(
     ("outcome", "status", "told"),
     [(Requested.ALREADY, 409, "a backup is running already"), (Requested.STOPPING, 503, "the service is stopping")],
@@ -82,6 +83,7 @@ def test_backup_cannot_start(outcome: Requested, status: int, told: str, client:
     assert told in answer.get_json()["error"]
 
 
+@pytest.mark.fault("Service", "a backup is requested without the right token")
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}])
 def test_wrong_token(headers: dict[str, str], client: FlaskClient, service: Service) -> None:
     """Without the token the answer is 401, names what is needed, and nothing is started."""
@@ -99,6 +101,7 @@ def test_without_a_token_it_is_off(token: AdminToken | None, service: Service) -
     assert "ADMIN_TOKEN is not set. Set it" in answer.get_json()["error"]
 
 
+@pytest.mark.fault("Service", "the file of ADMIN_TOKEN is missing")
 def test_token_file_is_missing(service: Service, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """If the token's file cannot be read, requests are refused, and the answer and the log say why."""
     answer = client_of(service, AdminToken(file=tmp_path / "token")).post("/backup", headers=ALLOWED)
@@ -107,6 +110,7 @@ def test_token_file_is_missing(service: Service, tmp_path: Path, caplog: pytest.
         assert "(ADMIN_TOKEN_FILE) cannot be read (No such file or directory). Put a token there" in text
 
 
+@pytest.mark.fault("Service", "a request for a backup has a large body")
 @pytest.mark.parametrize("body", [{"data": b"x" * 4097}, {"headers": {**ALLOWED, "Transfer-Encoding": "chunked"}}])
 def test_large_body(body: dict[str, Any], client: FlaskClient, service: Service) -> None:
     """A request with a body that is not read starts nothing."""

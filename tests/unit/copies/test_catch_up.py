@@ -108,6 +108,7 @@ def test_changed_in_the_bucket(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert f"file://{world.bucket}/pulsar-{TIMESTAMP + 1}.tar.gz is not the file that this service made. " in told
 
 
+@pytest.mark.fault("Copies", "a missed backup is deleted from the bucket")
 def test_deleted_in_the_bucket(tmp_path: Path) -> None:
     """A backup that is not in the bucket any more is forgotten, and is no failure."""
     world = World(tmp_path)
@@ -130,6 +131,7 @@ def test_failure(error: Exception, tmp_path: Path) -> None:
     assert ([0, 1], 0) == (world.there, world.metrics.missing)
 
 
+@pytest.mark.fault("Copies", "one of the missed backups cannot be copied")
 def test_backup_that_always_fails(tmp_path: Path) -> None:
     """A backup that cannot be copied, because its name is taken, is left out after some tries. The others follow."""
     world = World(tmp_path)

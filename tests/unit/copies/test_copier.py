@@ -131,6 +131,7 @@ def test_suspect_backup(tmp_path: Path) -> None:
     assert TIMESTAMP - 1 == world.metrics.last_success
 
 
+@pytest.mark.fault("Copies", "a place denies or fails")
 @pytest.mark.parametrize("error", [DENIED, OSError("a bug")])
 def test_tries_again(error: Exception, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A copy that failed is tried again until it succeeds. The same failure is told once, and each try is counted."""
@@ -150,6 +151,7 @@ def test_tries_again(error: Exception, tmp_path: Path, caplog: pytest.LogCapture
         assert [f"{where} has no copy of the newest backup: it denied PutObject. Allow it. It is tried again"] == told
 
 
+@pytest.mark.fault("Copies", "a place is slower than the backups")
 def test_newer_backup_takes_the_place(tmp_path: Path) -> None:
     """While one copy takes long, only the newest of those that wait is kept. The others follow, newest first."""
     world = World(tmp_path)
@@ -180,6 +182,7 @@ def test_newer_backup_ends_the_tries(tmp_path: Path) -> None:
     assert ([1, 0], TIMESTAMP + 1) == (world.place.saved, world.metrics.last_success)
 
 
+@pytest.mark.fault("Copies", "one place hangs, and another one fails")
 def test_each_place_fails_by_itself(tmp_path: Path) -> None:
     """If one place hangs and another one fails, the third has the backup."""
     hung, failing, good = (World(tmp_path, name) for name in ("hung", "failing", "good"))
@@ -193,6 +196,7 @@ def test_each_place_fails_by_itself(tmp_path: Path) -> None:
     assert ([], [], [NAME]) == (hung.place.files, failing.place.files, good.place.files)
 
 
+@pytest.mark.fault("Copies", "the directory of a place does not exist")
 def test_place_that_cannot_be_listed(tmp_path: Path) -> None:
     """A directory that does not exist is a failure that names it, and no more."""
     world = World(tmp_path)
@@ -213,6 +217,7 @@ def test_knows_what_is_there(tmp_path: Path) -> None:
     assert (NAME, TIMESTAMP) == (str(world.copier.newest), world.metrics.last_success)
 
 
+@pytest.mark.fault("Copies", "SPOOL_DIR is lost before a copy")
 def test_file_that_cannot_be_kept(tmp_path: Path) -> None:
     """If the spool directory is lost, the backup is not disturbed, and the failure is counted."""
     world = World(tmp_path)

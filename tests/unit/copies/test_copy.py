@@ -63,6 +63,7 @@ def test_same_file(place: Path, tmp_path: Path) -> None:
         assert {NAME: b"backup"} == {path.name: path.read_bytes() for path in place.iterdir()}
 
 
+@pytest.mark.fault("Copies", "a place has another file of the same name")
 def test_another_file_of_this_name_stays(place: Path, tmp_path: Path) -> None:
     """A file with another content is an error, also of the same size and in a further try, and stays as it is."""
     (place / NAME).write_bytes(b"theirs")
@@ -73,6 +74,7 @@ def test_another_file_of_this_name_stays(place: Path, tmp_path: Path) -> None:
     assert [] == list(tmp_path.glob("*.there"))
 
 
+@pytest.mark.fault("Copies", "a place was lost between an upload and its verification")
 def test_what_an_earlier_try_left_is_replaced(place: Path, tmp_path: Path) -> None:
     """A file that was sent and not verified is replaced by the next try, and by no first one."""
     store = Unverified(place)
@@ -84,6 +86,7 @@ def test_what_an_earlier_try_left_is_replaced(place: Path, tmp_path: Path) -> No
     assert {NAME: 6} == store.list("")
 
 
+@pytest.mark.fault("Copies", "the file of a backup changes in SPOOL_DIR before it is copied")
 def test_file_that_has_changed(place: Path, tmp_path: Path) -> None:
     """A file that has changed since its backup is not kept."""
     altered = finished(tmp_path)

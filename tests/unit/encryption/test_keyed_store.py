@@ -153,6 +153,7 @@ def test_keys_that_were_rotated(world: World) -> None:
         pass
 
 
+@pytest.mark.fault("Encryption", "a backup is of another writer, or not signed")
 def test_backup_of_another_writer(world: World) -> None:
     """A backup that is signed by another, or not signed, is refused if there is a key whose signature is accepted."""
     operator = world.keys.of_operator
@@ -168,6 +169,7 @@ def test_backup_of_another_writer(world: World) -> None:
     assert [] == list(world.spool.iterdir())
 
 
+@pytest.mark.fault("Encryption", "a backup has the signature of another one")
 def test_signature_of_another_backup(world: World) -> None:
     """A signature fits one manifest alone, and the manifest has the SHA-256 of the tree."""
     points = [world.save(world.keys.of_service, TIMESTAMP + n) for n in (0, 1)]
@@ -179,6 +181,7 @@ def test_signature_of_another_backup(world: World) -> None:
     refused(BackupUnsigned, "its signature is of no key", lambda: world.read(points[0], world.keys.of_operator))
 
 
+@pytest.mark.fault("Encryption", "a file of keys has other content")
 @pytest.mark.parametrize("kind", ["signing", "accepted"])
 def test_files_that_are_no_keys(kind: str, world: World) -> None:
     """A file without such a key, or with one of another kind, is refused by name."""
@@ -209,6 +212,7 @@ def test_public_keys_are_checked_at_the_start(world: World) -> None:
     assert world.keys.of_service == world.keys.of_service.checked()
 
 
+@pytest.mark.fault("Encryption", "only the private key is set")
 def test_nothing_is_saved_in_the_clear(world: World) -> None:
     """With a private key alone, no backup is saved, because it would not be encrypted. Other files are as they are."""
     refused(SettingError, "would be saved without encryption", lambda: world.save(world.keys.of_operator))
@@ -241,8 +245,9 @@ def test_service_knows_its_own_backups(world: World) -> None:
     assert found == read_manifest(world.store(BackupKeys(signing_file=rotated)), backup)
 
 
+@pytest.mark.fault("Encryption", "a backup has the sealed manifest of another one")
 def test_seal_of_another_backup(world: World) -> None:
-    """A file with the sealed part of another backup counts as renamed."""
+    """A file with the sealed part of another backup counts as renamed, and is refused."""
     points = [world.save(world.keys.of_service, TIMESTAMP + n) for n in (0, 1)]
     world.file(points[0]).write_bytes(world.file(points[1]).read_bytes())
     backup = Backup(points[0].name, str(points[0]), 1)
@@ -251,6 +256,7 @@ def test_seal_of_another_backup(world: World) -> None:
         world.read(points[0], world.keys.of_operator)
 
 
+@pytest.mark.fault("Encryption", "the service cannot read its own backups")
 def test_retention(world: World) -> None:
     """After a start, the service deletes nothing until it has made three backups. The holder of the key can at once."""
     points = [world.save(world.keys.of_service, TIMESTAMP - hours * HOUR) for hours in range(6)]
@@ -319,6 +325,7 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, RestoreP
     return world, point, world.file(point).read_bytes()
 
 
+@pytest.mark.fault("Encryption", "any byte of an encrypted backup changes, or its end is lost")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damage(encrypted: tuple[World, RestorePoint, bytes], data: st.DataObject) -> None:

@@ -106,6 +106,7 @@ def test_again() -> None:
     assert (5, 0, True) == (result.schemas["present"], result.schemas["putBack"], result.complete)
 
 
+@pytest.mark.fault("Put-back", "a put-back is killed between two requests")
 @pytest.mark.parametrize("moment", range(1, 21))
 def test_killed(moment: int) -> None:
     """A put-back that is killed between any two requests is completed by the next."""
@@ -169,6 +170,7 @@ def test_killed_where_registration_was_not_allowed(strategy: str) -> None:
     assert (False, before) == (unfinished(brokers), brokers.settings("t/ns"))
 
 
+@pytest.mark.fault("Put-back", "a put-back is stopped, or fails")
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, BrokerFailed("a fault")], ids=["stopped", "failed"])
 def test_stopped(stop: type[BaseException] | BaseException) -> None:
     """A put-back that is stopped leaves no namespace that accepts all schemas, because it may never run again."""
@@ -188,6 +190,7 @@ def test_stopped(stop: type[BaseException] | BaseException) -> None:
     assert SchemaSettings("FULL", auto_update=False) == brokers.settings("t/ns")
 
 
+@pytest.mark.fault("Put-back", "a broker does not give out one version")
 def test_one_version_that_cannot_be_read() -> None:
     """A version that a broker does not give out fails its own topic alone."""
     brokers = restored()
@@ -205,6 +208,7 @@ def test_one_version_that_cannot_be_read() -> None:
     assert ["persistent://t/ns/kv"] == [problem.name for problem in result.problems]
 
 
+@pytest.mark.fault("Put-back", "the answer to a request is lost")
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
 @pytest.mark.parametrize("error", [BrokerUnreachable("timed out"), BrokerFailed("500")], ids=["unreachable", "failed"])
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
@@ -226,6 +230,7 @@ def test_lost_answers(method: str, error: BrokerFailed, *, done: bool) -> None:
     assert COMPLETE == texts(brokers)
 
 
+@pytest.mark.fault("Put-back", "a client registers a schema first")
 def test_client_first() -> None:
     """A topic for which a client registered a schema first stays as it is, is named, and keeps clients held off."""
     brokers = restored()
@@ -300,6 +305,7 @@ def test_backup_of_a_held_namespace() -> None:
     assert (1, SchemaSettings("FULL", auto_update=True)) == (result.namespaces["released"], brokers.settings("t/ns"))
 
 
+@pytest.mark.fault("Put-back", "the brokers are those of another cluster")
 def test_other_brokers() -> None:
     """Brokers that know other policies than this ZooKeeper has are not asked to change anything."""
     brokers, others = restored(), restored()
@@ -312,6 +318,7 @@ def test_other_brokers() -> None:
     assert [] == others.changes
 
 
+@pytest.mark.fault("Put-back", "a broker refuses a schema")
 def test_refused_by_broker() -> None:
     """A request that a broker refuses is not sent again, and its topic is named with the broker's words."""
     brokers = restored()
@@ -347,6 +354,7 @@ def test_denied_topic() -> None:
     assert ["Check the token, then run put-back again"] == [problem.hint for problem in put_back(brokers).problems]
 
 
+@pytest.mark.fault("Put-back", "the login is not allowed to change anything")
 def test_denied() -> None:
     """Without permission for a namespace, it is named, and nothing else fails."""
     brokers = restored()
@@ -359,8 +367,9 @@ def test_denied() -> None:
     assert [("t/ns", "refused the login")] == [(problem.name, problem.why) for problem in result.problems]
 
 
+@pytest.mark.fault("Put-back", "no broker answers")
 def test_nobody_answers() -> None:
-    """A run ends if no broker answers."""
+    """A run ends with an error if no broker answers."""
     brokers = restored()
     plain = brokers.request
 

@@ -110,6 +110,7 @@ def test_again() -> None:
     assert (2, 2) == (len(events.sent), result.policies["present"])
 
 
+@pytest.mark.fault("Put-back", "events of topic policies do not arrive")
 def test_events_that_do_not_arrive() -> None:
     """Events that brokers do not give out after they were sent are a problem, with the name of one."""
     result = put_back(Events(deaf=True), policies("k"))
@@ -117,6 +118,7 @@ def test_events_that_do_not_arrive() -> None:
     assert "such as that of k" in result.problems[0].why
 
 
+@pytest.mark.fault("Put-back", "events of topic policies cannot be read")
 def test_unreadable_events() -> None:
     """A namespace whose events cannot be read is named, with the broker's words."""
 
