@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -49,9 +50,12 @@ class World:
         """The directory, with these keys."""
         return KeyedStore(DirectoryStore(location(self.place)), keys)
 
-    def save(self, keys: BackupKeys, timestamp: int = TIMESTAMP, prefix: str = "pulsar") -> RestorePoint:
-        """Save a backup with these keys."""
-        made = make_backup(self.spool, prefix, timestamp, coverage={"secretNamespace": 1}, identity={"clusters": ["c"]})
+    def save(
+        self, keys: BackupKeys, timestamp: int = TIMESTAMP, prefix: str = "pulsar", **changes: object
+    ) -> RestorePoint:
+        """Save a backup with these keys, with these changes to its manifest."""
+        described: dict[str, Any] = {"coverage": {"secretNamespace": 1}, "identity": {"clusters": ["c"]}, **changes}
+        made = make_backup(self.spool, prefix, timestamp, **described)
         path = self.spool / str(made.name)
         self.store(keys).save(path, sha256(path), path.name, Heartbeat())
         self.plain = path.read_bytes()
@@ -243,6 +247,15 @@ def test_service_knows_its_own_backups(world: World) -> None:
     assert whole == read_manifest(world.store(world.keys.of_operator), backup)
     rotated = joined(world.directory / "both", world.others.signing_file, world.keys.signing_file)
     assert found == read_manifest(world.store(BackupKeys(signing_file=rotated)), backup)
+
+
+def test_seal_of_a_restore_point(world: World) -> None:
+    """Of a restore point that was made, the signing key tells that it was, and no name of a namespace."""
+    origin = {"kind": "reconciled", "namespaces": {"secretNamespace": {}}, "namespaceCount": 1}
+    world.save(world.keys.of_service, origin=origin)
+    (backup,) = backups(world.store(NO_KEYS), "pulsar")
+    assert {"kind": "reconciled"} == read_manifest(world.store(world.keys.of_service), backup).origin
+    assert origin == read_manifest(world.store(world.keys.of_operator), backup).origin
 
 
 @pytest.mark.fault("Encryption", "a backup has the sealed manifest of another one")

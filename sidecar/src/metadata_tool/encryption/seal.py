@@ -22,7 +22,8 @@ _PURPOSE = b"metadata-tool sealed manifest 1"
 
 def seal(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:
     """The sealed part of a manifest."""
-    part = replace(manifest, coverage=None, summary=None, broker=None, format_version=FORMAT_VERSION)
+    origin = manifest.origin and {"kind": manifest.origin.get("kind")}  # the rest of it has names of namespaces
+    part = replace(manifest, coverage=None, summary=None, broker=None, origin=origin, format_version=FORMAT_VERSION)
     nonce = os.urandom(_NONCE)
     return nonce + _cipher(key).encrypt(nonce, part.encode(), _PURPOSE)
 
