@@ -107,6 +107,18 @@ def assert_opened_by_age(path: Path, keys: KeySet, tmp_path: Path) -> None:
     subprocess.run([*command, "-sigfile", str(signature), "-in", str(manifest)], check=True)
 
 
+def test_keys_that_the_program_makes(tmp_path: Path) -> None:
+    """The files are those of age and OpenSSL: these programs use them, and the printed key is that of the file."""
+    recipient = succeed("make-keys", str(tmp_path / "keys"), settings={})
+    identity, signing, accepted = (tmp_path / "keys" / name for name in ("identity.txt", "signing.pem", "signing.pub"))
+    encrypted = subprocess.run([age(), "-r", recipient], input=b"text", capture_output=True, check=True).stdout
+    opened = subprocess.run([age(), "-d", "-i", str(identity)], input=encrypted, capture_output=True, check=True)
+    public = subprocess.run(["openssl", "pkey", "-in", str(signing), "-pubout"], capture_output=True, check=True)
+    assert (b"text", accepted.read_bytes()) == (opened.stdout, public.stdout)
+    again = run("make-keys", str(tmp_path / "keys"), settings={})
+    assert_refused(SettingError, f"{identity} exists already, and was not overwritten", again)
+
+
 @dataclass(frozen=True)
 class Stored:
     """An encrypted backup in a directory, the keys that it was made with, and those after a rotation."""

@@ -28,7 +28,7 @@ from support.trees import ZXID
 
 VERBS = ["serve", "backup", "list", "verify", "inspect", "diff", "history", "find"]
 VERBS += ["scrub", "drill", "accept", "prune", "reconcile", "rescue", "restore", "put-back"]
-VERBS += ["apache-values", "rules"]
+VERBS += ["make-keys", "apache-values", "rules"]
 TAKING_A_URI = ["verify", "inspect", "reconcile"]
 
 
@@ -171,6 +171,7 @@ WAYS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
         ([], ZOOKEEPER | {"BROKER_SERVICE_URL": "http://127.0.0.1:1"} | more)
         for more in ({}, {"ZOOKEEPER_TLS": "true"}, DIGEST_MD5, GSSAPI)
     ],
+    "make-keys": [(["{folder}/keys"], {})],
     "apache-values": [
         (f"{each} --release r --namespace n".split(), {})
         for each in ("backup --bucket s3a://b-b", "restore s3a://b-b/p-1.tar.gz")

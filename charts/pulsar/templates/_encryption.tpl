@@ -69,7 +69,7 @@
 {{- end }}
 {{- range .recipients }}
 {{- if not (regexMatch "^age1[0-9a-z]{58}$" .) }}
-{{- fail (printf "%s.recipients has a text that is not a public key of age. Set it to what age-keygen -y prints, which starts with age1" $key) }}
+{{- fail (printf "%s.recipients has a text that is not a public key of age. Set it to what metadata-tool make-keys prints, which starts with age1" $key) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from metadata_tool import (
@@ -377,6 +378,12 @@ def _opening(storage: TieredStorageSettings) -> Callable[[str], DescribedBucket]
     return open_bucket
 
 
+def _make_keys(options: argparse.Namespace, settings: Settings) -> None:
+    from metadata_tool.encryption.make_keys import make_keys
+
+    _print(make_keys(options.directory))
+
+
 def _rules(options: argparse.Namespace, settings: Settings) -> None:
     for rule in RULES:
         _print(f"{rule.name} ({', '.join(rule.scopes)})")
@@ -473,15 +480,7 @@ def _parser() -> argparse.ArgumentParser:
     checking = verb("verify", _verify, "read a backup and verify all of it")
     showing = verb("inspect", _inspect, "verify a backup and show what is in it")
     comparing = verb("diff", _diff, "show what changed in Pulsar between two backups")
-    comparing.add_argument("before", metavar="FROM", help="the address of the earlier backup, as `list` prints it")
-    comparing.add_argument(
-        "after",
-        metavar="TO",
-        nargs="?",
-        default=LATEST,
-        help=f"the address of the later one, or {LATEST} (the default)",
-    )
-    comparing.add_argument("--znodes", action="store_true", help="show every znode that differs")
+    _add_options_of_diff(comparing)
     looking_back = verb("history", _history, "show when a path changed, by the backups named BACKUP_PREFIX")
     finding = verb("find", _find, "show which paths match a pattern, and when they were seen first and last")
     path_history.add_options(looking_back, finding)
@@ -507,6 +506,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_options_of_put_back(
         verb("put-back", _put_back, "put back schemas and topic policies of a backup after its restore")
+    )
+    verb("make-keys", _make_keys, "make keys for encrypted backups, and print the public key of age").add_argument(
+        "directory", metavar="DIRECTORY", type=Path, help="where to write them, never over a file"
     )
     apache_chart.add_options(
         verb("apache-values", _apache_values, "print values to back up or restore a Pulsar that Apache's chart runs")
@@ -552,6 +554,18 @@ def _add_options_of_prune(parser: argparse.ArgumentParser) -> None:
     intent.add_argument("--dry-run", action="store_true", help="delete nothing, only show what would be (the default)")
     intent.add_argument("--delete", action="store_true", help="delete the backups that no rule keeps")
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_options_of_diff(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("before", metavar="FROM", help="the address of the earlier backup, as `list` prints it")
+    parser.add_argument(
+        "after",
+        metavar="TO",
+        nargs="?",
+        default=LATEST,
+        help=f"the address of the later one, or {LATEST} (the default)",
+    )
+    parser.add_argument("--znodes", action="store_true", help="show every znode that differs")
 
 
 def _add_options_of_put_back(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from metadata_tool.errors import every_error
 from metadata_tool.variables import BOTO3, COMMANDS, VARIABLES, Variable
 
 _WIDTH = 82
-_BY_BOTO3 = tuple(command for command in COMMANDS if command not in ("apache-values", "rules"))
+_BY_BOTO3 = tuple(command for command in COMMANDS if command not in ("make-keys", "apache-values", "rules"))
 
 
 def of_program() -> str:

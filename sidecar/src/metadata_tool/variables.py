@@ -24,6 +24,7 @@ COMMANDS = (
     "rescue",
     "restore",
     "put-back",
+    "make-keys",
     "apache-values",
     "rules",
 )

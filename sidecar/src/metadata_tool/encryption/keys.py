@@ -51,7 +51,8 @@ class BackupKeys:
             recipients(self.recipients)
         except KeyFileError as error:
             raise SettingError(
-                f"ENCRYPTION_RECIPIENT is not valid, {error}", "Set it to public keys, as age-keygen -y prints them"
+                f"ENCRYPTION_RECIPIENT is not valid, {error}",
+                "Set it to public keys, as `metadata-tool make-keys` prints them",
             ) from None
         self.signing()
         return self
@@ -64,31 +65,29 @@ class BackupKeys:
         """
         from metadata_tool.encryption.age import identities
 
-        return _read(self.identity_file, identities, "ENCRYPTION_IDENTITY_FILE", "age-keygen writes such a file")
+        return _read(self.identity_file, identities, "ENCRYPTION_IDENTITY_FILE")
 
     def signing(self) -> "list[Ed25519PrivateKey]":
         """The private keys that sign and seal, the current one first. Empty if there are none. Raises the same."""
         from metadata_tool.encryption.signing import private_keys
 
-        return _read(
-            self.signing_file, private_keys, "SIGNING_KEY_FILE", "openssl genpkey -algorithm ed25519 makes one"
-        )
+        return _read(self.signing_file, private_keys, "SIGNING_KEY_FILE")
 
     def accepted(self) -> "list[Ed25519PublicKey]":
         """The public keys whose signatures are accepted. Empty: any or none is. Raises the same."""
         from metadata_tool.encryption.signing import public_keys
 
-        return _read(self.accepted_file, public_keys, "SIGNING_PUBLIC_KEY_FILE", "openssl pkey -pubout makes one")
+        return _read(self.accepted_file, public_keys, "SIGNING_PUBLIC_KEY_FILE")
 
 
 NO_KEYS = BackupKeys()
 """Backups are neither encrypted nor signed, and encrypted ones stay closed."""
 
 
-def _read(path: Path | None, read: Callable[[Path], list[T]], name: str, how: str) -> list[T]:
+def _read(path: Path | None, read: Callable[[Path], list[T]], name: str) -> list[T]:
     if not path:
         return []
-    hint = f"Set it to a file with keys. {how}"
+    hint = "Set it to a file with keys, as `metadata-tool make-keys` writes it"
     try:
         return read(path)
     except OSError as error:
