@@ -1,7 +1,6 @@
 """Scrubs backups of the service, in a thread of its own, so that no backup waits for a scrub or fails by one."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,6 +9,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from metadata_tool import root_cause
+from metadata_tool.background_thread import BackgroundThread
 from metadata_tool.errors import FAULT, SpoolFailed, Stopped, ToolError
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.logs import error_fields
@@ -31,7 +31,7 @@ class ScrubReport:
     result: ScrubResult
 
 
-class Scrubber:
+class Scrubber(BackgroundThread):
     """One scrub at a time, of backups that are offered when a scrub is due."""
 
     def __init__(
@@ -42,40 +42,24 @@ class Scrubber:
         metrics: Metrics,
     ) -> None:
         """Nothing runs yet. `scrub` reads a backup's file. `directory` is on the file system of the offered files."""
+        super().__init__("scrub")
         self._scrub = scrub
         self._directory = directory
         self._schedule = schedule
         self._metrics = metrics
-        self._heartbeat = Heartbeat()
         self._offered: SimpleQueue[Path | None] = SimpleQueue()  # signal handlers may put into it
         self._busy = False
-        self._thread = threading.Thread(target=self._run, name="scrub")
         self.last_report: ScrubReport | None = None
         """The last successful scrub since the service started."""
         self.last_failure = ""
         """Why the last scrub failed. Empty until the first scrub has ended, and after a successful one."""
-
-    def start(self) -> None:
-        """Wait for backups."""
-        self._thread.start()
-
-    def begin_stop(self) -> None:
-        """Ask a running scrub to end at its next step. Signal handlers may call this."""
-        self._heartbeat.stop()
-        self._offered.put(None)
-
-    def stop(self, patience: float) -> bool:
-        """Do the same, and wait. Returns whether the thread ended within `patience` seconds."""
-        self.begin_stop()
-        self._thread.join(patience)
-        return not self._thread.is_alive()
 
     def offer(self, packed: Path) -> None:
         """Take the file of a backup that is in the bucket now, if a scrub is due and none runs. Otherwise leave it.
 
         One thread offers. The file is moved, because a copy or a download would need as much room, and more time.
         """
-        if self._busy or self._heartbeat.stopping or not self._schedule.is_due(time.monotonic()):
+        if self._busy or self.stopping or not self._schedule.is_due(time.monotonic()):
             return
         kept = self._directory / packed.name
         try:
@@ -87,7 +71,7 @@ class Scrubber:
         self._offered.put(kept)
 
     def _run(self) -> None:
-        while (packed := self._offered.get()) and not self._heartbeat.stopping:
+        while (packed := self._offered.get()) and not self.stopping:
             self._schedule.begin(time.monotonic())
             try:
                 self._once(packed)
@@ -95,6 +79,9 @@ class Scrubber:
                 with suppress(OSError):
                     packed.unlink()
                 self._busy = False
+
+    def _wake(self) -> None:
+        self._offered.put(None)
 
     def _once(self, packed: Path) -> None:
         begin = time.monotonic()

@@ -1,12 +1,12 @@
 """The loop of the service: a backup at the start, then one at every interval, even after a failed one."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
 from metadata_tool import limits, root_cause
 from metadata_tool.agenda import Agenda, Requested
+from metadata_tool.background_thread import BackgroundThread
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
 from metadata_tool.errors import FAULT, Stopped, ToolError
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 _PHASE = {"phase": "backup"}
 
 
-class Service:
-    """Backups in a thread of their own, one at a time."""
+class Service(BackgroundThread):
+    """Backups in a thread of their own, one at a time, the first one at the start."""
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Service:
         `look_around` is called at the start and after each backup. It must not raise. Backups note in `progress` how
         far they are.
         """
+        super().__init__("backup")
         self._back_up = back_up
         self._existing = existing
         self._interval = interval
@@ -50,7 +51,6 @@ class Service:
         self._soon_again = soon_again
         self._stalled_after = stalled_after
         self._afterwards = afterwards
-        self._heartbeat = Heartbeat()
         self._agenda = Agenda(self._heartbeat)
         self.progress = progress or Progress()
         """How far the running backup is."""
@@ -64,22 +64,6 @@ class Service:
         """Increases with the end of each backup, and after old ones were deleted. A listing from before is outdated."""
         self.last_failure = ""
         """Why the last backup failed. Empty until the first backup has ended, and after a successful one."""
-        self._thread = threading.Thread(target=self._run, name="backup")
-
-    def start(self) -> None:
-        """Start with a backup now."""
-        self._thread.start()
-
-    def begin_stop(self) -> None:
-        """Ask a running backup to end at its next step. Signal handlers may call this."""
-        self._heartbeat.stop()
-        self._agenda.wake()
-
-    def stop(self, patience: float) -> bool:
-        """Do the same, and wait. Returns whether the loop ended within `patience` seconds."""
-        self.begin_stop()
-        self._thread.join(patience)
-        return not self._thread.is_alive()
 
     def request_backup(self) -> Requested:
         """Ask for a backup now. Any thread may call this."""
@@ -101,16 +85,11 @@ class Service:
         """Whether the loop runs, with a recent heartbeat."""
         return self._thread.is_alive() and self._heartbeat.age < self._stalled_after
 
-    @property
-    def stopping(self) -> bool:
-        """Whether the service was asked to stop."""
-        return self._heartbeat.stopping
-
     def _run(self) -> None:
         self._look()
         self._look_around(self._heartbeat)
         early = limits.EARLY_BACKUPS
-        while not self._heartbeat.stopping:
+        while not self.stopping:
             self._once()
             self._look_around(self._heartbeat)
             pause = self._interval
@@ -121,6 +100,9 @@ class Service:
             if not self._agenda.wait(pause):
                 break
         log.info("the backup loop has ended")
+
+    def _wake(self) -> None:
+        self._agenda.wake()
 
     @property
     def _uninitialised(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from metadata_tool import limits, root_cause
+from metadata_tool.background_thread import BackgroundThread
 from metadata_tool.catalog import Backup, BackupName, backups, sound
 from metadata_tool.copies.catch_up import CatchUp
 from metadata_tool.copies.copy import Finished, save_copy
@@ -27,7 +28,7 @@ Prune = Callable[[Backup, Manifest, Heartbeat], None]
 """Deletes old backups of a place after this one. Must not raise."""
 
 
-class Copier:
+class Copier(BackgroundThread):
     """Keeps the newest backup in one place. If that fails, it tries again until it succeeds or a newer one is there.
 
     Then it copies what the place has missed.
@@ -46,6 +47,7 @@ class Copier:
     ) -> None:
         """Nothing runs yet. `directory` is on the file system of the offered files. `retry` is in seconds."""
         self.place = str(store.location)
+        super().__init__(f"copy to {self.place}")
         self._store = store
         self._prefix = prefix
         self._directory = directory
@@ -54,30 +56,13 @@ class Copier:
         self._prune = prune
         self._retry = retry
         self._phase = {"phase": "copy", "place": self.place}
-        self._heartbeat = Heartbeat()
         self._offered: Finished | None = None
         self._lock = threading.Lock()
-        self._wake: SimpleQueue[bool] = SimpleQueue()  # signal handlers may put into it
-        self._thread = threading.Thread(target=self._run, name=f"copy to {self.place}")
+        self._wakes: SimpleQueue[bool] = SimpleQueue()  # signal handlers may put into it
         self.newest: BackupName | None = None
         """The newest sound backup that is known to be there."""
         self.last_failure = ""
         """Why the newest backup is not there. Empty if it is, or if it was not tried yet."""
-
-    def start(self) -> None:
-        """Wait for backups."""
-        self._thread.start()
-
-    def begin_stop(self) -> None:
-        """Ask a running copy to end at its next step. Signal handlers may call this."""
-        self._heartbeat.stop()
-        self._wake.put(False)
-
-    def stop(self, patience: float) -> bool:
-        """Do the same, and wait. Returns whether the thread ended within `patience` seconds."""
-        self.begin_stop()
-        self._thread.join(patience)
-        return not self._thread.is_alive()
 
     def offer(self, finished: Finished) -> None:
         """Take a backup that is in BUCKET, in place of one that still waits. One thread offers.
@@ -94,7 +79,7 @@ class Copier:
         with self._lock:
             replaced, self._offered = self._offered, replace(finished, path=kept)
         self._miss(replaced, tried=False)
-        self._wake.put(True)
+        self._wakes.put(True)
 
     def _run(self) -> None:
         self._look()
@@ -124,10 +109,13 @@ class Copier:
         """How many backups are copied there later."""
         return len(self._catch_up)
 
+    def _wake(self) -> None:
+        self._wakes.put(False)
+
     def _woken(self, within: float | None) -> bool:
         """Wait for a backup, or for the next try. False if the work is to end."""
         try:
-            return self._wake.get(timeout=within) and not self._heartbeat.stopping
+            return self._wakes.get(timeout=within) and not self.stopping
         except Empty:
             return True
 
