@@ -73,7 +73,7 @@ docs: install ## Rewrite the generated parts: tables in docs/, the chart's schem
 	@$(BIN)/python -m ci.chart
 	@PYTHONPATH=tests $(BIN)/python -m ci.fault_table
 
-mutants: install ## Change code in small ways, and list what no test notices (MODULE=pulsar/ids for one module)
+mutants: install ## Change code in small ways, and list what no test notices (MODULE=pulsar/ids for one module, "MODULE=--sample pulsar/ids" for a few of its changes)
 	@$(BIN)/python -m ci.mutants $(MODULE)
 
 protos: install ## Compile the protocol buffers

@@ -14,8 +14,9 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ COPIED = ("tests", "ci", "charts", "docs")
 SENTENCE = re.compile(r'"[^"]* [^"]*"')
 """A string with a space in it is text for people, which tests of behaviour do not check word by word."""
 
+_SAMPLE = "*__mutmut_1"
+"""The names of the first mutants of all functions."""
 SPINNER = re.compile(r"\s*[\u2800-\u28ff]")
 """How a line begins that mutmut writes over."""
 
@@ -80,10 +83,13 @@ def main() -> int:
     parser.add_argument(
         "modules", nargs="*", metavar="MODULE", help=f"one or more of {', '.join(known)} (all by default)"
     )
-    named = parser.parse_args().modules
+    parser.add_argument("--sample", action="store_true", help="only the first change of each function")
+    options = parser.parse_args()
+    named = options.modules
     if unknown := [module for module in named if module not in known]:
         parser.error(f"{EXPLAINED.name} names no tests for {', '.join(unknown)}")
-    outcomes = [_judged(module, known[module]) for module in named or known]
+    wanted = [_SAMPLE] if options.sample else []
+    outcomes = [_judged(module, known[module], wanted) for module in named or known]
     for outcome in outcomes:
         for mutant in outcome.survived:
             print(f"\n{outcome.module}: {mutant.name}\n{mutant.was}\n{mutant.now}")
@@ -91,10 +97,11 @@ def main() -> int:
     return int(any(outcome.survived for outcome in outcomes))
 
 
-def _judged(module: str, settings: Mapping[str, Any]) -> Outcome:
+def _judged(module: str, settings: Mapping[str, Any], wanted: Sequence[str]) -> Outcome:
+    """The results of the mutants whose names have one of these patterns, or of all."""
     print(f"mutants of {module}", file=sys.stderr, flush=True)
     work = _copied(module, settings["tests"])
-    done = _mutmut(work, "run", "--max-children", os.environ.get("MUTANTS_AT_ONCE", "1"))
+    done = _mutmut(work, "run", "--max-children", os.environ.get("MUTANTS_AT_ONCE", "1"), *wanted)
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if not SPINNER.match(line)]
         ended = f"mutmut ended with code {done.returncode} on {module}"
@@ -103,6 +110,8 @@ def _judged(module: str, settings: Mapping[str, Any]) -> Outcome:
     may_survive = {(each["was"], now) for each in settings.get("survives", []) for now in each["now"]}
     functions = _functions(work / "mutants" / PACKAGE / f"{module}.py")
     for name, status in _results(work):
+        if wanted and not any(fnmatch(name, pattern) for pattern in wanted):
+            continue
         outcome.counts[status] = outcome.counts.get(status, 0) + 1
         if status in ("killed", "timeout"):
             continue
@@ -136,6 +145,7 @@ pythonpath = ["src", "tests", "."]
 addopts = ["--import-mode=importlib", "--exitfirst", "-p", "no:cacheprovider", "--hypothesis-profile", "few"]
 timeout = 60
 filterwarnings = ["error"]
+markers = {json.dumps(_marks())}
 
 [tool.mutmut]
 source_paths = ["src"]
@@ -146,6 +156,12 @@ use_git_change_detection = false
 """
     )
     return work
+
+
+def _marks() -> list[str]:
+    """The marks of the project's tests."""
+    project = tomllib.loads((ROOT / "sidecar" / "pyproject.toml").read_text())
+    return list(project["tool"]["pytest"]["ini_options"]["markers"])
 
 
 def undecorated(source: str) -> str:

@@ -182,6 +182,20 @@ def test_newer_backup_ends_the_tries(tmp_path: Path) -> None:
     assert ([1, 0], TIMESTAMP + 1) == (world.place.saved, world.metrics.last_success)
 
 
+def test_kept_file_is_lost(tmp_path: Path) -> None:
+    """If the file of a backup that waits is lost, the next one is copied, and the lost one is fetched again."""
+    world = World(tmp_path)
+    world.place.error = DENIED
+    with running(world):
+        world.offer()
+        assert eventually(lambda: world.metrics.failures)
+        for path in world.kept.iterdir():
+            path.unlink()
+        world.place.error = None
+        world.offer(TIMESTAMP + 1)
+        assert eventually(lambda: len(world.place.files) == 2)
+
+
 @pytest.mark.fault("Copies", "one place hangs, and another one fails")
 def test_each_place_fails_by_itself(tmp_path: Path) -> None:
     """If one place hangs and another one fails, the third has the backup."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from metadata_tool.catalog import BackupName
-from metadata_tool.copies.copy import Finished, save_copy
-from metadata_tool.errors import StoreFailed, StoreUnreachable
+from metadata_tool.copies.copy import Finished, fetch_again, save_copy
+from metadata_tool.errors import SpoolFailed, StoreFailed, StoreUnreachable
 from metadata_tool.files import sha256
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.store.directory import DirectoryStore
@@ -100,3 +100,11 @@ def test_support_is_true(tmp_path: Path) -> None:
     """The file of these tests has the digest and the name that are told of it."""
     made: Finished = finished(tmp_path)
     assert (sha256(made.path), BackupName.parse(made.path.name)) == (made.sha256, made.name)
+
+
+def test_no_room_to_fetch_again(place: Path, tmp_path: Path) -> None:
+    """If the file cannot be written on this machine, the error names the directory, and not the store."""
+    made = finished(place)
+    gone = tmp_path / "gone"
+    with pytest.raises(SpoolFailed, match=f"SPOOL_DIR {gone} cannot be used"):
+        fetch_again(DirectoryStore(location(place)), made.name, made.sha256, gone / "file", Heartbeat())

@@ -72,6 +72,7 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def sync(_: int) -> None:
         if next(left, "full"):
+            (tmp_path / "identity.txt").unlink()  # somebody else may remove it, too
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", sync)

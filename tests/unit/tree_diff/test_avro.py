@@ -95,6 +95,20 @@ def test_values(found: Value) -> None:
                 decoder.decode(wrong)
 
 
+@pytest.mark.parametrize(
+    ("kind", "encoded", "expected"),
+    [
+        ("float", struct.pack("<f", 0.5), 0.5),
+        ("double", struct.pack("<d", 0.1), 0.1),
+        ("boolean", b"\1", True),
+        ("int", b"\3", -2),
+    ],
+)
+def test_primitives(kind: str, encoded: bytes, expected: object) -> None:
+    """Values that have no parts."""
+    assert expected == Decoder(f'"{kind}"').decode(encoded)
+
+
 @pytest.mark.parametrize("what", EVENTS)
 def test_events_of_pulsar(what: str) -> None:
     """Events of a real Pulsar are decoded by the schema that its brokers registered."""

@@ -58,7 +58,7 @@ class Copier(BackgroundThread):
         self._phase = {"phase": "copy", "place": self.place}
         self._offered: Finished | None = None
         self._lock = threading.Lock()
-        self._wakes: SimpleQueue[bool] = SimpleQueue()  # signal handlers may put into it
+        self._wakes: SimpleQueue[None] = SimpleQueue()  # signal handlers may put into it
         self.newest: BackupName | None = None
         """The newest sound backup that is known to be there."""
         self.last_failure = ""
@@ -79,7 +79,7 @@ class Copier(BackgroundThread):
         with self._lock:
             replaced, self._offered = self._offered, replace(finished, path=kept)
         self._miss(replaced, tried=False)
-        self._wakes.put(True)
+        self._wakes.put(None)
 
     def _run(self) -> None:
         self._look()
@@ -110,14 +110,13 @@ class Copier(BackgroundThread):
         return len(self._catch_up)
 
     def _wake(self) -> None:
-        self._wakes.put(False)
+        self._wakes.put(None)
 
     def _woken(self, within: float | None) -> bool:
         """Wait for a backup, or for the next try. False if the work is to end."""
-        try:
-            return self._wakes.get(timeout=within) and not self.stopping
-        except Empty:
-            return True
+        with suppress(Empty):
+            self._wakes.get(timeout=within)
+        return not self.stopping
 
     def _look(self) -> None:
         """Find the newest backup of earlier processes. If the place cannot be listed, the first copy will say why."""
