@@ -244,10 +244,11 @@ def test_topic_without_positions(answer: Any, reason: Reason) -> None:
 
 
 def test_segments_are_not_asked_for() -> None:
-    """Positions in segments of scalable topics are not asked for."""
+    """Positions in segments of scalable topics are not asked for, and set off no alert."""
     broker = Broker()
-    with pytest.raises(NotSavedError, match="scalable"):
+    with pytest.raises(NotSavedError, match="scalable") as caught:
         cursors.ask(broker, CursorQuestion("t/ns/segment/x/0000-7fff-1", ("a",)), NOW)
+    assert Reason.UNSUPPORTED is caught.value.reason
     assert [] == broker.asked
 
 
