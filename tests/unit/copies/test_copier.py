@@ -182,6 +182,14 @@ def test_newer_backup_ends_the_tries(tmp_path: Path) -> None:
     assert ([1, 0], TIMESTAMP + 1) == (world.place.saved, world.metrics.last_success)
 
 
+def test_each_place_is_offered_a_backup(tmp_path: Path) -> None:
+    """A backup that is offered to all places is copied to each."""
+    worlds = [World(tmp_path, name) for name in ("one", "other")]
+    with running(*worlds):
+        Copiers([world.copier for world in worlds]).offer(finished(tmp_path))
+        assert eventually(lambda: all(world.place.files for world in worlds))
+
+
 def test_kept_file_is_lost(tmp_path: Path) -> None:
     """If the file of a backup that waits is lost, the next one is copied, and the lost one is fetched again."""
     world = World(tmp_path)
