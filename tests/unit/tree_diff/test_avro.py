@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadata_tool.tree_diff.avro import AvroError, Decoder
-from support.policy_events import DEFINITION, EVENTS, event
+from support.changed_policies import DEFINITION, EVENTS, event
 from support.trees import PATIENT
 
 LONG = st.integers(-(2**63), 2**63 - 1)

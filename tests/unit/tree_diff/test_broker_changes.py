@@ -21,7 +21,7 @@ from metadata_tool.broker_metadata.records import (
 )
 from metadata_tool.tree_diff.broker_changes import SAVED_SCHEMA, TOPIC_POLICIES, BrokerSide, broker_changes
 from metadata_tool.tree_diff.kept_records import KeptRecords
-from support.policy_events import NAMESPACE, TOPIC, event, policy_schema, saved
+from support.changed_policies import NAMESPACE, TOPIC, event, policy_schema, saved
 
 HASHES = [bytes([number]) * 32 for number in range(4)]
 

@@ -16,9 +16,9 @@ from metadata_tool.pulsar.schema_locator_pb2 import SchemaIndexEntry, SchemaLoca
 from metadata_tool.tree_diff.diff import Diff, json_lines, lines
 from metadata_tool.workspace import scratch
 from support.backups import TIMESTAMP, make_backup
+from support.changed_policies import policy_schema, saved
 from support.damage import damaged_gzip
 from support.metadata import NAMESPACE, as_json, cursor, ledgers, tree
-from support.policy_events import policy_schema, saved
 
 POLICIES = "/admin/policies"
 

@@ -28,9 +28,10 @@ Candidate = tuple[bytes, bytes]
 
 
 def unverified_znodes(cut: Cut, verified_at_zxid: int, spool: Spool, overlay: Overlay) -> Iterator[Candidate]:
-    """The znodes whose ACL may have been set after they were read. An earlier pass has verified all at `verified_at_zxid`, 0 if there was none.
+    """The znodes whose ACL may have been set after they were read.
 
-    Recently changed ones come first: a deleted znode cannot be verified.
+    An earlier pass has verified all at `verified_at_zxid`, 0 if there was none. Recently changed ones come first,
+    because a deleted znode cannot be verified.
     """
     if verified_at_zxid >= cut.last_unannounced_zxid:
         return

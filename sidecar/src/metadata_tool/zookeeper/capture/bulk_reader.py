@@ -6,8 +6,9 @@
                                        └──> multi-reads of more lists, where children were not expected
                                                 └──> a Part, in the order of the paths
 
-Data and lists of children are read by multi-reads, on the connection that events use, so each reply with data
-clears the marks of its znodes. A request never makes the server collect more than `reply_bytes` in its heap, if sizes are known.
+Data and lists of children are read by multi-reads, on the connection that events use, so each reply with data clears
+the marks of its znodes. A request never makes the server collect more than `reply_bytes` in its heap, if sizes are
+known.
 """
 
 from collections import deque
