@@ -1,8 +1,13 @@
 """A capture is exact in any interleaving of writes, replies, events and faults. No server is needed to show it."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from hypothesis.stateful import run_state_machine_as_test
 
+from metadata_tool.zookeeper.capture.acl_cache import AclCache
 from metadata_tool.zookeeper.capture.scope import Scope
+from metadata_tool.zookeeper.limits import CacheLimits, ReadLimits
 from support.model import LATER_COUNTERS, Server, parent_of
 from support.model_capture import ModelCapture
 from support.model_machine import CaptureOfAModel, examples, require_exact
@@ -63,3 +68,18 @@ def test_quota_that_was_just_set() -> None:
         pass
     server.create(b"/b/9")
     finish(capture)
+
+
+def test_sizes_that_the_cache_guessed_wrongly() -> None:
+    """If znodes have grown, reads that were planned by sizes of the cache are planned again, and none is lost."""
+    server, limits = Server(), ReadLimits(batch=16, in_flight=1, reply_bytes=700, unknown_bytes=300)
+    for number in range(12):
+        server.create(b"/b/%02d" % number)
+    with TemporaryDirectory() as directory:
+        cache = AclCache(Path(directory), CacheLimits(growth=100))
+        finish(ModelCapture(server, Scope(), cache=cache, limits=limits))
+        assert not cache.empty
+        for number in range(12):
+            server.set(b"/b/%02d" % number, 500)
+        finish(ModelCapture(server, Scope(), cache=cache, limits=limits))
+        cache.forget()

@@ -53,6 +53,26 @@ def test_version(pieces: list[bytes], expected: str) -> None:
         assert expected == four_letter.version(address)
 
 
+def test_connection_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version does not wait for the end of the connection, which a proxy may keep open."""
+    monkeypatch.setattr(limits, "COMMAND_TIMEOUT", 1000.0)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ended: list[bytes] = []
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4, socket.MSG_WAITALL)
+                connection.sendall(b"Zookeeper version: 3.9.3-c2, built on 2024\nMode: leader\n")
+                ended.append(connection.recv(1))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        assert "3.9.3" == four_letter.version(listening.getsockname()[:2])
+        thread.join()
+        assert [b""] == ended
+
+
 @pytest.mark.parametrize(
     ("said", "expected"), [(b"ro", True), (b"ro\n", True), (b"rw", False), (b"isro is not", False)]
 )

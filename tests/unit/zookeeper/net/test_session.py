@@ -12,6 +12,8 @@ import pytest
 
 from metadata_tool.lifecycle import Heartbeat
 from metadata_tool.zookeeper.errors import (
+    AuthoritiesUnusable,
+    CertificateUnusable,
     ConnectionBroken,
     LoginDemanded,
     LoginRefused,
@@ -22,6 +24,7 @@ from metadata_tool.zookeeper.errors import (
     ZnodeUnreadable,
 )
 from metadata_tool.zookeeper.jute import OPEN_ACL, buffer
+from metadata_tool.zookeeper.net import session as sessions
 from metadata_tool.zookeeper.net.ensemble import Ensemble, Login
 from metadata_tool.zookeeper.net.messages import Event, Reply, Request
 from metadata_tool.zookeeper.net.session import connect
@@ -181,6 +184,24 @@ def test_more_sessions(caplog: pytest.LogCaptureFixture) -> None:
             "ZooKeeper accepted 4 of 7 sessions, so reading ACLs takes longer: the server closed the connection"
         ] == caplog.messages
     assert [1, 2, 3, 4] == sorted(server.closed)
+
+
+@pytest.mark.parametrize(
+    "unusable", [AuthoritiesUnusable("/ca.pem", "No such file"), CertificateUnusable("/a.pem", "/b.pem", "mismatch")]
+)
+def test_files_for_more_sessions(
+    unusable: Exception, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files for TLS may be replaced while sessions are opened. That costs sessions, and not the capture."""
+
+    def refuse(*_: object) -> None:
+        raise unusable
+
+    server = Server()
+    with server.running(), connect(ensemble(server), Heartbeat()) as connected:
+        monkeypatch.setattr(sessions, "open_session", refuse)
+        assert 0 == connected.connections(3)
+    assert [f"ZooKeeper accepted 1 of 4 sessions, so reading ACLs takes longer: {unusable}"] == caplog.messages
 
 
 @pytest.mark.parametrize(("version", "too_old"), [("3.5.10", True), ("3.6.0", False), ("", False), ("x.y", False)])

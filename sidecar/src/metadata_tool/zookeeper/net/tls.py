@@ -67,7 +67,7 @@ class Tls:
         for host, port in servers:
             try:
                 # a refused client certificate shows at the first read
-                four_letter.ask((host, port), four_letter.IS_OK, context)
+                four_letter.ask((host, port), four_letter.IS_OK, context, until=four_letter.OK)
             except (ssl.SSLError, ConnectionResetError) as error:
                 failed.append(failure(f"{host}:{port}", (host, port), error))
             except (OSError, UnicodeError):  # UnicodeError: no host can have this name
