@@ -6,7 +6,10 @@ from typing import Any
 
 
 def encode(schema: Any, value: Any) -> bytes:
-    """A value by a schema as JSON. A union takes null for None, else its last branch. Missing fields are None."""
+    """A value by a schema as JSON, with bytes in hex. A union takes null for None, else its last branch.
+
+    Missing fields are None.
+    """
     return _encode(schema, value, {})
 
 
@@ -36,11 +39,11 @@ def _encode(schema: Any, value: Any, named: dict[str, Any]) -> bytes:  # noqa: C
         case "float" | "double":
             return struct.pack("<f" if kind == "float" else "<d", value)
         case "bytes":
-            return number(len(value)) + bytes(value)
+            return number(len(value) // 2) + bytes.fromhex(value)
         case "string":
-            return _encode("bytes", value.encode(), named)
+            return _encode("bytes", value.encode().hex(), named)
         case "fixed":
-            return bytes(value)
+            return bytes.fromhex(value)
         case "enum":
             return number(schema["symbols"].index(value))
         case "array":

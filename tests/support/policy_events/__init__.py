@@ -19,7 +19,9 @@ def real(version: str) -> tuple[str, Mapping[str, bytes]]:
     return json.dumps(found["definition"]), events
 
 
-DEFINITION = real(VERSIONS[0])[0]
+DEFINITION, EVENTS = real(VERSIONS[0])
+TOPIC = "persistent://t1/n2/a"
+"""The topic of the real events that set 99 minutes, 7 consumers, and so on."""
 
 
 def schema(namespace: str, version: int = 0) -> PolicySchema:
@@ -36,3 +38,8 @@ def saved(namespace: str, topic: str, version: int | None = 0, **policies: Any) 
     }
     key = f"__G__persistent://{namespace}/{topic}"
     return SavedPolicies(namespace, 1_000, key, 500, encode(json.loads(DEFINITION), event), version)
+
+
+def sent(what: str, key: str = TOPIC, version: int | None = 0, namespace: str = "t1/n2") -> SavedPolicies:
+    """The saved policies of a topic after a real event."""
+    return SavedPolicies(namespace, 7, key, 8, EVENTS[what], version)

@@ -33,9 +33,13 @@ def test_real_events(version: str) -> None:
         "deduplicationEnabled": set(),
         "maxConsumers": set(),
         "maxConsumers, and a backlogQuota that was removed": set(),
+        "99 minutes": {RETENTION},
+        "99 minutes, TTL of 100 s": {RETENTION, TTL},
+        "7 consumers": set(),
+        "7 consumers, global": set(),
     }
     given = {name: overridden(SavedPolicies("t/ns", 7, "k", 7, event, 3), own) for name, event in events.items()}
-    assert expected == given
+    assert {name: expected[name] for name in events} == given
 
 
 def test_several() -> None:
@@ -66,6 +70,14 @@ def test_several() -> None:
 def test_unknown(record: SavedPolicies, schemas: list[PolicySchema]) -> None:
     """An event that cannot be decoded may override everything, so that nothing is lost by it."""
     assert UNKNOWN == overridden(record, *schemas)
+
+
+def test_many_versions() -> None:
+    """Of a namespace with countless versions of the schema, only some are kept, so that memory has a limit."""
+    schemas = [schema("t/ns", version) for version in range(101)]
+    assert UNKNOWN == overridden(saved("t/ns", "a", 0), *schemas)
+    assert frozenset() == overridden(saved("t/ns", "a", 99), *schemas[:100])
+    assert frozenset() == overridden(saved("t/ns", "a", 100), *schemas)
 
 
 def test_other_events() -> None:

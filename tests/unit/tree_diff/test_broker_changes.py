@@ -21,8 +21,9 @@ from metadata_tool.broker_metadata.records import (
 )
 from metadata_tool.tree_diff.broker_changes import SAVED_SCHEMA, TOPIC_POLICIES, BrokerSide, broker_changes
 from metadata_tool.tree_diff.kept_records import KeptRecords
-from support.changed_policies import NAMESPACE, TOPIC, event, policy_schema, saved
+from support.policy_events import EVENTS, TOPIC, schema, sent
 
+NAMESPACE = "t1/n2"
 HASHES = [bytes([number]) * 32 for number in range(4)]
 
 
@@ -85,7 +86,7 @@ def test_versions_of_schemas(world: World) -> None:
 
 def test_equal(world: World) -> None:
     """What is equal is not told, and neither are positions, which are of different moments."""
-    kept: list[Record] = [schemas(version(0)), policy_schema(), saved("retention")]
+    kept: list[Record] = [schemas(version(0)), schema(NAMESPACE), sent("99 minutes")]
     moved = [SavedCursor("t/n/persistent/c/s", 7, Position(3, entry)) for entry in (4, 5)]
     assert [] == world.changes([*kept, moved[0]], [*kept, moved[1]])
 
@@ -99,11 +100,11 @@ def test_topics_of_one_backup_only(world: World) -> None:
 
 def test_policies(world: World) -> None:
     """Policies are compared field by field, those of one cluster and of all on their own."""
-    old: list[Record] = [policy_schema(), saved("retention"), saved("consumers", f"{TOPIC}/gone")]
+    old: list[Record] = [schema(NAMESPACE), sent("99 minutes"), sent("7 consumers", f"{TOPIC}/gone")]
     new: list[Record] = [
-        policy_schema(version=3),
-        saved("retention and ttl", version=3),
-        saved("consumers, for all clusters", f"__G__{TOPIC}", version=3),
+        schema(NAMESPACE, 3),
+        sent("99 minutes, TTL of 100 s", version=3),
+        sent("7 consumers, global", f"__G__{TOPIC}", version=3),
     ]
     assert [
         f"~ policies of topic {TOPIC}",
@@ -117,26 +118,26 @@ def test_policies(world: World) -> None:
 
 def test_equal_keys_of_older_versions(world: World) -> None:
     """Before Pulsar 4.0, policies of one cluster and of all have one key, and are told apart all the same."""
-    kept: list[Record] = [policy_schema(), saved("consumers, for all clusters")]
+    kept: list[Record] = [schema(NAMESPACE), sent("7 consumers, global")]
     expected = [f"~ policies of topic {TOPIC}", "    messageTTLInSeconds: (not set) -> 100"]
-    assert expected == world.changes([*kept, saved("retention")], [*kept, saved("retention and ttl")])
+    assert expected == world.changes([*kept, sent("99 minutes")], [*kept, sent("99 minutes, TTL of 100 s")])
 
 
 @pytest.mark.parametrize("schema", [None, PolicySchema(NAMESPACE, 7, 0, "{}")])
 def test_policies_that_cannot_be_decoded(world: World, schema: PolicySchema | None) -> None:
     """Without a valid schema, it is told that policies differ, and nothing is told of those that do not."""
     kept: list[Record] = [schema] if schema else []
-    same = saved("consumers", f"{TOPIC}/same")
-    sizes = [len(event(what)) for what in ("retention", "retention and ttl")]
+    same = sent("7 consumers", f"{TOPIC}/same")
+    sizes = [len(EVENTS[what]) for what in ("99 minutes", "99 minutes, TTL of 100 s")]
     assert [f"~ policies of topic {TOPIC}", f'    data: "{sizes[0]} bytes" -> "{sizes[1]} bytes"'] == world.changes(
-        [*kept, saved("retention"), same], [*kept, saved("retention and ttl"), same]
+        [*kept, sent("99 minutes"), same], [*kept, sent("99 minutes, TTL of 100 s"), same]
     )
 
 
 def test_namespaces_in_tree_order(world: World) -> None:
     """Namespaces that are in one backup only come where the tree has them."""
     groups: dict[str, list[Record]] = {
-        name: [policy_schema(name), saved("consumers", f"persistent://{name}/t", namespace=name)]
+        name: [schema(name), sent("7 consumers", f"persistent://{name}/t", namespace=name)]
         for name in ("a/a", "a/b", "b")
     }
     told = world.changes([*groups["a/a"], *groups["b"]], [*groups["a/b"], *groups["b"]])
@@ -149,7 +150,7 @@ NAMED = [NotSaved(POLICIES, NAMESPACE, 7, "HTTP 500"), NotSaved(SCHEMAS, "public
 @pytest.mark.parametrize("not_saved", [NAMED, []])
 def test_not_given_out(world: World, not_saved: list[Record]) -> None:
     """What brokers did not give out for one backup is not told as deleted or added, but counted."""
-    full: list[Record] = [schemas(version(0)), policy_schema(), saved("retention")]
+    full: list[Record] = [schemas(version(0)), schema(NAMESPACE), sent("99 minutes")]
     assert [] == world.changes(full, not_saved, lacks={POLICIES: 1, SCHEMAS: 1})
     expected = Counter({SAVED_SCHEMA: 1, TOPIC_POLICIES: 1})
     assert expected == world.unknown
@@ -157,12 +158,12 @@ def test_not_given_out(world: World, not_saved: list[Record]) -> None:
 
 def test_not_given_out_earlier(world: World) -> None:
     """The same, if it was the earlier backup."""
-    assert [] == world.changes([], [policy_schema(), saved("retention")], had_not={POLICIES: 1})
+    assert [] == world.changes([], [schema(NAMESPACE), sent("99 minutes")], had_not={POLICIES: 1})
     assert 1 == world.unknown[TOPIC_POLICIES]
 
 
 def test_not_given_out_for_others(world: World) -> None:
     """What brokers did not give out for other topics says nothing of these."""
     other = NotSaved(POLICIES, "t1/other", 7, "HTTP 500")
-    told = world.changes([policy_schema(), saved("retention")], [other], lacks={POLICIES: 1})
+    told = world.changes([schema(NAMESPACE), sent("99 minutes")], [other], lacks={POLICIES: 1})
     assert (f"- policies of topic {TOPIC}", 0) == (told[0], world.unknown.total())

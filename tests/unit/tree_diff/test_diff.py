@@ -15,8 +15,8 @@ from metadata_tool.errors import ArchiveCorrupt, SettingError
 from metadata_tool.pulsar.schema_locator_pb2 import SchemaIndexEntry, SchemaLocator
 from metadata_tool.tree_diff.diff import Diff, json_lines, lines
 from metadata_tool.workspace import scratch
+from support import policy_events
 from support.backups import TIMESTAMP, make_backup
-from support.changed_policies import policy_schema, saved
 from support.damage import damaged_gzip
 from support.metadata import NAMESPACE, as_json, cursor, ledgers, tree
 
@@ -165,7 +165,9 @@ def test_nothing_differs_as_json(tmp_path: Path, kept: ExitStack) -> None:
     assert [] == json.loads("\n".join(json_lines(found, znodes=False)))["changes"]
 
 
-RECORDS: list[list[Record]] = [[policy_schema(), saved(what)] for what in ("retention", "retention and ttl")]
+RECORDS: list[list[Record]] = [
+    [policy_events.schema("t1/n2"), policy_events.sent(what)] for what in ("99 minutes", "99 minutes, TTL of 100 s")
+]
 
 
 def of_brokers(kept: ExitStack, folder: Path, *records: list[Record] | None) -> Diff:

@@ -7,10 +7,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import unquote_plus
 
 from metadata_tool.broker_metadata.broker_file import order
+from metadata_tool.broker_metadata.policy_events import PolicyEvents
 from metadata_tool.broker_metadata.records import (
     POLICIES,
     SCHEMAS,
@@ -20,7 +21,6 @@ from metadata_tool.broker_metadata.records import (
     SchemaVersion,
 )
 from metadata_tool.broker_metadata.topic_policies import GLOBAL_KEY, Event, is_global
-from metadata_tool.tree_diff.avro import AvroError, Decoder
 from metadata_tool.tree_diff.fields import ABSENT, FieldChange, field_changes
 from metadata_tool.tree_diff.kept_records import At, KeptRecords
 from metadata_tool.tree_diff.objects import How, ObjectChange
@@ -97,7 +97,7 @@ class _Namespace:
         self._may_be_gone = not after.may_lack(POLICIES, namespace)
         self._unknown = unknown
         self._old: dict[bytes, int] = {}
-        self._old_encoding, self._new_encoding = _Encoding(), _Encoding()
+        self._old_events, self._new_events = PolicyEvents(), PolicyEvents()
 
     def add_old(self, records: Iterator[At]) -> None:
         """All of the earlier backup."""
@@ -105,13 +105,13 @@ class _Namespace:
             if isinstance(record, SavedPolicies):
                 self._old[_digest(record)] = offset
             elif isinstance(record, PolicySchema):
-                self._old_encoding.add(record)
+                self._old_events.add(record)
 
     def changes(self, records: Iterator[At]) -> Iterator[ObjectChange]:
         """The changes to those of the later backup, and then what is only in the earlier one."""
         for _, record in records:
             if isinstance(record, PolicySchema):
-                self._new_encoding.add(record)
+                self._new_events.add(record)
             elif isinstance(record, SavedPolicies):
                 offset = self._old.pop(_digest(record), None)
                 yield from self._compared(None if offset is None else self._before.at(offset), record)
@@ -124,7 +124,7 @@ class _Namespace:
         if (old is None and not self._may_be_new) or (new is None and not self._may_be_gone):
             self._unknown[TOPIC_POLICIES] += 1
             return
-        was, now = self._old_encoding.policies(old), self._new_encoding.policies(new)
+        was, now = _set_ones(self._old_events, old), _set_ones(self._new_events, new)
         if was is None or now is None:  # one of them cannot be decoded
             was, now = (each.event if each else b"" for each in (old, new))
         fields = field_changes(was, now)
@@ -133,35 +133,15 @@ class _Namespace:
             yield ObjectChange(how, TOPIC_POLICIES, _topic(named), fields)
 
 
-class _Encoding:
-    """Decodes the policies of a namespace by the schemas that were saved with them."""
+def _set_ones(events: PolicyEvents, saved: SavedPolicies | None) -> bytes | None:
+    """The policies that are set, as a JSON object. None if they cannot be decoded.
 
-    def __init__(self) -> None:
-        self._decoders: dict[int, Decoder | None] = {}
-
-    def add(self, schema: PolicySchema) -> None:
-        """Note a schema. One that is not valid decodes nothing."""
-        try:
-            self._decoders[schema.version] = Decoder(schema.data)
-        except AvroError:
-            self._decoders[schema.version] = None
-
-    def policies(self, saved: SavedPolicies | None) -> bytes | None:
-        """The policies that are set, as a JSON object. None if they cannot be decoded."""
-        if saved is None:
-            return b"{}"
-        decoder = None if saved.version is None else self._decoders.get(saved.version)
-        try:
-            event = decoder.decode(saved.event) if decoder else None
-            policies = (event["topicPoliciesEvent"] or {}).get("policies") if event else None
-        except (AvroError, AttributeError, KeyError, TypeError):
-            return None
-        return json.dumps(_set_ones(policies or {})).encode() if event else None
-
-
-def _set_ones(policies: Mapping[str, Any]) -> dict[str, Any]:
-    """The policies without those that are not set. Whether they are for all clusters is a part of the topic's name."""
-    return {name: value for name, value in policies.items() if value not in (None, {}, []) and name != "isGlobal"}
+    Whether they are for all clusters is a part of the topic's name.
+    """
+    policies = {} if saved is None else events.policies(saved)
+    if policies is None:
+        return None
+    return json.dumps({name: value for name, value in policies.items() if name != "isGlobal"}).encode()
 
 
 def _digest(record: SavedPolicies) -> bytes:
