@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from metadata_tool.settings import Settings
+from metadata_tool.store import parse_location
 from metadata_tool.variables import OF_A_COPY
 from support.helm import merged, nested, one, refusal, render
 
@@ -72,3 +73,39 @@ def test_settings_are_those_of_the_program() -> None:
     names = {variable.name for variable in OF_A_COPY} - {"S3_CREDENTIALS_DIR", "VERIFY"}
     own = dict.fromkeys(names, "")
     assert "BACKUP_COPIES" in one(rendered(FULL | {"settings": own}), "ConfigMap", "snpe-pulsar-backup")["data"]
+
+
+@pytest.mark.parametrize(
+    ("restore", "read"),
+    [
+        ({"restorePoint": "s3a://copies/prod/metadata-backup-1623721488825.tar.gz"}, "s3a://copies/prod/"),
+        ({"restorePoint": "s3://copies/prod/metadata-backup-1623721488825.tar.gz"}, "s3a://copies/prod"),
+        ({"restorePoint": "latest", "bucket": "s3a://copies/prod/"}, "s3a://copies/prod"),
+    ],
+)
+def test_restore_from_a_place(restore: dict[str, Any], read: str) -> None:
+    """A restore, and its put-back, reach the place that they read by its own settings and keys, and no other place."""
+    places = nested(COPIES, [{"bucket": "s3a://other", "secretName": "other-keys"}, FULL | {"bucket": read}])
+    values = nested("zookeeper.customTools.restore", value={"enable": True, "putBack": {"enabled": True}, **restore})
+    objects = render(merged(places, values, nested("components.broker", value=True)))
+    (job,) = [each for each in objects if each["kind"] == "Job" and "put-back" in each["metadata"]["name"]]
+    statefulset = one(objects, "StatefulSet", "snpe-pulsar-zookeeper")
+    for owner, containers in ((job, "containers"), (statefulset, "initContainers")):
+        spec = owner["spec"]["template"]["spec"]
+        container = spec[containers][0]
+        name = container["envFrom"][0]["configMapRef"]["name"]
+        options = Settings(one(objects, "ConfigMap", name)["data"]).store(parse_location("s3a://copies/prod")).options
+        assert ("https://s3.example.com", "eu-west-2") == (options.endpoint_url, options.region)
+        mounts = [each for each in container["volumeMounts"] if each["name"].startswith("copy-keys")]
+        path = str(options.credentials_dir)
+        assert [{"name": "copy-keys-1", "mountPath": path, "readOnly": True}] == mounts
+        volumes = {each["name"]: each for each in spec["volumes"] if each["name"].startswith("copy-keys")}
+        assert {"copy-keys-1": "copy-keys"} == {name: each["secret"]["secretName"] for name, each in volumes.items()}
+
+
+def test_restore_from_elsewhere() -> None:
+    """A restore that reads no place of copies gets no settings and no keys of one."""
+    point = {"enable": True, "restorePoint": "s3a://copies/metadata-backup-1623721488825.tar.gz"}
+    objects = render(merged(nested(COPIES, [FULL]), nested("zookeeper.customTools.restore", value=point)))
+    assert "BACKUP_COPIES" not in one(objects, "ConfigMap", "snpe-pulsar-restore")["data"]
+    assert "copy-keys" not in str(one(objects, "StatefulSet", "snpe-pulsar-zookeeper"))

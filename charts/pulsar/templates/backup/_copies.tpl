@@ -1,13 +1,21 @@
 {{/* Other places that keep a copy of each backup. Call each with the root, unless it says otherwise. */}}
 
-{{/* The places as the program reads them. A setting that is null counts as unset. */}}
+{{/* The places as the program reads them. */}}
 {{- define "pulsar.copies" -}}
 {{- $places := list }}
 {{- range $index, $copy := .Values.zookeeper.customTools.backup.copies }}
+{{- $places = append $places (include "pulsar.copies.place" (dict "index" $index "copy" $copy)) }}
+{{- end }}
+{{- join "," $places }}
+{{- end }}
+
+{{/* One place. A setting that is null counts as unset. Call with (dict "index" number "copy" place). */}}
+{{- define "pulsar.copies.place" -}}
+{{- $copy := .copy }}
 {{- $parts := list $copy.bucket }}
 {{- $keys := "" }}
 {{- if $copy.secretName }}
-{{- $keys = printf "/etc/copy-keys/%d" $index }}
+{{- $keys = printf "/etc/copy-keys/%d" (int .index) }}
 {{- end }}
 {{- $own := dict "AWS_ENDPOINT_URL_S3" $copy.endpoint "AWS_REGION" $copy.region "S3_CREDENTIALS_DIR" $keys }}
 {{- range $name, $value := merge (dict) ($copy.settings | default dict) $own }}
@@ -17,25 +25,70 @@
 {{- end }}
 {{- end }}
 {{- end }}
-{{- $places = append $places (join ";" $parts) }}
-{{- end }}
-{{- join "," $places }}
+{{- join ";" $parts }}
 {{- end }}
 
 {{- define "pulsar.copies.mounts" -}}
 {{- range $index, $copy := .Values.zookeeper.customTools.backup.copies }}
-{{- if $copy.secretName }}
-- {name: copy-keys-{{ $index }}, mountPath: /etc/copy-keys/{{ $index }}, readOnly: true}
+{{- include "pulsar.copies.mount" (dict "index" $index "copy" $copy) }}
 {{- end }}
+{{- end }}
+
+{{/* Call with (dict "index" number "copy" place). */}}
+{{- define "pulsar.copies.mount" -}}
+{{- if .copy.secretName }}
+- {name: copy-keys-{{ int .index }}, mountPath: /etc/copy-keys/{{ int .index }}, readOnly: true}
 {{- end }}
 {{- end }}
 
 {{- define "pulsar.copies.volumes" -}}
 {{- range $index, $copy := .Values.zookeeper.customTools.backup.copies }}
-{{- if $copy.secretName }}
-- name: copy-keys-{{ $index }}
-  {{- include "pulsar.tool.keys" (dict "root" $ "secretName" $copy.secretName) | nindent 2 }}
+{{- include "pulsar.copies.volume" (dict "root" $ "index" $index "copy" $copy) }}
 {{- end }}
+{{- end }}
+
+{{/* Call with (dict "root" $ "index" number "copy" place). */}}
+{{- define "pulsar.copies.volume" -}}
+{{- if .copy.secretName }}
+- name: copy-keys-{{ int .index }}
+  {{- include "pulsar.tool.keys" (dict "root" .root "secretName" .copy.secretName) | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/*
+The place that a restore reads, as JSON of a dict for the templates above, so that it needs no settings and keys besides.
+Empty if it reads another place than a copy's.
+*/}}
+{{- define "pulsar.copies.restored" -}}
+{{- $restore := .Values.zookeeper.customTools.restore }}
+{{- $read := eq $restore.restorePoint "latest" | ternary $restore.bucket (regexReplaceAll "/[^/]*$" $restore.restorePoint "") }}
+{{- range $index, $copy := .Values.zookeeper.customTools.backup.copies }}
+{{- if eq (include "pulsar.copies.address" $read) (include "pulsar.copies.address" $copy.bucket) }}
+{{- dict "index" $index "copy" $copy | toJson }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Two texts of one place become the same. */}}
+{{- define "pulsar.copies.address" -}}
+{{- trimSuffix "/" . | replace "s3://" "s3a://" }}
+{{- end }}
+
+{{- define "pulsar.copies.restored.data" -}}
+{{- with include "pulsar.copies.restored" . }}
+BACKUP_COPIES: {{ include "pulsar.copies.place" (fromJson .) | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "pulsar.copies.restored.mount" -}}
+{{- with include "pulsar.copies.restored" . }}
+{{- include "pulsar.copies.mount" (fromJson .) }}
+{{- end }}
+{{- end }}
+
+{{- define "pulsar.copies.restored.volume" -}}
+{{- with include "pulsar.copies.restored" . }}
+{{- include "pulsar.copies.volume" (merge (dict "root" $) (fromJson .)) }}
 {{- end }}
 {{- end }}
 

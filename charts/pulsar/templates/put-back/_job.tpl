@@ -3,6 +3,7 @@
 {{- $restore := .Values.zookeeper.customTools.restore -}}
 {{- $chroot := $restore.chroot | default .Values.zookeeper.customTools.backup.chroot | default "" -}}
 SPOOL_DIR: /tmp
+{{- include "pulsar.copies.restored.data" . }}
 ZOOKEEPER_SERVERS: {{ printf "%s%s" (include "pulsar.zookeeper.connect" .) $chroot | quote }}
 {{- include "pulsar.zookeeper.client.data" . }}
 {{- include "pulsar.brokers.data" (dict "root" . "login" $restore.putBack) }}
@@ -73,6 +74,7 @@ template:
           {{- . | nindent 10 }}
           {{- end }}
           {{- include "pulsar.tool.mounts" $tool | nindent 10 }}
+          {{- include "pulsar.copies.restored.mount" . | nindent 10 }}
           {{- include "pulsar.brokers.mounts" $brokers | nindent 10 }}
           {{- include "pulsar.encryption.reader.mounts" $restore.encryption | nindent 10 }}
           {{- with $restore.extraVolumeMounts }}
@@ -85,6 +87,7 @@ template:
       {{- . | nindent 6 }}
       {{- end }}
       {{- include "pulsar.tool.volumes" $tool | nindent 6 }}
+      {{- include "pulsar.copies.restored.volume" . | nindent 6 }}
       {{- include "pulsar.brokers.volumes" $brokers | nindent 6 }}
       {{- include "pulsar.encryption.reader.volumes" $restore.encryption | nindent 6 }}
       {{- with $zookeeper.extraVolumes }}

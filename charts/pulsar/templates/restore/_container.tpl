@@ -25,6 +25,7 @@ restored files.
     {{- . | nindent 4 }}
     {{- end }}
     {{- include "pulsar.tool.mounts" (dict "root" . "tool" "restore") | nindent 4 }}
+    {{- include "pulsar.copies.restored.mount" . | nindent 4 }}
     {{- include "pulsar.tieredStorage.mounts" . | nindent 4 }}
     {{- include "pulsar.encryption.reader.mounts" $restore.encryption | nindent 4 }}
     {{- if eq "true" (include "pulsar.encryption.restoreWrites" .) }}
@@ -71,6 +72,7 @@ BACKUP_PREFIX: {{ $backup.backupPrefix | quote }}
 NEWER_BACKUPS_IN: {{ printf "%s/%s" (trimSuffix "/" $backup.bucket) $backup.backupPrefix | quote }}
 {{- end }}
 BUCKET: {{ $restore.bucket | quote }}
+{{- include "pulsar.copies.restored.data" . }}
 JUTE_MAXBUFFER: {{ include "pulsar.zookeeper.juteMaxBuffer" . | quote }}
 MANAGED_LEDGER_PATH: {{ $restore.managedLedgerPath | quote }}
 RESTORE_POINT: {{ $restore.restorePoint | quote }}
