@@ -1,5 +1,6 @@
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -332,7 +333,7 @@ def test_request_after_a_failure(metrics: Metrics) -> None:
 
 
 def test_request_while_old_backups_are_deleted(metrics: Metrics) -> None:
-    """A request is accepted while what follows a backup still runs, and its backup starts after that."""
+    """While what follows a backup still runs, the next one is due later, and a requested one starts after that."""
     done, backups = threading.Event(), Backups(succeed)
 
     def wait(*_: object) -> None:
@@ -342,7 +343,9 @@ def test_request_while_old_backups_are_deleted(metrics: Metrics) -> None:
     service.start()
     try:
         assert backups.wait_for(1)
-        assert eventually(lambda: service.request_backup() is Requested.ACCEPTED)
+        assert eventually(lambda: not service.running)
+        assert (service.next_due or 0) > time.time()
+        assert Requested.ACCEPTED == service.request_backup()
         assert not backups.begins_within(SOON)
         done.set()
         assert backups.wait_for(1)

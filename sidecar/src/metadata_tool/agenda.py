@@ -33,6 +33,8 @@ class Agenda:
         """Whether a backup runs, or was requested."""
         self._due: float | None = None
         """When the last backup was due, or the next one is, in seconds of time.monotonic(). None before the first."""
+        self._scheduled = False
+        """Whether `due` is that of the next backup."""
 
     def wake(self) -> None:
         """End a wait. Signal handlers may call this."""
@@ -54,7 +56,7 @@ class Agenda:
         if self._due is None:
             self._due = time.monotonic()
         with self._lock:
-            self._taken = True
+            self._taken, self._scheduled = True, False
 
     def end(self) -> None:
         """Note that the backup has ended."""
@@ -64,7 +66,9 @@ class Agenda:
     def wait(self, pause: float) -> bool:
         """Wait until a backup is due, `pause` seconds after the last one was, or is requested. False after a stop."""
         now = time.monotonic()
-        self._due = now if self._due is None else max(self._due + pause, now)
+        with self._lock:
+            self._due = now if self._due is None else max(self._due + pause, now)
+            self._scheduled = True
         while not self._heartbeat.stopping and (left := self._due - time.monotonic()) > 0:
             with suppress(Stopped):
                 self._heartbeat()
@@ -82,7 +86,14 @@ class Agenda:
         """Whether a backup runs, or was requested."""
         return self._taken
 
-    @property
-    def due(self) -> float | None:
-        """When the next backup is due, or the running one was, in epoch seconds. None before the first one."""
-        return None if self._due is None else time.time() + self._due - time.monotonic()
+    def next_due(self, interval: float) -> float | None:
+        """When the next backup is due, in epoch seconds. None before the first one.
+
+        While a backup runs, and until the next one is scheduled, it is expected an interval after the last one was due.
+        """
+        with self._lock:
+            due, scheduled = self._due, self._scheduled
+        if due is None:
+            return None
+        now = time.monotonic()
+        return time.time() - now + (due if scheduled else max(due + interval, now))

@@ -77,8 +77,7 @@ class Service(BackgroundThread):
     @property
     def next_due(self) -> float | None:
         """When the next backup is due, in epoch seconds. None before the first one has begun."""
-        due = self._agenda.due
-        return due if due is None or self.progress.status() is None else due + self._interval
+        return self._agenda.next_due(self._interval)
 
     @property
     def alive(self) -> bool:
