@@ -90,6 +90,14 @@ def test_newer_backups_elsewhere(restore: Restore, tmp_path: Path, volume: Path)
     assert 0 == restore(NEWER_BACKUPS_IN=f"file://{tmp_path}/backups/pulsar").exit_code
 
 
+def test_newer_backup_in_two_places(restore: Restore, folder: Path, tmp_path: Path) -> None:
+    """A newer backup and its copy in the other place count as one."""
+    (tmp_path / "copies").mkdir()
+    newer(folder)
+    newer(tmp_path / "copies")
+    assert_refused(NewerBackups, "1 backup is newer", restore(NEWER_BACKUPS_IN=f"file://{tmp_path}/copies/pulsar"))
+
+
 def test_place_that_cannot_be_listed(restore: Restore, volume: Path) -> None:
     """If newer backups cannot be listed, a restore is refused, unless older backups are allowed."""
     nowhere = {"NEWER_BACKUPS_IN": "file:///no/such/directory/pulsar"}

@@ -109,7 +109,8 @@ def _require_newest(job: RestoreJob, point: RestorePoint, places: Iterable[Serie
     newer = [backup for place in dict.fromkeys(places) for backup in _newer(point, place, open_store)]
     if newer:
         last = max(newer, key=lambda backup: backup.name.timestamp)
-        count = "1 backup is" if len(newer) == 1 else f"{len(newer)} backups are"
+        names = {backup.name for backup in newer}  # copies in two places are one backup
+        count = "1 backup is" if len(names) == 1 else f"{len(names)} backups are"
         raise NewerBackups(
             f"{count} newer than {point}, the newest is {last.uri}",
             f"Set RESTORE_POINT (in the chart restorePoint) to the newest, or to {LATEST}, if `metadata-tool inspect` "
