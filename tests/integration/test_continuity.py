@@ -285,13 +285,15 @@ def test_restored_from_a_suspect_backup(cluster: Cluster, another: Cluster, sett
 
 
 def test_restored_from_elsewhere(cluster: Cluster, another: Cluster, settings: Settings, tmp_path: Path) -> None:
-    """A cluster that was restored from backups of others is suspect: it is another one."""
+    """A cluster that was restored from backups of others is suspect, unless they are in a place of copies."""
     elsewhere = {**settings, "BUCKET": f"file://{tmp_path}/elsewhere"}
     (tmp_path / "elsewhere").mkdir()
     foreign, sound = back_up(elsewhere), back_up(settings)
     cluster.stop()
     restored(foreign, another, settings)
     assert_suspect(run("backup", settings=settings), sound, f"restored from {foreign}, which is not one of these")
+    after = back_up({**settings, "BACKUP_COPIES": elsewhere["BUCKET"]})
+    assert after == latest(settings)
 
 
 @pytest.mark.usefixtures("cluster")

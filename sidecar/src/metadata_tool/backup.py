@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,6 +24,7 @@ from metadata_tool.history import History
 from metadata_tool.identity import Identity
 from metadata_tool.lifecycle import Heartbeat, interruptible
 from metadata_tool.limits import COVERED_NAMESPACES
+from metadata_tool.location import Location
 from metadata_tool.manifest import FORMAT_VERSION, Manifest, SnapshotFile, snapshot_name
 from metadata_tool.progress import Progress
 from metadata_tool.pulsar.completeness import Completeness, Finding
@@ -62,6 +63,8 @@ class BackupJob:
     """That of the servers that a restore would start."""
     broker: BrokerSettings | None = None
     """How brokers are asked for the metadata that they keep in BookKeeper. None: they are not."""
+    copies: tuple[Location, ...] = ()
+    """Other places of the same backups."""
 
 
 class Seconds(NamedTuple):
@@ -173,7 +176,7 @@ def run(
     """
     history, progress = history or History(), progress or Progress()
     progress.begin("capture")
-    series = Series(store.location, job.prefix)
+    series = [Series(place, job.prefix) for place in (store.location, *job.copies)]
     # First, so that a wrong bucket is reported before a long capture.
     before, earlier, newest = interruptible(partial(_known, store, job.prefix, history), heartbeat)
     name = _new_name(job.prefix, before, newest)
@@ -235,10 +238,12 @@ def _known(
     return found, history.newest(store, sound(found)), next(iter(history.genuine(store, found)), None)
 
 
-def _judged(manifest: Manifest, before: Manifest | None, series: Series, max_shrink: float) -> tuple[Manifest, Verdict]:
+def _judged(
+    manifest: Manifest, before: Manifest | None, series: Sequence[Series], max_shrink: float
+) -> tuple[Manifest, Verdict]:
     """The manifest with what it was compared with, and whether it continues that."""
     now, predecessor = Tree.of(manifest), Tree.of(before) if before else None
-    verdict = judge(predecessor, now, partial(stems_from, series), max_shrink)
+    verdict = judge(predecessor, now, lambda address: any(stems_from(each, address) for each in series), max_shrink)
     described = predecessor.to_json() if predecessor else None
     return replace(manifest, predecessor=described, suspect=verdict.doubts), verdict
 

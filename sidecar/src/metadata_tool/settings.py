@@ -536,6 +536,7 @@ class Settings:
             keys=self.keys(uploads=True),
             jute_maxbuffer=self.jute_maxbuffer(),
             broker=self._broker(),
+            copies=tuple(copy.location for copy in self._copies(uploads=False)),
         )
 
     def _broker(self) -> BrokerSettings | None:
