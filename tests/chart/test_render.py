@@ -293,7 +293,7 @@ def test_admin_token() -> None:
 def test_values_of_the_status_page(suspect: bool) -> None:
     """The values that the status page gives for a backup are accepted, and restore it."""
     backup = a_backup(1_623_721_488_825, suspect=suspect)
-    rendered = render(yaml.safe_load(restore_values(backup, newest=not suspect)))
+    rendered = render(yaml.safe_load(restore_values(backup, newest=not suspect, encrypted=suspect)))
     data = one(rendered, "ConfigMap", "snpe-pulsar-restore")["data"]
     assert (backup.uri, "1623721488825") == (data["RESTORE_POINT"], data["RESTORE_VERSION"])
 

@@ -54,6 +54,8 @@ class Scene:
     next_due: float | None = None
     scrub: ScrubReport | None = None
     drills: Records = field(default_factory=Records)
+    copies: "list[Place]" = field(default_factory=list)
+    encrypted: bool = False
 
     def existing(self) -> list[Backup]:
         """The backups, newest first."""
@@ -68,7 +70,17 @@ class Scene:
     def app(self) -> Flask:
         """Its admin port."""
         scrubs, drills = _Scrubs(self.scrub), _Drills(self.drills)
-        return create_app(self.existing, Metrics(), self, scrubs, drills)
+        return create_app(self.existing, Metrics(), self, scrubs, drills, copies=self.copies, encrypted=self.encrypted)
+
+
+@dataclass
+class Place:
+    """Another place of backups."""
+
+    place: str
+    newest: BackupName | None = None
+    missing: int = 0
+    last_failure: str = ""
 
 
 @dataclass
@@ -126,6 +138,8 @@ def sound(now: int) -> Scene:
     made = replace(report(coverage=coverage()), backup=found[0])
     scene.last_report = made
     scene.scrub = scrubbed(str(found[2].name), now - 1_700_000)
+    scene.encrypted = True
+    scene.copies = [Place("s3a://other-bucket/prod", found[0].name), Place("file:///mnt/backups", found[0].name, 3)]
     scene.progress.end({"capture": 9.0, "compress": 2.0, "upload": 3.0})
     scene.progress.begin("capture", 1_000_000)
     scene.progress.at(370_211)
@@ -147,6 +161,8 @@ def failing(now: int) -> Scene:
     for number in range(5, -1, -1):
         scene.runs.add(Run(now - 240_000 - number * INTERVAL * 1000, 31.0, error=error))
     scene.last_failure = error
+    down = "the object store at https://s3.other.example.com does not answer (EndpointConnectionError). Check it."
+    scene.copies = [Place("s3a://other-bucket/prod", scene.found[4].name, 3, down), Place("file:///mnt/backups")]
     scene.last_report = replace(report(coverage=coverage()), backup=scene.found[0])
     scene.drills = Records(scene.drills.passed, Record(scene.found[1].uri, now - 3_600_000, 0.0))
     return scene

@@ -151,7 +151,14 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             progress=progress,
         )
         return create_app(
-            existing, metrics, self._service, self._scrubber, drills, token=settings.token, copies=self._copiers
+            existing,
+            metrics,
+            self._service,
+            self._scrubber,
+            drills,
+            token=settings.token,
+            copies=self._copiers,
+            encrypted=bool(settings.store.keys.recipients),
         )
 
     def _backup_heartbeat(self, metrics: Metrics) -> BackupHeartbeat | None:

@@ -13,6 +13,7 @@ from metadata_tool.backup import BackupResult
 from metadata_tool.broker_metadata.broker_file import KINDS
 from metadata_tool.broker_metadata.collection import BrokerMetadata
 from metadata_tool.catalog import Backup, BackupName, page, rfc3339, sound
+from metadata_tool.copies.copies import Copies
 from metadata_tool.drill.records import Records
 from metadata_tool.errors import ToolError
 from metadata_tool.listing import Listed, SharedListing, to_json
@@ -70,26 +71,6 @@ class Drills(Protocol):
         """The newest records."""
 
 
-class Copies(Protocol):
-    """What the admin port needs of another place of backups."""
-
-    @property
-    def place(self) -> str:
-        """Its address."""
-
-    @property
-    def newest(self) -> BackupName | None:
-        """The newest sound backup that is known to be there."""
-
-    @property
-    def missing(self) -> int:
-        """How many backups are copied there later."""
-
-    @property
-    def last_failure(self) -> str:
-        """Why the newest backup is not there, without secrets. Empty if it is."""
-
-
 Answer = tuple[Response, int]
 
 _SHOWN = 80
@@ -108,10 +89,12 @@ def create_app(
     *,
     token: AdminToken | None = None,
     copies: Iterable[Copies] = (),
+    encrypted: bool = False,
 ) -> Flask:
     """The Flask app. `existing` lists the backups, newest first. `scrubs` and `drills` are None if they are off.
 
-    `token` is needed by requests that change anything. `copies` are the other places of backups.
+    `token` is needed by requests that change anything. `copies` are the other places of backups. `encrypted`:
+    whether backups are encrypted now.
     """
     listed = SharedListing(existing, lambda: loop.bucket_changes)
     app = Flask(__name__)
@@ -153,6 +136,8 @@ def create_app(
         listed,
         scrub=lambda: scrubs.last_report if scrubs else None,
         drills=lambda: drills.last if drills else Records(),
+        copies=copies,
+        encrypted=encrypted,
     )
     on_demand.answer_on_demand(app, loop, token or AdminToken())
     _answer_health(app, loop)

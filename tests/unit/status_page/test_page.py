@@ -169,6 +169,19 @@ def test_failed_drill_and_failures_of_late() -> None:
     assert ["Backups are sound"] == page.of("h1")
 
 
+def test_copies() -> None:
+    """Each place has its newest copy, what is missing there, and why it fails. Without places there is no word."""
+    page = page_of(scenes.sound(NOW))
+    assert ["behind"] == [text for text in page.of("span", "tag warn") if text != "suspect"]
+    assert "s3a://other-bucket/prod The newest copy is of " in page.text
+    assert ", and 3 are missing." in page.text
+    page = page_of(scenes.failing(NOW))
+    assert "failing" in page.of("span", "tag bad")
+    assert "The object store at https://s3.other.example.com does not answer" in page.text
+    assert "file:///mnt/backups No copy is known." in page.text
+    assert "Copies" not in page_of(scenes.empty(NOW)).text
+
+
 def test_rows() -> None:
     """Each backup has its time, its size, and what is known of it. Durations of earlier processes are not known."""
     scene = scenes.sound(NOW)
@@ -194,8 +207,11 @@ def test_restore_values() -> None:
     assert {scenes.BUCKET} == {values["bucket"] for values in found}
     assert [3] == [number for number, values in enumerate(found) if "allowOlder" not in values]
     assert len(found) == len({values["restoreVersion"] for values in found})
-    assert {type(known[name]) for name in found[0]} == {bool, str}
+    assert {type(known[name]) for name in found[0]} == {bool, str, dict}
     assert all(values["enable"] is True for values in found)
+    assert {True} == {values["encryption"]["secretName"] != "" for values in found}
+    scene.encrypted = False
+    assert "encryption" not in page_of(scene).text
 
 
 def test_pictures() -> None:

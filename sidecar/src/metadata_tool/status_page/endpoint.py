@@ -1,6 +1,6 @@
 """Answers `GET /` with the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from flask import Flask, Response
@@ -8,6 +8,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from metadata_tool.backup import BackupResult
 from metadata_tool.catalog import Backup
+from metadata_tool.copies.copies import Copies
 from metadata_tool.drill.records import Records
 from metadata_tool.errors import ToolError
 from metadata_tool.listing import Listed
@@ -43,6 +44,9 @@ def answer_page(
     listed: Callable[[], Listed],
     scrub: Callable[[], ScrubReport | None],
     drills: Callable[[], Records],
+    *,
+    copies: Iterable[Copies],
+    encrypted: bool,
 ) -> None:
     """Add the page to the app. It is answered even if the bucket cannot be listed, and then says so."""
 
@@ -61,6 +65,8 @@ def answer_page(
             coverage_of=str(report.backup.name) if report else "",
             scrub=scrub(),
             drills=drills(),
+            copies=list(copies),
+            encrypted=encrypted,
         )
         return Response(render(known), headers=HEADERS, content_type="text/html; charset=utf-8")
 

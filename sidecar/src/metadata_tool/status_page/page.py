@@ -3,12 +3,14 @@
 import base64
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
 
 from metadata_tool.catalog import Backup, rfc3339, sound
+from metadata_tool.copies.copies import Copies
 from metadata_tool.drill.records import Records
 from metadata_tool.progress import Progress
 from metadata_tool.pulsar.coverage import Coverage
@@ -54,11 +56,8 @@ class Row:
     scrubbed: bool
     drilled: str
     """`passed`, `failed`, or empty if it was not drilled."""
-
-    @property
-    def values(self) -> str:
-        """The values that restore it."""
-        return restore_values(self.backup, newest=self.newest)
+    values: str
+    """The values that restore it."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,8 @@ class Known:
     coverage_of: str
     scrub: ScrubReport | None
     drills: Records
+    copies: Sequence[Copies]
+    encrypted: bool
 
 
 def render(known: Known) -> str:
@@ -116,6 +117,7 @@ def _rows(known: Known, durations: dict[str, float]) -> list[Row]:
             str(backup.name) in durations,
             bool(known.scrub and known.scrub.backup == str(backup.name)),
             _drilled(backup, known.drills),
+            restore_values(backup, newest=backup == newest, encrypted=known.encrypted),
         )
         for backup in known.found[:ROWS]
     ]
