@@ -50,7 +50,8 @@ def acl_replies(answers: Iterable[Answer]) -> list[AclReply]:
         end = len(body) - STAT_SIZE
         if end < INT.size:
             raise DecodeError("an ACL ends too early")
-        keep(new(ZnodeAcl, (body[:end], *unpack(body, end))))
+        head, data_length, children = unpack(body, end)
+        keep(new(ZnodeAcl, (body[:end], head, data_length, children)))
     return replies
 
 
