@@ -62,6 +62,7 @@ class ModelCapture:
         self.server.connect(CONNECTIONS)
         self._connections = [self._connection(ConnectionLimits()) for _ in range(CONNECTIONS)]
         self._throttled: list[tuple[int, Request]] = []
+        self.was_throttled = False
         self.capture = Capture(self.files, self.scope, self._limits, CONNECTIONS - 1, self._cache, self.rules)
         self._phases: Iterator[Phase] = self.capture.phases()
         self.phase: Phase | None = None
@@ -106,6 +107,7 @@ class ModelCapture:
         assert self.phase
         if isinstance(item, Throttled):
             self._throttled.append((number, item.request))
+            self.was_throttled = True
         elif isinstance(item, Event):
             self.phase.on_event(item)
         else:

@@ -314,9 +314,12 @@ class CaptureOfAModel(RuleBasedStateMachine):
         self.capture.close()
 
     def require_reasons(self) -> None:
-        """An ACL is unproven only if it was set or its znode came or went, and none if nobody wrote at the end."""
+        """An ACL is unproven only if it was set or its znode came or went, and none if nobody wrote at the end.
+
+        A late read that comes before the first reply of a round, which was throttled, makes its ACL unproven, too.
+        """
         unproven = self.capture.capture.unproven
-        if unproven and self.capture.verified_from == self.server.zxid:
+        if unproven and self.capture.verified_from == self.server.zxid and not self.capture.was_throttled:
             raise WrongDoubtError(f"nobody has written since {sorted(unproven)} were read again")
         for path in unproven:
             seen = [tree.get(path) for zxid, tree in self.server.history.items() if zxid >= self.server.synced]
