@@ -66,8 +66,8 @@ class ModelCapture:
         self.capture = Capture(self.files, self.scope, self._limits, CONNECTIONS - 1, self._cache, self.rules)
         self._phases: Iterator[Phase] = self.capture.phases()
         self.phase: Phase | None = None
-        self.verified_from = 0
-        """The server's zxid when ACLs were first verified."""
+        self.verified_from: int | None = None
+        """The server's zxid when ACLs were first verified, 0 if others had written since the capture's zxid."""
         self._next_phase()
 
     def close(self) -> None:
@@ -149,8 +149,8 @@ class ModelCapture:
     def _next_phase(self) -> None:
         self.phase = next(self._phases, None)
         while self.phase:
-            if self.phase.name == "verify" and not self.verified_from:
-                self.verified_from = self.server.zxid
+            if self.phase.name == "verify" and self.verified_from is None and self.capture.cut:
+                self.verified_from = self.server.zxid if self.capture.cut.zxid == self.server.zxid else 0
             self._send(self.phase.start())
             if not self.phase.done:
                 return
