@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from metadata_tool.zookeeper.capture.changes import ChangeTracker
 from metadata_tool.zookeeper.capture.phase import Phase
 from metadata_tool.zookeeper.capture.requests import ReadZnodes, only_answer
-from metadata_tool.zookeeper.errors import ChrootMissing, ReadRefused, ZnodeUnreadable
+from metadata_tool.zookeeper.errors import ChrootMissing
 from metadata_tool.zookeeper.net.messages import Reply, Request
-from metadata_tool.zookeeper.protocol import NO_AUTH, NO_NODE, Refusal
+from metadata_tool.zookeeper.net.session import data_reply
 from metadata_tool.zookeeper.snapshot import printable
 
 
@@ -40,15 +40,7 @@ class FindChroot(Phase):
         assert isinstance(request, ReadZnodes)
         _, body = only_answer(reply)
         (found,) = request.replies(body)
-        if isinstance(found, Refusal):
-            self._refuse(found.code)
+        if data_reply(self._chroot, found) is None:
+            raise ChrootMissing(printable(self._chroot))
         self._found = True
         return ()
-
-    def _refuse(self, code: int) -> None:
-        path = printable(self._chroot)
-        if code == NO_NODE:
-            raise ChrootMissing(path)
-        if code == NO_AUTH:
-            raise ZnodeUnreadable(f"the login cannot read znode {path}", "READ on it")
-        raise ReadRefused(path, code)

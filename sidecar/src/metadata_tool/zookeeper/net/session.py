@@ -91,7 +91,7 @@ class Session:
         replies = protocol.read_replies(answer.body)
         if len(replies) != len(paths):
             raise DecodeError(f"{len(replies)} answers to {len(paths)} reads")
-        return [_data(path, reply) for path, reply in zip(paths, replies, strict=True)]
+        return [data_reply(path, reply) for path, reply in zip(paths, replies, strict=True)]
 
     def connections(self, number: int) -> int:
         """Open this many more sessions, or as many as the server accepts. Fewer are logged.
@@ -157,8 +157,13 @@ def _channel(opened: Opened, ensemble: Ensemble) -> Channel:
     return Channel(opened.socket, opened.session_timeout, ensemble.limits)
 
 
-def _data(path: bytes, reply: protocol.Reply) -> DataReply | None:
-    """The answer to one read, None for a znode that does not exist."""
+def data_reply(path: bytes, reply: protocol.Reply) -> DataReply | None:
+    """The answer to one read, None for a znode that does not exist.
+
+    Raises:
+        ZnodeUnreadable: this login cannot read it.
+        ReadRefused: the server does not read it for another reason.
+    """
     if isinstance(reply, DataReply) or reply == Refusal(protocol.NO_NODE):
         return reply if isinstance(reply, DataReply) else None
     if reply == Refusal(protocol.NO_AUTH):
