@@ -1,11 +1,14 @@
 """Backups that are to be copied to other places."""
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from metadata_tool.catalog import BackupName
 from metadata_tool.copies.copy import Finished
 from metadata_tool.files import sha256
-from support.backups import TIMESTAMP
+from metadata_tool.store.directory import DirectoryStore
+from support.backups import TIMESTAMP, location
 from support.trees import manifest_of
 
 NAME = f"pulsar-{TIMESTAMP}.tar.gz"
@@ -18,3 +21,41 @@ def finished(directory: Path, timestamp: int = TIMESTAMP, *, suspect: bool = Fal
     path = directory / str(name)
     path.write_bytes(b"backup")
     return Finished(path, name, sha256(path), manifest_of(b"", 0, timestamp=timestamp))
+
+
+class Place(DirectoryStore):
+    """A directory that fails as it is told to, and may hold a save until it is released."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(location(directory))
+        self.directory = directory
+        self.error: Exception | None = None
+        self.tries = 0
+        self.saved: list[int] = []
+        """The times of the saved backups, from TIMESTAMP."""
+        self.begun, self.released = threading.Event(), threading.Event()
+        self.released.set()
+
+    def save(
+        self,
+        source: Path,
+        digest: bytes,
+        name: str,
+        heartbeat: Callable[[], None],
+        *,
+        sent: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Save, or fail."""
+        self.tries += 1
+        self.begun.set()
+        while not self.released.wait(0.001):
+            heartbeat()
+        if self.error:
+            raise self.error
+        super().save(source, digest, name, heartbeat, sent=sent)
+        self.saved.append(int(name.removesuffix(".tar.gz").rpartition("-")[2]) - TIMESTAMP)
+
+    @property
+    def files(self) -> list[str]:
+        """The copies."""
+        return sorted(path.name for path in self.directory.glob("*.tar.gz"))

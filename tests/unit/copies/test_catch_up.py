@@ -15,31 +15,9 @@ from metadata_tool.limits import CATCH_UP_TRIES
 from metadata_tool.retention import Retention
 from metadata_tool.store.directory import DirectoryStore
 from support.backups import TIMESTAMP, location
-from support.copies import finished
+from support.copies import Place, finished
 
 HOUR = 3_600_000
-
-
-class Place(DirectoryStore):
-    """A directory that may deny what is saved."""
-
-    error: Exception | None = None
-    tries = 0
-
-    def save(
-        self,
-        source: Path,
-        digest: bytes,
-        name: str,
-        heartbeat: Callable[[], None],
-        *,
-        sent: Callable[[int], None] = lambda _: None,
-    ) -> None:
-        """Save, or fail."""
-        self.tries += 1
-        if self.error:
-            raise self.error
-        super().save(source, digest, name, heartbeat, sent=sent)
 
 
 class World:
@@ -49,7 +27,7 @@ class World:
         self.bucket, self.kept, self.copies = (directory / name for name in ("bucket", "kept", "place"))
         for part in (self.bucket, self.kept, self.copies):
             part.mkdir()
-        self.place, self.metrics, self.heartbeat = Place(location(self.copies)), CopyMetrics(), Heartbeat()
+        self.place, self.metrics, self.heartbeat = Place(self.copies), CopyMetrics(), Heartbeat()
         rules = Retention.parse(retention) if retention else None
         bucket = DirectoryStore(location(self.bucket))
         self.catch_up = CatchUp(bucket, self.place, "pulsar", self.kept, self.metrics, rules)

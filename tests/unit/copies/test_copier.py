@@ -18,48 +18,10 @@ from metadata_tool.manifest import Manifest
 from metadata_tool.retention import Retention
 from metadata_tool.store.directory import DirectoryStore
 from support.backups import TIMESTAMP, location
-from support.copies import NAME, finished
+from support.copies import NAME, Place, finished
 
 PATIENCE = 60.0
 DENIED = BucketDenied("it denied PutObject", "Allow it")
-
-
-class Place(DirectoryStore):
-    """A directory that fails as it is told to, and may hold a save until it is released."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(location(directory))
-        self.directory = directory
-        self.error: Exception | None = None
-        self.tries = 0
-        self.saved: list[int] = []
-        """The times of the saved backups, from TIMESTAMP."""
-        self.begun, self.released = threading.Event(), threading.Event()
-        self.released.set()
-
-    def save(
-        self,
-        source: Path,
-        digest: bytes,
-        name: str,
-        heartbeat: Callable[[], None],
-        *,
-        sent: Callable[[int], None] = lambda _: None,
-    ) -> None:
-        """Save, or fail."""
-        self.tries += 1
-        self.begun.set()
-        while not self.released.wait(0.001):
-            heartbeat()
-        if self.error:
-            raise self.error
-        super().save(source, digest, name, heartbeat, sent=sent)
-        self.saved.append(int(name.removesuffix(".tar.gz").rpartition("-")[2]) - TIMESTAMP)
-
-    @property
-    def files(self) -> list[str]:
-        """The copies."""
-        return sorted(path.name for path in self.directory.glob("*.tar.gz"))
 
 
 class World:

@@ -40,7 +40,7 @@ class BrokerSide(NamedTuple):
     not_saved: Mapping[str, int]
 
     def may_lack(self, kind: str, name: str) -> bool:
-        """Whether brokers may not have given out this, so that nobody knows whether it was there."""
+        """Whether brokers may not have given out this, so that it is unknown whether it was there."""
         return self.kept.may_lack(kind, name, self.not_saved.get(kind, 0))
 
 
