@@ -61,7 +61,8 @@ Empty if it reads another place than a copy's.
 */}}
 {{- define "pulsar.copies.restored" -}}
 {{- $restore := .Values.zookeeper.customTools.restore }}
-{{- $read := eq $restore.restorePoint "latest" | ternary $restore.bucket (regexReplaceAll "/[^/]*$" $restore.restorePoint "") }}
+{{- $point := $restore.restorePoint | default "" }}
+{{- $read := eq $point "latest" | ternary $restore.bucket (regexReplaceAll "/[^/]*$" $point "") }}
 {{- range $index, $copy := .Values.zookeeper.customTools.backup.copies }}
 {{- if eq (include "pulsar.copies.address" $read) (include "pulsar.copies.address" $copy.bucket) }}
 {{- dict "index" $index "copy" $copy | toJson }}
