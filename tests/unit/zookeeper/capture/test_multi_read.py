@@ -171,6 +171,13 @@ def test_refused(code: int, error: type[Exception], said: str) -> None:
         of_one(Refusal(code), struct.pack(">i?ii", -1, False, code, code) + LAST)
 
 
+def test_acl_that_cannot_be_read() -> None:
+    """An error of getACL that no read of the data explains ends the capture: it is no doubt about an ACL."""
+    znode = Znode(b"/a", b"", NEW, 0, OPEN_ACL, Before.NOTHING)
+    with pytest.raises(ReadRefused, match=r"znode /a cannot be read: ZooKeeper error -4$"):
+        of_one(Refusal(-4), answers([znode]))
+
+
 def test_rights() -> None:
     """A refused login is told which rights it needs."""
     with pytest.raises(ZnodeUnreadable) as caught:

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from metadata_tool.zookeeper import jute, stat
-from metadata_tool.zookeeper.errors import DecodeError, ZnodeUnreadable
+from metadata_tool.zookeeper.errors import DecodeError, ReadRefused, ZnodeUnreadable
 from metadata_tool.zookeeper.jute import INT, LONG
 from metadata_tool.zookeeper.net.messages import Answer
-from metadata_tool.zookeeper.protocol import Refusal
+from metadata_tool.zookeeper.protocol import NO_AUTH, NO_NODE, Refusal
 from metadata_tool.zookeeper.snapshot import OPEN_ACL_KEY, printable, version_of
 from metadata_tool.zookeeper.stat import WIRE_SIZE as STAT_SIZE
 
@@ -75,19 +75,25 @@ class AclTable:
             found = self.encoded_keys[acl] = LONG.pack(len(self.encoded_keys))
         return int(LONG.unpack(found)[0])
 
-    def of_head(self, path: bytes, head: bytes, reply: AclReply | None) -> int:
-        """The key of an ACL that belongs to the znode with this start of a stat, else UNKNOWN. Raises as `key`."""
-        fits = type(reply) is ZnodeAcl and self.same_version(reply.head, head)
-        return self.of_any_version(path, reply, UNKNOWN) if fits else UNKNOWN
+    def of_head(self, path: bytes, head: bytes, reply: AclReply) -> int:
+        """The key of an ACL that belongs to the znode with this start of a stat, else UNKNOWN. Raises as `key` does.
+
+        Raises:
+            ReadRefused: the ACL cannot be read.
+        """
+        found = _shown(path, reply)
+        return self.key(path, found.acl) if found and self.same_version(found.head, head) else UNKNOWN
 
     def of_tail(self, path: bytes, tail: bytes, reply: AclReply) -> int:
         """The same for the end of an encoded znode."""
-        version = (reply.head[stat.CZXID], reply.head[stat.AVERSION]) if isinstance(reply, ZnodeAcl) else None
-        return self.of_any_version(path, reply, UNKNOWN) if version == version_of(tail) else UNKNOWN
+        found = _shown(path, reply)
+        fits = found and (found.head[stat.CZXID], found.head[stat.AVERSION]) == version_of(tail)
+        return self.key(path, found.acl) if found and fits else UNKNOWN
 
-    def of_any_version(self, path: bytes, reply: AclReply | None, otherwise: int) -> int:
-        """The key of an ACL of any version, or `otherwise` if there is none. Raises as `key`."""
-        return self.key(path, reply.acl) if isinstance(reply, ZnodeAcl) else otherwise
+    def of_any_version(self, path: bytes, reply: AclReply, otherwise: int) -> int:
+        """The key of an ACL of any version, or `otherwise` if there is none. Raises as `of_head` does."""
+        found = _shown(path, reply)
+        return self.key(path, found.acl) if found else otherwise
 
     def same_version(self, one: bytes, other: bytes) -> bool:
         """Whether two starts of stats belong to the same create and the same setACL.
@@ -111,3 +117,16 @@ class AclTable:
     def encoded(self) -> dict[int, bytes]:
         """The encoded ACLs by key that a snapshot must contain."""
         return {LONG.unpack(key)[0]: acl for acl, key in self.encoded_keys.items() if acl != jute.OPEN_ACL}
+
+
+def _shown(path: bytes, reply: AclReply) -> ZnodeAcl | None:
+    """The ACL in an answer. None if its znode is gone or hidden, which the next read of its data finds out.
+
+    Raises:
+        ReadRefused: any other error.
+    """
+    if isinstance(reply, ZnodeAcl):
+        return reply
+    if reply.code not in {NO_NODE, NO_AUTH}:
+        raise ReadRefused(printable(path), reply.code)
+    return None

@@ -19,7 +19,6 @@ from metadata_tool.zookeeper.errors import ZnodeUnreadable
 from metadata_tool.zookeeper.limits import READ_BYTES, ReadLimits
 from metadata_tool.zookeeper.net.messages import Reply, Request
 from metadata_tool.zookeeper.protocol import OP_BYTES, DataReply, Refusal
-from metadata_tool.zookeeper.protocol import Reply as ReadReply
 from metadata_tool.zookeeper.snapshot import is_ephemeral, printable, version_of
 from metadata_tool.zookeeper.stat import STORED_SIZE, stored_stat, without_aversion
 
@@ -100,22 +99,22 @@ class AclVerifier(Phase):
         zxid, body = only_answer(reply)
         self.tracker.reply(zxid)
         for (path, node), found in zip(request.candidates, request.replies(body), strict=True):
-            if type(found) is not DataReply or stored_stat(found.stat) != node[-STORED_SIZE:]:
+            if isinstance(found, Refusal) or stored_stat(found.stat) != node[-STORED_SIZE:]:
                 self._differs(path, node, found)
         self._in_flight -= 1
         return ()
 
-    def _differs(self, path: bytes, node: bytes, reply: ReadReply) -> None:
+    def _differs(self, path: bytes, node: bytes, reply: DataReply | Refusal) -> None:
         if isinstance(reply, Refusal):
             require_gone(path, reply)
             self.require_event(path)
             self.unverified.add(path)
-        elif isinstance(reply, DataReply):
-            stat = stored_stat(reply.stat)
-            if without_aversion(stat) != without_aversion(node[-STORED_SIZE:]):
-                self.require_event(path)
-            if version_of(stat) != version_of(node):
-                self.unverified.add(path)
+            return
+        stat = stored_stat(reply.stat)
+        if without_aversion(stat) != without_aversion(node[-STORED_SIZE:]):
+            self.require_event(path)
+        if version_of(stat) != version_of(node):
+            self.unverified.add(path)
 
     def require_event(self, path: bytes) -> None:
         """Refuse a change without an event: the server withholds events that the login may not see (ZOOKEEPER-4799)."""

@@ -77,11 +77,8 @@ def _decoded(
         at = end + _STAT_AND_ITEM_SIZE
         if not head.endswith(NO_OWNER):
             key = _OPEN
-        elif type(acl) is not ZnodeAcl:
-            key = _UNKNOWN
-            unknown.append(path)
-        elif acl[1] != head or not (key := known(acl[0], b"")):  # its znode has changed since, or the ACL is a new one
-            key = LONG.pack(table.of_head(path, head, acl))
+        elif type(acl) is not ZnodeAcl or acl[1] != head or not (key := known(acl[0], b"")):
+            key = LONG.pack(table.of_head(path, head, acl))  # no ACL, an earlier or later one, or a new one
             if key == _UNKNOWN:
                 unknown.append(path)
         if children or not head.endswith(_PLAIN):

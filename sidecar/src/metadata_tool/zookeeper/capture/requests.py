@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.errors import ConnectionBroken, DecodeError, OperationMissing
 from metadata_tool.zookeeper.net.messages import Reply, Request
-from metadata_tool.zookeeper.protocol import Reply as ReadReply
-from metadata_tool.zookeeper.protocol import on_wire_each
+from metadata_tool.zookeeper.protocol import DataReply, Refusal, on_wire_each
 
 
 @dataclass(slots=True, eq=False)
@@ -21,15 +20,15 @@ class ReadZnodes(Request):
         """The request for these."""
         return cls(protocol.MULTI_READ, [protocol.multi_read(on_wire_each(paths))], paths=paths)
 
-    def replies(self, body: bytes) -> list[ReadReply]:
+    def replies(self, body: bytes) -> list[DataReply | Refusal]:
         """The replies in its answer, one for each path.
 
         Raises:
-            DecodeError: the answer is malformed.
+            DecodeError: the answer is malformed, or one of its replies is a list of children.
         """
-        replies = protocol.read_replies(body)
+        replies = [reply for reply in protocol.read_replies(body) if not isinstance(reply, list)]
         if len(replies) != len(self.paths):
-            raise DecodeError(f"{len(replies)} answers to {len(self.paths)} reads")
+            raise DecodeError(f"{len(replies)} answers to {len(self.paths)} reads of data")
         return replies
 
 
