@@ -163,8 +163,9 @@ class ModelCapture:
 
     def _transfer(self) -> None:
         for number, connection in enumerate(self._connections):
-            self.server.receive(number, bytes(connection.unsent))
-            connection.unsent.clear()
+            if connection.unsent:
+                self.server.receive(number, bytes(connection.unsent))
+                connection.unsent.clear()
 
     # The result
 

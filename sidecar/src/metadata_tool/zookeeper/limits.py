@@ -86,7 +86,8 @@ NAME_BYTES = 64
 class ReadLimits:
     """How much is asked of a server at once.
 
-    `batch` are znodes in a multi-read, `in_flight` multi-reads on their connection. `connections` are for ACLs, and
+    `batch` are znodes in a multi-read, `in_flight` multi-reads on their connection. `cut_in_flight` is for a consistent
+    cut: many, because what has changed must be read soon, and is mostly small. `connections` are for ACLs, and
     `acls` the requests in a batch on each of them: larger batches are faster, and other clients wait longer.
     `request_bytes` bounds a request: a server accepts up to jute.maxbuffer, 1 MiB by default.
     `unknown_bytes` is what a znode of unknown size counts for: 16 of them share a request, so a wrong guess is bounded.
@@ -94,6 +95,7 @@ class ReadLimits:
 
     batch: int = 256
     in_flight: int = 4
+    cut_in_flight: int = 200
     connections: int = 8
     acls: int = 7
     request_bytes: int = 256 << 10
@@ -101,13 +103,15 @@ class ReadLimits:
     unknown_bytes: int = REPLY_BYTES // 16 - READ_BYTES
 
     def reduced(self) -> "ReadLimits":
-        """A quarter of the znodes, ACLs and bytes in a request, and one multi-read in flight."""
+        """A quarter of the znodes, ACLs and bytes in a request and its reply, and of the requests in flight."""
         return replace(
             self,
             batch=max(1, self.batch // 4),
-            in_flight=1,
+            in_flight=max(1, self.in_flight // 4),
+            cut_in_flight=max(1, self.cut_in_flight // 4),
             acls=max(1, self.acls // 4),
             request_bytes=max(4096, self.request_bytes // 4),
+            reply_bytes=max(self.unknown_bytes + READ_BYTES, self.reply_bytes // 4),
         )
 
 
@@ -122,16 +126,14 @@ ACL_REST = 0.0003
 
 CATCH_UP_ROUNDS = 10
 CATCH_UP_FEW, CATCH_UP_MANY = 64, 4096
-"""With up to FEW changed znodes a consistent cut is quick. With more than MANY it is not tried."""
+"""With up to FEW changed znodes a cut is quick. With more than MANY it waits for the last round of catching up."""
 CATCH_UP_GAIN = 0.75
 """A round of catching up that leaves more than this share of the changed znodes is the last one."""
 
 CUT_ROUNDS = 2000
 """Minutes of work, even behind a slow network. 254 rounds were the most that one load test needed."""
-CUT_REQUESTS_AHEAD = 200
-"""Up to this many outstanding replies, changed znodes are read before Z is known."""
-CUT_BATCH = 4096
-"""Znodes in a request of a cut. They are small, or it is bounded by its bytes."""
+CUT_BATCH_FACTOR = 16
+"""Factor for znodes in a request of a cut. They are small, or it is bounded by its bytes."""
 CUT_RECENT = 512
 """Recently changed znodes in the first request of a round: with more, its reply would take too long."""
 QUOTA_COUNTER_BYTES = 256

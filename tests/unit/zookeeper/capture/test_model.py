@@ -3,14 +3,16 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from metadata_tool.zookeeper.capture.acl_cache import AclCache
 from metadata_tool.zookeeper.capture.scope import Scope
+from metadata_tool.zookeeper.errors import ChrootDeleted
 from metadata_tool.zookeeper.limits import CacheLimits, ReadLimits
 from support.model import LATER_COUNTERS, Server, parent_of
 from support.model_capture import ModelCapture
-from support.model_machine import CaptureOfAModel, examples, require_exact
+from support.model_machine import CHROOT, CaptureOfAModel, examples, require_exact
 
 
 def test_every_capture_is_exact() -> None:
@@ -18,10 +20,10 @@ def test_every_capture_is_exact() -> None:
     run_state_machine_as_test(CaptureOfAModel, settings=examples(1000))
 
 
-def at_the_cut() -> tuple[Server, ModelCapture]:
+def at_the_cut(chroot: bytes = b"", limits: ReadLimits | None = None) -> tuple[Server, ModelCapture]:
     """A capture that has sent the first request of its cut."""
     server = Server()
-    capture = ModelCapture(server, Scope())
+    capture = ModelCapture(server, Scope(chroot), limits=limits)
     while capture.phase and capture.phase.name != "cut":
         capture.turn()
     return server, capture
@@ -67,6 +69,32 @@ def test_quota_that_was_just_set() -> None:
     while capture.deliver(0):
         pass
     server.create(b"/b/9")
+    finish(capture)
+
+
+def test_chroot_that_comes_back() -> None:
+    """A chroot that does not exist at Z is missed, although one is there when znodes are counted."""
+    server, capture = at_the_cut(CHROOT)
+    server.delete_tree(CHROOT)
+    answer_all(server, capture)  # at Z
+    answer_all(server, capture)  # the late reads
+    server.create(CHROOT)
+    with pytest.raises(ChrootDeleted):
+        capture.finish()
+    capture.close()
+
+
+def test_many_late_reads() -> None:
+    """However many znodes change before Z, few requests are in flight at a time, and the round succeeds."""
+    server, capture = at_the_cut(limits=ReadLimits(batch=1, cut_in_flight=3))
+    for number in range(500):
+        server.create(b"/b/%d" % number)
+    waiting = set()
+    while capture.phase and capture.phase.name == "cut":
+        capture.turn()
+        waiting.add(len(server.lines[0].requests))
+    assert capture.capture.cut
+    assert (1, True) == (capture.capture.cut.rounds, max(waiting) <= (3 + 1) * 16)  # each for 16 znodes
     finish(capture)
 
 

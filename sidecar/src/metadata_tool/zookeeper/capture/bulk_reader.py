@@ -33,7 +33,7 @@ from metadata_tool.zookeeper.protocol import Reply as ReadReply
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Znodes that were read at one zxid.
+    """Znodes that were read at one zxid. Their lists of children may be later ones: what comes or goes has events.
 
     `content` holds the encoded znodes in the order of `paths`, without those that no longer exist, and `nodes` is their
     number. For the paths in `unknown`, the ACL belongs to another version than data and stat.

@@ -23,8 +23,9 @@ from metadata_tool.zookeeper.capture.scope import Scope
 from metadata_tool.zookeeper.capture.spool import PathQueue, merged
 from metadata_tool.zookeeper.capture.watch import Watch
 from metadata_tool.zookeeper.capture.znode_count import ZnodeCount
+from metadata_tool.zookeeper.errors import ChrootDeleted
 from metadata_tool.zookeeper.limits import ReadLimits
-from metadata_tool.zookeeper.snapshot import split
+from metadata_tool.zookeeper.snapshot import printable, split
 
 Children = Sequence[tuple[bytes, list[bytes]]]
 """Paths, and the sorted names of their children."""
@@ -55,7 +56,11 @@ class Capture:
         self.cut: Cut | None = None
 
     def phases(self) -> Iterator[Phase]:
-        """Watch, walk, catch up, cut, count, verify ACLs. If some ACLs are unproven, the last four come once more."""
+        """Watch, walk, catch up, cut, count, verify ACLs. If some ACLs are unproven, the last four come once more.
+
+        Raises:
+            ChrootDeleted: the chroot did not exist at the zxid of the cut.
+        """
         watch = Watch(self.tracker)
         yield watch
         self._first_zxid = watch.first_zxid or 0
@@ -122,6 +127,7 @@ class Capture:
         yield cut
         assert cut.cut
         self.cut = cut.cut
+        self._require_chroot()
         count_ = ZnodeCount(self.tracker, self.scope.chroot, self.cut)
         yield count_
         self._counted = count_.counted or 0
@@ -129,6 +135,12 @@ class Capture:
         verifier = self.rules.verifier(self.tracker, candidates, self.cut.unverified, self.limits)
         yield verifier
         self.unproven = frozenset(verifier.unverified)
+
+    def _require_chroot(self) -> None:
+        """A chroot that came back after the cut has a count again, but is not part of the tree."""
+        path, overlay = self.scope.chroot, self.files.overlay
+        if path in overlay and overlay.size(path) is None:
+            raise ChrootDeleted(printable(path))
 
     def _catch_up(self) -> Iterator[Phase]:
         """Read changed znodes again until few are left or it no longer helps, at least once so that sizes are known."""

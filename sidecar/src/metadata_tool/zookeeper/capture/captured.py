@@ -117,7 +117,7 @@ def _say_done(capture: Capture, seconds: dict[str, float]) -> None:
     log.info("captured at zxid %#x in %d rounds: %s", capture.cut.zxid, capture.cut.rounds, phases)
     if capture.cut.stale_quotas:
         log.warning(
-            "%d quota counters may date from just before that zxid. They do not fit into one request",
+            "%d quota counters may be older than that zxid, because they do not fit into one request",
             capture.cut.stale_quotas,
         )
     if capture.unproven:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from metadata_tool.zookeeper.capture.changes import ChangeTracker
+from metadata_tool.zookeeper.capture.multi_read import require_gone
 from metadata_tool.zookeeper.capture.phase import Phase
 from metadata_tool.zookeeper.capture.requests import ReadZnodes, only_answer
 from metadata_tool.zookeeper.errors import ChrootMissing
 from metadata_tool.zookeeper.net.messages import Reply, Request
-from metadata_tool.zookeeper.net.session import data_reply
+from metadata_tool.zookeeper.protocol import Refusal
 from metadata_tool.zookeeper.snapshot import printable
 
 
@@ -40,7 +41,8 @@ class FindChroot(Phase):
         assert isinstance(request, ReadZnodes)
         _, body = only_answer(reply)
         (found,) = request.replies(body)
-        if data_reply(self._chroot, found) is None:
+        if isinstance(found, Refusal):
+            require_gone(self._chroot, found)
             raise ChrootMissing(printable(self._chroot))
         self._found = True
         return ()

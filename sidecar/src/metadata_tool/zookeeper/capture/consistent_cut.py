@@ -3,11 +3,12 @@
 Theory of operation. Events and replies of one connection arrive in the order of the server's transactions, so a reply
 with zxid R shows every change up to R, and all events up to R have come before it. A round is:
 
-    1. ask first     one multi-read of all dirty znodes, and of those that changed recently and are likely to again
-    2. its reply     its zxid is Z, and what it holds is the state at Z
-    3. D             the znodes that are dirty now: they changed before Z, after their last read
-    4. ask for D     at once ("late reads"), before the reply is decoded
-    5. their replies each shows its znode at a later zxid L
+    1. ask first     one multi-read of dirty znodes, as many as fit, and of those that are likely to change again
+    2. meanwhile     what is dirty and was not asked for is asked for, too ("late reads")
+    3. the reply     to the first request: its zxid is Z, and what it holds is the state at Z
+    4. D             the znodes that are dirty now: they changed before Z, or their ACL is unknown
+    5. ask for D     at once, as far as it was not asked for: also late reads
+    6. their replies each shows its znode at a later zxid L
 
 If no event hits a znode of D between Z and its own reply, it did not change from Z to L, so its value is that at Z. All
 other znodes are as they were last read, because they are not dirty. Then everything is consistent at Z.
@@ -51,7 +52,7 @@ def is_quota_stats(path: bytes) -> bool:
     return path.startswith(b"/zookeeper/quota/") and path.endswith(b"/zookeeper_stats")
 
 
-class Changes(Protocol):
+class ChangedZnodes(Protocol):
     """The znodes that were read again since the walk, by path. In the program they are a file (`Overlay`)."""
 
     def tail(self, path: bytes) -> bytes | None:
@@ -74,7 +75,7 @@ class Cut(NamedTuple):
     """The capture's zxid, the last zxid without an event up to there, creates minus deletes up to there, and rounds.
 
     The ACL versions of `unverified` znodes were read after that zxid, and may be later ones. `stale_quotas` is how many
-    quota counters may date from just before that zxid, because they do not fit into one request.
+    quota counters may be older than that zxid, because they do not fit into one request.
     """
 
     zxid: int
@@ -106,7 +107,7 @@ class Round:
     first: Request | None = None
     asked: set[bytes] = field(default_factory=set)
     in_flight: int = 0
-    unread: set[bytes] = field(default_factory=set)
+    unread: dict[bytes, None] = field(default_factory=dict)
     """D, without those that have been read since."""
     changed: set[bytes] = field(default_factory=set)
     """Znodes of D that changed before they were read."""
@@ -133,14 +134,14 @@ class ConsistentCut(Phase):
         self,
         tracker: ChangeTracker,
         table: AclTable,
-        changes: Changes,
+        overlay: ChangedZnodes,
         quotas: dict[bytes, None],
         read_limits: ReadLimits,
     ) -> None:
         """`quotas` are znodes that the server changes without an event. They are part of every first request."""
         super().__init__(tracker)
         self._table = table
-        self._changes = changes
+        self._overlay = overlay
         self._quotas = quotas
         self._limits = read_limits
         self._recent: dict[bytes, None] = {}
@@ -178,7 +179,8 @@ class ConsistentCut(Phase):
             zxid, body = only_answer(reply)
             self.tracker.reply(zxid)  # no event up to this zxid is still to come
             self.tracker.clear(request.paths)  # the reply shows every change of these up to this zxid
-            round_.unread.difference_update(request.paths)
+            for path in request.paths:
+                round_.unread.pop(path, None)
             if request is round_.first:
                 self._know_z(zxid)
                 yield self._late_reads()  # on their way before this reply is decoded, because they must come soon
@@ -189,12 +191,8 @@ class ConsistentCut(Phase):
 
     def on_idle(self) -> list[Request]:
         """Ask for what has changed meanwhile, or end the round once all replies are there."""
-        round_ = self.round
-        if not round_.in_flight:
-            return self._end()
-        if round_.state is State.FIRST and round_.in_flight < limits.CUT_REQUESTS_AHEAD:
-            return self._late_reads()
-        return []
+        late = self._late_reads() if self.round.state in {State.FIRST, State.LATE} else []
+        return late if late or self.round.in_flight else self._end()
 
     def _begin(self) -> list[Request]:
         """Read quota counters, changed and recently changed znodes in one multi-read, whose zxid is Z."""
@@ -213,7 +211,7 @@ class ConsistentCut(Phase):
         self.round.zxid = zxid
         self.round.last_unannounced_zxid = self.tracker.last_unannounced_zxid
         self.round.growth = self.tracker.growth
-        self.round.unread = set(self.dirty())
+        self.round.unread = dict.fromkeys(self.dirty())
         self.round.state = State.LATE
 
     def dirty(self) -> list[bytes]:
@@ -221,10 +219,19 @@ class ConsistentCut(Phase):
         return list(self.tracker.dirty)
 
     def _late_reads(self) -> list[Request]:
-        """Read what has changed by now and was not requested in this round."""
-        late = [path for path in self.dirty() if path not in self.round.asked]
-        batches = self._batches(sorted(late, key=self._has_unknown_size)) if late else ()
-        return [request for batch in batches for request in self._reads(batch)]
+        """Read what was not requested in this round: what is dirty by now, or once Z is known, what is left of D.
+
+        What does not fit in flight follows when replies have come.
+        """
+        round_ = self.round
+        wanted = self.dirty() if round_.state is State.FIRST else round_.unread
+        late = [path for path in wanted if path not in round_.asked]
+        requests: list[Request] = []
+        for batch in self._batches(sorted(late, key=self._has_unknown_size)):
+            if round_.in_flight >= self._limits.cut_in_flight:
+                break
+            requests += self._reads(batch)
+        return requests
 
     def _reads(self, paths: list[bytes]) -> list[Request]:
         """Requests for these, and behind them for their ACLs, where no earlier one may still be valid."""
@@ -241,16 +248,16 @@ class ConsistentCut(Phase):
             if isinstance(reply, Refusal):
                 require_gone(path, reply)
                 self._forget(path)
-            elif isinstance(reply, DataReply):
+            else:
                 self._keep(path, reply, zxid, is_late=is_late)
 
     def _forget(self, path: bytes) -> None:
-        self._changes.remove(path)
+        self._overlay.remove(path)
         for known in (self._quotas, self._recent, self.round.unknown):
             known.pop(path, None)
 
     def _keep(self, path: bytes, reply: DataReply, zxid: int, *, is_late: bool) -> None:
-        round_, before = self.round, self._changes.tail(path)
+        round_, before = self.round, self._overlay.tail(path)
         if is_quota_stats(path):
             self._quotas[path] = None
             round_.late_quotas |= is_late
@@ -268,7 +275,7 @@ class ConsistentCut(Phase):
             round_.unverified.add(path)
         if tail_of(node) != before:
             self._note_recent(path)
-        self._changes.put(path, zxid, node)
+        self._overlay.put(path, zxid, node)
 
     def acl_holds(self, node: bytes, before: bytes | None) -> bool:
         """Whether a late read shows the ACL version of Z.
@@ -284,7 +291,7 @@ class ConsistentCut(Phase):
         """Take the ACLs of znodes that were read just before."""
         round_ = self.round
         for path, acl in zip(request.paths, acl_replies(reply.answers), strict=True):
-            tail = self._changes.tail(path)
+            tail = self._overlay.tail(path)
             if path not in round_.unknown or tail is None:
                 continue
             key = self._table.of_tail(path, tail, acl)
@@ -292,7 +299,7 @@ class ConsistentCut(Phase):
                 key = self._table.of_any_version(path, acl, round_.unknown[path])
                 round_.unverified.add(path)
             if key != UNKNOWN:
-                self._changes.set_acl(path, key)
+                self._overlay.set_acl(path, key)
                 self._note_recent(path)
                 del round_.unknown[path]
 
@@ -300,7 +307,7 @@ class ConsistentCut(Phase):
         """The cut, another question about unknown ACLs, or the next round."""
         round_ = self.round
         if self.holds():
-            unknown = [path for path in round_.unknown if self._changes.tail(path) is not None]
+            unknown = [path for path in round_.unknown if self._overlay.tail(path) is not None]
             if not unknown:
                 self.cut = self._found()
                 return []
@@ -328,7 +335,7 @@ class ConsistentCut(Phase):
         )
 
     def _needs_acl(self, path: bytes) -> bool:
-        before = self._changes.tail(path)
+        before = self._overlay.tail(path)
         return before is None or acl_of(before) == UNKNOWN
 
     def _note_recent(self, path: bytes) -> None:
@@ -338,14 +345,14 @@ class ConsistentCut(Phase):
             del self._recent[next(iter(self._recent))]
 
     def _has_unknown_size(self, path: bytes) -> bool:
-        return self._changes.size(path) is None and not is_quota_stats(path)
+        return self._overlay.size(path) is None and not is_quota_stats(path)
 
     def _size_of(self, path: bytes) -> int:
         if self._has_unknown_size(path):
             return self._limits.unknown_bytes
-        return self._changes.size(path) or limits.QUOTA_COUNTER_BYTES
+        return self._overlay.size(path) or limits.QUOTA_COUNTER_BYTES
 
     def _batches(self, paths: list[bytes]) -> Iterator[list[bytes]]:
         """The paths in their order, in batches bounded as far as sizes are known."""
         sized = ((path, len(path) + protocol.OP_BYTES, self._size_of(path)) for path in paths)
-        return in_batches(sized, replace(self._limits, batch=limits.CUT_BATCH))
+        return in_batches(sized, replace(self._limits, batch=limits.CUT_BATCH_FACTOR * self._limits.batch))

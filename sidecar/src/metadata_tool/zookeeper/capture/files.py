@@ -31,6 +31,6 @@ def capture_files(directory: Path, rules: Rules = ALL_RULES) -> Iterator[Capture
     with ExitStack() as stack:
         spool = Spool.create(directory / "walk")
         stack.callback(spool.close)
-        overlay = rules.overlay.create(directory / "changes")
+        overlay = rules.overlay.create(directory / "overlay")
         stack.callback(overlay.close)
         yield CaptureFiles(directory, spool, overlay, stack)

@@ -22,7 +22,7 @@ class Phase(ABC):
     """One phase. `rest` is how many seconds to sleep before each read, so that one read gets several replies."""
 
     name = ""
-    """Under which its duration is counted, empty for a phase that takes one request."""
+    """Under which its duration is counted, empty for a short phase."""
     rest = 0.0
     progress = ""
     """What to say of it while it takes long."""

@@ -1,6 +1,7 @@
-"""The rules that make a capture exact, each in the class that holds it.
+"""The classes of rules that make a capture exact, and that a test can replace.
 
-A test takes one rule out, by a subclass of one of these, and must then find wrong captures.
+It takes one rule out, by a subclass of one of these, and must then find wrong captures. The cache of ACLs and the
+connection are replaced where they are made.
 """
 
 from collections.abc import Callable

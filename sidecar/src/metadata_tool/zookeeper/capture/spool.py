@@ -153,9 +153,9 @@ class _Place(NamedTuple):
 
 
 class Overlay:
-    """Znodes that were read again: the latest state of each, or its deletion. Only paths and zxids are in memory.
+    """Znodes that were read again: the latest state of each, or its deletion. They are in a file.
 
-    Besides them, the stats of znodes that were asked for are, which a consistent cut does for few.
+    In memory are paths and zxids, and the stats that `tail` was asked for. A consistent cut asks for few.
     """
 
     def __init__(self, file: BinaryIO) -> None:
