@@ -29,9 +29,11 @@ screenshots: install ## Pictures of the status page in .venv/screenshots, by a h
 	@PYTHONPATH=tests $(BIN)/python -m ci.screenshots $(STATE)
 
 test: install ## Unit, chart and integration tests, on real ZooKeepers and a real S3 server
+	@$(BIN)/python -m ci.tools
 	@$(SIDE_BY_SIDE) --hypothesis-profile half tests/proof tests/faults tests/integration tests/chart tests/unit
 
 soak: install ## What takes long: random tests for longer, captures under load, ensembles, 500 backups in a row
+	@$(BIN)/python -m ci.tools
 	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration tests/chart/test_{null,render,program}.py tests/unit
 
 test-unit: install ## Unit tests alone: seconds, no server, few examples of each property
@@ -41,6 +43,7 @@ test-integration: install ## Integration tests alone
 	@$(SIDE_BY_SIDE) tests/integration
 
 test-alerts: install ## Each alert of the chart, fired by a real Prometheus over a real failure (ALERTS="-k copies" for a part)
+	@$(BIN)/python -m ci.tools alerts
 	@$(PYTEST) --timeout 900 --session-timeout 1200 tests/alerts $(ALERTS)
 
 test-cluster: install ## The chart on the Kubernetes cluster of the current kubeconfig (CLUSTER="-k test_story" for a part)

@@ -232,7 +232,11 @@ def test_all_given() -> None:
     login = Login("digest", "admin:pass:word")
     expected = ServeSettings(
         job=BackupJob(
-            Source(Ensemble("zk-0:2181,zk-1:2182", login, 60), "/pulsar", ReadLimits(64, 3, 8, 32)),
+            Source(
+                Ensemble("zk-0:2181,zk-1:2182", login, 60),
+                "/pulsar",
+                ReadLimits(batch=64, in_flight=3, connections=8, acls=32),
+            ),
             "pulsar-backup",
             "/ledgers/managed",
             Path("/spool"),
