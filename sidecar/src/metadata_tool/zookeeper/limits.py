@@ -132,8 +132,8 @@ CATCH_UP_GAIN = 0.75
 
 CUT_ROUNDS = 2000
 """Minutes of work, even behind a slow network. 254 rounds were the most that one load test needed."""
-CUT_BATCH_FACTOR = 16
-"""Factor for znodes in a request of a cut. They are small, or it is bounded by its bytes."""
+CUT_BATCH = 4096
+"""Znodes in a request of a cut. They are small, or it is bounded by its bytes."""
 CUT_RECENT = 512
 """Recently changed znodes in the first request of a round: with more, its reply would take too long."""
 QUOTA_COUNTER_BYTES = 256

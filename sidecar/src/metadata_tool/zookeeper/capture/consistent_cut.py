@@ -355,4 +355,4 @@ class ConsistentCut(Phase):
     def _batches(self, paths: list[bytes]) -> Iterator[list[bytes]]:
         """The paths in their order, in batches bounded as far as sizes are known."""
         sized = ((path, len(path) + protocol.OP_BYTES, self._size_of(path)) for path in paths)
-        return in_batches(sized, replace(self._limits, batch=limits.CUT_BATCH_FACTOR * self._limits.batch))
+        return in_batches(sized, replace(self._limits, batch=limits.CUT_BATCH))
