@@ -118,7 +118,7 @@ def _say_done(capture: Capture, seconds: dict[str, float]) -> None:
     if capture.cut.stale_quotas:
         log.warning(
             "%d quota counters may be older than that zxid, because they do not fit into one request",
-            capture.cut.stale_quotas,
+            len(capture.cut.stale_quotas),
         )
     if capture.unproven:
         some = ", ".join(printable(path) for path in islice(sorted(capture.unproven), 3))

@@ -74,8 +74,8 @@ class ChangedZnodes(Protocol):
 class Cut(NamedTuple):
     """The capture's zxid, the last zxid without an event up to there, creates minus deletes up to there, and rounds.
 
-    The ACL versions of `unverified` znodes were read after that zxid, and may be later ones. `stale_quotas` is how many
-    quota counters may be older than that zxid, because they do not fit into one request.
+    The ACL versions of `unverified` znodes were read after that zxid, and may be later ones. The quota counters in
+    `stale_quotas` may be older than that zxid, because they do not fit into one request.
     """
 
     zxid: int
@@ -83,7 +83,7 @@ class Cut(NamedTuple):
     growth: int
     rounds: int
     unverified: frozenset[bytes]
-    stale_quotas: int
+    stale_quotas: frozenset[bytes]
 
 
 class State(Enum):
@@ -111,7 +111,7 @@ class Round:
     """D, without those that have been read since."""
     changed: set[bytes] = field(default_factory=set)
     """Znodes of D that changed before they were read."""
-    stale_quotas: int = 0
+    stale_quotas: frozenset[bytes] = frozenset()
     late_quotas: bool = False
     """Whether a late read showed a quota counter, so that its value at Z is unknown."""
     unknown: dict[bytes, int] = field(default_factory=dict)
@@ -201,7 +201,7 @@ class ConsistentCut(Phase):
         self.round = Round(self.round.number + 1)
         wanted = dict.fromkeys([*self._quotas, b"", *self.tracker.dirty, *reversed(self._recent)])
         first = next(self._batches(sorted(wanted, key=self._has_unknown_size)))
-        self.round.stale_quotas = len(self._quotas.keys() - set(first))
+        self.round.stale_quotas = frozenset(self._quotas.keys() - set(first))
         requests = self._reads(first)
         self.round.first = requests[0]
         return requests
