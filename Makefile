@@ -40,6 +40,7 @@ test-unit: install ## Unit tests alone: seconds, no server, few examples of each
 	@$(IN_MEMORY) $(PYTEST) -n 3 --dist worksteal --hypothesis-profile few -o tmp_path_retention_policy=failed tests/unit
 
 test-integration: install ## Integration tests alone
+	@$(BIN)/python -m ci.tools
 	@$(SIDE_BY_SIDE) tests/integration
 
 test-alerts: install ## Each alert of the chart, fired by a real Prometheus over a real failure (ALERTS="-k copies" for a part)

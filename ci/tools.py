@@ -1,4 +1,4 @@
-"""Gets the programs that `make test` needs, before it: a first build takes minutes, which no test should wait for."""
+"""Gets the programs that tests need, before the tests: a first build takes minutes, which no test should wait for."""
 
 import sys
 from collections.abc import Callable
@@ -17,16 +17,16 @@ OF_TESTS: list[Callable[[], object]] = [
     kubeconform,
     promtool,
 ]
-OF_ALERTS: list[Callable[[], object]] = [versitygw, lambda: helm(4), promtool, prometheus]
+OF_ALERTS: list[Callable[[], object]] = [versitygw, lambda: helm(3), prometheus]
 
 
 def main(tools: list[Callable[[], object]]) -> None:
-    """Get each. One that is missing is told, and only the tests that need it fail."""
+    """Get each. Those that cannot be had are printed, and only the tests that need them fail."""
     for get in tools:
         try:
             get()
-        except PartMissing as error:
-            print(f"tests will fail: {error}", file=sys.stderr, flush=True)
+        except (PartMissing, OSError) as error:
+            print(f"{error}. The tests that need it will fail", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
