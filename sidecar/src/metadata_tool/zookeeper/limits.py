@@ -86,8 +86,9 @@ NAME_BYTES = 64
 class ReadLimits:
     """How much is asked of a server at once.
 
-    `batch` are znodes in a multi-read, `in_flight` multi-reads on their connection. `cut_in_flight` is for a consistent
-    cut: many, because what has changed must be read soon, and is mostly small. `connections` are for ACLs, and
+    `batch` are znodes in a multi-read, `in_flight` multi-reads on their connection. `cut_in_flight` are multi-reads
+    and batches of ACLs of a consistent cut: many, because what has changed must be read soon, and is mostly small.
+    `connections` are for ACLs of the walk, and
     `acls` the requests in a batch on each of them: larger batches are faster, and other clients wait longer.
     `request_bytes` bounds a request: a server accepts up to jute.maxbuffer, 1 MiB by default.
     `unknown_bytes` is what a znode of unknown size counts for: 16 of them share a request, so a wrong guess is bounded.
@@ -103,15 +104,17 @@ class ReadLimits:
     unknown_bytes: int = REPLY_BYTES // 16 - READ_BYTES
 
     def reduced(self) -> "ReadLimits":
-        """A quarter of the znodes, ACLs and bytes in a request and its reply, and of the requests in flight."""
+        """A quarter of the znodes, ACLs and bytes in a request and its reply, and of the multi-reads in flight.
+
+        A cut keeps its number in flight, and may ask for four znodes of unknown size at once, or it may never succeed.
+        """
         return replace(
             self,
             batch=max(1, self.batch // 4),
             in_flight=max(1, self.in_flight // 4),
-            cut_in_flight=max(1, self.cut_in_flight // 4),
             acls=max(1, self.acls // 4),
             request_bytes=max(4096, self.request_bytes // 4),
-            reply_bytes=max(self.unknown_bytes + READ_BYTES, self.reply_bytes // 4),
+            reply_bytes=max(4 * (self.unknown_bytes + READ_BYTES), self.reply_bytes // 4),
         )
 
 
@@ -126,7 +129,7 @@ ACL_REST = 0.0003
 
 CATCH_UP_ROUNDS = 10
 CATCH_UP_FEW, CATCH_UP_MANY = 64, 4096
-"""With up to FEW changed znodes a cut is quick. With more than MANY it waits for the last round of catching up."""
+"""With up to FEW changed znodes a cut is quick. With more than MANY all rounds of catching up come before it."""
 CATCH_UP_GAIN = 0.75
 """A round of catching up that leaves more than this share of the changed znodes is the last one."""
 

@@ -24,9 +24,14 @@ def at_the_cut(chroot: bytes = b"", limits: ReadLimits | None = None) -> tuple[S
     """A capture that has sent the first request of its cut."""
     server = Server()
     capture = ModelCapture(server, Scope(chroot), limits=limits)
-    while capture.phase and capture.phase.name != "cut":
-        capture.turn()
+    reach(capture, "cut")
     return server, capture
+
+
+def reach(capture: ModelCapture, phase: str) -> None:
+    """Nobody writes until a phase begins."""
+    while capture.phase and capture.phase.name != phase:
+        capture.turn()
 
 
 def answer_all(server: Server, capture: ModelCapture) -> None:
@@ -76,12 +81,33 @@ def test_chroot_that_comes_back() -> None:
     """A chroot that does not exist at Z is missed, although one is there when znodes are counted."""
     server, capture = at_the_cut(CHROOT)
     server.delete_tree(CHROOT)
+    with pytest.raises(ChrootDeleted):
+        come_back(server, capture)
+    capture.close()
+
+
+def test_chroot_that_was_gone_before_it_was_walked() -> None:
+    """The same if the walk has listed the chroot, and found it gone when it read its data."""
+    server = Server()
+    capture = ModelCapture(server, Scope(CHROOT))
+    reach(capture, "walk")
+    of_the_root = capture.phase
+    while capture.phase is of_the_root:
+        capture.turn()
+    server.delete_tree(CHROOT)
+    reach(capture, "cut")
+    with pytest.raises(ChrootDeleted):
+        come_back(server, capture)
+    capture.close()
+
+
+def come_back(server: Server, capture: ModelCapture) -> None:
+    """The chroot is created again between the cut and the count."""
     answer_all(server, capture)  # at Z
     answer_all(server, capture)  # the late reads
+    capture.idle()
     server.create(CHROOT)
-    with pytest.raises(ChrootDeleted):
-        capture.finish()
-    capture.close()
+    capture.finish()
 
 
 def test_many_late_reads() -> None:

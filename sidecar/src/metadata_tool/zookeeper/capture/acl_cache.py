@@ -141,7 +141,7 @@ class AclCache:
 
 _NO_MORE: tuple[None, bytes] = (None, b"")
 _UNREAD = (b"", b"")
-"""Before the first znode of a level: in place of the root, whose ACL is never cached, and with no ACL itself."""
+"""The state before the first znode of a level: an empty path, and a znode without a cached ACL."""
 _NOT_CREATED = bytes(8)
 """The czxid of znodes that every ensemble starts with: the root, and those below /zookeeper."""
 _NEVER_SET_NO_OWNER = stat.NEVER_SET + stat.NO_OWNER

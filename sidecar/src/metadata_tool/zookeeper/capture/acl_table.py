@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from metadata_tool.zookeeper import jute, stat
-from metadata_tool.zookeeper.errors import DecodeError, ReadRefused, ZnodeUnreadable
+from metadata_tool.zookeeper.errors import ConnectionBroken, DecodeError, ZnodeUnreadable
 from metadata_tool.zookeeper.jute import INT, LONG
 from metadata_tool.zookeeper.net.messages import Answer
 from metadata_tool.zookeeper.protocol import NO_AUTH, NO_NODE, Refusal
@@ -79,7 +79,7 @@ class AclTable:
         """The key of an ACL that belongs to the znode with this start of a stat, else UNKNOWN. Raises as `key` does.
 
         Raises:
-            ReadRefused: the ACL cannot be read.
+            ConnectionBroken: the answer is another error than a znode that is gone or hidden.
         """
         found = _shown(path, reply)
         return self.key(path, found.acl) if found and self.same_version(found.head, head) else UNKNOWN
@@ -123,10 +123,10 @@ def _shown(path: bytes, reply: AclReply) -> ZnodeAcl | None:
     """The ACL in an answer. None if its znode is gone or hidden, which the next read of its data finds out.
 
     Raises:
-        ReadRefused: any other error.
+        ConnectionBroken: any other error, as of a session that has expired.
     """
     if isinstance(reply, ZnodeAcl):
         return reply
     if reply.code not in {NO_NODE, NO_AUTH}:
-        raise ReadRefused(printable(path), reply.code)
+        raise ConnectionBroken(f"ZooKeeper's error {reply.code} for the ACL of znode {printable(path)}")
     return None

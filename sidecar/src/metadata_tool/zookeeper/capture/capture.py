@@ -122,6 +122,8 @@ class Capture:
         return [(path, [name for name in names if self.scope.includes(path + b"/" + name)]) for path, names in lists]
 
     def _cut_and_verify(self, verified_at_zxid: int) -> Iterator[Phase]:
+        if self.scope.chroot:
+            self.tracker.mark(self.scope.chroot)  # the overlay then tells whether it exists
         yield from self._catch_up()
         cut = self.rules.cut(self.tracker, self._table, self.files.overlay, self._quotas, self.limits)
         yield cut
@@ -138,9 +140,8 @@ class Capture:
 
     def _require_chroot(self) -> None:
         """A chroot that came back after the cut has a count again, but is not part of the tree."""
-        path, overlay = self.scope.chroot, self.files.overlay
-        if path in overlay and overlay.size(path) is None:
-            raise ChrootDeleted(printable(path))
+        if self.scope.chroot and self.files.overlay.size(self.scope.chroot) is None:
+            raise ChrootDeleted(printable(self.scope.chroot))
 
     def _catch_up(self) -> Iterator[Phase]:
         """Read changed znodes again until few are left or it no longer helps, at least once so that sizes are known."""

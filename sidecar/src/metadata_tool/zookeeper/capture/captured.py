@@ -50,7 +50,8 @@ def captured(  # what a capture needs
     below `/zookeeper`, all at their real paths. So clients of a restored ensemble use the same chroot.
 
     Raises:
-        ZnodeUnreadable: the login cannot read a znode or its whole ACL.
+        ZnodeUnreadable, ReadRefused: the login cannot read a znode or its whole ACL, or the server refuses it.
+        ChrootMissing, ChrootDeleted: the chroot does not exist, or did not exist all the time.
         SessionLost: the connection broke in every attempt.
         NeverConsistent: the tree changes too fast.
         SpoolDamaged: a disk has damaged what was read.

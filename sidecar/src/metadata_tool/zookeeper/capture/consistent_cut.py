@@ -4,10 +4,10 @@ Theory of operation. Events and replies of one connection arrive in the order of
 with zxid R shows every change up to R, and all events up to R have come before it. A round is:
 
     1. ask first     one multi-read of dirty znodes, as many as fit, and of those that are likely to change again
-    2. meanwhile     what is dirty and was not asked for is asked for, too ("late reads")
+    2. meanwhile     what is dirty and was not asked for is asked for, too, as much as may be in flight ("late reads")
     3. the reply     to the first request: its zxid is Z, and what it holds is the state at Z
     4. D             the znodes that are dirty now: they changed before Z, or their ACL is unknown
-    5. ask for D     at once, as far as it was not asked for: also late reads
+    5. ask for D     as far as it was not asked for, soon: also late reads
     6. their replies each shows its znode at a later zxid L
 
 If no event hits a znode of D between Z and its own reply, it did not change from Z to L, so its value is that at Z. All
@@ -107,8 +107,10 @@ class Round:
     first: Request | None = None
     asked: set[bytes] = field(default_factory=set)
     in_flight: int = 0
-    unread: dict[bytes, None] = field(default_factory=dict)
+    unread: set[bytes] = field(default_factory=set)
     """D, without those that have been read since."""
+    rest: Iterator[list[bytes]] = field(default_factory=lambda: iter(()))
+    """D, without those that have been requested, in batches."""
     changed: set[bytes] = field(default_factory=set)
     """Znodes of D that changed before they were read."""
     stale_quotas: frozenset[bytes] = frozenset()
@@ -124,7 +126,7 @@ class ConsistentCut(Phase):
 
     Raises, from all methods:
         NeverConsistent: the tree changes too fast.
-        ZnodeUnreadable: the login cannot read a znode or its whole ACL.
+        ZnodeUnreadable, ReadRefused: the login cannot read a znode or its whole ACL, or the server refuses it.
         DecodeError, ConnectionBroken: an answer is malformed, or an error.
     """
 
@@ -179,8 +181,7 @@ class ConsistentCut(Phase):
             zxid, body = only_answer(reply)
             self.tracker.reply(zxid)  # no event up to this zxid is still to come
             self.tracker.clear(request.paths)  # the reply shows every change of these up to this zxid
-            for path in request.paths:
-                round_.unread.pop(path, None)
+            round_.unread.difference_update(request.paths)
             if request is round_.first:
                 self._know_z(zxid)
                 yield self._late_reads()  # on their way before this reply is decoded, because they must come soon
@@ -191,7 +192,7 @@ class ConsistentCut(Phase):
 
     def on_idle(self) -> list[Request]:
         """Ask for what has changed meanwhile, or end the round once all replies are there."""
-        late = self._late_reads() if self.round.state in {State.FIRST, State.LATE} else []
+        late = self._late_reads()
         return late if late or self.round.in_flight else self._end()
 
     def _begin(self) -> list[Request]:
@@ -211,7 +212,8 @@ class ConsistentCut(Phase):
         self.round.zxid = zxid
         self.round.last_unannounced_zxid = self.tracker.last_unannounced_zxid
         self.round.growth = self.tracker.growth
-        self.round.unread = dict.fromkeys(self.dirty())
+        self.round.unread = set(self.dirty())
+        self.round.rest = self._not_asked()
         self.round.state = State.LATE
 
     def dirty(self) -> list[bytes]:
@@ -219,19 +221,20 @@ class ConsistentCut(Phase):
         return list(self.tracker.dirty)
 
     def _late_reads(self) -> list[Request]:
-        """Read what was not requested in this round: what is dirty by now, or once Z is known, what is left of D.
-
-        What does not fit in flight follows when replies have come.
-        """
-        round_ = self.round
-        wanted = self.dirty() if round_.state is State.FIRST else round_.unread
-        late = [path for path in wanted if path not in round_.asked]
+        """Read what is dirty by now, or once Z is known, the rest of D, as much as may be in flight."""
+        round_, most = self.round, self._limits.cut_in_flight
+        if round_.in_flight >= most:
+            return []
         requests: list[Request] = []
-        for batch in self._batches(sorted(late, key=self._has_unknown_size)):
-            if round_.in_flight >= self._limits.cut_in_flight:
-                break
+        batches = self._not_asked() if round_.state is State.FIRST else round_.rest
+        while round_.in_flight < most and (batch := next(batches, None)):
             requests += self._reads(batch)
         return requests
+
+    def _not_asked(self) -> Iterator[list[bytes]]:
+        """What is dirty and was not requested in this round, in batches."""
+        late = [path for path in self.dirty() if path not in self.round.asked]
+        return self._batches(sorted(late, key=self._has_unknown_size))
 
     def _reads(self, paths: list[bytes]) -> list[Request]:
         """Requests for these, and behind them for their ACLs, where no earlier one may still be valid."""

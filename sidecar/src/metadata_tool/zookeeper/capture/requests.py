@@ -26,10 +26,14 @@ class ReadZnodes(Request):
         Raises:
             DecodeError: the answer is malformed, or one of its replies is a list of children.
         """
-        replies = [reply for reply in protocol.read_replies(body) if not isinstance(reply, list)]
-        if len(replies) != len(self.paths):
-            raise DecodeError(f"{len(replies)} answers to {len(self.paths)} reads of data")
-        return replies
+        replies = protocol.read_replies(body)
+        znodes = [reply for reply in replies if not isinstance(reply, list)]
+        if not len(znodes) == len(replies) == len(self.paths):
+            lists = len(replies) - len(znodes)
+            raise DecodeError(
+                f"{len(self.paths)} reads of data have {len(znodes)} answers, and {lists} lists of children"
+            )
+        return znodes
 
 
 @dataclass(slots=True, eq=False)

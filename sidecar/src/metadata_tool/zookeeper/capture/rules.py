@@ -1,6 +1,6 @@
 """The classes of rules that make a capture exact, and that a test can replace.
 
-It takes one rule out, by a subclass of one of these, and must then find wrong captures. The cache of ACLs and the
+A test replaces one of them by a subclass without a rule, and must then find wrong captures. The cache of ACLs and the
 connection are replaced where they are made.
 """
 
