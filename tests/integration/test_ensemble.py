@@ -308,7 +308,7 @@ def test_stopped_pod_leaves_no_process(newest: Pods) -> None:
     assert password not in member.command_lines()
     assert "superDigest=super:" in member.command_lines()
     member.terminate()
-    assert "" == member.command_lines()
+    newest.eventually("no process is left", lambda: not member.command_lines())
 
 
 def test_member_without_heap_ends(newest: Pods) -> None:
