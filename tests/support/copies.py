@@ -24,7 +24,7 @@ def finished(directory: Path, timestamp: int = TIMESTAMP, *, suspect: bool = Fal
 
 
 class Place(DirectoryStore):
-    """A directory that fails as it is told to, and may hold a save until it is released."""
+    """A directory whose saves fail with `error`, if it is set. While `released` is not set, they wait."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(location(directory))

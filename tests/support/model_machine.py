@@ -343,13 +343,13 @@ class CaptureOfAModel(RuleBasedStateMachine):
         return {parent_of(path) for path, found in every if found.hidden}
 
     def require_reasons(self) -> None:
-        """An ACL is unproven only if it was set or its znode came or went, and none if nobody wrote at the end.
+        """An ACL is unproven only if it was set or its znode came or went, and none if no client wrote at the end.
 
         A late read that comes before the first reply of a round, which was throttled, makes its ACL unproven, too.
         """
         unproven = self.capture.capture.unproven
         if unproven and self.capture.verified_from == self.server.zxid and not self.capture.was_throttled:
-            raise WrongDoubtError(f"nobody has written since the cut, and {sorted(unproven)} are unproven")
+            raise WrongDoubtError(f"no client has written since the cut, and {sorted(unproven)} are unproven")
         for path in unproven:
             seen = [tree.get(path) for zxid, tree in self.server.history.items() if zxid >= self.server.synced]
             versions = {(found.stat.czxid, found.stat.aversion) if found else None for found in seen}

@@ -170,7 +170,7 @@ def test_failed_drill_and_failures_of_late() -> None:
 
 
 def test_copies() -> None:
-    """Each place has its newest copy, what is missing there, and why it fails. Without places there is no word."""
+    """Each place has its newest copy, what is missing there, and why it fails. Without places there is no section."""
     page = page_of(scenes.sound(NOW))
     assert ["behind"] == [text for text in page.of("span", "tag warn") if text != "suspect"]
     assert "s3a://other-bucket/prod The newest copy is of " in page.text

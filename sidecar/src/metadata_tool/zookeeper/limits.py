@@ -88,8 +88,8 @@ class ReadLimits:
 
     `batch` are znodes in a multi-read, `in_flight` multi-reads on their connection. `cut_in_flight` are multi-reads
     and batches of ACLs of a consistent cut: many, because what has changed must be read soon, and is mostly small.
-    `connections` are for ACLs of the walk, and
-    `acls` the requests in a batch on each of them: larger batches are faster, and other clients wait longer.
+    `connections` are for ACLs of the walk, and `acls` the requests in a batch on each of them: larger batches are
+    faster, and other clients wait longer.
     `request_bytes` bounds a request: a server accepts up to jute.maxbuffer, 1 MiB by default.
     `unknown_bytes` is what a znode of unknown size counts for: 16 of them share a request, so a wrong guess is bounded.
     """

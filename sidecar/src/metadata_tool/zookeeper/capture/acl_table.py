@@ -87,8 +87,9 @@ class AclTable:
     def of_tail(self, path: bytes, tail: bytes, reply: AclReply) -> int:
         """The same for the end of an encoded znode."""
         found = _shown(path, reply)
-        fits = found and (found.head[stat.CZXID], found.head[stat.AVERSION]) == version_of(tail)
-        return self.key(path, found.acl) if found and fits else UNKNOWN
+        if found and (found.head[stat.CZXID], found.head[stat.AVERSION]) == version_of(tail):
+            return self.key(path, found.acl)
+        return UNKNOWN
 
     def of_any_version(self, path: bytes, reply: AclReply, otherwise: int) -> int:
         """The key of an ACL of any version, or `otherwise` if there is none. Raises as `of_head` does."""

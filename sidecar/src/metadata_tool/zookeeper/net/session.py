@@ -91,7 +91,7 @@ class Session:
         replies = protocol.read_replies(answer.body)
         if len(replies) != len(paths):
             raise DecodeError(f"{len(replies)} answers to {len(paths)} reads")
-        return [data_reply(path, reply) for path, reply in zip(paths, replies, strict=True)]
+        return [_data_reply(path, reply) for path, reply in zip(paths, replies, strict=True)]
 
     def connections(self, number: int) -> int:
         """Open this many more sessions, or as many as the server accepts. Fewer are logged.
@@ -157,7 +157,7 @@ def _channel(opened: Opened, ensemble: Ensemble) -> Channel:
     return Channel(opened.socket, opened.session_timeout, ensemble.limits)
 
 
-def data_reply(path: bytes, reply: protocol.Reply) -> DataReply | None:
+def _data_reply(path: bytes, reply: protocol.Reply) -> DataReply | None:
     """The answer to one read, None for a znode that does not exist.
 
     Raises:
