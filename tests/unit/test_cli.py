@@ -1,10 +1,7 @@
 import json
 import logging
-import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +20,6 @@ from metadata_tool.restore_marker import ZNODE
 from metadata_tool.settings import VARIABLES
 from metadata_tool.zookeeper.snapshot import SnapshotReader
 from support.backups import TIMESTAMP, TREE, location, make_backup
-from support.tool import environment
 from support.trees import ZXID
 
 VERBS = ["serve", "backup", "list", "verify", "inspect", "diff", "history", "find"]
@@ -621,71 +617,6 @@ def test_spool_is_missing(folder: Path, tmp_path: Path, command: Command) -> Non
     """A spool directory that is not there is named."""
     point = make_backup(folder)
     command("verify", str(point), SPOOL_DIR=str(tmp_path / "nowhere")).assert_refused(15, "SPOOL_DIR")
-
-
-def process(
-    *arguments: str, settings: dict[str, str], output: int = subprocess.PIPE, file_blocks: str = "unlimited"
-) -> Outcome:
-    """Run a command in a process of its own, which can write files of at most that many blocks of 512 bytes."""
-    limited = ["sh", "-c", f'ulimit -f {file_blocks} && exec "$@"', "sh", sys.executable, "-m", "metadata_tool"]
-    done = subprocess.run(
-        [*limited, *arguments],
-        env=environment({**settings, "PYTHONDONTWRITEBYTECODE": "1"}),
-        stdout=output,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    return Outcome(done.returncode, done.stdout or "", done.stderr)
-
-
-def test_program_is_a_module(folder: Path, settings: dict[str, str]) -> None:
-    """`python -m metadata_tool` is the program: results go to stdout, an error to stderr in its last line."""
-    point = make_backup(folder)
-    assert str(point) in process("list", settings=settings).output
-    outcome = process("verify", f"file://{folder}/pulsar-1.tar.gz", settings=settings)
-    assert (26, "") == (outcome.exit_code, outcome.output)
-    assert outcome.said.splitlines()[-1].startswith(f"error: file://{folder}/pulsar-1.tar.gz does not exist")
-
-
-@pytest.mark.parametrize("count", [1, 300])
-def test_reader_of_a_pipe_has_gone(count: int, folder: Path, settings: dict[str, str]) -> None:
-    """If the reader of a pipe ends early, as `head` does, nothing is reported, for short and for long output."""
-    make_backup(folder, timestamp=TIMESTAMP)
-    for number in range(count):
-        (folder / f"pulsar-{number}.tar.gz").write_bytes(b"x")
-    reader, writer = os.pipe()
-    os.close(reader)
-    try:
-        outcome = process("list", settings=settings, output=writer)
-    finally:
-        os.close(writer)
-    assert (5, "") == (outcome.exit_code, outcome.said)
-
-
-@pytest.mark.parametrize("count", [1, 300])
-def test_output_cannot_be_written(count: int, folder: Path, settings: dict[str, str]) -> None:
-    """Output that is lost, as on a full disk, is an error in one line."""
-    make_backup(folder, timestamp=TIMESTAMP)
-    for number in range(count):
-        (folder / f"pulsar-{number}.tar.gz").write_bytes(b"x")
-    with Path("/dev/full").open("w") as full:
-        outcome = process("list", settings=settings, output=full.fileno())
-    assert 0 != outcome.exit_code
-    assert 1 == len(outcome.said.splitlines())
-    assert outcome.said.startswith("error: ")
-
-
-@pytest.mark.parametrize("verb", ["verify", "restore"])
-def test_spool_is_full(verb: str, folder: Path, settings: dict[str, str]) -> None:
-    """A full spool directory is reported as such, not as an error of the bucket."""
-    point = make_backup(folder)
-    arguments = [str(point)] if verb == "verify" else []
-    outcome = process(verb, *arguments, settings=settings, file_blocks="0")
-    assert 15 == outcome.exit_code, outcome.said
-    assert "SPOOL_DIR" in outcome.said.splitlines()[-1]
 
 
 def test_diff_to_the_newest(folder: Path, command: Command) -> None:

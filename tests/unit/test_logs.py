@@ -2,9 +2,7 @@ import io
 import json
 import logging
 import re
-import subprocess
 import sys
-import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +12,7 @@ from typing import Any
 import pytest
 
 from metadata_tool import logs
-from metadata_tool.errors import BucketMissing, ToolError
-from support.tool import environment
+from metadata_tool.errors import BucketMissing
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 MOMENT = 1_769_903_999.123
@@ -30,18 +27,6 @@ def record(message: str, *arguments: object, level: int = logging.INFO, **fields
     )
     made.created = MOMENT
     return made
-
-
-def ended(script: str) -> tuple[int, list[str]]:
-    """Exit code and stderr, line by line, of a process with a log."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from metadata_tool import logs\n" + textwrap.dedent(script)],
-        env=environment({}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stderr.splitlines()
 
 
 @contextmanager
@@ -166,43 +151,7 @@ def test_error_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert expected == found
 
 
-def test_uncaught_fault() -> None:
-    """A fault that ends the program is one JSON line with its traceback."""
-    exit_code, lines = ended("logs.configure('json', 'error')\n1 / 0")
-    (found,) = [json.loads(line) for line in lines]
-    assert (1, "critical", "ZeroDivisionError", ToolError.exit_code) == (
-        exit_code,
-        found["level"],
-        found["error"],
-        found["exitCode"],
-    )
-    assert found["traceback"].endswith("ZeroDivisionError: division by zero")
-
-
-@pytest.mark.parametrize(
-    ("script", "expected"),
-    [
-        ("import threading\nthreading.Thread(target=lambda: 1 / 0).start()", "ZeroDivisionError: division by zero"),
-        ("class Odd:\n    def __del__(self):\n        1 / 0\nOdd()", "ZeroDivisionError: division by zero"),
-    ],
-    ids=["thread", "destructor"],
-)
-def test_what_python_says(script: str, expected: str) -> None:
-    """Whatever Python writes to stderr on its own is a JSON line too."""
-    exit_code, lines = ended("logs.configure('json', 'info')\n" + script)
-    assert 0 == exit_code
-    assert [expected] == [json.loads(line)["traceback"].splitlines()[-1] for line in lines]
-
-
 def test_fields_are_documented() -> None:
     """Every field of a JSON line is in the document."""
     found = re.findall(r"^\| `(\w+)` \|", DOCS.read_text().partition("## Logs")[2], re.MULTILINE)
     assert ["time", "level", "logger", "message", *logs.FIELDS, "traceback"] == found
-
-
-def test_what_python_warns_of() -> None:
-    """A warning of Python is a JSON line too."""
-    exit_code, (line,) = ended("logs.configure('json', 'info')\nimport warnings\nwarnings.warn('odd')")
-    found = json.loads(line)
-    assert (0, "warning") == (exit_code, found["level"])
-    assert "UserWarning: odd" in found["message"]
