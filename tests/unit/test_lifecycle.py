@@ -87,8 +87,9 @@ def test_stop_ends_a_sleep(heartbeat: Heartbeat) -> None:
     assert [True] == woken
 
 
-def test_sleeper_is_alive(heartbeat: Heartbeat) -> None:
+def test_sleeper_is_alive() -> None:
     """A long sleep has heartbeats."""
+    heartbeat = Heartbeat(every=0.05)
     wait, signs = threading.Event(), 0
     wait.wait(0.1)
     last = heartbeat.age
@@ -99,6 +100,7 @@ def test_sleeper_is_alive(heartbeat: Heartbeat) -> None:
         if signs == 2:
             break
         wait.wait(0.01)
+    heartbeat.stop()
     assert 2 == signs
 
 

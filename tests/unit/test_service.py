@@ -19,7 +19,7 @@ from metadata_tool.service import Service
 from support.backups import TIMESTAMP, report
 
 PATIENCE = 60.0
-SOON = 0.05
+SOON = 0.02
 NEVER = 3600.0
 Turn = Callable[[Heartbeat], BackupResult]
 
@@ -179,7 +179,7 @@ def test_an_error_is_one_line(metrics: Metrics, caplog: pytest.LogCaptureFixture
         assert backups.wait_for(2)
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.exc_info is None
-    expected = "backup failed: nobody answers. Check the network. The next backup starts within 0.05 s"
+    expected = "backup failed: nobody answers. Check the network. The next backup starts within 0.02 s"
     assert expected == record.getMessage()
     fields = {name: getattr(record, name) for name in ("phase", "error", "exitCode")}
     assert {"phase": "backup", "error": "StoreUnreachable", "exitCode": StoreUnreachable.exit_code} == fields
@@ -374,7 +374,7 @@ def test_a_stalled_backup_is_not_alive(metrics: Metrics) -> None:
         release.wait(PATIENCE)
         return go_on(heartbeat)
 
-    with running(stall, metrics, stalled_after=0.3) as service:
+    with running(stall, metrics, stalled_after=0.2) as service:
         assert eventually(lambda: not service.alive)
         release.set()
         assert eventually(lambda: service.alive)

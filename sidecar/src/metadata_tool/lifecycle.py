@@ -58,7 +58,9 @@ class Every:
 class Heartbeat:
     """Called by long work at every step. A call shows that the work is alive, and raises Stopped after a stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: float = 1.0) -> None:
+        """A sleep calls it once in `every` seconds."""
+        self._every = every
         self._stopping = threading.Event()
         self._last = time.monotonic()
 
@@ -91,6 +93,6 @@ class Heartbeat:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             self._last = time.monotonic()
-            if self._stopping.wait(min(left, 1.0)):
+            if self._stopping.wait(min(left, self._every)):
                 return True
         return self.stopping

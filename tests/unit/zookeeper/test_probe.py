@@ -86,11 +86,11 @@ def only(members: list[Member]) -> tuple[bool, str]:
     return member.serves, str(member.unclear or "")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is silent is given up soon."""
-    monkeypatch.setattr(limits, "PROBE_TIMEOUT", 0.5)
-    monkeypatch.setattr(limits, "COMMAND_TIMEOUT", 0.5)
+    monkeypatch.setattr(limits, "PROBE_TIMEOUT", 0.25)
+    monkeypatch.setattr(limits, "COMMAND_TIMEOUT", 0.25)
 
 
 OF_MODES = [LEADS.replace(b"leader", mode) for mode in (b"leader", b"follower", b"observer", b"standalone")]
@@ -112,6 +112,7 @@ def test_waits(answer: bytes) -> None:
         assert [Member(server, serves=False, reached=(f"[127.0.0.1]:{port}",))] == look(server)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -131,6 +132,7 @@ def test_unclear(answer: Answer, reason: str) -> None:
         assert (False, expected) == only(look(server))
 
 
+@pytest.mark.usefixtures("impatient")
 def test_late_end() -> None:
     """An answer counts also if the connection stays open after it."""
 
@@ -186,6 +188,7 @@ def error(port: int, secure: Tls | None) -> ZooKeeperError | None:
     return member.unclear
 
 
+@pytest.mark.usefixtures("impatient")
 def test_only_one_speaks_tls(context: ssl.SSLContext, client_tls: Tls) -> None:
     """If only the server speaks TLS, or only the client, that is said, also by a server that waits."""
     with serving(saying(LEADS), context) as port:
@@ -195,6 +198,7 @@ def test_only_one_speaks_tls(context: ssl.SSLContext, client_tls: Tls) -> None:
             assert isinstance(error(port, client_tls), SpeaksNoTls)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_no_trust(context: ssl.SSLContext, client_tls: Tls, authority: Authority, tmp_path: Path) -> None:
     """If one side does not trust the other, the server is not taken for one that waits."""
     other = Tls(str(Authority(tmp_path / "other").path), client_tls.cert, client_tls.key)
@@ -205,6 +209,7 @@ def test_no_trust(context: ssl.SSLContext, client_tls: Tls, authority: Authority
             look(f"127.0.0.1:{port}", Tls(str(authority.path), "/nowhere", "/nowhere"))
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("answer", [silent, saying(b"")])
 def test_unclear_by_tls(client_tls: Tls, answer: Answer) -> None:
     """A port that answers nothing to TLS may be that of a server that serves."""
@@ -301,6 +306,7 @@ def test_admin_server_of_another_authority(authority: Authority) -> None:
         assert Origin("abc", "") == origin("[127.0.0.1]:2181", port)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("answer", [silent, saying(b""), resetting])
 def test_admin_server_that_does_not_answer(answer: Answer) -> None:
     """Without an answer by HTTP and HTTPS there are no properties."""
