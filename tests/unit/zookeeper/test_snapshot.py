@@ -463,7 +463,7 @@ def test_endless_acl() -> None:
     """An ACL that never ends is refused before it fills the memory: it is limited as every field is."""
     head = struct.pack(">4siqii", b"ZKSN", 2, -1, 0, 1) + struct.pack(">qi", 1, (1 << 31) - 1)
     with pytest.raises(SnapshotError):
-        SnapshotReader(Endless(head), SnapshotLimits(field=1 << 16))
+        SnapshotReader(Endless(head), SnapshotLimits(field=1 << 16, acl=1 << 16))
 
 
 def test_huge_field() -> None:
