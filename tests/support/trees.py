@@ -41,6 +41,11 @@ names = (_any_names | _like_names).filter(lambda name: name not in {".", ".."})
 acls = st.lists(st.builds(Acl, int32s, st.text(max_size=8), st.text(max_size=8)), max_size=4)
 acl_tables = st.dictionaries(int64s.filter(lambda key: key != OPEN_ACL_KEY), acls.map(pack_acls), max_size=4)
 stats = st.builds(Stat, int64s, int64s, int64s, int64s, int32s, int32s, int32s, int64s, int64s)
+_zxids = st.integers(0, ZXID)
+_kept_stats = st.builds(Stat, _zxids, _zxids, int64s, int64s, int32s, int32s, int32s, st.just(0), _zxids)
+_some_stats = st.lists(_kept_stats, min_size=1, max_size=3)  # drawing nine numbers for each znode takes long
+_datas = st.none() | st.binary(max_size=40)
+_parents = st.lists(st.tuples(names, st.integers(0, 1 << 16)), max_size=15)
 
 
 def client_stat(stat: Stat, length: int = 0, children: int = 0) -> bytes:
@@ -61,19 +66,20 @@ def encoded(nodes: Iterable[Node]) -> tuple[bytes, int]:
 def paths(draw: st.DrawFn) -> list[bytes]:
     """The paths of a tree, in tree order."""
     found = [b""]
-    for name, parent in draw(st.lists(st.tuples(names, st.integers(0, 1 << 16)), max_size=15)):
+    for name, parent in draw(_parents):
         found.append(found[parent % len(found)] + b"/" + name.encode())
     return in_tree_order(found)
 
 
 @st.composite
 def trees(draw: st.DrawFn, keys: Iterable[int] = ()) -> list[Node]:
-    """The znodes of a backup's tree, in tree order. Each ACL is one of the keys, or the open one."""
-    zxids = st.integers(0, ZXID)
-    kept = st.builds(Stat, zxids, zxids, int64s, int64s, int32s, int32s, int32s, st.just(0), zxids)
-    datas = st.none() | st.binary(max_size=40)
+    """The znodes of a backup's tree, in tree order. Each ACL is one of the keys, or the open one. Some share a stat."""
     of_keys = st.sampled_from([OPEN_ACL_KEY, *keys])
-    return [Node(path, draw(datas), draw(of_keys), draw(kept).pack()) for path in draw(paths())]
+    packed = [stat.pack() for stat in draw(_some_stats)]
+    return [
+        Node(path, draw(_datas), draw(of_keys), packed[number % len(packed)])
+        for number, path in enumerate(draw(paths()))
+    ]
 
 
 @st.composite
