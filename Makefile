@@ -37,7 +37,7 @@ soak: install ## What takes long: random tests for longer, captures under load, 
 	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration tests/chart/test_{null,render,program}.py tests/unit
 
 test-unit: install ## Unit tests alone: seconds, no server, few examples of each property
-	@$(IN_MEMORY) $(PYTEST) -n 3 --dist worksteal --hypothesis-profile few -o tmp_path_retention_policy=failed tests/unit
+	@$(IN_MEMORY) $(PYTEST) -n 3 --dist worksteal --hypothesis-profile few -o tmp_path_retention_policy=failed tests/unit/zookeeper tests/unit
 
 test-integration: install ## Integration tests alone
 	@$(BIN)/python -m ci.tools

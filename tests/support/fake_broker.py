@@ -65,7 +65,7 @@ def fake_broker(replies: dict[str, Replies] | None = None, default: Replies = NO
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # else each answer waits for the client to acknowledge its headers
+        disable_nagle_algorithm = True  # else each body waits for the client to acknowledge the headers
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

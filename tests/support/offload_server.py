@@ -42,6 +42,7 @@ def offload_server(ledgers: int, per_topic: int = 1000) -> Iterator[str]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each body waits for the client to acknowledge the headers
     ledgers: int
     per_topic: int
 

@@ -137,6 +137,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each body waits for the client to acknowledge the headers
     target_port: int
     faults: Faults
     to_tls: bool
