@@ -241,12 +241,12 @@ def at_multi_reads(meddling: Meddling, which: Container[int], change: Callable[[
 
 @pytest.mark.fault("ZooKeeper", "the server grants short sessions")
 def test_server_grants_short_sessions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Sessions with a timeout of a second stay open for a complete capture."""
+    """Sessions with a timeout of three seconds stay open for a capture that takes longer."""
     with (
-        standalone(OLDEST, tmp_path, {"maxSessionTimeout": "1000"}) as server,
+        standalone(OLDEST, tmp_path, {"maxSessionTimeout": "3000"}) as server,
         client(server.address) as source,
         relay(server.address) as (address, meddling),
-        delayed(address, 40) as far,
+        delayed(address, 100) as far,  # fifty replies, one after the other
     ):
         source.retry(create_once, source, [f"/{number}" for number in range(800)])
         acts = at_multi_reads(meddling, [48], lambda: source.retry(source.set, "/1", b"x"))  # so ACLs are proven
