@@ -449,7 +449,7 @@ class _Parser(argparse.ArgumentParser):
         return super().format_help()
 
 
-@cache
+@cache  # for tests, which run hundreds of commands in one process
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="metadata-tool",

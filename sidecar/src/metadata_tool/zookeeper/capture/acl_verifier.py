@@ -7,7 +7,6 @@ if it was read at or after the last zxid without an event, up to the capture's z
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from metadata_tool.zookeeper import protocol
 from metadata_tool.zookeeper.capture.batches import in_batches
 from metadata_tool.zookeeper.capture.changes import ChangeTracker
 from metadata_tool.zookeeper.capture.consistent_cut import Cut
@@ -48,6 +47,12 @@ class ReadAgain(ReadZnodes):
 
     candidates: Sequence[Candidate] = field(kw_only=True)
 
+    @classmethod
+    def compared_with(cls, candidates: Sequence[Candidate]) -> "ReadAgain":
+        """The request for the znodes of these."""
+        read = ReadZnodes.of([path for path, _ in candidates])
+        return cls(read.kind, read.bodies, paths=read.paths, candidates=candidates)
+
 
 class AclVerifier(Phase):
     """Reads znodes again whose ACL is not verified yet. Then `unverified` are those whose ACL cannot be.
@@ -86,9 +91,7 @@ class AclVerifier(Phase):
             if batch is None:
                 self._exhausted = True
             else:
-                paths = [path for path, _ in batch]
-                body = protocol.multi_read(protocol.on_wire_each(paths))
-                requests.append(ReadAgain(protocol.MULTI_READ, [body], paths=paths, candidates=batch))
+                requests.append(ReadAgain.compared_with(batch))
                 self._in_flight += 1
         return requests
 

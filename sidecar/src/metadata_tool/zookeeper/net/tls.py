@@ -27,7 +27,7 @@ _TLS_RECORD = re.compile(rb"[\x15\x16]\x03")
 
 @dataclass(frozen=True)
 class Tls:
-    """PEM files: authorities (empty: those of the system), certificate and key (empty: none), the key's password."""
+    """PEM files (empty: none): authorities beside the system's, certificate and key. And the key's password."""
 
     ca: str = ""
     cert: str = ""
