@@ -10,22 +10,14 @@ from pathlib import Path
 import pytest
 
 from metadata_tool.errors import ToolError
-from support.backups import TIMESTAMP, make_backup
+from support.backups import TIMESTAMP, make_backup, settings_of_commands
 from support.tool import Outcome, environment
 
 
 @pytest.fixture
 def settings(tmp_path: Path, folder: Path) -> dict[str, str]:
     """Settings with which list, verify and restore work, once there is a backup."""
-    for name in ("spool", "data"):
-        (tmp_path / name).mkdir()
-    return {
-        "BUCKET": f"file://{folder}",
-        "BACKUP_PREFIX": "pulsar",
-        "RESTORE_POINT": f"file://{folder}/pulsar-{TIMESTAMP}.tar.gz",
-        "SPOOL_DIR": str(tmp_path / "spool"),
-        "ZOOKEEPER_DATA_DIR": str(tmp_path / "data"),
-    }
+    return settings_of_commands(tmp_path, folder)
 
 
 def process(

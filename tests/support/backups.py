@@ -54,6 +54,19 @@ def make_backup(
     return point
 
 
+def settings_of_commands(directory: Path, backups: Path) -> dict[str, str]:
+    """Settings for list, verify and restore, once there is a backup. Makes the spool and the data directory."""
+    for name in ("spool", "data"):
+        (directory / name).mkdir()
+    return {
+        "BUCKET": f"file://{backups}",
+        "BACKUP_PREFIX": "pulsar",
+        "RESTORE_POINT": f"file://{backups}/pulsar-{TIMESTAMP}.tar.gz",
+        "SPOOL_DIR": str(directory / "spool"),
+        "ZOOKEEPER_DATA_DIR": str(directory / "data"),
+    }
+
+
 def report(timestamp: int = TIMESTAMP, coverage: Coverage | None = None) -> BackupResult:
     """The result of a backup in which every number is a different one."""
     name, loading = BackupName("pulsar", timestamp), LoadCheck()

@@ -19,7 +19,7 @@ from metadata_tool.manifest import BROKER_FORMAT
 from metadata_tool.restore_marker import ZNODE
 from metadata_tool.settings import VARIABLES
 from metadata_tool.zookeeper.snapshot import SnapshotReader
-from support.backups import TIMESTAMP, TREE, location, make_backup
+from support.backups import TIMESTAMP, TREE, location, make_backup, settings_of_commands
 from support.trees import ZXID
 
 VERBS = ["serve", "backup", "list", "verify", "inspect", "diff", "history", "find"]
@@ -62,15 +62,7 @@ def restored_globals() -> Iterator[None]:
 @pytest.fixture
 def settings(tmp_path: Path, folder: Path) -> dict[str, str]:
     """Settings with which list and restore work, once there is a backup."""
-    for name in ("spool", "data"):
-        (tmp_path / name).mkdir()
-    return {
-        "BUCKET": f"file://{folder}",
-        "BACKUP_PREFIX": "pulsar",
-        "RESTORE_POINT": f"file://{folder}/pulsar-{TIMESTAMP}.tar.gz",
-        "SPOOL_DIR": str(tmp_path / "spool"),
-        "ZOOKEEPER_DATA_DIR": str(tmp_path / "data"),
-    }
+    return settings_of_commands(tmp_path, folder)
 
 
 @pytest.fixture
