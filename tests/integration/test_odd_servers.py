@@ -129,15 +129,18 @@ def test_server_throttles(tmp_path: Path) -> None:
             source.create_async(f"/{number}", b"", acl=acl)
         source.get("/")
     server = ZooKeeper(NEWEST, tmp_path, {"4lw.commands.whitelist": "*"}, java_options=THROTTLING)
+    taken: list[Taken] = []
+    throttled = 0
     try:
         server.start()
         server.wait()
-        taken = take(server.address, tmp_path / "capture")
-        throttled = int(told(server, "mntr", "zk_throttled_ops"))
+        while throttled <= 100 and len(taken) < 20:  # the slower the machine, the fewer of a capture are
+            taken.append(take(server.address, tmp_path / f"capture-{len(taken)}"))
+            throttled = int(told(server, "mntr", "zk_throttled_ops"))
     finally:
         server.stop()
     assert throttled > 100
-    require_exact(server, tmp_path, taken)
+    require_exact(server, tmp_path, *taken)
 
 
 def some() -> Callable[[int], bool]:
