@@ -36,6 +36,7 @@ soak: install ## What takes long: random tests for longer, captures under load, 
 	@$(BIN)/python -m ci.tools
 	@$(PYTEST) -s --soak --timeout 3600 tests/faults tests/proof tests/integration tests/chart/test_{null,render,program}.py tests/unit
 
+# zookeeper/ has the test that takes longest, so it comes first.
 test-unit: install ## Unit tests alone: seconds, no server, few examples of each property
 	@$(IN_MEMORY) $(PYTEST) -n 3 --dist worksteal --hypothesis-profile few -o tmp_path_retention_policy=failed tests/unit/zookeeper tests/unit
 

@@ -134,7 +134,7 @@ def test_server_throttles(tmp_path: Path) -> None:
     try:
         server.start()
         server.wait()
-        while throttled <= 100 and len(taken) < 20:  # the slower the machine, the fewer of a capture are
+        while throttled <= 100 and len(taken) < 20:  # a slow machine sends few requests at once
             taken.append(take(server.address, tmp_path / f"capture-{len(taken)}"))
             throttled = int(told(server, "mntr", "zk_throttled_ops"))
     finally:

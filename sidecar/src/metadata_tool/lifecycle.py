@@ -59,7 +59,7 @@ class Heartbeat:
     """Called by long work at every step. A call shows that the work is alive, and raises Stopped after a stop."""
 
     def __init__(self, every: float = 1.0) -> None:
-        """A sleep calls it once in `every` seconds."""
+        """A sleep has a heartbeat once in `every` seconds."""
         self._every = every
         self._stopping = threading.Event()
         self._last = time.monotonic()
